@@ -1,0 +1,138 @@
+"""Every error Linnet raises on purpose.
+
+LinnetError                      shown to a person as one message, without a traceback
+|- ConfigError                   a config file or a parameter is wrong
+|- DataError                     the dataset cannot be read, or is not what it claims to be
+|  |- DigestMismatch             bytes differ from what data.dvc names
+|  |- DatasetUnavailable         no source has the dataset
+|  `- InvalidImage               bytes are not an image that Linnet accepts
+|- ValidationFailed              the dataset was read, and broke an expectation
+|- TrainingError                 training cannot start or go on
+|- PackagingError                the exported model is not the trained model
+|- RegistryError                 the model registry refused or cannot be reached
+|  `- PromotionConflict          somebody else moved the alias first
+|- ServingError                  the server cannot start or a model cannot be loaded
+|  `- RequestRejected            a request is wrong; carries the HTTP status
+|- RolloutError                  a release cannot go on
+|- RunError                      a pipeline run failed or cannot be found
+`- StorageError                  the disk is full, or a stored object is damaged
+
+This module imports no framework, so that every part of Linnet may raise these.
+"""
+
+from __future__ import annotations
+
+
+class LinnetError(Exception):
+    """Base of all errors that are meant for a person: what was wrong, where, and what to do.
+
+    `exit_code` is the status a command ends with (1 error, 2 usage, 3 a gate or canary said no).
+    """
+
+    exit_code = 1
+
+
+class ConfigError(LinnetError):
+    """A setting is wrong. `where` is `section.field`, `problem` what is wrong, `remedy` what to do."""
+
+    exit_code = 2
+
+    def __init__(self, where: str, problem: str, remedy: str = "") -> None:
+        self.where, self.problem, self.remedy = where, problem, remedy
+        super().__init__(f"{where}: {problem}" + (f" ({remedy})" if remedy else ""))
+
+
+class DataError(LinnetError):
+    """The dataset at `where` cannot be used."""
+
+    def __init__(self, where: str, problem: str, remedy: str = "") -> None:
+        self.where, self.problem, self.remedy = where, problem, remedy
+        super().__init__(f"{where}: {problem}" + (f"; {remedy}" if remedy else ""))
+
+
+class DigestMismatch(DataError):
+    """A file's bytes differ from the digest that names it."""
+
+    def __init__(self, where: str, expected: str, found: str) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(
+            where,
+            f"its digest is {found}, but {expected} was expected",
+            "the file is damaged or was replaced: delete it and fetch again",
+        )
+
+
+class DatasetUnavailable(DataError):
+    """No source could deliver the dataset; `tried` says what each one answered."""
+
+    def __init__(self, where: str, tried: dict[str, str]) -> None:
+        self.tried = tried
+        answers = "; ".join(f"{name}: {answer}" for name, answer in tried.items())
+        super().__init__(
+            where,
+            f"no source has it ({answers})",
+            "connect to a network, install the Debian package, or put the files there by hand",
+        )
+
+
+class InvalidImage(DataError):
+    """Bytes that do not decode to an image that Linnet accepts."""
+
+
+class ValidationFailed(LinnetError):
+    """The dataset broke expectations. `failures` are one line each, naming the rows."""
+
+    def __init__(self, failures: list[str], report: str = "") -> None:
+        self.failures, self.report = failures, report
+        lines = "".join(f"\n  - {failure}" for failure in failures)
+        super().__init__(
+            f"the dataset failed {len(failures)} expectation(s):{lines}"
+            + (f"\nfull report: {report}" if report else "")
+        )
+
+
+class TrainingError(LinnetError):
+    """Training cannot start or go on."""
+
+
+class PackagingError(LinnetError):
+    """The exported model is not numerically the trained model, or cannot be exported."""
+
+
+class RegistryError(LinnetError):
+    """The model registry refused, or cannot be reached."""
+
+
+class PromotionConflict(RegistryError):
+    """A compare-and-swap of an alias lost: it pointed to `found`, not to `expected`."""
+
+    def __init__(self, alias: str, expected: str | None, found: str | None) -> None:
+        self.alias, self.expected, self.found = alias, expected, found
+        super().__init__(
+            f"alias '{alias}' points to {found or 'nothing'}, not to {expected or 'nothing'}: "
+            "somebody moved it meanwhile; look at `linnet models list` and decide again"
+        )
+
+
+class ServingError(LinnetError):
+    """The server cannot start, or a model cannot be loaded into it."""
+
+
+class RequestRejected(ServingError):
+    """A request is wrong; `status` is the HTTP status that says so."""
+
+    def __init__(self, status: int, problem: str) -> None:
+        self.status, self.problem = status, problem
+        super().__init__(problem)
+
+
+class RolloutError(LinnetError):
+    """A release cannot start or go on."""
+
+
+class RunError(LinnetError):
+    """A pipeline run failed, was interrupted, or cannot be found."""
+
+
+class StorageError(LinnetError):
+    """The disk is full or not writable, or a stored object is damaged."""

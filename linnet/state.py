@@ -1,0 +1,11 @@
+"""Where Linnet keeps local state: one folder, `.linnet/`, that may be deleted to start afresh."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def state_dir() -> Path:
+    """The state folder: `LINNET_HOME`, or `.linnet` in the current folder. It need not exist yet."""
+    return Path(os.environ.get("LINNET_HOME", ".linnet")).resolve()

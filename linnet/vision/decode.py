@@ -1,0 +1,112 @@
+"""From image bytes to the array a model sees: one function, used by ingest, features and server.
+
+Whatever happens to an image before the network happens here, so that training and serving cannot
+differ. (What comes after, scaling and normalising, travels inside the exported model.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile, ImageOps
+
+from linnet.errors import InvalidImage
+
+Pixels = npt.NDArray[np.uint8]
+Color = Literal["gray", "rgb"]
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+"""Formats that are accepted, told by content and not by file name."""
+
+_MODES: dict[Color, str] = {"gray": "L", "rgb": "RGB"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An image in its own size: `pixels` uint8 [H, W, C] with C = 1 (gray) or 3 (rgb)."""
+
+    pixels: Pixels
+
+    @property
+    def sample_id(self) -> str:
+        """32 hex digits: blake2b digest of shape and pixels, independent of the encoding."""
+        return sample_id(self.pixels)
+
+
+def sample_id(pixels: Pixels) -> str:
+    """The identity of an image: 32 hex digits of blake2b over its shape and decoded pixels."""
+    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels))
+    return digest.hexdigest()
+
+
+def decode(data: bytes, where: str = "image", max_pixels: int = 16_777_216) -> Decoded:
+    """Decodes a PNG, JPEG or WebP in its own size; EXIF orientation is applied.
+
+    Grey images (1, 8 or 16 bit, with or without alpha) give one channel, all others three;
+    transparency is laid on white.
+
+    Raises:
+        InvalidImage: unknown format, truncated, damaged, or more than `max_pixels` pixels.
+    """
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES, "a truncated image must be an error"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own bomb warning: max_pixels is ours
+            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+                if opened.width * opened.height > max_pixels:
+                    size = f"{opened.width} x {opened.height}"
+                    raise InvalidImage(where, f"is {size} pixels; at most {max_pixels} are accepted")
+                opened.load()
+                image = ImageOps.exif_transpose(opened)
+                pixels = np.asarray(_plain(image))
+    except InvalidImage:
+        raise
+    except Exception as error:  # noqa: BLE001  Pillow's decoders raise many kinds on hostile bytes
+        raise InvalidImage(where, f"is not a readable PNG, JPEG or WebP image ({error})") from error
+    return Decoded(pixels if pixels.ndim == 3 else pixels[:, :, None])
+
+
+def resize(pixels: Pixels, height: int, width: int, color: Color) -> Pixels:
+    """Brings decoded pixels [h, w, c] to uint8 [height, width, 1 or 3], what a model is fed.
+
+    An image that already has the size and the mode comes back unchanged. Resizing is bilinear with
+    support that grows when shrinking (Pillow's `BILINEAR`, which filters and does not alias).
+    """
+    channels = 1 if color == "gray" else 3
+    if pixels.shape == (height, width, channels):
+        return pixels
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image = image.convert(_MODES[color])
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(height, width, channels)
+
+
+def encode_png(pixels: Pixels) -> bytes:
+    """PNG bytes of uint8 [H, W, 1 or 3]; decoding them gives the same pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The image in mode L or RGB."""
+    if image.mode.startswith(("I", "F")):  # 16-bit and float grey: scaled to 8 bit
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if values.max(initial=0) > 255 else 255.0
+        return Image.fromarray(np.clip(values / top * 255.0, 0, 255).round().astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        gray = image.mode in ("LA", "La", "L", "1")
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, rgba).convert("L" if gray else "RGB")
+    if image.mode in ("L", "1"):
+        return image.convert("L")
+    return image.convert("RGB")
