@@ -1,0 +1,201 @@
+"""The network family: a small residual network that fuses pixels with image statistics.
+
+Everything between uint8 pixels and logits happens inside `forward`: scaling, normalising (constants
+are buffers) and, in eval mode, averaging with the mirrored image. So the exported model takes what
+`linnet.vision.decode.resize` gives, and nothing about preprocessing is left for a server to repeat.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from linnet.errors import ConfigError, StorageError
+
+MODEL_FILE = "model.pt"
+_CLAMP = 6.0
+"""Normalised features are clamped here, so that one absurd value cannot dominate the logits."""
+
+
+def plan_architecture(
+    *,
+    height: int,
+    width: int,
+    channels: int,
+    features: int,
+    classes: int,
+    base: int = 32,
+    depth: int = 1,
+    flip_average: bool = True,
+) -> dict[str, Any]:
+    """The description `build_network` takes, for images of a size.
+
+    Early stages cost the most, so images of 16 pixels and more are halved by the stem at once, and
+    stages double the channels while the picture halves down to 3 to 6 pixels a side.
+    """
+    side = min(height, width)
+    stem_stride = 1 if side < 16 else 2 if side < 96 else 4
+    side //= stem_stride
+    stages = [base]
+    while side >= 6 and len(stages) < 4:
+        stages.append(stages[-1] * 2)
+        side //= 2
+    return {
+        "kind": "residual",
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "features": features,
+        "classes": classes,
+        "stem_stride": stem_stride,
+        "stages": stages,
+        "depth": depth,
+        "flip_average": flip_average,
+    }
+
+
+class ResidualNetwork(nn.Module):
+    """Stem, stages of residual blocks, and a linear head on pooled pixels beside encoded features.
+
+    forward(images uint8 [N, H, W, C], features float32 [N, F]) gives logits float32 [N, K] and the
+    embedding float32 [N, D]; the logits are a linear function of the embedding.
+    """
+
+    pixel_mean: Tensor
+    pixel_scale: Tensor
+    feature_mean: Tensor
+    feature_scale: Tensor
+
+    def __init__(self, architecture: dict[str, Any]) -> None:
+        super().__init__()
+        self.architecture = dict(architecture)
+        channels, features = architecture["channels"], architecture["features"]
+        stages, depth = architecture["stages"], architecture["depth"]
+        self.flip_average = bool(architecture["flip_average"])
+        self.register_buffer("pixel_mean", torch.full((1, channels, 1, 1), 127.5))
+        self.register_buffer("pixel_scale", torch.full((1, channels, 1, 1), 1 / 64))
+        self.register_buffer("feature_mean", torch.zeros(1, features))
+        self.register_buffer("feature_scale", torch.ones(1, features))
+        stride = architecture["stem_stride"]
+        self.stem = _ConvNorm(channels, stages[0], kernel=stride + 2, stride=stride)
+        body: list[nn.Module] = []
+        for index, count in enumerate(stages):
+            if index:
+                body.append(_Halving(stages[index - 1], count))
+            body.extend(_Residual(count) for _ in range(depth))
+        self.body = nn.Sequential(*body)
+        self.encode = nn.Sequential(nn.Linear(features, 32), nn.ReLU())
+        self.head = nn.Linear(stages[-1] + 32, architecture["classes"])
+
+    def forward(self, images: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits float32 [N, K] and embedding float32 [N, D] of uint8 images [N, H, W, C]."""
+        pixels = images.permute(0, 3, 1, 2).to(torch.float32)
+        pixels = (pixels - self.pixel_mean) * self.pixel_scale
+        pooled = self.pool(pixels)
+        if self.flip_average and not self.training:
+            pooled = (pooled + self.pool(torch.flip(pixels, (3,)))) * 0.5
+        scaled = (features - self.feature_mean) * self.feature_scale
+        encoded = self.encode(torch.clamp(scaled, -_CLAMP, _CLAMP))
+        embedding = torch.cat((pooled, encoded.float()), dim=1)
+        return self.head(embedding).float(), embedding
+
+    def pool(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels [N, C, H, W] to pooled activations float32 [N, D']."""
+        pooled: Tensor = self.body(self.stem(pixels)).float().mean(dim=(2, 3))
+        return pooled
+
+    @torch.no_grad()
+    def fit_constants(self, images: Tensor, features: Tensor) -> None:
+        """Sets the normalising constants from training images [N, H, W, C] and features [N, F]."""
+        pixels = images.permute(0, 3, 1, 2).to(torch.float32)
+        self.pixel_mean.copy_(pixels.mean(dim=(0, 2, 3), keepdim=True))
+        self.pixel_scale.copy_(1 / pixels.std(dim=(0, 2, 3), keepdim=True).clamp_min(1.0))
+        self.feature_mean.copy_(features.mean(dim=0, keepdim=True))
+        deviation = features.std(dim=0, keepdim=True)
+        self.feature_scale.copy_(torch.where(deviation > 1e-6, 1 / deviation.clamp_min(1e-6), 0.0))
+
+
+class _ConvNorm(nn.Module):
+    """Convolution, batch normalisation, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            inputs, outputs, kernel, stride=stride, padding=(kernel - stride + 1) // 2, bias=False
+        )
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.norm(self.conv(x)))
+
+
+class _Halving(nn.Module):
+    """Widens with a convolution and halves the picture by max pooling."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.norm(functional.max_pool2d(self.conv(x), 2)))
+
+
+class _Residual(nn.Module):
+    """Two convolutions around which the input passes unchanged."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = _ConvNorm(width, width)
+        self.second = _ConvNorm(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = x + self.second(self.first(x))
+        return result
+
+
+def build_network(architecture: dict[str, Any]) -> nn.Module:
+    """The network that `architecture` (see `plan_architecture`) describes, freshly initialised.
+
+    Raises:
+        ConfigError: the description lacks a key, or is of a kind this version does not know.
+    """
+    if architecture.get("kind") != "residual":
+        raise ConfigError("architecture.kind", f"{architecture.get('kind')!r} is unknown", "known: residual")
+    try:
+        return ResidualNetwork(architecture)
+    except KeyError as error:
+        raise ConfigError("architecture", f"lacks {error}", "train the model again") from error
+
+
+def save_model(folder: Path, model: nn.Module) -> Path:
+    """Writes `model.pt` into `folder` at once or not at all; gives its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / MODEL_FILE
+    partial = path.with_suffix(".partial")
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    torch.save({"architecture": model.architecture, "state": state}, partial)
+    partial.replace(path)
+    return path
+
+
+def load_model(folder: Path) -> nn.Module:
+    """The model that `save_model` wrote into `folder`, on the CPU, in eval mode.
+
+    Raises:
+        StorageError: there is none, or it is damaged.
+    """
+    path = folder / MODEL_FILE
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        model = build_network(saved["architecture"])
+        model.load_state_dict(saved["state"])
+    except FileNotFoundError as error:
+        raise StorageError(f"{path}: there is no model; train one first") from error
+    except Exception as error:  # torch raises many kinds on damaged files
+        raise StorageError(f"{path}: not a readable model ({error}); train it again") from error
+    return model.eval()
