@@ -30,6 +30,8 @@ class LinnetError(Exception):
     """
 
     exit_code = 1
+    transient = False
+    """Whether the same work may succeed when it is tried again."""
 
 
 class ConfigError(LinnetError):
@@ -64,6 +66,8 @@ class DigestMismatch(DataError):
 
 class DatasetUnavailable(DataError):
     """No source could deliver the dataset; `tried` says what each one answered."""
+
+    transient = True
 
     def __init__(self, where: str, tried: dict[str, str]) -> None:
         self.tried = tried

@@ -333,11 +333,15 @@ class StageRecord(Record):
     cpu_seconds: float = 0.0
     peak_memory_mb: float = 0.0
     cached: bool = False
+    saved_seconds: float = 0.0
+    """What the work took when it really ran, if this time the cache had it."""
     key: str = ""
     values: dict[str, Any] = {}
     """Scalar outputs of the step."""
     error: str = ""
     """The one message a person should see."""
+    final: bool = False
+    """Whether trying again cannot help."""
     exit_code: int = 0
 
 

@@ -1,0 +1,51 @@
+"""evaluate: metrics with intervals, cohorts, the champion on the same samples, and the gates."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def evaluate(
+    name: str,
+    evaluation: dict[str, Any],
+    gates: dict[str, Any],
+    registry: dict[str, Any],
+    model: dsl.Input[dsl.Model],
+    training_set: dsl.Input[dsl.Dataset],
+    report: dsl.Output[dsl.Artifact],
+) -> str:
+    """Returns the verdict of the gates: pass or fail."""
+    from pathlib import Path
+
+    from linnet.registry.connect import champion_package
+
+    from linnet.config import EvaluationConfig, GatesConfig, RegistryConfig
+    from linnet.step import progress, run_step
+
+    sections = EvaluationConfig.parse(evaluation), GatesConfig.parse(gates)
+    champion, version = champion_package(RegistryConfig.parse(registry), name)
+
+    def work(out: Any) -> dict[str, Any]:
+        from linnet.evaluation.evaluate import evaluate
+
+        measured, decision = evaluate(
+            Path(model.path), Path(training_set.path), *sections, out["report"], champion, version, progress
+        )
+        return {
+            "verdict": decision.verdict,
+            "reason": "; ".join(decision.reasons),
+            "accuracy": measured.metrics["accuracy"].value,
+        }
+
+    values = run_step(
+        "evaluate",
+        work,
+        code=__file__,
+        parameters={"evaluation": evaluation, "gates": gates, "champion": version},
+        inputs={"model": model, "training_set": training_set, "champion": champion or Path("none")},
+        outputs={"report": report},
+    )
+    return str(values["verdict"])

@@ -1,0 +1,35 @@
+"""ingest: the dataset version that the config names, verified, as the sample table."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def ingest(name: str, data: dict[str, Any], samples: dsl.Output[dsl.Dataset]) -> None:
+    """Writes the sample table of the dataset that `data` names."""
+    from linnet.data.ingest import ingest, source_identity
+
+    from linnet.config import DataConfig
+    from linnet.step import progress, run_step
+
+    config = DataConfig.parse(data)
+
+    def work(out: Any) -> dict[str, Any]:
+        manifest = ingest(config, name, out["samples"], progress)
+        return {
+            "images": manifest.rows,
+            "duplicates": manifest.dropped_duplicates,
+            "leaks": manifest.dropped_leaks,
+        }
+
+    run_step(
+        "ingest",
+        work,
+        code=__file__,
+        parameters={"name": name, "data": data, "source": source_identity(config)},
+        inputs={},
+        outputs={"samples": samples},
+    )

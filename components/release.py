@@ -1,0 +1,52 @@
+"""release: the canary under the judge; the alias `champion` moves only on its word."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def release(
+    name: str,
+    release: dict[str, Any],
+    serving: dict[str, Any],
+    registry: dict[str, Any],
+    version: str,
+    training_set: dsl.Input[dsl.Dataset],
+    rollout: dsl.Output[dsl.Artifact],
+) -> str:
+    """Returns the verdict: promote, rollback or inconclusive."""
+    from pathlib import Path
+
+    from linnet.deployment.release import release as roll_out
+    from linnet.registry.connect import promote_after, release_candidates
+
+    from linnet.config import RegistryConfig, ReleaseConfig, ServingConfig
+    from linnet.step import progress, run_step
+
+    canary, server, where = (
+        ReleaseConfig.parse(release),
+        ServingConfig.parse(serving),
+        RegistryConfig.parse(registry),
+    )
+
+    def work(out: Any) -> dict[str, Any]:
+        candidates = release_candidates(where, name, version)
+        decision = roll_out(
+            *candidates, Path(training_set.path), canary, server, name, out["rollout"], progress
+        )
+        promote_after(where, name, decision)
+        return {"verdict": decision.verdict, "reason": decision.reason}
+
+    values = run_step(
+        "release",
+        work,
+        code=__file__,
+        parameters={"release": release, "serving": serving, "version": version},
+        inputs={},
+        outputs={"rollout": rollout},
+        cached=False,
+    )
+    return str(values["verdict"])

@@ -1,0 +1,40 @@
+"""request_labels: sends the samples worth a person's time, and returns at once."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def request_labels(
+    name: str,
+    labels: dict[str, Any],
+    samples: dsl.Input[dsl.Dataset],
+    report: dsl.Input[dsl.Artifact],
+    requests: dsl.Output[dsl.Dataset],
+) -> None:
+    """Writes the chosen samples, each with the reason why it was chosen."""
+    from pathlib import Path
+
+    from linnet.labels.request import request_labels
+
+    from linnet.config import LabelsConfig
+    from linnet.step import run_step
+
+    config = LabelsConfig.parse(labels)
+
+    def work(out: Any) -> dict[str, Any]:
+        chosen = request_labels(Path(report.path), Path(samples.path), config, name, out["requests"])
+        return {"requested": len(chosen)}
+
+    run_step(
+        "request_labels",
+        work,
+        code=__file__,
+        parameters={"name": name, "labels": labels},
+        inputs={"report": report, "samples": samples},
+        outputs={"requests": requests},
+        cached=False,
+    )

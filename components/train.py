@@ -1,0 +1,34 @@
+"""train: the network, on a GPU if there is one."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Model]) -> None:
+    """Trains; a killed training goes on from its last checkpoint."""
+    from pathlib import Path
+
+    from linnet.config import TrainConfig
+    from linnet.step import progress, run_step, work_dir
+
+    config = TrainConfig.parse(train)
+
+    def work(out: Any) -> dict[str, Any]:
+        from linnet.training.train import train
+
+        checkpoints = work_dir("train", config.values())
+        report = train(Path(training_set.path), config, out["model"], checkpoints, progress)
+        return {"epochs": len(report.history), "accuracy": report.history[-1]["validation_accuracy"]}
+
+    run_step(
+        "train",
+        work,
+        code=__file__,
+        parameters={"train": train},
+        inputs={"training_set": training_set, "init_weights": Path(config.init_weights or "none")},
+        outputs={"model": model},
+    )

@@ -1,0 +1,170 @@
+"""The run store: a folder a run under `.linnet/runs/`, true at any moment, readable by a person.
+
+run.json (RunRecord), stages/TASK.json (StageRecord), progress.json, pipeline.yaml, log.txt and
+artifacts/ (what the steps wrote).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from linnet.errors import RunError
+from linnet.records import RunRecord, RunRequest, StageRecord, now
+from linnet.state import state_dir
+
+
+def runs_dir() -> Path:
+    """The folder of all runs."""
+    return state_dir() / "runs"
+
+
+def run_dir() -> Path | None:
+    """The folder of the run that this process belongs to, which the runner or the cluster named."""
+    if named := os.environ.get("LINNET_RUN_DIR"):
+        return Path(named)
+    if run_id := os.environ.get("LINNET_RUN_ID"):
+        return runs_dir() / run_id
+    return None
+
+
+def create(pipeline: str, config: dict[str, Any], request: RunRequest) -> tuple[RunRecord, Path]:
+    """Opens a new run and returns its record and folder."""
+    started = now()
+    run_id = f"{config['name']}-{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    record = RunRecord(
+        run_id=run_id,
+        pipeline=pipeline,
+        config=config,
+        commit=commit(),
+        request=request,
+        state="running",
+        started_at=started,
+    )
+    folder = runs_dir() / run_id
+    record.save(folder / "run.json")
+    return record, folder
+
+
+def load(folder: Path) -> RunRecord:
+    """The run as it stands, stages included; a run whose process is gone is `interrupted`."""
+    record = RunRecord.load(folder / "run.json")
+    record = record.model_copy(update={"stages": tuple(stages(folder))})
+    if record.state == "running" and not _alive(folder):
+        return record.model_copy(update={"state": "interrupted", "error": "the run's process is gone"})
+    return record
+
+
+def find(run_id: str = "") -> Path:
+    """The folder of a run by its id or a unique beginning of it; the newest run for an empty id.
+
+    Raises:
+        RunError: no such run, or several.
+    """
+    matches = [folder for folder in folders() if folder.name.startswith(run_id)]
+    if not matches:
+        raise RunError(
+            f"there is no run {run_id!r} here: `linnet runs list` shows them"
+            if run_id
+            else "nothing ran here yet: `linnet run configs/fashion.toml` starts a run"
+        )
+    exact = [folder for folder in matches if folder.name == run_id]
+    if run_id and not exact and len(matches) > 1:
+        raise RunError(f"{run_id!r} may be any of {', '.join(folder.name for folder in matches[:5])}")
+    return (exact or matches)[0]
+
+
+def folders() -> list[Path]:
+    """All runs, the newest first."""
+    found = [file.parent for file in runs_dir().glob("*/run.json")]
+    return sorted(found, key=lambda folder: folder.name.rsplit("-", 3)[1:], reverse=True)
+
+
+def stages(folder: Path) -> list[StageRecord]:
+    """The stages of a run that have begun, in order."""
+    records = [StageRecord.load(file) for file in (folder / "stages").glob("[!.]*.json")]
+    return sorted(records, key=lambda stage: stage.started_at)
+
+
+def artifact(folder: Path, task: str, output: str) -> Path | None:
+    """The folder that a task of the run wrote as `output`, or None."""
+    found = sorted((folder / "artifacts").glob(f"*/{task}/{output}"))
+    return found[-1] if found else None
+
+
+def close(name: str, worked: bool) -> None:
+    """What the exit handler does: closes the record of the run that this process belongs to."""
+    folder = run_dir()
+    if folder is None:
+        raise RunError("neither LINNET_RUN_DIR nor LINNET_RUN_ID names the run to close")
+    if not (folder / "run.json").exists():  # submitted straight to a cluster: it has no record yet
+        RunRecord(
+            run_id=folder.name,
+            pipeline="training",
+            config={"name": name},
+            commit=commit(),
+            request=RunRequest(cause="person", actor="cluster"),
+            state="running",
+            started_at=min((stage.started_at for stage in stages(folder)), default=now()),
+        ).save(folder / "run.json")
+    finish(folder, worked)
+
+
+def finish(folder: Path, worked: bool) -> RunRecord:
+    """Closes a run: its state follows from its stages."""
+    done = stages(folder)
+    failed = [stage for stage in done if stage.state == "failed"]
+    refused = [stage for stage in done if stage.values.get("verdict", "pass") not in ("pass", "promote")]
+    if failed or not worked:
+        state, error = "failed", failed[0].error if failed else "a step failed before it could say why"
+        if error == "interrupted":
+            state = "interrupted"
+    elif refused:
+        state, error = "rejected", str(refused[0].values.get("reason", ""))
+    else:
+        state, error = "succeeded", ""
+    record = RunRecord.load(folder / "run.json").model_copy(
+        update={"state": state, "error": error, "ended_at": now(), "stages": tuple(done)}
+    )
+    record.save(folder / "run.json")
+    return record
+
+
+def commit() -> str:
+    """The commit of the working tree, with `+changes` where it was edited; empty outside git."""
+    if named := os.environ.get("LINNET_COMMIT"):
+        return named
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        dirty = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
+
+
+def hold(folder: Path) -> int:
+    """Takes the run's lock and returns its descriptor: whoever has it open keeps the run alive.
+
+    A lock and not a process id, because ids are used again and a kill leaves a stale file behind.
+    """
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _alive(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,135 @@
+"""The training DAG: raw images to a champion that came through its canary."""
+
+from typing import Any
+
+from kfp import dsl, kubernetes
+
+from components.build_features import build_features as build_features_step
+from components.collect_labels import collect_labels as collect_labels_step
+from components.evaluate import evaluate as evaluate_step
+from components.ingest import ingest as ingest_step
+from components.package import package as package_step
+from components.record_run import record_run as record_run_step
+from components.register import register as register_step
+from components.release import release as release_step
+from components.request_labels import request_labels as request_labels_step
+from components.train import train as train_step
+from components.validate import validate as validate_step
+from linnet.config import Config
+
+STATE_CLAIM = "linnet-state"
+"""PersistentVolumeClaim that holds what `.linnet/` holds on a laptop."""
+STATE_MOUNT = "/linnet"
+MINUTE = 60
+
+
+def training_pipeline(config: Config) -> Any:
+    """The training DAG with the config's values as the defaults of its parameters, a section each."""
+
+    @dsl.pipeline(name="linnet-training", description="Raw images to a champion that came through its canary")
+    def linnet_training(
+        name: str = config.name,
+        data: dict[str, Any] = config.data.values(),
+        validation: dict[str, Any] = config.validation.values(),
+        labels: dict[str, Any] = config.labels.values(),
+        features: dict[str, Any] = config.features.values(),
+        train: dict[str, Any] = config.train.values(),
+        evaluation: dict[str, Any] = config.evaluation.values(),
+        gates: dict[str, Any] = config.gates.values(),
+        release: dict[str, Any] = config.release.values(),
+        serving: dict[str, Any] = config.serving.values(),
+        registry: dict[str, Any] = config.registry.values(),
+    ) -> None:
+        with dsl.ExitHandler(_place(record_run_step(name=name), minutes=5)):
+            raw = _place(ingest_step(name=name, data=data), minutes=60, cpu="2", memory="4G").set_retry(
+                2, "30s"
+            )
+            samples = raw.outputs["samples"]
+            checked = _place(
+                validate_step(name=name, data=data, validation=validation, samples=samples),
+                minutes=30,
+                memory="4G",
+            )
+            answers = _place(collect_labels_step(name=name, labels=labels, samples=samples), minutes=10)
+            answers.after(checked)
+            joined = _place(
+                build_features_step(
+                    name=name, data=data, features=features, samples=samples, batch=answers.outputs["batch"]
+                ),
+                minutes=60,
+                cpu="2",
+                memory="8G",
+            )
+            training_set = joined.outputs["training_set"]
+            fitted = _place(
+                train_step(train=train, training_set=training_set), minutes=24 * 60, cpu="4", memory="16G"
+            )
+            fitted.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1).set_retry(2, "60s")
+            model = fitted.outputs["model"]
+            measured = _place(
+                evaluate_step(
+                    name=name,
+                    evaluation=evaluation,
+                    gates=gates,
+                    registry=registry,
+                    model=model,
+                    training_set=training_set,
+                ),
+                minutes=60,
+                memory="8G",
+            )
+            report = measured.outputs["report"]
+            _place(request_labels_step(name=name, labels=labels, samples=samples, report=report), minutes=10)
+            with dsl.If(measured.outputs["Output"] == "pass", name="evaluation-passed"):
+                packed = _place(
+                    package_step(
+                        name=name,
+                        gates=gates,
+                        serving=serving,
+                        model=model,
+                        report=report,
+                        training_set=training_set,
+                    ),
+                    minutes=30,
+                    cpu="2",
+                    memory="8G",
+                )
+                with dsl.If(packed.outputs["Output"] == "pass", name="package-passed"):
+                    registered = _place(
+                        register_step(
+                            name=name,
+                            registry=registry,
+                            train=train,
+                            model=model,
+                            report=report,
+                            package=packed.outputs["package"],
+                        ),
+                        minutes=10,
+                    ).set_retry(2, "10s")
+                    _place(
+                        release_step(
+                            name=name,
+                            release=release,
+                            serving=serving,
+                            registry=registry,
+                            version=registered.outputs["Output"],
+                            training_set=training_set,
+                        ),
+                        minutes=24 * 60,
+                        cpu="2",
+                    )
+
+    return linnet_training
+
+
+def _place(task: dsl.PipelineTask, minutes: int, cpu: str = "1", memory: str = "2G") -> dsl.PipelineTask:
+    """Resources, timeout and the state volume of a task.
+
+    The timeout stands twice: Kubernetes ends the pod, and the step ends itself wherever it runs.
+    """
+    task.set_cpu_limit(cpu).set_memory_limit(memory).set_caching_options(False)
+    task.set_env_variable("LINNET_TIMEOUT", str(minutes * MINUTE))
+    kubernetes.set_timeout(task, minutes * MINUTE)
+    kubernetes.mount_pvc(task, pvc_name=STATE_CLAIM, mount_path=STATE_MOUNT)
+    kubernetes.use_field_path_as_env(task, "LINNET_RUN_ID", "metadata.labels['pipeline/runid']")
+    return task
