@@ -22,15 +22,16 @@ FEATURES: tuple[str, ...] = (
     "ink",
     "edge_horizontal",
     "edge_vertical",
-    "center_x",
-    "center_y",
+    "center_horizontal",
+    "center_vertical",
     "asymmetry",
 )
-"""Names of the statistics, in the order of the columns."""
+"""Names of the statistics, in the order of the columns. None may end in `_y`: Feast's ibis join drops such."""
 
 _INK = 32
 """Luma from which a pixel counts as not dark; garments stand on black in Fashion-MNIST."""
-_BATCH = 4096
+_BATCH_PIXELS = 1 << 18
+"""Pixels a batch: bounds the scratch memory at any image size, and stays in the cache: half the time of 1 << 21."""
 
 
 def image_statistics(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -43,7 +44,8 @@ def image_statistics(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """
     if images.ndim != 4 or images.shape[3] not in (1, 3) or images.dtype != np.uint8:
         raise ValueError(f"images must be uint8 [N, H, W, 1 or 3], not {images.dtype} {images.shape}")
-    parts = [_statistics(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
+    batch = max(1, _BATCH_PIXELS // max(1, images.shape[1] * images.shape[2]))
+    parts = [_statistics(images[i : i + batch]) for i in range(0, len(images), batch)]
     return np.concatenate(parts) if parts else np.zeros((0, len(FEATURES)), np.float32)
 
 
