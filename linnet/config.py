@@ -191,21 +191,34 @@ class GatesConfig(Section):
 
 class ReleaseConfig(Section):
     steps: tuple[int, ...] = (1, 5, 25, 50, 100)
-    """Percent of traffic that goes to the candidate, a step each; rising, ending in 100."""
+    """Percent of traffic that goes to the candidate, a step each; rising, ending in 100. The step
+    before 100 lasts until everything is proven, so it should be a large one."""
     rate: float = Field(default=200.0, gt=0, le=5000)
     """Requests a second that the replayer sends."""
     min_requests: int = Field(default=30, ge=1)
-    """Fewest candidate requests before a step may be judged."""
+    """Fewest requests that the candidate computed in a step before the next may begin."""
     deadline_seconds: float = Field(default=60.0, gt=0)
     """A step that is still inconclusive after this long is rolled back."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """Bound on the probability of rolling back a candidate that is no worse, over all looks."""
-    max_error_increase: Fraction = Field(default=0.02, gt=0, le=1)
-    """Non-inferiority margin of the error rate."""
+    mirror: Fraction = Field(default=0.5, ge=0, le=1)
+    """Share of requests that the version that does not answer them computes too, to be compared."""
+    bake_seconds: float = Field(default=2.0, ge=0)
+    """Shortest time that a step lasts."""
+    look_seconds: float = Field(default=0.25, gt=0)
+    """Time between two looks of the judge; its error bound holds however often it looks."""
+    max_error_increase: Fraction = Field(default=0.005, gt=0, le=1)
+    """Non-inferiority margin of the error rate; without a champion the largest error rate."""
     max_latency_ratio: float = Field(default=2.0, gt=1)
     """The candidate's p95 latency may be at most this many times the champion's."""
+    latency_floor_ms: float = Field(default=5.0, ge=0)
+    """A p95 that is longer by less than this many milliseconds is never held against a candidate."""
+    first_latency_p95_ms: float = Field(default=50.0, gt=0)
+    """Without a champion: p95 latency that is accepted at least, whatever the package measured alone."""
     min_agreement: Fraction = Field(default=0.7, ge=0, le=1)
     """Share of mirrored requests on which candidate and champion must name the same class."""
+    max_accuracy_drop: Fraction = Field(default=0.05, gt=0, le=1)
+    """Accuracy on the replayed, labelled images may be lower by less than this."""
     approval: bool = False
     """Whether a person must approve before 100 %."""
 

@@ -263,6 +263,8 @@ class ServedRecord(Record):
     confidence: float | None
     agrees: bool | None
     """Whether the other version named the same class for the same image; None if not mirrored."""
+    shadow: bool = False
+    """Whether the answer went to nobody: the request was mirrored to this version to compare."""
 
 
 class MetricJudgement(Record):
