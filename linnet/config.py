@@ -179,6 +179,8 @@ class GatesConfig(Section):
     """Expected calibration error after temperature scaling may be at most this."""
     max_cohort_gap: Fraction = Field(default=0.25, ge=0, le=1)
     """Largest distance of a non-class cohort's accuracy below the overall accuracy."""
+    min_cohort_samples: int = Field(default=30, ge=1)
+    """Cohorts with fewer test samples are shown and not judged, unless none is larger."""
     non_inferiority_margin: Fraction = Field(default=0.01, ge=0, le=1)
     """The candidate may be worse than the champion by less than this (paired, lower bound)."""
     min_parity: Fraction = Field(default=0.999, ge=0, le=1)

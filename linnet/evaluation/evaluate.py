@@ -1,0 +1,216 @@
+"""The evaluate step: predict the held-out splits, measure, compare, decide, and write it all down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.config import EvaluationConfig, GatesConfig
+from linnet.errors import DataError, StorageError
+from linnet.evaluation.calibration import fit_temperature, softmax
+from linnet.evaluation.compare import compare
+from linnet.evaluation.gates import decide
+from linnet.evaluation.measure import measure
+from linnet.evaluation.metrics import Ints, Predictions
+from linnet.evaluation.report import Evidence, write_report
+from linnet.evaluation.training_set import HeldOut, read_split
+from linnet.records import Comparison, EvaluationReport, GateDecision
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from linnet.vision.onnx_model import PackagedModel
+
+Progress = Callable[[str, int, int], None]
+Floats32 = npt.NDArray[np.float32]
+
+EVALUATION_FILE, GATES_FILE = "evaluation.json", "gates.json"
+PREDICTIONS_FILE, REPORT_FILE = "predictions.npz", "report.html"
+
+_BATCH = 512
+_BATCH_VALUES = 1 << 22
+"""Pixel values a batch may hold, so that large images do not exhaust the memory."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the network said of N samples: logits float32 [N, K] and embeddings float32 [N, D]."""
+
+    logits: Floats32
+    embeddings: Floats32
+
+
+def evaluate(
+    model: Path,
+    training_set: Path,
+    evaluation: EvaluationConfig,
+    gates: GatesConfig,
+    out: Path,
+    champion: Path | None = None,
+    champion_version: str = "",
+    progress: Progress | None = None,
+) -> tuple[EvaluationReport, GateDecision]:
+    """Measures a trained model on the test split and decides about it.
+
+    Args:
+        model: folder with `model.pt`.
+        training_set: folder that `build_features` wrote.
+        evaluation: levels, bins, seed.
+        gates: thresholds.
+        out: folder to write evaluation.json, gates.json, predictions.npz (test split: ids `S32` [N],
+            labels int64 [N], calibrated probabilities float32 [N, K], embeddings float32 [N, D]) and
+            report.html into. Equal inputs give equal bytes.
+        champion: package folder of the present champion, if there is one.
+        champion_version: its version in the registry.
+        progress: called with what is being done, how many samples are done, and of how many.
+
+    Raises:
+        DataError: the training set cannot be read, or has no test samples.
+        StorageError: the model cannot be read, or the results cannot be written.
+        ServingError: the champion's package is damaged.
+    """
+    from linnet.vision.networks import load_model
+
+    test, validation = read_split(training_set, "test"), read_split(training_set, "validation")
+    if not len(test):
+        raise DataError(str(training_set), "the test split is empty", "add images, or raise data.test_fraction")
+    network = load_model(model)
+    tuning = predict(network, validation, "validation predictions", progress)
+    outputs = predict(network, test, "test predictions", progress)
+    temperature = fit_temperature(tuning.logits, validation.labels)
+    calibrated = Predictions(test.labels, softmax(outputs.logits, temperature))
+    uncalibrated = Predictions(test.labels, softmax(outputs.logits))
+    comparison, remarks = None, []
+    if champion is not None:
+        comparison, remarks = against_champion(
+            calibrated, test, champion, champion_version, evaluation.confidence, progress
+        )
+    report = measure(
+        calibrated, uncalibrated, test.ids, test.classes, test.cohorts, temperature, comparison, evaluation
+    )
+    decision = decide(report, gates)
+    evidence = Evidence(
+        calibrated, uncalibrated, test.images, test.ids, evaluation, gates, len(validation), tuple(remarks)
+    )
+    _write(out, report, decision, evidence, test, outputs.embeddings)
+    return report, decision
+
+
+def predict(network: nn.Module, split: HeldOut, what: str, progress: Progress | None = None) -> Outputs:
+    """Runs the network over a split in batches, in float32.
+
+    Raises:
+        DataError: the network gives another number of classes than the training set has.
+    """
+    import torch
+
+    logits: list[Floats32] = []
+    embeddings: list[Floats32] = []
+    step = batch_size(split.images)
+    with torch.inference_mode():
+        for start in range(0, max(len(split), 1), step):
+            images = torch.from_numpy(np.array(split.images[start : start + step]))
+            features = torch.from_numpy(split.features[start : start + step])
+            batch_logits, batch_embedding = network(images, features)
+            logits.append(batch_logits.float().numpy())
+            embeddings.append(batch_embedding.float().numpy())
+            if progress:
+                progress(what, min(start + step, len(split)), len(split))
+    outputs = Outputs(np.concatenate(logits), np.concatenate(embeddings))
+    if outputs.logits.shape != (len(split), len(split.classes)):
+        raise DataError(
+            what,
+            f"the model answers {outputs.logits.shape[1]} classes, the training set has {len(split.classes)}",
+            "evaluate a model with the training set it was trained on",
+        )
+    return outputs
+
+
+def batch_size(images: npt.NDArray[np.uint8]) -> int:
+    """Images a batch: as many as fit the memory bound, at most 512 and at least 1."""
+    return max(1, min(_BATCH, _BATCH_VALUES // max(int(np.prod(images.shape[1:])), 1)))
+
+
+def against_champion(
+    candidate: Predictions,
+    test: HeldOut,
+    champion: Path,
+    version: str,
+    confidence: float,
+    progress: Progress | None = None,
+) -> tuple[Comparison, list[str]]:
+    """Compares with the champion's package on the same samples; second: what a reviewer must know.
+
+    Classes are matched by name. A champion of another image size gets the test images resized.
+    """
+    from linnet.vision.onnx_model import PackagedModel
+
+    packaged = PackagedModel.load(champion)
+    about = packaged.package
+    remarks = []
+    if (about.height, about.width, about.channels) != test.images.shape[1:]:
+        remarks.append(
+            f"the champion takes images of {about.height} x {about.width} x {about.channels}; "
+            "it was given the candidate's test images, resized"
+        )
+    if unknown := [name for name in test.classes if name not in about.classes]:
+        remarks.append(f"the champion does not know {', '.join(unknown)}: it is wrong on those samples")
+    index = {name: k for k, name in enumerate(test.classes)}
+    named = np.array([index.get(name, -1) for name in about.classes], np.int64)
+    chosen = named[_champion_classes(packaged, test, progress)]
+    finite = np.isfinite(candidate.probabilities).all(axis=1)
+    own = np.where(finite, candidate.predicted, -1)
+    return compare(own, chosen, test.labels, version or about.name, confidence), remarks
+
+
+def _champion_classes(packaged: PackagedModel, test: HeldOut, progress: Progress | None) -> Ints:
+    """Likeliest class [N] in the champion's own order."""
+    from linnet.vision.decode import resize
+
+    about = packaged.package
+    size = (about.height, about.width, about.channels)
+    same = size == test.images.shape[1:]
+    columns = [test.feature_names.index(n) for n in about.features if n in test.feature_names]
+    stored = same and len(columns) == len(about.features)
+    chosen: list[Ints] = []
+    step = batch_size(test.images)
+    for start in range(0, len(test), step):
+        images = np.array(test.images[start : start + step])
+        if not same:
+            color = "gray" if about.channels == 1 else "rgb"
+            images = np.stack([resize(one, about.height, about.width, color) for one in images])
+        features = test.features[start : start + step, columns] if stored else None
+        probabilities, _ = packaged.predict(images, features)
+        chosen.append(probabilities.argmax(axis=1))
+        if progress:
+            progress("champion predictions", min(start + step, len(test)), len(test))
+    return np.concatenate(chosen)
+
+
+def _write(
+    out: Path,
+    report: EvaluationReport,
+    decision: GateDecision,
+    evidence: Evidence,
+    test: HeldOut,
+    embeddings: Floats32,
+) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        report.save(out / EVALUATION_FILE)
+        decision.save(out / GATES_FILE)
+        np.savez(  # entries carry the zip epoch, 1980, so equal arrays give equal bytes
+            out / PREDICTIONS_FILE,
+            ids=np.array(test.ids, "S32"),
+            labels=test.labels,
+            probabilities=evidence.calibrated.probabilities.astype(np.float32),
+            embeddings=embeddings,
+        )
+        write_report(out / REPORT_FILE, report, decision, evidence)
+    except OSError as error:
+        raise StorageError(f"{out}: the evaluation cannot be written ({error}); free some space") from error

@@ -1,0 +1,128 @@
+"""The gates after evaluation: a report and thresholds in, a decision with its reasons out. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from linnet.config import GatesConfig
+from linnet.evaluation.cohorts import CLASS
+from linnet.records import CohortResult, EvaluationReport, Gate, GateDecision, Interval
+
+Comparator = Literal[">=", "<=", ">", "<"]
+
+
+def decide(report: EvaluationReport, config: GatesConfig) -> GateDecision:
+    """All gates of the evaluation stage; the verdict is `pass` only if every one passes.
+
+    A value that is not a number passes nothing. Without a champion there is no `non_inferiority`
+    gate (absent, not passed).
+    """
+    gates = [
+        _lower_bound("accuracy", "accuracy", report, config.min_accuracy),
+        _lower_bound("macro_f1", "macro F1", report, config.min_macro_f1),
+        _worst_recall(report, config.min_worst_recall),
+        _lower_bound("auc", "macro one-against-rest AUC", report, config.min_auc),
+        _calibration(report, config.max_ece),
+        _cohort_gap(report, config),
+    ]
+    if report.comparison is not None:
+        gates.append(_non_inferiority(report, config.non_inferiority_margin))
+    passed = all(gate.passed for gate in gates)
+    return GateDecision(stage="evaluation", verdict="pass" if passed else "fail", gates=tuple(gates))
+
+
+def _gate(name: str, value: float, comparator: Comparator, threshold: float, evidence: str) -> Gate:
+    """Compares as IEEE does, where every comparison with NaN is false."""
+    passed = {
+        ">=": value >= threshold,
+        "<=": value <= threshold,
+        ">": value > threshold,
+        "<": value < threshold,
+    }[comparator]
+    if value != value:
+        evidence += "; what could not be measured does not pass"
+    return Gate(
+        name=name, value=value, comparator=comparator, threshold=threshold, passed=passed, evidence=evidence
+    )
+
+
+def _lower_bound(name: str, words: str, report: EvaluationReport, threshold: float) -> Gate:
+    measured = report.metrics[name]
+    reaches = "reaches" if measured.low >= threshold else "does not reach"
+    evidence = (
+        f"{words} is {show(measured)} on {report.samples:,} test samples; its lower bound "
+        f"{measured.low:.4f} {reaches} {threshold:.4f}"
+    )
+    return _gate(name, measured.low, ">=", threshold, evidence)
+
+
+def _worst_recall(report: EvaluationReport, threshold: float) -> Gate:
+    """Fails if a class has no test sample: the recall of the worst class is then unknown."""
+    absent = [name for name, row in zip(report.classes, report.confusion, strict=True) if sum(row) == 0]
+    measured = report.metrics["worst_recall"]
+    if absent:
+        names = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+        evidence = f"the recall of {names} is unknown: the test split has no sample of it"
+        return _gate("worst_recall", float("nan"), ">=", threshold, evidence)
+    if measured.value != measured.value:
+        return _gate("worst_recall", measured.value, ">=", threshold, "the recalls are not numbers")
+    recalls = {name: values["recall"] for name, values in report.per_class.items()}
+    worst = min(recalls, key=lambda name: recalls[name])
+    evidence = (
+        f"the worst class is {worst} with recall {show(measured)} over "
+        f"{int(report.per_class[worst]['support']):,} samples; at least {threshold:.4f} is asked"
+    )
+    return _gate("worst_recall", measured.value, ">=", threshold, evidence)
+
+
+def _calibration(report: EvaluationReport, threshold: float) -> Gate:
+    measured = report.metrics["ece"]
+    evidence = (
+        f"expected calibration error is {show(measured)} at temperature {report.temperature:.3f} "
+        f"({report.ece_before:.4f} before); at most {threshold:.4f} is allowed"
+    )
+    return _gate("ece", measured.value, "<=", threshold, evidence)
+
+
+def judged_cohorts(report: EvaluationReport, smallest: int) -> list[CohortResult]:
+    """Cohorts large enough to be judged: `smallest` samples, or as many as the largest has if none do.
+
+    The true class is left out: `worst_recall` judges it.
+    """
+    rows = [row for row in report.cohorts if row.cohort != CLASS]
+    floor = min(smallest, max((row.samples for row in rows), default=0))
+    return [row for row in rows if row.samples >= floor]
+
+
+def _cohort_gap(report: EvaluationReport, config: GatesConfig) -> Gate:
+    overall = report.metrics["accuracy"].value
+    rows = judged_cohorts(report, config.min_cohort_samples)
+    if not rows or overall != overall:
+        evidence = "no cohort could be judged" if not rows else "the overall accuracy is not a number"
+        return _gate("cohort_gap", float("nan"), "<=", config.max_cohort_gap, evidence)
+    worst = min(rows, key=lambda row: row.accuracy.value)
+    gap = overall - worst.accuracy.value
+    evidence = (
+        f"the worst of {len(rows)} judged cohorts is {worst.cohort} = {worst.value} with accuracy "
+        f"{show(worst.accuracy)} over {worst.samples:,} samples, {abs(gap):.4f} "
+        f"{'below' if gap >= 0 else 'above'} the whole; at most {config.max_cohort_gap:.4f} below is allowed"
+    )
+    return _gate("cohort_gap", gap, "<=", config.max_cohort_gap, evidence)
+
+
+def _non_inferiority(report: EvaluationReport, margin: float) -> Gate:
+    comparison = report.comparison
+    assert comparison is not None
+    difference = comparison.difference
+    evidence = (
+        f"accuracy differs from champion {comparison.champion} by {difference.value:+.4f} "
+        f"[{difference.low:+.4f}, {difference.high:+.4f}] on the same {report.samples:,} samples "
+        f"({comparison.candidate_only_right:,} only the candidate had right, "
+        f"{comparison.champion_only_right:,} only the champion); the lower bound must lie above {-margin:+.4f}"
+    )
+    return _gate("non_inferiority", difference.low, ">", -margin, evidence)
+
+
+def show(measured: Interval) -> str:
+    """An interval in text, such as `0.9312 [0.9261, 0.9360]`."""
+    return f"{measured.value:.4f} [{measured.low:.4f}, {measured.high:.4f}]"

@@ -1,0 +1,64 @@
+"""Reads the held-out splits that `build_features` wrote, without loading what is not needed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.errors import DataError
+from linnet.records import Split
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One split, N samples; `images` is memory-mapped."""
+
+    classes: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    images: npt.NDArray[np.uint8]
+    """[N, H, W, C]"""
+    labels: npt.NDArray[np.int64]
+    features: npt.NDArray[np.float32]
+    """[N, F]"""
+    ids: tuple[str, ...]
+    cohorts: dict[str, npt.NDArray[np.str_]]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def read_split(folder: Path, split: Split) -> HeldOut:
+    """The samples of `split`, checked to be of one length.
+
+    Raises:
+        DataError: a file is missing or damaged, or the files of the split do not fit each other.
+    """
+    remedy = "build the features again"
+    try:
+        about = json.loads((folder / "training_set.json").read_text("utf-8"))
+        with np.load(folder / f"cohorts-{split}.npz") as stored:
+            cohorts = {name: stored[name] for name in sorted(stored.files)}
+        found = HeldOut(
+            classes=tuple(about["classes"]),
+            feature_names=tuple(about["features"]),
+            images=np.load(folder / f"images-{split}.npy", mmap_mode="r"),
+            labels=np.load(folder / f"labels-{split}.npy"),
+            features=np.load(folder / f"features-{split}.npy"),
+            ids=tuple(name.decode() for name in np.load(folder / f"ids-{split}.npy").tolist()),
+            cohorts=cohorts,
+        )
+    except FileNotFoundError as error:
+        raise DataError(str(folder), f"{error.filename} is missing from the training set", remedy) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(str(folder), f"the {split} split cannot be read ({error})", remedy) from error
+    lengths = {len(found.images), len(found.labels), len(found.features), len(found.ids)}
+    lengths |= {len(values) for values in cohorts.values()}
+    if len(lengths) != 1:
+        raise DataError(str(folder), f"the files of the {split} split hold {sorted(lengths)} samples", remedy)
+    if len(found) and not 0 <= int(found.labels.min()) <= int(found.labels.max()) < len(found.classes):
+        raise DataError(str(folder), f"a label of the {split} split names no class", remedy)
+    return found
