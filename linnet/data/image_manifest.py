@@ -1,0 +1,134 @@
+"""Reader of a manifest: a CSV or Parquet table of image paths and labels.
+
+Columns: path (relative to the manifest) and label; optional split (train, validation, test,
+production or empty), captured_at (ISO 8601; UTC where it has no offset), and any cohort column.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from linnet.data.raw import RawDataset, RawRow, class_names, instant, refuse
+from linnet.errors import DataError
+from linnet.records import SPLITS
+
+_NONE = "missing"
+"""Cohort value of a row whose cell is empty."""
+
+
+def read_manifest(location: Path, classes: tuple[str, ...] = (), cohorts: tuple[str, ...] = ()) -> RawDataset:
+    """Reads a manifest, or the `manifest.csv` or `manifest.parquet` of a folder.
+
+    Raises:
+        DataError: no such file, a missing column, or rows (all are named) without path or label, with
+            an unknown label or split, with a time that is not ISO 8601, or whose file is missing.
+    """
+    path = _table_path(location)
+    names, table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    _check_columns(path, names, cohorts)
+    rows: list[RawRow] = []
+    problems: list[str] = []
+    for place, cells in table:
+        try:
+            rows.append(_row(path.parent, cells, classes, cohorts))
+        except ValueError as error:
+            problems.append(f"{place}: {error}")
+    if problems:
+        raise refuse(str(path), f"{len(problems)} row(s) are wrong", problems, "mend or remove these rows")
+    if not rows:
+        raise DataError(str(path), "has no rows", "list at least one image of each of 2 classes")
+    return RawDataset(str(path), class_names(str(path), {row.label for row in rows}, classes), rows)
+
+
+def _table_path(location: Path) -> Path:
+    if location.is_dir():
+        for name in ("manifest.csv", "manifest.parquet"):
+            if (location / name).is_file():
+                return location / name
+        raise DataError(str(location), "has neither manifest.csv nor manifest.parquet")
+    if not location.is_file():
+        raise DataError(str(location), "no such file", "data.location must name a CSV or Parquet file")
+    return location
+
+
+def _csv(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, Any]]]]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        names = list(reader.fieldnames or [])
+        table = [(f"line {reader.line_num}", row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(str(path), f"is not a readable CSV table: {error}", "save it as UTF-8") from error
+    uneven = [place for place, row in table if None in row or None in row.values()]
+    if uneven:
+        problem = f"{len(uneven)} line(s) have not as many cells as the header"
+        raise refuse(str(path), problem, uneven, "mend these lines; quote cells that hold a comma")
+    return names, iter(table)
+
+
+def _parquet(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, Any]]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(str(path), f"is not a readable Parquet table: {error}") from error
+    return table.column_names, ((f"row {i}", row) for i, row in enumerate(table.to_pylist()))
+
+
+def _check_columns(path: Path, names: list[str], cohorts: tuple[str, ...]) -> None:
+    for wanted in ("path", "label", *cohorts):
+        if wanted in names:
+            continue
+        near = difflib.get_close_matches(wanted, names, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        use = "data.cohorts names it" if wanted in cohorts else "every manifest needs it"
+        raise DataError(
+            str(path), f"there is no column '{wanted}' ({use})", f"{hint}it has: {', '.join(names)}"
+        )
+
+
+def _row(root: Path, cells: dict[str, Any], classes: tuple[str, ...], cohorts: tuple[str, ...]) -> RawRow:
+    """One row of the table.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    origin, label = _text(cells["path"]), _text(cells["label"])
+    if not origin:
+        raise ValueError("it has no path")
+    if not label:
+        raise ValueError(f"{origin} has no label")
+    if classes and label not in classes:
+        near = difflib.get_close_matches(label, classes, n=1)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise ValueError(f"{origin} has the unknown label '{label}'{hint}")
+    split = _text(cells.get("split"))
+    if split and split not in SPLITS:
+        raise ValueError(f"{origin} has the unknown split '{split}'; known: {', '.join(SPLITS)}")
+    path = root / origin
+    if not path.is_file():
+        raise ValueError(f"{origin} does not exist")
+    groups = tuple(_text(cells[name]) or _NONE for name in cohorts)
+    return RawRow(origin, label, split, path, _captured(origin, cells.get("captured_at")), groups)
+
+
+def _text(cell: Any) -> str:
+    return "" if cell is None else str(cell).strip()
+
+
+def _captured(origin: str, cell: Any) -> datetime | None:
+    text = cell.isoformat() if isinstance(cell, datetime) else _text(cell)
+    if not text:
+        return None
+    try:
+        return instant(text)
+    except ValueError as error:
+        raise ValueError(f"{origin} has captured_at '{text}', which is not ISO 8601") from error

@@ -1,0 +1,132 @@
+"""From a raw dataset to the sample table: verified, decoded once, deduplicated and split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from linnet.config import DataConfig
+from linnet.data.fetch import fetch
+from linnet.data.idx import read_idx
+from linnet.data.image_folder import read_image_folder
+from linnet.data.image_manifest import read_manifest
+from linnet.data.raw import RawDataset, instant
+from linnet.data.sample_table import Sample, TableWriter
+from linnet.data.scan import Progress, Seen, encoded, in_order, scan
+from linnet.data.selection import Selection, content_digest, select
+from linnet.data.storage import writing
+from linnet.data.version import read_version
+from linnet.errors import ConfigError, DataError
+from linnet.records import SPLITS, DatasetManifest
+
+_MANIFEST = "manifest.json"
+_NAMED_DROPS = 1000
+
+
+def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None = None) -> DatasetManifest:
+    """Writes the sample table of the dataset that `config` names to the folder `out`.
+
+    The table is streamed: memory holds one shard of encoded images at most, whatever the dataset's
+    size. The same input gives byte-identical files. `manifest.json` is written last, so that a
+    folder that has one is complete.
+
+    Args:
+        config: The `data` section; a relative `location` is taken from the current folder.
+        name: The dataset's name, for the manifest.
+        out: Folder for `manifest.json` and the shards; shards of an earlier try are removed.
+        progress: Told (what, done, total).
+
+    Raises:
+        DataError: the dataset cannot be had or read; names the rows.
+        ConfigError: `captured_at` or `cohorts` do not fit the dataset.
+        StorageError: the disk is full or not writable.
+    """
+    captured_at = _captured_at(config)
+    raw, digest = _read(config, progress)
+    seen = scan(raw, config.max_pixels, progress)
+    selection = select(raw, seen, config)
+    _check_splits(raw, selection)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for stale in [out / _MANIFEST, *out.glob("part-*")]:
+            stale.unlink(missing_ok=True)
+        shards = _write(raw, seen, selection, TableWriter(out, config.cohorts, captured_at), progress)
+        manifest = DatasetManifest(
+            name=name,
+            digest=digest or content_digest(raw, seen),
+            revision=config.revision,
+            classes=raw.classes,
+            counts=_counts(raw, selection),
+            shards=tuple(shards),
+            rows=len(selection.kept),
+            raw_rows=len(raw.rows),
+            dropped_duplicates=selection.duplicates,
+            dropped_leaks=selection.leaks,
+            dropped=tuple(selection.dropped[:_NAMED_DROPS]),
+            cohorts=config.cohorts,
+        )
+        manifest.save(out / _MANIFEST)
+    return manifest
+
+
+def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:
+    """The raw dataset, and its digest where a `.dvc` file names it."""
+    location, digest = Path(config.location).expanduser(), ""
+    if config.cohorts and config.kind != "manifest":
+        raise ConfigError("data.cohorts", f"a dataset of kind '{config.kind}' has no columns", "remove it")
+    if location.suffix == ".dvc":
+        digest = read_version(location, config.revision).digest
+        location = fetch(location, config.revision, progress)
+    elif config.revision:
+        raise ConfigError("data.revision", "needs a .dvc file as data.location", "remove it")
+    if config.kind == "idx":
+        return read_idx(location, config.classes), digest
+    if config.kind == "folder":
+        return read_image_folder(location, config.classes), digest
+    return read_manifest(location, config.classes, config.cohorts), digest
+
+
+def _captured_at(config: DataConfig) -> datetime:
+    try:
+        return instant(config.captured_at)
+    except ValueError as error:
+        raise ConfigError(
+            "data.captured_at",
+            f"'{config.captured_at}' is not an ISO 8601 time",
+            "such as 2026-01-31T12:00:00Z",
+        ) from error
+
+
+def _check_splits(raw: RawDataset, selection: Selection) -> None:
+    """A split without any image would only surface in a later step, as something stranger."""
+    held = {split for _, split in selection.kept}
+    missing = [split for split in SPLITS if split not in held]
+    if missing:
+        raise DataError(
+            raw.where,
+            f"{len(selection.kept)} different images are too few: none is left for {' and '.join(missing)}",
+            "add images, or raise data.validation_fraction, data.production_fraction or data.test_fraction",
+        )
+
+
+def _write(
+    raw: RawDataset,
+    seen: list[Seen],
+    selection: Selection,
+    writer: TableWriter,
+    progress: Progress | None,
+) -> list[str]:
+    rows = [raw.rows[index] for index, _ in selection.kept]
+    images: Iterable[bytes] = in_order(encoded, rows, progress, "writing samples")
+    for (index, split), image in zip(selection.kept, images, strict=True):
+        writer.add(Sample(raw.rows[index], seen[index], split, image))
+    writer.flush()
+    return writer.shards
+
+
+def _counts(raw: RawDataset, selection: Selection) -> dict[str, dict[str, int]]:
+    """Images a split and class, in the order of SPLITS and of the labels, zeros included."""
+    tally = Counter((split, raw.rows[index].label) for index, split in selection.kept)
+    return {split: {name: tally[split, name] for name in raw.classes} for split in SPLITS}
