@@ -34,6 +34,7 @@ def read_image_folder(folder: Path, classes: tuple[str, ...] = ()) -> RawDataset
     for split, root in roots.items():
         _refuse_strays(root)
         for class_folder in _folders(root):
+            _check_name(class_folder)
             files = _files(class_folder)
             if not files and not official:
                 raise DataError(str(class_folder), "the class has no image", "add some or remove the folder")
@@ -90,3 +91,12 @@ def _refuse_strays(root: Path) -> None:
 def _origin(path: Path, folder: Path) -> str:
     """The path below the root; bytes that are not UTF-8 are escaped, for Parquet wants UTF-8."""
     return os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "backslashreplace")
+
+
+def _check_name(class_folder: Path) -> None:
+    """A class name goes into tables, JSON and the model's package, all of which are UTF-8."""
+    try:
+        class_folder.name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(class_folder.name).decode("utf-8", "backslashreplace")
+        raise DataError(shown, "the folder's name is not UTF-8", "rename it: it is the class name") from error

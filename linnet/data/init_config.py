@@ -68,12 +68,12 @@ def _side(sides: list[int]) -> int:
     return min(max(int(statistics.median(sides)), _SMALLEST_SIDE), _LARGEST_SIDE)
 
 
-def _training(rows: int, side: int) -> dict[str, int | float]:
+def _training(rows: int, side: int) -> dict[str, int]:
     """Batch size, epochs and augmentation by the amount of data and the size of the images."""
     trained = max(1, int(rows * 0.7))
     batch = next((size for size in (128, 64, 32) if trained // size >= 20), 16)
     epochs = min(max(round(_STEPS / max(1, trained // batch)), 8), 60)
-    return {"batch_size": batch, "epochs": epochs, "width": 32, "shift": 1 if side < 16 else side // 14}
+    return {"batch_size": batch, "epochs": epochs, "shift": 1 if side < 16 else side // 14}
 
 
 def _held_out(smallest: int) -> tuple[float, float, float]:
@@ -88,11 +88,13 @@ def _text(name: str, folder: Path, raw: RawDataset, look: Look, counts: dict[str
     own_test = "test" in {row.split for row in raw.rows}
     test_note = "  # not used: the folder has a test split" if own_test else ""
     resized = (
-        f"the images have {look.sizes} sizes; all are resized" if look.sizes > 1 else "as the images are"
+        f"pixels; the images have {look.sizes} sizes and are all resized"
+        if look.sizes > 1
+        else "pixels; as the images are"
     )
     chance = biggest / len(raw.rows)
     floor = round(min(0.8, chance + (1 - chance) * 0.5), 2)
-    classes = ",\n".join(f"    {json.dumps(label, ensure_ascii=False)}" for label in raw.classes)
+    classes = ",\n".join(f"    {_quoted(label)}" for label in raw.classes)
     imbalance = biggest / smallest
     return f"""\
 # {len(raw.rows)} images in {len(raw.classes)} classes ({smallest} to {biggest} images each).
@@ -101,11 +103,11 @@ name = {json.dumps(name)}
 
 [data]
 kind = "folder"
-location = {json.dumps(str(folder), ensure_ascii=False)}
+location = {_quoted(str(folder))}
 classes = [
 {classes},
 ]
-height = {look.height}  # pixels; {resized}
+height = {look.height}  # {resized}
 width = {look.width}
 color = "{look.color}"
 validation_fraction = {validation}  # of the training images: to calibrate and to watch training
@@ -119,7 +121,8 @@ max_imbalance = {max(20.0, float(round(imbalance * 1.5)))}
 [train]
 epochs = {train["epochs"]}
 batch_size = {train["batch_size"]}
-width = {train["width"]}  # channels of the first stage; more is slower and may be more accurate
+learning_rate = {round(0.5 * train["batch_size"] / 128, 4)}  # in proportion to the batch
+width = 32  # channels of the first stage; more is slower and may be more accurate
 shift = {train["shift"]}  # random shifts of up to this many pixels
 # Mirror images: false, because they would make digits, letters and anything with a left and a right
 # wrong. Set both to true if a mirrored image shows the same class (most photos): it helps.
@@ -137,3 +140,8 @@ max_ece = {0.05 if smallest >= 500 else 0.1}
 max_cohort_gap = {0.25 if smallest >= 500 else 0.35}
 non_inferiority_margin = {0.01 if len(raw.rows) >= 5000 else 0.03}
 """
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string: JSON's escapes, and DEL, which TOML alone forbids."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
