@@ -87,11 +87,9 @@ def _text(name: str, folder: Path, raw: RawDataset, look: Look, counts: dict[str
     validation, production, test = _held_out(smallest)
     own_test = "test" in {row.split for row in raw.rows}
     test_note = "  # not used: the folder has a test split" if own_test else ""
-    resized = (
-        f"pixels; the images have {look.sizes} sizes and are all resized"
-        if look.sizes > 1
-        else "pixels; as the images are"
-    )
+    resized = "pixels; as the images are"
+    if look.sizes > 1:
+        resized = f"pixels; the images have {look.sizes} sizes or more, and are all resized"
     chance = biggest / len(raw.rows)
     floor = round(min(0.8, chance + (1 - chance) * 0.5), 2)
     classes = ",\n".join(f"    {_quoted(label)}" for label in raw.classes)
