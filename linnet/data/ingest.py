@@ -14,7 +14,7 @@ from linnet.data.image_folder import read_image_folder
 from linnet.data.image_manifest import read_manifest
 from linnet.data.raw import RawDataset, instant
 from linnet.data.sample_table import Sample, TableWriter
-from linnet.data.scan import Progress, Seen, encoded, in_order, scan
+from linnet.data.scan import Progress, Seen, content_of, encoded, in_order, scan
 from linnet.data.selection import Selection, content_digest, select
 from linnet.data.storage import writing
 from linnet.data.version import read_version
@@ -55,7 +55,7 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
         shards = _write(raw, seen, selection, TableWriter(out, config.cohorts, captured_at), progress)
         manifest = DatasetManifest(
             name=name,
-            digest=digest or content_digest(raw, seen),
+            digest=digest or content_digest(raw, (look.content for look in seen)),
             revision=config.revision,
             classes=raw.classes,
             counts=_counts(raw, selection),
@@ -69,6 +69,21 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
         )
         manifest.save(out / _MANIFEST)
     return manifest
+
+
+def source_identity(config: DataConfig) -> str:
+    """The digest that `ingest` would give the dataset, without fetching or decoding it.
+
+    What a cache key needs: it changes when any byte, label or place of the dataset does.
+
+    Raises:
+        DataError, ConfigError: as `ingest`.
+    """
+    location = Path(config.location).expanduser()
+    if location.suffix == ".dvc":
+        return read_version(location, config.revision).digest
+    raw, _ = _read(config, None)
+    return content_digest(raw, in_order(content_of, raw.rows, None, ""))
 
 
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:

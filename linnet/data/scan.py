@@ -61,6 +61,15 @@ def scan(raw: RawDataset, max_pixels: int, progress: Progress | None = None) -> 
     return seen
 
 
+def content_of(row: RawRow) -> str:
+    """Digest of an image's bytes as they lie in the raw dataset: what `Seen.content` is.
+
+    Raises:
+        InvalidImage: the file cannot be read.
+    """
+    return sample_id(row.source) if not isinstance(row.source, Path) else _digest(_bytes(row, row.source))
+
+
 def encoded(row: RawRow) -> bytes:
     """The bytes that the sample table keeps: a file as it is, bare pixels as PNG."""
     return row.source.read_bytes() if isinstance(row.source, Path) else encode_png(row.source)
@@ -91,11 +100,18 @@ def _look(row: RawRow, max_pixels: int) -> Seen:
         identity = sample_id(row.source)
         height, width, channels = row.source.shape
         return Seen(identity, identity, width, height, channels)
-    try:
-        data = row.source.read_bytes()
-    except OSError as error:
-        raise InvalidImage(row.origin, f"cannot be read: {error.strerror}") from error
+    data = _bytes(row, row.source)
     image = decode(data, row.origin, max_pixels)
     height, width, channels = image.pixels.shape
-    content = hashlib.blake2b(data, digest_size=16).hexdigest()
-    return Seen(image.sample_id, content, width, height, channels)
+    return Seen(image.sample_id, _digest(data), width, height, channels)
+
+
+def _bytes(row: RawRow, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidImage(row.origin, f"cannot be read: {error.strerror}") from error
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

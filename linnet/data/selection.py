@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from linnet.config import DataConfig
@@ -54,11 +54,14 @@ def _reason(row: RawRow, kept: RawRow, leak: bool) -> str:
     return f"{row.origin}: {what} as {kept.origin}{other}"
 
 
-def content_digest(raw: RawDataset, seen: Sequence[Seen]) -> str:
-    """Digest of a dataset that no `.dvc` file names: 32 hex digits over places, labels and bytes."""
+def content_digest(raw: RawDataset, contents: Iterable[str]) -> str:
+    """Digest of a dataset that no `.dvc` file names: 32 hex digits over places, labels and bytes.
+
+    `contents` has a digest of the image's bytes a row.
+    """
     digest = hashlib.blake2b(json.dumps(raw.classes).encode(), digest_size=16)
-    for row, look in zip(raw.rows, seen, strict=True):
+    for row, content in zip(raw.rows, contents, strict=True):
         moment = row.captured_at.isoformat() if row.captured_at else ""
-        facts = [row.origin, look.content, row.label, row.split, moment, *row.cohorts]
+        facts = [row.origin, content, row.label, row.split, moment, *row.cohorts]
         digest.update(json.dumps(facts).encode() + b"\n")
     return digest.hexdigest()
