@@ -40,6 +40,6 @@ def register(
         parameters={"name": name, "registry": registry, "train": train},
         inputs={"package": package},
         outputs={"ticket": ticket},
-        cached=False,
+        acts=True,
     )
     return str(values["version"])

@@ -47,6 +47,6 @@ def release(
         parameters={"release": release, "serving": serving, "version": version},
         inputs={},
         outputs={"rollout": rollout},
-        cached=False,
+        acts=True,
     )
     return str(values["verdict"])

@@ -36,5 +36,5 @@ def request_labels(
         parameters={"name": name, "labels": labels},
         inputs={"report": report, "samples": samples},
         outputs={"requests": requests},
-        cached=False,
+        acts=True,
     )

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from linnet import cache
 from linnet.errors import LinnetError, RunError
@@ -25,6 +25,14 @@ from linnet.state import state_dir
 
 Paths = Mapping[str, Path]
 Work = Callable[[Paths], Mapping[str, Any] | None]
+
+
+DRY_RUN = "LINNET_DRY_RUN"
+"""Set while a run is only planned: a step that would work says so instead."""
+
+
+class WouldRun(Exception):
+    """In a dry run: the cache does not have this step's result; says what changed."""
 
 
 class Artifact(Protocol):
@@ -43,6 +51,7 @@ def run_step(
     inputs: Mapping[str, Artifact | Path],
     outputs: Mapping[str, Artifact],
     cached: bool = True,
+    acts: bool = False,
     still_valid: Callable[[], bool] = lambda: True,
 ) -> dict[str, Any]:
     """Runs one step of a pipeline and returns its scalar values.
@@ -54,59 +63,59 @@ def run_step(
         parameters: plain values, part of the cache key.
         inputs: artefacts or paths whose contents are part of the cache key.
         outputs: artefacts to produce, each a folder (or a file).
-        cached: False for steps that act on the world (register, release).
+        cached: False for steps whose result depends on more than their inputs.
+        acts: True for steps that change the world (register, release); never cached, never in a dry run.
         still_valid: asked before a hit is used; False where an effect outside the outputs is gone.
 
     Raises:
         LinnetError: what the step says to a person; it also stands in the stage's record.
     """
+    _refuse_futile_retry(task)
     stage = _Stage(task)
+    store = cache.Cache(state_dir() / "cache")
+    targets = {name: Path(artifact.path) for name, artifact in outputs.items()}
     try:
         with _deadline(task):
-            values = _run(stage, work, code, parameters, inputs, outputs, still_valid if cached else None)
+            key = _key(task, code, parameters, inputs)
+            stage.key = key.digest
+            hit = store.get(key, targets) if cached and not acts and still_valid() else None
+            if hit is not None:
+                stage.cached, stage.saved_seconds = True, hit.seconds
+                values = hit.values
+            else:
+                _announce(store, key, cached, acts)
+                values = _work_and_store(store, key, work, targets)
+    except WouldRun as plan:
+        stage.end("skipped", values={"reason": str(plan)})
+        raise
     except BaseException as error:
         stage.end("failed", error=error)
         raise
     stage.end("succeeded", values=values)
+    for artifact in outputs.values():
+        artifact.metadata["key"] = key.digest
     return values
 
 
-def _run(
-    stage: _Stage,
-    work: Work,
-    code: str,
-    parameters: Mapping[str, Any],
-    inputs: Mapping[str, Artifact | Path],
-    outputs: Mapping[str, Artifact],
-    still_valid: Callable[[], bool] | None,
-) -> dict[str, Any]:
-    store = cache.Cache(state_dir() / "cache")
-    targets = {name: Path(artifact.path) for name, artifact in outputs.items()}
-    key = cache.Key(
-        task=stage.task,
+def _key(
+    task: str, code: str, parameters: Mapping[str, Any], inputs: Mapping[str, Artifact | Path]
+) -> cache.Key:
+    return cache.Key(
+        task=task,
         code=cache.tree_digest(Path(code)),
         library=cache.library_digest(),
         environment=cache.environment_digest(),
         parameters={name: cache.value_digest(value) for name, value in parameters.items()},
         inputs={name: cache.tree_digest(_path(item)) for name, item in inputs.items()},
     )
-    stage.key = key.digest
-    if still_valid is not None:
-        hit = store.get(key, targets) if still_valid() else None
-        if hit is not None:
-            stage.cached, stage.saved_seconds = True, hit.seconds
-            return hit.values
-        print(f"{stage.task}: {cache.explain(key, store.latest(stage.task))}", flush=True)
-    try:
-        values = _work_and_store(store, key, work, targets)
-    except OSError as error:
-        translated = cache.translate_storage(error)
-        if translated is error:
-            raise
-        raise translated from error
-    for artifact in outputs.values():
-        artifact.metadata["key"] = key.digest
-    return values
+
+
+def _announce(store: cache.Cache, key: cache.Key, cached: bool, acts: bool) -> None:
+    """Says why the step works; in a dry run that is all that happens."""
+    why = "always runs" if acts or not cached else cache.explain(key, store.latest(key.task))
+    print(f"{key.task}: {why}", flush=True)
+    if DRY_RUN in os.environ and (cached or acts):
+        raise WouldRun(why)
 
 
 def _work_and_store(store: cache.Cache, key: cache.Key, work: Work, targets: Paths) -> dict[str, Any]:
@@ -118,11 +127,13 @@ def _work_and_store(store: cache.Cache, key: cache.Key, work: Work, targets: Pat
         for name, target in targets.items():
             cache.place(entry / name, target)
         return values
-    except BaseException:
+    except BaseException as error:
         # What a failing step wrote (a validation report, say) is what its reader needs most.
         for name, target in targets.items():
             if (staged / name).exists():
                 cache.place(staged / name, target)
+        if isinstance(error, OSError) and (told := cache.translate_storage(error)) is not error:
+            raise told from error
         raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)
@@ -167,13 +178,16 @@ class _Stage:
         self._save(StageRecord(task=task, state="running", started_at=self.started))
 
     def end(
-        self, state: str, values: Mapping[str, Any] | None = None, error: BaseException | None = None
+        self,
+        state: Literal["succeeded", "failed", "skipped"],
+        values: Mapping[str, Any] | None = None,
+        error: BaseException | None = None,
     ) -> None:
         own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         self._save(
             StageRecord(
                 task=self.task,
-                state="succeeded" if state == "succeeded" else "failed",
+                state=state,
                 started_at=self.started,
                 seconds=time.monotonic() - self.clock,
                 cpu_seconds=own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,

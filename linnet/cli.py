@@ -1,0 +1,60 @@
+"""The command line: wires the commands, and turns errors into one message and an exit status."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from linnet.commands import inspect, models, serve, training
+from linnet.errors import LinnetError
+
+app = typer.Typer(
+    help="Labelled images to a champion CNN: validated, gated, registered, canaried and served.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    epilog="Start with `linnet run configs/fashion.toml`, or `linnet init NAME --data FOLDER` "
+    "for images of your own. `--debug` anywhere shows the traceback of an error.",
+)
+app.command("run")(training.run)
+app.command("init")(training.init)
+app.command("compile")(training.compile_command)
+app.command("up")(serve.up)
+app.command("down")(serve.down)
+app.command("predict")(serve.predict)
+app.add_typer(models.app, name="models")
+app.add_typer(inspect.runs_app, name="runs")
+app.add_typer(inspect.data_app, name="data")
+app.add_typer(inspect.cache_app, name="cache")
+
+
+def main() -> None:
+    """Entry point of the `linnet` command."""
+    debug = "--debug" in sys.argv
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    try:
+        app(args=arguments, standalone_mode=True)
+    except LinnetError as error:
+        if debug:
+            raise
+        Console(stderr=True).print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        Console(stderr=True).print("interrupted")
+        sys.exit(130)
+    except OSError as error:
+        if debug:
+            raise
+        from linnet.cache import translate_storage
+
+        Console(stderr=True).print(f"[bold red]error:[/] {_plain(translate_storage(error))}", soft_wrap=True)
+        sys.exit(1)
+
+
+def _plain(error: Exception) -> str:
+    """The message without anything that rich would take for markup."""
+    return str(error).replace("[", "\\[")

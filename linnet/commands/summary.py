@@ -1,0 +1,116 @@
+"""What a person sees at the end of a run: stages, gates, the canary, and where to look next."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from linnet import runs
+from linnet.engine.follow import describe
+from linnet.records import Gate, GateDecision, RolloutDecision, RunRecord
+
+_COLORS = {"succeeded": "green", "rejected": "yellow", "failed": "red", "interrupted": "yellow"}
+_VERDICTS = {"pass": "green", "promote": "green", "proceed": "green", "inconclusive": "yellow"}
+
+
+def show_summary(folder: Path, console: Console) -> None:
+    """Prints the summary of a run from what its folder holds."""
+    record = runs.load(folder)
+    console.print()
+    console.print(_stages(record))
+    for task, output in (("evaluate", "report"), ("package", "package")):
+        where = runs.artifact(folder, task, output)
+        if where is not None and (where / "gates.json").exists():
+            console.print(_gates(GateDecision.load(where / "gates.json")))
+    rollout = runs.artifact(folder, "release", "rollout")
+    if rollout is not None and (rollout / "rollout.json").exists():
+        console.print(_canary(RolloutDecision.load(rollout / "rollout.json")))
+    console.print(_closing(record, folder))
+
+
+def _stages(record: RunRecord) -> Table:
+    total = sum(stage.seconds for stage in record.stages)
+    table = Table(title=f"run {record.run_id}", title_justify="left", title_style="bold")
+    table.add_column("stage")
+    table.add_column("seconds", justify="right")
+    table.add_column("work")
+    table.add_column("result")
+    for stage in record.stages:
+        worked = Text("cached", "cyan") if stage.cached else Text("run")
+        if stage.state != "succeeded":
+            worked = Text(stage.state, "red")
+        table.add_row(stage.task, f"{stage.seconds:.1f}", worked, describe(stage, seconds=False))
+    table.add_section()
+    saved = sum(stage.saved_seconds for stage in record.stages)
+    table.add_row("all", f"{total:.1f}", "", Text(f"the cache saved {saved:.0f} s" if saved else "", "dim"))
+    return table
+
+
+def _gates(decision: GateDecision) -> Table:
+    table = Table(title=f"gates: {decision.stage}", title_justify="left", title_style="bold")
+    table.add_column("gate")
+    table.add_column("value", justify="right")
+    table.add_column("threshold", justify="right")
+    table.add_column("verdict")
+    for gate in decision.gates:
+        table.add_row(
+            gate.name, f"{gate.value:.4g}", f"{gate.comparator} {gate.threshold:.4g}", _passed(gate)
+        )
+    return table
+
+
+def _passed(gate: Gate) -> Text:
+    return Text("pass", "green") if gate.passed else Text("FAIL", "bold red")
+
+
+def _canary(decision: RolloutDecision) -> Table:
+    against = (
+        f"against champion {decision.champion}" if decision.champion else "no champion yet: absolute limits"
+    )
+    title = f"canary of version {decision.version}, {against}"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column, side in (("traffic", "right"), ("seconds", "right"), ("requests", "right")):
+        table.add_column(column, justify="right" if side == "right" else "left")
+    table.add_column("verdict")
+    table.add_column("because")
+    for step in decision.steps:
+        verdict = Text(step.verdict, _VERDICTS.get(step.verdict, "red"))
+        row = f"{step.percent} %", f"{step.seconds:.1f}", f"{step.candidate_requests:,}"
+        table.add_row(*row, verdict, step.reason)
+    return table
+
+
+def _closing(record: RunRecord, folder: Path) -> Panel:
+    lines = [Text(f"{record.state}", f"bold {_COLORS.get(record.state, 'white')}")]
+    if record.error:
+        lines.append(Text(record.error))
+    lines.append(Text())
+    lines += [Text.assemble((f"{what:<18}", "dim"), where) for what, where in _next(record, folder)]
+    return Panel(Text("\n").join(lines), title="result", title_align="left", expand=False)
+
+
+def _next(record: RunRecord, folder: Path) -> list[tuple[str, str]]:
+    pages = (
+        ("data validation", "validate", "report", "data_docs/index.html"),
+        ("gates and metrics", "evaluate", "report", "report.html"),
+        ("model card", "package", "package", "model_card.md"),
+        ("canary", "release", "rollout", "rollout.html"),
+    )
+    found = []
+    for what, task, output, page in pages:
+        where = runs.artifact(folder, task, output)
+        if where is not None and (where / page).exists():
+            found.append((what, os.path.relpath(where / page)))
+    found.append(("log", os.path.relpath(folder / "log.txt")))
+    if record.state == "succeeded":
+        found.append(("serve it", "linnet up"))
+        found.append(("ask it", "linnet predict IMAGE"))
+        found.append(("versions", "linnet models list"))
+    elif record.state in ("interrupted", "failed"):
+        found.append(("go on", "run the same command again: finished steps are kept"))
+    return found

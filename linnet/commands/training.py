@@ -1,0 +1,127 @@
+"""`linnet run`, `linnet compile` and `linnet init`."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from linnet.config import Config, load_config
+from linnet.errors import ConfigError
+from linnet.records import RunRequest
+
+EXIT_CODES = {"succeeded": 0, "rejected": 3, "interrupted": 130}
+
+ConfigPath = Annotated[Path, typer.Argument(help="A config file, such as configs/fashion.toml.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Another value for one setting; repeatable."),
+]
+
+
+def run(
+    config: ConfigPath,
+    settings: Settings = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would run, and why.")] = False,
+    reason: Annotated[str, typer.Option(help="Why you run it; stands in the run's record.")] = "",
+) -> None:
+    """Run the training pipeline: raw images to a champion that came through its canary.
+
+    Steps whose inputs did not change come from the cache. The exit status is 0 when a champion was
+    promoted (or stays), 3 when a gate or the canary said no, and 1 when a step failed.
+
+    Examples:
+
+      linnet run configs/fashion.toml
+
+      linnet run configs/fashion.toml --set train.epochs=3 --dry-run
+    """
+    from linnet.commands.summary import show_summary
+    from linnet.engine.follow import follow
+    from linnet.engine.submit import start
+
+    console = Console()
+    loaded = load_config(config, parse_settings(settings or []))
+    request = RunRequest(cause="person", actor=actor(), reason=reason)
+    if dry_run:
+        from linnet.engine.dry_run import show_plan
+
+        show_plan("training", loaded, request, console)
+        return
+    record = follow(start("training", loaded, request), console)
+    from linnet import runs
+
+    show_summary(runs.find(record.run_id), console)
+    raise typer.Exit(_exit_code(record.state, [stage.exit_code for stage in record.stages]))
+
+
+def compile_command(
+    config: ConfigPath,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
+        "linnet-training.yaml"
+    ),
+    settings: Settings = None,
+) -> None:
+    """Compile the pipeline to a KFP file: the same for this machine and for Kubeflow Pipelines.
+
+    Example:
+
+      linnet compile configs/fashion.toml -o training.yaml
+    """
+    from pipelines.compile import compile_pipeline
+
+    compile_pipeline("training", load_config(config, parse_settings(settings or [])), output)
+    Console().print(f"wrote {output}: upload it to Kubeflow Pipelines, or run it here with `linnet run`")
+
+
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the use case, such as digits.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder of images with one sub-folder a class.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a config that exists.")] = False,
+) -> None:
+    """Write a config for your own images: a folder with one sub-folder a class.
+
+    Example:
+
+      linnet init digits --data ~/images/digits
+    """
+    from linnet.data.init_config import config_for_folder
+
+    target = Path("configs") / f"{name}.toml"
+    if target.exists() and not force:
+        raise ConfigError(str(target), "exists already", "choose another name, or give --force")
+    Config.parse({"name": name}, "config")
+    text = config_for_folder(name, data)
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(text, "utf-8")
+    load_config(target)
+    Console().print(f"wrote {target}: look it over, then run\n  linnet run {target}")
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """Turns `section.field=value` words into a mapping; a value is TOML, or else a plain text."""
+    parsed: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(setting, "is not of the form section.field=value", "such as train.epochs=3")
+        try:
+            parsed[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed[key] = text
+    return parsed
+
+
+def actor() -> str:
+    """Who acts: user@host, or the CI system's actor."""
+    return os.environ.get("GITHUB_ACTOR") or f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def _exit_code(state: str, codes: list[int]) -> int:
+    return EXIT_CODES.get(state, max(codes, default=1) or 1)

@@ -1,0 +1,36 @@
+"""The last dataset version that passed validation: what the next version's drift is measured from."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from linnet.errors import StorageError
+from linnet.records import DatasetManifest, ValidationReport
+from linnet.state import state_dir
+
+
+def last_accepted(name: str, samples: Path) -> Path:
+    """The report of the last accepted version, as a file that need not exist.
+
+    A version is not compared with itself, so that validating it again gives the same result.
+    """
+    kept = _kept(name)
+    try:
+        same = ValidationReport.load(kept).dataset_digest == DatasetManifest.load(samples / "manifest.json").digest
+    except StorageError:
+        return kept
+    return kept.with_name("none.json") if same else kept
+
+
+def accept(name: str, report: Path) -> None:
+    """Makes the report in folder `report` the last accepted one."""
+    kept = _kept(name)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    scratch = kept.with_suffix(".new")
+    shutil.copyfile(report / "validation.json", scratch)
+    scratch.replace(kept)
+
+
+def _kept(name: str) -> Path:
+    return state_dir() / "accepted" / f"{name}.json"

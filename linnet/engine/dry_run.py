@@ -1,0 +1,67 @@
+"""What a run would do, found by walking it: cached steps are looked up, the first other one stops it.
+
+The plan comes from the same code that runs the pipeline, so that it cannot promise what a run does
+not keep. Nothing is worked out, registered or released.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from linnet import runs
+from linnet.config import Config
+from linnet.engine import graph
+from linnet.engine.submit import start
+from linnet.records import RunRequest, StageRecord
+from linnet.step import DRY_RUN
+
+
+def show_plan(pipeline: str, config: Config, request: RunRequest, console: Console) -> None:
+    """Prints which steps would come from the cache and which would run, with the reason."""
+    os.environ[DRY_RUN] = "1"
+    try:
+        run = start(pipeline, config, request)
+    finally:
+        del os.environ[DRY_RUN]
+    try:
+        with console.status("looking at the cache ..."):
+            while run.process.poll() is None and not _stopped(run.folder):
+                time.sleep(0.1)
+        console.print(_plan(graph.tasks(run.folder / "pipeline.yaml"), runs.stages(run.folder)))
+    finally:
+        run.interrupt()
+        shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def _stopped(folder: Path) -> bool:
+    return any(stage.state in ("skipped", "failed") for stage in runs.stages(folder))
+
+
+def _plan(tasks: list[graph.Task], looked_at: list[StageRecord]) -> Table:
+    known = {stage.task.replace("_", "-"): stage for stage in looked_at}
+    table = Table(title="what would run", title_justify="left", title_style="bold")
+    for column in ("step", "plan", "why", "only if", "waits for"):
+        table.add_column(column)
+    for task in tasks:
+        plan, why = _expectation(known.get(task.name))
+        table.add_row(task.name, plan, why, ", ".join(task.conditions), ", ".join(task.needs))
+    return table
+
+
+def _expectation(stage: StageRecord | None) -> tuple[Text, str]:
+    if stage is None:
+        return Text("run"), "follows a step that runs"
+    if stage.cached:
+        return Text("cached", "cyan"), f"saves {stage.saved_seconds:.0f} s"
+    if stage.state == "failed":
+        return Text("fails", "red"), stage.error
+    if stage.state == "skipped":
+        return Text("run"), str(stage.values["reason"])
+    return Text("run"), "always runs"

@@ -1,0 +1,39 @@
+"""What every test has: a state folder of its own, and a way to ask for a Debian package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder that no other test sees."""
+    home = tmp_path / "state"
+    monkeypatch.setenv("LINNET_HOME", str(home))
+    for name in ("LINNET_RUN_DIR", "LINNET_RUN_ID", "LINNET_DRY_RUN", "LINNET_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture(scope="session")
+def debian() -> Callable[[str, str], str]:
+    """`debian(package, program)`: the program's path; without it the test is skipped, and says why.
+
+    CI sets LINNET_REQUIRE_DEBIAN, so that there a missing package is a failure.
+    """
+
+    def need(package: str, program: str) -> str:
+        found = shutil.which(program)
+        if found is None:
+            reason = f"needs the Debian package {package} (no `{program}` here)"
+            if os.environ.get("LINNET_REQUIRE_DEBIAN"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return found
+
+    return need

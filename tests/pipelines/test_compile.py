@@ -1,0 +1,48 @@
+"""Compiled pipelines: their parameters are frozen here, so that they change on purpose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from linnet.config import SECTIONS, load_config
+from pipelines.compile import PIPELINES, compile_pipeline
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_pipeline_parameters_are_the_config_with_its_values(
+    pipeline: str, config: Path, tmp_path: Path
+) -> None:
+    loaded = load_config(config)
+    spec, platform = yaml.safe_load_all(
+        compile_pipeline(pipeline, loaded, tmp_path / "p.yaml").read_text("utf-8")
+    )
+    parameters = spec["root"]["inputDefinitions"]["parameters"]
+    assert set(parameters) == {"name", *SECTIONS}
+    for section in SECTIONS:
+        assert parameters[section]["parameterType"] == "STRUCT"
+        default = parameters[section]["defaultValue"]
+        assert SECTIONS[section].parse(default, section) == getattr(loaded, section)
+    assert "kubernetes" in platform["platforms"]
+
+
+def test_pipeline_compiles_to_the_same_bytes_twice(tmp_path: Path) -> None:
+    loaded = load_config(CONFIGS[0])
+    first = compile_pipeline("training", loaded, tmp_path / "a.yaml").read_bytes()
+    assert compile_pipeline("training", loaded, tmp_path / "b.yaml").read_bytes() == first
+
+
+def test_every_task_mounts_the_state_volume_and_has_a_deadline(tmp_path: Path) -> None:
+    _, platform = yaml.safe_load_all(
+        compile_pipeline("training", load_config(CONFIGS[0]), tmp_path / "p.yaml").read_text("utf-8")
+    )
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert len(executors) == 11
+    for executor in executors.values():
+        assert executor["pvcMount"][0]["mountPath"] == "/linnet"
+        assert int(executor["activeDeadlineSeconds"]) > 0
