@@ -1,0 +1,65 @@
+"""`python -m linnet.serving`: one server process for one model package."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from linnet.config import ServingConfig
+from linnet.errors import ConfigError, LinnetError
+from linnet.serving.server import Launch, serve
+
+_OVERRIDES = ("host", "port", "threads", "max_body_mb", "max_pixels", "log_images", "log_queue")
+
+
+def parse_arguments(arguments: list[str]) -> Launch:
+    """The launch that a command line asks for; flags win over --config-json.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    parser = argparse.ArgumentParser("python -m linnet.serving", description=__doc__)
+    parser.add_argument("--package", type=Path, required=True, help="folder that `package` wrote")
+    parser.add_argument("--version", required=True, help="version that answers carry")
+    parser.add_argument("--name", help="model name in the addresses (default: the package's)")
+    parser.add_argument("--state-file", type=Path, help="gets url, pid and admin token when ready")
+    parser.add_argument("--log-dir", type=Path, help="folder of the prediction log (default: no log)")
+    parser.add_argument("--config-json", default="{}", help="the `serving` section of the config as JSON")
+    for field in _OVERRIDES:
+        kind = int if ServingConfig.model_fields[field].annotation is int else float
+        kind = str if field == "host" else kind  # type: ignore[assignment]
+        text = ServingConfig.model_fields[field].description
+        parser.add_argument(f"--{field.replace('_', '-')}", type=kind, help=text)
+    options = parser.parse_args(arguments)
+    try:
+        values: dict[str, Any] = dict(json.loads(options.config_json))
+    except (TypeError, ValueError) as error:
+        raise ConfigError("--config-json", f"is not a JSON object: {error}") from error
+    values |= {field: given for field in _OVERRIDES if (given := getattr(options, field)) is not None}
+    return Launch(
+        package=options.package,
+        version=options.version,
+        name=options.name,
+        config=ServingConfig.parse(values),
+        state_file=options.state_file,
+        log_dir=options.log_dir,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the server; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        serve(parse_arguments(sys.argv[1:] if arguments is None else arguments))
+    except LinnetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

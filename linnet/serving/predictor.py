@@ -1,0 +1,156 @@
+"""One loaded version: bytes or arrays in, probabilities out. Runs in worker threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from linnet.errors import InvalidImage, RequestRejected, ServingError
+from linnet.vision.decode import decode, encode_png, resize
+from linnet.vision.onnx_model import GOLDEN_FILE, Floats, Images, PackagedModel
+
+GOLDEN_TOLERANCE = 1e-4
+"""Largest difference of a probability from the packaged golden sample at warm-up."""
+WARM_UP_RUNS = 3
+
+
+class FeatureSource(Protocol):
+    """Where a request's features come from: the pixels, or a feature store by entity keys."""
+
+    def features(self, images: Images, keys: Mapping[str, str]) -> Floats:
+        """Features float32 [N, F] of images uint8 [N, H, W, C], in the model's order."""
+        ...
+
+
+class PixelFeatures:
+    """Features computed from the images, by the function that training uses."""
+
+    def __init__(self, model: PackagedModel) -> None:
+        self._model = model
+
+    def features(self, images: Images, keys: Mapping[str, str]) -> Floats:  # noqa: ARG002
+        """Image statistics; the keys do not matter."""
+        return self._model.features(images)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a version said of N images, with what it saw: all arrays have N rows."""
+
+    images: Images
+    features: Floats
+    probabilities: Floats
+    embedding: Floats
+
+
+class Predictor:
+    """A version that may answer: model, feature source and names. Safe to call from many threads."""
+
+    def __init__(self, version: str, model: PackagedModel, source: FeatureSource | None = None) -> None:
+        self.version = version
+        self.model = model
+        self.package = model.package
+        self.classes = model.package.classes
+        self.loaded_at = time.time()
+        self._source = source or PixelFeatures(model)
+
+    @classmethod
+    def load(cls, version: str, folder: Path, threads: int = 0) -> Predictor:
+        """Loads the package in `folder` and warms it up with its golden samples.
+
+        Raises:
+            ServingError: it cannot be loaded, or does not reproduce its golden samples.
+        """
+        predictor = cls(version, PackagedModel.load(folder, threads))
+        predictor.warm_up(folder)
+        return predictor
+
+    def warm_up(self, folder: Path) -> float:
+        """Predicts the golden samples; returns the largest difference from what they should give.
+
+        Raises:
+            ServingError: golden.npz is missing or damaged, or a probability differs by more than
+                GOLDEN_TOLERANCE.
+        """
+        path = folder / GOLDEN_FILE
+        try:
+            with np.load(path) as golden:
+                images, features = golden["images"], golden["features"]
+                expected = golden["probabilities"]
+            answered = self.predict(images, features).probabilities
+            if len(images) == 0 or answered.shape != expected.shape:
+                raise ValueError(f"probabilities of shape {expected.shape} for {len(images)} images")
+        except (OSError, KeyError, ValueError) as error:
+            raise ServingError(
+                f"{path}: the golden samples cannot be used ({error}); package again"
+            ) from error
+        difference = float(np.abs(answered - expected).max())
+        if not difference <= GOLDEN_TOLERANCE:
+            raise ServingError(
+                f"version {self.version}: differs from its golden samples by {difference:.2g}, at most "
+                f"{GOLDEN_TOLERANCE:g} is allowed; it is not the model that was evaluated: package again"
+            )
+        for _ in range(WARM_UP_RUNS):
+            self.predict_upload(encode_png(images[0]), images[0].size)
+        return difference
+
+    def predict_upload(
+        self, data: bytes, max_pixels: int, keys: Mapping[str, str] | None = None
+    ) -> Prediction:
+        """Decodes an uploaded PNG, JPEG or WebP, resizes it as in training, and predicts.
+
+        Raises:
+            RequestRejected: 415, another format by content; 400, damaged or too many pixels.
+            ServingError: the model failed on this image.
+        """
+        if not _is_known_format(data):
+            raise RequestRejected(
+                415, "the body is not a PNG, JPEG or WebP image; send one of these as it is"
+            )
+        try:
+            pixels = decode(data, "body", max_pixels).pixels
+        except InvalidImage as error:
+            raise RequestRejected(400, str(error)) from error
+        package = self.package
+        color = resize(pixels, package.height, package.width, "gray" if package.channels == 1 else "rgb")
+        return self.predict(color[None], None, keys)
+
+    def predict(
+        self, images: Images, features: Floats | None, keys: Mapping[str, str] | None = None
+    ) -> Prediction:
+        """Predicts images uint8 [N, H, W, C]; `features` None: asked from the feature source.
+
+        Raises:
+            RequestRejected: 400, the shapes are not the model's.
+            ServingError: the model failed.
+        """
+        package = self.package
+        expected = [package.height, package.width, package.channels]
+        if list(images.shape[1:]) != expected:
+            raise RequestRejected(
+                400,
+                f"input image: its shape must be [N, {', '.join(map(str, expected))}], as the model's, "
+                f"not {list(images.shape)}; POST /predict takes images of any size",
+            )
+        if features is None:
+            features = self._source.features(images, keys or {})
+        elif features.shape != (len(images), len(package.features)):
+            raise RequestRejected(
+                400,
+                f"input features: its shape must be [{len(images)}, {len(package.features)}], "
+                f"not {list(features.shape)}",
+            )
+        probabilities, embedding = self.model.predict(images, features)
+        return Prediction(images, features, probabilities, embedding)
+
+
+def _is_known_format(data: bytes) -> bool:
+    return (
+        data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
+        or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+    )  # fmt: skip

@@ -1,0 +1,44 @@
+"""The last answered requests, in memory, for a judge that follows the stream by sequence number."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from typing import Any
+
+CAPACITY = 100_000
+PAGE = 20_000
+
+
+class ServedRing:
+    """A bounded ring of served records; the oldest go first. Safe to use from many threads."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._records: deque[dict[str, Any]] = deque(maxlen=capacity)
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def publish(self, record: dict[str, Any]) -> None:
+        """Appends a record (the fields of `ServedRecord`)."""
+        with self._lock:
+            self._records.append(record)
+            self._last += 1
+
+    def since(self, after: int, limit: int = PAGE) -> dict[str, Any]:
+        """Records with a sequence number above `after`, oldest first, at most `limit`.
+
+        Returns {"last": sequence number to ask after next, "lost": records that the ring no longer
+        has, "more": whether the page was full, "records": [...]}. An `after` from the future (the
+        server was restarted) starts anew.
+        """
+        with self._lock:
+            last = self._last
+            oldest = last - len(self._records)
+            if after > last:
+                after = 0
+            start = max(after, oldest)
+            first = start - oldest
+            records = list(itertools.islice(self._records, first, first + limit))
+        end = start + len(records)
+        return {"last": end, "lost": start - after, "more": end < last, "records": records}
