@@ -1,0 +1,149 @@
+"""`release`: canary a package under replayed traffic and say whether it may become the champion.
+
+Wires server, traffic, judge and rollout. It moves no alias in the registry: its caller does, by the
+verdict in the RolloutDecision.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from linnet.config import ReleaseConfig, ServingConfig
+from linnet.deployment.embedded import EmbeddedServer, ServerProcess
+from linnet.deployment.judge import Reference
+from linnet.deployment.page import render
+from linnet.deployment.replay import Replayer, Traffic
+from linnet.deployment.rollout import Candidate, Look, Progress, Rollout
+from linnet.deployment.traffic import LoadRefused
+from linnet.errors import RolloutError
+from linnet.records import ModelPackage, RolloutDecision, now
+from linnet.state import state_dir
+
+
+def release(
+    package: Path,
+    version: str,
+    champion: Path | None,
+    champion_version: str | None,
+    training_set: Path,
+    config: ReleaseConfig,
+    serving: ServingConfig,
+    name: str,
+    out: Path,
+    server_state: Path | None = None,
+    progress: Progress | None = None,
+) -> RolloutDecision:
+    """Rolls `package` out as `version` of model `name`; writes rollout.json and rollout.html to `out`.
+
+    The server that wrote `server_state` is used if it runs (and then serves the outcome); else one is
+    started for the release and stopped after it. Without a champion the candidate is held against its
+    own evaluation and absolute limits. Interrupting (Ctrl-C, SIGTERM) gives traffic back first.
+
+    Raises:
+        RolloutError: another release is under way, there is nothing to replay, or no server starts.
+    """
+    if (champion is None) != (champion_version is None):
+        raise RolloutError("champion and champion_version go together: give both or none")
+    candidate = Candidate(name, version, package)
+    traffic = Traffic.of_training_set(training_set)
+    state_file = state_dir() / "rollouts" / f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)}.json"
+    with ExitStack() as stack:
+        stack.enter_context(_terminable())
+        try:
+            server = _server(stack, candidate, champion, champion_version, serving, server_state)
+        except LoadRefused as error:
+            if champion is not None:
+                raise
+            return _write(_refused(candidate, str(error)), [], out)
+        longest = config.deadline_seconds * (len(config.steps) + 1) + 60.0
+        replayer = Replayer(server.url, traffic, config.rate, max_seconds=longest)
+        rollout = Rollout(
+            server,
+            candidate,
+            config,
+            replayer.outcomes,
+            state_file,
+            reference=_reference(package),
+            progress=progress,
+        )
+        with replayer:
+            decision = rollout.run()
+        return _write(decision, rollout.looks, out)
+
+
+def _server(
+    stack: ExitStack,
+    candidate: Candidate,
+    champion: Path | None,
+    champion_version: str | None,
+    serving: ServingConfig,
+    server_state: Path | None,
+) -> EmbeddedServer:
+    """The running server, serving the registry's champion; or one that lives as long as `stack`."""
+    server = EmbeddedServer.find(server_state, candidate.version) if server_state is not None else None
+    if server is None:
+        folder = state_dir() / "rollouts" / f"server-{os.getpid()}"
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        first = champion if champion is not None else candidate.package
+        process = ServerProcess(first, champion_version or candidate.version, serving, folder)
+        stack.callback(process.stop)
+        server = EmbeddedServer.find(process.state_file, candidate.version)
+        if server is None:
+            raise RolloutError("the server that was started for the release does not answer any more")
+    stack.callback(server.close)
+    if champion is not None and champion_version is not None and server.champion() != champion_version:
+        server.load(champion_version, champion)  # it was started before the last promotion
+        server.promote(champion_version)
+    return server
+
+
+def _reference(package: Path) -> Reference:
+    described = ModelPackage.load(package / "package.json")
+    if "accuracy" not in described.metrics:
+        raise RolloutError(f"{package}: package.json names no evaluated accuracy: package the model again")
+    return Reference(described.latency_p95_ms, described.metrics["accuracy"])
+
+
+def _refused(candidate: Candidate, why: str) -> RolloutDecision:
+    """The decision on a first candidate that no server can load."""
+    return RolloutDecision(
+        model=candidate.model,
+        version=candidate.version,
+        champion=None,
+        verdict="rollback",
+        steps=(),
+        reason=f"the candidate cannot be loaded: {why}",
+        started_at=now(),
+        ended_at=now(),
+    )
+
+
+def _write(decision: RolloutDecision, looks: list[Look], out: Path) -> RolloutDecision:
+    decision.save(out / "rollout.json")
+    (out / "rollout.html").write_text(render(decision, looks), "utf-8")
+    return decision
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Turns SIGTERM into an interruption, so that traffic is given back; only in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(f"signal {number}")
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

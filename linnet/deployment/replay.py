@@ -1,0 +1,155 @@
+"""Sends held-out, labelled images to the server as traffic, and knows which answers were right.
+
+Open loop: request i is due at i / rate seconds, whether or not earlier ones were answered, so a slow
+server does not slow its traffic down. Images are drawn at random with replacement, which makes the
+answers exchangeable, as the judge's bounds demand. Plain `http.client` over kept connections, because
+the sender shares the machine with the server it measures and should burn little of its time.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from linnet.deployment.embedded import is_loopback
+from linnet.deployment.evidence import Outcome
+from linnet.errors import RolloutError
+from linnet.vision.decode import encode_png
+
+WORKERS = 16
+"""Requests that may be in flight at once; when all hang, later ones are left out, not queued."""
+TIMEOUT_SECONDS = 3.0
+LATE_SECONDS = 1.0
+"""A request that could not be sent for this long is left out."""
+_MOST_IMAGES = 4096
+_MOST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Encoded images and the class that each one shows."""
+
+    bodies: tuple[bytes, ...]
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of_training_set(cls, folder: Path, seed: int = 0) -> Traffic:
+        """The production split of a training set as PNG files; a random part of a large one.
+
+        Raises:
+            RolloutError: the split is missing, damaged or empty.
+        """
+        try:
+            names = json.loads((folder / "training_set.json").read_text("utf-8"))["classes"]
+            images = np.load(folder / "images-production.npy", mmap_mode="r")
+            labels = np.load(folder / "labels-production.npy")
+        except (OSError, ValueError, KeyError) as error:
+            raise RolloutError(f"{folder}: no readable production split to replay ({error})") from error
+        if len(images) == 0 or len(images) != len(labels):
+            raise RolloutError(f"{folder}: the production split is empty: raise data.production_fraction")
+        most = max(min(_MOST_IMAGES, _MOST_BYTES // images[0].nbytes), 64)
+        chosen = np.random.default_rng(seed).permutation(len(images))[:most]
+        bodies = tuple(encode_png(np.asarray(images[index])) for index in chosen)
+        return cls(bodies, tuple(names[labels[index]] for index in chosen))
+
+
+class Replayer:
+    """Traffic at a set rate to a loopback URL, from `with` to its end (at most `max_seconds`)."""
+
+    def __init__(
+        self, url: str, traffic: Traffic, rate: float, *, max_seconds: float = 600.0, seed: int = 0
+    ) -> None:
+        if not is_loopback(url):
+            raise RolloutError(f"{url}: replayed traffic is sent to this machine only")
+        self._host, self._port = urlsplit(url).hostname or "", urlsplit(url).port or 80
+        self._traffic, self._rate = traffic, rate
+        self._random = random.Random(seed)  # noqa: S311  chooses images, keeps no secret
+        self._most = int(rate * max_seconds)
+        self._lock = threading.Lock()
+        self._next = 0
+        self._outcomes: list[Outcome] = []
+        self._stopping = threading.Event()
+        self.answered: Counter[str] = Counter()
+        """Predictions by version."""
+        self.failed: Counter[str] = Counter()
+        """Answers that are no prediction, by version; `none` if nobody answered."""
+        self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(WORKERS)]
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        for worker in self._workers:
+            worker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        for worker in self._workers:
+            worker.join(TIMEOUT_SECONDS + 1)
+
+    def outcomes(self) -> list[Outcome]:
+        """What became of the requests that ended since the last call."""
+        with self._lock:
+            found, self._outcomes = self._outcomes, []
+        return found
+
+    def _work(self) -> None:
+        connection = HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
+        while (taken := self._take()) is not None:
+            due, body, truth = taken
+            if self._stopping.wait(max(due - time.monotonic(), 0.0)):
+                break
+            if time.monotonic() - due > LATE_SECONDS:
+                continue
+            self._note(self._send(connection, body, truth))
+        connection.close()
+
+    def _take(self) -> tuple[float, bytes, str] | None:
+        with self._lock:
+            if self._next >= self._most or self._stopping.is_set():
+                return None
+            index = self._random.randrange(len(self._traffic.bodies))
+            due = self._began + self._next / self._rate
+            self._next += 1
+        return due, self._traffic.bodies[index], self._traffic.classes[index]
+
+    def _send(self, connection: HTTPConnection, body: bytes, truth: str) -> Outcome:
+        kept = connection.sock is not None
+        try:
+            answer = _post(connection, body)
+            content = answer.read()
+        except (OSError, HTTPException) as error:
+            connection.close()
+            if kept and isinstance(error, ConnectionError):  # an idle connection may be closed: ask anew
+                return self._send(connection, body, truth)
+            return Outcome(None, None)
+        version = answer.headers.get("Linnet-Model-Version")
+        if answer.status != 200 or version is None:
+            return Outcome(version, None)
+        try:
+            return Outcome(version, json.loads(content)["predictions"][0]["class"] == truth)
+        except (ValueError, KeyError, IndexError, TypeError):
+            return Outcome(None, None)
+
+    def _note(self, outcome: Outcome) -> None:
+        counter = self.failed if outcome.correct is None else self.answered
+        with self._lock:
+            self._outcomes.append(outcome)
+            counter[outcome.version or "none"] += 1
+
+
+def _post(connection: HTTPConnection, body: bytes) -> HTTPResponse:
+    connection.request("POST", "/predict", body, {"Content-Type": "image/png"})
+    return connection.getresponse()
