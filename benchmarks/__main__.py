@@ -1,0 +1,15 @@
+"""`make bench`, or `python -m benchmarks NAME...` for some of them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+ALL = ("steps", "run", "accuracy")
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:] or ALL
+    for name in chosen:
+        if name not in ALL:
+            sys.exit(f"there is no benchmark {name!r}: choose from {', '.join(ALL)}")
+        importlib.import_module(f"benchmarks.{name}").main()
