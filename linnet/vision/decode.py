@@ -42,7 +42,7 @@ class Decoded:
 def sample_id(pixels: Pixels) -> str:
     """The identity of an image: 32 hex digits of blake2b over its shape and decoded pixels."""
     digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
 

@@ -67,8 +67,8 @@ def _statistics(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
     def percentile(percent: int) -> npt.NDArray[np.float64]:
         rank = -(-area * percent // 100)
-        below: npt.NDArray[np.int64] = (cumulative < rank).sum(axis=1)
-        return below / 255.0
+        below: npt.NDArray[np.float64] = (cumulative < rank).sum(axis=1) / 255.0
+        return below
 
     def center(profile: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         length = profile.shape[1]
@@ -77,8 +77,8 @@ def _statistics(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
     def difference(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         pairs = max(a.shape[1] * a.shape[2], 1)
-        gap: npt.NDArray[np.int64] = np.abs(a - b).sum(axis=(1, 2))
-        return gap / (pairs * 255.0)
+        gap: npt.NDArray[np.float64] = np.abs(a - b).sum(axis=(1, 2)) / (pairs * 255.0)
+        return gap
 
     result = np.empty((count, len(FEATURES)), np.float64)
     result[:, 0] = total / (area * 255.0)
@@ -109,7 +109,8 @@ def _entropy(histogram: npt.NDArray[np.int64], area: int) -> npt.NDArray[np.floa
     """Entropy in bits: log2(area) - sum(c log2 c) / area, with c log2 c in 32-bit fixed point."""
     table = _fixed_point_table(area)
     weighted: npt.NDArray[np.int64] = table[histogram].sum(axis=1)
-    return np.maximum((table[area] - weighted) / (area * float(_SCALE)), 0.0)
+    bits: npt.NDArray[np.float64] = (table[area] - weighted) / (area * float(_SCALE))
+    return np.maximum(bits, 0.0)
 
 
 @cache

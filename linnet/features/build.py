@@ -1,0 +1,192 @@
+"""build_features: statistics into the feature store, and a training set out of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.config import DataConfig, FeaturesConfig
+from linnet.errors import DataError, StorageError
+from linnet.features.history import CREATED, EVENT, KEY, read_history, record, winners
+from linnet.features.labels_of_run import dataset_labels, effective_labels, label_indices
+from linnet.features.pixels import decode_samples, image_shape
+from linnet.features.store import Progress, Store
+from linnet.records import SPLITS, DatasetManifest, LabelBatch, now
+from linnet.vision.statistics import FEATURES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABELS_SERVICE = "training_labels_v1"
+STATISTICS, LABELS = "image_statistics", "labels"
+
+
+def build_features(
+    samples: Path,
+    labels: Path,
+    features: FeaturesConfig,
+    data: DataConfig,
+    name: str,
+    out: Path,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Writes the training set of use case `name` to `out`, by way of the feature store.
+
+    Every image is decoded and resized as a request's image is; its statistics go to the offline store
+    and (as `features.online` says) to the online store; the training set is a point-in-time join,
+    as of the moment at which the labels were frozen, through the feature service.
+
+    The files depend on the inputs only: the same samples, labels and settings give the same bytes.
+    Rows that the store holds already are not written again.
+
+    Args:
+        samples: folder of `ingest` (manifest.json and shards).
+        labels: folder of `collect_labels` (labels.json and labels.parquet).
+        features: names the feature service.
+        data: size and colour that images are brought to.
+        name: the use case; it has a feature store of its own.
+        out: folder of the training set; what was there is replaced.
+        progress: is told ("decode" or "online store", done, total).
+
+    Returns:
+        The contents of `training_set.json`.
+
+    Raises:
+        InvalidImage, DataError: a sample or a label is not what it should be.
+        ConfigError: the feature service does not exist.
+        StorageError: the feature store or `out` cannot be read or written.
+    """
+    manifest = DatasetManifest.load(samples / "manifest.json")
+    batch = LabelBatch.load(labels / "labels.json")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    table = decode_samples(samples, manifest, data, out, progress)
+    if table[KEY].duplicated().any():
+        twice = table[KEY][table[KEY].duplicated()].iloc[0]
+        raise DataError(str(samples), f"sample {twice} stands there twice", "ingest the dataset again")
+    effective = effective_labels(table, labels)
+    label_indices(effective["label"], effective[KEY], manifest.classes)  # refuse before the store learns it
+    store = Store(name)
+    as_of = max(batch.as_of, table["captured_at"].max(), effective[EVENT].max())
+    with store.locked():
+        _record(store, table, effective, as_of)
+        if features.online:
+            _materialise(store, progress)
+        joined = _join(store, features.service, table, as_of)
+        store.mark(holds=_contents(manifest, features, data, batch))
+    return _write(out, table, joined, manifest, batch, features, data)
+
+
+def store_holds(samples: Path, labels: Path, features: FeaturesConfig, data: DataConfig, name: str) -> bool:
+    """Whether the store of `name` still holds what `build_features` put there last for these inputs.
+
+    A cached training set may only be used if so: the online store is an effect beyond the outputs.
+    """
+    manifest = DatasetManifest.load(samples / "manifest.json")
+    batch = LabelBatch.load(labels / "labels.json")
+    return Store(name).marked("holds") == _contents(manifest, features, data, batch)
+
+
+def _contents(
+    manifest: DatasetManifest, features: FeaturesConfig, data: DataConfig, batch: LabelBatch
+) -> str:
+    shape = "x".join(str(side) for side in image_shape(data))
+    return f"{manifest.digest} {batch.digest} {shape} {features.service} online={features.online}"
+
+
+def _record(store: Store, table: pd.DataFrame, effective: pd.DataFrame, as_of: datetime) -> None:
+    """Writes what is new to the offline store: statistics, the dataset's labels, and corrections."""
+    moment = now()
+    statistics = table[[KEY, "captured_at", *FEATURES]].rename(columns={"captured_at": EVENT})
+    record(store.offline / f"{STATISTICS}.parquet", statistics, as_of, moment)
+    path = store.offline / f"{LABELS}.parquet"
+    history = read_history(path)
+    known = set() if history is None else set(history[KEY])
+    own = dataset_labels(table)
+    record(path, own[~own[KEY].isin(known)], as_of, moment)
+    record(path, effective, as_of, moment)
+
+
+def _materialise(store: Store, progress: Progress | None) -> None:
+    """Brings the online store up to the offline store.
+
+    Not by `feast materialize-incremental`, which goes by event time: a row that was written today
+    for an image captured long ago would never come online. The watermark goes by `created`.
+    """
+    history = read_history(store.offline / f"{STATISTICS}.parquet")
+    assert history is not None, "rows were recorded a moment ago"
+    store.apply()
+    current = winners(history, history[EVENT].max()).reset_index()
+    watermark = store.marked("online")
+    if watermark:
+        current = current[current[CREATED] > datetime.fromisoformat(watermark)]
+    if len(current):
+        store.write_online(STATISTICS, current, progress)
+    store.mark(online=history[CREATED].max().isoformat())
+
+
+def _join(store: Store, service: str, table: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
+    """The point-in-time join: FEATURES and label of every sample, in the table's order."""
+    import pandas as pd
+
+    times = [as_of] * len(table)
+    statistics = store.historical(service, FEATURES, list(table[KEY]), times)
+    labels = store.historical(LABELS_SERVICE, ["label"], list(table[KEY]), times)
+    joined = pd.concat([statistics, labels], axis=1)
+    missing = joined.isna().any(axis=1)
+    if missing.any():
+        raise StorageError(
+            f"{store.root}: the feature store lost {int(missing.sum())} of {len(table)} samples, "
+            f"{table[KEY][missing].iloc[0]} first; delete that folder, the next run rebuilds it"
+        )
+    return joined
+
+
+def _write(
+    out: Path,
+    table: pd.DataFrame,
+    joined: pd.DataFrame,
+    manifest: DatasetManifest,
+    batch: LabelBatch,
+    features: FeaturesConfig,
+    data: DataConfig,
+) -> dict[str, Any]:
+    """Writes everything but the images, which are there already."""
+    indices = label_indices(joined["label"], table[KEY], manifest.classes)
+    statistics = joined[list(FEATURES)].to_numpy(np.float32)
+    cohorts = {"brightness": _thirds(joined["brightness"].to_numpy(), (table["split"] == "train").to_numpy())}
+    for cohort in manifest.cohorts:
+        cohorts[cohort] = table[f"cohort_{cohort}"].fillna("").to_numpy(str)
+    for split in SPLITS:
+        rows = (table["split"] == split).to_numpy()
+        np.save(out / f"labels-{split}.npy", indices.to_numpy()[rows])
+        np.save(out / f"features-{split}.npy", statistics[rows])
+        np.save(out / f"ids-{split}.npy", table[KEY].to_numpy("S32")[rows])
+        parts: dict[str, Any] = {cohort: values[rows] for cohort, values in cohorts.items()}
+        np.savez(out / f"cohorts-{split}.npz", **parts)
+    height, width, channels = image_shape(data)
+    summary = {
+        "classes": list(manifest.classes),
+        "features": list(FEATURES),
+        "feature_service": features.service,
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "dataset_digest": manifest.digest,
+        "labels_digest": batch.digest,
+        "counts": {split: int((table["split"] == split).sum()) for split in SPLITS},
+    }
+    (out / "training_set.json").write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
+    return summary
+
+
+def _thirds(brightness: npt.NDArray[np.float32], training: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:
+    """dark, medium or bright by the tertiles of the training split: unicode [N]."""
+    low, high = np.quantile(brightness[training], [1 / 3, 2 / 3])
+    return np.select([brightness <= low, brightness <= high], ["dark", "medium"], "bright")

@@ -1,0 +1,120 @@
+"""The offline files: append-only Parquet histories, replaced as a whole so that a kill harms nothing.
+
+Feast's own offline write can neither create a file nor replace it in one step, so rows are written
+here, and read through Feast only.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from linnet.errors import StorageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEY, EVENT, CREATED = "sample_id", "event_timestamp", "created"
+
+
+def read_history(path: Path) -> pd.DataFrame | None:
+    """All rows ever written, oldest first; None if there is no file yet.
+
+    Raises:
+        StorageError: the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        return None
+    try:
+        history: pd.DataFrame = pq.read_table(path).to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(
+            f"{path}: the feature history cannot be read ({error}); delete the file, the next run rebuilds it"
+        ) from error
+    return history
+
+
+def winners(history: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
+    """The row of each sample that holds at `as_of`: newest event, then latest written."""
+    known = history[history[EVENT] <= as_of]
+    newest = known.sort_values([EVENT, CREATED], kind="stable").drop_duplicates(KEY, keep="last")
+    return newest.set_index(KEY)
+
+
+def record(path: Path, rows: pd.DataFrame, as_of: datetime, moment: datetime) -> pd.DataFrame:
+    """Appends those of `rows` that the history does not hold already; returns what was appended.
+
+    Args:
+        path: the Parquet file; it is created when missing.
+        rows: sample_id (unique), event_timestamp (UTC) and values; no `created`.
+        as_of: the moment at which a row must be the one that holds.
+        moment: becomes `created`, or a microsecond after the newest row if a clock went back.
+
+    A row is held already if the winner of its sample at `as_of` has the same bits and is no older.
+    A row that differs from a newer winner takes the winner's event time: it corrects it.
+
+    Raises:
+        StorageError: the file is damaged or cannot be written.
+    """
+    import pandas as pd
+
+    history = read_history(path)
+    rows = rows.reset_index(drop=True)
+    if history is None:
+        fresh = rows.assign(**{CREATED: pd.Timestamp(moment).as_unit("us")})
+    else:
+        if set(history.columns) != {*rows.columns, CREATED}:
+            raise StorageError(
+                f"{path}: the feature history has other columns ({', '.join(history.columns)}) than this "
+                "version of Linnet writes; move the file away, the next run rebuilds it"
+            )
+        fresh = _changed(rows, winners(history, as_of))
+        newest = history[CREATED].max() if len(history) else pd.Timestamp(moment)
+        created = max(pd.Timestamp(moment), newest + timedelta(microseconds=1))
+        fresh = fresh.assign(**{CREATED: created.as_unit("us")})
+    if len(fresh) or history is None:
+        _replace(path, fresh if history is None else pd.concat([history, fresh], ignore_index=True))
+    return fresh
+
+
+def _changed(rows: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
+    """The rows that `current` (the winners) does not hold, at the event time that makes them hold."""
+    import numpy as np
+
+    held = current.reindex(rows[KEY])
+    missing = held[EVENT].isna().to_numpy()
+    older = (held[EVENT].to_numpy() < rows[EVENT].to_numpy()) & ~missing
+    differs = np.zeros(len(rows), bool)
+    for name in rows.columns.difference([KEY, EVENT]):
+        ours, theirs = rows[name].to_numpy(), held[name].to_numpy()
+        if ours.dtype == np.float32:
+            ours, theirs = ours.view(np.uint32), theirs.astype(np.float32).view(np.uint32)
+        differs |= ours != theirs
+    fresh = rows[missing | older | differs].copy()
+    fresh[EVENT] = fresh[EVENT].where(
+        ~(differs & ~missing & ~older)[fresh.index], held[EVENT].to_numpy()[fresh.index]
+    )
+    return fresh
+
+
+def _replace(path: Path, history: pd.DataFrame) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(history, preserve_index=False)
+    stamp = pa.timestamp("us", "UTC")
+    for name in (EVENT, CREATED):
+        table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(stamp))
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, scratch)
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise StorageError(f"{path}: the feature history cannot be written: {error}") from error
