@@ -109,7 +109,9 @@ class FeaturesConfig(Section):
     service: str = "image_classifier_v1"
     """Feast feature service that the model is tied to."""
     online: bool = True
-    """Whether the features are also materialised to the online store."""
+    """Whether features are also materialised to the online store."""
+    online_splits: tuple[Literal["train", "validation", "test", "production"], ...] = ("production",)
+    """Splits whose samples can be asked for by id while serving; training samples are not."""
 
 
 class TrainConfig(Section):
@@ -117,8 +119,12 @@ class TrainConfig(Section):
     """Passes over the training images."""
     batch_size: int = Field(default=128, ge=2)
     """Images a step, over all processes."""
+    optimizer: Literal["sgd", "muon"] = "sgd"
+    """How the inner convolutions move: Nesterov SGD, or Muon (orthogonalised momentum)."""
     learning_rate: float = Field(default=0.5, gt=0, allow_inf_nan=False)
-    """Peak learning rate."""
+    """Peak learning rate of SGD."""
+    muon_learning_rate: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+    """Peak learning rate of Muon: relative to weights of constant norm."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Nesterov momentum."""
     weight_decay: float = Field(default=5e-4, ge=0)
