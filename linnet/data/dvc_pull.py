@@ -31,8 +31,10 @@ def pull(root: Path, digest: str, target: Path) -> None:
     with Repo(str(root), config={"core": {"site_cache_dir": site_cache}}) as repo:
         cache = repo.cache.local
         version = HashInfo("md5", digest)
-        if not _complete(cache, version):
-            repo.cloud.pull([version])
+        if not cache.exists(digest):
+            repo.cloud.pull([version])  # the listing only; its files follow
+        if cache.exists(digest) and not _complete(cache, version):
+            repo.cloud.pull([file for _, _, file in Tree.load(cache, version) if file])
         if not _complete(cache, version):
             raise LookupError("neither the cache nor the remote has every file")
         for key, _, file in Tree.load(cache, version):

@@ -81,8 +81,9 @@ def read_version(dvc_file: Path, revision: str = "") -> DatasetVersion:
         wdir, count = str(raw.get("wdir", ".")), len(raw["outs"])
         origins = Origins.model_validate((raw.get("meta") or {}).get("linnet") or {})
     except (yaml.YAMLError, TypeError, KeyError, IndexError, AttributeError, ValidationError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(where, f"is not a .dvc file: {reason}", "write one with `dvc add FOLDER`") from error
+        raise DataError(
+            where, f"is not a .dvc file: {_reason(error)}", "write one with `dvc add FOLDER`"
+        ) from error
     if count != 1 or hash_name != "md5" or not re.fullmatch(r"[0-9a-f]{32}\.dir", digest):
         raise DataError(
             where,
@@ -91,6 +92,16 @@ def read_version(dvc_file: Path, revision: str = "") -> DatasetVersion:
         )
     _check_consistent(where, origins, digest)
     return DatasetVersion(dvc_file, digest, _folder(dvc_file, wdir, path, revision, digest), origins)
+
+
+def _reason(error: Exception) -> str:
+    """A third party's complaint as one line."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"meta.linnet.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    return " ".join(str(error).split())
 
 
 def _folder(dvc_file: Path, wdir: str, path: str, revision: str, digest: str) -> Path:
