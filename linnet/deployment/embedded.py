@@ -41,7 +41,8 @@ class EmbeddedServer:
     """A `TrafficTarget` over one server process. `candidate` is the version that is being released."""
 
     def __init__(self, url: str, token: str, candidate: str) -> None:
-        self.url = url.rstrip("/")
+        # a server that listens on all addresses is met on the loopback one
+        self.url = url.rstrip("/").replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
         self._candidate = candidate
         self._client = httpx.Client(
             base_url=self.url,
@@ -149,8 +150,8 @@ class ServerProcess:
         self.state_file.unlink(missing_ok=True)
         self._log = folder / "server.log"
         command = [sys.executable, "-m", "linnet.serving", "--package", str(package), "--version", version]
-        command += ["--port", "0", "--state-file", str(self.state_file), "--log-dir", str(folder / "log")]
-        command += ["--threads", str(serving.threads)]
+        command += ["--config-json", serving.model_dump_json(), "--host", "127.0.0.1", "--port", "0"]
+        command += ["--state-file", str(self.state_file), "--log-dir", str(folder / "log")]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:

@@ -22,8 +22,10 @@ class Outcome:
 class Tally:
     """What is known of one version."""
 
+    seen: int = 0
+    """Requests it computed: answered ones, and those mirrored to it."""
     requests: int = 0
-    """Requests it computed, mirrored ones included."""
+    """Of those, the ones whose success or failure is known."""
     failed: int = 0
     answered: int = 0
     """Labelled requests it answered."""
@@ -46,12 +48,16 @@ class Evidence:
         """Takes in what the server wrote; records of other versions are ignored."""
         for record in records:
             if record.version == self._candidate:
-                _count(self.candidate, record)
+                tally, other = self.candidate, self.champion
             elif record.version == self._champion:
-                _count(self.champion, record)
-                if record.agrees is not None:
-                    self.mirrored += 1
-                    self.agreed += record.agrees
+                tally, other = self.champion, self.candidate
+            else:
+                continue
+            _count(tally, record)
+            if record.agrees is not None and not record.shadow:  # a pair counts once
+                other.seen += 1
+                self.mirrored += 1
+                self.agreed += record.agrees
 
     def add_outcomes(self, outcomes: Iterable[Outcome]) -> None:
         """Takes in what the sender of the traffic saw."""
@@ -68,6 +74,7 @@ class Evidence:
 def _count(tally: Tally, record: ServedRecord) -> None:
     confident = record.confidence is None or isfinite(record.confidence)
     valid = record.ok and record.predicted is not None and confident and isfinite(record.latency_ms)
+    tally.seen += not record.shadow  # a mirrored one was counted with the answer it is a copy of
     tally.requests += 1
     tally.failed += not valid
     if valid and not record.shadow:

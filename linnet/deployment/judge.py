@@ -7,11 +7,11 @@ judgements. Four metrics, each a share or a quantile with bounds that may be loo
 - errors:    share of failed requests; a missing, NaN or infinite prediction is a failure, and so is
              a request that got no answer at all (counted against the candidate: whatever took the
              answers away came with it, and a release must not go on while requests vanish).
-             Live and mirrored requests count.
+             Answered requests count, and mirrored ones where the server keeps records of them.
 - latency:   p95 of successful live requests, as a ratio. Mirrored ones wait behind live ones, so
              their times say nothing.
-- agreement: share of mirrored requests on which both name the same class. Counted where the
-             champion computed, so that a pair counts once.
+- agreement: share of mirrored requests on which both name the same class; a copy that fails counts
+             as another class.
 - accuracy:  share of correct answers, where the sender of the traffic knows the labels.
 
 A metric is `bad` if proven worse than its margin allows, `good` if proven within it, else `unknown`.

@@ -38,7 +38,8 @@ svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif
 .margin{stroke:var(--bad);stroke-dasharray:6 4}circle.good{fill:var(--good)}circle.bad{fill:var(--bad)}
 circle.unknown{fill:var(--unsure)}
 table{border-collapse:collapse;width:100%;margin-top:.4rem}th,td{text-align:left;
-padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}td.n,th.n{text-align:right}
+padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+td.n,th.n{text-align:right}
 """
 
 

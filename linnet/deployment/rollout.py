@@ -140,13 +140,13 @@ class Rollout:
     def _step(self, percent: int, *, proof: bool, last: bool) -> StepDecision:
         """Holds one step until the judge has decided it."""
         began = time.monotonic()
-        champion, candidate = self._evidence.champion.requests, self._evidence.candidate.requests
+        champion, candidate = self._evidence.champion.seen, self._evidence.candidate.seen
         reference = self.reference if self._champion is None else None
         while True:
             time.sleep(self.config.look_seconds)
             self._listen()
             seconds = time.monotonic() - began
-            requests = self._evidence.candidate.requests - candidate
+            requests = self._evidence.candidate.seen - candidate
             judgements = judge(self._evidence, self.config, reference)
             self.looks.append(Look(time.monotonic() - self._started, percent, judgements))
             verdict, reason = decide(
@@ -159,7 +159,7 @@ class Rollout:
                 return StepDecision(
                     percent=percent,
                     seconds=round(seconds, 3),
-                    champion_requests=self._evidence.champion.requests - champion,
+                    champion_requests=self._evidence.champion.seen - champion,
                     candidate_requests=requests,
                     verdict=verdict,
                     judgements=judgements,
