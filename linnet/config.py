@@ -218,7 +218,9 @@ class ReleaseConfig(Section):
     max_error_increase: Fraction = Field(default=0.005, gt=0, le=1)
     """Non-inferiority margin of the error rate; without a champion the largest error rate."""
     max_latency_ratio: float = Field(default=2.0, gt=1)
-    """The candidate's p95 latency may be at most this many times the champion's."""
+    """The candidate's median and p95 latency may be at most this many times the champion's."""
+    median_floor_ms: float = Field(default=1.0, ge=0)
+    """A median that is longer by less than this many milliseconds is never held against a candidate."""
     latency_floor_ms: float = Field(default=5.0, ge=0)
     """A p95 that is longer by less than this many milliseconds is never held against a candidate."""
     first_latency_p95_ms: float = Field(default=50.0, gt=0)

@@ -1,15 +1,16 @@
 """The judge: is the candidate as good as the champion, worse, or is it too early to say?
 
 Pure: it reads records of requests that both versions answered in the same period and returns
-judgements. Four metrics, each a share or a quantile with bounds that may be looked at any time
+judgements. Five metrics, each a share or a quantile with bounds that may be looked at any time
 (see `sequential`), so that it is asked every fraction of a second without paying for the peeking:
 
 - errors:    share of failed requests; a missing, NaN or infinite prediction is a failure, and so is
              a request that got no answer at all (counted against the candidate: whatever took the
              answers away came with it, and a release must not go on while requests vanish).
              Answered requests count, and mirrored ones where the server keeps records of them.
-- latency:   p95 of successful live requests, as a ratio. Mirrored ones wait behind live ones, so
-             their times say nothing.
+- median, p95: quantiles of the latency of successful answered requests, as a ratio. (A mirrored one
+             waits behind others, so its time says nothing.) The p95 is what users feel, the median what
+             a busy machine cannot blur.
 - agreement: share of mirrored requests on which both name the same class; a copy that fails counts
              as another class.
 - accuracy:  share of correct answers, where the sender of the traffic knows the labels.
@@ -31,9 +32,8 @@ from linnet.deployment.evidence import Evidence, Tally
 from linnet.deployment.sequential import FREQUENT, RARE, Prior, quantile_bounds, share_bounds
 from linnet.records import JudgeVerdict, MetricJudgement
 
-Metric = Literal["errors", "latency", "agreement", "accuracy"]
-QUANTILE = 0.95
-"""The latency quantile that is compared."""
+Metric = Literal["errors", "median", "p95", "agreement", "accuracy"]
+_QUANTILES: dict[Metric, float] = {"median": 0.5, "p95": 0.95}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,11 @@ def judge(
     """
     if reference is not None:
         return _judge_alone(evidence.candidate, evidence.unanswered, config, reference)
-    alpha = config.alpha / 8  # four metrics, two versions
+    alpha = config.alpha / 10  # five metrics, two versions
     return (
         _errors(evidence, config.max_error_increase, alpha),
-        _latency(evidence, config, alpha),
+        _latency("median", evidence, config.max_latency_ratio, config.median_floor_ms, alpha),
+        _latency("p95", evidence, config.max_latency_ratio, config.latency_floor_ms, alpha),
         _agreement(evidence, config.min_agreement, 2 * alpha),
         _accuracy(evidence, config.max_accuracy_drop, alpha),
     )
@@ -118,26 +119,22 @@ def _errors(evidence: Evidence, margin: float, alpha: float) -> MetricJudgement:
     )
 
 
-def _latency(evidence: Evidence, config: ReleaseConfig, alpha: float) -> MetricJudgement:
-    ours, theirs = evidence.candidate.latencies, evidence.champion.latencies
-    (low, high), (least, most) = (
-        quantile_bounds(ours, QUANTILE, alpha),
-        quantile_bounds(theirs, QUANTILE, alpha),
-    )
-    ratio, floor = config.max_latency_ratio, config.latency_floor_ms
-    here, there = _quantile(ours), _quantile(theirs)
+def _latency(metric: Metric, evidence: Evidence, ratio: float, floor: float, alpha: float) -> MetricJudgement:
+    ours, theirs, quantile = evidence.candidate.latencies, evidence.champion.latencies, _QUANTILES[metric]
+    low, high = quantile_bounds(ours, quantile, alpha)
+    least, most = quantile_bounds(theirs, quantile, alpha)
+    here, there = _quantile(ours, quantile), _quantile(theirs, quantile)
     bounds = (max(low, 0.0) / most if most > 0 else 0.0, high / least if least > 0 else inf)
-    text = (
-        f"p95 latency {here:.1f} ms against {there:.1f} ms: ratio between {bounds[0]:.2f} and {bounds[1]:.2f}"
-    )
+    text = f"{metric} latency {here:.1f} ms against {there:.1f} ms"
     return _judgement(
-        "latency",
+        metric,
         (there, here),
         bounds,
         ratio,
         bad=low > max(ratio * most, most + floor),
         good=least > 0 and high <= max(ratio * least, least + floor),
-        evidence=f"{text}, at most {ratio:.2f} or {floor:g} ms more is allowed",
+        evidence=f"{text}: ratio between {bounds[0]:.2f} and {bounds[1]:.2f}, "
+        f"at most {ratio:.2f} or {floor:g} ms more is allowed",
     )
 
 
@@ -183,12 +180,12 @@ def _judge_alone(
         max(config.max_latency_ratio * reference.latency_p95_ms, config.first_latency_p95_ms),
     )
     floor = max(reference.accuracy - config.max_accuracy_drop, 0.0)
-    low, high = quantile_bounds(tally.latencies, QUANTILE, alpha)
-    slow = _quantile(tally.latencies)
+    low, high = quantile_bounds(tally.latencies, _QUANTILES["p95"], alpha)
+    slow = _quantile(tally.latencies, _QUANTILES["p95"])
     return (
         _absolute("errors", 0.0, (failed, trials), RARE, alpha, limit, upper=True),
         _judgement(
-            "latency",
+            "p95",
             (reference.latency_p95_ms, slow),
             (max(low, 0.0), high),
             worst,
@@ -259,6 +256,6 @@ def _percent(part: int, whole: int) -> str:
     return f"{part / whole:.2%} of {whole}" if whole else "unknown"
 
 
-def _quantile(ordered: list[float]) -> float:
-    """The empirical p95 of sorted values; NaN if there are none."""
-    return ordered[min(int(QUANTILE * len(ordered)), len(ordered) - 1)] if ordered else float("nan")
+def _quantile(ordered: list[float], quantile: float) -> float:
+    """The empirical quantile of sorted values; NaN if there are none."""
+    return ordered[min(int(quantile * len(ordered)), len(ordered) - 1)] if ordered else float("nan")

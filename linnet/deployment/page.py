@@ -19,10 +19,12 @@ _VERDICTS = {
 }
 _TITLES = {
     "errors": ("Error rate, candidate minus champion", "Error rate"),
-    "latency": ("p95 latency, candidate divided by champion", "p95 latency in milliseconds"),
+    "median": ("Median latency, candidate divided by champion", "Median latency in milliseconds"),
+    "p95": ("p95 latency, candidate divided by champion", "p95 latency in milliseconds"),
     "agreement": ("Share of equal answers to mirrored requests", ""),
     "accuracy": ("Accuracy on labelled traffic, candidate minus champion", "Accuracy on labelled traffic"),
 }
+_RATIOS = ("median", "p95")
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1b2430;--soft:#5d6b7c;--line:#d5dce5;--page:#fff;--good:#1a7f4b;
 --bad:#c62f2f;--unsure:#9a6700;--band:#2f6fdb}
@@ -135,13 +137,13 @@ def _metric(judgement: MetricJudgement, looks: list[Look], *, alone: bool) -> st
 def _estimate(item: MetricJudgement, *, alone: bool) -> float:
     if alone or item.metric == "agreement":
         return item.candidate
-    if item.metric == "latency":
+    if item.metric in _RATIOS:
         return item.candidate / item.champion if item.champion > 0 else float("nan")
     return item.candidate - item.champion
 
 
 def _number(metric: str, value: float, *, alone: bool) -> str:
-    if metric == "latency":
+    if metric in _RATIOS:
         return f"{value:.0f} ms" if alone else f"{value:g} times"
     return f"{100 * value:.3g} %"
 

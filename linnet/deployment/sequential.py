@@ -52,7 +52,7 @@ def quantile_ranks(trials: int, quantile: float, alpha: float) -> tuple[int, int
     Rank 0 stands for minus infinity, rank `trials` + 1 for infinity. Valid at all looks at once with
     probability of at least 1 - alpha, for any distribution, atoms included.
     """
-    prior = (20.0, 20.0 * (1.0 - quantile))
+    prior = (20.0 * quantile, 20.0 * (1.0 - quantile))
     middle = quantile * trials
 
     def rejected(count: int) -> bool:
