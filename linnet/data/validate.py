@@ -1,0 +1,138 @@
+"""Whether a dataset may be trained on: Great Expectations on the sample table, with Data Docs.
+
+The report and the Data Docs are written first, whatever they say; only then does a broken dataset
+stop the run, with the names of the rows that broke it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from linnet.config import DataConfig, ValidationConfig
+from linnet.data.storage import writing
+from linnet.data.validate_frames import Progress, Table, class_frame, dataset_frame, read_table
+from linnet.errors import ValidationFailed
+from linnet.records import DatasetManifest, ExpectationResult, ValidationReport
+
+if TYPE_CHECKING:
+    from linnet.data.validate_docs import Finding, Suites
+
+REPORT_FILE, DOCS_FOLDER = "validation.json", "data_docs"
+_SAMPLE_KEYS = ("sample_id", "origin")
+
+
+def validate(
+    samples: Path,
+    config: ValidationConfig,
+    data: DataConfig,
+    out: Path,
+    previous: Path | None = None,
+    progress: Progress | None = None,
+) -> ValidationReport:
+    """Checks the sample table in `samples`; writes validation.json and data_docs/ to `out`.
+
+    Args:
+        samples: Folder that `ingest` wrote.
+        config: The limits.
+        data: The `data` section: classes that must be there, largest image.
+        out: Folder for the report.
+        previous: ValidationReport of the last accepted version; a file that does not exist is none.
+        progress: Told (what, done, total).
+
+    Raises:
+        ValidationFailed: an expectation does not hold; names it and the rows (after writing).
+        DataError: a shard cannot be read at all.
+        StorageError: the manifest or `previous` cannot be read, or the disk is full.
+    """
+    manifest = DatasetManifest.load(samples / "manifest.json")
+    accepted = ValidationReport.load(previous) if previous is not None and previous.is_file() else None
+    table = read_table(samples, manifest, data.max_pixels, progress)
+    if progress:
+        progress("checking expectations", 0, 1)
+    from linnet.data.validate_docs import Suites
+
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(out / DOCS_FOLDER, ignore_errors=True)
+        suites = Suites(out / DOCS_FOLDER)
+        findings, counts = _check(suites, table, manifest, accepted, config, data)
+        report = ValidationReport(
+            dataset_digest=manifest.digest,
+            passed=all(finding.passed for finding in findings),
+            results=tuple(_result(finding) for finding in findings),
+            counts=counts,
+        )
+        suites.write_docs()
+        report.save(out / REPORT_FILE)
+    if progress:
+        progress("checking expectations", 1, 1)
+    if not report.passed:
+        raise ValidationFailed(
+            [_line(finding) for finding in findings if not finding.passed],
+            f"{DOCS_FOLDER}/index.html in the validation report",
+        )
+    return report
+
+
+def _check(
+    suites: Suites,
+    table: Table,
+    manifest: DatasetManifest,
+    accepted: ValidationReport | None,
+    config: ValidationConfig,
+    data: DataConfig,
+) -> tuple[list[Finding], dict[str, int]]:
+    """All findings, and the training images a class (empty where a column for that is missing)."""
+    from linnet.data.expectations import (
+        class_expectations,
+        column_expectations,
+        dataset_expectations,
+        sample_expectations,
+    )
+
+    findings = suites.check("columns", table.columns, column_expectations(), ("column", "shard"))
+    wanted = sample_expectations(set(table.rows.columns), config, manifest)
+    findings += suites.check("samples", table.rows, wanted, _SAMPLE_KEYS)
+    if {"label", "split"} & table.missing:
+        return findings, {}
+    classes = class_frame(table, data.classes, manifest, accepted)
+    findings += suites.check("classes", classes, class_expectations(config, manifest), ("class", "named_by"))
+    facts = dataset_frame(classes, manifest, accepted)
+    findings += suites.check("dataset", facts, dataset_expectations(config), ("dataset",))
+    train = zip(classes["class"].tolist(), classes["train"].tolist(), strict=True)
+    return findings, {name: int(count) for name, count in train if name in manifest.classes}
+
+
+def _result(finding: Finding) -> ExpectationResult:
+    return ExpectationResult(
+        name=finding.name,
+        passed=finding.passed,
+        detail=finding.description if finding.passed else _what(finding),
+        rows=tuple(_row(row) for row in finding.rows),
+    )
+
+
+def _line(finding: Finding) -> str:
+    rows = "".join(f"\n      {_row(row)}" for row in finding.rows)
+    more = finding.broken - len(finding.rows)
+    return f"{finding.name}: {_what(finding)}{rows}" + (
+        f"\n      and {more} more" if more > 0 and rows else ""
+    )
+
+
+def _what(finding: Finding) -> str:
+    """What is wrong in one sentence."""
+    if finding.error:
+        return f"{finding.description}; it could not be checked: {finding.error}"
+    if finding.observed is not None:
+        return f"{finding.description}; found {finding.observed}"
+    return f"{finding.description}; not so for {finding.broken} row(s)"
+
+
+def _row(row: dict[str, Any]) -> str:
+    """A failing row as a person reads it: what names it, then the offending values."""
+    names = [key for key in ("sample_id", "origin", "column", "shard", "class", "dataset") if key in row]
+    rest = [key for key in row if key not in names]
+    return ", ".join(f"{key} {row[key]}" for key in [*names, *rest])

@@ -1,0 +1,140 @@
+"""Runs Great Expectations suites and writes their Data Docs as a site that needs no network."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from great_expectations.data_context import EphemeralDataContext
+    from great_expectations.expectations.expectation import Expectation
+
+SHOWN = 20
+"""Failing rows that are kept and shown an expectation, however many there are."""
+
+_STYLE = """<style>
+body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:70rem;padding:1rem;color:#222}
+table{border-collapse:collapse;margin:.5rem 0;max-width:100%}
+th,td{border:1px solid #ddd;padding:.3rem .6rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}
+.navbar img,#show-how-to-buttons-modal,.modal,.d-none{display:none}
+.nav,.breadcrumb{list-style:none;padding:0}.breadcrumb li{display:inline;margin-right:1rem}
+.fa-check-circle::before,.text-success::before{content:"passed ";color:#176b2c;font-style:normal}
+.fa-times::before,.text-danger::before{content:"FAILED ";color:#b00020;font-weight:700;font-style:normal}
+.fa-exclamation-triangle::before{content:"error "}
+</style>"""
+_REMOTE = re.compile(
+    r"<script[^>]*\bsrc=\"https?:[^>]*>\s*</script>|<link[^>]*\bhref=\"https?:[^>]*>|<img[^>]*\bsrc=\"https?:[^>]*>",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One expectation's outcome. `rows`: the first rows that broke it, as {column: value}."""
+
+    view: str
+    name: str
+    description: str
+    passed: bool
+    broken: int
+    rows: tuple[dict[str, Any], ...]
+    observed: Any
+    error: str
+
+
+class Suites:
+    """An ephemeral Great Expectations context: it reads no project folder and reports to nobody."""
+
+    def __init__(self, site: Path) -> None:
+        os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when a context is made
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import ProgressBarsConfig
+
+        self._site = site
+        self._context: EphemeralDataContext = gx.get_context(mode="ephemeral")
+        self._context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        for name, default in list((self._context.variables.data_docs_sites or {}).items()):
+            self._context.delete_data_docs_site(name)
+            shutil.rmtree(
+                default["store_backend"]["base_directory"], ignore_errors=True
+            )  # its own, in TMPDIR
+        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site)}
+        self._context.add_data_docs_site(
+            site_name="linnet",
+            site_config={
+                "class_name": "SiteBuilder",
+                "show_how_to_buttons": False,
+                "store_backend": backend,
+                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            },
+        )
+        self._source = self._context.data_sources.add_pandas("linnet")
+
+    def check(
+        self, view: str, frame: pd.DataFrame, expectations: Sequence[Expectation], keys: Sequence[str]
+    ) -> list[Finding]:
+        """Checks `expectations` on `frame`; `keys` are the columns that name a failing row."""
+        import great_expectations as gx
+
+        batch = self._source.add_dataframe_asset(view).add_batch_definition_whole_dataframe("all")
+        suite = self._context.suites.add(gx.ExpectationSuite(view, expectations=list(expectations)))
+        definition = self._context.validation_definitions.add(
+            gx.ValidationDefinition(name=view, data=batch, suite=suite)
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pandas' and GX's own deprecations are not ours to fix
+            result = definition.run(
+                batch_parameters={"dataframe": frame},
+                result_format={
+                    "result_format": "SUMMARY",  # bounds every list in the result and in Data Docs
+                    "partial_unexpected_count": SHOWN,
+                    "unexpected_index_column_names": [key for key in keys if key in frame],
+                },
+            )
+        findings = [_finding(view, item) for item in result.results]
+        order = [expectation.meta["name"] for expectation in expectations if expectation.meta]
+        return sorted(findings, key=lambda finding: order.index(finding.name))
+
+    def write_docs(self) -> None:
+        """Writes the site; its `index.html` links to a page a view."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._context.build_data_docs()
+        for page in self._site.rglob("*.html"):
+            text = _REMOTE.sub("", page.read_text("utf-8"))
+            page.write_text(text.replace("</head>", f"{_STYLE}</head>", 1), "utf-8")
+        for film in self._site.rglob("*.gif"):  # 3 MB of tutorials
+            film.unlink()
+
+
+def _finding(view: str, item: Any) -> Finding:
+    config, outcome = item.expectation_config, item.result or {}
+    return Finding(
+        view=view,
+        name=config.meta["name"],
+        description=config.description or "",
+        passed=bool(item.success),
+        broken=int(outcome.get("unexpected_count") or 0),
+        # Without a column that names rows, GX gives their numbers.
+        rows=tuple(
+            row if isinstance(row, dict) else {"row": row}
+            for row in (outcome.get("partial_unexpected_index_list") or ())[:SHOWN]
+        ),
+        observed=outcome.get("observed_value"),
+        error=_problem(item.exception_info),
+    )
+
+
+def _problem(info: dict[str, Any]) -> str:
+    """What stopped the check itself, if anything did; GX nests it a metric."""
+    if info.get("raised_exception"):
+        return str(info.get("exception_message"))
+    nested = [part for part in info.values() if isinstance(part, dict) and part.get("raised_exception")]
+    return str(nested[0].get("exception_message")) if nested else ""
