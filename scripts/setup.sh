@@ -30,5 +30,5 @@ pip ${index:+--extra-index-url "$index"} -c requirements.lock torch
 # Everything else is listed in full: nothing is resolved, so two machines get the same versions.
 pip --no-deps -r requirements.lock
 pip --no-deps --no-build-isolation -e .
-# Compiled once here, or each of the first runs pays for it.
-"$venv/bin/python" -m compileall -q -j 0 "$venv/lib" >/dev/null 2>&1 || true
+# Compiled once here: every step is a new process, and would pay for it again.
+"$venv/bin/python" -m compileall -q -j 0 "$venv/lib" linnet components >/dev/null 2>&1 || true

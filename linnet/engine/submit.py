@@ -62,13 +62,9 @@ def start(pipeline: str, config: Config, request: RunRequest) -> LocalRun:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    environment = {
+    return {
         **os.environ,
         "LINNET_HOME": str(state_dir()),
         "LINNET_RUN_DIR": str(folder),
         "PYTHONUNBUFFERED": "1",
-        # Every step is a new process: its bytecode is kept, and kept out of the source tree.
-        "PYTHONPYCACHEPREFIX": str(state_dir() / "pycache"),
     }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    return environment
