@@ -33,7 +33,7 @@ def make_package(
     channels: int = 1,
     broken: Broken | None = None,
     sharpness: float = 60.0,
-    slow_rounds: int = 400,
+    slow_rounds: int = 2000,
     name: str = "tiny",
 ) -> Path:
     """Writes model.onnx, package.json and golden.npz to `folder` and returns it.

@@ -1,0 +1,200 @@
+"""The public routes, asked over HTTP of a real server process."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from linnet.errors import RequestRejected
+from tests.serving.packages import expected_probabilities, image_of, make_package
+from tests.serving.running import RunningServer, png, running
+
+LIMIT = 20_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("app")
+    flags = ("--max-body-mb", str(LIMIT / 1e6), "--max-pixels", "10000")
+    with running(folder, make_package(folder / "package"), "7", *flags) as started:
+        yield started
+
+
+def ask(server: RunningServer, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any]:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    status, received, content = server.client.request(method, path, body, sent)
+    assert received["linnet-model-version"] == "7"
+    return status, json.loads(content)
+
+
+def infer_body(images: np.ndarray, **more: Any) -> bytes:
+    tensor = {
+        "name": "image",
+        "shape": list(images.shape),
+        "datatype": "UINT8",
+        "data": images.ravel().tolist(),
+    }
+    return json.dumps({"inputs": [tensor]} | more).encode()
+
+
+def test_upload_is_answered_with_three_classes(server: RunningServer) -> None:
+    answer = server.client.predict(png(100), request_id="mine-1")
+    assert answer["request_id"] == "mine-1" and answer["version"] == "7" and answer["model"] == "tiny"
+    assert [p["class"] for p in answer["predictions"]] == ["dim", "bright", "dark"]
+    expected = np.sort(expected_probabilities(image_of(100)[None])[0])[::-1][:3]
+    assert np.allclose([p["probability"] for p in answer["predictions"]], expected, atol=1e-5)
+    assert answer["latency_ms"] > 0
+
+
+def test_upload_of_another_size_and_format_is_resized(server: RunningServer) -> None:
+    import io
+
+    from PIL import Image
+
+    for kind in ("PNG", "JPEG", "WEBP"):
+        buffer = io.BytesIO()
+        Image.new("RGB", (31, 57), (250, 250, 250)).save(buffer, kind)
+        assert server.client.predict(buffer.getvalue())["predictions"][0]["class"] == "white"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "problem"),
+    [
+        (b"", 415, "PNG, JPEG or WebP"),
+        (b"GIF89a" + bytes(50), 415, "PNG, JPEG or WebP"),
+        (png(9)[:40], 400, "not a readable"),
+        (png(9, side=101), 400, "at most 10000"),
+    ],
+)
+def test_wrong_upload_is_refused(server: RunningServer, body: bytes, status: int, problem: str) -> None:
+    with pytest.raises(RequestRejected, match=problem) as caught:
+        server.client.predict(body)
+    assert caught.value.status == status
+
+
+def test_health_and_metadata_describe_the_model(server: RunningServer) -> None:
+    assert ask(server, "GET", "/v2/health/live") == (200, {"live": True})
+    assert ask(server, "GET", "/v2/health/ready") == (200, {"ready": True})
+    assert ask(server, "GET", "/v2")[1]["name"] == "linnet"
+    assert ask(server, "GET", "/v2/models/tiny/ready") == (200, {"name": "tiny", "ready": True})
+    assert ask(server, "GET", "/v2/models/tiny/versions/7/ready")[0] == 200
+    status, metadata = ask(server, "GET", "/v2/models/tiny/versions/7")
+    assert status == 200 and metadata["versions"] == ["7"]
+    assert metadata["inputs"][0] == {"name": "image", "datatype": "UINT8", "shape": [-1, 8, 8, 1]}
+
+
+@pytest.mark.parametrize("path", ["/v2/models/tiny/infer", "/v2/models/tiny/versions/7/infer"])
+def test_infer_answers_a_batch(server: RunningServer, path: str) -> None:
+    images = np.stack([image_of(level) for level in (0, 90, 255)])
+    status, answer = ask(server, "POST", path, infer_body(images, id="batch"))
+    assert status == 200 and answer["id"] == "batch" and answer["model_version"] == "7"
+    outputs = {output["name"]: output for output in answer["outputs"]}
+    assert outputs["class"]["data"] == ["dark", "dim", "white"]
+    probabilities = np.reshape(outputs["probabilities"]["data"], outputs["probabilities"]["shape"])
+    assert np.allclose(probabilities, expected_probabilities(images), atol=1e-5)
+
+
+def test_binary_infer_answers_as_json_does(server: RunningServer) -> None:
+    images = np.stack([image_of(level) for level in (20, 200)])
+    tensor = {
+        "name": "image",
+        "shape": [2, 8, 8, 1],
+        "datatype": "UINT8",
+        "parameters": {"binary_data_size": 128},
+    }
+    outputs = [{"name": "probabilities", "parameters": {"binary_data": True}}]
+    head = json.dumps({"inputs": [tensor], "outputs": outputs}).encode()
+    status, headers, content = server.client.request(
+        "POST", "/v2/models/tiny/infer", head + images.tobytes(),
+        {"Inference-Header-Content-Length": str(len(head))},
+    )  # fmt: skip
+    length = int(headers["inference-header-content-length"])
+    assert status == 200 and json.loads(content[:length])["outputs"][0]["shape"] == [2, 4]
+    raw = np.frombuffer(content[length:], "<f4").reshape(2, 4)
+    assert np.allclose(raw, expected_probabilities(images), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/v2/nothing", 404),
+        ("GET", "/v2/models/other", 404),
+        ("GET", "/v2/models/tiny/versions/8", 404),
+        ("POST", "/v2/models/tiny/versions/8/infer", 404),
+        ("GET", "/v2/models/tiny/nothing", 404),
+        ("GET", "/predict", 405),
+        ("POST", "/metrics", 405),
+        ("POST", "/v2", 405),
+        ("GET", "/v2/models/tiny/infer", 405),
+        ("POST", "/v2/models/tiny/infer", 400),
+    ],
+)
+def test_wrong_route_or_method_is_told(server: RunningServer, method: str, path: str, status: int) -> None:
+    found, answer = ask(server, method, path)
+    assert found == status and set(answer) == {"error"}
+
+
+def test_image_of_another_size_is_told_the_size(server: RunningServer) -> None:
+    status, answer = ask(
+        server, "POST", "/v2/models/tiny/infer", infer_body(np.zeros((1, 9, 8, 1), np.uint8))
+    )
+    assert status == 400 and "[N, 8, 8, 1]" in answer["error"]
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a\tb"])
+def test_wrong_request_id_is_refused(server: RunningServer, given: str) -> None:
+    assert ask(server, "GET", "/v2", Linnet_Request_Id=given)[0] == 400
+
+
+def test_compressed_body_and_wrong_header_length_are_refused(server: RunningServer) -> None:
+    assert ask(server, "POST", "/predict", b"x", Content_Encoding="gzip")[0] == 415
+    path = "/v2/models/tiny/infer"
+    assert ask(server, "POST", path, b"{}", Inference_Header_Content_Length="-1")[0] == 400
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("size", "status"), [(LIMIT, 415), (LIMIT + 1, 413), (3 * LIMIT, 413)])
+def test_body_limit_is_exact(server: RunningServer, chunked: bool, size: int, status: int) -> None:
+    host, port = server.state.url.removeprefix("http://").split(":")
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        if chunked:
+            parts = [b"x" * 7_000] * (size // 7_000) + [b"x" * (size % 7_000)]
+            data = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts if part) + b"0\r\n\r\n"
+            connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + data)
+        else:
+            connection.sendall(head + b"Content-Length: %d\r\n\r\n" % size + b"x" * size)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 %d" % status)
+
+
+def test_metrics_count_by_version_and_outcome(server: RunningServer) -> None:
+    def value(name: str) -> float:
+        lines = [line for line in server.client.metrics().splitlines() if line.startswith(name)]
+        return float(lines[0].split()[-1]) if lines else 0.0
+
+    ok = 'linnet_requests_total{model="tiny",outcome="ok",version="7"}'
+    wrong = 'linnet_validation_failures_total{status="415"}'
+    before = value(ok), value(wrong)
+    server.client.predict(png(10))
+    with pytest.raises(RequestRejected):
+        server.client.predict(b"no image")
+    assert (value(ok), value(wrong)) == (before[0] + 1, before[1] + 1)
+    assert value('linnet_model_loaded{model="tiny",role="champion",version="7"}') == 1
+    assert value('linnet_request_seconds_count{model="tiny",version="7"}') >= 1
+
+
+def test_predict_of_a_missing_file_is_one_sentence(server: RunningServer, tmp_path: Path) -> None:
+    from linnet.errors import ServingError
+
+    with pytest.raises(ServingError, match="cannot be read"):
+        server.client.predict(tmp_path / "none.png")
