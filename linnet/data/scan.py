@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +18,7 @@ from linnet.vision.decode import decode, encode_png, sample_id
 Progress = Callable[[str, int, int], None]
 Result = TypeVar("Result")
 
-_CHUNK = 256
+_MANY, _FEW = 256, 16
 _WORTH_THREADS = 8192
 """Mean file size in bytes from which threads pay: Pillow decodes without the GIL, but a small image
 costs more Python than decoding (two threads slowed 28 x 28 images down by a third)."""
@@ -71,27 +72,50 @@ def content_of(row: RawRow) -> str:
 
 
 def encoded(row: RawRow) -> bytes:
-    """The bytes that the sample table keeps: a file as it is, bare pixels as PNG."""
-    return row.source.read_bytes() if isinstance(row.source, Path) else encode_png(row.source)
+    """The bytes that the sample table keeps: a file as it is, bare pixels as PNG.
+
+    Raises:
+        InvalidImage: the file cannot be read any more.
+    """
+    return _bytes(row, row.source) if isinstance(row.source, Path) else encode_png(row.source)
 
 
 def in_order(
     work: Callable[[RawRow], Result], rows: Sequence[RawRow], progress: Progress | None, what: str
 ) -> Iterator[Result]:
     """Maps `work` over rows in order, on all cores where the images are large enough to gain by it."""
-    chunks = (rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK))
+    threads = _threads_pay(rows)
+    chunk = _FEW if threads else _MANY
+    chunks = (rows[i : i + chunk] for i in range(0, len(rows), chunk))
+    lists = (_ahead if threads else map)(lambda part: [work(row) for row in part], chunks)
     done = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        run = pool.map if _threads_pay(rows) else map
-        for results in run(lambda chunk: [work(row) for row in chunk], chunks):
-            yield from results
-            done += len(results)
-            if progress:
-                progress(what, done, len(rows))
+    for results in lists:
+        yield from results
+        done += len(results)
+        if progress:
+            progress(what, done, len(rows))
+
+
+def _ahead(
+    work: Callable[[Sequence[RawRow]], list[Result]], parts: Iterable[Sequence[RawRow]]
+) -> Iterator[list[Result]]:
+    """As `map`, on threads that run only a little ahead, so that memory stays bounded."""
+    cores = os.cpu_count() or 1
+    waiting: deque[Future[list[Result]]] = deque()
+    with ThreadPoolExecutor(cores) as pool:
+        try:
+            for part in parts:
+                waiting.append(pool.submit(work, part))
+                if len(waiting) > 2 * cores:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # Ctrl-C, or an error: what has not begun never will
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _threads_pay(rows: Sequence[RawRow]) -> bool:
-    sizes = [row.source.stat().st_size for row in rows[:_CHUNK] if isinstance(row.source, Path)]
+    sizes = [row.source.stat().st_size for row in rows[:_MANY] if isinstance(row.source, Path)]
     return bool(sizes) and sum(sizes) / len(sizes) >= _WORTH_THREADS
 
 
