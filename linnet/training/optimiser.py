@@ -1,0 +1,102 @@
+"""How weights move: the course of the learning rate, Muon for convolutions, Nesterov SGD for the rest."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from linnet.config import TrainConfig
+
+_RISE = 0.2
+"""Share of the steps over which the one-cycle schedule rises."""
+_WARM_UP = 0.05
+"""Share of the steps over which the cosine schedule rises."""
+_MUON_MOMENTUM = 0.6
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic iteration (Jordan et al., "Muon", 2024)."""
+
+
+def learning_rate_factor(schedule: str, step: int, steps: int) -> float:
+    """The share of the peak learning rate at a step counted from 0; above 0 at every step."""
+    done = (step + 1) / (steps + 1)
+    rise = _RISE if schedule == "onecycle" else _WARM_UP
+    if done < rise:
+        return done / rise
+    left = (1 - done) / (1 - rise)
+    return left if schedule == "onecycle" else 0.5 - 0.5 * math.cos(math.pi * left)
+
+
+class Optimiser:
+    """All weights of a network under one `step`.
+
+    With `optimizer = "muon"` the inner convolutions move by orthogonalised momentum; their norm is
+    held constant, which batch normalisation makes harmless. Everything else, and everything with
+    `optimizer = "sgd"`, moves by SGD with Nesterov momentum. Norms and biases do not decay.
+    """
+
+    def __init__(self, network: nn.Module, config: TrainConfig) -> None:
+        named = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
+        self.inner = [
+            weight
+            for name, weight in named
+            if config.optimizer == "muon" and weight.ndim == 4 and not name.startswith("stem")
+        ]
+        own = {id(weight) for weight in self.inner}
+        rest = [weight for _, weight in named if id(weight) not in own]
+        groups = [
+            {"params": [w for w in rest if w.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [w for w in rest if w.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.sgd = torch.optim.SGD(
+            groups, lr=config.learning_rate, momentum=config.momentum, nesterov=True, foreach=True
+        )
+        self.momenta = [torch.zeros_like(weight) for weight in self.inner]
+        self.config = config
+
+    def step(self, factor: float) -> None:
+        """Moves all weights by their gradients at `factor` times the peak learning rate, then drops these."""
+        for group in self.sgd.param_groups:
+            group["lr"] = self.config.learning_rate * factor
+        self.sgd.step()
+        for weight, momentum in zip(self.inner, self.momenta, strict=True):
+            self._orthogonal_step(weight, momentum, self.config.muon_learning_rate * factor)
+        self.sgd.zero_grad(set_to_none=True)
+        for weight in self.inner:
+            weight.grad = None
+
+    @torch.no_grad()
+    def _orthogonal_step(self, weight: Tensor, momentum: Tensor, rate: float) -> None:
+        assert weight.grad is not None
+        momentum.mul_(_MUON_MOMENTUM).add_(weight.grad)
+        direction = weight.grad.add(momentum, alpha=_MUON_MOMENTUM)
+        weight.mul_(len(weight) ** 0.5 / weight.norm().clamp_min(1e-7))
+        weight.add_(orthogonalise(direction.flatten(1)).view_as(weight), alpha=-rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that must survive an interruption."""
+        return {"sgd": self.sgd.state_dict(), "momenta": self.momenta}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what `state_dict` gave."""
+        self.sgd.load_state_dict(state["sgd"])
+        for mine, saved in zip(self.momenta, state["momenta"], strict=True):
+            mine.copy_(saved)
+
+
+def orthogonalise(matrix: Tensor, iterations: int = 5) -> Tensor:
+    """A matrix [m, n] with the same singular vectors and singular values near 1 (0.7 to 1.2).
+
+    Newton-Schulz iteration in bfloat16, which needs no decomposition (Jordan et al., "Muon", 2024).
+    """
+    a, b, c = _NEWTON_SCHULZ
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix).to(torch.bfloat16)
+    x = x / (x.norm() + 1e-7)
+    for _ in range(iterations):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    result: Tensor = (x.T if tall else x).to(matrix.dtype)
+    return result

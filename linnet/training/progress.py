@@ -1,0 +1,52 @@
+"""Progress for a person at a terminal, or one JSON object a line for a program."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is (0: only a message)."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Says nothing."""
+
+
+def line(what: str, done: int, total: int) -> None:
+    """Prints {"progress": what, "done": steps, "total": steps} on a line of its own."""
+    print(json.dumps({"progress": what, "done": done, "total": total}), flush=True)
+
+
+def parse_line(text: str) -> tuple[str, int, int] | None:
+    """What `line` printed, or None if the text is something else."""
+    if not text.startswith('{"progress"'):
+        return None
+    found = json.loads(text)
+    return found["progress"], found["done"], found["total"]
+
+
+@contextmanager
+def shown() -> Iterator[Progress]:
+    """A bar where standard output is a terminal (and rich is installed), and JSON lines otherwise."""
+    if not sys.stdout.isatty():
+        yield line
+        return
+    try:
+        from rich import progress as rich
+    except ImportError:
+        yield line
+        return
+    columns = (rich.BarColumn(), rich.TimeRemainingColumn(), rich.TextColumn("{task.description}"))
+    with rich.Progress(*columns) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            if total:
+                bar.update(task, description=what, completed=done, total=total)
+            else:
+                bar.console.print(what, highlight=False, markup=False)
+
+        yield show
