@@ -115,6 +115,10 @@ class LabelBatch(Record):
     digest: str
     corrections: int
     """Labels that differ from the dataset's own."""
+    quarantined: int = 0
+    """Answers left out because their sample or label is unknown; listed in quarantine.jsonl."""
+    disputed: int = 0
+    """Samples left out because the annotators are tied or agree too little; in disputed.jsonl."""
 
 
 class TrainingReport(Record):
@@ -131,6 +135,8 @@ class TrainingReport(Record):
     versions: dict[str, str]
     config: dict[str, Any]
     resumed_from_epoch: int = 0
+    notes: tuple[str, ...] = ()
+    """What a person should know, such as layers that could not take the initial weights."""
 
 
 class CohortResult(Record):
