@@ -30,8 +30,12 @@ def cohort_table(
     Worst first means by upper bound: what is surely bad comes before what is bad in three samples.
     """
     columns = {CLASS: np.asarray(classes, dtype=np.str_)[predictions.labels], **cohorts}
-    results = [result for name, values in columns.items() for result in _rows(predictions, name, values, confidence)]
-    return tuple(sorted(results, key=lambda row: (row.accuracy.high, row.accuracy.value, row.cohort, row.value)))
+    results = [
+        result for name, values in columns.items() for result in _rows(predictions, name, values, confidence)
+    ]
+    return tuple(
+        sorted(results, key=lambda row: (row.accuracy.high, row.accuracy.value, row.cohort, row.value))
+    )
 
 
 def _rows(predictions: Predictions, name: str, values: Strings, confidence: float) -> list[CohortResult]:
@@ -60,6 +64,7 @@ def comparison_note(rows: int, confidence: float) -> str:
     """What a reader of `rows` intervals must bear in mind, in a sentence or two."""
     missed = rows * (1.0 - confidence)
     return (
-        f"{rows} intervals at {confidence:.0%} each: about {missed:.1f} of them miss the truth by chance alone. "
-        "Cohorts marked as below average stay so after the intervals are widened to hold all together."
+        f"{rows} intervals at {confidence:.0%} each: about {missed:.1f} of them miss the truth by "
+        "chance alone. Cohorts marked as below average stay so after the intervals are widened to hold "
+        "all together."
     )

@@ -78,14 +78,17 @@ def evaluate(
 
     test, validation = read_split(training_set, "test"), read_split(training_set, "validation")
     if not len(test):
-        raise DataError(str(training_set), "the test split is empty", "add images, or raise data.test_fraction")
+        raise DataError(
+            str(training_set), "the test split is empty", "add images, or raise data.test_fraction"
+        )
     network = load_model(model)
     tuning = predict(network, validation, "validation predictions", progress)
     outputs = predict(network, test, "test predictions", progress)
     temperature = fit_temperature(tuning.logits, validation.labels)
     calibrated = Predictions(test.labels, softmax(outputs.logits, temperature))
     uncalibrated = Predictions(test.labels, softmax(outputs.logits))
-    comparison, remarks = None, []
+    comparison: Comparison | None = None
+    remarks: list[str] = []
     if champion is not None:
         comparison, remarks = against_champion(
             calibrated, test, champion, champion_version, evaluation.confidence, progress
@@ -170,7 +173,7 @@ def against_champion(
 
 def _champion_classes(packaged: PackagedModel, test: HeldOut, progress: Progress | None) -> Ints:
     """Likeliest class [N] in the champion's own order."""
-    from linnet.vision.decode import resize
+    from linnet.vision.decode import Color, resize
 
     about = packaged.package
     size = (about.height, about.width, about.channels)
@@ -182,7 +185,7 @@ def _champion_classes(packaged: PackagedModel, test: HeldOut, progress: Progress
     for start in range(0, len(test), step):
         images = np.array(test.images[start : start + step])
         if not same:
-            color = "gray" if about.channels == 1 else "rgb"
+            color: Color = "gray" if about.channels == 1 else "rgb"
             images = np.stack([resize(one, about.height, about.width, color) for one in images])
         features = test.features[start : start + step, columns] if stored else None
         probabilities, _ = packaged.predict(images, features)

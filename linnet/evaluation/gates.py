@@ -118,7 +118,8 @@ def _non_inferiority(report: EvaluationReport, margin: float) -> Gate:
         f"accuracy differs from champion {comparison.champion} by {difference.value:+.4f} "
         f"[{difference.low:+.4f}, {difference.high:+.4f}] on the same {report.samples:,} samples "
         f"({comparison.candidate_only_right:,} only the candidate had right, "
-        f"{comparison.champion_only_right:,} only the champion); the lower bound must lie above {-margin:+.4f}"
+        f"{comparison.champion_only_right:,} only the champion); the lower bound must lie above "
+        f"{-margin:+.4f}"
     )
     return _gate("non_inferiority", difference.low, ">", -margin, evidence)
 

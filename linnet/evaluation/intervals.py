@@ -84,7 +84,9 @@ def worst_recall(confusion: Ints, confidence: float) -> Interval:
     level = simultaneous(confidence, len(present))
     each = [clopper_pearson(int(confusion[k, k]), int(support[k]), level) for k in present]
     return Interval(
-        value=min(one.value for one in each), low=min(one.low for one in each), high=min(one.high for one in each)
+        value=min(one.value for one in each),
+        low=min(one.low for one in each),
+        high=min(one.high for one in each),
     )
 
 

@@ -31,7 +31,9 @@ class Predictions:
     def __post_init__(self) -> None:
         shape = self.probabilities.shape
         if len(shape) != 2 or self.labels.shape != shape[:1] or shape[0] == 0 or shape[1] < 2:
-            raise ValueError(f"labels {self.labels.shape} and probabilities {shape} are not [N] and [N, K>=2]")
+            raise ValueError(
+                f"labels {self.labels.shape} and probabilities {shape} are not [N] and [N, K>=2]"
+            )
         if self.labels.min() < 0 or self.labels.max() >= shape[1]:
             raise ValueError(f"labels must lie in 0..{shape[1] - 1}")
 
@@ -53,12 +55,14 @@ class Predictions:
     @cached_property
     def predicted(self) -> Ints:
         """Likeliest class [N]; the first of equals, as argmax has it."""
-        return self.probabilities.argmax(axis=1)
+        likeliest: Ints = self.probabilities.argmax(axis=1)
+        return likeliest
 
     @cached_property
     def confidence(self) -> Floats:
         """Probability of the likeliest class [N]."""
-        return self.probabilities.max(axis=1)
+        highest: Floats = self.probabilities.max(axis=1)
+        return highest
 
     @cached_property
     def correct(self) -> Bools:
@@ -89,24 +93,27 @@ class ClassMetrics:
 
     def macro(self, values: Floats) -> Floats:
         """Mean over the classes that have samples."""
-        return values[..., self.present].mean(axis=-1)
+        mean: Floats = values[..., self.present].mean(axis=-1)
+        return mean
 
     @property
     def worst_recall(self) -> Floats:
         """Smallest recall over the classes that have samples."""
-        return self.recall[..., self.present].min(axis=-1)
+        smallest: Floats = self.recall[..., self.present].min(axis=-1)
+        return smallest
 
 
 def class_metrics(hits: Floats, support: Floats, named: Floats) -> ClassMetrics:
-    """Precision, recall and F1 from true positives, samples and predictions a class, each [..., K].
+    """Precision, recall and F1 from true positives, samples and predictions a class.
+
+    `hits` and `named` are [..., K], `support` is [K].
 
     Precision of a class that was never predicted is 0; recall and F1 of a class without samples NaN.
     """
-    present: Bools = np.broadcast_to(support > 0, np.shape(hits)).reshape(-1, np.shape(hits)[-1]).any(axis=0)
     precision = np.divide(hits, named, out=np.zeros(np.shape(hits)), where=named > 0)
     recall = np.divide(hits, support, out=np.full(np.shape(hits), np.nan), where=support > 0)
     f1 = np.divide(2.0 * hits, support + named, out=np.full(np.shape(hits), np.nan), where=support > 0)
-    return ClassMetrics(precision, recall, f1, present)
+    return ClassMetrics(precision, recall, f1, np.greater(support, 0))
 
 
 def metrics_by_class(confusion: Ints) -> ClassMetrics:
@@ -119,7 +126,10 @@ def false_positive_rates(confusion: Ints) -> Floats:
     """A class [K]: share of the samples of other classes that were called it; NaN if there are none."""
     false_positives = confusion.sum(axis=0) - np.diagonal(confusion)
     negatives = confusion.sum() - confusion.sum(axis=1)
-    return np.divide(false_positives, negatives, out=np.full(len(confusion), np.nan), where=negatives > 0)
+    rates: Floats = np.divide(
+        false_positives, negatives, out=np.full(len(confusion), np.nan), where=negatives > 0
+    )
+    return rates
 
 
 def auc_components(predictions: Predictions, k: int) -> tuple[Floats, Floats] | None:
@@ -157,7 +167,8 @@ def brier_scores(predictions: Predictions) -> Floats:
     """
     probabilities = predictions.probabilities
     own = probabilities[np.arange(predictions.samples), predictions.labels]
-    return (probabilities * probabilities).sum(axis=1) - 2.0 * own + 1.0
+    squares: Floats = (probabilities * probabilities).sum(axis=1)
+    return squares - 2.0 * own + 1.0
 
 
 def log_losses(predictions: Predictions) -> Floats:

@@ -26,11 +26,12 @@ def label_suspects(predictions: Predictions, limit: int = 500) -> Ints:
 
 
 def average_self_confidence(predictions: Predictions) -> Floats:
-    """A class [K]: mean probability of it over the samples that bear its label; infinite if there are none."""
+    """A class [K]: mean probability of it over the samples labelled so; infinite if there are none."""
     own = predictions.probabilities[np.arange(predictions.samples), predictions.labels]
     counts = np.bincount(predictions.labels, minlength=predictions.classes)
     sums = np.bincount(predictions.labels, own, minlength=predictions.classes)
-    return np.divide(sums, counts, out=np.full(predictions.classes, np.inf), where=counts > 0)
+    means: Floats = np.divide(sums, counts, out=np.full(predictions.classes, np.inf), where=counts > 0)
+    return means
 
 
 def normalized_margin(predictions: Predictions) -> Floats:
