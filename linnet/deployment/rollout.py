@@ -13,7 +13,7 @@ import fcntl
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -83,7 +83,10 @@ class Rollout:
             try:
                 self._save("running")
                 verdict, reason, steps = self._carry_out()
-                reason += self._settle(verdict)
+                if verdict == "promote":
+                    verdict, reason = self._promote(reason)
+                if verdict != "promote":
+                    reason += self._give_back()
             except BaseException:
                 self._give_back()
                 self._save("interrupted")
@@ -144,7 +147,7 @@ class Rollout:
         reference = self.reference if self._champion is None else None
         while True:
             time.sleep(self.config.look_seconds)
-            self._listen()
+            heard = self._listen()
             seconds = time.monotonic() - began
             requests = self._evidence.candidate.seen - candidate
             judgements = judge(self._evidence, self.config, reference)
@@ -152,6 +155,8 @@ class Rollout:
             verdict, reason = decide(
                 judgements, self.config, seconds=seconds, requests=requests, proof=proof, last=last
             )
+            if not heard and verdict in ("proceed", "promote"):
+                verdict = None  # what was proven may have ended with the silence
             silent = time.monotonic() - self._heard
             if verdict != "rollback" and silent > min(SILENCE_SECONDS, self.config.deadline_seconds):
                 verdict, reason = "inconclusive", f"the server's records could not be read for {silent:.0f} s"
@@ -166,19 +171,24 @@ class Rollout:
                     reason=reason,
                 )
 
-    def _listen(self) -> None:
+    def _listen(self) -> bool:
+        """Takes in what happened since the last look; False if the server kept silent."""
         self._evidence.add_outcomes(self.outcomes())
-        with suppress(RolloutError):  # silence is counted by _heard, and never promotes
+        try:
             self._cursor, records = self.target.records(self._cursor)
-            self._evidence.add(records)
-            self._heard = time.monotonic()
+        except RolloutError:
+            return False
+        self._evidence.add(records)
+        self._heard = time.monotonic()
+        return True
 
-    def _settle(self, verdict: JudgeVerdict) -> str:
-        """Makes the verdict true on the server; returns what must be added to the reason."""
-        if verdict == "promote":
+    def _promote(self, reason: str) -> tuple[JudgeVerdict, str]:
+        """Makes the verdict true on the server; what cannot be made true is not a promotion."""
+        try:
             self.target.promote(self.candidate.version)
-            return ""
-        return self._give_back()
+        except RolloutError as error:
+            return "inconclusive", f"the candidate proved itself, but could not be promoted: {error}"
+        return "promote", reason
 
     def _give_back(self) -> str:
         """All traffic to the champion, the candidate away; returns the trouble, if there was any."""
