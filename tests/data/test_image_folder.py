@@ -17,7 +17,15 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def test_read_image_folder_class_is_the_first_sub_folder(tmp_path: Path) -> None:
-    names = ("dog/2.png", "dog/deep/1.png", "cat/1.jpg", "README.md", ".git/x.png", "cat/.DS_Store")
+    names = (
+        "dog/2.png",
+        "dog/deep/1.png",
+        "cat/1.jpg",
+        "README.md",
+        ".git/x.png",
+        "cat/.DS_Store",
+        "cat/.thumbs/1.png",
+    )
     raw = read_image_folder(touch(tmp_path, *names))
     assert raw.classes == ("cat", "dog")
     found = [(row.origin, row.label, row.split) for row in raw.rows]

@@ -132,8 +132,8 @@ def test_ingest_any_mode_and_size_is_kept_as_it_is(tmp_path: Path) -> None:
 def test_ingest_large_files_keep_their_order_over_threads(
     tmp_path: Path, picture: Callable[..., bytes]
 ) -> None:
-    for number in range(60):
-        path = tmp_path / "p" / "ab"[number % 2] / f"{number:02d}.png"
+    for number in range(200):  # more than the threads run ahead
+        path = tmp_path / "p" / "ab"[number % 2] / f"{number:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(number, 64, 64, 3))
     assert path.stat().st_size > 8192
@@ -258,6 +258,7 @@ def test_ingest_disk_full_is_one_storage_error_and_goes_on_later(tmp_path: Path,
     assert ingest(config_of(photos), "pets", tmp_path / "out").rows == 120
 
 
+@pytest.mark.slow
 def test_ingest_fashion_mnist_keeps_the_official_test_split(
     tmp_path: Path, fashion_mnist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
