@@ -11,6 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from dvc.config import NoRemoteError
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc_data.hashfile.db import HashFileDB
@@ -54,6 +55,9 @@ def main(arguments: list[str]) -> int:
     root, digest, target = arguments
     try:
         pull(Path(root), digest, Path(target))
+    except NoRemoteError:
+        sys.stderr.write("the cache does not have it, and no remote is configured\n")
+        return 1
     except (DvcException, LookupError, OSError) as error:
         sys.stderr.write(" ".join(str(error).split()) + "\n")
         return 1

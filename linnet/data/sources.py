@@ -124,7 +124,9 @@ class Mirror:
                         _write(answer, file, folder, bool(suffix), meter)
                     break
                 except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-                    refusal = refusal or f"{file.relpath}: {error}"
+                    reason = getattr(error, "reason", "") or error
+                    status = f"{error.code} " if isinstance(error, urllib.error.HTTPError) else ""
+                    refusal = refusal or f"{file.relpath}: {status}{reason}"
                     if not isinstance(error, urllib.error.HTTPError):
                         raise NoAnswer(refusal) from error
                 except http.client.HTTPException as error:
