@@ -69,7 +69,7 @@ TEMPLATE = """<!doctype html>
 <h1>{{ headline }}</h1>
 <p>{{ "{:,}".format(report.samples) }} test samples, {{ report.classes|length }} classes.
 {% if report.comparison %}Champion: version {{ report.comparison.champion }}.{% else %}There is no champion.{% endif %}</p>
-{% if decision.reasons %}<ul>{% for reason in decision.reasons %}<li>{{ reason }}</li>{% endfor %}</ul>{% endif %}
+{% if decision.reasons %}<ul>{% for reason in decision.reasons %}<li>{{ reason[0]|upper }}{{ reason[1:] }}.</li>{% endfor %}</ul>{% endif %}
 </section>
 {% if not_finite %}<p class="note"><b>{{ "{:,}".format(not_finite) }} of {{ "{:,}".format(report.samples) }} test images
 got probabilities that are not numbers.</b> Such a model is broken, so no metric is given. Look for exploding weights
@@ -84,7 +84,7 @@ in training, or for features that are not finite.</p>{% endif %}
 {% for gate, picture in gates %}<tr><td><span class="chip {{ 'pass' if gate.passed else 'fail' }}">
 {{ '✓ pass' if gate.passed else '✗ fail' }}</span></td><td><b>{{ gate.name|title_of }}</b></td>
 <td class="n">{{ gate.value|plain }} {{ gate.comparator|sign }} {{ gate.threshold|plain }}</td>
-<td class="draw">{{ picture }}</td><td class="small why">{{ gate.evidence }}.</td></tr>{% endfor %}
+<td class="draw">{{ picture }}</td><td class="small why">{{ gate.evidence[0]|upper }}{{ gate.evidence[1:] }}.</td></tr>{% endfor %}
 </tbody></table></div>
 {% if not report.comparison %}<p class="note">No champion was given, so the comparison gate
 (non-inferiority) <b>was not judged</b>: it is absent, not passed. Only the absolute gates decided.</p>{% endif %}

@@ -60,7 +60,7 @@ def confusion_picture(confusion: Ints, classes: Sequence[str]) -> str:
     cell, left, top = 46, 118, 96
     side = cell * len(shown)
     parts = [
-        f'<svg class="confusion" viewBox="0 0 {left + side + 8} {top + side + 8}" role="img" '
+        f'<svg class="confusion" viewBox="0 0 {left + side + 64} {top + side + 8}" role="img" '
         f'style="min-width:{(left + side) * 0.72:.0f}px" aria-label="confusion matrix">'
     ]
     totals = np.maximum(confusion.sum(axis=1), 1)
@@ -115,7 +115,7 @@ def reliability_diagram(
         return ""
     start = np.floor(min(finite) * 10) / 10
     start = float(min(max(start, 0.0), 0.9))
-    size, left, top = 300, 46, 10
+    size, left, top = 300, 54, 10
 
     def x(value: float) -> float:
         return round(left + size * (value - start) / (1.0 - start), 1)
