@@ -1,0 +1,124 @@
+"""`package`: the trained model as ONNX, proved equal to torch and tried out in the real server."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from linnet.config import GatesConfig, ServingConfig
+from linnet.errors import PackagingError
+from linnet.packaging import gates as package_gates
+from linnet.packaging.export import export
+from linnet.packaging.held_out import TestSplit, golden_rows, read_test_split
+from linnet.packaging.model_card import write_card
+from linnet.packaging.parity import compare, torch_probabilities
+from linnet.packaging.trial import REQUESTS, Latency, try_out
+from linnet.records import EvaluationReport, GateDecision, ModelPackage, TrainingReport, now
+from linnet.vision.onnx_model import GOLDEN_FILE, PACKAGE_FILE, PackagedModel, model_digest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Progress = Callable[[str, int, int], None]
+GOLDEN_SAMPLES = 32
+
+
+def package(
+    model: Path,
+    evaluation: Path,
+    training_set: Path,
+    gates: GatesConfig,
+    serving: ServingConfig,
+    name: str,
+    out: Path,
+    progress: Progress | None = None,
+) -> tuple[ModelPackage, GateDecision]:
+    """Exports the model in `model` and decides whether it may be registered.
+
+    Args:
+        model: folder with model.pt and training.json.
+        evaluation: folder with evaluation.json, for temperature, metrics and cohorts.
+        training_set: folder that `build_features` wrote; parity is measured on its test split.
+        gates: thresholds of parity, latency and size.
+        serving: settings of the server the package is tried out in.
+        name: the model's name.
+        out: gets model.onnx, package.json, golden.npz, gates.json, model_card.md and model_card.html.
+        progress: called with what is being done, how much of it is done, and of how much.
+
+    Raises:
+        PackagingError: the model cannot be exported, or the server does not answer as torch does.
+        StorageError: the model or the evaluation cannot be read.
+        DataError: the test split cannot be read.
+    """
+    from linnet.vision.networks import load_model
+
+    report = EvaluationReport.load(evaluation / "evaluation.json")
+    training = TrainingReport.load(model / "training.json")
+    split = read_test_split(training_set)
+    network = load_model(model)
+    path = export(network, report.temperature, out)
+    _write_golden(network, report.temperature, split, out)
+    described = describe(name, report, split, path)
+    described.save(out / PACKAGE_FILE)
+    parity = compare(network, report.temperature, PackagedModel.load(out), split, progress)
+    latency = Latency(math.nan, math.nan, REQUESTS)
+    if parity.agreement >= gates.min_parity:
+        latency = try_out(out, serving, progress)
+    described = described.model_copy(
+        update={
+            "parity_max_difference": parity.max_difference,
+            "parity_agreement": parity.agreement,
+            "latency_p50_ms": latency.p50_ms,
+            "latency_p95_ms": latency.p95_ms,
+        }
+    )
+    decision = package_gates.decide(parity, latency.p95_ms, latency.requests, described.size_mb, gates)
+    described.save(out / PACKAGE_FILE)
+    decision.save(out / "gates.json")
+    write_card(out, described, decision, report, training, split.about)
+    return described, decision
+
+
+def describe(name: str, report: EvaluationReport, split: TestSplit, path: Path) -> ModelPackage:
+    """The package's description before anything was measured.
+
+    Raises:
+        PackagingError: evaluation and training set name different classes.
+    """
+    about = split.about
+    if tuple(about["classes"]) != report.classes:
+        raise PackagingError(
+            f"the evaluation is of the classes {list(report.classes)}, the training set has "
+            f"{list(about['classes'])}: evaluate again"
+        )
+    return ModelPackage(
+        name=name,
+        classes=report.classes,
+        height=about["height"],
+        width=about["width"],
+        channels=about["channels"],
+        features=tuple(about["features"]),
+        feature_service=about["feature_service"],
+        temperature=report.temperature,
+        dataset_digest=about["dataset_digest"],
+        model_digest=model_digest(path),
+        parity_max_difference=math.nan,
+        parity_agreement=math.nan,
+        latency_p50_ms=math.nan,
+        latency_p95_ms=math.nan,
+        size_mb=round(path.stat().st_size / 1e6, 4),
+        metrics={key: interval.value for key, interval in report.metrics.items()},
+        created_at=now(),
+    )
+
+
+def _write_golden(network: nn.Module, temperature: float, split: TestSplit, out: Path) -> None:
+    """Samples of all classes with what torch answers: any server can prove itself against them."""
+    rows = golden_rows(split.labels, GOLDEN_SAMPLES)
+    images, features = np.ascontiguousarray(split.images[rows]), split.features[rows]
+    probabilities = torch_probabilities(network, temperature, images, features)
+    np.savez(out / GOLDEN_FILE, images=images, features=features, probabilities=probabilities)

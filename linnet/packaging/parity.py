@@ -1,0 +1,66 @@
+"""Whether the packaged model is numerically the trained one, on every test image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from linnet.packaging.held_out import TestSplit
+from linnet.vision.onnx_model import Floats, Images, PackagedModel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Progress = Callable[[str, int, int], None]
+_BATCH = 500
+_BATCH_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """The comparison over `samples` images."""
+
+    samples: int
+    max_difference: float
+    """Largest absolute difference of a probability."""
+    agreement: float
+    """Share of images for which both name the same top class."""
+
+
+def compare(
+    network: nn.Module,
+    temperature: float,
+    packaged: PackagedModel,
+    split: TestSplit,
+    progress: Progress | None = None,
+) -> Parity:
+    """Runs the torch network and the packaged model over the whole split.
+
+    Raises:
+        ServingError: the packaged model fails on an image.
+    """
+    step = max(1, min(_BATCH, _BATCH_BYTES // max(int(np.prod(split.images.shape[1:])) * 4, 1)))
+    same, largest, total = 0, 0.0, len(split.labels)
+    for start in range(0, total, step):
+        images = np.ascontiguousarray(split.images[start : start + step])
+        features = np.ascontiguousarray(split.features[start : start + step])
+        expected = torch_probabilities(network, temperature, images, features)
+        found, _ = packaged.predict(images, features)
+        largest = max(largest, float(np.abs(expected - found).max()))
+        same += int((expected.argmax(axis=1) == found.argmax(axis=1)).sum())
+        if progress:
+            progress("parity with torch", min(start + step, total), total)
+    return Parity(total, largest, same / total)
+
+
+def torch_probabilities(network: nn.Module, temperature: float, images: Images, features: Floats) -> Floats:
+    """Calibrated probabilities float32 [N, K] of the torch network in eval mode."""
+    import torch
+
+    with torch.inference_mode():
+        logits, _ = network(torch.from_numpy(np.array(images)), torch.from_numpy(np.array(features)))
+        probabilities: Floats = torch.softmax(logits.float() / temperature, dim=1).numpy()
+    return probabilities

@@ -1,0 +1,184 @@
+"""The package step end to end on a tiny network, the real server process included."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from linnet.config import GatesConfig, ServingConfig
+from linnet.errors import DataError, PackagingError, ServingError
+from linnet.packaging import package as module
+from linnet.packaging.gates import decide
+from linnet.packaging.held_out import golden_rows
+from linnet.packaging.package import package
+from linnet.packaging.parity import Parity
+from linnet.records import GateDecision, ModelPackage
+from linnet.vision.onnx_model import PackagedModel
+from tests.packaging.folders import CLASSES, Folders, make_folders
+
+SERVING = ServingConfig(threads=1)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    return make_folders(tmp_path_factory.mktemp("steps"))
+
+
+@pytest.fixture(scope="module")
+def packed(
+    folders: Folders, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, GateDecision, list[str]]:
+    out, seen = tmp_path_factory.mktemp("packed") / "package", []
+    gates = GatesConfig(max_latency_p95_ms=5000)  # the machine may be busy
+    _, decision = package(
+        folders.model, folders.evaluation, folders.training_set, gates, SERVING,
+        "tiny", out, lambda what, done, total: seen.append(what) if done == total else None,
+    )  # fmt: skip
+    return out, decision, seen
+
+
+def test_package_of_a_good_model_passes_its_gates(packed: tuple[Path, GateDecision, list[str]]) -> None:
+    out, decision, seen = packed
+    described = ModelPackage.load(out / "package.json")
+    assert decision.verdict == "pass", decision.reasons
+    assert GateDecision.load(out / "gates.json") == decision
+    assert described.parity_agreement == 1.0 and described.parity_max_difference < 1e-5
+    assert 0 < described.latency_p50_ms <= described.latency_p95_ms
+    assert seen == ["parity with torch", "latency in the real server"]
+
+
+def test_package_holds_golden_samples_of_every_class(packed: tuple[Path, GateDecision, list[str]]) -> None:
+    out = packed[0]
+    with np.load(out / "golden.npz") as golden:
+        answers, _ = PackagedModel.load(out).predict(golden["images"], golden["features"])
+        np.testing.assert_allclose(answers, golden["probabilities"], atol=1e-5)
+        assert len(answers) >= 16
+
+
+def test_model_card_names_data_metrics_cohorts_and_limits(
+    packed: tuple[Path, GateDecision, list[str]],
+) -> None:
+    for file in ("model_card.md", "model_card.html"):
+        text = (packed[0] / file).read_text()
+        for expected in ("d" * 32, "0.8500", "brightness", "Limits", "Intended use", "How to load", *CLASSES):
+            assert expected in text, (file, expected)
+
+
+def test_package_whose_onnx_differs_is_refused(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from linnet.packaging.export import export
+
+    def planted(network: torch.nn.Module, temperature: float, folder: Path) -> Path:
+        bias = network.head.bias.detach().clone()
+        with torch.no_grad():
+            network.head.bias += torch.tensor([9.0, 0.0, -9.0])
+            path = export(network, temperature, folder)
+            network.head.bias.copy_(bias)
+        return path
+
+    monkeypatch.setattr(module, "export", planted)
+    described, decision = package(
+        folders.model,
+        folders.evaluation,
+        folders.training_set,
+        GatesConfig(),
+        SERVING,
+        "tiny",
+        tmp_path / "p",
+    )
+    assert decision.verdict == "fail" and math.isnan(described.latency_p95_ms)
+    assert "ONNX and torch name the same class" in decision.reasons[0]
+    assert ModelPackage.load(tmp_path / "p" / "package.json").parity_agreement < 0.999
+
+
+def test_package_with_other_temperature_is_refused_by_the_server(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same top class everywhere, but other probabilities: the golden samples catch it."""
+    from linnet.packaging.export import export
+
+    monkeypatch.setattr(module, "export", lambda network, temperature, out: export(network, 2.0, out))
+    with pytest.raises(PackagingError, match="differs from its golden samples"):
+        package(
+            folders.model,
+            folders.evaluation,
+            folders.training_set,
+            GatesConfig(),
+            SERVING,
+            "t",
+            tmp_path / "p",
+        )
+
+
+def test_package_with_feature_skew_is_refused(tmp_path: Path) -> None:
+    made = make_folders(tmp_path)
+    features = np.load(made.training_set / "features-test.npy")
+    np.save(made.training_set / "features-test.npy", features[:, ::-1].copy())
+    with pytest.raises(PackagingError, match="features at request time are not those of training"):
+        package(made.model, made.evaluation, made.training_set, GatesConfig(), SERVING, "t", tmp_path / "p")
+
+
+def test_package_interrupted_while_serving_stops_the_server(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def remember(*args: object, **kwargs: object) -> subprocess.Popen[bytes]:
+        started.append(real(*args, **kwargs))  # type: ignore[call-overload]
+        return started[-1]
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        if what.startswith("latency"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", remember)
+    with pytest.raises(KeyboardInterrupt):
+        package(
+            folders.model, folders.evaluation, folders.training_set, GatesConfig(), SERVING, "t",
+            tmp_path / "p", interrupt,
+        )  # fmt: skip
+    assert len(started) == 1 and started[0].returncode is not None
+
+
+def test_package_without_a_test_split_names_the_folder(folders: Folders, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="build the features again"):
+        package(folders.model, folders.evaluation, tmp_path, GatesConfig(), SERVING, "t", tmp_path / "p")
+
+
+def test_package_without_its_model_file_is_not_served(packed: tuple[Path, GateDecision, list[str]]) -> None:
+    damaged = packed[0].with_name("damaged")
+    damaged.mkdir()
+    (damaged / "package.json").write_bytes((packed[0] / "package.json").read_bytes())
+    with pytest.raises(ServingError, match=r"model\.onnx is missing"):
+        PackagedModel.load(damaged)
+
+
+@pytest.mark.parametrize(
+    ("parity", "p95", "size", "failed"),
+    [
+        (0.9991, 20.0, 1.0, []),
+        (0.9989, 20.0, 1.0, ["parity"]),
+        (1.0, 20.1, 1.0, ["latency_p95"]),
+        (1.0, math.nan, 1.0, ["latency_p95"]),
+        (math.nan, 1.0, 10.1, ["parity", "size"]),
+    ],
+)
+def test_gates_beyond_a_threshold_fail(parity: float, p95: float, size: float, failed: list[str]) -> None:
+    config = GatesConfig(min_parity=0.999, max_latency_p95_ms=20, max_size_mb=10)
+    decision = decide(Parity(10, 0.0, parity), p95, 200, size, config)
+    assert [gate.name for gate in decision.gates if not gate.passed] == failed
+    assert decision.verdict == ("fail" if failed else "pass")
+
+
+def test_golden_rows_cover_rare_classes_and_fill_up() -> None:
+    labels = np.array([0] * 50 + [1] + [2] * 3)
+    rows = golden_rows(labels, 16)
+    assert set(labels[rows]) == {0, 1, 2} and len(rows) >= 16 and len(set(rows)) == len(rows)
