@@ -3,11 +3,15 @@
 Two things cost nearly all of it, and neither is used here. Feast's classes are decorated with
 typeguard, which parses and compiles each one's source again to check argument types (3 s; mypy and
 the tests check ours). And it imports torch, if there is one, for `OnlineResponse.to_tensor` (2 s).
+
+Importing Feast also puts PROMETHEUS_MULTIPROC_DIR into the environment, for its own feature server.
+Our server, started later by the same process, would inherit it and count into a folder that is gone.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -29,7 +33,7 @@ def import_feast() -> Any:
     with _lock:
         if "feast" in sys.modules:
             return sys.modules["feast"]
-        with _without_torch(), _without_typeguard():
+        with _without_torch(), _without_typeguard(), _without_metrics_folder():
             modules = [importlib.import_module(name) for name in _MODULES]
         return modules[0]
 
@@ -61,3 +65,21 @@ def _without_typeguard() -> Iterator[None]:
         yield
     finally:
         typeguard.typechecked = original
+
+
+_METRICS_FOLDERS = ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR")
+
+
+@contextmanager
+def _without_metrics_folder() -> Iterator[None]:
+    """Feast makes no folder for metrics of many processes, and leaves the environment as it was."""
+    importlib.import_module("prometheus_client")  # decides at its import whether it counts in files
+    before = {name: os.environ.get(name) for name in _METRICS_FOLDERS}
+    for name in _METRICS_FOLDERS:
+        os.environ.setdefault(name, "")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)

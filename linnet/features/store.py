@@ -67,7 +67,8 @@ class Store:
         except OSError as error:
             raise ConfigError(str(REPO / "feature_store.yaml"), f"cannot be read: {error}") from error
         values: dict[str, Any] = yaml.safe_load(template)
-        values["project"] = self.name
+        # Feast's SQLite tables cannot hold a hyphen; `_` is doubled so that no two names meet.
+        values["project"] = self.name.replace("_", "__").replace("-", "_h")
         if values["registry"]["registry_type"] == "file":
             values["registry"]["path"] = str(self.root / "registry.db")
         if values["online_store"]["type"] == "sqlite":
@@ -134,9 +135,11 @@ class Store:
             {KEY: list(sample_ids), EVENT: pd.to_datetime(list(times), utc=True).as_unit("us")}
         )
         unique = keys.drop_duplicates(ignore_index=True)
-        joined = self.feast.get_historical_features(
-            entity_df=unique.copy(), features=self._service(service)
-        ).to_df()
+        known = self._service(service)
+        with warnings.catch_warnings():
+            # ibis calls DuckDB by a name that DuckDB gave up.
+            warnings.filterwarnings("ignore", message="fetch_arrow_table", category=DeprecationWarning)
+            joined = self.feast.get_historical_features(entity_df=unique.copy(), features=known).to_df()
         joined[EVENT] = joined[EVENT].dt.as_unit("us")
         return keys.merge(joined, on=[KEY, EVENT], how="left", validate="many_to_one")[list(columns)]
 

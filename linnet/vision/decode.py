@@ -24,6 +24,8 @@ Color = Literal["gray", "rgb"]
 FORMATS = ("PNG", "JPEG", "WEBP")
 """Formats that are accepted, told by content and not by file name."""
 
+_PILLOW = r"PIL\."
+
 _MODES: dict[Color, str] = {"gray": "L", "rgb": "RGB"}
 
 
@@ -57,18 +59,17 @@ def decode(data: bytes, where: str = "image", max_pixels: int = 16_777_216) -> D
     """
     assert not ImageFile.LOAD_TRUNCATED_IMAGES, "a truncated image must be an error"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own bomb warning: max_pixels is ours
-            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                if opened.width * opened.height > max_pixels:
-                    size = f"{opened.width} x {opened.height}"
-                    raise InvalidImage(where, f"is {size} pixels; at most {max_pixels} are accepted")
-                opened.load()
-                image = ImageOps.exif_transpose(opened)
-                pixels = np.asarray(_plain(image))
+        _silence_pillow()
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            if opened.width * opened.height > max_pixels:
+                size = f"{opened.width} x {opened.height}"
+                raise InvalidImage(where, f"is {size} pixels; at most {max_pixels} are accepted")
+            opened.load()
+            image = ImageOps.exif_transpose(opened)
+            pixels = np.asarray(_plain(image))
     except InvalidImage:
         raise
-    except Exception as error:  # noqa: BLE001  Pillow's decoders raise many kinds on hostile bytes
+    except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
         raise InvalidImage(where, f"is not a readable PNG, JPEG or WebP image ({error})") from error
     return Decoded(pixels if pixels.ndim == 3 else pixels[:, :, None])
 
@@ -94,6 +95,17 @@ def encode_png(pixels: Pixels) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def _silence_pillow() -> None:
+    """Ignores Pillow's warnings (its own bomb limit, odd EXIF) in this process from now on.
+
+    Not `warnings.catch_warnings`: it swaps a list that all threads share, so that two threads which
+    decode at once could leave every warning of the process ignored.
+    """
+    first = warnings.filters[0] if warnings.filters else None
+    if first is None or getattr(first[3], "pattern", "") != _PILLOW:
+        warnings.filterwarnings("ignore", module=_PILLOW)
 
 
 def _plain(image: Image.Image) -> Image.Image:
