@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from linnet.deployment.evidence import Outcome
+from linnet.deployment.replay import Replayer, Traffic
+from linnet.errors import RolloutError
+from linnet.vision.decode import decode
+
+TRAFFIC = Traffic((b"a", b"b"), ("A", "B"))
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Knows the class of `a` but not of `b`; what else it does, the path of the server decides."""
+
+    protocol_version = "HTTP/1.1"
+    behaviour = "well"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        assert self.path == "/predict" and self.headers["Content-Type"] == "image/png"
+        if self.behaviour == "hangs up":
+            self.connection.close()
+            return
+        content = json.dumps({"predictions": [{"class": "A", "probability": 1.0}]}).encode()
+        if self.behaviour == "babbles":
+            content = b"<html>"
+        self.send_response(500 if self.behaviour == "fails" and body == b"b" else 200)
+        self.send_header("Linnet-Model-Version", "7")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Quiet(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass  # a connection that was closed on purpose
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    handler = type("Handler", (Answering,), {"behaviour": getattr(request, "param", "well")})
+    with Quiet(("127.0.0.1", 0), handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_address[1]}"
+        http.shutdown()
+        thread.join()
+
+
+def replayed(url: str, rate: float = 200.0, seconds: float = 0.5) -> list[Outcome]:
+    with Replayer(url, TRAFFIC, rate) as replayer:
+        time.sleep(seconds)
+    return replayer.outcomes()
+
+
+def test_replayer_knows_which_answers_were_right(server: str) -> None:
+    outcomes = replayed(server)
+    assert {outcome.version for outcome in outcomes} == {"7"}
+    right = sum(outcome.correct is True for outcome in outcomes)
+    assert 0.25 < right / len(outcomes) < 0.75
+
+
+def test_replayer_keeps_its_rate_and_stops_by_itself(server: str) -> None:
+    with Replayer(server, TRAFFIC, 100.0, max_seconds=0.4) as replayer:
+        time.sleep(1.0)
+        assert replayer.answered.total() == 40
+        assert len(replayer.outcomes()) == 40
+        assert replayer.outcomes() == []
+
+
+def test_replayer_ends_with_its_block(server: str) -> None:
+    before = threading.active_count()
+    with Replayer(server, TRAFFIC, 50.0) as replayer:
+        time.sleep(0.2)
+    assert threading.active_count() <= before + 1
+    sent = replayer.answered.total()
+    time.sleep(0.2)
+    assert replayer.answered.total() == sent < 25
+
+
+@pytest.mark.parametrize("server", ["fails"], indirect=True)
+def test_replayer_leaves_failures_that_name_a_version_to_the_server_s_records(server: str) -> None:
+    outcomes = replayed(server)
+    failures = [outcome for outcome in outcomes if outcome.correct is None]
+    assert failures and {outcome.version for outcome in failures} == {"7"}
+
+
+@pytest.mark.parametrize("server", ["hangs up", "babbles"], indirect=True)
+def test_replayer_reports_requests_without_an_answer(server: str) -> None:
+    assert set(replayed(server)) == {Outcome(None, None)}
+
+
+def test_replayer_reports_a_server_that_is_not_there() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        outcomes = replayed(f"http://127.0.0.1:{taken.getsockname()[1]}")
+    assert len(outcomes) > 50
+    assert set(outcomes) == {Outcome(None, None)}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com:80", "http://10.0.0.1:8090", "http://127.0.0.1.evil.org"]
+)
+def test_replayer_refuses_any_other_machine(url: str) -> None:
+    with pytest.raises(RolloutError, match="this machine only"):
+        Replayer(url, TRAFFIC, 1.0)
+
+
+def training_set(folder: Path, count: int, side: int = 4) -> Path:
+    images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
+    np.save(folder / "images-production.npy", images)
+    np.save(folder / "labels-production.npy", np.arange(count) % 2)
+    (folder / "training_set.json").write_text(json.dumps({"classes": ["x", "y"]}))
+    return folder
+
+
+def test_traffic_of_a_training_set_has_its_pixels_and_labels(tmp_path: Path) -> None:
+    traffic = Traffic.of_training_set(training_set(tmp_path, 10))
+    images = np.load(tmp_path / "images-production.npy")
+    expected = {(image.tobytes(), "xy"[index % 2]) for index, image in enumerate(images)}
+    found = {(decode(body).pixels.tobytes(), name) for body, name in zip(*shown(traffic), strict=True)}
+    assert found == expected
+
+
+def shown(traffic: Traffic) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+    return traffic.bodies, traffic.classes
+
+
+def test_traffic_of_a_large_training_set_is_bounded(tmp_path: Path) -> None:
+    assert len(Traffic.of_training_set(training_set(tmp_path, 5000)).bodies) == 4096
+
+
+def test_traffic_of_an_empty_split_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RolloutError, match="is empty"):
+        Traffic.of_training_set(training_set(tmp_path, 0))
