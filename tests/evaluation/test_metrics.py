@@ -69,9 +69,7 @@ def test_auc_equals_scikit_learn(kind: str) -> None:
 
 def test_auc_without_a_class_is_the_mean_over_the_others() -> None:
     made = make("absent")
-    each = [
-        reference.roc_auc_score(made.labels == k, made.probabilities[:, k]) for k in range(5) if k != 3
-    ]
+    each = [reference.roc_auc_score(made.labels == k, made.probabilities[:, k]) for k in range(5) if k != 3]
     assert metrics.macro_auc(made) == pytest.approx(np.mean(each))
 
 
