@@ -75,7 +75,7 @@ def class_expectations(config: ValidationConfig, manifest: DatasetManifest) -> l
             column="class",
             value_set=list(manifest.classes),
             **_named(
-                "classes_known", "The manifest has every class of the config and of the accepted version"
+                "classes_known", "The manifest has all classes of the config and of the accepted version"
             ),
         ),
         gxe.ExpectColumnValuesToBeBetween(

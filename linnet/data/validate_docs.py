@@ -66,15 +66,13 @@ class Suites:
                 default["store_backend"]["base_directory"], ignore_errors=True
             )  # its own, in TMPDIR
         backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site)}
-        self._context.add_data_docs_site(
-            site_name="linnet",
-            site_config={
-                "class_name": "SiteBuilder",
-                "show_how_to_buttons": False,
-                "store_backend": backend,
-                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-            },
-        )
+        config: Any = {  # its TypedDict does not know show_how_to_buttons
+            "class_name": "SiteBuilder",
+            "show_how_to_buttons": False,
+            "store_backend": backend,
+            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        }
+        self._context.add_data_docs_site(site_name="linnet", site_config=config)
         self._source = self._context.data_sources.add_pandas("linnet")
 
     def check(

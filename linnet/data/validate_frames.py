@@ -120,7 +120,7 @@ def dataset_frame(
     if previous is not None:
         before = np.array([previous.counts.get(name, 0) for name in classes["class"]])
         drift = jensen_shannon(counts, before)
-    smallest = max(int(counts.min(initial=0)) if len(counts) else 0, 1)
+    smallest = max(int(counts.min()), 1) if len(counts) else 1
     return pd.DataFrame(
         {
             "dataset": [manifest.name],
@@ -158,8 +158,6 @@ def _columns(wanted: pa.Schema, found: pa.Schema, shard: str) -> Iterator[tuple[
 
 def _frame(batch: pa.RecordBatch, max_pixels: int) -> pd.DataFrame:
     """The rows of a batch with what decoding showed in the place of the image."""
-    import pandas as pd
-
     names = batch.schema.names
     plain = batch.select([name for name in names if name != "image"])
     rows: pd.DataFrame = plain.to_pandas()

@@ -1,0 +1,201 @@
+"""Freezes what people have answered so far into the labels of a run; never waits for a person."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from linnet.config import LabelsConfig
+from linnet.errors import DataError, StorageError
+from linnet.labels.store import EPOCH
+from linnet.labels.table import LabelRow, LabelTable
+from linnet.records import DatasetManifest, LabelBatch
+
+LABELS_FILE, BATCH_FILE = "labels.parquet", "labels.json"
+QUARANTINE_FILE, DISPUTED_FILE = "quarantine.jsonl", "disputed.jsonl"
+
+_TIME = pa.timestamp("us", "UTC")
+_SCHEMA = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        ("label", pa.string()),
+        ("annotator", pa.string()),
+        ("agreement", pa.float64()),
+        ("labelled_at", _TIME),
+        ("created_at", _TIME),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """What the annotators of one sample hold together; `label` is empty where they are tied."""
+
+    sample_id: str
+    label: str
+    annotators: tuple[str, ...]
+    """Those who gave the label."""
+    agreement: float
+    """Their share of all who labelled the sample."""
+    labelled_at: datetime
+    created_at: datetime
+    votes: dict[str, int]
+
+
+def collect(
+    samples: Path, name: str, config: LabelsConfig, out: Path, as_of: datetime | None = None
+) -> LabelBatch:
+    """Writes labels.json, labels.parquet, quarantine.jsonl and disputed.jsonl to the folder `out`.
+
+    The batch's `as_of` is the time of the newest answer it knows, so that a run without new answers
+    writes the same bytes, and what was computed from them stays valid.
+
+    Args:
+        samples: Folder that `ingest` wrote.
+        name: The dataset's name.
+        config: The least agreement.
+        out: Folder for the batch. Answers about unknown samples or with unknown labels lie in
+            quarantine.jsonl, ties and too little agreement in disputed.jsonl, each with its reason.
+        as_of: What was known at that time; None or a time to come: now.
+
+    Raises:
+        DataError: the sample table cannot be read.
+        StorageError: the label table is damaged, or the disk is full.
+    """
+    manifest = DatasetManifest.load(samples / "manifest.json")
+    given = dataset_labels(samples, manifest)
+    table = LabelTable(name)
+    moment = table.freeze()
+    known = table.as_of(min(moment, as_of) if as_of else moment)
+    sound, quarantined = _sift(known, given, manifest.classes)
+    agreed, disputed = _agree(sound, config.min_agreement)
+    newest = max((row.created_at for row in known), default=EPOCH)
+    batch = LabelBatch(
+        as_of=newest.astimezone(UTC),
+        rows=len(agreed),
+        digest=_digest(agreed),
+        corrections=sum(given[item.sample_id] != item.label for item in agreed),
+        quarantined=len(quarantined),
+        disputed=len(disputed),
+    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        pq.write_table(_table(agreed), out / LABELS_FILE)
+        _write_lines(out / QUARANTINE_FILE, quarantined)
+        _write_lines(out / DISPUTED_FILE, disputed)
+        batch.save(out / BATCH_FILE)
+    except OSError as error:
+        raise StorageError(f"{out}: the labels cannot be written ({error}); free some space") from error
+    return batch
+
+
+def dataset_labels(samples: Path, manifest: DatasetManifest) -> dict[str, str]:
+    """The label that the dataset itself gives each sample, by sample_id.
+
+    Raises:
+        DataError: a shard cannot be read.
+    """
+    found: dict[str, str] = {}
+    for shard in manifest.shards:
+        try:
+            rows = pq.read_table(samples / shard, columns=["sample_id", "label"])
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(str(samples / shard), f"cannot be read ({error})", "ingest again") from error
+        found.update(zip(rows["sample_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
+    return found
+
+
+def consensus(rows: Iterable[LabelRow]) -> list[Consensus]:
+    """The majority of each sample's annotators; rows in order of sample_id, one an annotator.
+
+    Skipped and "cannot tell" answers are no votes. A lone answer keeps the agreement that came with it.
+    """
+    votes = (row for row in rows if row.status == "label")
+    return [_majority(list(group)) for _, group in groupby(votes, key=attrgetter("sample_id"))]
+
+
+def _majority(rows: list[LabelRow]) -> Consensus:
+    votes = Counter(row.label for row in rows)
+    most = max(votes.values())
+    winners = [label for label, count in votes.items() if count == most]
+    label = winners[0] if len(winners) == 1 else ""
+    behind = [row for row in rows if row.label == label] or rows
+    alone = rows[0].agreement if len(rows) == 1 else None
+    return Consensus(
+        sample_id=rows[0].sample_id,
+        label=label,
+        annotators=tuple(row.annotator for row in behind),
+        agreement=most / len(rows) if alone is None else alone,
+        labelled_at=max(row.labelled_at for row in behind),
+        created_at=max(row.created_at for row in rows),
+        votes=dict(sorted(votes.items())),
+    )
+
+
+def _sift(
+    rows: list[LabelRow], given: dict[str, str], classes: tuple[str, ...]
+) -> tuple[list[LabelRow], list[dict[str, Any]]]:
+    """Rows that can be used, and the others with the reason."""
+    sound: list[LabelRow] = []
+    quarantined: list[dict[str, Any]] = []
+    for row in rows:
+        reason = ""
+        if row.sample_id not in given:
+            reason = "the dataset has no such sample"
+        elif row.status == "label" and row.label not in classes:
+            reason = f"the dataset has no class '{row.label}'; it has {', '.join(classes)}"
+        if reason:
+            facts = {"label": row.label, "annotator": row.annotator, "batch": row.batch, "status": row.status}
+            moment = row.labelled_at.isoformat()
+            quarantined.append({"sample_id": row.sample_id, **facts, "labelled_at": moment, "reason": reason})
+        else:
+            sound.append(row)
+    return sound, quarantined
+
+
+def _agree(rows: list[LabelRow], least: float) -> tuple[list[Consensus], list[dict[str, Any]]]:
+    agreed: list[Consensus] = []
+    disputed: list[dict[str, Any]] = []
+    for item in consensus(rows):
+        if item.label and item.agreement >= least:
+            agreed.append(item)
+            continue
+        reason = f"agreement {item.agreement:.2f} is below {least:.2f}" if item.label else "a tie"
+        disputed.append({"sample_id": item.sample_id, "votes": item.votes, "reason": reason})
+    return agreed, disputed
+
+
+def _table(agreed: list[Consensus]) -> pa.Table:
+    columns = {
+        "sample_id": [item.sample_id for item in agreed],
+        "label": [item.label for item in agreed],
+        "annotator": [", ".join(item.annotators) for item in agreed],
+        "agreement": [item.agreement for item in agreed],
+        "labelled_at": [item.labelled_at for item in agreed],
+        "created_at": [item.created_at for item in agreed],
+    }
+    return pa.table(columns, schema=_SCHEMA)
+
+
+def _digest(agreed: list[Consensus]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for item in agreed:
+        times = [item.labelled_at.isoformat(), item.created_at.isoformat()]
+        facts = [item.sample_id, item.label, *item.annotators, item.agreement, *times]
+        digest.update(json.dumps(facts).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")

@@ -1,0 +1,198 @@
+"""Which samples are worth a person's time: pure, from a model's outputs to a reasoned choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Strategy = Literal["random", "suspect", "margin", "entropy", "diverse"]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+SHARES: Mapping[Strategy, float] = {
+    "random": 0.10,
+    "suspect": 0.25,
+    "margin": 0.25,
+    "entropy": 0.15,
+    "diverse": 0.25,
+}
+"""Parts of the budget. Random comes first: drawn from all, it is an unbiased sample of the pool."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """N samples to choose from, with what a model said of them."""
+
+    ids: Sequence[str]
+    probabilities: npt.NDArray[np.floating]
+    """[N, K]"""
+    embeddings: npt.NDArray[np.floating] | None = None
+    """[N, D]; without them the share of `diverse` goes to the other strategies."""
+    suspects: Sequence[str] = ()
+    """Ids of samples with a doubtful label, the most doubtful first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One sample to ask about: `reasons` are strategies, the one that took it first."""
+
+    sample_id: str
+    reasons: tuple[Strategy, ...]
+    score: float
+    """How strongly the first reason speaks for it: 1 - margin; entropy over its largest value; distance
+    to the nearest chosen sample; 1 down to 0 by the rank of the suspect; 0 for random."""
+
+
+def select(pool: Pool, budget: int, shares: Mapping[Strategy, float] = SHARES, seed: int = 0) -> list[Choice]:
+    """At most `budget` different samples; what a strategy cannot fill, the next ones get.
+
+    The same pool, budget, shares and seed give the same choice.
+
+    Raises:
+        ValueError: shapes do not fit, or a share is negative or all are zero.
+    """
+    _check(pool, shares)
+    budget = min(budget, len(pool.ids))
+    if budget <= 0:
+        return []
+    rankings = _rankings(pool, seed)
+    quotas = split_budget(budget, shares)
+    wants: dict[Strategy, set[int]] = {
+        name: set(order[: quotas.get(name, 0)].tolist()) for name, (order, _) in rankings.items()
+    }
+    taken: dict[int, tuple[Strategy, float]] = {}
+    owed = 0
+    for name, ranking in rankings.items():
+        if name in quotas:
+            owed += quotas[name]
+            owed -= _take(taken, name, *ranking, owed)
+    owed += quotas.get("diverse", 0)
+    if pool.embeddings is not None and owed:
+        owed -= _take_diverse(taken, pool.embeddings, owed)
+    fallback: Strategy = "margin" if shares.get("margin", 0) or not shares.get("random", 0) else "random"
+    _take(taken, fallback, *rankings[fallback], owed)
+    return [
+        Choice(pool.ids[i], (first, *(n for n in wants if n != first and i in wants[n])), score)
+        for i, (first, score) in taken.items()
+    ]
+
+
+def split_budget(budget: int, shares: Mapping[Strategy, float]) -> dict[Strategy, int]:
+    """Whole numbers that add up to `budget`, in the proportions of `shares` (largest remainder)."""
+    total = sum(shares.values())
+    exact = {name: budget * share / total for name, share in shares.items()}
+    parts = {name: int(value) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: parts[name] - exact[name])
+    for name in by_remainder[: budget - sum(parts.values())]:
+        parts[name] += 1
+    return parts
+
+
+def k_center(points: npt.NDArray[np.floating], count: int, chosen: Sequence[int] = ()) -> tuple[Ints, Floats]:
+    """Indices of `count` points [N, D], each the farthest from all chosen before; and their distances.
+
+    Greedy k-center, at most twice the best radius: Gonzalez (1985), doi:10.1016/0304-3975(85)90224-5;
+    for labelling: Sener & Savarese (2018), arXiv 1708.00489. Without `chosen` it starts at the point
+    nearest to the mean.
+    """
+    points = np.asarray(points, np.float32)
+    squares = np.einsum("nd,nd->n", points, points)
+
+    def distances(index: int) -> npt.NDArray[np.float32]:
+        found: npt.NDArray[np.float32] = squares + squares[index] - 2.0 * (points @ points[index])
+        return np.maximum(found, 0.0)
+
+    nearest = np.full(len(points), np.inf, np.float32)
+    for index in chosen:
+        np.minimum(nearest, distances(index), out=nearest)
+    used = np.zeros(len(points), bool)
+    used[list(chosen)] = True
+    found: list[int] = []
+    lengths: list[float] = []
+    for _ in range(min(count, len(points) - len(set(chosen)))):
+        if np.isinf(nearest).all():
+            index = int(((points - points.mean(axis=0)) ** 2).sum(axis=1).argmin())
+            lengths.append(0.0)
+        else:
+            index = int(np.where(used, -1.0, nearest).argmax())
+            lengths.append(float(np.sqrt(nearest[index])))
+        found.append(index)
+        used[index] = True
+        np.minimum(nearest, distances(index), out=nearest)
+    return np.array(found, np.int64), np.array(lengths, np.float64)
+
+
+def margin(probabilities: npt.NDArray[np.floating]) -> Floats:
+    """Highest minus second highest probability of [N, K], one a sample; 0 where one is not finite."""
+    finite = _finite(probabilities)
+    top: Floats = np.sort(finite, axis=1)[:, -2:]
+    return np.asarray(top[:, 1] - top[:, 0], np.float64)
+
+
+def entropy(probabilities: npt.NDArray[np.floating]) -> Floats:
+    """Shannon entropy over its largest value, log K, of [N, K]: in [0, 1]; 1 where one is not finite."""
+    finite = _finite(probabilities)
+    logs = np.log(np.where(finite > 0, finite, 1.0))
+    return np.asarray(-(finite * logs).sum(axis=1) / np.log(finite.shape[1]), np.float64)
+
+
+def _finite(probabilities: npt.NDArray[np.floating]) -> Floats:
+    """A model that answers NaN knows nothing: such rows become uniform."""
+    values = np.asarray(probabilities, np.float64)
+    return np.where(np.isfinite(values).all(axis=1, keepdims=True), values, 1.0 / values.shape[1])
+
+
+def _rankings(pool: Pool, seed: int) -> dict[Strategy, tuple[Ints, Callable[[int], float]]]:
+    """A strategy's samples, best first, and the score of one."""
+    unsure, spread = 1.0 - margin(pool.probabilities), entropy(pool.probabilities)
+    place = {name: i for i, name in enumerate(pool.ids)}
+    suspects = np.array([place[name] for name in dict.fromkeys(pool.suspects) if name in place], np.int64)
+    rank = {index: 1.0 - i / len(suspects) for i, index in enumerate(suspects.tolist())}
+    return {
+        "random": (np.random.default_rng(seed).permutation(len(pool.ids)), lambda _: 0.0),
+        "suspect": (suspects, rank.__getitem__),
+        "margin": (np.argsort(-unsure, kind="stable"), lambda i: float(unsure[i])),
+        "entropy": (np.argsort(-spread, kind="stable"), lambda i: float(spread[i])),
+    }
+
+
+def _take(
+    taken: dict[int, tuple[Strategy, float]],
+    name: Strategy,
+    order: Ints,
+    score: Callable[[int], float],
+    count: int,
+) -> int:
+    """Takes the first `count` samples of `order` that nobody took; how many there were."""
+    fresh = [index for index in order.tolist() if index not in taken][: max(count, 0)]
+    taken.update({index: (name, score(index)) for index in fresh})
+    return len(fresh)
+
+
+def _take_diverse(
+    taken: dict[int, tuple[Strategy, float]], embeddings: npt.NDArray[np.floating], count: int
+) -> int:
+    points = np.nan_to_num(np.asarray(embeddings, np.float32))
+    found, lengths = k_center(points, count, list(taken))
+    taken.update({i: ("diverse", d) for i, d in zip(found.tolist(), lengths.tolist(), strict=True)})
+    return len(found)
+
+
+def _check(pool: Pool, shares: Mapping[Strategy, float]) -> None:
+    count = len(pool.ids)
+    if (
+        pool.probabilities.ndim != 2
+        or pool.probabilities.shape[0] != count
+        or pool.probabilities.shape[1] < 2
+    ):
+        raise ValueError(f"probabilities must be [{count}, at least 2], not {pool.probabilities.shape}")
+    if len(set(pool.ids)) != count:
+        raise ValueError("a sample stands in the pool twice")
+    if pool.embeddings is not None and (pool.embeddings.ndim != 2 or len(pool.embeddings) != count):
+        raise ValueError(f"embeddings must be [{count}, D], not {pool.embeddings.shape}")
+    if min(shares.values(), default=-1.0) < 0 or sum(shares.values()) <= 0:
+        raise ValueError("shares must not be negative, and not all zero")

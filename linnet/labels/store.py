@@ -1,0 +1,115 @@
+"""The SQLite file of one dataset's labels: opened, guarded by transactions, errors in plain words.
+
+SQLite and not Parquet segments: many appenders at once, an idempotency key, and a labelling round
+written whole or not at all are what a transaction is; with files each of them would be our own
+protocol of locks and renames. The journal is a WAL with full syncs: what was committed survives
+kill -9 and power loss, and readers never wait. The file belongs on a local disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from linnet.errors import DataError, StorageError
+from linnet.state import state_dir
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PATIENCE_S = 30.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS labels (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  sample_id TEXT NOT NULL, label TEXT NOT NULL, annotator TEXT NOT NULL, agreement REAL,
+  labelled_at INTEGER NOT NULL, created_at INTEGER NOT NULL,
+  batch TEXT NOT NULL, status TEXT NOT NULL, comment TEXT NOT NULL,
+  UNIQUE (sample_id, annotator, batch, labelled_at));
+CREATE TABLE IF NOT EXISTS quarantine (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  reason TEXT NOT NULL, row TEXT NOT NULL, created_at INTEGER NOT NULL,
+  UNIQUE (reason, row));
+CREATE TABLE IF NOT EXISTS requests (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  batch TEXT NOT NULL, sample_id TEXT NOT NULL, request TEXT NOT NULL, created_at INTEGER NOT NULL,
+  UNIQUE (batch, sample_id));
+CREATE TABLE IF NOT EXISTS horizon (one INTEGER PRIMARY KEY CHECK (one = 1), moment INTEGER NOT NULL);
+INSERT OR IGNORE INTO horizon VALUES (1, 0);
+CREATE TRIGGER IF NOT EXISTS labels_never_change BEFORE UPDATE ON labels
+  BEGIN SELECT RAISE(ABORT, 'labels are only appended'); END;
+CREATE TRIGGER IF NOT EXISTS labels_never_go BEFORE DELETE ON labels
+  BEGIN SELECT RAISE(ABORT, 'labels are only appended'); END;
+"""
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since the epoch.
+
+    Raises:
+        DataError: the time has no zone.
+    """
+    if moment.tzinfo is None:
+        raise DataError("label time", f"{moment} has no time zone", "give it in UTC")
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(value: int) -> datetime:
+    """The UTC time of microseconds since the epoch."""
+    return EPOCH + timedelta(microseconds=value)
+
+
+def database(name: str) -> Path:
+    """Where the labels of dataset `name` lie."""
+    return state_dir() / "labels" / name / "labels.sqlite"
+
+
+@contextmanager
+def transaction(path: Path, write: bool) -> Iterator[sqlite3.Connection]:
+    """One transaction on the file, which is made if need be; written whole or not at all.
+
+    Raises:
+        StorageError: the file is damaged, locked for too long, or the disk is full or not writable.
+    """
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = _open(path)
+        connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        try:
+            yield connection
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(
+            f"{path}: the label table cannot be used ({error}); check the disk's space and permissions"
+        ) from error
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        connection = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None)
+        try:
+            # SQLite does not wait by itself where two processes switch a new file to WAL at once.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            if not connection.execute(
+                "SELECT 1 FROM sqlite_master WHERE name = 'labels_never_go'"
+            ).fetchone():
+                connection.executescript(_SCHEMA)
+            return connection
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        except BaseException:
+            connection.close()
+            raise
