@@ -98,7 +98,7 @@ def queued(name: str) -> list[LabelRequest]:
 def _pool(path: Path, report: EvaluationReport, config: LabelsConfig) -> tuple[Pool, str]:
     """The model's outputs, and the batch that they and the budget make."""
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as stream, np.load(stream) as stored:
             ids = tuple(key.decode() for key in stored["ids"].tolist())
             probabilities = stored["probabilities"]
             embeddings = stored["embeddings"] if "embeddings" in stored.files else None

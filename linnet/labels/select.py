@@ -71,10 +71,9 @@ def select(pool: Pool, budget: int, shares: Mapping[Strategy, float] = SHARES, s
             owed += quotas[name]
             owed -= _take(taken, name, *ranking, owed)
     owed += quotas.get("diverse", 0)
-    if pool.embeddings is not None and owed:
+    if pool.embeddings is not None and shares.get("diverse"):
         owed -= _take_diverse(taken, pool.embeddings, owed)
-    fallback: Strategy = "margin" if shares.get("margin", 0) or not shares.get("random", 0) else "random"
-    _take(taken, fallback, *rankings[fallback], owed)
+    _take(taken, "margin", *rankings["margin"], owed)
     return [
         Choice(pool.ids[i], (first, *(n for n in wants if n != first and i in wants[n])), score)
         for i, (first, score) in taken.items()
