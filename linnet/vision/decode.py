@@ -110,10 +110,9 @@ def _silence_pillow() -> None:
 
 def _plain(image: Image.Image) -> Image.Image:
     """The image in mode L or RGB."""
-    if image.mode.startswith(("I", "F")):  # 16-bit and float grey: scaled to 8 bit
+    if image.mode.startswith("I"):  # grey PNG of 16 bits, whatever its brightness
         values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        return Image.fromarray(np.clip(values / top * 255.0, 0, 255).round().astype(np.uint8))
+        return Image.fromarray(np.clip(values / 65535.0 * 255.0, 0, 255).round().astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         gray = image.mode in ("LA", "La", "L", "1")
         rgba = image.convert("RGBA")
