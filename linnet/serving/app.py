@@ -52,6 +52,8 @@ class App:
         headers = [("content-type", response.content_type), (VERSION_HEADER, version), *response.headers]
         if named is not None:
             headers.append((REQUEST_HEADER, named))
+        if response.status == 429:
+            headers.append(("retry-after", "1"))
         if response.status in (405, 408, 413):  # part of a body may be left unread
             headers.append(("connection", "close"))
         proto.response_bytes(response.status, headers, response.body)

@@ -6,6 +6,7 @@ touches a request in flight.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ from typing import Any
 from linnet.errors import RequestRejected
 from linnet.serving.predictor import Predictor
 from linnet.serving.router import RoutingTable
+
+_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,12 @@ class Fleet:
 
         Raises:
             ServingError: the package cannot be served.
-            RequestRejected: 409, the version serves already, from another package.
+            RequestRejected: 400, not a version; 409, the version serves already, from another package.
         """
-        loaded = self.snapshot.predictors.get(version)
+        if not _VERSION.fullmatch(version):  # it goes into a header, addresses and labels
+            raise RequestRejected(
+                400, f"version {version!r:.80} must be 1 to 64 letters, digits, dots, dashes and underscores"
+            )
         predictor = Predictor.load(version, folder, self._threads)
         with self._changing:
             before = self.snapshot

@@ -67,7 +67,6 @@ class Metrics:
             "linnet_mirrored", "Mirrored requests by outcome: agrees, differs, failed, skipped.",
             ("model", "version", "outcome"), registry=self.registry,
         )  # fmt: skip
-        self.in_flight = Gauge("linnet_in_flight", "Requests being answered.", registry=self.registry)
         self._loaded = Gauge(
             "linnet_model_loaded",
             "1 for each loaded version; role: champion, candidate or idle.",

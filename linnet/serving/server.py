@@ -58,9 +58,11 @@ def serve(launch: Launch) -> None:
         service = Service(fleet, metrics, log, ring)
         admin = Admin(fleet, ring, metrics, token)
         app = App(name, service, metrics, admin, round(config.max_body_mb * 1_000_000), config.max_pixels)
-        log.start()
         try:
+            log.start()
             asyncio.run(_serve(app, holder, token, launch))
+        except OSError as error:  # the log folder or the state file
+            raise ServingError(f"cannot write {error.filename}: {error.strerror}") from error
         finally:
             service.close()
             admin.close()

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 MIRROR_QUEUE = 256
 """Copies that may wait; more are skipped, so that mirroring never delays an answer."""
 
+MAX_IN_FLIGHT = 512
+"""Requests that may be answered or wait at one moment; more get 429, so that none waits without end."""
+
 Work = Callable[[Predictor], Prediction]
 Render = Callable[[Predictor, Prediction, float], tuple[bytes, int | None]]
 
@@ -60,14 +63,25 @@ class Service:
     """Runs calls against the fleet; the event loop only waits."""
 
     def __init__(
-        self, fleet: Fleet, metrics: Metrics, log: PredictionLog, ring: ServedRing, workers: int = 0
+        self,
+        fleet: Fleet,
+        metrics: Metrics,
+        log: PredictionLog,
+        ring: ServedRing,
+        workers: int = 0,
+        max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         """`workers`: threads that predict; 0: as many as there are cores, at least two."""
         self.fleet, self.metrics, self.log, self.ring = fleet, metrics, log, ring
-        self._pool = ThreadPoolExecutor(workers or max(os.cpu_count() or 1, 2), "predict")
+        workers = workers or max(os.cpu_count() or 1, 2)
+        self._pool = ThreadPoolExecutor(workers, "predict")
+        self._in_flight, self._max_in_flight = 0, max_in_flight  # changed by the event loop only
         self._mirrors = ThreadPoolExecutor(1, "mirror")
         self._mirror_room = threading.BoundedSemaphore(MIRROR_QUEUE)
-        metrics.watch("linnet_queue", "Requests that wait for a thread.", self._pool._work_queue.qsize)
+        metrics.watch("linnet_in_flight", "Requests being answered.", lambda: self._in_flight)
+        metrics.watch(
+            "linnet_queue", "Requests that wait for a thread.", lambda: max(self._in_flight - workers, 0)
+        )
         metrics.watch("linnet_log_queue", "Requests that wait to be logged.", lambda: log.waiting)
         metrics.watch("linnet_log_dropped_total", "Requests that the log lost.", lambda: log.dropped)
 
@@ -75,7 +89,8 @@ class Service:
         """Answers a call; the second value is to be called when the answer has been sent.
 
         Raises:
-            RequestRejected: no version could be chosen (404, 503). What goes wrong later is in the outcome.
+            RequestRejected: 404 or 503, no version could be chosen; 429, too many
+                are in flight. What goes wrong later is in the outcome.
         """
         began = time.perf_counter()
         snapshot = self.fleet.snapshot
@@ -88,8 +103,13 @@ class Service:
             predictor = snapshot.predictors[call.version]
         else:
             raise RequestRejected(404, f"version {call.version} is not loaded")
-        with self.metrics.in_flight.track_inprogress():
+        if self._in_flight >= self._max_in_flight:
+            raise RequestRejected(429, f"{self._in_flight} requests are being answered; try again later")
+        self._in_flight += 1
+        try:
             outcome = await asyncio.get_running_loop().run_in_executor(self._pool, _run, predictor, call)
+        finally:
+            self._in_flight -= 1
         total = time.perf_counter() - began
 
         def finish() -> None:

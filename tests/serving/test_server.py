@@ -61,6 +61,14 @@ def test_broken_package_does_not_start(tmp_path: Path, broken: str) -> None:
     assert ended.returncode == 1 and ended.stderr.startswith("error: ") and "Traceback" not in ended.stderr
 
 
+def test_log_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    package = make_package(tmp_path / "package")
+    flags = ("--port", "0", "--log-dir", str(tmp_path / "file" / "log"))
+    ended = launch("--package", str(package), "--version", "1", *flags)
+    assert ended.returncode == 1 and ended.stderr.startswith("error: cannot write")
+
+
 def test_command_line_wins_over_config_json() -> None:
     known = ["--package", "p", "--version", "3"]
     parsed = parse_arguments([*known, "--config-json", '{"port": 1, "log_queue": 5}', "--port", "2"])
