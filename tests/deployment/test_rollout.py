@@ -13,6 +13,7 @@ from linnet.deployment.judge import Reference
 from linnet.deployment.rollout import Candidate, Rollout
 from linnet.deployment.simulated import Behaviour, SimulatedTarget
 from linnet.errors import RolloutError
+from linnet.records import ServedRecord
 
 FAST = ReleaseConfig(
     bake_seconds=0.0, look_seconds=0.001, deadline_seconds=3.0, max_error_increase=0.02, max_accuracy_drop=0.1
@@ -89,6 +90,24 @@ def test_rollout_whose_server_falls_silent_never_promotes(tmp_path: Path, after:
     assert decision.verdict in ("inconclusive", "rollback")
     assert "could not be given back" in decision.reason
     assert target.champion() == "1"
+
+
+def test_rollout_whose_server_falls_silent_after_the_proof_does_not_promote(tmp_path: Path) -> None:
+    class Fading(SimulatedTarget):
+        heard = 0
+
+        def records(self, after: int) -> tuple[int, list[ServedRecord]]:
+            self.heard += self.table[2] == 100
+            if self.heard > 1:
+                raise RolloutError("silence")
+            return super().records(after)
+
+    target = Fading("1", {"1": Behaviour(), "2": Behaviour()})
+    config = FAST.model_copy(update={"bake_seconds": 0.1, "deadline_seconds": 0.5})
+    decision = rollout(target, tmp_path, config).run()
+    assert [step.verdict for step in decision.steps][-2:] == ["proceed", "inconclusive"]
+    assert "could not be read" in decision.reason
+    assert target.table == ("1", None, 0, 0.0)
 
 
 def test_rollout_whose_promotion_is_refused_is_no_promotion(tmp_path: Path) -> None:
