@@ -17,7 +17,8 @@ from linnet.evaluation.compare import compare
 from linnet.evaluation.gates import decide
 from linnet.evaluation.measure import measure
 from linnet.evaluation.metrics import Ints, Predictions
-from linnet.evaluation.report import Evidence, write_report
+from linnet.evaluation.report import write_report
+from linnet.evaluation.shots import Evidence
 from linnet.evaluation.training_set import HeldOut, read_split
 from linnet.records import Comparison, EvaluationReport, GateDecision
 

@@ -56,7 +56,7 @@ details{margin:10px 0}summary{cursor:pointer;color:var(--accent)}
 @media (max-width:640px){main{padding:10px 10px 40px}.verdict{padding:16px}h1{font-size:22px}
 th,td{padding:7px 8px}.gates thead{display:none}.gates tr{display:grid;grid-template-columns:auto 1fr;
 padding:8px 4px;border-bottom:1px solid var(--line)}.gates td{border:0;padding:3px 8px}
-.gates td.n{text-align:left}.gates td.why,.gates td.draw{grid-column:1/-1}}
+.gates td.n{text-align:left}.gates td.n,.gates td.why,.gates td.draw{grid-column:1/-1}}
 """
 
 TEMPLATE = """<!doctype html>

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from linnet.config import EvaluationConfig, GatesConfig
 from linnet.evaluation import page, plots
 from linnet.evaluation.calibration import reliability
 from linnet.evaluation.cohorts import CLASS, comparison_note, stands_out
 from linnet.evaluation.compare import mcnemar
 from linnet.evaluation.gates import judged_cohorts
 from linnet.evaluation.intervals import unknown
-from linnet.evaluation.metrics import Predictions
+from linnet.evaluation.shots import Evidence, confusions, mistakes, suspects
 from linnet.records import EvaluationReport, Gate, GateDecision, Interval
 
-_SHOTS = 24
 _ROWS = 60
-_THUMBNAIL = 112
 _IN_PERCENT = {"accuracy", "macro_f1", "macro_precision", "macro_recall", "worst_recall"}
 _TITLES = {
     "accuracy": "Accuracy",
@@ -35,22 +27,6 @@ _TITLES = {
     "cohort_gap": "Cohort gap",
     "non_inferiority": "Non-inferiority",
 }
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the page shows beyond the report itself, for N test samples."""
-
-    calibrated: Predictions
-    uncalibrated: Predictions
-    images: npt.NDArray[np.uint8]
-    """[N, H, W, C]"""
-    ids: Sequence[str]
-    evaluation: EvaluationConfig
-    gates: GatesConfig
-    validation_samples: int
-    remarks: tuple[str, ...] = ()
-    """Sentences without a full stop, such as about how the champion was fed."""
 
 
 def write_report(path: Path, report: EvaluationReport, decision: GateDecision, evidence: Evidence) -> None:
@@ -144,12 +120,12 @@ def _context(report: EvaluationReport, decision: GateDecision, evidence: Evidenc
         "validation_samples": evidence.validation_samples,
         "confusion": Markup(plots.confusion_picture(np.array(report.confusion), report.classes)),  # noqa: S704
         "confusion_cut": f"; the {plots.MOST_CLASSES} classes with the most mistakes" if shown else "",
-        "confusions": _confusions(report),
+        "confusions": confusions(report),
         "diagram": Markup(_diagram(evidence)),  # noqa: S704  SVG made here
         **_comparison(report, evidence),
         **_tables(report, evidence),
-        "mistakes": _mistakes(report, evidence),
-        "suspects": _suspects(report, evidence),
+        "mistakes": mistakes(report, evidence),
+        "suspects": suspects(report, evidence),
     }
 
 
@@ -230,81 +206,3 @@ def _tables(report: EvaluationReport, evidence: Evidence) -> dict[str, Any]:
             for row in others[:_ROWS]
         ],
     }
-
-
-def _confusions(report: EvaluationReport, most: int = 12) -> list[tuple[str, str, int, float]]:
-    """The commonest confusions: true class, predicted class, samples, share of the true class."""
-    return [
-        (report.classes[true], report.classes[named], count, count / sum(report.confusion[true]))
-        for true, named, count in _confused(report)[:most]
-    ]
-
-
-def _confused(report: EvaluationReport) -> list[tuple[int, int, int]]:
-    """Pairs of true and predicted class with their count, the commonest first."""
-    counts = np.array(report.confusion)
-    np.fill_diagonal(counts, 0)
-    order = np.argsort(-counts, axis=None, kind="stable")[: int((counts > 0).sum())]
-    pairs = zip(*np.unravel_index(order, counts.shape), strict=True)
-    return [(int(true), int(named), int(counts[true, named])) for true, named in pairs]
-
-
-def _mistakes(report: EvaluationReport, evidence: Evidence) -> list[dict[str, str]]:
-    predictions = evidence.calibrated
-    if predictions.not_finite:
-        return []
-    found = []
-    for true, named, count in _confused(report)[:_SHOTS]:
-        pair = np.flatnonzero((predictions.labels == true) & (predictions.predicted == named))
-        surest = int(pair[predictions.confidence[pair].argmax()])
-        found.append(
-            _shot(
-                evidence,
-                surest,
-                "{} taken for <b>{}</b><br>{:.0f} % sure, {} of a kind",
-                report.classes[true],
-                report.classes[named],
-                100 * predictions.confidence[surest],
-                count,
-            )
-        )
-    return found
-
-
-def _suspects(report: EvaluationReport, evidence: Evidence) -> list[dict[str, str]]:
-    predictions = evidence.calibrated
-    position = {name: i for i, name in enumerate(evidence.ids)} if report.suspects else {}
-    found = []
-    for name in report.suspects[:_SHOTS]:
-        i = position[name]
-        label, own = int(predictions.labels[i]), predictions.probabilities[i]
-        better = int(np.where(np.arange(len(own)) == label, -1.0, own).argmax())
-        text = "labelled {} ({:.0f} %)<br><b>{}</b>? ({:.0f} %)"
-        values = (report.classes[label], 100 * own[label], report.classes[better], 100 * own[better])
-        found.append(_shot(evidence, i, text, *values))
-    return found
-
-
-def _shot(evidence: Evidence, i: int, text: str, *values: object) -> dict[str, Any]:
-    """A picture with its caption; `values` are escaped into `text`."""
-    from markupsafe import Markup
-
-    return {
-        "image": thumbnail(np.asarray(evidence.images[i])),
-        "id": evidence.ids[i],
-        "alt": f"test sample {evidence.ids[i]}",
-        "text": Markup(text).format(*values),  # noqa: S704  a constant; format escapes the values
-    }
-
-
-def thumbnail(pixels: npt.NDArray[np.uint8]) -> str:
-    """A data URI of an image uint8 [H, W, C], shrunk to at most 112 pixels a side."""
-    from linnet.vision.decode import encode_png, resize
-
-    height, width, channels = pixels.shape
-    scale = min(1.0, _THUMBNAIL / max(height, width))
-    size = partial(max, 1)
-    small = resize(
-        pixels, size(round(height * scale)), size(round(width * scale)), "gray" if channels == 1 else "rgb"
-    )
-    return "data:image/png;base64," + base64.b64encode(encode_png(np.ascontiguousarray(small))).decode()
