@@ -116,7 +116,12 @@ class Store:
         self._write_stamp(definitions=self.definitions_digest)
 
     def historical(
-        self, service: str, columns: Sequence[str], sample_ids: Sequence[str], times: Sequence[datetime]
+        self,
+        service: str,
+        columns: Sequence[str],
+        sample_ids: Sequence[str],
+        times: Sequence[datetime],
+        created_by_then: bool = False,
     ) -> pd.DataFrame:
         """Point-in-time join: of every sample the values that held at its time, a row a sample in order.
 
@@ -125,6 +130,8 @@ class Store:
             columns: the service's features, in the order that is wanted.
             sample_ids: may repeat, with other times.
             times: with time zone.
+            created_by_then: leave out what was written only after the time that is asked about
+                (a backfill), as a request at that time could not have seen it.
 
         Returns:
             A frame with `columns`; a value that did not exist yet is null.
@@ -139,7 +146,10 @@ class Store:
         with warnings.catch_warnings():
             # ibis calls DuckDB by a name that DuckDB gave up.
             warnings.filterwarnings("ignore", message="fetch_arrow_table", category=DeprecationWarning)
-            joined = self.feast.get_historical_features(entity_df=unique.copy(), features=known).to_df()
+            job = self.feast.get_historical_features(
+                entity_df=unique.copy(), features=known, filter_by_created_timestamp=created_by_then
+            )
+            joined = job.to_df()
         joined[EVENT] = joined[EVENT].dt.as_unit("us")
         return keys.merge(joined, on=[KEY, EVENT], how="left", validate="many_to_one")[list(columns)]
 
