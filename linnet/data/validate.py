@@ -64,7 +64,7 @@ def validate(
             results=tuple(_result(finding) for finding in findings),
             counts=counts,
         )
-        suites.write_docs()
+        suites.write_docs(findings)
         report.save(out / REPORT_FILE)
     if progress:
         progress("checking expectations", 1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
@@ -33,6 +34,7 @@ _REMOTE = re.compile(
     r"<script[^>]*\bsrc=\"https?:[^>]*>\s*</script>|<link[^>]*\bhref=\"https?:[^>]*>|<img[^>]*\bsrc=\"https?:[^>]*>",
     re.DOTALL,
 )
+_NEWSLETTER = re.compile(r"<p>Stay current on everything GX.*?</p>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +102,42 @@ class Suites:
         order = [expectation.meta["name"] for expectation in expectations if expectation.meta]
         return sorted(findings, key=lambda finding: order.index(finding.name))
 
-    def write_docs(self) -> None:
-        """Writes the site; its `index.html` links to a page a view."""
+    def write_docs(self, findings: Sequence[Finding]) -> None:
+        """Writes the site; its `index.html` shows `findings` and links to a page a view."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._context.build_data_docs()
         for page in self._site.rglob("*.html"):
-            text = _REMOTE.sub("", page.read_text("utf-8"))
+            text = _NEWSLETTER.sub("", page.read_text("utf-8"))
+            text = _REMOTE.sub("", text)
             page.write_text(text.replace("</head>", f"{_STYLE}</head>", 1), "utf-8")
         for film in self._site.rglob("*.gif"):  # 3 MB of tutorials
             film.unlink()
+        (self._site / "index.html").write_text(_index(self._site, findings), "utf-8")
+
+
+def _index(site: Path, findings: Sequence[Finding]) -> str:
+    """The first page. Great Expectations' own one fills its list with scripts from a network."""
+    pages = {path.relative_to(site).parts[1]: path for path in sorted(site.glob("validations/**/*.html"))}
+    failed = sum(not finding.passed for finding in findings)
+    verdict = f"{failed} of {len(findings)} expectations FAILED" if failed else "all expectations passed"
+    rows = []
+    for item in sorted(findings, key=lambda finding: finding.passed):
+        link = pages[item.view].relative_to(site).as_posix()
+        icon = "text-success" if item.passed else "text-danger"
+        broken = "<br>".join(html.escape(", ".join(f"{k} {v}" for k, v in row.items())) for row in item.rows)
+        more = item.broken - len(item.rows)
+        broken += f"<br>and {more} more" if broken and more > 0 else ""
+        observed = f"found {html.escape(str(item.observed))}" if not item.passed and item.observed else ""
+        cells = (item.name, html.escape(item.description), broken or observed or html.escape(item.error))
+        text = "".join(f"<td>{cell}</td>" for cell in cells)
+        rows.append(f'<tr><td class="{icon}"></td>{text}<td><a href="{link}">{item.view}</a></td></tr>')
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Validation</title>{_STYLE}</head>'
+        f"<body><h1>Validation of the dataset: {verdict}</h1><table><tr><th>Status</th><th>Name</th>"
+        f"<th>Expectation</th><th>Rows that broke it</th><th>Details</th></tr>{''.join(rows)}</table>"
+        "</body></html>\n"
+    )
 
 
 def _finding(view: str, item: Any) -> Finding:

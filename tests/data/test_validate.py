@@ -122,6 +122,7 @@ def test_validate_data_docs_need_no_network_and_no_machine(tmp_path: Path) -> No
     for page in pages:
         text = page.read_text("utf-8")
         assert str(tmp_path) not in text
+        assert "newsletter" not in text
         assert "<script src" not in text and 'rel="stylesheet" href="http' not in text
     together = "".join(page.read_text("utf-8") for page in pages)
     assert "digest of the image&#39;s decoded pixels" in together or "digest of the image's" in together
@@ -170,7 +171,9 @@ def test_validate_broken_row_stops_and_names_it(
     error, failed = refused(write(tmp_path / "s", rows), tmp_path / "o")
     assert list(failed) == [expectation]
     assert len(failed[expectation].rows) == 1
-    for text in (str(error), failed[expectation].rows[0]):
+    first_page = (tmp_path / "o" / "data_docs" / "index.html").read_text("utf-8")
+    assert "1 of 22 expectations FAILED" in first_page
+    for text in (str(error), failed[expectation].rows[0], first_page):
         assert rows[4]["sample_id"] in text and "bag/4.png" in text
 
 
