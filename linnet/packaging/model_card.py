@@ -6,12 +6,13 @@ Sections follow Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019).
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from linnet.records import EvaluationReport, GateDecision, Interval, ModelPackage, TrainingReport
 
-Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+Table = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 Part = str | Table
 CARD_FILE, PAGE_FILE = "model_card.md", "model_card.html"
 

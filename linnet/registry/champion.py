@@ -1,0 +1,204 @@
+"""Aliases moved by compare-and-swap, each move in the ledger: the one way to change what is served.
+
+A move is: intent on disk, alias, ledger line, intent gone; all under a file lock. Whoever takes the
+lock next finishes or forgets what a kill left between: moved aliases get their line, others are
+as if nothing happened. The lock is of this machine; several machines with one registry are guarded
+by the comparison just before the move alone, since MLflow offers no compare-and-swap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from linnet.errors import PromotionConflict, RegistryError, StorageError
+from linnet.records import LedgerEntry, ModelVersion, RolloutDecision, now
+from linnet.registry import promotion
+from linnet.registry.ledger import Ledger
+from linnet.registry.protocol import Alias, Registry, Submission
+from linnet.state import state_dir
+
+Action = Literal["register", "challenge", "promote", "rollback"]
+_ALIAS: dict[str, Alias] = {"challenge": "challenger", "promote": "champion", "rollback": "champion"}
+
+
+def current_actor() -> str:
+    """user@host of this process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+class ModelRegistry:
+    """A registry with its ledger, for all models of one state folder."""
+
+    def __init__(self, store: Registry, actor: str = "", state: Path | None = None) -> None:
+        """`actor`: who the ledger names, such as user@host; `state`: empty for `state_dir()`."""
+        self.store, self.actor = store, actor or current_actor()
+        self._state = state or state_dir()
+        self.ledger = Ledger(self._state / "ledger" / "promotions.jsonl")
+
+    def register(self, submission: Submission, reason: str = "packaged") -> ModelVersion:
+        """Registers a package; the same package again gives the same version and no second line."""
+        with self._locked(submission.model):
+            version = self.store.register(submission)
+            known = any(
+                entry.action == "register" and entry.version == version.version
+                for entry in self.ledger.entries(submission.model)
+            )
+            if not known:
+                self.ledger.append(self._entry("register", submission.model, version.version, None, reason))
+            return version
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        """All versions of a model, the newest first."""
+        return self.store.versions(model)
+
+    def version(self, model: str, version: str) -> ModelVersion:
+        """One version.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        for found in self.store.versions(model):
+            if found.version == version:
+                return found
+        raise RegistryError(f"model {model} has no version {version}: see `linnet models list`")
+
+    def champion(self, model: str) -> ModelVersion | None:
+        """The version that is served, if there is one."""
+        version = self.store.alias(model, "champion")
+        return None if version is None else self.version(model, version)
+
+    def package_folder(self, version: ModelVersion) -> Path:
+        """Local folder of the version's package; to be read only."""
+        return self.store.package_folder(version.name, version.version)
+
+    def set_challenger(self, model: str, version: str, reason: str = "gates passed") -> None:
+        """Points `challenger` to a version; again is without effect."""
+        with self._locked(model):
+            self.version(model, version)
+            previous = self.store.alias(model, "challenger")
+            if previous != version:
+                self._move(self._entry("challenge", model, version, previous, reason))
+
+    def promote(
+        self,
+        model: str,
+        version: str,
+        expected_champion: str | None,
+        rollout: RolloutDecision | None = None,
+        override: str = "",
+    ) -> ModelVersion:
+        """Makes `version` champion if the champion still is `expected_champion` (None: there is none).
+
+        `rollout`: the canary's decision; `override`: a person's reason to do without its word. A
+        version that is champion already stays so, and the ledger gets no second line.
+
+        Raises:
+            PromotionConflict: somebody else moved the alias first.
+            RegistryError: no such version, or its evidence does not allow it.
+        """
+        with self._locked(model):
+            reason = promotion.check(self.version(model, version), rollout, override)
+            found = self.store.alias(model, "champion")
+            if found == version:
+                return self.version(model, version)
+            if found != expected_champion:
+                raise PromotionConflict("champion", expected_champion, found)
+            evidence: dict[str, Any] = {}
+            if rollout is not None:
+                evidence = {"verdict": rollout.verdict, "started_at": rollout.started_at.isoformat()}
+            self._move(self._entry("promote", model, version, found, reason, evidence))
+            if self.store.alias(model, "challenger") == version:
+                self.store.set_alias(model, "challenger", None)
+            return self.version(model, version)
+
+    def rollback(self, model: str, reason: str) -> ModelVersion:
+        """Makes the champion before the present one champion again, as the ledger knows it.
+
+        Raises:
+            RegistryError: no reason is given, or there is no earlier champion.
+        """
+        if not reason.strip():
+            raise RegistryError("a rollback needs a reason, for the ledger: give one with --reason")
+        with self._locked(model):
+            found = self.store.alias(model, "champion")
+            line = promotion.champions(self.ledger.entries(model))
+            if found is None or len(line) < 2 or line[-1] != found:
+                raise RegistryError(
+                    f"model {model} has no earlier champion in the ledger: choose a version with "
+                    "`linnet models list` and promote it with a reason"
+                )
+            self._move(self._entry("rollback", model, line[-2], found, reason.strip()))
+            return self.version(model, line[-2])
+
+    def repair(self, model: str) -> None:
+        """Finishes or forgets a move that was cut short; any command that changes something does it too."""
+        with self._locked(model):
+            pass
+
+    def _entry(
+        self,
+        action: Action,
+        model: str,
+        version: str,
+        previous: str | None,
+        reason: str,
+        evidence: dict[str, Any] | None = None,
+    ) -> LedgerEntry:
+        return LedgerEntry(
+            at=now(), actor=self.actor, action=action, model=model, version=version,
+            previous=previous, reason=reason, evidence=evidence or {},
+        )  # fmt: skip
+
+    def _move(self, entry: LedgerEntry) -> None:
+        intent = self._intent(entry.model)
+        partial = intent.with_suffix(".partial")
+        entry.save(partial)
+        partial.replace(intent)
+        self.store.set_alias(entry.model, _ALIAS[entry.action], entry.version)
+        self.ledger.append(entry)
+        intent.unlink()
+
+    def _repair(self, model: str) -> None:
+        intent = self._intent(model)
+        if not intent.exists():
+            return
+        entry = LedgerEntry.load(intent)
+        written = entry in self.ledger.entries(model)
+        if not written and self.store.alias(model, _ALIAS[entry.action]) == entry.version:
+            self.ledger.append(entry)
+        intent.unlink()
+
+    def _intent(self, model: str) -> Path:
+        return self._state / "registry" / f"{_file_name(model)}.intent.json"
+
+    @contextlib.contextmanager
+    def _locked(self, model: str) -> Iterator[None]:
+        """One process and thread at a time. The ledger is shared by all models, and so is the lock."""
+        path = self._state / "registry" / "lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be opened ({error.strerror})") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._repair(model)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _file_name(model: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]", "_", model)

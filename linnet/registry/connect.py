@@ -1,0 +1,131 @@
+"""What steps and commands ask of the registry, wired from the config."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linnet.config import RegistryConfig
+from linnet.errors import RegistryError
+from linnet.records import GateDecision, ModelPackage, ModelVersion, RolloutDecision
+from linnet.registry.champion import ModelRegistry
+from linnet.registry.mlflow_registry import MlflowRegistry
+from linnet.registry.protocol import Submission
+from linnet.runs import commit
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The version that is served, and where its package lies (to be read only)."""
+
+    name: str
+    version: str
+    package: Path
+
+
+def connect(config: RegistryConfig, actor: str = "") -> ModelRegistry:
+    """The registry that the config names; nothing is opened before it is used."""
+    return ModelRegistry(MlflowRegistry(config.tracking_uri), actor)
+
+
+def model_name(config: RegistryConfig, name: str) -> str:
+    """The registered model's name, for the use case `name`."""
+    return config.model or name
+
+
+def register_challenger(
+    config: RegistryConfig, name: str, package: Path, evaluation: Path, model: Path, settings: dict[str, Any]
+) -> ModelVersion:
+    """Registers a package with its evidence and points `challenger` to it; again is without effect.
+
+    Raises:
+        RegistryError: a gate of the evaluation or of the package failed, or the registry refuses.
+    """
+    registry, registered = connect(config), model_name(config, name)
+    described = ModelPackage.load(package / "package.json")
+    failed = [
+        reason
+        for folder in (evaluation, package)
+        for gates in [GateDecision.load(folder / "gates.json")]
+        for reason in gates.reasons or ([] if gates.verdict == "pass" else [f"{gates.stage} gates failed"])
+    ]
+    if failed:
+        raise RegistryError(f"a package whose gates failed is not registered: {'; '.join(failed)}")
+    text = json.dumps(settings, sort_keys=True)
+    tags = {
+        "commit": commit(),
+        "dataset_digest": described.dataset_digest,
+        "feature_service": described.feature_service,
+        "config_digest": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
+        "gate_verdict": "pass",
+        "model_digest": described.model_digest,
+    }
+    version = registry.register(
+        Submission(
+            model=registered,
+            package=package,
+            evaluation=evaluation,
+            training=model,
+            config=settings,
+            tags=tags,
+        )
+    )
+    current = registry.champion(registered)
+    if current is None or current.version != version.version:
+        registry.set_challenger(registered, version.version)
+    return registry.version(registered, version.version)
+
+
+def champion_package(config: RegistryConfig, name: str) -> tuple[Path | None, str]:
+    """Package folder and version of the champion; None and empty if there is none."""
+    registry = connect(config)
+    found = registry.champion(model_name(config, name))
+    return (None, "") if found is None else (registry.package_folder(found), found.version)
+
+
+def release_candidates(
+    config: RegistryConfig, name: str, version: str
+) -> tuple[Path, str, Path | None, str | None]:
+    """Package and version of the candidate, then of the champion (None twice if there is none).
+
+    Raises:
+        RegistryError: there is no such version.
+    """
+    registry, registered = connect(config), model_name(config, name)
+    candidate = registry.package_folder(registry.version(registered, version))
+    champion, champion_version = champion_package(config, name)
+    return candidate, version, champion, champion_version or None
+
+
+def promote_after(config: RegistryConfig, name: str, decision: RolloutDecision) -> bool:
+    """Moves `champion` if the canary says promote; gives whether the candidate now is champion.
+
+    Raises:
+        PromotionConflict: the champion is no longer the one the canary compared with.
+    """
+    if decision.verdict != "promote":
+        return False
+    connect(config).promote(model_name(config, name), decision.version, decision.champion, decision)
+    return True
+
+
+def find_champion(name: str | None = None, config: RegistryConfig | None = None) -> Champion:
+    """The champion of model `name`; without a name, of the only model that has one.
+
+    Raises:
+        RegistryError: there is none, or there are several to choose from.
+    """
+    registry = connect(config or RegistryConfig())
+    names = [name] if name else registry.store.models()
+    found = [version for each in names if (version := registry.champion(each)) is not None]
+    if not found:
+        of = f" of {name}" if name else ""
+        raise RegistryError(f"there is no champion{of} yet: `linnet run CONFIG` makes one")
+    if len(found) > 1:
+        choices = ", ".join(version.name for version in found)
+        raise RegistryError(f"several models have a champion ({choices}): name one")
+    version = found[0]
+    return Champion(version.name, version.version, registry.package_folder(version))

@@ -1,0 +1,303 @@
+"""MLflow as the registry: a run and a logged model a package, and a model version that shows both.
+
+Registering is a chain of calls, each of which finds what an earlier, killed attempt left (by the
+package digest, a tag on all three) and goes on from there; the version comes last and in one call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from linnet.errors import LinnetError, RegistryError, StorageError
+from linnet.records import EvaluationReport, ModelPackage, ModelVersion, TrainingReport
+from linnet.registry.protocol import DESCRIPTOR, Alias, Submission, flattened, package_digest
+from linnet.registry.signature import write_descriptor
+from linnet.state import state_dir
+
+_DIGEST = "linnet.package_digest"
+_BATCH = 100
+"""Params that MLflow takes in one call."""
+
+
+class MlflowRegistry:
+    """Fulfils `Registry` on any MLflow tracking URI; empty: SQLite in the state folder."""
+
+    def __init__(self, tracking_uri: str = "") -> None:
+        self._folder = state_dir() / "mlflow"
+        self._local = not tracking_uri
+        self._uri = tracking_uri or f"sqlite:///{self._folder / 'mlflow.db'}"
+        self._client: Any = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing can be registered, told without MLflow: the local database does not exist."""
+        return self._local and not (self._folder / "mlflow.db").exists()
+
+    def register(self, submission: Submission) -> ModelVersion:
+        """See `Registry.register`."""
+        digest = package_digest(submission.package)
+        with self._translated():
+            for version in self.versions(submission.model):
+                if version.tags.get("package_digest") == digest:
+                    self._finish(version.run_id)
+                    return version
+            experiment = self._experiment(submission.model)
+            run_id = self._run(experiment, submission, digest)
+            model_id, location = self._logged_model(experiment, run_id, submission, digest)
+            with _tolerating("RESOURCE_ALREADY_EXISTS"):
+                self._mlflow.create_registered_model(submission.model)
+            tags = {**submission.tags, "package_digest": digest}
+            made = self._mlflow.create_model_version(
+                submission.model, location, run_id, tags, model_id=model_id
+            )
+            self._finish(run_id)
+            return self._record(submission.model, made, {})
+
+    def models(self) -> list[str]:
+        """See `Registry.models`."""
+        if self.empty:
+            return []
+        with self._translated():
+            return sorted(model.name for model in _pages(self._mlflow.search_registered_models))
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        """See `Registry.versions`."""
+        if self.empty:
+            return []
+        with self._translated():
+            aliases = self._aliases(model)
+            if aliases is None:
+                return []
+            found = _pages(self._mlflow.search_model_versions, filter_string=f"name = '{_quoted(model)}'")
+            ordered = sorted(found, key=lambda version: int(version.version), reverse=True)
+            return [self._record(model, version, aliases) for version in ordered]
+
+    def alias(self, model: str, alias: Alias) -> str | None:
+        """See `Registry.alias`."""
+        if self.empty:
+            return None
+        with self._translated():
+            return (self._aliases(model) or {}).get(alias)
+
+    def set_alias(self, model: str, alias: Alias, version: str | None) -> None:
+        """See `Registry.set_alias`."""
+        with self._translated():
+            if version is None:
+                self._mlflow.delete_registered_model_alias(model, alias)
+            else:
+                self._mlflow.set_registered_model_alias(model, alias, version)
+
+    def package_folder(self, model: str, version: str) -> Path:
+        """See `Registry.package_folder`.
+
+        Raises:
+            StorageError: the stored package is not, byte for byte, what was registered.
+        """
+        with self._translated():
+            location = self._mlflow.get_model_version_download_uri(model, version)
+            expected = self._mlflow.get_model_version(model, version).tags.get("package_digest")
+            parts = urlsplit(location)
+            folder = (
+                Path(unquote(parts.path))
+                if parts.scheme in ("", "file")
+                else self._download(location, model, version)
+            )
+        if not folder.is_dir() or package_digest(folder) != expected:
+            raise StorageError(
+                f"{folder}: the package of {model} version {version} is missing or was changed; "
+                "restore it, or register the model again"
+            )
+        return folder
+
+    def _aliases(self, model: str) -> dict[str, str] | None:
+        """Alias to version; None if the model is not registered."""
+        aliases: dict[str, str] | None = None
+        with _tolerating("RESOURCE_DOES_NOT_EXIST"):
+            found = self._mlflow.get_registered_model(model).aliases
+            aliases = {alias: str(version) for alias, version in found.items()}
+        return aliases
+
+    def _experiment(self, model: str) -> str:
+        found = self._mlflow.get_experiment_by_name(model)
+        if found is not None:
+            return str(found.experiment_id)
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", model)
+        location = (self._folder / "artifacts" / name).as_uri() if self._local else None
+        return str(self._mlflow.create_experiment(model, location))
+
+    def _run(self, experiment: str, submission: Submission, digest: str) -> str:
+        """One run with the evidence of the package; an earlier attempt's run is gone on with."""
+        from mlflow.entities import Metric, Param
+
+        found = self._mlflow.search_runs([experiment], f"tags.`{_DIGEST}` = '{digest}'", max_results=1)
+        tags = {_DIGEST: digest, **{f"linnet.{key}": value for key, value in submission.tags.items()}}
+        run = (
+            found[0]
+            if found
+            else self._mlflow.create_run(experiment, tags=tags, run_name=f"package {digest[:8]}")
+        )
+        run_id = str(run.info.run_id)
+        known = run.data.params
+        params = flattened(submission.config)
+        fresh = [Param(key, value[:6000]) for key, value in params.items() if key not in known]
+        for start in range(0, len(fresh), _BATCH):
+            self._mlflow.log_batch(run_id, params=fresh[start : start + _BATCH])
+        # A fixed time makes logging twice the same rows, which MLflow keeps once.
+        stamp = int(ModelPackage.load(submission.package / "package.json").created_at.timestamp() * 1000)
+        rows = [Metric(name, value, stamp, step) for name, value, step in _metrics(submission)]
+        for start in range(0, len(rows), 1000):
+            self._mlflow.log_batch(run_id, metrics=rows[start : start + 1000])
+        for path, where in _evidence(submission):
+            self._mlflow.log_artifact(run_id, str(path), where)
+        return run_id
+
+    def _logged_model(
+        self, experiment: str, run_id: str, submission: Submission, digest: str
+    ) -> tuple[str, str]:
+        """Id and artifact location of the logged model that holds the package and its signature."""
+        found = self._mlflow.search_logged_models([experiment], f"tags.`{_DIGEST}` = '{digest}'")
+        model = (
+            found[0]
+            if found
+            else self._mlflow.create_logged_model(
+                experiment, submission.model, run_id, tags={_DIGEST: digest}, model_type="image classifier"
+            )
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            write_descriptor(submission.package, Path(scratch) / DESCRIPTOR, run_id, model.model_id)
+            self._mlflow.log_model_artifacts(model.model_id, scratch)
+        self._mlflow.log_model_artifacts(model.model_id, str(submission.package))
+        self._mlflow.finalize_logged_model(model.model_id, "READY")
+        return model.model_id, model.artifact_location
+
+    def _finish(self, run_id: str) -> None:
+        if self._mlflow.get_run(run_id).info.status != "FINISHED":
+            self._mlflow.set_terminated(run_id, "FINISHED")
+
+    def _download(self, location: str, model: str, version: str) -> Path:
+        """The package in the state folder, fetched once, at once or not at all."""
+        from mlflow.artifacts import download_artifacts
+
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", model)
+        folder = state_dir() / "registry" / "packages" / name / version
+        if not folder.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+                got = download_artifacts(location, dst_path=scratch, tracking_uri=self._uri)
+                with contextlib.suppress(FileExistsError):
+                    shutil.move(got, folder)
+        return folder
+
+    def _record(self, model: str, version: Any, aliases: dict[str, Any]) -> ModelVersion:
+        prefix = "test_"
+        metrics: dict[str, float] = {}
+        with _tolerating("RESOURCE_DOES_NOT_EXIST"):
+            metrics = self._mlflow.get_run(version.run_id).data.metrics
+        return ModelVersion(
+            name=model,
+            version=str(version.version),
+            aliases=tuple(sorted(a for a, v in aliases.items() if str(v) == str(version.version))),
+            created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+            run_id=version.run_id or "",
+            tags=dict(version.tags),
+            metrics={k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)},
+        )
+
+    @property
+    def _mlflow(self) -> Any:
+        """The client; made on first use, since importing MLflow takes two seconds."""
+        if self._client is None:
+            # No telemetry, and no handlers of MLflow's own on our logs; read when it is imported.
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+            os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
+            for name in ("mlflow", "alembic"):
+                logging.getLogger(name).setLevel(logging.ERROR)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of third parties, about their own parts
+                from mlflow import MlflowClient
+
+                if self._local:
+                    self._folder.mkdir(parents=True, exist_ok=True)
+                self._client = MlflowClient(self._uri, self._uri)
+        return self._client
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except LinnetError:
+            raise
+        except Exception as error:
+            text = str(error).strip().splitlines()
+            why = text[0][:300] if text else type(error).__name__
+            raise RegistryError(f"the registry at {_shown(self._uri)} refused: {why}") from error
+
+
+@contextlib.contextmanager
+def _tolerating(code: str) -> Iterator[None]:
+    """Lets MLflow's errors of one code pass."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != code:
+            raise
+
+
+def _pages(search: Callable[..., Any], **arguments: Any) -> list[Any]:
+    """All results of a search that answers in pages."""
+    page = search(**arguments)
+    found = list(page)
+    while page.token:
+        page = search(**arguments, page_token=page.token)
+        found += page
+    return found
+
+
+def _metrics(submission: Submission) -> list[tuple[str, float, int]]:
+    """Name, value and step of every metric: an epoch a step, and the test's and the package's numbers."""
+    path = submission.training
+    history = TrainingReport.load(path / "training.json" if path.is_dir() else path).history
+    rows = [
+        (name, float(value), int(row["epoch"]))
+        for row in history
+        for name, value in row.items()
+        if name != "epoch"
+    ]
+    report = EvaluationReport.load(submission.evaluation / "evaluation.json")
+    package = ModelPackage.load(submission.package / "package.json")
+    last = {f"test_{name}": interval.value for name, interval in report.metrics.items()}
+    measured = ("parity_max_difference", "parity_agreement", "latency_p50_ms", "latency_p95_ms", "size_mb")
+    last |= {name: getattr(package, name) for name in measured}
+    return rows + [(name, float(value), 0) for name, value in last.items()]
+
+
+def _evidence(submission: Submission) -> list[tuple[Path, str]]:
+    """Files to show with the run, and the artefact folder of each."""
+    wanted = [(submission.evaluation, "evaluation", ("evaluation.json", "gates.json", "report.html"))]
+    wanted += [(submission.package, "package", ("package.json", "gates.json", "model_card.md"))]
+    paths = [(folder / name, where) for folder, where, names in wanted for name in names]
+    return [(path, where) for path, where in paths if path.is_file()]
+
+
+def _quoted(text: str) -> str:
+    if "'" in text:
+        raise RegistryError(f"model {text!r}: a name must not contain a quote")
+    return text
+
+
+def _shown(uri: str) -> str:
+    """The URI without a password."""
+    return re.sub(r"//[^/@]*@", "//***@", uri)
