@@ -118,7 +118,7 @@ def _named(name: str, description: str) -> dict[str, Any]:
 
 def _present(column: str) -> Expectation:
     return gxe.ExpectColumnValuesToNotBeNull(
-        column=column, **_named(f"{column}_present", f"Every row has a {column}")
+        column=column, **_named(f"{column}_present", f"No row lacks its {column}")
     )
 
 

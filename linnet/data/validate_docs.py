@@ -23,7 +23,7 @@ SHOWN = 20
 _STYLE = """<style>
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:70rem;padding:1rem;color:#222}
 table{border-collapse:collapse;margin:.5rem 0;max-width:100%}
-th,td{border:1px solid #ddd;padding:.3rem .6rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}
+th,td{border:1px solid #ddd;padding:.3rem .6rem;text-align:left;vertical-align:top;overflow-wrap:break-word}
 .navbar img,#show-how-to-buttons-modal,.modal,.d-none{display:none}
 .nav,.breadcrumb{list-style:none;padding:0}.breadcrumb li{display:inline;margin-right:1rem}
 .fa-check-circle::before,.text-success::before{content:"passed ";color:#176b2c;font-style:normal}
