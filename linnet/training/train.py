@@ -62,7 +62,6 @@ def _train(
 ) -> TrainingReport:
     device = choose_device(config.device, place.local_rank)
     precision = choose_precision(config.precision, device)
-    prepare_threads(config, device)
     data = read_training_set(training_set)
     network, notes = _network(data, config, device)
     name = checkpoint.fingerprint(config, data.digest, network.architecture)
@@ -75,7 +74,7 @@ def _train(
         place.rank,
         place.processes,
     )
-    validation = data.validation
+    prepare_threads(config, device, batches.size * data.height * data.width)
     weights = _class_weights(data, device) if config.class_weights else None
     optimiser = Optimiser(network, config)
     average = WeightAverage(network, config.ema_decay)
@@ -106,7 +105,7 @@ def _train(
             average.update()
             meter.add(step, factor, loss, logits, batch.labels)
         row = meter.finish()
-        row["validation_accuracy"] = _accuracy(average.network(), validation, device, precision)
+        row["validation_accuracy"] = _accuracy(average.network(), data.validation, device, precision)
         row["seconds"] = meter.seconds()
         history.append(row)
         if place.rank == 0:
