@@ -115,13 +115,13 @@ class FeaturesConfig(Section):
 
 
 class TrainConfig(Section):
-    epochs: int = Field(default=12, ge=1, le=10_000)
+    epochs: int = Field(default=8, ge=1, le=10_000)
     """Passes over the training images."""
-    batch_size: int = Field(default=128, ge=2)
-    """Images a step, over all processes."""
+    batch_size: int = Field(default=256, ge=2)
+    """Images a step, over all processes; small sets use fewer, so that an epoch has 16 steps."""
     optimizer: Literal["sgd", "muon"] = "sgd"
     """How the inner convolutions move: Nesterov SGD, or Muon (orthogonalised momentum)."""
-    learning_rate: float = Field(default=0.5, gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(default=0.2, gt=0, allow_inf_nan=False)
     """Peak learning rate of SGD."""
     muon_learning_rate: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     """Peak learning rate of Muon: relative to weights of constant norm."""
@@ -139,7 +139,7 @@ class TrainConfig(Section):
     """Residual blocks a stage."""
     flip: bool = True
     """Augmentation: mirror images left to right at random."""
-    shift: int = Field(default=2, ge=0)
+    shift: int = Field(default=1, ge=0)
     """Augmentation: shift by up to this many pixels."""
     cutout: int = Field(default=0, ge=0)
     """Augmentation: side in pixels of a square that is blanked; 0 for none."""

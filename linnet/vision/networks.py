@@ -35,7 +35,8 @@ def plan_architecture(
     """The description `build_network` takes, for images of a size.
 
     Early stages cost the most, so images of 16 pixels and more are halved by the stem at once, and
-    stages double the channels while the picture halves down to 3 to 6 pixels a side.
+    stages double the channels while the picture halves down to 3 to 6 pixels a side. The stage behind
+    a halving stem has no residual block: there one costs as much as in any later stage, and gives less.
     """
     side = min(height, width)
     stem_stride = 1 if side < 16 else 2 if side < 96 else 4
@@ -53,7 +54,7 @@ def plan_architecture(
         "classes": classes,
         "stem_stride": stem_stride,
         "stages": stages,
-        "depth": depth,
+        "blocks": [depth if stem_stride == 1 else 0] + [depth] * (len(stages) - 1),
         "flip_average": flip_average,
     }
 
@@ -74,7 +75,7 @@ class ResidualNetwork(nn.Module):
         super().__init__()
         self.architecture = dict(architecture)
         channels, features = architecture["channels"], architecture["features"]
-        stages, depth = architecture["stages"], architecture["depth"]
+        stages, blocks = architecture["stages"], architecture["blocks"]
         self.flip_average = bool(architecture["flip_average"])
         self.register_buffer("pixel_mean", torch.full((1, channels, 1, 1), 127.5))
         self.register_buffer("pixel_scale", torch.full((1, channels, 1, 1), 1 / 64))
@@ -86,7 +87,7 @@ class ResidualNetwork(nn.Module):
         for index, count in enumerate(stages):
             if index:
                 body.append(_Halving(stages[index - 1], count))
-            body.extend(_Residual(count) for _ in range(depth))
+            body.extend(_Residual(count) for _ in range(blocks[index]))
         self.body = nn.Sequential(*body)
         self.encode = nn.Sequential(nn.Linear(features, 32), nn.ReLU())
         self.head = nn.Linear(stages[-1] + 32, architecture["classes"])
