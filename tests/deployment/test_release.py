@@ -114,7 +114,7 @@ def test_release_of_a_broken_first_candidate_is_refused(folder: Path, tmp_path: 
     [
         ("permuted", "agreement"),
         ("slow", "median latency"),
-        ("raising", "errors"),
+        pytest.param("raising", "errors", marks=pytest.mark.slow),
         ("corrupt", "cannot be loaded"),
     ],
 )
