@@ -30,7 +30,9 @@ _ALIAS: dict[str, Alias] = {"challenge": "challenger", "promote": "champion", "r
 
 
 def current_actor() -> str:
-    """user@host of this process."""
+    """Who acts: user@host of this process, or the person behind a GitHub workflow."""
+    if actor := os.environ.get("GITHUB_ACTOR"):
+        return actor
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name

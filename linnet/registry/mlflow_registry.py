@@ -126,7 +126,7 @@ class MlflowRegistry:
         with _tolerating("RESOURCE_DOES_NOT_EXIST"):
             found = self._mlflow.get_registered_model(model).aliases
             aliases = {alias: str(version) for alias, version in found.items()}
-        return aliases
+        return aliases  # noqa: RET504  None if the call was tolerated
 
     def _experiment(self, model: str) -> str:
         found = self._mlflow.get_experiment_by_name(model)
