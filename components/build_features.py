@@ -24,6 +24,11 @@ def build_features(
 
     service, layout = FeaturesConfig.parse(features), DataConfig.parse(data)
 
+    def still_online() -> bool:
+        from linnet.features.build import store_holds
+
+        return store_holds(Path(samples.path), Path(batch.path), service, layout, name)
+
     def work(out: Any) -> dict[str, Any]:
         from linnet.features.build import build_features
 
@@ -39,4 +44,5 @@ def build_features(
         parameters={"name": name, "data": data, "features": features},
         inputs={"samples": samples, "batch": batch},
         outputs={"training_set": training_set},
+        still_valid=still_online,
     )

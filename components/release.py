@@ -20,10 +20,10 @@ def release(
     """Returns the verdict: promote, rollback or inconclusive."""
     from pathlib import Path
 
+    from linnet.config import RegistryConfig, ReleaseConfig, ServingConfig
     from linnet.deployment.release import release as roll_out
     from linnet.registry.connect import promote_after, release_candidates
-
-    from linnet.config import RegistryConfig, ReleaseConfig, ServingConfig
+    from linnet.state import server_state_file
     from linnet.step import progress, run_step
 
     canary, server, where = (
@@ -35,7 +35,14 @@ def release(
     def work(out: Any) -> dict[str, Any]:
         candidates = release_candidates(where, name, version)
         decision = roll_out(
-            *candidates, Path(training_set.path), canary, server, name, out["rollout"], progress
+            *candidates,
+            Path(training_set.path),
+            canary,
+            server,
+            name,
+            out["rollout"],
+            server_state_file(),
+            progress,
         )
         promote_after(where, name, decision)
         return {"verdict": decision.verdict, "reason": decision.reason}

@@ -120,7 +120,10 @@ def finish(folder: Path, worked: bool) -> RunRecord:
     failed = [stage for stage in done if stage.state == "failed"]
     refused = [stage for stage in done if stage.values.get("verdict", "pass") not in ("pass", "promote")]
     if failed or not worked:
-        state, error = "failed", failed[0].error if failed else "a step ended before it could say why: see log.txt"
+        state, error = (
+            "failed",
+            failed[0].error if failed else "a step ended before it could say why: see log.txt",
+        )
         if error == "interrupted":
             state = "interrupted"
     elif refused:

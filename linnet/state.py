@@ -9,3 +9,8 @@ from pathlib import Path
 def state_dir() -> Path:
     """The state folder: `LINNET_HOME`, or `.linnet` in the current folder. It need not exist yet."""
     return Path(os.environ.get("LINNET_HOME", ".linnet")).resolve()
+
+
+def server_state_file() -> Path:
+    """The file in which the server of this machine (`linnet up`) says where it is."""
+    return state_dir() / "serving" / "server.json"

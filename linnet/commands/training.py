@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from linnet import runs
 from linnet.config import Config, load_config
 from linnet.errors import ConfigError
 from linnet.records import RunRequest
@@ -45,18 +43,17 @@ def run(
     from linnet.commands.summary import show_summary
     from linnet.engine.follow import follow
     from linnet.engine.submit import start
+    from linnet.registry.champion import current_actor
 
     console = Console()
     loaded = load_config(config, parse_settings(settings or []))
-    request = RunRequest(cause="person", actor=actor(), reason=reason)
+    request = RunRequest(cause="person", actor=current_actor(), reason=reason)
     if dry_run:
         from linnet.engine.dry_run import show_plan
 
         show_plan("training", loaded, request, console)
         return
     record = follow(start("training", loaded, request), console)
-    from linnet import runs
-
     show_summary(runs.find(record.run_id), console)
     raise typer.Exit(_exit_code(record.state, [stage.exit_code for stage in record.stages]))
 
@@ -116,11 +113,6 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             parsed[key] = text
     return parsed
-
-
-def actor() -> str:
-    """Who acts: user@host, or the CI system's actor."""
-    return os.environ.get("GITHUB_ACTOR") or f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _exit_code(state: str, codes: list[int]) -> int:

@@ -17,7 +17,10 @@ def last_accepted(name: str, samples: Path) -> Path:
     """
     kept = _kept(name)
     try:
-        same = ValidationReport.load(kept).dataset_digest == DatasetManifest.load(samples / "manifest.json").digest
+        same = (
+            ValidationReport.load(kept).dataset_digest
+            == DatasetManifest.load(samples / "manifest.json").digest
+        )
     except StorageError:
         return kept
     return kept.with_name("none.json") if same else kept

@@ -13,12 +13,10 @@ from linnet.serving import protocol
 from linnet.serving.admin import Admin
 from linnet.serving.exchange import JSON, REQUEST_HEADER, VERSION_HEADER, Response, read_body, request_id
 from linnet.serving.metrics import CONTENT_TYPE, Metrics
-from linnet.serving.predictor import Prediction, Predictor
+from linnet.serving.predictor import Prediction, Predictor, top_classes
 from linnet.serving.service import Call, Outcome, Service
 
 logger = logging.getLogger(__name__)
-TOP = 3
-"""Classes that POST /predict names."""
 _BINARY_HEADER = "inference-header-content-length"
 
 Handler = Callable[[Any, Any], Awaitable[Response]]
@@ -129,15 +127,11 @@ class App:
             return predictor.predict_upload(body, self._max_pixels)
 
         def render(predictor: Predictor, prediction: Prediction, milliseconds: float) -> tuple[bytes, None]:
-            row = prediction.probabilities[0]
-            top = [
-                {"class": predictor.classes[i], "probability": float(row[i])} for i in (-row).argsort()[:TOP]
-            ]
             answer = {
                 "request_id": named,
                 "model": self.name,
                 "version": predictor.version,
-                "predictions": top,
+                "predictions": top_classes(predictor.classes, prediction.probabilities[0]),
                 "latency_ms": round(milliseconds, 3),
             }
             return json.dumps(answer, separators=(",", ":")).encode(), None

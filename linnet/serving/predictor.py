@@ -19,6 +19,10 @@ GOLDEN_TOLERANCE = 1e-4
 WARM_UP_RUNS = 3
 
 
+TOP = 3
+"""Classes that an answer to an image names."""
+
+
 class FeatureSource(Protocol):
     """Where a request's features come from: the pixels, or a feature store by entity keys."""
 
@@ -154,3 +158,9 @@ def _is_known_format(data: bytes) -> bool:
         data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
         or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
     )  # fmt: skip
+
+
+def top_classes(classes: tuple[str, ...], probabilities: Floats) -> list[dict[str, str | float]]:
+    """The likeliest classes of one row of probabilities [K], the likeliest first."""
+    best = (-probabilities).argsort()[:TOP]
+    return [{"class": classes[i], "probability": float(probabilities[i])} for i in best]

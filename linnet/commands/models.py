@@ -1,0 +1,120 @@
+"""`linnet models ...`: versions, their evidence, and moving the champion by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from linnet.config import RegistryConfig
+from linnet.errors import RegistryError
+from linnet.registry.champion import ModelRegistry
+from linnet.registry.connect import connect
+from linnet.serving.client import ServerClient, ServerState
+from linnet.state import server_state_file
+
+app = typer.Typer(help="Look at model versions; promote or roll back by hand.", no_args_is_help=True)
+
+Model = Annotated[str, typer.Option("--name", help="The model's name; needed where there are several.")]
+Version = Annotated[str, typer.Argument(help="The version's number, as `linnet models list` shows it.")]
+Reason = Annotated[str, typer.Option(help="Why; stands in the ledger.", prompt=True)]
+Tracking = Annotated[str, typer.Option(help="MLflow tracking URI; empty: the one of this machine.")]
+
+
+@app.command("list")
+def list_versions(name: Model = "", tracking_uri: Tracking = "") -> None:
+    """List versions, the newest first, with their aliases and accuracy."""
+    registry = _registry(tracking_uri)
+    table = Table("model", "version", "aliases", "accuracy", "commit", "registered (UTC)")
+    for model in [name] if name else registry.store.models():
+        for version in registry.versions(model):
+            accuracy = version.metrics.get("accuracy")
+            table.add_row(
+                version.name,
+                version.version,
+                ", ".join(version.aliases),
+                f"{accuracy:.4f}" if accuracy is not None else "",
+                version.tags.get("commit", "")[:12],
+                f"{version.created_at:%Y-%m-%d %H:%M}",
+            )
+    Console().print(table)
+
+
+@app.command("show")
+def show(version: Version, name: Model = "", tracking_uri: Tracking = "") -> None:
+    """Show one version: tags, metrics, where its evidence lies, and its lines in the ledger."""
+    registry = _registry(tracking_uri)
+    found = registry.version(_model(registry, name), version)
+    console = Console()
+    table = Table("what", "value", title=f"{found.name} version {found.version}", title_justify="left")
+    for key, value in sorted(found.tags.items()):
+        table.add_row(key, value)
+    for metric, number in sorted(found.metrics.items()):
+        table.add_row(metric, f"{number:.4f}")
+    table.add_row("package", str(registry.package_folder(found)))
+    console.print(table)
+    ledger = Table("at (UTC)", "who", "did", "before", "because", title="ledger", title_justify="left")
+    for entry in registry.ledger.entries(found.name):
+        if version in (entry.version, entry.previous):
+            did = f"{entry.action} {entry.version}"
+            at = f"{entry.at:%Y-%m-%d %H:%M:%S}"
+            ledger.add_row(at, entry.actor, did, entry.previous or "", entry.reason)
+    console.print(ledger)
+
+
+@app.command("promote")
+def promote(version: Version, reason: Reason, name: Model = "", tracking_uri: Tracking = "") -> None:
+    """Make a version the champion without a canary; who and why stand in the ledger.
+
+    Example:
+
+      linnet models promote 3 --reason "the canary's traffic was broken, checked by hand"
+    """
+    registry = _registry(tracking_uri)
+    model = _model(registry, name)
+    champion = registry.champion(model)
+    registry.promote(model, version, champion.version if champion else None, override=reason)
+    _serve_champion(registry, model)
+    typer.echo(f"{model} version {version} is the champion")
+
+
+@app.command("rollback")
+def rollback(reason: Reason, name: Model = "", tracking_uri: Tracking = "") -> None:
+    """Give the alias, and the traffic of a running server, back to the champion before this one.
+
+    Example:
+
+      linnet models rollback --reason "complaints about sandals"
+    """
+    registry = _registry(tracking_uri)
+    model = _model(registry, name)
+    version = registry.rollback(model, reason)
+    _serve_champion(registry, model)
+    typer.echo(f"{model} version {version.version} is the champion again")
+
+
+def _registry(tracking_uri: str) -> ModelRegistry:
+    return connect(RegistryConfig(tracking_uri=tracking_uri))
+
+
+def _model(registry: ModelRegistry, name: str) -> str:
+    models = registry.store.models()
+    if name:
+        return name
+    if len(models) != 1:
+        known = ", ".join(models) or "none yet"
+        raise RegistryError(f"which model? Give --name (known: {known})")
+    return models[0]
+
+
+def _serve_champion(registry: ModelRegistry, model: str) -> None:
+    """Routes a running server to the champion; without one there is nothing to do."""
+    state = server_state_file()
+    champion = registry.champion(model)
+    if ServerState.read(state) is None or champion is None:
+        return
+    client = ServerClient.from_state(state)
+    client.load(champion.version, registry.package_folder(champion))
+    client.set_routes(champion.version)

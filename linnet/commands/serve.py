@@ -1,0 +1,153 @@
+"""`linnet up`, `linnet down` and `linnet predict`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from linnet.errors import ServingError
+from linnet.state import server_state_file, state_dir
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+Name = Annotated[str, typer.Option("--name", help="The model's name; needed where there are several.")]
+
+
+def up(
+    name: Name = "",
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Serve in the background.")] = False,
+) -> None:
+    """Serve the champion: Open Inference Protocol v2, and plain images at /predict.
+
+    Examples:
+
+      linnet up
+
+      linnet up --detach --port 9000
+    """
+    from linnet.registry.connect import find_champion
+    from linnet.serving.client import ServerState
+
+    running = ServerState.read(server_state_file())
+    if running is not None:
+        raise ServingError(f"a server runs already at {running.url}: stop it with `linnet down`")
+    champion = find_champion(name)
+    command = [sys.executable, "-m", "linnet.serving", "--package", str(champion.package)]
+    command += [
+        "--version",
+        champion.version,
+        "--name",
+        champion.name,
+        "--state-file",
+        str(server_state_file()),
+    ]
+    command += ["--log-dir", str(state_dir() / "serving" / "log")]
+    command += [] if port is None else ["--port", str(port)]
+    server_state_file().parent.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    if detach:
+        url = _start_detached(command)
+        console.print(f"{champion.name} version {champion.version} serves at {url}; `linnet down` stops it")
+        return
+    console.print(f"serving {champion.name} version {champion.version}; Ctrl-C stops it")
+    process = subprocess.Popen(command)
+    try:
+        raise typer.Exit(process.wait())
+    except KeyboardInterrupt:
+        process.wait(STOP_SECONDS)  # the terminal told it as well: it answers what it has, and ends
+        raise typer.Exit(0) from None
+
+
+def down() -> None:
+    """Stop the server that `linnet up` started; requests under way are answered first."""
+    from linnet.serving.client import ServerState
+
+    running = ServerState.read(server_state_file())
+    if running is None:
+        typer.echo("no server runs here")
+        return
+    os.kill(running.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while ServerState.read(server_state_file()) is not None:
+        if time.monotonic() > deadline:
+            raise ServingError(f"process {running.pid} did not end within {STOP_SECONDS:.0f} seconds")
+        time.sleep(0.05)
+    typer.echo("stopped")
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.")],
+    name: Name = "",
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON, a line an image.")] = False,
+) -> None:
+    """Name the three likeliest classes of images, and the model version that says so.
+
+    Asks the server that `linnet up` started; without one, the champion is loaded here.
+
+    Example:
+
+      linnet predict examples/boot.png
+    """
+    import json
+
+    answers = [(image, answer) for image, answer in zip(images, _answers(images, name), strict=True)]
+    if json_output:
+        for image, answer in answers:
+            typer.echo(json.dumps({"image": str(image), **answer}))
+        return
+    table = Table("image", "class", "probability", "version")
+    for image, answer in answers:
+        for rank, likely in enumerate(answer["predictions"]):
+            first = rank == 0
+            share = f"{likely['probability']:6.1%}"
+            version = f"{answer['model']} {answer['version']}" if first else ""
+            table.add_row(str(image) if first else "", likely["class"], share, version)
+    Console().print(table)
+
+
+def _answers(images: list[Path], name: str) -> list[dict[str, Any]]:
+    from linnet.serving.client import ServerClient, ServerState
+
+    if ServerState.read(server_state_file()) is not None:
+        client = ServerClient.from_state(server_state_file())
+        return [client.predict(image) for image in images]
+    from linnet.config import ServingConfig
+    from linnet.registry.connect import find_champion
+    from linnet.serving.local import local_answers
+
+    champion = find_champion(name)
+    limit = ServingConfig().max_pixels
+    return list(local_answers(champion.package, champion.name, champion.version, images, limit))
+
+
+def _start_detached(command: list[str]) -> str:
+    """Starts the server in the background and returns its address once it is ready."""
+    from linnet.serving.client import ServerState
+
+    log = server_state_file().with_name("server.log")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        state = ServerState.read(server_state_file())
+        if state is not None and state.pid == process.pid:
+            return state.url
+        if process.poll() is not None:
+            last = log.read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+            raise ServingError(last[-1].removeprefix("error: "))
+        time.sleep(0.05)
+    process.terminate()
+    raise ServingError(f"the server was not ready within {START_SECONDS:.0f} seconds: see {log}")
