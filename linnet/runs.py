@@ -1,7 +1,7 @@
 """The run store: a folder a run under `.linnet/runs/`, true at any moment, readable by a person.
 
-run.json (RunRecord), stages/TASK.json (StageRecord), progress.json, pipeline.yaml, log.txt and
-artifacts/ (what the steps wrote).
+run.json (RunRecord), stages/TASK.json (StageRecord), progress.json, pipeline.yaml, log.txt,
+artifacts/ (what the steps wrote) and a link to each task's outputs.
 """
 
 from __future__ import annotations
@@ -92,8 +92,21 @@ def stages(folder: Path) -> list[StageRecord]:
 
 def artifact(folder: Path, task: str, output: str) -> Path | None:
     """The folder that a task of the run wrote as `output`, or None."""
-    found = sorted((folder / "artifacts").glob(f"*/{task}/{output}"))
-    return found[-1] if found else None
+    found = folder / task / output
+    return found if found.exists() else None
+
+
+def link_results(folder: Path) -> None:
+    """Gives what the steps wrote short names: RUN/TASK is the task's outputs, .linnet/latest the run."""
+    for outputs in (folder / "artifacts").glob("*/*"):
+        _link(folder / outputs.name, outputs)
+    _link(state_dir() / "latest", folder)
+
+
+def _link(name: Path, target: Path) -> None:
+    scratch = name.with_name(f".{name.name}.{os.getpid()}")
+    scratch.symlink_to(os.path.relpath(target, name.parent))
+    scratch.replace(name)
 
 
 def close(name: str, worked: bool) -> None:
@@ -133,6 +146,7 @@ def finish(folder: Path, worked: bool) -> RunRecord:
     record = RunRecord.load(folder / "run.json").model_copy(
         update={"state": state, "error": error, "ended_at": now(), "stages": tuple(done)}
     )
+    link_results(folder)
     record.save(folder / "run.json")
     return record
 

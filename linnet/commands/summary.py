@@ -13,6 +13,7 @@ from rich.text import Text
 from linnet import runs
 from linnet.engine.follow import describe
 from linnet.records import Gate, GateDecision, RolloutDecision, RunRecord
+from linnet.state import state_dir
 
 _COLORS = {"succeeded": "green", "rejected": "yellow", "failed": "red", "interrupted": "yellow"}
 _VERDICTS = {"pass": "green", "promote": "green", "proceed": "green", "inconclusive": "yellow"}
@@ -101,12 +102,14 @@ def _next(record: RunRecord, folder: Path) -> list[tuple[str, str]]:
         ("model card", "package", "package", "model_card.md"),
         ("canary", "release", "rollout", "rollout.html"),
     )
+    latest = state_dir() / "latest"
+    shown = latest if latest.resolve() == folder.resolve() else folder
     found = []
     for what, task, output, page in pages:
         where = runs.artifact(folder, task, output)
         if where is not None and (where / page).exists():
-            found.append((what, os.path.relpath(where / page)))
-    found.append(("log", os.path.relpath(folder / "log.txt")))
+            found.append((what, os.path.relpath(shown / task / output / page)))
+    found.append(("log", os.path.relpath(shown / "log.txt")))
     if record.state == "succeeded":
         found.append(("serve it", "linnet up"))
         found.append(("ask it", "linnet predict IMAGE"))

@@ -135,14 +135,17 @@ def auc(predictions: Predictions, confidence: float) -> Interval:
 
     A sample takes part in the AUC of every class, so its structural components are added up before
     the variance within each class is taken (DeLong et al. 1988, for a mean of dependent AUCs).
-    Without a misranked pair the variance is 0: then disjoint pairs are counted, all of them right.
+    Without a misranked pair the variance is 0. Then disjoint pairs are counted, all of them right: half
+    of the smallest class's samples a class, each beside one of another class. For right answers
+    only, trials with unequal chances p_k are as likely as their product, which is at most that of
+    trials with the mean chance, so the Clopper-Pearson bound holds for the macro average.
     """
     value = macro_auc(predictions)
     if np.isnan(value):
         return unknown()
     classes, samples = predictions.classes, predictions.samples
     share = np.zeros(samples)
-    judged, pairs = 0, []
+    judged, smallest = 0, samples
     for k in range(classes):
         parts = auc_components(predictions, k)
         if parts is None:
@@ -151,12 +154,10 @@ def auc(predictions: Predictions, confidence: float) -> Interval:
         share[own] += parts[0] / len(parts[0])
         share[~own] += parts[1] / len(parts[1])
         judged += 1
-        pairs.append(min(len(parts[0]), len(parts[1])))
+        smallest = min(smallest, len(parts[0]))
     if value >= 1.0:
-        level = 1.0 - (1.0 - confidence) / judged
-        return Interval(
-            value=value, low=float(np.mean([clopper_pearson(n, n, level).low for n in pairs])), high=1.0
-        )
+        pairs = max(judged * (smallest // 2), 1)
+        return Interval(value=value, low=clopper_pearson(pairs, pairs, confidence).low, high=1.0)
     variance = sum(
         len(group) * float(group.var(ddof=1))
         for group in (share[predictions.labels == k] / judged for k in range(classes))

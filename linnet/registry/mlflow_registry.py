@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from linnet.errors import LinnetError, RegistryError, StorageError
 from linnet.records import EvaluationReport, ModelPackage, ModelVersion, TrainingReport
+from linnet.registry.mlflow_database import create_database
 from linnet.registry.protocol import DESCRIPTOR, Alias, Submission, flattened, package_digest
 from linnet.registry.signature import write_descriptor
 from linnet.state import state_dir
@@ -228,7 +229,7 @@ class MlflowRegistry:
                 from mlflow import MlflowClient
 
                 if self._local:
-                    self._folder.mkdir(parents=True, exist_ok=True)
+                    create_database(self._folder / "mlflow.db")
                 self._client = MlflowClient(self._uri, self._uri)
         return self._client
 

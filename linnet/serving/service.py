@@ -151,6 +151,7 @@ class Service:
 
     def _mirror(self, call: Call, mirror: Predictor, record: dict[str, Any]) -> None:
         """Runs the same request on the other version; a failure there counts as another answer."""
+        prediction, began = None, time.perf_counter()
         try:
             prediction = call.work(mirror)
             named = mirror.classes[int(prediction.probabilities[0].argmax())]
@@ -161,8 +162,10 @@ class Service:
             record["agrees"] = False
             self.metrics.mirrored(mirror.version, "failed")
         finally:
+            latency_ms = round((time.perf_counter() - began) * 1e3, 3)
             self._mirror_room.release()
             self.ring.publish(record)
+            self.ring.publish({**_served_record(mirror, prediction, time.time(), latency_ms), "shadow": True})
 
 
 def _run(predictor: Predictor, call: Call) -> Outcome:

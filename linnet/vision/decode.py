@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from linnet.errors import InvalidImage
 
@@ -69,6 +69,8 @@ def decode(data: bytes, where: str = "image", max_pixels: int = 16_777_216) -> D
             pixels = np.asarray(_plain(image))
     except InvalidImage:
         raise
+    except UnidentifiedImageError as error:  # its own text shows a Python object
+        raise InvalidImage(where, "is not a readable PNG, JPEG or WebP image") from error
     except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
         raise InvalidImage(where, f"is not a readable PNG, JPEG or WebP image ({error})") from error
     return Decoded(pixels if pixels.ndim == 3 else pixels[:, :, None])

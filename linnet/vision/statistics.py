@@ -26,12 +26,12 @@ FEATURES: tuple[str, ...] = (
     "center_vertical",
     "asymmetry",
 )
-"""Names of the statistics, in the order of the columns. None may end in `_y`: Feast's ibis join drops such."""
+"""Names of the statistics, in the order of the columns. None may end in `_y`: Feast's join drops such."""
 
 _INK = 32
 """Luma from which a pixel counts as not dark; garments stand on black in Fashion-MNIST."""
 _BATCH_PIXELS = 1 << 18
-"""Pixels a batch: bounds the scratch memory at any image size, and stays in the cache: half the time of 1 << 21."""
+"""Pixels a batch: bounds the scratch memory at any image size, and stays in the cache (half the time)."""
 
 
 def image_statistics(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
