@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from linnet.records import GateDecision
-from linnet.registry.mlflow_registry import MlflowRegistry
+from linnet.registry.mlflow_database import create_database
 from linnet.registry.protocol import Submission
 from tests.packaging.folders import Folders, make_folders
 from tests.serving.packages import make_package
@@ -42,15 +43,11 @@ def submit(tmp_path: Path, steps: Folders) -> Submit:
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new MLflow database; migrating takes seconds, so tests start from a copy."""
-    home = tmp_path_factory.mktemp("mlflow")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("LINNET_HOME", str(home))
-    registry = MlflowRegistry()
-    patch.undo()
-    (home / "mlflow").mkdir()
-    (home / "mlflow" / "mlflow.db").touch()
-    assert registry.models() == []
-    return home / "mlflow" / "mlflow.db"
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow, about its own parts
+        create_database(path)
+    return path
 
 
 @pytest.fixture

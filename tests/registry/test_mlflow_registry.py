@@ -147,3 +147,24 @@ def test_unreadable_database_is_a_registry_error(state: Path) -> None:
     (state / "mlflow" / "mlflow.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(RegistryError, match="the registry at sqlite"):
         MlflowRegistry().models()
+
+
+@pytest.mark.slow
+def test_first_use_killed_amid_migrations_leaves_nothing_in_the_way(state: Path, submit: Submit) -> None:
+    def killed() -> int:
+        import sqlalchemy
+
+        statements: list[str] = []
+
+        def count(*arguments: Any) -> None:
+            statements.append(arguments[2])
+            if len(statements) == 150:  # amid the migrations, which are some hundred statements
+                kill_self()
+
+        sqlalchemy.event.listen(sqlalchemy.engine.Engine, "before_cursor_execute", count)
+        MlflowRegistry().register(submit())
+        return 0
+
+    assert wait(start(killed)) == -signal.SIGKILL
+    assert not (state / "mlflow" / "mlflow.db").exists()
+    assert MlflowRegistry().register(submit()).version == "1"
