@@ -17,9 +17,8 @@ def collect_labels(
     """Writes the labels known now."""
     from pathlib import Path
 
-    from linnet.labels.collect import collect
-
     from linnet.config import LabelsConfig
+    from linnet.labels.collect import collect
     from linnet.step import run_step
 
     config = LabelsConfig.parse(labels)

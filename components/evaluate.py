@@ -20,13 +20,12 @@ def evaluate(
     """Returns the verdict of the gates: pass or fail."""
     from pathlib import Path
 
-    from linnet.registry.connect import champion_package
-
     from linnet.config import EvaluationConfig, GatesConfig, RegistryConfig
+    from linnet.registry.connect import rival_package
     from linnet.step import progress, run_step
 
     sections = EvaluationConfig.parse(evaluation), GatesConfig.parse(gates)
-    champion, version = champion_package(RegistryConfig.parse(registry), name)
+    champion, version = rival_package(RegistryConfig.parse(registry), name, Path(model.path))
 
     def work(out: Any) -> dict[str, Any]:
         from linnet.evaluation.evaluate import evaluate
@@ -37,7 +36,7 @@ def evaluate(
         return {
             "verdict": decision.verdict,
             "reason": "; ".join(decision.reasons),
-            "accuracy": measured.metrics["accuracy"].value,
+            "test_accuracy": measured.metrics["accuracy"].value,
         }
 
     values = run_step(

@@ -10,9 +10,8 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def ingest(name: str, data: dict[str, Any], samples: dsl.Output[dsl.Dataset]) -> None:
     """Writes the sample table of the dataset that `data` names."""
-    from linnet.data.ingest import ingest, source_identity
-
     from linnet.config import DataConfig
+    from linnet.data.ingest import ingest, source_identity
     from linnet.step import progress, run_step
 
     config = DataConfig.parse(data)

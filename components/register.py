@@ -20,9 +20,8 @@ def register(
     """Returns the model version; the same package is registered once."""
     from pathlib import Path
 
-    from linnet.registry.connect import register_challenger
-
     from linnet.config import RegistryConfig
+    from linnet.registry.connect import register_challenger
     from linnet.step import run_step
 
     config = RegistryConfig.parse(registry)

@@ -18,9 +18,8 @@ def request_labels(
     """Writes the chosen samples, each with the reason why it was chosen."""
     from pathlib import Path
 
-    from linnet.labels.request import request_labels
-
     from linnet.config import LabelsConfig
+    from linnet.labels.request import request_labels
     from linnet.step import run_step
 
     config = LabelsConfig.parse(labels)

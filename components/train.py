@@ -22,7 +22,10 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
 
         checkpoints = work_dir("train", config.values())
         report = train(Path(training_set.path), config, out["model"], checkpoints, progress)
-        return {"epochs": len(report.history), "accuracy": report.history[-1]["validation_accuracy"]}
+        return {
+            "epochs": len(report.history),
+            "validation_accuracy": report.history[-1]["validation_accuracy"],
+        }
 
     run_step(
         "train",

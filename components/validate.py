@@ -18,10 +18,9 @@ def validate(
     """Writes the validation report with its Data Docs, and fails if an expectation does not hold."""
     from pathlib import Path
 
+    from linnet.config import DataConfig, ValidationConfig
     from linnet.data.accepted import accept, last_accepted
     from linnet.data.validate import validate
-
-    from linnet.config import DataConfig, ValidationConfig
     from linnet.step import progress, run_step
 
     sections = ValidationConfig.parse(validation), DataConfig.parse(data)

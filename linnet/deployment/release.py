@@ -24,7 +24,7 @@ from linnet.deployment.replay import Replayer, Traffic
 from linnet.deployment.rollout import Candidate, Look, Progress, Rollout
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
-from linnet.records import ModelPackage, RolloutDecision, now
+from linnet.records import JudgeVerdict, ModelPackage, RolloutDecision, now
 from linnet.state import state_dir
 
 
@@ -53,6 +53,8 @@ def release(
     if (champion is None) != (champion_version is None):
         raise RolloutError("champion and champion_version go together: give both or none")
     candidate = Candidate(name, version, package)
+    if champion_version == version:
+        return _write(_ended(candidate, version, "promote", "it is the champion already"), [], out)
     traffic = Traffic.of_training_set(training_set)
     state_file = state_dir() / "rollouts" / f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)}.json"
     with ExitStack() as stack:
@@ -62,7 +64,8 @@ def release(
         except LoadRefused as error:
             if champion is not None:
                 raise
-            return _write(_refused(candidate, str(error)), [], out)
+            refused = _ended(candidate, None, "rollback", f"the candidate cannot be loaded: {error}")
+            return _write(refused, [], out)
         longest = config.deadline_seconds * (len(config.steps) + 1) + 60.0
         replayer = Replayer(server.url, traffic, config.rate, max_seconds=longest)
         rollout = Rollout(
@@ -112,15 +115,15 @@ def _reference(package: Path) -> Reference:
     return Reference(described.latency_p95_ms, described.metrics["accuracy"])
 
 
-def _refused(candidate: Candidate, why: str) -> RolloutDecision:
-    """The decision on a first candidate that no server can load."""
+def _ended(candidate: Candidate, champion: str | None, verdict: JudgeVerdict, why: str) -> RolloutDecision:
+    """The decision on a candidate that needs no traffic to be decided on."""
     return RolloutDecision(
         model=candidate.model,
         version=candidate.version,
-        champion=None,
-        verdict="rollback",
+        champion=champion,
+        verdict=verdict,
         steps=(),
-        reason=f"the candidate cannot be loaded: {why}",
+        reason=why,
         started_at=now(),
         ended_at=now(),
     )

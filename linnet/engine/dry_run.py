@@ -47,17 +47,17 @@ def _stopped(folder: Path) -> bool:
 def _plan(tasks: list[graph.Task], looked_at: list[StageRecord]) -> Table:
     known = {stage.task.replace("_", "-"): stage for stage in looked_at}
     table = Table(title="what would run", title_justify="left", title_style="bold")
-    for column in ("step", "plan", "why", "only if", "waits for"):
+    for column in ("step", "plan", "why", "only if"):
         table.add_column(column)
     for task in tasks:
         plan, why = _expectation(known.get(task.name))
-        table.add_row(task.name, plan, why, ", ".join(task.conditions), ", ".join(task.needs))
+        table.add_row(task.name, plan, why, task.conditions[-1] if task.conditions else "")
     return table
 
 
 def _expectation(stage: StageRecord | None) -> tuple[Text, str]:
     if stage is None:
-        return Text("run"), "follows a step that runs"
+        return Text("run"), "after a step that runs"
     if stage.cached:
         return Text("cached", "cyan"), f"saves {stage.saved_seconds:.0f} s"
     if stage.state == "failed":

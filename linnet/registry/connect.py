@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from linnet.cache import tree_digest
 from linnet.config import RegistryConfig
 from linnet.errors import RegistryError
-from linnet.records import GateDecision, ModelPackage, ModelVersion, RolloutDecision
+from linnet.records import EvaluationReport, GateDecision, ModelPackage, ModelVersion, RolloutDecision
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import Submission
 from linnet.runs import commit
+
+_TRAINED, _COMPARED = "trained_digest", "compared_with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ def register_challenger(
     ]
     if failed:
         raise RegistryError(f"a package whose gates failed is not registered: {'; '.join(failed)}")
+    comparison = EvaluationReport.load(evaluation / "evaluation.json").comparison
     text = json.dumps(settings, sort_keys=True)
     tags = {
         "commit": commit(),
@@ -62,6 +66,9 @@ def register_challenger(
         "config_digest": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
         "gate_verdict": "pass",
         "model_digest": described.model_digest,
+        # What the same model must be compared with again, if nothing else changed.
+        _TRAINED: tree_digest(model),
+        _COMPARED: comparison.champion if comparison else "",
     }
     version = registry.register(
         Submission(
@@ -84,6 +91,21 @@ def champion_package(config: RegistryConfig, name: str) -> tuple[Path | None, st
     registry = connect(config)
     found = registry.champion(model_name(config, name))
     return (None, "") if found is None else (registry.package_folder(found), found.version)
+
+
+def rival_package(config: RegistryConfig, name: str, model: Path) -> tuple[Path | None, str]:
+    """Package folder and version of what the trained model in folder `model` is to be compared with.
+
+    That is the champion; but if this very model became the champion, it is what it was compared with
+    then. So running again with nothing changed asks the same question, and finds the same answer in
+    the cache, instead of holding a model against itself.
+    """
+    registry, registered = connect(config), model_name(config, name)
+    rival = registry.champion(registered)
+    if rival is not None and rival.tags.get(_TRAINED) == tree_digest(model):
+        before = rival.tags.get(_COMPARED, "")
+        rival = registry.version(registered, before) if before else None
+    return (None, "") if rival is None else (registry.package_folder(rival), rival.version)
 
 
 def release_candidates(

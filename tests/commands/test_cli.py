@@ -1,0 +1,116 @@
+"""The command line: its parameters are frozen here, and a person's mistake gets one message."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from linnet.cli import app
+from linnet.commands.training import parse_settings
+from linnet.errors import ConfigError
+
+COMMANDS = {
+    "run": {"config", "--set", "--dry-run", "--reason"},
+    "init": {"name", "--data", "--force"},
+    "compile": {"config", "--output", "--set"},
+    "up": {"--name", "--port", "--detach"},
+    "down": set(),
+    "predict": {"images", "--name", "--json"},
+    "models list": {"--name", "--tracking-uri"},
+    "models show": {"version", "--name", "--tracking-uri"},
+    "models promote": {"version", "--reason", "--name", "--tracking-uri"},
+    "models rollback": {"--reason", "--name", "--tracking-uri"},
+    "runs list": {"--limit"},
+    "runs show": {"run_id"},
+    "runs log": {"run_id"},
+    "data fetch": {"dvc_file", "--revision"},
+    "cache ls": set(),
+    "cache gc": {"--days", "--dry-run"},
+}
+
+
+def linnet(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "linnet", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=cwd)
+
+
+def test_commands_have_these_parameters_and_no_others() -> None:
+    found = {}
+    root = typer.main.get_command(app)
+    groups = {"": root.commands}  # type: ignore[attr-defined]
+    groups |= {f"{n} ": c.commands for n, c in groups[""].items() if hasattr(c, "commands")}
+    for prefix, commands in groups.items():
+        for name, command in commands.items():
+            if not hasattr(command, "commands"):
+                words = {next((o for o in p.opts if o.startswith("--")), p.opts[0]) for p in command.params}
+                found[prefix + name] = words
+    assert found == COMMANDS
+
+
+def test_help_shows_every_command() -> None:
+    shown = linnet("--help")
+    assert shown.returncode == 0
+    for command in {name.split()[0] for name in COMMANDS}:
+        assert f" {command} " in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (("run", "none.toml"), 2, "none.toml: no such file"),
+        (("run", "bad.toml"), 2, "train.epoch: unknown key (did you mean epochs?)"),
+        (("run", "good.toml", "--set", "train.epochs=many"), 2, "train.epochs"),
+        (("run", "good.toml", "--set", "epochs=3"), 2, "section.field=value"),
+        (("init", "pets", "--data", "nowhere"), 1, "nowhere"),
+        (("init", "Bad Name", "--data", "."), 2, "lower-case"),
+        (("predict", "image.png"), 1, "there is no champion yet"),
+        (("up",), 1, "there is no champion yet"),
+        (("models", "rollback", "--reason", "x"), 1, "which model?"),
+        (("models", "show", "7", "--name", "x"), 1, "has no version 7"),
+        (("runs", "show"), 1, "nothing ran here yet"),
+        (("data", "fetch", "none.dvc"), 1, "none.dvc"),
+        (("nonsense",), 2, "No such command 'nonsense'"),
+    ],
+)
+def test_mistake_is_one_message_without_traceback(
+    tmp_path: Path, words: tuple[str, ...], status: int, says: str
+) -> None:
+    (tmp_path / "bad.toml").write_text('name = "bad"\n[train]\nepoch = 3\n')
+    (tmp_path / "good.toml").write_text('name = "good"\n')
+    done = linnet(*words, cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = linnet("run", "none.toml", "--debug", cwd=tmp_path)
+    assert "Traceback" in done.stderr and "ConfigError" in done.stderr
+
+
+def test_down_without_a_server_is_fine(tmp_path: Path) -> None:
+    done = linnet("down", cwd=tmp_path)
+    assert done.returncode == 0 and "no server" in done.stdout
+
+
+def test_compile_writes_the_kfp_file(tmp_path: Path) -> None:
+    (tmp_path / "good.toml").write_text('name = "good"\n')
+    done = linnet("compile", "good.toml", "-o", "out/p.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "linnet-training" in (tmp_path / "out" / "p.yaml").read_text()
+
+
+def test_parse_settings_takes_toml_values_and_plain_text() -> None:
+    assert parse_settings(["a.b=3", "a.c=[1, 100]", "a.d=cpu", 'a.e="x"', "a.f=true"]) == {
+        "a.b": 3,
+        "a.c": [1, 100],
+        "a.d": "cpu",
+        "a.e": "x",
+        "a.f": True,
+    }
+    with pytest.raises(ConfigError):
+        parse_settings(["a.b"])
