@@ -14,17 +14,23 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from linnet.config import ServingConfig, load_config
 from linnet.errors import ServingError
+from linnet.registry.connect import Champion, find_champion, model_name
 from linnet.state import server_state_file, state_dir
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", help="A config, for its model, registry and serving settings.")
+]
 Name = Annotated[str, typer.Option("--name", help="The model's name; needed where there are several.")]
 
 
 def up(
     name: Name = "",
+    config: ConfigPath = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Serve in the background.")] = False,
 ) -> None:
@@ -34,15 +40,14 @@ def up(
 
       linnet up
 
-      linnet up --detach --port 9000
+      linnet up --detach --config configs/fashion.toml --port 9000
     """
-    from linnet.registry.connect import find_champion
     from linnet.serving.client import ServerState
 
     running = ServerState.read(server_state_file())
     if running is not None:
         raise ServingError(f"a server runs already at {running.url}: stop it with `linnet down`")
-    champion = find_champion(name)
+    champion, serving = _champion(name, config)
     command = [sys.executable, "-m", "linnet.serving", "--package", str(champion.package)]
     command += [
         "--version",
@@ -53,6 +58,7 @@ def up(
         str(server_state_file()),
     ]
     command += ["--log-dir", str(state_dir() / "serving" / "log")]
+    command += ["--config-json", serving.model_dump_json()]
     command += [] if port is None else ["--port", str(port)]
     server_state_file().parent.mkdir(parents=True, exist_ok=True)
     console = Console()
@@ -89,6 +95,7 @@ def down() -> None:
 def predict(
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.")],
     name: Name = "",
+    config: ConfigPath = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON, a line an image.")] = False,
 ) -> None:
     """Name the three likeliest classes of images, and the model version that says so.
@@ -101,7 +108,7 @@ def predict(
     """
     import json
 
-    answers = [(image, answer) for image, answer in zip(images, _answers(images, name), strict=True)]
+    answers = [(image, answer) for image, answer in zip(images, _answers(images, name, config), strict=True)]
     if json_output:
         for image, answer in answers:
             typer.echo(json.dumps({"image": str(image), **answer}))
@@ -116,19 +123,25 @@ def predict(
     Console().print(table)
 
 
-def _answers(images: list[Path], name: str) -> list[dict[str, Any]]:
+def _answers(images: list[Path], name: str, config: Path | None) -> list[dict[str, Any]]:
     from linnet.serving.client import ServerClient, ServerState
 
     if ServerState.read(server_state_file()) is not None:
         client = ServerClient.from_state(server_state_file())
         return [client.predict(image) for image in images]
-    from linnet.config import ServingConfig
-    from linnet.registry.connect import find_champion
     from linnet.serving.local import local_answers
 
-    champion = find_champion(name)
-    limit = ServingConfig().max_pixels
-    return list(local_answers(champion.package, champion.name, champion.version, images, limit))
+    champion, serving = _champion(name, config)
+    where = champion.package, champion.name, champion.version
+    return list(local_answers(*where, images, serving.max_pixels))
+
+
+def _champion(name: str, path: Path | None) -> tuple[Champion, ServingConfig]:
+    """The champion to serve and how: as a config says, or of this machine's registry with defaults."""
+    if path is None:
+        return find_champion(name), ServingConfig()
+    config = load_config(path)
+    return find_champion(name or model_name(config.registry, config.name), config.registry), config.serving
 
 
 def _start_detached(command: list[str]) -> str:

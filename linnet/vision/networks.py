@@ -35,8 +35,10 @@ def plan_architecture(
     """The description `build_network` takes, for images of a size.
 
     Early stages cost the most, so images of 16 pixels and more are halved by the stem at once, and
-    stages double the channels while the picture halves down to 3 to 6 pixels a side. The stage behind
-    a halving stem has no residual block: there one costs as much as in any later stage, and gives less.
+    stages double the channels while the picture halves down to 3 to 6 pixels a side. The stem halves
+    by a convolution at full size and pooling, which beat a strided one at equal cost; from 96 pixels
+    on that would cost too much. The stage behind it has no residual block: there one costs as much
+    as in any later stage, and gives less.
     """
     side = min(height, width)
     stem_stride = 1 if side < 16 else 2 if side < 96 else 4
@@ -82,7 +84,11 @@ class ResidualNetwork(nn.Module):
         self.register_buffer("feature_mean", torch.zeros(1, features))
         self.register_buffer("feature_scale", torch.ones(1, features))
         stride = architecture["stem_stride"]
-        self.stem = _ConvNorm(channels, stages[0], kernel=stride + 2, stride=stride)
+        self.stem = (
+            _Halving(channels, stages[0])
+            if stride == 2
+            else _ConvNorm(channels, stages[0], kernel=stride + 2, stride=stride)
+        )
         body: list[nn.Module] = []
         for index, count in enumerate(stages):
             if index:
@@ -143,7 +149,8 @@ class _Halving(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.norm(functional.max_pool2d(self.conv(x), 2)))
+        pooled = functional.max_pool2d(self.conv(x), 2)
+        return functional.relu(self.norm(pooled))
 
 
 class _Residual(nn.Module):
