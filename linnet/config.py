@@ -229,8 +229,6 @@ class ReleaseConfig(Section):
     """Share of mirrored requests on which candidate and champion must name the same class."""
     max_accuracy_drop: Fraction = Field(default=0.05, gt=0, le=1)
     """Accuracy on the replayed, labelled images may be lower by less than this."""
-    approval: bool = False
-    """Whether a person must approve before 100 %."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -312,16 +312,6 @@ class RolloutDecision(Record):
     ended_at: datetime
 
 
-class DriftReport(Record):
-    """What a monitoring window showed."""
-
-    window_start: datetime
-    window_end: datetime
-    rows: int
-    violated: bool
-    metrics: dict[str, dict[str, float]]
-
-
 class RunRequest(Record):
     """Who or what asked for a run, and why."""
 

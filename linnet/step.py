@@ -26,7 +26,6 @@ from linnet.state import state_dir
 Paths = Mapping[str, Path]
 Work = Callable[[Paths], Mapping[str, Any] | None]
 
-
 DRY_RUN = "LINNET_DRY_RUN"
 """Set while a run is only planned: a step that would work says so instead."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,9 +17,6 @@ from linnet.serving.service import Call, Outcome, Service
 
 logger = logging.getLogger(__name__)
 _BINARY_HEADER = "inference-header-content-length"
-
-Handler = Callable[[Any, Any], Awaitable[Response]]
-
 
 class App:
     """Routes of the server: Open Inference Protocol v2, image upload, metrics, and admin."""

@@ -17,8 +17,6 @@ from linnet.vision.onnx_model import GOLDEN_FILE, Floats, Images, PackagedModel
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference of a probability from the packaged golden sample at warm-up."""
 WARM_UP_RUNS = 3
-
-
 TOP = 3
 """Classes that an answer to an image names."""
 

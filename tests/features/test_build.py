@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_folder import CLASSES, pictures, write_labels, write_samples
 
 import linnet.features.build as build
 from linnet.config import DataConfig, FeaturesConfig
@@ -21,6 +20,7 @@ from linnet.features.serve import audit, offline_statistics, on_demand_statistic
 from linnet.features.store import Store
 from linnet.records import SPLITS
 from linnet.vision.statistics import FEATURES, image_statistics
+from tests.features.sample_folder import CLASSES, pictures, write_labels, write_samples
 
 DATA = DataConfig(height=9, width=8, color="gray")
 ALL_ONLINE = FeaturesConfig(online_splits=SPLITS)
