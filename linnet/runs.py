@@ -9,7 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import signal
 import subprocess
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +130,14 @@ def close(name: str, worked: bool) -> None:
     finish(folder, worked)
 
 
-def finish(folder: Path, worked: bool) -> RunRecord:
-    """Closes a run: its state follows from its stages."""
-    done = stages(folder)
+def finish(folder: Path, worked: bool, interrupted: bool = False) -> RunRecord:
+    """Closes a run: its state follows from its stages, or from a person's Ctrl-C."""
+    done = [stage if stage.state != "running" else _cut_short(folder, stage) for stage in stages(folder)]
     failed = [stage for stage in done if stage.state == "failed"]
     refused = [stage for stage in done if stage.values.get("verdict", "pass") not in ("pass", "promote")]
-    if failed or not worked:
+    if interrupted:
+        state, error = "interrupted", "interrupted"
+    elif failed or not worked:
         state, error = (
             "failed",
             failed[0].error if failed else "a step ended before it could say why: see log.txt",
@@ -149,6 +154,13 @@ def finish(folder: Path, worked: bool) -> RunRecord:
     link_results(folder)
     record.save(folder / "run.json")
     return record
+
+
+def _cut_short(folder: Path, stage: StageRecord) -> StageRecord:
+    """A stage whose process ended without a word, as failed."""
+    ended = stage.model_copy(update={"state": "failed", "error": "its process was ended", "exit_code": 1})
+    ended.save(folder / "stages" / f"{stage.task}.json")
+    return ended
 
 
 def commit() -> str:
@@ -171,6 +183,30 @@ def hold(folder: Path) -> int:
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
+
+
+def end_with_worker(grace: float = 10.0) -> None:
+    """Lets this process end when the worker that runs it is killed: its work would change the world unseen.
+
+    It is interrupted, and after `grace` seconds ended. Without a worker on this machine (on a cluster,
+    in a test) nothing happens.
+    """
+    folder = run_dir()
+    if folder is None or os.environ.get("_KFP_RUNTIME") != "true":
+        return
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR)
+    except OSError:
+        return
+
+    def watch() -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits as long as the worker lives
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(grace)
+        os._exit(130)
+
+    threading.Thread(target=watch, daemon=True, name="end-with-worker").start()
 
 
 def _alive(folder: Path) -> bool:

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 from linnet import cache
 from linnet.errors import LinnetError, RunError
 from linnet.records import StageRecord, now
-from linnet.runs import run_dir
+from linnet.runs import end_with_worker, run_dir
 from linnet.state import state_dir
 
 Paths = Mapping[str, Path]
@@ -70,6 +70,7 @@ def run_step(
         LinnetError: what the step says to a person; it also stands in the stage's record.
     """
     _refuse_futile_retry(task)
+    end_with_worker()
     stage = _Stage(task)
     store = cache.Cache(state_dir() / "cache")
     targets = {name: Path(artifact.path) for name, artifact in outputs.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,16 +27,14 @@ class LocalRun:
     process: subprocess.Popen[bytes]
 
     def interrupt(self) -> None:
-        """Asks every process of the run to end, and ends those that do not."""
-        for number, patience in ((signal.SIGINT, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
-            try:
-                os.killpg(self.process.pid, number)
-                self.process.wait(patience)
-            except ProcessLookupError:
-                return
-            except subprocess.TimeoutExpired:
-                continue
-            return
+        """Asks the run to end, which stops its step; ends what has not by then, or at a second Ctrl-C."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            self.process.wait(STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 def start(pipeline: str, config: Config, request: RunRequest) -> LocalRun:

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
 import warnings
 from pathlib import Path
 
 from linnet import runs
 from linnet.records import RunRecord
 
+STOP_SECONDS = 10.0
+"""How long the step that is under way may take to stop: a release gives traffic back first."""
+
 
 def execute(folder: Path) -> None:
-    """Runs the compiled pipeline of a run folder with kfp.local, and closes the run's record."""
+    """Runs the compiled pipeline of a run folder with kfp.local, and closes the run's record.
+
+    SIGINT or SIGTERM stops the step that is under way; the record then says `interrupted`.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is started without it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupted = False
+    try:
+        _run_pipeline(folder)
+    except KeyboardInterrupt:
+        interrupted = True
+        _stop_step()
+        raise
+    finally:
+        # The exit handler closes the record; a worker that ends before it does so here.
+        if RunRecord.load(folder / "run.json").state == "running":
+            runs.finish(folder, worked=False, interrupted=interrupted)
+
+
+def _run_pipeline(folder: Path) -> None:
     from kfp import components, local
 
     # GPU and memory settings are for the cluster: here the step takes what the machine has.
@@ -21,12 +49,22 @@ def execute(folder: Path) -> None:
         pipeline_root=str(folder / "artifacts"),
         raise_on_error=False,
     )
-    try:
-        components.load_component_from_file(str(folder / "pipeline.yaml"))()
-    finally:
-        # The exit handler closes the record; a worker that dies before it does so here.
-        if RunRecord.load(folder / "run.json").state == "running":
-            runs.finish(folder, worked=False)
+    components.load_component_from_file(str(folder / "pipeline.yaml"))()
+
+
+def _stop_step() -> None:
+    """Interrupts the processes of this run once, and waits until they ended."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), signal.SIGINT)
+    until = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < until:
+        try:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(0.02)
+        except ChildProcessError:
+            return
 
 
 if __name__ == "__main__":
