@@ -11,7 +11,11 @@ from components.image import IMAGE
 def register(
     name: str,
     registry: dict[str, Any],
+    data: dict[str, Any],
+    features: dict[str, Any],
     train: dict[str, Any],
+    evaluation: dict[str, Any],
+    gates: dict[str, Any],
     model: dsl.Input[dsl.Model],
     report: dsl.Input[dsl.Artifact],
     package: dsl.Input[dsl.Model],
@@ -20,15 +24,17 @@ def register(
     """Returns the model version; the same package is registered once."""
     from pathlib import Path
 
-    from linnet.config import RegistryConfig
+    from linnet.config import RegistryConfig, parse_sections
     from linnet.registry.connect import register_challenger
     from linnet.step import run_step
 
     config = RegistryConfig.parse(registry)
+    made_of = {"data": data, "features": features, "train": train, "evaluation": evaluation, "gates": gates}
+    settings = parse_sections(made_of)
     folders = Path(package.path), Path(report.path), Path(model.path)
 
     def work(out: Any) -> dict[str, Any]:
-        version = register_challenger(config, name, *folders, {"train": train})
+        version = register_challenger(config, name, *folders, settings)
         version.save(out["ticket"] / "version.json")
         return {"version": version.version}
 
@@ -36,7 +42,7 @@ def register(
         "register",
         work,
         code=__file__,
-        parameters={"name": name, "registry": registry, "train": train},
+        parameters={"name": name, "registry": registry, "settings": settings},
         inputs={"package": package},
         outputs={"ticket": ticket},
         acts=True,

@@ -318,11 +318,13 @@ def parse_config(raw: dict[str, Any], where: str = "config") -> Config:
     for key, value in raw.items():
         if key in SECTIONS and not isinstance(value, dict):
             raise ConfigError(key, f"must be a table, not {value!r}", f"write it as [{key}]")
-    sections = {
-        key: SECTIONS[key].parse(value, key).values() if key in SECTIONS else value
-        for key, value in raw.items()
-    }
-    return Config.parse(sections, where)
+    sections = {key: value for key, value in raw.items() if key in SECTIONS}
+    return Config.parse({**raw, **parse_sections(sections)}, where)
+
+
+def parse_sections(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Checks sections and gives them as plain JSON values, defaults included."""
+    return {key: SECTIONS[key].parse(value, key).values() for key, value in sections.items()}
 
 
 def _integral(value: Any) -> Any:

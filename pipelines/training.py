@@ -99,7 +99,11 @@ def training_pipeline(config: Config) -> Any:
                         register_step(
                             name=name,
                             registry=registry,
+                            data=data,
+                            features=features,
                             train=train,
+                            evaluation=evaluation,
+                            gates=gates,
                             model=model,
                             report=report,
                             package=packed.outputs["package"],
