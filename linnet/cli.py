@@ -36,20 +36,21 @@ def main() -> None:
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
         app(args=arguments, standalone_mode=True)
+    except SystemExit as stop:
+        # typer turns Ctrl-C into a bare status; a person sees that it was understood.
+        if not isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):
+            raise
+        Console(stderr=True).print("interrupted")
+        raise
     except LinnetError as error:
         if debug:
             raise
         Console(stderr=True).print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        Console(stderr=True).print("interrupted")
-        sys.exit(130)
     except OSError as error:
         if debug:
             raise
-        from linnet.cache import translate_storage
+        from linnet.files import translate_storage
 
         Console(stderr=True).print(f"[bold red]error:[/] {_plain(translate_storage(error))}", soft_wrap=True)
         sys.exit(1)

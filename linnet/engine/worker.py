@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from types import FrameType
 
 from linnet import runs
 from linnet.records import RunRecord
@@ -24,14 +25,13 @@ def execute(folder: Path) -> None:
     Raises:
         KeyboardInterrupt: it was interrupted.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is started without it
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     interrupted = False
     try:
         _run_pipeline(folder)
     except KeyboardInterrupt:
         interrupted = True
-        _stop_step()
         raise
     finally:
         # The exit handler closes the record; a worker that ends before it does so here.
@@ -50,6 +50,12 @@ def _run_pipeline(folder: Path) -> None:
         raise_on_error=False,
     )
     components.load_component_from_file(str(folder / "pipeline.yaml"))()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Stops the step, and then the run: while the handler waits, the step still has somebody to tell."""
+    _stop_step()
+    raise KeyboardInterrupt
 
 
 def _stop_step() -> None:

@@ -1,0 +1,182 @@
+"""A use case small enough to be run whole in a test: its images, its config, and the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+COLORS = {"brick": (220, 50, 40), "grass": (50, 200, 60), "water": (40, 70, 220)}
+
+CONFIG = """\
+name = "photos"
+[data]
+location = "photos"
+height = 12
+width = 12
+color = "rgb"
+validation_fraction = 0.1
+production_fraction = 0.15
+test_fraction = 0.25
+[train]
+epochs = 8
+batch_size = 16
+learning_rate = 0.06
+width = 8
+flip_average = false
+[gates]
+min_accuracy = 0.6
+min_macro_f1 = 0.6
+min_worst_recall = 0.3
+min_auc = 0.5
+max_ece = 0.2
+max_cohort_gap = 0.5
+max_latency_p95_ms = 1000
+non_inferiority_margin = 0.2
+[release]
+steps = [50, 100]
+rate = 300
+min_requests = 10
+bake_seconds = 0.2
+max_error_increase = 0.05
+max_accuracy_drop = 0.2
+max_latency_ratio = 20
+median_floor_ms = 100
+latency_floor_ms = 1000
+first_latency_p95_ms = 1000
+[serving]
+port = 0
+"""
+
+
+def write_photos(folder: Path, each: int = 50, noise: int = 25) -> None:
+    """Coloured blobs on dark noise, in mixed sizes: any classifier that works tells them apart."""
+    rng = np.random.default_rng(7)
+    for name, color in COLORS.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(each):
+            height, width = rng.integers(9, 25, 2)
+            pixels = rng.integers(0, 60, (height, width, 3))
+            blob = np.asarray(color) + rng.integers(-noise, noise, 3)
+            pixels[height // 4 : -height // 4, width // 4 : -width // 4] = blob
+            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / name / f"{number:03}.png")
+
+
+@dataclass
+class UseCase:
+    """A folder that a person works in, with a state folder of its own."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_photos(cls, folder: Path, **photos: int) -> UseCase:
+        """The folder with `photos/` and a `photos.toml` that is quick to run."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_photos(folder / "photos", **photos)
+        (folder / "photos.toml").write_text(CONFIG)
+        return cls(folder)
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    def linnet(self, *words: str | Path, timeout: float = 200) -> subprocess.CompletedProcess[str]:
+        """Runs `linnet WORDS` to its end."""
+        return subprocess.run(
+            self._command(words),
+            **self._place(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+        """Starts `linnet WORDS` as the leader of a process group, as a shell does on a terminal."""
+        return subprocess.Popen(
+            self._command(words), **self._place(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, process_group=0,
+        )  # fmt: skip
+
+    def _command(self, words: tuple[str | Path, ...]) -> list[str]:
+        return [sys.executable, "-m", "linnet", *map(str, words)]
+
+    def _place(self) -> dict[str, Any]:
+        environment = {**os.environ, "LINNET_HOME": str(self.state), "COLUMNS": "200", **self.environment}
+        return {"cwd": self.folder, "env": environment}
+
+    def runs(self) -> list[Path]:
+        """The folders of all runs, the oldest first."""
+        return sorted((file.parent for file in self.state.glob("runs/*/run.json")), key=_begun)
+
+    def record(self, run: Path | None = None) -> dict[str, Any]:
+        """run.json of a run, or of the last one."""
+        found: dict[str, Any] = json.loads(((run or self.runs()[-1]) / "run.json").read_text())
+        return found
+
+    def stages(self, run: Path | None = None) -> dict[str, dict[str, Any]]:
+        """The stage records of a run, or of the last one."""
+        files = ((run or self.runs()[-1]) / "stages").glob("[!.]*.json")
+        return {file.stem: json.loads(file.read_text()) for file in files}
+
+    def wait_for_stage(self, stage: str, process: subprocess.Popen[str], seen: int) -> Path:
+        """Waits until `stage` of the run after the first `seen` ones is under way; the run's folder."""
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            runs = self.runs()
+            if len(runs) > seen and self.stages(runs[-1]).get(stage, {}).get("state") == "running":
+                return runs[-1]
+            assert process.poll() is None, f"ended before {stage}: {process.communicate()}"
+            time.sleep(0.02)
+        raise AssertionError(f"{stage} did not begin")
+
+    def processes(self) -> dict[int, str]:
+        """Command lines of the processes that this use case has running, by process id."""
+        mark = f"LINNET_HOME={self.state}".encode()
+        found = {}
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                    if command:  # a zombie has none
+                        found[int(entry.name)] = command[:150]
+            except OSError:
+                continue
+        return found
+
+    def versions(self) -> list[dict[str, Any]]:
+        """Version and aliases of all model versions, read from the registry itself."""
+        program = (
+            "import json\n"
+            "from linnet.config import RegistryConfig\n"
+            "from linnet.registry.connect import connect\n"
+            "r = connect(RegistryConfig())\n"
+            "print(json.dumps([v.model_dump(mode='json') for m in r.store.models() for v in r.versions(m)]))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], **self._place(), capture_output=True, text=True, check=True
+        )
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
+
+
+def interrupt(process: subprocess.Popen[str], whole_group: bool) -> None:
+    """Ctrl-C: a terminal tells the whole foreground group, `kill -INT` only the one process."""
+    if whole_group:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        os.kill(process.pid, signal.SIGINT)
+
+
+def _begun(run: Path) -> float:
+    return (run / "pipeline.yaml").stat().st_mtime if (run / "pipeline.yaml").exists() else time.time()
