@@ -210,15 +210,3 @@ def explain(key: Key, stored: dict[str, Any] | None) -> str:
         names = sorted(set(before) | set(after))
         changed += [f"{group[:-1]} {n}" for n in names if before.get(n) != after.get(n)]
     return "changed: " + ", ".join(changed) if changed else "its stored output was removed or damaged"
-
-
-def translate_storage(error: OSError) -> Exception:
-    """A full or read-only disk as one message; any other OSError unchanged."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(
-            f"the disk is full ({error.filename or 'while writing'}): free some space "
-            "(`linnet cache gc` drops old results) and run the same command again"
-        )
-    if error.errno == errno.EROFS:
-        return StorageError(f"{error.filename}: the file system is read-only; set LINNET_HOME elsewhere")
-    return error

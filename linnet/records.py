@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from linnet.errors import StorageError
+from linnet.files import write_text
 
 Verdict = Literal["pass", "fail"]
 JudgeVerdict = Literal["proceed", "promote", "rollback", "inconclusive"]
@@ -30,9 +31,8 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     def save(self, path: Path) -> None:
-        """Writes the record as indented JSON."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.model_dump_json(indent=1) + "\n", "utf-8")
+        """Writes the record as indented JSON, whole or not at all."""
+        write_text(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:

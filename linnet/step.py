@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 
 from linnet import cache
 from linnet.errors import LinnetError, RunError
+from linnet.files import translate_storage, write_text
 from linnet.records import StageRecord, now
 from linnet.runs import end_with_worker, run_dir
 from linnet.state import state_dir
@@ -132,7 +133,7 @@ def _work_and_store(store: cache.Cache, key: cache.Key, work: Work, targets: Pat
         for name, target in targets.items():
             if (staged / name).exists():
                 cache.place(staged / name, target)
-        if isinstance(error, OSError) and (told := cache.translate_storage(error)) is not error:
+        if isinstance(error, OSError) and (told := translate_storage(error)) is not error:
             raise told from error
         raise
     finally:
@@ -162,7 +163,7 @@ def progress(what: str, done: int, total: int) -> None:
     if folder is None or (done < total and moment - _last_progress.get(what, 0.0) < 0.1):
         return
     _last_progress[what] = moment
-    _write(folder / "progress.json", json.dumps({"what": what, "done": done, "total": total}))
+    write_text(folder / "progress.json", json.dumps({"what": what, "done": done, "total": total}))
 
 
 _last_progress: dict[str, float] = {}
@@ -206,7 +207,7 @@ class _Stage:
     def _save(self, record: StageRecord) -> None:
         folder = run_dir()
         if folder is not None:
-            _write(folder / "stages" / f"{self.task}.json", record.model_dump_json(indent=1))
+            record.save(folder / "stages" / f"{self.task}.json")
 
 
 def _process_age() -> float:
@@ -255,11 +256,3 @@ class _deadline:  # noqa: N801  a context manager that reads as a word
 
 def _path(item: Artifact | Path) -> Path:
     return item if isinstance(item, Path) else Path(item.path)
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a small file so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text, "utf-8")
-    scratch.replace(path)

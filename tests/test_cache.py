@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from linnet.cache import Cache, Key, explain, place, translate_storage, tree_digest, value_digest
+from linnet.cache import Cache, Key, explain, place, tree_digest, value_digest
 from linnet.errors import StorageError
 
 KEY = Key("train", "c", "l", "e", {"train": "1"}, {"samples": "2"})
@@ -120,11 +119,3 @@ def test_place_replaces_what_was_there(tmp_path: Path) -> None:
     (target / "old").write_text("old")
     place(source, target)
     assert [path.name for path in target.iterdir()] == ["new"]
-
-
-def test_translate_storage_full_disk_says_what_to_do() -> None:
-    translated = translate_storage(OSError(errno.ENOSPC, "No space left on device", "/x"))
-    assert isinstance(translated, StorageError)
-    assert "free some space" in str(translated)
-    other = OSError(errno.ENOENT, "gone")
-    assert translate_storage(other) is other

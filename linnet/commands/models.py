@@ -12,7 +12,8 @@ from linnet.config import RegistryConfig
 from linnet.errors import RegistryError
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.connect import connect
-from linnet.serving.client import ServerClient, ServerState
+from linnet.server_process import ServerState
+from linnet.serving.client import ServerClient
 from linnet.state import server_state_file
 
 app = typer.Typer(help="Look at model versions; promote or roll back by hand.", no_args_is_help=True)

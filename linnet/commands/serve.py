@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,9 +16,9 @@ from rich.table import Table
 from linnet.config import ServingConfig, load_config
 from linnet.errors import ServingError
 from linnet.registry.connect import Champion, find_champion, model_name
+from linnet.server_process import ServerProcess, ServerState, server_command
 from linnet.state import server_state_file, state_dir
 
-START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
 ConfigPath = Annotated[
@@ -42,23 +41,13 @@ def up(
 
       linnet up --detach --config configs/fashion.toml --port 9000
     """
-    from linnet.serving.client import ServerState
-
     running = ServerState.read(server_state_file())
     if running is not None:
         raise ServingError(f"a server runs already at {running.url}: stop it with `linnet down`")
     champion, serving = _champion(name, config)
-    command = [sys.executable, "-m", "linnet.serving", "--package", str(champion.package)]
-    command += [
-        "--version",
-        champion.version,
-        "--name",
-        champion.name,
-        "--state-file",
-        str(server_state_file()),
-    ]
-    command += ["--log-dir", str(state_dir() / "serving" / "log")]
-    command += ["--config-json", serving.model_dump_json()]
+    log_dir = state_dir() / "serving" / "log"
+    command = server_command(champion.package, champion.version, serving, server_state_file(), log_dir)
+    command += ["--name", champion.name]
     command += [] if port is None else ["--port", str(port)]
     server_state_file().parent.mkdir(parents=True, exist_ok=True)
     console = Console()
@@ -67,18 +56,20 @@ def up(
         console.print(f"{champion.name} version {champion.version} serves at {url}; `linnet down` stops it")
         return
     console.print(f"serving {champion.name} version {champion.version}; Ctrl-C stops it")
-    process = subprocess.Popen(command)
+    process = subprocess.Popen([*command, "--parent", str(os.getpid())])
     try:
         raise typer.Exit(process.wait())
     except KeyboardInterrupt:
-        process.wait(STOP_SECONDS)  # the terminal told it as well: it answers what it has, and ends
+        process.terminate()  # a terminal told it as well; it answers what it has, and ends
+        try:
+            process.wait(STOP_SECONDS)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.kill()
         raise typer.Exit(0) from None
 
 
 def down() -> None:
     """Stop the server that `linnet up` started; requests under way are answered first."""
-    from linnet.serving.client import ServerState
-
     running = ServerState.read(server_state_file())
     if running is None:
         typer.echo("no server runs here")
@@ -124,7 +115,7 @@ def predict(
 
 
 def _answers(images: list[Path], name: str, config: Path | None) -> list[dict[str, Any]]:
-    from linnet.serving.client import ServerClient, ServerState
+    from linnet.serving.client import ServerClient
 
     if ServerState.read(server_state_file()) is not None:
         client = ServerClient.from_state(server_state_file())
@@ -146,21 +137,8 @@ def _champion(name: str, path: Path | None) -> tuple[Champion, ServingConfig]:
 
 def _start_detached(command: list[str]) -> str:
     """Starts the server in the background and returns its address once it is ready."""
-    from linnet.serving.client import ServerState
-
-    log = server_state_file().with_name("server.log")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        state = ServerState.read(server_state_file())
-        if state is not None and state.pid == process.pid:
-            return state.url
-        if process.poll() is not None:
-            last = log.read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-            raise ServingError(last[-1].removeprefix("error: "))
-        time.sleep(0.05)
-    process.terminate()
-    raise ServingError(f"the server was not ready within {START_SECONDS:.0f} seconds: see {log}")
+    state_file = server_state_file()
+    try:
+        return ServerProcess(command, state_file, state_file.with_name("server.log")).state.url
+    except ServingError as error:
+        raise ServingError(str(error).removeprefix("error: ")) from error

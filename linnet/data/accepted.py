@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from linnet.errors import StorageError
+from linnet.files import replacing
 from linnet.records import DatasetManifest, ValidationReport
 from linnet.state import state_dir
 
@@ -28,11 +29,8 @@ def last_accepted(name: str, samples: Path) -> Path:
 
 def accept(name: str, report: Path) -> None:
     """Makes the report in folder `report` the last accepted one."""
-    kept = _kept(name)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    scratch = kept.with_suffix(".new")
-    shutil.copyfile(report / "validation.json", scratch)
-    scratch.replace(kept)
+    with replacing(_kept(name)) as scratch:
+        shutil.copyfile(report / "validation.json", scratch)
 
 
 def _kept(name: str) -> Path:

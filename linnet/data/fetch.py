@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from linnet.data.digest import check_folder
-from linnet.data.sources import NoAnswer, Progress, Source, sources_of
-from linnet.data.storage import writing
+from linnet.data.sources import NoAnswer, Source, sources_of
 from linnet.data.version import DatasetVersion, read_version
 from linnet.errors import DatasetUnavailable, DigestMismatch
+from linnet.files import writing
+from linnet.progress import Progress
 
 
 def fetch(dvc_file: Path, revision: str = "", progress: Progress | None = None) -> Path:

@@ -14,11 +14,12 @@ from linnet.data.image_folder import read_image_folder
 from linnet.data.image_manifest import read_manifest
 from linnet.data.raw import RawDataset, instant
 from linnet.data.sample_table import Sample, TableWriter
-from linnet.data.scan import Progress, Seen, content_of, encoded, in_order, scan
+from linnet.data.scan import Seen, content_of, encoded, in_order, scan
 from linnet.data.selection import Selection, content_digest, select
-from linnet.data.storage import writing
 from linnet.data.version import read_version
 from linnet.errors import ConfigError, DataError
+from linnet.files import writing
+from linnet.progress import Progress
 from linnet.records import SPLITS, DatasetManifest
 
 _MANIFEST = "manifest.json"

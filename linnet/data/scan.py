@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from linnet.data.raw import RawDataset, RawRow, refuse
 from linnet.errors import InvalidImage
+from linnet.progress import Progress
 from linnet.vision.decode import decode, encode_png, sample_id
 
-Progress = Callable[[str, int, int], None]
 Result = TypeVar("Result")
 
 _MANY, _FEW = 256, 16

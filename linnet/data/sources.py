@@ -16,15 +16,13 @@ import tempfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Protocol, cast
 
 from linnet.data.digest import check_file
 from linnet.data.version import DatasetVersion, NamedFile
+from linnet.progress import Progress
 from linnet.state import state_dir
-
-Progress = Callable[[str, int, int], None]
 
 _BLOCK = 1 << 20
 _CONNECT_SECONDS = 15

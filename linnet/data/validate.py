@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linnet.config import DataConfig, ValidationConfig
-from linnet.data.storage import writing
-from linnet.data.validate_frames import Progress, Table, class_frame, dataset_frame, read_table
+from linnet.data.validate_frames import Table, class_frame, dataset_frame, read_table
 from linnet.errors import ValidationFailed
+from linnet.files import writing
+from linnet.progress import Progress
 from linnet.records import DatasetManifest, ExpectationResult, ValidationReport
 
 if TYPE_CHECKING:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from linnet.page import document
+
 if TYPE_CHECKING:
     import pandas as pd
     from great_expectations.data_context import EphemeralDataContext
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Failing rows that are kept and shown an expectation, however many there are."""
 
-_STYLE = """<style>
+_STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:70rem;padding:1rem;color:#222}
 table{border-collapse:collapse;margin:.5rem 0;max-width:100%}
 th,td{border:1px solid #ddd;padding:.3rem .6rem;text-align:left;vertical-align:top;overflow-wrap:break-word}
@@ -29,7 +31,7 @@ th,td{border:1px solid #ddd;padding:.3rem .6rem;text-align:left;vertical-align:t
 .fa-check-circle::before,.text-success::before{content:"passed ";color:#176b2c;font-style:normal}
 .fa-times::before,.text-danger::before{content:"FAILED ";color:#b00020;font-weight:700;font-style:normal}
 .fa-exclamation-triangle::before{content:"error "}
-</style>"""
+"""
 _REMOTE = re.compile(
     r"<script[^>]*\bsrc=\"https?:[^>]*>\s*</script>|<link[^>]*\bhref=\"https?:[^>]*>|<img[^>]*\bsrc=\"https?:[^>]*>",
     re.DOTALL,
@@ -110,7 +112,7 @@ class Suites:
         for page in self._site.rglob("*.html"):
             text = _NEWSLETTER.sub("", page.read_text("utf-8"))
             text = _REMOTE.sub("", text)
-            page.write_text(text.replace("</head>", f"{_STYLE}</head>", 1), "utf-8")
+            page.write_text(text.replace("</head>", f"<style>{_STYLE}</style></head>", 1), "utf-8")
         for film in self._site.rglob("*.gif"):  # 3 MB of tutorials
             film.unlink()
         (self._site / "index.html").write_text(_index(self._site, findings), "utf-8")
@@ -132,12 +134,10 @@ def _index(site: Path, findings: Sequence[Finding]) -> str:
         cells = (item.name, html.escape(item.description), broken or observed or html.escape(item.error))
         text = "".join(f"<td>{cell}</td>" for cell in cells)
         rows.append(f'<tr><td class="{icon}"></td>{text}<td><a href="{link}">{item.view}</a></td></tr>')
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Validation</title>{_STYLE}</head>'
-        f"<body><h1>Validation of the dataset: {verdict}</h1><table><tr><th>Status</th><th>Name</th>"
-        f"<th>Expectation</th><th>Rows that broke it</th><th>Details</th></tr>{''.join(rows)}</table>"
-        "</body></html>\n"
-    )
+    titles = ("Status", "Name", "Expectation", "Rows that broke it", "Details")
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    body = f"<h1>Validation of the dataset: {verdict}</h1><table><tr>{head}</tr>{''.join(rows)}</table>"
+    return document("Validation", _STYLE, body)
 
 
 def _finding(view: str, item: Any) -> Finding:

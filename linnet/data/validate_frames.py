@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from linnet.data.sample_table import schema
 from linnet.errors import DataError, InvalidImage
+from linnet.progress import Progress
 from linnet.records import DatasetManifest, ValidationReport
 from linnet.vision.decode import decode
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-Progress = Callable[[str, int, int], None]
 
 OK = "ok"
 _BATCH = 2_000

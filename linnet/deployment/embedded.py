@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-import json
-import subprocess
-import sys
-import time
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,13 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from linnet.config import ServingConfig
 from linnet.deployment.traffic import LoadRefused
-from linnet.errors import RolloutError
+from linnet.errors import RolloutError, ServingError
 from linnet.records import ServedRecord
+from linnet.server_process import ServerProcess, ServerState, server_command
 
-START_SECONDS = 60.0
-"""Longest time that a server may take to load its first version and answer."""
-STOP_SECONDS = 10.0
 LOAD_SECONDS = 60.0
+"""Longest time that a server may take to load a version beside those that serve."""
 ANSWER_SECONDS = 5.0
 
 _RECORDS = TypeAdapter(list[ServedRecord])
@@ -54,11 +50,10 @@ class EmbeddedServer:
     @classmethod
     def find(cls, state_file: Path, candidate: str) -> EmbeddedServer | None:
         """The running server that wrote `state_file`; None if there is none or it does not answer."""
-        try:
-            state = json.loads(state_file.read_text("utf-8"))
-            server = cls(state["url"], state["token"], candidate)
-        except (OSError, ValueError, KeyError, TypeError):
+        state = ServerState.read(state_file)
+        if state is None:
             return None
+        server = cls(state.url, state.token, candidate)
         try:
             server.routes()
         except RolloutError:
@@ -136,56 +131,19 @@ class EmbeddedServer:
             raise RolloutError(f"the server at {self.url} does not answer: {error or type(error)}") from error
 
 
-class ServerProcess:
-    """A server that lives as long as this object is open; its files lie in `folder`."""
+def start_server(package: Path, version: str, serving: ServingConfig, folder: Path) -> ServerProcess:
+    """Starts a server for a release, on a free port of the loopback address; its files lie in `folder`.
 
-    def __init__(self, package: Path, version: str, serving: ServingConfig, folder: Path) -> None:
-        """Starts the server and waits until it answers.
-
-        Raises:
-            LoadRefused: it ended before it answered; the message has its last words.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        self.state_file = folder / "server.json"
-        self.state_file.unlink(missing_ok=True)
-        self._log = folder / "server.log"
-        command = [sys.executable, "-m", "linnet.serving", "--package", str(package), "--version", version]
-        command += ["--config-json", serving.model_dump_json(), "--host", "127.0.0.1", "--port", "0"]
-        command += ["--state-file", str(self.state_file), "--log-dir", str(folder / "log")]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        try:
-            self._wait()
-        except BaseException:
-            self.stop()
-            raise
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._process.pid
-
-    def stop(self) -> None:
-        """Asks the process to end, and makes it if it does not."""
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                words = self._log.read_text("utf-8", "replace").strip().splitlines()[-5:]
-                raise LoadRefused("the server did not start: " + (" ".join(words) or "it said nothing"))
-            server = EmbeddedServer.find(self.state_file, "")
-            if server is not None:
-                server.close()
-                return
-            time.sleep(0.05)
-        raise LoadRefused(f"the server did not answer within {START_SECONDS:.0f} s (see {self._log})")
+    Raises:
+        LoadRefused: it ended before it listened; the message has its last words.
+    """
+    state_file = folder / "server.json"
+    command = server_command(package, version, serving, state_file, folder / "log")
+    command += ["--host", "127.0.0.1", "--port", "0", "--parent", str(os.getpid())]
+    try:
+        return ServerProcess(command, state_file, folder / "server.log")
+    except ServingError as error:
+        raise LoadRefused(f"the server did not start: {error}") from error
 
 
 def _parse(values: Any) -> list[ServedRecord]:

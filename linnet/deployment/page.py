@@ -6,6 +6,7 @@ from html import escape
 from math import isfinite
 
 from linnet.deployment.rollout import Look
+from linnet.page import document
 from linnet.records import MetricJudgement, RolloutDecision
 
 _WIDTH, _HEIGHT = 680, 120
@@ -62,11 +63,7 @@ def render(decision: RolloutDecision, looks: list[Look]) -> str:
         for judgement in looks[-1].judgements:
             parts.append(_metric(judgement, looks, alone=decision.champion is None))
     parts.append(_table(decision))
-    head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title>"
-    body = "".join(parts)
-    return (
-        f"<!doctype html><html lang=en><head>{head}<style>{_STYLE}</style></head><body>{body}</body></html>"
-    )
+    return document(title, _STYLE, "".join(parts))
 
 
 class _Frame:

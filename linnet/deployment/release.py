@@ -7,7 +7,6 @@ verdict in the RolloutDecision.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import threading
@@ -17,13 +16,15 @@ from pathlib import Path
 from types import FrameType
 
 from linnet.config import ReleaseConfig, ServingConfig
-from linnet.deployment.embedded import EmbeddedServer, ServerProcess
+from linnet.deployment.embedded import EmbeddedServer, start_server
 from linnet.deployment.judge import Reference
 from linnet.deployment.page import render
 from linnet.deployment.replay import Replayer, Traffic
-from linnet.deployment.rollout import Candidate, Look, Progress, Rollout
+from linnet.deployment.rollout import Candidate, Look, Rollout
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
+from linnet.files import file_name
+from linnet.progress import Progress
 from linnet.records import JudgeVerdict, ModelPackage, RolloutDecision, now
 from linnet.state import state_dir
 
@@ -56,7 +57,7 @@ def release(
     if champion_version == version:
         return _write(_ended(candidate, version, "promote", "it is the champion already"), [], out)
     traffic = Traffic.of_training_set(training_set)
-    state_file = state_dir() / "rollouts" / f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)}.json"
+    state_file = state_dir() / "rollouts" / f"{file_name(name)}.json"
     with ExitStack() as stack:
         stack.enter_context(_terminable())
         try:
@@ -96,11 +97,9 @@ def _server(
         folder = state_dir() / "rollouts" / f"server-{os.getpid()}"
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         first = champion if champion is not None else candidate.package
-        process = ServerProcess(first, champion_version or candidate.version, serving, folder)
+        process = start_server(first, champion_version or candidate.version, serving, folder)
         stack.callback(process.stop)
-        server = EmbeddedServer.find(process.state_file, candidate.version)
-        if server is None:
-            raise RolloutError("the server that was started for the release does not answer any more")
+        server = EmbeddedServer(process.state.url, process.state.token, candidate.version)
     stack.callback(server.close)
     if champion is not None and champion_version is not None and server.champion() != champion_version:
         server.load(champion_version, champion)  # it was started before the last promotion

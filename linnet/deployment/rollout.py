@@ -24,12 +24,12 @@ from linnet.deployment.evidence import Evidence, Outcome
 from linnet.deployment.judge import Reference, decide, judge
 from linnet.deployment.traffic import LoadRefused, TrafficTarget
 from linnet.errors import RolloutError
+from linnet.files import write_text
+from linnet.progress import Progress
 from linnet.records import JudgeVerdict, MetricJudgement, RolloutDecision, StepDecision, now
 
 SILENCE_SECONDS = 5.0
 """A server whose records cannot be read for this long ends the rollout."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +209,7 @@ class Rollout:
             "percent": percent,
             "at": now().isoformat(),
         }
-        partial = self.state_file.with_suffix(".partial")
-        partial.write_text(json.dumps(state, indent=1) + "\n", "utf-8")
-        partial.replace(self.state_file)
+        write_text(self.state_file, json.dumps(state, indent=1) + "\n")
 
     def _decision(
         self, verdict: JudgeVerdict, reason: str, steps: list[StepDecision], started_at: datetime

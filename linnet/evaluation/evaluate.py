@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from linnet.evaluation.metrics import Ints, Predictions
 from linnet.evaluation.report import write_report
 from linnet.evaluation.shots import Evidence
 from linnet.evaluation.training_set import HeldOut, read_split
+from linnet.progress import Progress
 from linnet.records import Comparison, EvaluationReport, GateDecision
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from linnet.vision.onnx_model import PackagedModel
 
-Progress = Callable[[str, int, int], None]
 Floats32 = npt.NDArray[np.float32]
 
 EVALUATION_FILE, GATES_FILE = "evaluation.json", "gates.json"

@@ -16,7 +16,8 @@ from linnet.errors import DataError, StorageError
 from linnet.features.history import EVENT, KEY, read_history, record, winners
 from linnet.features.labels_of_run import dataset_labels, effective_labels, label_indices
 from linnet.features.pixels import decode_samples, image_shape
-from linnet.features.store import Progress, Store
+from linnet.features.store import Store
+from linnet.progress import Progress
 from linnet.records import SPLITS, DatasetManifest, LabelBatch, now
 from linnet.vision.statistics import FEATURES
 

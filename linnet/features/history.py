@@ -6,12 +6,12 @@ here, and read through Feast only.
 
 from __future__ import annotations
 
-import os
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from linnet.errors import StorageError
+from linnet.files import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,11 +110,8 @@ def _replace(path: Path, history: pd.DataFrame) -> None:
     stamp = pa.timestamp("us", "UTC")
     for name in (EVENT, CREATED):
         table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(stamp))
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, scratch)
-        scratch.replace(path)
+        with replacing(path) as scratch:
+            pq.write_table(table, scratch)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
         raise StorageError(f"{path}: the feature history cannot be written: {error}") from error

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from linnet.config import DataConfig
 from linnet.errors import DataError
-from linnet.features.store import Progress
+from linnet.progress import Progress
 from linnet.records import SPLITS, DatasetManifest
 from linnet.vision.decode import decode, resize
 from linnet.vision.statistics import FEATURES, image_statistics

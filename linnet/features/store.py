@@ -12,7 +12,7 @@ import importlib.util
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -27,13 +27,14 @@ import linnet
 from linnet.errors import ConfigError, DataError, StorageError
 from linnet.features.feast_import import import_feast
 from linnet.features.history import EVENT, KEY
+from linnet.files import write_text
+from linnet.progress import Progress
 from linnet.state import state_dir
 from linnet.vision.statistics import FEATURES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Progress = Callable[[str, int, int], None]
 
 REPO = Path(linnet.__file__).parents[1] / "feature_repo"
 _ONLINE_BATCH = 5_000
@@ -224,10 +225,8 @@ class Store:
         path = self.root / "stamp.json"
         # Applying anew voids what was noted before.
         kept = {} if "definitions" in values else self._read_stamp()
-        scratch = path.with_name(f".stamp.{os.getpid()}")
         try:
-            scratch.write_text(json.dumps({**kept, **values}, indent=1) + "\n", "utf-8")
-            scratch.replace(path)
+            write_text(path, json.dumps({**kept, **values}, indent=1) + "\n")
         except OSError as error:
             raise StorageError(f"{path}: cannot be written: {error}") from error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linnet.errors import PackagingError
+from linnet.files import replacing
 from linnet.vision.onnx_model import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -32,16 +33,13 @@ def export(network: nn.Module, temperature: float, folder: Path) -> Path:
     """
     if not 0 < temperature < float("inf"):
         raise PackagingError(f"the temperature is {temperature}, not a positive number: evaluate again")
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / MODEL_FILE
-    partial = path.with_suffix(".partial")
     try:
-        _trace(network, temperature, partial)
-        _clean(partial)
+        with replacing(path) as scratch:
+            _trace(network, temperature, scratch)
+            _clean(scratch)
     except Exception as error:  # torch and onnx raise many kinds on what they cannot express
-        partial.unlink(missing_ok=True)
         raise PackagingError(f"the model cannot be exported to ONNX: {error}") from error
-    partial.replace(path)
     return path
 
 

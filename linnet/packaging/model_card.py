@@ -10,11 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from linnet.page import document
 from linnet.records import EvaluationReport, GateDecision, Interval, ModelPackage, TrainingReport
 
 Table = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 Part = str | Table
 CARD_FILE, PAGE_FILE = "model_card.md", "model_card.html"
+_STYLE = """
+body{font:16px/1.5 system-ui;max-width:52rem;margin:2rem auto;padding:0 1rem}
+:root{color-scheme:light dark}table{border-collapse:collapse;display:block;overflow-x:auto}
+td,th{padding:.2rem .7rem;text-align:left;border-bottom:1px solid #8884}
+"""
 
 
 def write_card(
@@ -104,7 +110,7 @@ def _limits(report: EvaluationReport) -> list[Part]:
         )
     limits.append(
         f"{len(report.suspects):,} test labels are doubtful; where they are wrong, so are the numbers above. "
-        "The numbers hold for images like those of the test split; monitoring tells when traffic drifts."
+        "The numbers hold for images like those of the test split, and say nothing of others."
     )
     return limits
 
@@ -151,12 +157,4 @@ def _page(title: str, sections: list[tuple[str, list[Part]]]) -> str:
             body.append("<table><tr>" + "".join(f"<th>{html.escape(c)}</th>" for c in header) + "</tr>")
             body += ["<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows]
             body.append("</table>")
-    style = (
-        "body{font:16px/1.5 system-ui;max-width:52rem;margin:2rem auto;padding:0 1rem}"
-        ":root{color-scheme:light dark}table{border-collapse:collapse}"
-        "td,th{padding:.2rem .7rem;text-align:left;border-bottom:1px solid #8884}"
-    )
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
-        f"<style>{style}</style>{''.join(body)}</html>\n"
-    )
+    return document(title, _STYLE, "".join(body))

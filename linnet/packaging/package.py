@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +16,13 @@ from linnet.packaging.held_out import TestSplit, golden_rows, read_test_split
 from linnet.packaging.model_card import write_card
 from linnet.packaging.parity import compare, torch_probabilities
 from linnet.packaging.trial import REQUESTS, Latency, try_out
+from linnet.progress import Progress
 from linnet.records import EvaluationReport, GateDecision, ModelPackage, TrainingReport, now
 from linnet.vision.onnx_model import GOLDEN_FILE, PACKAGE_FILE, PackagedModel, model_digest
 
 if TYPE_CHECKING:
     from torch import nn
 
-Progress = Callable[[str, int, int], None]
 GOLDEN_SAMPLES = 32
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from linnet.packaging.held_out import TestSplit
+from linnet.progress import Progress
 from linnet.vision.onnx_model import Floats, Images, PackagedModel
 
 if TYPE_CHECKING:
     from torch import nn
 
-Progress = Callable[[str, int, int], None]
 _BATCH = 500
 _BATCH_BYTES = 32 << 20
 

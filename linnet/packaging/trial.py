@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import subprocess
-import sys
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,16 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 
 from linnet.config import ServingConfig
-from linnet.errors import PackagingError
+from linnet.errors import PackagingError, ServingError
+from linnet.progress import Progress
 from linnet.records import ModelPackage
+from linnet.server_process import ServerProcess, server_command
 from linnet.vision.decode import encode_png
 from linnet.vision.onnx_model import GOLDEN_FILE, PACKAGE_FILE
 
-Progress = Callable[[str, int, int], None]
 REQUESTS = 200
 """Timed requests, one after the other."""
 _WARM_UP = 20
-_START_SECONDS = 60.0
 _TOLERANCE = 1e-4
 """Largest difference of a served probability from the golden one."""
 
@@ -68,35 +67,19 @@ def try_out(folder: Path, serving: ServingConfig, progress: Progress | None = No
 def _server(folder: Path, serving: ServingConfig) -> Iterator[str]:
     """The real server on a free port; it is stopped whatever happens."""
     with tempfile.TemporaryDirectory(prefix="linnet-trial-") as scratch:
-        state, errors = Path(scratch) / "state.json", Path(scratch) / "stderr"
-        settings = {**serving.values(), "host": "127.0.0.1", "port": 0, "log_images": 0.0}
-        command = [sys.executable, "-m", "linnet.serving", "--package", str(folder), "--version", "candidate"]
-        command += ["--state-file", str(state), "--log-dir", str(Path(scratch) / "log")]
-        command += ["--config-json", json.dumps(settings)]
-        with errors.open("wb") as output:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        state, log, output = (Path(scratch) / name for name in ("state.json", "log", "output"))
+        settings = serving.model_copy(update={"host": "127.0.0.1", "port": 0, "log_images": 0.0})
+        command = server_command(folder, "candidate", settings, state, log)
+        command += ["--parent", str(os.getpid())]
         try:
-            yield _wait(process, state, errors)
+            process = ServerProcess(command, state, output, own_session=False)
+        except ServingError as error:
+            why = str(error).removeprefix("error: ")
+            raise PackagingError(f"the server cannot serve the package: {why}") from error
+        try:
+            yield process.state.url
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes], state: Path, errors: Path) -> str:
-    until = time.monotonic() + _START_SECONDS
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError, ValueError):
-            return str(json.loads(state.read_bytes())["url"])
-        if process.poll() is not None:
-            break
-        time.sleep(0.01)
-    said = errors.read_text("utf-8", "replace").strip().splitlines()
-    why = said[-1] if said else f"it was not ready within {_START_SECONDS:.0f} s"
-    raise PackagingError(f"the server cannot serve the package: {why.removeprefix('error: ')}")
+            process.stop()
 
 
 def _check_tensors(

@@ -12,13 +12,13 @@ import contextlib
 import fcntl
 import getpass
 import os
-import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from linnet.errors import PromotionConflict, RegistryError, StorageError
+from linnet.files import file_name
 from linnet.records import LedgerEntry, ModelVersion, RolloutDecision, now
 from linnet.registry import promotion
 from linnet.registry.ledger import Ledger
@@ -165,9 +165,7 @@ class ModelRegistry:
 
     def _move(self, entry: LedgerEntry) -> None:
         intent = self._intent(entry.model)
-        partial = intent.with_suffix(".partial")
-        entry.save(partial)
-        partial.replace(intent)
+        entry.save(intent)
         self.store.set_alias(entry.model, _ALIAS[entry.action], entry.version)
         self.ledger.append(entry)
         intent.unlink()
@@ -183,7 +181,7 @@ class ModelRegistry:
         intent.unlink()
 
     def _intent(self, model: str) -> Path:
-        return self._state / "registry" / f"{_file_name(model)}.intent.json"
+        return self._state / "registry" / f"{file_name(model)}.intent.json"
 
     @contextlib.contextmanager
     def _locked(self, model: str) -> Iterator[None]:
@@ -200,7 +198,3 @@ class ModelRegistry:
             yield
         finally:
             os.close(descriptor)
-
-
-def _file_name(model: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]", "_", model)

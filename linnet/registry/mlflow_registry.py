@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from linnet.errors import LinnetError, RegistryError, StorageError
+from linnet.files import file_name
 from linnet.records import EvaluationReport, ModelPackage, ModelVersion, TrainingReport
 from linnet.registry.mlflow_database import create_database
 from linnet.registry.protocol import DESCRIPTOR, Alias, Submission, flattened, package_digest
@@ -133,8 +134,7 @@ class MlflowRegistry:
         found = self._mlflow.get_experiment_by_name(model)
         if found is not None:
             return str(found.experiment_id)
-        name = re.sub(r"[^A-Za-z0-9_-]", "_", model)
-        location = (self._folder / "artifacts" / name).as_uri() if self._local else None
+        location = (self._folder / "artifacts" / file_name(model)).as_uri() if self._local else None
         return str(self._mlflow.create_experiment(model, location))
 
     def _run(self, experiment: str, submission: Submission, digest: str) -> str:
@@ -190,8 +190,7 @@ class MlflowRegistry:
         """The package in the state folder, fetched once, at once or not at all."""
         from mlflow.artifacts import download_artifacts
 
-        name = re.sub(r"[^A-Za-z0-9_-]", "_", model)
-        folder = state_dir() / "registry" / "packages" / name / version
+        folder = state_dir() / "registry" / "packages" / file_name(model) / version
         if not folder.exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:

@@ -28,6 +28,7 @@ def parse_arguments(arguments: list[str]) -> Launch:
     parser.add_argument("--name", help="model name in the addresses (default: the package's)")
     parser.add_argument("--state-file", type=Path, help="gets url, pid and admin token when ready")
     parser.add_argument("--log-dir", type=Path, help="folder of the prediction log (default: no log)")
+    parser.add_argument("--parent", type=int, help="end when this process, which started the server, is gone")
     parser.add_argument("--config-json", default="{}", help="the `serving` section of the config as JSON")
     for field in _OVERRIDES:
         kind = int if ServingConfig.model_fields[field].annotation is int else float
@@ -47,6 +48,7 @@ def parse_arguments(arguments: list[str]) -> Launch:
         config=ServingConfig.parse(values),
         state_file=options.state_file,
         log_dir=options.log_dir,
+        parent=options.parent,
     )
 
 

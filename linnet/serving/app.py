@@ -18,6 +18,7 @@ from linnet.serving.service import Call, Outcome, Service
 logger = logging.getLogger(__name__)
 _BINARY_HEADER = "inference-header-content-length"
 
+
 class App:
     """Routes of the server: Open Inference Protocol v2, image upload, metrics, and admin."""
 

@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from linnet.errors import RequestRejected, ServingError
 from linnet.records import ServedRecord
-
-
-@dataclass(frozen=True, slots=True)
-class ServerState:
-    """Where a server is: the state file's contents."""
-
-    url: str
-    pid: int
-    token: str = field(repr=False)
-
-    @classmethod
-    def read(cls, path: Path) -> ServerState | None:
-        """The state of the server that wrote `path`; None if there is none, or its process is gone."""
-        try:
-            values = json.loads(path.read_bytes())
-            state = cls(values["url"], values["pid"], values["token"])
-            os.kill(state.pid, 0)
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return state
+from linnet.server_process import ServerState
 
 
 @dataclass(frozen=True, slots=True)

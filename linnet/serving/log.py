@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from linnet.files import replacing
 from linnet.serving.predictor import Prediction
 from linnet.vision.decode import encode_png, sample_id
 
@@ -124,9 +125,8 @@ class PredictionLog:
         self._number += 1
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         path = self._folder / f"served-{stamp}-{os.getpid()}-{self._number:06d}.parquet"
-        unfinished = path.with_suffix(".tmp")
-        parquet.write_table(pa.Table.from_pylist(rows, schema=_schema()), unfinished, compression="zstd")
-        unfinished.replace(path)
+        with replacing(path) as scratch:
+            parquet.write_table(pa.Table.from_pylist(rows, schema=_schema()), scratch, compression="zstd")
         self.written += len(rows)
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import logging
 import os
 import secrets
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from linnet.config import ServingConfig
 from linnet.errors import ServingError
+from linnet.server_process import ServerState
 from linnet.serving.admin import Admin
 from linnet.serving.app import App
 from linnet.serving.fleet import start_fleet
@@ -39,6 +40,8 @@ class Launch:
     config: ServingConfig
     state_file: Path | None
     log_dir: Path | None
+    parent: int | None = None
+    """Process that started the server and without which it ends; None: it runs on its own."""
 
 
 def serve(launch: Launch) -> None:
@@ -122,10 +125,13 @@ async def _serve(app: App, holder: socket.socket, token: str, launch: Launch) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     serving = asyncio.ensure_future(server.serve())
+    if launch.parent is not None:
+        watching = asyncio.ensure_future(_end_with(launch.parent, stop))
+        serving.add_done_callback(lambda _: watching.cancel())
     await _wait_until_listening(serving, host, port)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     if launch.state_file is not None:
-        write_state(launch.state_file, {"url": url, "pid": os.getpid(), "token": token})
+        ServerState(url, os.getpid(), token).write(launch.state_file)
     logger.info("serving %s version %s at %s", app.name, launch.version, url)
     try:
         await serving
@@ -133,6 +139,14 @@ async def _serve(app: App, holder: socket.socket, token: str, launch: Launch) ->
         if launch.state_file is not None:
             launch.state_file.unlink(missing_ok=True)
     logger.info("stopped")
+
+
+async def _end_with(parent: int, stop: Callable[[], None]) -> None:
+    """Stops when the parent is gone: a release that is killed must not leave its server behind."""
+    while os.getppid() == parent:
+        await asyncio.sleep(0.5)
+    logger.info("the process that started the server is gone")
+    stop()
 
 
 async def _wait_until_listening(serving: asyncio.Future[Any], host: str, port: int) -> None:
@@ -150,14 +164,3 @@ async def _wait_until_listening(serving: asyncio.Future[Any], host: str, port: i
     except TimeoutError as error:
         raise ServingError(f"the server did not listen at {host}:{port} in time") from error
     raise ServingError(f"the server ended before it listened at {host}:{port}")
-
-
-def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Writes the state file atomically, readable by its owner only (it holds the admin token)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.unlink(missing_ok=True)
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(state, file)
-    unfinished.replace(path)

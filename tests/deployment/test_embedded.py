@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from linnet.config import ServingConfig
-from linnet.deployment.embedded import EmbeddedServer, ServerProcess, is_loopback
+from linnet.deployment.embedded import EmbeddedServer, is_loopback, start_server
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
 from tests.serving.packages import make_package
@@ -113,9 +113,8 @@ def test_server_with_a_wrong_token_is_not_ours(process: RunningServer) -> None:
 
 
 def test_process_lives_until_it_is_stopped(folder: Path, tmp_path: Path) -> None:
-    started = ServerProcess(folder / "good", "1", ServingConfig(threads=1, host="0.0.0.0"), tmp_path)
-    server = EmbeddedServer.find(started.state_file, "2")
-    assert server is not None
+    started = start_server(folder / "good", "1", ServingConfig(threads=1, host="0.0.0.0"), tmp_path)
+    server = EmbeddedServer(started.state.url, started.state.token, "2")
     assert server.champion() == "1"
     assert is_loopback(server.url), "a server for a release is nobody else's"
     server.close()
@@ -126,7 +125,7 @@ def test_process_lives_until_it_is_stopped(folder: Path, tmp_path: Path) -> None
 
 def test_process_that_cannot_start_says_why(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(LoadRefused, match=r"did not start: .*error"):
-        ServerProcess(folder / "corrupt", "1", ServingConfig(), tmp_path)
+        start_server(folder / "corrupt", "1", ServingConfig(), tmp_path)
 
 
 @pytest.mark.parametrize(

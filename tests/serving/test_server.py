@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from linnet.errors import ConfigError, ServingError
+from linnet.server_process import ServerState
 from linnet.serving.__main__ import parse_arguments
-from linnet.serving.client import ServerClient, ServerState
+from linnet.serving.client import ServerClient
 from tests.serving.load import Load, statuses
 from tests.serving.packages import RAISING_LEVEL, expected_probabilities, image_of, make_package
 from tests.serving.running import RunningServer, noise_png, png, running

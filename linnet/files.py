@@ -1,0 +1,67 @@
+"""Writing so that no reader ever meets half a file, and what a disk says when it cannot."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from linnet.errors import StorageError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A hidden file beside `path` to write to; it takes the place of `path` in one rename at the end.
+
+    After an error `path` is as it was. The folder is made if need be.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        yield scratch
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces the file at `path` by `text` (UTF-8), whole or not at all."""
+    with replacing(path) as scratch:
+        scratch.write_text(text, "utf-8")
+
+
+def file_name(text: str) -> str:
+    """A name, such as a model's, as a part of a path: everything unusual becomes `_`."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", text)
+
+
+def translate_storage(error: OSError, where: object = "") -> Exception:
+    """A full, read-only or forbidden disk as one message about `where`; any other OSError unchanged."""
+    if error.errno in _FULL:
+        remedy = "the disk is full, or your share of it: free some space and run the same command again"
+        remedy += " (`linnet cache gc` drops old results)"
+    elif error.errno in _REFUSED:
+        remedy = "change its permissions, or set LINNET_HOME to another folder"
+    else:
+        return error
+    return StorageError(f"{where or error.filename or 'while writing'}: {error.strerror}; {remedy}")
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Around code that writes below `folder`: a full or forbidden disk becomes a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        told = translate_storage(error, folder)
+        if told is error:
+            raise
+        raise told from error
