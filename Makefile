@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types bench proof clean
+.PHONY: help setup run test lint types bench proof docs clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: $(STAMP) ## measurements: time of `make run`, seconds a step, accuracy ov
 
 proof: $(STAMP) ## the slow proofs
 	@python -m pytest -m proof
+
+docs: $(STAMP) ## write docs/reference.md from the code
+	@python -m docs.generate
 
 clean: ## remove caches and local state (runs, models, labels, the environment)
 	rm -rf $(STATE) .pytest_cache .mypy_cache .ruff_cache
