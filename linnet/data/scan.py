@@ -14,14 +14,11 @@ from typing import TypeVar
 from linnet.data.raw import RawDataset, RawRow, refuse
 from linnet.errors import InvalidImage
 from linnet.progress import Progress
-from linnet.vision.decode import decode, encode_png, sample_id
+from linnet.vision.decode import decode, encode_png, sample_id, threads_pay
 
 Result = TypeVar("Result")
 
 _MANY, _FEW = 256, 16
-_WORTH_THREADS = 8192
-"""Mean file size in bytes from which threads pay: Pillow decodes without the GIL, but a small image
-costs more Python than decoding (two threads slowed 28 x 28 images down by a third)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ def in_order(
     work: Callable[[RawRow], Result], rows: Sequence[RawRow], progress: Progress | None, what: str
 ) -> Iterator[Result]:
     """Maps `work` over rows in order, on all cores where the images are large enough to gain by it."""
-    threads = _threads_pay(rows)
+    threads = threads_pay([row.source.stat().st_size for row in rows[:_MANY] if isinstance(row.source, Path)])
     chunk = _FEW if threads else _MANY
     chunks = (rows[i : i + chunk] for i in range(0, len(rows), chunk))
     lists = (_ahead if threads else map)(lambda part: [work(row) for row in part], chunks)
@@ -112,11 +109,6 @@ def _ahead(
                 yield waiting.popleft().result()
         finally:  # Ctrl-C, or an error: what has not begun never will
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _threads_pay(rows: Sequence[RawRow]) -> bool:
-    sizes = [row.source.stat().st_size for row in rows[:_MANY] if isinstance(row.source, Path)]
-    return bool(sizes) and sum(sizes) / len(sizes) >= _WORTH_THREADS
 
 
 def _look(row: RawRow, max_pixels: int) -> Seen:

@@ -15,7 +15,7 @@ from linnet.data.sample_table import schema
 from linnet.errors import DataError, InvalidImage
 from linnet.progress import Progress
 from linnet.records import DatasetManifest, ValidationReport
-from linnet.vision.decode import decode
+from linnet.vision.decode import decode, threads_pay
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 OK = "ok"
 _BATCH = 2_000
-_WORTH_THREADS = 8192
-"""Mean image size in bytes from which threads pay, as in `scan`: decoding small ones holds the GIL."""
 
 
 @dataclass(slots=True)
@@ -184,8 +182,7 @@ def _look_at(images: list[Any], max_pixels: int) -> list[tuple[str, str | None, 
         height, width, channels = decoded.pixels.shape
         return OK, decoded.sample_id, f"{height}x{width}x{channels}"
 
-    sizes = [len(image) for image in images if isinstance(image, bytes)]
-    if not sizes or sum(sizes) / len(sizes) < _WORTH_THREADS:
+    if not threads_pay([len(image) for image in images if isinstance(image, bytes)]):
         return [look(image) for image in images]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(look, images))

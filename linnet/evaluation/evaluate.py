@@ -173,7 +173,7 @@ def against_champion(
 
 def _champion_classes(packaged: PackagedModel, test: HeldOut, progress: Progress | None) -> Ints:
     """Likeliest class [N] in the champion's own order."""
-    from linnet.vision.decode import Color, resize
+    from linnet.vision.decode import color_of, resize
 
     about = packaged.package
     size = (about.height, about.width, about.channels)
@@ -185,7 +185,7 @@ def _champion_classes(packaged: PackagedModel, test: HeldOut, progress: Progress
     for start in range(0, len(test), step):
         images = np.array(test.images[start : start + step])
         if not same:
-            color: Color = "gray" if about.channels == 1 else "rgb"
+            color = color_of(about.channels)
             images = np.stack([resize(one, about.height, about.width, color) for one in images])
         features = test.features[start : start + step, columns] if stored else None
         probabilities, _ = packaged.predict(images, features)

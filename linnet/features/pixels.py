@@ -15,7 +15,7 @@ from linnet.config import DataConfig
 from linnet.errors import DataError
 from linnet.progress import Progress
 from linnet.records import SPLITS, DatasetManifest
-from linnet.vision.decode import decode, resize
+from linnet.vision.decode import channels_of, decode, resize, threads_pay
 from linnet.vision.statistics import FEATURES, image_statistics
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _COLUMNS = ["sample_id", "label", "label_source", "split", "captured_at"]
 
 def image_shape(data: DataConfig) -> tuple[int, int, int]:
     """Height, width and channels of what the model sees."""
-    return data.height, data.width, 1 if data.color == "gray" else 3
+    return data.height, data.width, channels_of(data.color)
 
 
 def decode_samples(
@@ -35,8 +35,8 @@ def decode_samples(
 ) -> pd.DataFrame:
     """Decodes every sample and writes `images-<split>.npy`; returns a row a sample, in file order.
 
-    The pixels go straight to memory-mapped files, so that memory stays bounded by a batch. Decoding
-    runs in threads, as many as cores: Pillow lets go of the interpreter while it decodes.
+    The pixels go straight to memory-mapped files, so that memory stays bounded by a batch. Large
+    images are decoded in threads, as many as cores: Pillow lets go of the interpreter meanwhile.
 
     Returns:
         sample_id, label, label_source, split, captured_at (UTC), `cohort_<name>`, and FEATURES
@@ -98,9 +98,11 @@ def _decoded(
                 for batch in pq.ParquetFile(samples / shard).iter_batches(
                     _BATCH, columns=[*columns, "image"]
                 ):
-                    images = zip(batch["sample_id"].to_pylist(), batch["image"].to_pylist(), strict=True)
+                    encoded = batch["image"].to_pylist()
+                    rows = zip(batch["sample_id"].to_pylist(), encoded, strict=True)
+                    each = pool.map if threads_pay([len(image) for image in encoded]) else map
                     stacked = np.empty((batch.num_rows, *shape), np.uint8)
-                    for index, image in enumerate(pool.map(pixels, images, chunksize=32)):
+                    for index, image in enumerate(each(pixels, rows)):
                         stacked[index] = image
                     yield batch.select(columns).to_pandas(), stacked
             except OSError as error:

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from linnet.errors import InvalidImage, RequestRejected, ServingError
-from linnet.vision.decode import decode, encode_png, resize
+from linnet.vision.decode import color_of, decode, encode_png, resize
 from linnet.vision.onnx_model import GOLDEN_FILE, Floats, Images, PackagedModel
 
 GOLDEN_TOLERANCE = 1e-4
@@ -119,8 +119,8 @@ class Predictor:
         except InvalidImage as error:
             raise RequestRejected(400, str(error)) from error
         package = self.package
-        color = resize(pixels, package.height, package.width, "gray" if package.channels == 1 else "rgb")
-        return self.predict(color[None], None, keys)
+        image = resize(pixels, package.height, package.width, color_of(package.channels))
+        return self.predict(image[None], None, keys)
 
     def predict(
         self, images: Images, features: Floats | None, keys: Mapping[str, str] | None = None
