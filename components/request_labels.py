@@ -36,4 +36,5 @@ def request_labels(
         inputs={"report": report, "samples": samples},
         outputs={"requests": requests},
         acts=True,
+        needed=False,
     )

@@ -20,6 +20,9 @@ from linnet.errors import RunError
 from linnet.records import RunRecord, RunRequest, StageRecord, now
 from linnet.state import state_dir
 
+DRY_RUN = "LINNET_DRY_RUN"
+"""Set while a run is only planned: a step that would work says so instead."""
+
 
 def runs_dir() -> Path:
     """The folder of all runs."""
@@ -103,7 +106,8 @@ def link_results(folder: Path) -> None:
     """Gives what the steps wrote short names: RUN/TASK is the task's outputs, .linnet/latest the run."""
     for outputs in (folder / "artifacts").glob("*/*"):
         _link(folder / outputs.name, outputs)
-    _link(state_dir() / "latest", folder)
+    if DRY_RUN not in os.environ:  # its folder will not stay
+        _link(state_dir() / "latest", folder)
 
 
 def _link(name: Path, target: Path) -> None:

@@ -21,14 +21,11 @@ from linnet import cache
 from linnet.errors import LinnetError, RunError
 from linnet.files import translate_storage, write_text
 from linnet.records import StageRecord, now
-from linnet.runs import end_with_worker, run_dir
+from linnet.runs import DRY_RUN, end_with_worker, run_dir
 from linnet.state import state_dir
 
 Paths = Mapping[str, Path]
 Work = Callable[[Paths], Mapping[str, Any] | None]
-
-DRY_RUN = "LINNET_DRY_RUN"
-"""Set while a run is only planned: a step that would work says so instead."""
 
 
 class WouldRun(Exception):
@@ -53,6 +50,7 @@ def run_step(
     cached: bool = True,
     acts: bool = False,
     still_valid: Callable[[], bool] = lambda: True,
+    needed: bool = True,
 ) -> dict[str, Any]:
     """Runs one step of a pipeline and returns its scalar values.
 
@@ -66,6 +64,7 @@ def run_step(
         cached: False for steps whose result depends on more than their inputs.
         acts: True for steps that change the world (register, release); never cached, never in a dry run.
         still_valid: asked before a hit is used; False where an effect outside the outputs is gone.
+        needed: False if no other step takes its outputs: a dry run goes on after it.
 
     Raises:
         LinnetError: what the step says to a person; it also stands in the stage's record.
@@ -87,7 +86,9 @@ def run_step(
                 _announce(store, key, cached, acts)
                 values = _work_and_store(store, key, work, targets)
     except WouldRun as plan:
-        stage.end("skipped", values={"reason": str(plan)})
+        stage.end("skipped", values={"reason": str(plan)}, error=plan if needed else None)
+        if not needed:
+            return {}
         raise
     except BaseException as error:
         stage.end("failed", error=error)

@@ -14,7 +14,8 @@ import pytest
 
 from linnet.errors import DataError, DatasetUnavailable, RunError, StorageError
 from linnet.records import StageRecord
-from linnet.step import DRY_RUN, WouldRun, progress, run_step
+from linnet.runs import DRY_RUN
+from linnet.step import WouldRun, progress, run_step
 
 
 @dataclass

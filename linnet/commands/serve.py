@@ -76,11 +76,22 @@ def down() -> None:
         return
     os.kill(running.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while ServerState.read(server_state_file()) is not None:
+    while _runs(running.pid):
         if time.monotonic() > deadline:
             raise ServingError(f"process {running.pid} did not end within {STOP_SECONDS:.0f} seconds")
         time.sleep(0.05)
     typer.echo("stopped")
+
+
+def _runs(process: int) -> bool:
+    """Whether a process is there and not merely waiting to be collected by its parent."""
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:
+        return False
+    except OSError:  # no /proc here
+        return True
 
 
 def predict(

@@ -20,7 +20,7 @@ from linnet.config import Config
 from linnet.engine import graph
 from linnet.engine.submit import start
 from linnet.records import RunRequest, StageRecord
-from linnet.step import DRY_RUN
+from linnet.runs import DRY_RUN
 
 
 def show_plan(pipeline: str, config: Config, request: RunRequest, console: Console) -> None:
@@ -34,23 +34,27 @@ def show_plan(pipeline: str, config: Config, request: RunRequest, console: Conso
         with console.status("looking at the cache ..."):
             while run.process.poll() is None and not _stopped(run.folder):
                 time.sleep(0.1)
-        console.print(_plan(graph.tasks(run.folder / "pipeline.yaml"), runs.stages(run.folder)))
+        steps, looked_at = graph.tasks(run.folder / "pipeline.yaml"), runs.stages(run.folder)
+        console.print(_plan(steps, looked_at, to_the_end=not _stopped(run.folder)))
     finally:
         run.interrupt()
         shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def _stopped(folder: Path) -> bool:
-    return any(stage.state in ("skipped", "failed") for stage in runs.stages(folder))
+    """Whether a step came to its end without the outputs that others need."""
+    return any(stage.exit_code for stage in runs.stages(folder))
 
 
-def _plan(tasks: list[graph.Task], looked_at: list[StageRecord]) -> Table:
+def _plan(tasks: list[graph.Task], looked_at: list[StageRecord], to_the_end: bool) -> Table:
+    """The table; `to_the_end`: what was not looked at is not left for later, a gate holds it back."""
     known = {stage.task.replace("_", "-"): stage for stage in looked_at}
     table = Table(title="what would run", title_justify="left", title_style="bold")
     for column in ("step", "plan", "why", "only if"):
         table.add_column(column)
     for task in tasks:
-        plan, why = _expectation(known.get(task.name))
+        held_back = to_the_end and task.name not in known and bool(task.conditions)
+        plan, why = (Text("no"), "a gate said no") if held_back else _expectation(known.get(task.name))
         table.add_row(task.name, plan, why, task.conditions[-1] if task.conditions else "")
     return table
 

@@ -15,7 +15,7 @@ from linnet.records import EvaluationReport, GateDecision, ModelPackage, ModelVe
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import Submission
-from linnet.runs import commit
+from linnet.runs import commit, run_dir
 
 _TRAINED, _COMPARED = "trained_digest", "compared_with"
 
@@ -59,7 +59,9 @@ def register_challenger(
         raise RegistryError(f"a package whose gates failed is not registered: {'; '.join(failed)}")
     comparison = EvaluationReport.load(evaluation / "evaluation.json").comparison
     text = json.dumps(settings, sort_keys=True)
+    run = run_dir()
     tags = {
+        "run": run.name if run else "",
         "commit": commit(),
         "dataset_digest": described.dataset_digest,
         "feature_service": described.feature_service,

@@ -84,6 +84,10 @@ class UseCase:
         folder.mkdir(parents=True, exist_ok=True)
         write_photos(folder / "photos", **photos)
         (folder / "photos.toml").write_text(CONFIG)
+        (folder / ".gitignore").write_text("/state/\n/configs/\n")
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+        for words in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "photos"]):
+            subprocess.run(["git", *words], cwd=folder, check=True)
         return cls(folder)
 
     @property
@@ -129,6 +133,11 @@ class UseCase:
         files = ((run or self.runs()[-1]) / "stages").glob("[!.]*.json")
         return {file.stem: json.loads(file.read_text()) for file in files}
 
+    def ledger(self) -> list[dict[str, Any]]:
+        """All lines of the promotion ledger."""
+        lines = (self.state / "ledger" / "promotions.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
     def wait_for_stage(self, stage: str, process: subprocess.Popen[str], seen: int) -> Path:
         """Waits until `stage` of the run after the first `seen` ones is under way; the run's folder."""
         until = time.monotonic() + 120
@@ -161,7 +170,8 @@ class UseCase:
             "from linnet.config import RegistryConfig\n"
             "from linnet.registry.connect import connect\n"
             "r = connect(RegistryConfig())\n"
-            "print(json.dumps([v.model_dump(mode='json') for m in r.store.models() for v in r.versions(m)]))\n"
+            "versions = [v for m in r.store.models() for v in r.versions(m)]\n"
+            "print(json.dumps([v.model_dump(mode='json') for v in versions]))\n"
         )
         done = subprocess.run(
             [sys.executable, "-c", program], **self._place(), capture_output=True, text=True, check=True

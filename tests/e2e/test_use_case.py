@@ -1,0 +1,144 @@
+"""From a folder of images to answers of a champion, with the commands that a person types."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tests.e2e.use_case import COLORS, UseCase
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+ALWAYS = {"collect_labels", "request_labels", "register", "release"}
+"""Steps that ask or change the world, and so are never cached."""
+
+
+def champion(case: UseCase) -> dict[str, Any]:
+    (found,) = [version for version in case.versions() if "champion" in version["aliases"]]
+    return found
+
+
+def plan(case: UseCase, *words: str) -> dict[str, str]:
+    """The plan of a dry run: `cached` or `run` for each step."""
+    shown = case.linnet("run", "photos.toml", "--dry-run", *words)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    rows = re.findall(r"^│ ([a-z-]+) +│ (\w+) ", shown.stdout, re.MULTILINE)
+    return {name.replace("-", "_"): what for name, what in rows}
+
+
+def answers(case: UseCase, *images: str) -> list[dict[str, Any]]:
+    """What `linnet predict --json` says about images."""
+    done = case.linnet("predict", "--json", *images)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_digits_of_scikit_learn_end_with_a_champion(tmp_path: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        file = tmp_path / "digits" / str(label) / f"{number:04}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((pixels * 255 / 16).astype(np.uint8)).save(file)
+    case = UseCase(tmp_path)
+    made = case.linnet("init", "digits", "--data", "digits")
+    assert made.returncode == 0 and "linnet run configs/digits.toml" in made.stdout, made.stderr
+    done = case.linnet("run", "configs/digits.toml", timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    version = champion(case)
+    assert version["name"] == "digits"
+    assert version["metrics"]["accuracy"] >= 0.95
+
+
+def test_colour_photos_of_mixed_sizes_end_with_a_champion_and_a_summary(finished: UseCase) -> None:
+    done = finished.linnet("runs", "show", finished.runs()[0].name)
+    assert done.returncode == 0
+    for words in ("gates: evaluation", "gates: package", "canary of version 1", "succeeded", "linnet up"):
+        assert words in done.stdout
+    assert set(re.findall(r"^│ (\w+) ", done.stdout, re.MULTILINE)) >= ALWAYS | {
+        "train",
+        "accuracy",
+        "parity",
+    }
+    assert finished.record(finished.runs()[0])["state"] == "succeeded"
+    assert champion(finished)["metrics"]["accuracy"] > 0.6
+
+
+def test_second_run_takes_from_the_cache_what_the_dry_run_said_and_makes_no_second_version(
+    finished: UseCase,
+) -> None:
+    before, ledger = finished.versions(), finished.ledger()
+    runs, latest = finished.runs(), (finished.state / "latest").resolve()
+    planned = plan(finished)
+    assert finished.runs() == runs and finished.versions() == before
+    assert (finished.state / "latest").resolve() == latest and latest.exists()
+    done = finished.linnet("run", "photos.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    stages = finished.stages()
+    assert {name for name, stage in stages.items() if not stage["cached"]} == ALWAYS
+    assert planned == {n: "cached" if s["cached"] else "run" for n, s in stages.items()} | {
+        "record_run": "run"
+    }
+    assert finished.versions() == before
+    assert finished.ledger() == ledger
+
+
+def test_rollback_after_a_second_training_gives_the_earlier_answers_again(finished: UseCase) -> None:
+    images = [f"photos/{name}/000.png" for name in COLORS]
+    first, earlier = champion(finished)["version"], answers(finished, *images)
+    planned = plan(finished, "--set", "train.seed=1")
+    done = finished.linnet("run", "photos.toml", "--set", "train.seed=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    stages = finished.stages()
+    assert planned == {n: "cached" if s["cached"] else "run" for n, s in stages.items()} | {
+        "record_run": "run"
+    }
+    assert {n for n, s in stages.items() if s["cached"]} == {"ingest", "validate", "build_features"}
+    second, later = champion(finished)["version"], answers(finished, *images)
+    assert second != first and later != earlier
+    back = finished.linnet("models", "rollback", "--reason", "the test says so")
+    assert back.returncode == 0 and f"version {first} is the champion again" in back.stdout
+    assert answers(finished, *images) == earlier
+    assert finished.ledger()[-1]["entry"]["reason"] == "the test says so"
+
+
+def test_predict_prints_three_classes_with_and_without_a_server_and_its_trail_leads_to_the_data(
+    finished: UseCase,
+) -> None:
+    image, version = "photos/water/001.png", champion(finished)["version"]
+    alone = finished.linnet("predict", image)
+    assert alone.returncode == 0 and all(name in alone.stdout for name in COLORS), alone.stderr
+    assert f"photos {version}" in alone.stdout and len(re.findall(r"\d+\.\d%", alone.stdout)) == 3
+    up = finished.linnet("up", "--detach", "--port", "0")
+    try:
+        assert up.returncode == 0, up.stderr
+        assert finished.linnet("predict", image).stdout == alone.stdout
+        assert finished.linnet("up").returncode == 1
+    finally:
+        down = finished.linnet("down")
+    assert down.returncode == 0 and "stopped" in down.stdout
+    assert finished.processes() == {}
+    _walk_the_trail(finished)
+
+
+def _walk_the_trail(case: UseCase) -> None:
+    """From the last logged prediction to the version, its run, the commit and the data."""
+    logged = sorted((case.state / "serving" / "log").glob("*.parquet"))
+    (row,) = pq.read_table(logged[-1]).to_pylist()
+    assert row["predicted"] == "water"
+    (version,) = [found for found in case.versions() if found["version"] == row["version"]]
+    run = case.state / "runs" / version["tags"]["run"]
+    assert case.stages(run)["register"]["values"]["version"] == row["version"]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=case.folder, capture_output=True, text=True)
+    assert case.record(run)["commit"] == version["tags"]["commit"] == head.stdout.strip()
+    manifest = json.loads((run / "ingest" / "samples" / "manifest.json").read_text())
+    assert manifest["digest"] == version["tags"]["dataset_digest"]
