@@ -35,7 +35,7 @@ def build_features(
         built = build_features(
             Path(samples.path), Path(batch.path), service, layout, name, out["training_set"], progress
         )
-        return {"samples": sum(built["counts"].values()), "features": len(built["features"])}
+        return {"samples": sum(built.counts.values()), "features": len(built.features)}
 
     run_step(
         "build_features",

@@ -121,6 +121,27 @@ class LabelBatch(Record):
     """Samples left out because the annotators are tied or agree too little; in disputed.jsonl."""
 
 
+class TrainingSetManifest(Record):
+    """What `build_features` wrote: `training_set.json` beside the arrays, a set for each split.
+
+    images-SPLIT.npy uint8 [N, height, width, channels] (as the model sees them), labels-SPLIT.npy int64
+    [N] (index in classes), features-SPLIT.npy float32 [N, F], ids-SPLIT.npy S32 [N] (sample_id), and
+    cohorts-SPLIT.npz (a value a sample: unicode [N] by cohort, always with `brightness`).
+    """
+
+    classes: tuple[str, ...]
+    features: tuple[str, ...]
+    """Names of the feature columns, in order."""
+    feature_service: str
+    height: int
+    width: int
+    channels: int
+    dataset_digest: str
+    labels_digest: str
+    counts: dict[str, int]
+    """Samples a split."""
+
+
 class TrainingReport(Record):
     """What training did: `training.json` beside `model.pt`."""
 

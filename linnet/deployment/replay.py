@@ -24,7 +24,8 @@ import numpy as np
 
 from linnet.deployment.embedded import is_loopback
 from linnet.deployment.evidence import Outcome
-from linnet.errors import RolloutError
+from linnet.errors import RolloutError, StorageError
+from linnet.records import TrainingSetManifest
 from linnet.vision.decode import encode_png
 
 WORKERS = 16
@@ -51,10 +52,10 @@ class Traffic:
             RolloutError: the split is missing, damaged or empty.
         """
         try:
-            names = json.loads((folder / "training_set.json").read_text("utf-8"))["classes"]
+            names = TrainingSetManifest.load(folder / "training_set.json").classes
             images = np.load(folder / "images-production.npy", mmap_mode="r")
             labels = np.load(folder / "labels-production.npy")
-        except (OSError, ValueError, KeyError) as error:
+        except (StorageError, OSError, ValueError) as error:
             raise RolloutError(f"{folder}: no readable production split to replay ({error})") from error
         if len(images) == 0 or len(images) != len(labels):
             raise RolloutError(f"{folder}: the production split is empty: raise data.production_fraction")
@@ -84,7 +85,9 @@ class Replayer:
         """Predictions by version."""
         self.failed: Counter[str] = Counter()
         """Answers that are no prediction, by version; `none` if nobody answered."""
-        self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(WORKERS)]
+        self._workers = [
+            threading.Thread(target=self._work, name="replay", daemon=True) for _ in range(WORKERS)
+        ]
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()

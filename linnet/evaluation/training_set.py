@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from linnet.errors import DataError
-from linnet.records import Split
+from linnet.errors import DataError, StorageError
+from linnet.records import Split, TrainingSetManifest
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,12 @@ def read_split(folder: Path, split: Split) -> HeldOut:
     """
     remedy = "build the features again"
     try:
-        about = json.loads((folder / "training_set.json").read_text("utf-8"))
+        about = TrainingSetManifest.load(folder / "training_set.json")
         with np.load(folder / f"cohorts-{split}.npz") as stored:
             cohorts = {name: stored[name] for name in sorted(stored.files)}
         found = HeldOut(
-            classes=tuple(about["classes"]),
-            feature_names=tuple(about["features"]),
+            classes=about.classes,
+            feature_names=about.features,
             images=np.load(folder / f"images-{split}.npy", mmap_mode="r"),
             labels=np.load(folder / f"labels-{split}.npy"),
             features=np.load(folder / f"features-{split}.npy"),
@@ -53,7 +52,7 @@ def read_split(folder: Path, split: Split) -> HeldOut:
         )
     except FileNotFoundError as error:
         raise DataError(str(folder), f"{error.filename} is missing from the training set", remedy) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (StorageError, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(str(folder), f"the {split} split cannot be read ({error})", remedy) from error
     lengths = {len(found.images), len(found.labels), len(found.features), len(found.ids)}
     lengths |= {len(values) for values in cohorts.values()}

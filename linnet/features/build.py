@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +17,7 @@ from linnet.features.labels_of_run import dataset_labels, effective_labels, labe
 from linnet.features.pixels import decode_samples, image_shape
 from linnet.features.store import Store
 from linnet.progress import Progress
-from linnet.records import SPLITS, DatasetManifest, LabelBatch, now
+from linnet.records import SPLITS, DatasetManifest, LabelBatch, TrainingSetManifest, now
 from linnet.vision.statistics import FEATURES
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def build_features(
     name: str,
     out: Path,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> TrainingSetManifest:
     """Writes the training set of use case `name` to `out`, by way of the feature store.
 
     Every image is decoded and resized as a request's image is; its statistics go to the offline store
@@ -54,9 +53,6 @@ def build_features(
         name: the use case; it has a feature store of its own.
         out: folder of the training set; what was there is replaced.
         progress: is told ("decode" or "online store", done, total).
-
-    Returns:
-        The contents of `training_set.json`.
 
     Raises:
         InvalidImage, DataError: a sample or a label is not what it should be.
@@ -159,7 +155,7 @@ def _write(
     batch: LabelBatch,
     features: FeaturesConfig,
     data: DataConfig,
-) -> dict[str, Any]:
+) -> TrainingSetManifest:
     """Writes everything but the images, which are there already."""
     indices = label_indices(joined["label"], table[KEY], manifest.classes)
     statistics = joined[list(FEATURES)].to_numpy(np.float32)
@@ -174,19 +170,19 @@ def _write(
         parts: dict[str, Any] = {cohort: values[rows] for cohort, values in cohorts.items()}
         np.savez(out / f"cohorts-{split}.npz", **parts)
     height, width, channels = image_shape(data)
-    summary = {
-        "classes": list(manifest.classes),
-        "features": list(FEATURES),
-        "feature_service": features.service,
-        "height": height,
-        "width": width,
-        "channels": channels,
-        "dataset_digest": manifest.digest,
-        "labels_digest": batch.digest,
-        "counts": {split: int((table["split"] == split).sum()) for split in SPLITS},
-    }
-    (out / "training_set.json").write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
-    return summary
+    built = TrainingSetManifest(
+        classes=manifest.classes,
+        features=FEATURES,
+        feature_service=features.service,
+        height=height,
+        width=width,
+        channels=channels,
+        dataset_digest=manifest.digest,
+        labels_digest=batch.digest,
+        counts={split: int((table["split"] == split).sum()) for split in SPLITS},
+    )
+    built.save(out / "training_set.json")
+    return built
 
 
 def _thirds(brightness: npt.NDArray[np.float32], training: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from linnet.errors import DataError
+from linnet.errors import DataError, StorageError
+from linnet.records import TrainingSetManifest
 from linnet.vision.onnx_model import Floats, Images
 
 
@@ -20,8 +19,7 @@ class TestSplit:
 
     __test__ = False  # pytest: this is no test
 
-    about: dict[str, Any]
-    """training_set.json: classes, features, feature_service, height, width, channels, digests."""
+    about: TrainingSetManifest
     images: Images
     """uint8 [N, H, W, C]"""
     features: Floats
@@ -39,12 +37,12 @@ def read_test_split(folder: Path) -> TestSplit:
     remedy = "build the features again"
     try:
         split = TestSplit(
-            about=json.loads((folder / "training_set.json").read_text("utf-8")),
+            about=TrainingSetManifest.load(folder / "training_set.json"),
             images=np.load(folder / "images-test.npy", mmap_mode="r"),
             features=np.load(folder / "features-test.npy"),
             labels=np.load(folder / "labels-test.npy"),
         )
-    except (OSError, ValueError) as error:
+    except (StorageError, OSError, ValueError) as error:
         raise DataError(str(folder), f"the test split cannot be read ({error})", remedy) from error
     if not len(split.labels) or not len(split.images) == len(split.features) == len(split.labels):
         raise DataError(str(folder), "the test split is empty, or its files do not fit each other", remedy)

@@ -8,10 +8,16 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from linnet.page import document
-from linnet.records import EvaluationReport, GateDecision, Interval, ModelPackage, TrainingReport
+from linnet.records import (
+    EvaluationReport,
+    GateDecision,
+    Interval,
+    ModelPackage,
+    TrainingReport,
+    TrainingSetManifest,
+)
 
 Table = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 Part = str | Table
@@ -29,9 +35,9 @@ def write_card(
     decision: GateDecision,
     report: EvaluationReport,
     training: TrainingReport,
-    about: dict[str, Any],
+    about: TrainingSetManifest,
 ) -> None:
-    """Writes model_card.md and model_card.html into `out`; `about` is training_set.json."""
+    """Writes model_card.md and model_card.html into `out`."""
     title = f"Model card: {package.name}"
     sections = _sections(package, decision, report, training, about)
     (out / CARD_FILE).write_text(_markdown(title, sections), "utf-8")
@@ -43,7 +49,7 @@ def _sections(
     decision: GateDecision,
     report: EvaluationReport,
     training: TrainingReport,
-    about: dict[str, Any],
+    about: TrainingSetManifest,
 ) -> list[tuple[str, list[Part]]]:
     color = "grey" if package.channels == 1 else "RGB"
     use = (
@@ -51,9 +57,9 @@ def _sections(
         f"Images are resized to {package.width} x {package.height} pixels, {color}. It always names one of "
         "these classes, also for an image of something else; decisions about people need a person."
     )
-    counts = ", ".join(f"{count:,} {split}" for split, count in about["counts"].items())
+    counts = ", ".join(f"{count:,} {split}" for split, count in about.counts.items())
     data = (
-        f"Dataset version {package.dataset_digest}, labels {about['labels_digest']}; images: {counts}. "
+        f"Dataset version {package.dataset_digest}, labels {about.labels_digest}; images: {counts}. "
         f"Features: {package.feature_service} ({', '.join(package.features)})."
     )
     trained = (

@@ -89,21 +89,21 @@ def describe(name: str, report: EvaluationReport, split: TestSplit, path: Path) 
         PackagingError: evaluation and training set name different classes.
     """
     about = split.about
-    if tuple(about["classes"]) != report.classes:
+    if about.classes != report.classes:
         raise PackagingError(
             f"the evaluation is of the classes {list(report.classes)}, the training set has "
-            f"{list(about['classes'])}: evaluate again"
+            f"{list(about.classes)}: evaluate again"
         )
     return ModelPackage(
         name=name,
         classes=report.classes,
-        height=about["height"],
-        width=about["width"],
-        channels=about["channels"],
-        features=tuple(about["features"]),
-        feature_service=about["feature_service"],
+        height=about.height,
+        width=about.width,
+        channels=about.channels,
+        features=about.features,
+        feature_service=about.feature_service,
         temperature=report.temperature,
-        dataset_digest=about["dataset_digest"],
+        dataset_digest=about.dataset_digest,
         model_digest=model_digest(path),
         parity_max_difference=math.nan,
         parity_agreement=math.nan,

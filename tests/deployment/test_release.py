@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from linnet.config import ReleaseConfig, ServingConfig
 from linnet.deployment.release import release
 from linnet.deployment.replay import Replayer, Traffic
 from linnet.errors import RolloutError
-from linnet.records import RolloutDecision
+from linnet.records import RolloutDecision, TrainingSetManifest
 from tests.serving.packages import CLASSES, make_package
 from tests.serving.running import RunningServer, running
 
@@ -54,7 +53,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = np.broadcast_to(levels.astype(np.uint8)[:, None, None, None], (256, 8, 8, 1))
     np.save(folder / "set" / "images-production.npy", images)
     np.save(folder / "set" / "labels-production.npy", levels * len(CLASSES) // 256)
-    (folder / "set" / "training_set.json").write_text(json.dumps({"classes": CLASSES}))
+    TrainingSetManifest(
+        classes=tuple(CLASSES),
+        features=(),
+        feature_service="image_classifier_v1",
+        height=8,
+        width=8,
+        channels=1,
+        dataset_digest="d" * 32,
+        labels_digest="e" * 32,
+        counts={"production": 256},
+    ).save(folder / "set" / "training_set.json")
     return folder
 
 

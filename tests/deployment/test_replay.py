@@ -14,6 +14,7 @@ import pytest
 from linnet.deployment.evidence import Outcome
 from linnet.deployment.replay import Replayer, Traffic
 from linnet.errors import RolloutError
+from linnet.records import TrainingSetManifest
 from linnet.vision.decode import decode
 
 TRAFFIC = Traffic((b"a", b"b"), ("A", "B"))
@@ -82,10 +83,13 @@ def test_replayer_keeps_its_rate_and_stops_by_itself(server: str) -> None:
 
 
 def test_replayer_ends_with_its_block(server: str) -> None:
-    before = threading.active_count()
+    def workers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "replay"]
+
     with Replayer(server, TRAFFIC, 50.0) as replayer:
         time.sleep(0.2)
-    assert threading.active_count() <= before + 1
+        assert len(workers()) > 1
+    assert workers() == []
     sent = replayer.answered.total()
     time.sleep(0.2)
     assert replayer.answered.total() == sent < 25
@@ -123,7 +127,17 @@ def training_set(folder: Path, count: int, side: int = 4) -> Path:
     images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
     np.save(folder / "images-production.npy", images)
     np.save(folder / "labels-production.npy", np.arange(count) % 2)
-    (folder / "training_set.json").write_text(json.dumps({"classes": ["x", "y"]}))
+    TrainingSetManifest(
+        classes=("x", "y"),
+        features=(),
+        feature_service="image_classifier_v1",
+        height=side,
+        width=side,
+        channels=3,
+        dataset_digest="d" * 32,
+        labels_digest="e" * 32,
+        counts={"production": count},
+    ).save(folder / "training_set.json")
     return folder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 
 from linnet.evaluation.calibration import softmax
 from linnet.evaluation.metrics import Predictions
+from linnet.records import TrainingSetManifest
 from linnet.vision.networks import save_model
 from linnet.vision.statistics import FEATURES, image_statistics
 
@@ -47,8 +47,17 @@ def write_training_set(folder: Path, test: int = 200, validation: int = 80, nois
         third = np.array(["dark", "medium", "bright"])[np.arange(count) % 3]
         shop = np.array(["only one" if i == 0 else "rest" for i in range(count)])
         np.savez(folder / f"cohorts-{split}.npz", brightness=third, shop=shop)
-    about = {"classes": CLASSES, "features": FEATURES, "height": 8, "width": 8, "channels": 1}
-    (folder / "training_set.json").write_text(json.dumps(about))
+    TrainingSetManifest(
+        classes=tuple(CLASSES),
+        features=FEATURES,
+        feature_service="image_classifier_v1",
+        height=8,
+        width=8,
+        channels=1,
+        dataset_digest="d" * 32,
+        labels_digest="e" * 32,
+        counts={"test": test, "validation": validation},
+    ).save(folder / "training_set.json")
     return folder
 
 

@@ -18,7 +18,7 @@ from linnet.features.build import build_features, store_holds
 from linnet.features.history import read_history
 from linnet.features.serve import audit, offline_statistics, on_demand_statistics, online_statistics
 from linnet.features.store import Store
-from linnet.records import SPLITS
+from linnet.records import SPLITS, TrainingSetManifest
 from linnet.vision.statistics import FEATURES, image_statistics
 from tests.features.sample_folder import CLASSES, pictures, write_labels, write_samples
 
@@ -76,13 +76,13 @@ def test_build_writes_the_files_of_the_contract(tmp_path: Path) -> None:
     labels = write_labels(tmp_path / "labels", {ids[0]: "ant", "f" * 32: "ant"})
     summary = build_features(samples, labels, FeaturesConfig(), DATA, "flowers", tmp_path / "out")
     out = tmp_path / "out"
-    assert summary == json.loads((out / "training_set.json").read_text())
-    assert summary["classes"] == list(CLASSES)
-    assert summary["features"] == list(FEATURES)
-    assert (summary["height"], summary["width"], summary["channels"]) == (9, 8, 1)
-    assert summary["counts"] == {"train": 30, "validation": 10, "test": 10, "production": 10}
+    assert summary == TrainingSetManifest.load(out / "training_set.json")
+    assert summary.classes == tuple(CLASSES)
+    assert summary.features == tuple(FEATURES)
+    assert (summary.height, summary.width, summary.channels) == (9, 8, 1)
+    assert summary.counts == {"train": 30, "validation": 10, "test": 10, "production": 10}
     for split in SPLITS:
-        count = summary["counts"][split]
+        count = summary.counts[split]
         images = np.load(out / f"images-{split}.npy", mmap_mode="r")
         assert images.dtype == np.uint8
         assert images.shape == (count, 9, 8, 1)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from linnet.records import CohortResult, EvaluationReport, GateDecision, Interval, TrainingReport
+from linnet.records import (
+    CohortResult,
+    EvaluationReport,
+    GateDecision,
+    Interval,
+    TrainingReport,
+    TrainingSetManifest,
+)
 from linnet.vision.statistics import FEATURES, image_statistics
 
 CLASSES = ("boot", "coat", "hat")
@@ -76,9 +82,14 @@ def _write_training_set(folder: Path, images: np.ndarray, features: np.ndarray, 
     np.save(folder / "images-test.npy", images)
     np.save(folder / "features-test.npy", features)
     np.save(folder / "labels-test.npy", (np.arange(COUNT) % len(CLASSES)).astype(np.int64))
-    about = {
-        "classes": list(CLASSES), "features": list(FEATURES), "feature_service": "image_classifier_v1",
-        "height": SIDE, "width": SIDE, "channels": channels, "dataset_digest": "d" * 32,
-        "labels_digest": "e" * 32, "counts": {"test": COUNT},
-    }  # fmt: skip
-    (folder / "training_set.json").write_text(json.dumps(about))
+    TrainingSetManifest(
+        classes=tuple(CLASSES),
+        features=FEATURES,
+        feature_service="image_classifier_v1",
+        height=SIDE,
+        width=SIDE,
+        channels=channels,
+        dataset_digest="d" * 32,
+        labels_digest="e" * 32,
+        counts={"test": COUNT},
+    ).save(folder / "training_set.json")
