@@ -44,7 +44,7 @@ def evaluate(
         work,
         code=__file__,
         parameters={"evaluation": evaluation, "gates": gates, "champion": version},
-        inputs={"model": model, "training_set": training_set, "champion": champion or Path("none")},
+        inputs={"model": model, "training_set": training_set, "champion": champion},
         outputs={"report": report},
     )
     return str(values["verdict"])

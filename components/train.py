@@ -16,6 +16,7 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
     from linnet.step import progress, run_step, work_dir
 
     config = TrainConfig.parse(train)
+    weights = Path(config.init_weights) if config.init_weights else None
 
     def work(out: Any) -> dict[str, Any]:
         from linnet.training.train import train
@@ -32,6 +33,6 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
         work,
         code=__file__,
         parameters={"train": train},
-        inputs={"training_set": training_set, "init_weights": Path(config.init_weights or "none")},
+        inputs={"training_set": training_set, "init_weights": weights},
         outputs={"model": model},
     )

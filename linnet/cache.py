@@ -26,7 +26,8 @@ from typing import Any
 from linnet.errors import StorageError
 
 _CHUNK = 1 << 20
-_MISSING = "missing"
+MISSING = "missing"
+"""The digest of what does not exist: no content has it."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,10 @@ def text_digest(text: str) -> str:
 def tree_digest(path: Path) -> str:
     """blake2b over the names and contents of a file or of all files in a folder; 40 hex digits.
 
-    A path that does not exist has the digest `missing`, which no content has.
+    A path that does not exist has the digest MISSING.
     """
     if not path.exists():
-        return _MISSING
+        return MISSING
     digest = hashlib.blake2b(digest_size=20)
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     for file in files:
@@ -142,7 +143,7 @@ class Cache:
     def put(self, key: Key, staged: Path, names: list[str], values: dict[str, Any], seconds: float) -> Path:
         """Moves what was staged into the store and returns the entry's folder."""
         digests = {name: tree_digest(staged / name) for name in names}
-        missing = [name for name, digest in digests.items() if digest == _MISSING]
+        missing = [name for name, digest in digests.items() if digest == MISSING]
         if missing:
             raise StorageError(f"{key.task}: the step did not write its output {', '.join(missing)}")
         entry = {"key": asdict(key), "outputs": digests, "values": values, "seconds": seconds}

@@ -45,7 +45,7 @@ def run_step(
     *,
     code: str,
     parameters: Mapping[str, Any],
-    inputs: Mapping[str, Artifact | Path],
+    inputs: Mapping[str, Artifact | Path | None],
     outputs: Mapping[str, Artifact],
     cached: bool = True,
     acts: bool = False,
@@ -59,7 +59,7 @@ def run_step(
         work: does the work; gets the folders to write (named as `outputs`), returns scalar values.
         code: the component's own file (`__file__`), part of the cache key.
         parameters: plain values, part of the cache key.
-        inputs: artefacts or paths whose contents are part of the cache key.
+        inputs: artefacts or paths whose contents are part of the cache key; None: there is none this time.
         outputs: artefacts to produce, each a folder (or a file).
         cached: False for steps whose result depends on more than their inputs.
         acts: True for steps that change the world (register, release); never cached, never in a dry run.
@@ -100,7 +100,7 @@ def run_step(
 
 
 def _key(
-    task: str, code: str, parameters: Mapping[str, Any], inputs: Mapping[str, Artifact | Path]
+    task: str, code: str, parameters: Mapping[str, Any], inputs: Mapping[str, Artifact | Path | None]
 ) -> cache.Key:
     return cache.Key(
         task=task,
@@ -108,7 +108,7 @@ def _key(
         library=cache.library_digest(),
         environment=cache.environment_digest(),
         parameters={name: cache.value_digest(value) for name, value in parameters.items()},
-        inputs={name: cache.tree_digest(_path(item)) for name, item in inputs.items()},
+        inputs={name: _content_digest(item) for name, item in inputs.items()},
     )
 
 
@@ -255,5 +255,7 @@ class _deadline:  # noqa: N801  a context manager that reads as a word
         os._exit(124)
 
 
-def _path(item: Artifact | Path) -> Path:
-    return item if isinstance(item, Path) else Path(item.path)
+def _content_digest(item: Artifact | Path | None) -> str:
+    if item is None:
+        return cache.MISSING
+    return cache.tree_digest(item if isinstance(item, Path) else Path(item.path))

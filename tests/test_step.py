@@ -99,6 +99,14 @@ def test_run_step_retry_of_a_final_failure_does_not_work_again(tmp_path: Path, r
         step(tmp_path)
 
 
+def test_run_step_input_that_appears_is_worked_with(tmp_path: Path, run_folder: Path) -> None:
+    step(tmp_path, inputs={"champion": None})
+    step(tmp_path, inputs={"champion": None}, work=lambda out: pytest.fail("worked again"))
+    (tmp_path / "champion").write_text("model")
+    step(tmp_path, inputs={"champion": tmp_path / "champion"})
+    assert not record(run_folder).cached
+
+
 def test_run_step_retry_of_a_passing_failure_works_again(tmp_path: Path, run_folder: Path) -> None:
     def fail(out: Any) -> None:
         raise DatasetUnavailable("data.dvc", {"mirror": "no network"})

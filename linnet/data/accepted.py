@@ -11,8 +11,8 @@ from linnet.records import DatasetManifest, ValidationReport
 from linnet.state import state_dir
 
 
-def last_accepted(name: str, samples: Path) -> Path:
-    """The report of the last accepted version, as a file that need not exist.
+def last_accepted(name: str, samples: Path) -> Path | None:
+    """The report of the last accepted version; None: the first one, or the same one again.
 
     A version is not compared with itself, so that validating it again gives the same result.
     """
@@ -23,8 +23,8 @@ def last_accepted(name: str, samples: Path) -> Path:
             == DatasetManifest.load(samples / "manifest.json").digest
         )
     except StorageError:
-        return kept
-    return kept.with_name("none.json") if same else kept
+        return kept if kept.exists() else None
+    return None if same else kept
 
 
 def accept(name: str, report: Path) -> None:

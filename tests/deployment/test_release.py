@@ -122,7 +122,7 @@ def test_release_of_a_broken_first_candidate_is_refused(folder: Path, tmp_path: 
     ("candidate", "reason"),
     [
         ("permuted", "agreement"),
-        ("slow", "median latency"),
+        ("slow", "latency"),  # the median's or the p95's: which is proven first depends on the machine's load
         pytest.param("raising", "errors", marks=pytest.mark.slow),
         ("corrupt", "cannot be loaded"),
     ],
