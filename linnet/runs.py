@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import threading
@@ -22,6 +23,9 @@ from linnet.state import state_dir
 
 DRY_RUN = "LINNET_DRY_RUN"
 """Set while a run is only planned: a step that would work says so instead."""
+
+_LITTLE_BYTES = 1_000_000
+"""With less free space than this, a full disk is the likely reason of a sudden end."""
 
 
 def runs_dir() -> Path:
@@ -144,7 +148,7 @@ def finish(folder: Path, worked: bool, interrupted: bool = False) -> RunRecord:
     elif failed or not worked:
         state, error = (
             "failed",
-            failed[0].error if failed else "a step ended before it could say why: see log.txt",
+            failed[0].error if failed else _sudden(folder),
         )
         if error == "interrupted":
             state = "interrupted"
@@ -162,9 +166,16 @@ def finish(folder: Path, worked: bool, interrupted: bool = False) -> RunRecord:
 
 def _cut_short(folder: Path, stage: StageRecord) -> StageRecord:
     """A stage whose process ended without a word, as failed."""
-    ended = stage.model_copy(update={"state": "failed", "error": "its process was ended", "exit_code": 1})
+    ended = stage.model_copy(update={"state": "failed", "error": _sudden(folder), "exit_code": 1})
     ended.save(folder / "stages" / f"{stage.task}.json")
     return ended
+
+
+def _sudden(folder: Path) -> str:
+    """Why a process may have ended without a word."""
+    if shutil.disk_usage(folder).free < _LITTLE_BYTES:
+        return "the disk is full: free some space (`linnet cache gc` drops old results)"
+    return "a step ended before it could say why: see log.txt"
 
 
 def commit() -> str:

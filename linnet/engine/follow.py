@@ -31,7 +31,16 @@ def follow(run: LocalRun, console: Console) -> RunRecord:
     except KeyboardInterrupt:
         console.print("[yellow]stopping the run ...[/]")
         run.interrupt()
+    else:
+        _close(run)
     return runs.load(run.folder)
+
+
+def _close(run: LocalRun) -> None:
+    """Closes the record of a run whose worker ended before it could: killed, or without room to write."""
+    if RunRecord.load(run.folder / "run.json").state == "running":
+        run.clear()
+        runs.finish(run.folder, worked=False, interrupted=run.process.returncode < 0)
 
 
 def _follow_live(run: LocalRun, console: Console) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,15 @@ class LocalRun:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+    def clear(self) -> None:
+        """After the worker's end: waits for its step, which ends with it, and ends it if it does not."""
+        until = time.monotonic() + STOP_SECONDS
+        with contextlib.suppress(ProcessLookupError):
+            while time.monotonic() < until:
+                os.killpg(self.process.pid, 0)
+                time.sleep(0.05)
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def start(pipeline: str, config: Config, request: RunRequest) -> LocalRun:
