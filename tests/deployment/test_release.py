@@ -169,7 +169,8 @@ def test_release_whose_server_dies_is_not_a_promotion(folder: Path, tmp_path: Pa
     with running(tmp_path / "server", folder / "champion") as server:
         killer = threading.Timer(2.0, server.process.kill)
         killer.start()
-        decision = released(folder, "good", tmp_path, server=server.state_file)
+        lasting = QUICK.model_copy(update={"bake_seconds": 1.5})  # three steps: longer than the server lives
+        decision = released(folder, "good", tmp_path, server=server.state_file, config=lasting)
         killer.join()
     assert decision.verdict in ("rollback", "inconclusive")
     assert "could not be given back" in decision.reason
