@@ -82,7 +82,8 @@ def test_readme_command_parses(line: str) -> None:
     words = shlex.split(line)[1:]
     while hasattr(command, "commands"):
         command = command.commands[words.pop(0)]
-    command.make_context(command.name, words)
+    context = command.make_context(command.name, words)
+    assert context.command is command
 
 
 def test_readme_make_targets_exist() -> None:
