@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from linnet.errors import RunError
+from linnet.files import replacing
 from linnet.records import RunRecord, RunRequest, StageRecord, now
 from linnet.state import state_dir
 
@@ -115,9 +116,8 @@ def link_results(folder: Path) -> None:
 
 
 def _link(name: Path, target: Path) -> None:
-    scratch = name.with_name(f".{name.name}.{os.getpid()}")
-    scratch.symlink_to(os.path.relpath(target, name.parent))
-    scratch.replace(name)
+    with replacing(name) as scratch:
+        scratch.symlink_to(os.path.relpath(target, name.parent))
 
 
 def close(name: str, worked: bool) -> None:
