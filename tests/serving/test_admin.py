@@ -179,10 +179,15 @@ def test_mirrored_requests_say_whether_versions_agree(server: RunningServer, tmp
         server.client.set_routes("1", candidate, percent=0, mirror=1)
         for _ in range(10):
             assert server.client.predict(png(level))["version"] == "1"
-        served = records_until(server.client, 10, after)
-        after += 10
-        assert {record.agrees for record in served} == {expected}
+        records = records_until(server.client, 20, after)
+        after += 20
+        served = [record for record in records if not record.shadow]
+        assert [record.agrees for record in served] == [expected] * 10
         assert {record.version for record in served} == {"1"} and all(record.ok for record in served)
+        shadows = [record for record in records if record.shadow]
+        assert {record.version for record in shadows} == {candidate} and len(shadows) == 10
+        failing = candidate == "raising" and level < RAISING_LEVEL
+        assert [record.ok for record in shadows] == [not failing] * 10
     server.client.set_routes("1", "same", percent=0, mirror=0)
     server.client.predict(png(100))
     assert records_until(server.client, 1, after)[0].agrees is None
