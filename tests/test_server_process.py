@@ -1,0 +1,56 @@
+"""Starting and ending a server process, told with a stand-in that only writes a state file."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from linnet.config import ServingConfig
+from linnet.errors import ServingError
+from linnet.server_process import ServerProcess, ServerState, server_command
+
+SERVE = """
+import os, pathlib, sys, time
+from linnet.server_process import ServerState
+ServerState("http://127.0.0.1:1", os.getpid(), "secret").write(pathlib.Path(sys.argv[1]))
+time.sleep(60)
+"""
+
+
+def test_state_is_private_and_keeps_its_token_out_of_sight(tmp_path: Path) -> None:
+    state = ServerState("http://127.0.0.1:1", os.getpid(), "secret")
+    state.write(tmp_path / "server.json")
+    assert ServerState.read(tmp_path / "server.json") == state
+    assert stat.S_IMODE((tmp_path / "server.json").stat().st_mode) == 0o600
+    assert "secret" not in repr(state)
+
+
+def test_process_is_ready_when_it_is_there_and_gone_when_it_is_stopped(tmp_path: Path) -> None:
+    state_file = tmp_path / "server.json"
+    ServerState("http://127.0.0.1:2", os.getpid(), "of an older server").write(state_file)
+    command = [sys.executable, "-c", SERVE, str(state_file)]
+    process = ServerProcess(command, state_file, tmp_path / "output")
+    assert process.state == ServerState("http://127.0.0.1:1", process.pid, "secret")
+    process.stop()
+    assert ServerState.read(state_file) is None
+    process.stop()
+
+
+def test_process_that_ends_at_once_says_its_last_words(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import sys; sys.exit('starting\\nerror: the port is taken')"]
+    with pytest.raises(ServingError, match=r"^error: the port is taken$"):
+        ServerProcess(command, tmp_path / "server.json", tmp_path / "output")
+
+
+def test_server_command_is_one_that_the_server_understands(tmp_path: Path) -> None:
+    from linnet.serving.__main__ import parse_arguments
+
+    serving = ServingConfig(port=0, threads=1, log_images=0.5)
+    words = server_command(tmp_path, "3", serving, tmp_path / "s.json", tmp_path / "log")
+    launch = parse_arguments(words[3:])
+    assert (launch.package, launch.version, launch.config) == (tmp_path, "3", serving)
+    assert (launch.state_file, launch.log_dir) == (tmp_path / "s.json", tmp_path / "log")
