@@ -9,18 +9,22 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from linnet.config import TrainConfig
-from linnet.training.__main__ import _config
+from linnet.training.__main__ import read_config
 from linnet.training.train import train
 from linnet.vision.networks import load_model
+
+LATEST = Path(".linnet/latest/build-features/training_set")
 
 
 def test_accuracy(training_set: Path, model: Path) -> float:
@@ -34,15 +38,17 @@ def test_accuracy(training_set: Path, model: Path) -> float:
     return right / len(labels)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("training_set", type=Path)
+    parser.add_argument("training_set", type=Path, nargs="?", default=LATEST)
     parser.add_argument("--toml", type=Path, default=Path("configs/fashion.toml"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    if not options.training_set.exists():
+        sys.exit(f"{options.training_set}: no training set; `make run` makes one")
     given = tomllib.loads(options.toml.read_text("utf-8")).get("train", {})
-    wanted = {**given, **_config(None, options.set).model_dump(mode="json", exclude_unset=True)}
+    wanted = {**given, **read_config(None, options.set).model_dump(mode="json", exclude_unset=True)}
     found, load = [], os.getloadavg()[0]
     for seed in range(options.seeds):
         config = TrainConfig.parse({**wanted, "seed": seed})
@@ -58,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command; gives its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        config = _config(options.config, options.set)
+        config = read_config(options.config, options.set)
         with shown() as progress:
             report = train(options.training_set, config, options.out, options.work, progress)
     except KeyboardInterrupt:
@@ -51,7 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _config(path: Path | None, settings: list[str]) -> TrainConfig:
+def read_config(path: Path | None, settings: list[str]) -> TrainConfig:
+    """The settings of a JSON file, if there is one, with KEY=VALUE words that win.
+
+    Raises:
+        ConfigError: the file or a setting is wrong.
+    """
     values: dict[str, Any] = {}
     if path:
         try:
