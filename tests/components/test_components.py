@@ -36,6 +36,7 @@ def test_component_is_lightweight_and_says_what_it_does(name: str) -> None:
     assert component(name).python_func.__doc__
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Great Expectations' own, at import
 def test_ingest_then_validate_write_what_the_next_step_reads(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for label, level in (("dark", 40), ("bright", 200)):
