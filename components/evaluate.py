@@ -22,10 +22,11 @@ def evaluate(
 
     from linnet.config import EvaluationConfig, GatesConfig, RegistryConfig
     from linnet.registry.connect import rival_package
-    from linnet.step import progress, run_step
+    from linnet.step import preparing, progress, run_step
 
     sections = EvaluationConfig.parse(evaluation), GatesConfig.parse(gates)
-    champion, version = rival_package(RegistryConfig.parse(registry), name, Path(model.path))
+    with preparing("evaluate"):
+        champion, version = rival_package(RegistryConfig.parse(registry), name, Path(model.path))
 
     def work(out: Any) -> dict[str, Any]:
         from linnet.evaluation.evaluate import evaluate

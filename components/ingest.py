@@ -12,9 +12,11 @@ def ingest(name: str, data: dict[str, Any], samples: dsl.Output[dsl.Dataset]) ->
     """Writes the sample table of the dataset that `data` names."""
     from linnet.config import DataConfig
     from linnet.data.ingest import ingest, source_identity
-    from linnet.step import progress, run_step
+    from linnet.step import preparing, progress, run_step
 
-    config = DataConfig.parse(data)
+    with preparing("ingest"):
+        config = DataConfig.parse(data)
+        source = source_identity(config)
 
     def work(out: Any) -> dict[str, Any]:
         manifest = ingest(config, name, out["samples"], progress)
@@ -28,7 +30,7 @@ def ingest(name: str, data: dict[str, Any], samples: dsl.Output[dsl.Dataset]) ->
         "ingest",
         work,
         code=__file__,
-        parameters={"name": name, "data": data, "source": source_identity(config)},
+        parameters={"name": name, "data": data, "source": source},
         inputs={},
         outputs={"samples": samples},
     )

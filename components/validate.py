@@ -21,10 +21,11 @@ def validate(
     from linnet.config import DataConfig, ValidationConfig
     from linnet.data.accepted import accept, last_accepted
     from linnet.data.validate import validate
-    from linnet.step import progress, run_step
+    from linnet.step import preparing, progress, run_step
 
     sections = ValidationConfig.parse(validation), DataConfig.parse(data)
-    previous = last_accepted(name, Path(samples.path))
+    with preparing("validate"):
+        previous = last_accepted(name, Path(samples.path))
 
     def work(out: Any) -> dict[str, Any]:
         found = validate(Path(samples.path), *sections, out["report"], previous, progress)

@@ -12,7 +12,8 @@ import resource
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -144,6 +145,17 @@ def _work_and_store(store: cache.Cache, key: cache.Key, work: Work, targets: Pat
 def work_dir(name: str, *parts: Any) -> Path:
     """A folder for unfinished work (checkpoints) that survives a kill; the same for the same parts."""
     return state_dir() / "work" / f"{name}-{cache.value_digest(list(parts))[:16]}"
+
+
+@contextmanager
+def preparing(task: str) -> Iterator[None]:
+    """Around what a step finds out before `run_step`: an error there is the step's own, and is recorded."""
+    _refuse_futile_retry(task)
+    try:
+        yield
+    except BaseException as error:
+        _Stage(task).end("failed", error=error)
+        raise
 
 
 def _refuse_futile_retry(task: str) -> None:

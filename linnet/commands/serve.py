@@ -7,17 +7,20 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from linnet.config import ServingConfig, load_config
-from linnet.errors import ServingError
+from linnet.errors import RequestRejected, ServingError
 from linnet.registry.connect import Champion, find_champion, model_name
 from linnet.server_process import ServerProcess, ServerState, server_command
 from linnet.state import server_state_file, state_dir
+
+if TYPE_CHECKING:
+    from linnet.serving.client import ServerClient
 
 STOP_SECONDS = 30.0
 
@@ -125,12 +128,19 @@ def predict(
     Console().print(table)
 
 
+def _answer(client: ServerClient, image: Path) -> dict[str, Any]:
+    try:
+        return client.predict(image)
+    except RequestRejected as error:
+        raise RequestRejected(error.status, f"{image}: {error.problem}") from error
+
+
 def _answers(images: list[Path], name: str, config: Path | None) -> list[dict[str, Any]]:
     from linnet.serving.client import ServerClient
 
     if ServerState.read(server_state_file()) is not None:
         client = ServerClient.from_state(server_state_file())
-        return [client.predict(image) for image in images]
+        return [_answer(client, image) for image in images]
     from linnet.serving.local import local_answers
 
     champion, serving = _champion(name, config)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from linnet.errors import ServingError
+from linnet.errors import RequestRejected, ServingError
 from linnet.serving.predictor import Predictor, top_classes
 
 
@@ -25,6 +25,9 @@ def local_answers(
             data = path.read_bytes()
         except OSError as error:
             raise ServingError(f"{path}: cannot be read ({error.strerror})") from error
-        prediction = predictor.predict_upload(data, max_pixels)
+        try:
+            prediction = predictor.predict_upload(data, max_pixels)
+        except RequestRejected as error:
+            raise RequestRejected(error.status, f"{path}: {error.problem}") from error
         top = top_classes(predictor.classes, prediction.probabilities[0])
         yield {"model": name, "version": version, "predictions": top}

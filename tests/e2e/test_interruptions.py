@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -42,16 +44,70 @@ def interrupted(case: UseCase, stage: str, whole_group: bool) -> None:
     assert done_meanwhile or (ended["state"], ended["error"]) == ("failed", "interrupted"), ended
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_ctrl_c_in_every_stage_in_turn_and_the_last_run_ends_with_one_version(tmp_path: Path) -> None:
-    case = UseCase.of_photos(tmp_path)
-    for number, stage in enumerate(STAGES):
+def all_in_turn(case: UseCase, stages: tuple[str, ...]) -> None:
+    """Interrupts the same command in one stage after the other; then it ends with one champion."""
+    for number, stage in enumerate(stages):
         interrupted(case, stage, whole_group=number % 2 == 0)
-        aliases = [version["aliases"] for version in case.versions()] if stage == "release" else []
-        assert all("champion" not in names for names in aliases)
+        if (case.state / "ledger").exists():
+            assert {line["entry"]["action"] for line in case.ledger()} <= {"register", "challenge"}
     done = case.linnet("run", "photos.toml")
     assert done.returncode == 0, done.stdout + done.stderr
     (version,) = case.versions()
     assert version["aliases"] == ["champion"]
     assert case.processes() == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_ctrl_c_in_training_and_release_and_the_same_command_ends_with_one_version(tmp_path: Path) -> None:
+    all_in_turn(UseCase.of_photos(tmp_path), ("train", "release"))
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(900)
+def test_ctrl_c_in_every_stage_in_turn_and_the_same_command_ends_with_one_version(tmp_path: Path) -> None:
+    all_in_turn(UseCase.of_photos(tmp_path), STAGES)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_kill_of_the_worker_ends_its_step_and_the_same_command_finishes(tmp_path: Path) -> None:
+    case = UseCase.of_photos(tmp_path)
+    for stage in ("train", "release"):
+        seen = len(case.runs())
+        process = case.start("run", "photos.toml")
+        run = case.wait_for_stage(stage, process, seen)
+        time.sleep(1.5 if stage == "release" else 0.3)  # until its server is up
+        (worker,) = [pid for pid, words in case.processes().items() if "linnet.engine.worker" in words]
+        os.kill(worker, signal.SIGKILL)
+        stdout, stderr = process.communicate(timeout=60)
+        assert process.returncode == 130 and "Traceback" not in stdout + stderr, stdout + stderr
+        assert gone(case), case.processes()
+        shown = case.linnet("runs", "list", "--limit", "1").stdout
+        assert run.name in shown and "interrupted" in shown
+    done = case.linnet("run", "photos.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (version,) = case.versions()
+    assert version["aliases"] == ["champion"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_before_the_first_stage_is_one_word(tmp_path: Path) -> None:
+    case = UseCase.of_photos(tmp_path, each=12)
+    for wait in (0.2, 0.4, 0.6, 0.8):
+        process = case.start("run", "photos.toml")
+        time.sleep(wait)
+        interrupt(process, whole_group=True)
+        stdout, stderr = process.communicate(timeout=60)
+        assert process.returncode == 130, stdout + stderr
+        assert "Traceback" not in stdout + stderr
+        assert stderr == "interrupted\n" or (stderr == "" and "stopping the run" in stdout)
+        assert case.processes() == {}
+
+
+def gone(case: UseCase, patience: float = 15.0) -> bool:
+    """Whether all processes end within `patience` seconds: nobody asks a server whose release was killed."""
+    until = time.monotonic() + patience
+    while case.processes() and time.monotonic() < until:
+        time.sleep(0.1)
+    return not case.processes()

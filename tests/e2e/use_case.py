@@ -98,7 +98,7 @@ class UseCase:
         """Runs `linnet WORDS` to its end."""
         return subprocess.run(
             self._command(words),
-            **self._place(),
+            **self.place(),
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -108,14 +108,15 @@ class UseCase:
     def start(self, *words: str | Path) -> subprocess.Popen[str]:
         """Starts `linnet WORDS` as the leader of a process group, as a shell does on a terminal."""
         return subprocess.Popen(
-            self._command(words), **self._place(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            self._command(words), **self.place(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, process_group=0,
         )  # fmt: skip
 
     def _command(self, words: tuple[str | Path, ...]) -> list[str]:
         return [sys.executable, "-m", "linnet", *map(str, words)]
 
-    def _place(self) -> dict[str, Any]:
+    def place(self) -> dict[str, Any]:
+        """Folder and environment of its commands, for subprocess."""
         environment = {**os.environ, "LINNET_HOME": str(self.state), "COLUMNS": "200", **self.environment}
         return {"cwd": self.folder, "env": environment}
 
@@ -174,7 +175,7 @@ class UseCase:
             "print(json.dumps([v.model_dump(mode='json') for v in versions]))\n"
         )
         done = subprocess.run(
-            [sys.executable, "-c", program], **self._place(), capture_output=True, text=True, check=True
+            [sys.executable, "-c", program], **self.place(), capture_output=True, text=True, check=True
         )
         found: list[dict[str, Any]] = json.loads(done.stdout)
         return found

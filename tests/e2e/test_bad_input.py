@@ -1,0 +1,209 @@
+"""Mistakes and mishaps at the command line: one message, the right status, and the same command goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from linnet.data.version import listing_digest
+from tests.e2e.use_case import UseCase
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def refused(case: UseCase, *words: str | Path, status: int, says: tuple[str, ...]) -> str:
+    """Runs `linnet WORDS`, which must end with `status` and say all of `says`; returns what it said."""
+    done = case.linnet(*words)
+    told = " ".join((done.stdout + done.stderr).replace("│", " ").split())
+    assert done.returncode == status, told
+    for text in says:
+        assert text in told
+    assert "Traceback" not in told
+    assert case.processes() == {}
+    return told
+
+
+def test_broken_folders_and_configs_are_refused_and_the_repaired_one_runs(tmp_path: Path) -> None:
+    case = UseCase.of_photos(tmp_path)
+    photo, config = tmp_path / "photos" / "grass" / "007.png", tmp_path / "photos.toml"
+    whole, good = photo.read_bytes(), config.read_text()
+
+    photo.write_bytes(whole[: len(whole) // 2])
+    refused(case, "run", "photos.toml", status=1, says=("grass/007.png",))
+    assert case.record()["state"] == "failed"
+    photo.write_bytes(whole)
+
+    (tmp_path / "photos" / "sky").mkdir()
+    refused(case, "run", "photos.toml", status=1, says=("sky",))
+    for number in range(12):
+        (tmp_path / "photos" / "sky" / f"{number}.png").write_text("a text, not an image")
+    refused(case, "run", "photos.toml", status=1, says=("sky/",))
+    refused(case, "init", "sky", "--data", "photos", status=1, says=("no image",))
+    assert not (tmp_path / "configs").exists()
+    shutil.rmtree(tmp_path / "photos" / "sky")
+
+    runs = len(case.runs())
+    config.write_text(good + "[labels]\nbugdet = 3\n")
+    refused(case, "run", "photos.toml", status=2, says=("labels.bugdet", "did you mean budget?"))
+    config.write_text(good.replace("epochs = 8", 'epochs = "many"'))
+    refused(case, "run", "photos.toml", status=2, says=("train.epochs", "many"))
+    config.write_text(good.replace("[train]", "[train"))
+    refused(case, "run", "photos.toml", status=2, says=("photos.toml", "TOML"))
+    config.write_text(good)
+    assert len(case.runs()) == runs
+
+    done = case.linnet("run", "photos.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> UseCase:
+    """A dataset named by digest in `photos.dvc`, whose sources are apt and a mirror, both out of reach."""
+    case = UseCase.of_photos(tmp_path, each=12)
+    folder = tmp_path / "photos"
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    listed = [
+        {
+            "relpath": path.relative_to(folder).as_posix(),
+            "size": path.stat().st_size,
+            "md5": hashlib.md5(path.read_bytes()).hexdigest(),
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in files
+    ]
+    digest = listing_digest({str(file["relpath"]): str(file["md5"]) for file in listed})
+    origins = {
+        "files": listed,
+        "debian_package": "no-such-package",
+        "mirrors": ["http://127.0.0.1:9/photos/"],
+    }
+    out = {"md5": digest, "hash": "md5", "path": "photos"}
+    document = {"outs": [out], "wdir": ".linnet/data", "meta": {"linnet": origins}}
+    (tmp_path / "photos.dvc").write_text(yaml.safe_dump(document))
+    (tmp_path / "bin").mkdir()
+    for program in ("sh", "mktemp"):  # and no apt-get
+        (tmp_path / "bin" / program).symlink_to(str(shutil.which(program)))
+    case.environment = {"PATH": str(tmp_path / "bin")}
+    return case
+
+
+def test_no_source_within_reach_is_told_and_a_wrong_byte_is_found(named: UseCase) -> None:
+    says = ("no source has it", "apt-get is not installed", "127.0.0.1", "Connection refused", "connect to a")
+    refused(named, "data", "fetch", "photos.dvc", status=1, says=says)
+    there = named.state / "data" / "photos"
+    shutil.copytree(named.folder / "photos", there)
+    assert named.linnet("data", "fetch", "photos.dvc").returncode == 0
+    damaged = there / "water" / "003.png"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    refused(named, "data", "fetch", "photos.dvc", status=1, says=("water/003.png", "digest", "no source has"))
+    words = ("run", "photos.toml", "--set", "data.location=photos.dvc")
+    refused(named, *words, status=1, says=("water/003.png", "no source has it", "127.0.0.1"))
+    assert named.stages()["ingest"]["state"] == "failed"
+    damaged.write_bytes(whole)
+    assert named.linnet("data", "fetch", "photos.dvc").returncode == 0
+
+
+def test_predict_refuses_what_is_no_image(finished: UseCase) -> None:
+    (finished.folder / "note.png").write_text("a text")
+    refused(finished, "predict", "note.png", status=1, says=("note.png",))
+    refused(finished, "predict", "nowhere.png", status=1, says=("nowhere.png",))
+    refused(finished, "predict", "photos", status=1, says=("photos",))
+    up = finished.linnet("up", "--detach", "--port", "0")
+    assert up.returncode == 0, up.stderr
+    try:
+        for image in ("note.png", "nowhere.png", "photos"):
+            done = finished.linnet("predict", image)
+            assert done.returncode == 1 and image in done.stderr and "Traceback" not in done.stderr
+            assert len(done.stderr.strip().splitlines()) == 1
+        assert finished.linnet("predict", "photos/grass/001.png").returncode == 0
+    finally:
+        assert finished.linnet("down").returncode == 0
+
+
+def test_up_on_a_taken_port_says_so(finished: UseCase) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        says = (f"port {port}", "is taken", "--port")
+        refused(finished, "up", "--detach", "--port", port, status=1, says=says)
+        refused(finished, "up", "--port", port, status=1, says=says)
+
+
+def test_failed_gate_ends_with_its_reason_and_registers_nothing(finished: UseCase) -> None:
+    before, ledger = finished.versions(), finished.ledger()
+    says = ("rejected", "accuracy is", "does not reach 1.0000", "FAIL")
+    refused(finished, "run", "photos.toml", "--set", "gates.min_accuracy=1.0", status=3, says=says)
+    stages = finished.stages()
+    assert finished.record()["state"] == "rejected" and finished.record()["ended_at"]
+    assert stages["request_labels"]["state"] == "succeeded"
+    assert not {"package", "register", "release"} & set(stages)
+    assert finished.versions() == before and finished.ledger() == ledger
+    assert finished.linnet("run", "photos.toml").returncode == 0
+
+
+def test_canary_that_says_no_leaves_the_champion_and_the_same_command_may_try_again(
+    finished: UseCase,
+) -> None:
+    before = {version["version"]: version["aliases"] for version in finished.versions()}
+    words = ("run", "photos.toml", "--set", "train.seed=5")
+    strict = ("max_latency_ratio=1.0001", "median_floor_ms=0", "latency_floor_ms=0", "deadline_seconds=2")
+    settings = [word for setting in strict for word in ("--set", f"release.{setting}")]
+    refused(finished, *words, *settings, status=3, says=("rejected", "canary of version", "latency"))
+    assert finished.record()["state"] == "rejected"
+    after = {version["version"]: version["aliases"] for version in finished.versions()}
+    (new,) = set(after) - set(before)
+    assert after == {**before, new: ["challenger"]}
+    done = finished.linnet(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {v["version"]: v["aliases"] for v in finished.versions()}[new] == ["champion"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB, mounted at `state`."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "linnet-test", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("may not mount a file system here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_full_disk_is_told_and_with_room_the_same_command_goes_on(small_disk: Path) -> None:
+    case = UseCase.of_photos(small_disk.parent)
+    refused(case, "run", "photos.toml", status=1, says=("the disk is full", "run the same command again"))
+    subprocess.run(["mount", "-o", "remount,size=400m", str(small_disk)], check=True)
+    done = case.linnet("run", "photos.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(case.versions()) == 1
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    refused(case, "run", "photos.toml", status=1, says=("LINNET_HOME",))
+
+
+def test_file_size_limit_is_told(tmp_path: Path) -> None:
+    case = UseCase.of_photos(tmp_path)
+    command = 'ulimit -f 20; exec "$0" -m linnet run photos.toml'
+    done = subprocess.run(
+        ["bash", "-c", command, sys.executable], **case.place(), capture_output=True, text=True
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the disk is full, or your share of it" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_state_folder_that_cannot_be_one_is_told(tmp_path: Path) -> None:
+    case = UseCase.of_photos(tmp_path)
+    case.state.write_text("a file where the folder should be")
+    refused(case, "run", "photos.toml", status=1, says=(str(case.state),))
