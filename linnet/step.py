@@ -190,6 +190,8 @@ class _Stage:
         age = _process_age()
         self.started: datetime = now() - timedelta(seconds=age)
         self.clock = time.monotonic() - age
+        if (folder := run_dir()) is not None:
+            (folder / "progress.json").unlink(missing_ok=True)  # it told of the step before
         self._save(StageRecord(task=task, state="running", started_at=self.started))
 
     def end(

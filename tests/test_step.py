@@ -175,3 +175,9 @@ def test_progress_is_readable_at_any_time(run_folder: Path) -> None:
         "done": 10,
         "total": 10,
     }
+
+
+def test_run_step_begins_without_the_progress_of_the_step_before(tmp_path: Path, run_folder: Path) -> None:
+    progress("decode", 10, 10)
+    step(tmp_path)
+    assert not (run_folder / "progress.json").exists()
