@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from linnet.config import Config, load_config
+from linnet.config import Config, load_config, parse_config
 from linnet.data.ingest import ingest
 from linnet.data.init_config import config_for_folder
 from linnet.errors import ConfigError, DataError
+from linnet.evaluation.intervals import auc
+from linnet.evaluation.metrics import Predictions
 from linnet.vision.decode import encode_png
 
 
@@ -83,3 +85,17 @@ def test_config_for_one_class_or_a_bad_name_is_refused(tmp_path: Path, photos: P
         config_for_folder("one", tmp_path / "one")
     with pytest.raises(ConfigError, match="name"):
         config_for_folder("Not A Name", photos)
+
+
+@pytest.mark.parametrize("each", [30, 60, 200])
+def test_gates_let_a_faultless_model_pass_however_few_images_there_are(tmp_path: Path, each: int) -> None:
+    for name in ("cat", "dog"):
+        for number in range(each):
+            file = tmp_path / name / f"{number}.png"
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(encode_png(np.full((8, 8, 1), number, np.uint8)))
+    config = parse_config(tomllib.loads(config_for_folder("pets", tmp_path)))
+    labels = np.repeat(np.arange(2), round(each * config.data.test_fraction))
+    probabilities = np.where(np.eye(2)[labels] > 0, 0.99, 0.01)
+    bound = auc(Predictions(labels=labels, probabilities=probabilities), 0.95)
+    assert bound.low >= config.gates.min_auc
