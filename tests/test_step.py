@@ -15,7 +15,7 @@ import pytest
 from linnet.errors import DataError, DatasetUnavailable, RunError, StorageError
 from linnet.records import StageRecord
 from linnet.runs import DRY_RUN
-from linnet.step import WouldRun, progress, run_step
+from linnet.step import WouldRun, preparing, progress, run_step
 
 
 @dataclass
@@ -181,3 +181,22 @@ def test_run_step_begins_without_the_progress_of_the_step_before(tmp_path: Path,
     progress("decode", 10, 10)
     step(tmp_path)
     assert not (run_folder / "progress.json").exists()
+
+
+def test_preparing_records_an_error_as_the_steps_own_and_does_not_ask_again(run_folder: Path) -> None:
+    for message in ("the folder is gone", "not asked again"):
+        with pytest.raises((DataError, RunError), match="the folder is gone"), preparing("demo"):
+            raise DataError("photos", message)
+    assert (record(run_folder).state, record(run_folder).final) == ("failed", True)
+    assert record(run_folder).error == "photos: the folder is gone"
+
+
+def test_step_that_nobody_needs_lets_a_dry_run_go_on(
+    tmp_path: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DRY_RUN, "1")
+    assert step(tmp_path, acts=True, needed=False) == {}
+    assert (record(run_folder).state, record(run_folder).exit_code) == ("skipped", 0)
+    with pytest.raises(WouldRun):
+        step(tmp_path, acts=True)
+    assert record(run_folder).exit_code == 1
