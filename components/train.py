@@ -11,6 +11,7 @@ from components.image import IMAGE
 def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Model]) -> None:
     """Trains; a killed training goes on from its last checkpoint."""
     from pathlib import Path
+    from shutil import rmtree
 
     from linnet.config import TrainConfig
     from linnet.step import progress, run_step, work_dir
@@ -23,6 +24,7 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
 
         checkpoints = work_dir("train", config.values())
         report = train(Path(training_set.path), config, out["model"], checkpoints, progress)
+        rmtree(checkpoints, ignore_errors=True)
         return {
             "epochs": len(report.history),
             "validation_accuracy": report.history[-1]["validation_accuracy"],

@@ -143,8 +143,11 @@ def _work_and_store(store: cache.Cache, key: cache.Key, work: Work, targets: Pat
 
 
 def work_dir(name: str, *parts: Any) -> Path:
-    """A folder for unfinished work (checkpoints) that survives a kill; the same for the same parts."""
-    return state_dir() / "work" / f"{name}-{cache.value_digest(list(parts))[:16]}"
+    """A folder for unfinished work (checkpoints) that survives a kill: the same for the same parts and code.
+
+    Whoever finishes the work removes it, or the next run would take it for its own.
+    """
+    return state_dir() / "work" / f"{name}-{cache.value_digest([*parts, cache.library_digest()])[:16]}"
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pytest
 from linnet.errors import DataError, DatasetUnavailable, RunError, StorageError
 from linnet.records import StageRecord
 from linnet.runs import DRY_RUN
-from linnet.step import WouldRun, preparing, progress, run_step
+from linnet.step import WouldRun, preparing, progress, run_step, work_dir
 
 
 @dataclass
@@ -200,3 +200,11 @@ def test_step_that_nobody_needs_lets_a_dry_run_go_on(
     with pytest.raises(WouldRun):
         step(tmp_path, acts=True)
     assert record(run_folder).exit_code == 1
+
+
+def test_work_dir_is_another_after_the_library_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = work_dir("train", {"epochs": 3})
+    assert work_dir("train", {"epochs": 3}) == before
+    assert work_dir("train", {"epochs": 4}) != before
+    monkeypatch.setattr("linnet.cache.library_digest", lambda: "edited")
+    assert work_dir("train", {"epochs": 3}) != before, "a checkpoint of other code is not this run's"

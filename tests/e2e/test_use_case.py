@@ -57,6 +57,7 @@ def test_digits_of_scikit_learn_end_with_a_champion(tmp_path: Path) -> None:
     version = champion(case)
     assert version["name"] == "digits"
     assert version["metrics"]["accuracy"] >= 0.95
+    assert list((case.state / "work").glob("train-*")) == [], "a finished training leaves no checkpoint"
 
 
 def test_colour_photos_of_mixed_sizes_end_with_a_champion_and_a_summary(finished: UseCase) -> None:
