@@ -94,8 +94,9 @@ def test_kill_of_the_worker_ends_its_step_and_the_same_command_finishes(tmp_path
 @pytest.mark.slow
 def test_ctrl_c_before_the_first_stage_is_one_word(tmp_path: Path) -> None:
     case = UseCase.of_photos(tmp_path, each=12)
-    for wait in (0.2, 0.4, 0.6, 0.8):
+    for wait in (0.0, 0.2, 0.4, 0.6):
         process = case.start("run", "photos.toml")
+        wait_until_importing(process.pid)
         time.sleep(wait)
         interrupt(process, whole_group=True)
         stdout, stderr = process.communicate(timeout=60)
@@ -103,6 +104,14 @@ def test_ctrl_c_before_the_first_stage_is_one_word(tmp_path: Path) -> None:
         assert "Traceback" not in stdout + stderr
         assert stderr == "interrupted\n" or (stderr == "" and "stopping the run" in stdout)
         assert case.processes() == {}
+
+
+def wait_until_importing(pid: int, patience: float = 30.0) -> None:
+    """Waits until the command imports its libraries: before that Python itself answers to Ctrl-C."""
+    until = time.monotonic() + patience
+    while "pydantic_core" not in Path(f"/proc/{pid}/maps").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.005)
 
 
 def gone(case: UseCase, patience: float = 15.0) -> bool:
