@@ -25,6 +25,13 @@ class RecordPage:
     records: tuple[ServedRecord, ...]
 
 
+class _Connection(http.client.HTTPConnection):
+    """Closes itself when it is dropped, as when the thread that it belongs to ends."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class ServerClient:
     """Talks to one server; keeps one connection a thread. Closing it is optional."""
 
@@ -162,7 +169,7 @@ class ServerClient:
     def _connection(self) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+            connection = _Connection(self._host, self._port, timeout=self._timeout)
             self._local.connection = connection
         return connection
 

@@ -154,7 +154,12 @@ def test_request_in_flight_at_sigterm_is_answered(tmp_path: Path) -> None:
     with running(tmp_path / "run", package) as server:
         found: list[int] = []
         client = ServerClient(server.state.url)
-        asking = threading.Thread(target=lambda: found.append(client.request("POST", "/predict", png(9))[0]))
+
+        def ask() -> None:
+            found.append(client.request("POST", "/predict", png(9))[0])
+            client.close()
+
+        asking = threading.Thread(target=ask)
         asking.start()
         until = time.monotonic() + 20
         while "linnet_in_flight 1.0" not in server.client.metrics() and time.monotonic() < until:
