@@ -17,6 +17,8 @@ def test_modules_have_at_most_400_lines() -> None:
 
 def test_step_folders_load_nothing_by_themselves() -> None:
     for path in (ROOT / "linnet").glob("*/__init__.py"):
+        if path.parent.name in ("config", "records"):  # not steps: one vocabulary, kept in several files
+            continue
         assert path.read_text("utf-8").strip() == "", f"{path} must stay empty"
 
 

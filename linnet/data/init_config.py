@@ -96,7 +96,7 @@ def _text(name: str, folder: Path, raw: RawDataset, look: Look, counts: dict[str
     imbalance = biggest / smallest
     return f"""\
 # {len(raw.rows)} images in {len(raw.classes)} classes ({smallest} to {biggest} images each).
-# Run it with `linnet run`; every setting and its unit stand in linnet/config.py.
+# Run it with `linnet run`; every setting and its unit stand in linnet/config/.
 name = {json.dumps(name)}
 
 [data]

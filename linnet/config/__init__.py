@@ -1,0 +1,33 @@
+"""The configuration: one frozen, typed, self-validating section a life-cycle step.
+
+A TOML file holds the sections; each becomes one struct parameter of the compiled pipeline, so that
+the same values reach a laptop and a cluster. A field's meaning and unit stand under it.
+"""
+
+from __future__ import annotations
+
+from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.section import Fraction, Section
+from linnet.config.serving import ReleaseConfig, ServingConfig
+from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
+from linnet.config.whole import SECTIONS, Config, load_config, parse_config, parse_sections
+
+__all__ = [
+    "SECTIONS",
+    "Config",
+    "DataConfig",
+    "EvaluationConfig",
+    "FeaturesConfig",
+    "Fraction",
+    "GatesConfig",
+    "LabelsConfig",
+    "RegistryConfig",
+    "ReleaseConfig",
+    "Section",
+    "ServingConfig",
+    "TrainConfig",
+    "ValidationConfig",
+    "load_config",
+    "parse_config",
+    "parse_sections",
+]

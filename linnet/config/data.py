@@ -1,0 +1,78 @@
+"""Sections of the data side: the dataset, its checks, labels and features."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from linnet.config.section import Fraction, Section
+
+
+class DataConfig(Section):
+    kind: Literal["idx", "folder", "manifest"] = "folder"
+    """How the raw dataset is laid out: IDX files, one folder a class, or a CSV/Parquet of paths."""
+    location: str = "data.dvc"
+    """A `.dvc` file that names the dataset by digest, or the path of the raw folder or manifest."""
+    revision: str = ""
+    """Git revision of the `.dvc` file; empty: as it is in the working tree."""
+    classes: tuple[str, ...] = ()
+    """Class names in label order; empty: taken from the folders or the manifest, sorted."""
+    height: int = Field(default=28, ge=4, le=1024)
+    """Height in pixels that every image is resized to."""
+    width: int = Field(default=28, ge=4, le=1024)
+    """Width in pixels that every image is resized to."""
+    color: Literal["gray", "rgb"] = "gray"
+    """Colour mode that every image is converted to."""
+    validation_fraction: Fraction = Field(default=0.05, gt=0, lt=0.5)
+    """Share of the training images held out to choose temperature and to watch training."""
+    production_fraction: Fraction = Field(default=0.05, gt=0, lt=0.5)
+    """Share of the training images held out to be replayed as traffic during the canary."""
+    test_fraction: Fraction = Field(default=0.15, gt=0, lt=0.5)
+    """Share held out for the test; used only where the dataset brings no test split of its own."""
+    cohorts: tuple[str, ...] = ()
+    """Manifest columns whose values are reported as cohorts."""
+    captured_at: str = "1970-01-01T00:00:00Z"
+    """Capture time (ISO 8601, UTC) of images that carry none; a manifest's `captured_at` wins."""
+    max_pixels: int = Field(default=16_777_216, ge=64)
+    """Images with more pixels than this are refused before they are decoded."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.classes and len(self.classes) < 2:
+            raise ValueError("classes: at least 2 are needed, or none to take them from the data")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes: a name stands there twice")
+        held_out = self.validation_fraction + self.production_fraction + self.test_fraction
+        if held_out >= 0.9:
+            raise ValueError(f"the held-out fractions add up to {held_out:.2f}; leave some to train on")
+        return self
+
+
+class ValidationConfig(Section):
+    min_per_class: int = Field(default=10, ge=1)
+    """Fewest training images a class may have."""
+    max_imbalance: float = Field(default=20.0, ge=1)
+    """Largest allowed ratio between the biggest and the smallest class."""
+    max_duplicate_fraction: Fraction = Field(default=0.05, ge=0, le=1)
+    """Largest share of raw images that may have been dropped because their pixels came before."""
+    min_side: int = Field(default=2, ge=1)
+    """Smallest side in pixels that an original image may have."""
+    max_class_drift: float = Field(default=0.2, gt=0, le=1)
+    """Largest Jensen-Shannon distance (base 2) of the class mix from the last accepted version."""
+
+
+class LabelsConfig(Section):
+    min_agreement: Fraction = Field(default=0.5, ge=0, le=1)
+    """Corrections with less agreement among annotators than this are left out."""
+    budget: int = Field(default=200, ge=0)
+    """How many samples `request_labels` asks people about after a run."""
+
+
+class FeaturesConfig(Section):
+    service: str = "image_classifier_v1"
+    """Feast feature service that the model is tied to."""
+    online: bool = True
+    """Whether features are also materialised to the online store."""
+    online_splits: tuple[Literal["train", "validation", "test", "production"], ...] = ("production",)
+    """Splits whose samples can be asked for by id while serving; training samples are not."""

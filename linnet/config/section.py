@@ -1,0 +1,69 @@
+"""What all sections share: frozen, keyword-only, strict about types, closed to unknown keys."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from linnet.errors import ConfigError
+
+Fraction = float  # a share in [0, 1]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, keyword-only, strict about types, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], where: str = "") -> Self:
+        """Builds the section from plain values (TOML, or a KFP struct, where 3 arrives as 3.0).
+
+        Raises:
+            ConfigError: names `section.field`, the value that was given and the remedy.
+        """
+        where = where or cls.__name__.removesuffix("Config").lower()
+        try:
+            return cls.model_validate_json(json.dumps(_integral(values)), strict=True)
+        except ValidationError as error:
+            raise _explain(cls, where, error) from error
+        except (TypeError, ValueError) as error:
+            raise ConfigError(where, f"cannot be read: {error}") from error
+
+    def values(self) -> dict[str, Any]:
+        """The section as plain JSON values, defaults included."""
+        return self.model_dump(mode="json")
+
+
+def _integral(value: Any) -> Any:
+    """Undoes what protobuf structs do to integers: 3.0 becomes 3 again (a float field takes both)."""
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _integral(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_integral(item) for item in value]
+    return value
+
+
+def _explain(model: type[Section], where: str, error: ValidationError) -> ConfigError:
+    """Turns the first of pydantic's complaints into one sentence with the remedy."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    full = f"{where}.{field}" if field else where
+    known = sorted(model.model_fields)
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(field, known, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+        return ConfigError(full, "unknown key", remedy)
+    if first["type"] == "missing":
+        return ConfigError(full, "is missing", "add it to the config")
+    problem = first["msg"].removeprefix("Value error, ")
+    if not field:
+        return ConfigError(full, problem)
+    described = model.model_fields[field.split(".")[0]].description if field else None
+    return ConfigError(full, f"{problem}, but it is {first['input']!r}", described or "")

@@ -1,0 +1,67 @@
+"""Sections of the release and of the server."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from linnet.config.section import Fraction, Section
+
+
+class ReleaseConfig(Section):
+    steps: tuple[int, ...] = (1, 5, 25, 50, 100)
+    """Percent of traffic that goes to the candidate, a step each; rising, ending in 100. The step
+    before 100 lasts until everything is proven, so it should be a large one."""
+    rate: float = Field(default=200.0, gt=0, le=5000)
+    """Requests a second that the replayer sends."""
+    min_requests: int = Field(default=30, ge=1)
+    """Fewest requests that the candidate computed in a step before the next may begin."""
+    deadline_seconds: float = Field(default=60.0, gt=0)
+    """A step that is still inconclusive after this long is rolled back."""
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    """Bound on the probability of rolling back a candidate that is no worse, over all looks."""
+    mirror: Fraction = Field(default=0.5, ge=0, le=1)
+    """Share of requests that the version that does not answer them computes too, to be compared."""
+    bake_seconds: float = Field(default=2.0, ge=0)
+    """Shortest time that a step lasts."""
+    look_seconds: float = Field(default=0.25, gt=0)
+    """Time between two looks of the judge; its error bound holds however often it looks."""
+    max_error_increase: Fraction = Field(default=0.005, gt=0, le=1)
+    """Non-inferiority margin of the error rate; without a champion the largest error rate."""
+    max_latency_ratio: float = Field(default=2.0, gt=1)
+    """The candidate's median and p95 latency may be at most this many times the champion's."""
+    median_floor_ms: float = Field(default=1.0, ge=0)
+    """A median that is longer by less than this many milliseconds is never held against a candidate."""
+    latency_floor_ms: float = Field(default=5.0, ge=0)
+    """A p95 that is longer by less than this many milliseconds is never held against a candidate."""
+    first_latency_p95_ms: float = Field(default=50.0, gt=0)
+    """Without a champion: p95 latency that is accepted at least, whatever the package measured alone."""
+    min_agreement: Fraction = Field(default=0.7, ge=0, le=1)
+    """Share of mirrored requests on which candidate and champion must name the same class."""
+    max_accuracy_drop: Fraction = Field(default=0.05, gt=0, le=1)
+    """Accuracy on the replayed, labelled images may be lower by less than this."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        rising = all(a < b for a, b in zip(self.steps, self.steps[1:], strict=False))
+        if not self.steps or not rising or self.steps[0] < 1 or self.steps[-1] != 100:
+            raise ValueError("steps: must rise from at least 1 to exactly 100, such as [1, 25, 100]")
+        return self
+
+
+class ServingConfig(Section):
+    host: str = "127.0.0.1"
+    """Address the server binds to."""
+    port: int = Field(default=8090, ge=0, le=65535)
+    """Port the server binds to; 0 takes a free one."""
+    threads: int = Field(default=0, ge=0)
+    """ONNX Runtime threads a session; 0: as many as there are cores."""
+    max_body_mb: float = Field(default=8.0, gt=0)
+    """Largest request body in megabytes."""
+    max_pixels: int = Field(default=16_777_216, ge=64)
+    """Uploaded images with more pixels are refused before they are decoded."""
+    log_images: Fraction = Field(default=0.0, ge=0, le=1)
+    """Share of requests whose input image is kept in the prediction log."""
+    log_queue: int = Field(default=10_000, ge=1)
+    """Log records that may wait to be written; more are dropped, and counted."""

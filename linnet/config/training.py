@@ -1,0 +1,99 @@
+"""Sections of a model: how it is trained, measured, judged and registered."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from linnet.config.section import Fraction, Section
+
+
+class TrainConfig(Section):
+    epochs: int = Field(default=8, ge=1, le=10_000)
+    """Passes over the training images."""
+    batch_size: int = Field(default=256, ge=2)
+    """Images a step, over all processes; small sets use fewer, so that an epoch has 16 steps."""
+    optimizer: Literal["sgd", "muon"] = "sgd"
+    """How the inner convolutions move: Nesterov SGD, or Muon (orthogonalised momentum)."""
+    learning_rate: float = Field(default=0.2, gt=0, allow_inf_nan=False)
+    """Peak learning rate of SGD."""
+    muon_learning_rate: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+    """Peak learning rate of Muon: relative to weights of constant norm."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Nesterov momentum."""
+    weight_decay: float = Field(default=5e-4, ge=0)
+    """Weight decay of the convolution and linear weights."""
+    schedule: Literal["onecycle", "cosine"] = "onecycle"
+    """Course of the learning rate: linear up then down, or a half cosine after a short warm-up."""
+    label_smoothing: Fraction = Field(default=0.1, ge=0, lt=1)
+    """Probability mass spread evenly over the classes."""
+    width: int = Field(default=32, ge=4, le=1024)
+    """Channels of the first stage; later stages double them."""
+    depth: int = Field(default=1, ge=1, le=50)
+    """Residual blocks a stage."""
+    flip: bool = True
+    """Augmentation: mirror images left to right at random."""
+    shift: int = Field(default=1, ge=0)
+    """Augmentation: shift by up to this many pixels."""
+    cutout: int = Field(default=0, ge=0)
+    """Augmentation: side in pixels of a square that is blanked; 0 for none."""
+    class_weights: bool = False
+    """Weigh the loss by inverse class frequency."""
+    ema_decay: Fraction = Field(default=0.0, ge=0, lt=1)
+    """Decay a step of the averaged weights that are kept; 0 keeps the last weights."""
+    flip_average: bool = True
+    """Average the prediction with that of the mirrored image; part of the exported model."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic; auto takes bf16 where the device computes it natively."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a GPU if there is one."""
+    processes: int = Field(default=1, ge=1)
+    """Processes for data-parallel training through torchrun."""
+    init_weights: str = ""
+    """Local file with weights to start from; layers whose shapes differ start afresh."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of weights, order and augmentation."""
+
+
+class EvaluationConfig(Section):
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Level of every interval."""
+    resamples: int = Field(default=1000, ge=100)
+    """Bootstrap resamples for metrics that have no closed interval."""
+    calibration_bins: int = Field(default=15, ge=2)
+    """Equal-mass bins of the expected calibration error."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the bootstrap."""
+
+
+class GatesConfig(Section):
+    min_accuracy: Fraction = Field(default=0.80, ge=0, le=1)
+    """The lower confidence bound of test accuracy must reach this."""
+    min_macro_f1: Fraction = Field(default=0.75, ge=0, le=1)
+    """The lower confidence bound of macro F1 must reach this."""
+    min_worst_recall: Fraction = Field(default=0.5, ge=0, le=1)
+    """The recall of the worst class must reach this."""
+    min_auc: Fraction = Field(default=0.9, ge=0, le=1)
+    """The lower bound of the macro one-against-rest AUC must reach this."""
+    max_ece: Fraction = Field(default=0.05, ge=0, le=1)
+    """Expected calibration error after temperature scaling may be at most this."""
+    max_cohort_gap: Fraction = Field(default=0.25, ge=0, le=1)
+    """Largest distance of a non-class cohort's accuracy below the overall accuracy."""
+    min_cohort_samples: int = Field(default=30, ge=1)
+    """Cohorts with fewer test samples are shown and not judged, unless none is larger."""
+    non_inferiority_margin: Fraction = Field(default=0.01, ge=0, le=1)
+    """The candidate may be worse than the champion by less than this (paired, lower bound)."""
+    min_parity: Fraction = Field(default=0.999, ge=0, le=1)
+    """Share of test images on which the packaged model must name the same top class as torch."""
+    max_latency_p95_ms: float = Field(default=50.0, gt=0)
+    """p95 of single-image requests to the packaged model in the real server, in milliseconds."""
+    max_size_mb: float = Field(default=100.0, gt=0)
+    """Size of the packaged model in megabytes."""
+
+
+class RegistryConfig(Section):
+    tracking_uri: str = ""
+    """MLflow tracking and registry URI; empty: SQLite in the local state folder."""
+    model: str = ""
+    """Registered model's name; empty: the config's name."""

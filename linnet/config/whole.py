@@ -1,0 +1,79 @@
+"""The whole configuration, and how it is read from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.section import Section
+from linnet.config.serving import ReleaseConfig, ServingConfig
+from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
+from linnet.errors import ConfigError
+
+SECTIONS: dict[str, type[Section]] = {
+    "data": DataConfig,
+    "validation": ValidationConfig,
+    "labels": LabelsConfig,
+    "features": FeaturesConfig,
+    "train": TrainConfig,
+    "evaluation": EvaluationConfig,
+    "gates": GatesConfig,
+    "release": ReleaseConfig,
+    "serving": ServingConfig,
+    "registry": RegistryConfig,
+}
+
+
+class Config(Section):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    """Name of the use case: lower-case letters, digits, `-` and `_`; also the model's name."""
+    data: DataConfig = DataConfig()
+    validation: ValidationConfig = ValidationConfig()
+    labels: LabelsConfig = LabelsConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    train: TrainConfig = TrainConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    gates: GatesConfig = GatesConfig()
+    release: ReleaseConfig = ReleaseConfig()
+    serving: ServingConfig = ServingConfig()
+    registry: RegistryConfig = RegistryConfig()
+
+
+def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:
+    """Reads a TOML config; `overrides` maps `section.field` to a value that wins.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or a setting is wrong.
+    """
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(str(path), "no such file", "see `linnet init --help`") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), f"is not TOML: {error}") from error
+    for key, value in (overrides or {}).items():
+        section, dot, field = key.partition(".")
+        if not dot:
+            raise ConfigError(key, "is not of the form section.field=value", "such as train.epochs=3")
+        raw.setdefault(section, {})[field] = value
+    return parse_config(raw, str(path))
+
+
+def parse_config(raw: dict[str, Any], where: str = "config") -> Config:
+    """Builds a config from plain values; errors name `section.field`."""
+    for key, value in raw.items():
+        if key in SECTIONS and not isinstance(value, dict):
+            raise ConfigError(key, f"must be a table, not {value!r}", f"write it as [{key}]")
+    sections = {key: value for key, value in raw.items() if key in SECTIONS}
+    return Config.parse({**raw, **parse_sections(sections)}, where)
+
+
+def parse_sections(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Checks sections and gives them as plain JSON values, defaults included."""
+    return {key: SECTIONS[key].parse(value, key).values() for key, value in sections.items()}

@@ -1,0 +1,94 @@
+"""Records of the data side: the dataset, its validation, the labels and the training set."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from linnet.records.record import Record
+
+
+class DatasetManifest(Record):
+    """What `ingest` wrote: `manifest.json` beside the Parquet shards of the sample table.
+
+    Columns of a shard: sample_id (str, 32 hex digits: digest of the decoded pixels), image (bytes,
+    PNG or the original encoding), label (str, class name), label_source (str), split (str),
+    captured_at (timestamp[us, UTC]), width, height, channels (int32, of the original image), origin
+    (str: where in the raw dataset), and `cohort_<name>` (str) a configured cohort.
+    """
+
+    name: str
+    digest: str
+    """Digest of the raw dataset version (the `.dvc` file's, or of the folder's contents)."""
+    revision: str
+    """Git revision of the `.dvc` file, or empty."""
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    """Images a split and class."""
+    shards: tuple[str, ...]
+    rows: int
+    raw_rows: int
+    """Images in the raw dataset, before duplicates were dropped."""
+    dropped_duplicates: int
+    """Images dropped because an earlier image of the same official split has the same pixels."""
+    dropped_leaks: int
+    """Training images dropped because the same pixels stand in the test split."""
+    dropped: tuple[str, ...]
+    """Origins of dropped images with the reason (the first 1,000)."""
+    cohorts: tuple[str, ...] = ()
+
+
+class ExpectationResult(Record):
+    name: str
+    passed: bool
+    detail: str
+    rows: tuple[str, ...] = ()
+    """Sample ids or origins that broke it (the first 20)."""
+
+
+class ValidationReport(Record):
+    """What `validate` found: `validation.json`."""
+
+    dataset_digest: str
+    passed: bool
+    results: tuple[ExpectationResult, ...]
+    counts: dict[str, int]
+    """Training images a class, kept to measure the drift of the next version."""
+
+
+class LabelBatch(Record):
+    """The labels that `collect_labels` froze for a run: `labels.json` beside `labels.parquet`.
+
+    Columns of labels.parquet: sample_id (str), label (str), annotator (str), agreement (float64),
+    labelled_at (timestamp[us, UTC]), created_at (timestamp[us, UTC]).
+    """
+
+    as_of: datetime
+    rows: int
+    digest: str
+    corrections: int
+    """Labels that differ from the dataset's own."""
+    quarantined: int = 0
+    """Answers left out because their sample or label is unknown; listed in quarantine.jsonl."""
+    disputed: int = 0
+    """Samples left out because the annotators are tied or agree too little; in disputed.jsonl."""
+
+
+class TrainingSetManifest(Record):
+    """What `build_features` wrote: `training_set.json` beside the arrays, a set for each split.
+
+    images-SPLIT.npy uint8 [N, height, width, channels] (as the model sees them), labels-SPLIT.npy int64
+    [N] (index in classes), features-SPLIT.npy float32 [N, F], ids-SPLIT.npy S32 [N] (sample_id), and
+    cohorts-SPLIT.npz (a value a sample: unicode [N] by cohort, always with `brightness`).
+    """
+
+    classes: tuple[str, ...]
+    features: tuple[str, ...]
+    """Names of the feature columns, in order."""
+    feature_service: str
+    height: int
+    width: int
+    channels: int
+    dataset_digest: str
+    labels_digest: str
+    counts: dict[str, int]
+    """Samples a split."""

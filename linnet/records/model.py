@@ -1,0 +1,144 @@
+"""Records of a model: its training, its evidence, its package and its versions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from linnet.records.record import Interval, Record, Verdict
+
+
+class TrainingReport(Record):
+    """What training did: `training.json` beside `model.pt`."""
+
+    history: tuple[dict[str, float], ...]
+    """A row an epoch: epoch, loss, train_accuracy, validation_accuracy, images_per_second, seconds."""
+    parameters: int
+    """Number of trained weights."""
+    seconds: float
+    """Wall-clock seconds of the training loop in this process (resumed epochs not counted)."""
+    device: str
+    precision: str
+    versions: dict[str, str]
+    config: dict[str, Any]
+    resumed_from_epoch: int = 0
+    notes: tuple[str, ...] = ()
+    """What a person should know, such as layers that could not take the initial weights."""
+
+
+class CohortResult(Record):
+    cohort: str
+    """Column, such as `class` or `brightness`."""
+    value: str
+    samples: int
+    accuracy: Interval
+
+
+class Comparison(Record):
+    """Candidate against champion on the same samples."""
+
+    champion: str
+    """Model version of the champion."""
+    difference: Interval
+    """Accuracy of the candidate minus accuracy of the champion, paired."""
+    agreement: float
+    candidate_only_right: int
+    champion_only_right: int
+
+
+class Gate(Record):
+    """One gate: `value` compared with `threshold`; `evidence` says how in a sentence."""
+
+    name: str
+    value: float
+    comparator: Literal[">=", "<=", ">", "<"]
+    threshold: float
+    passed: bool
+    evidence: str
+
+
+class GateDecision(Record):
+    """The verdict over all gates of a stage: `gates.json`."""
+
+    stage: Literal["evaluation", "package"]
+    verdict: Verdict
+    gates: tuple[Gate, ...]
+
+    @property
+    def reasons(self) -> list[str]:
+        """A sentence a failed gate."""
+        return [gate.evidence for gate in self.gates if not gate.passed]
+
+
+class EvaluationReport(Record):
+    """What `evaluate` measured: `evaluation.json`, beside predictions.npz and report.html."""
+
+    samples: int
+    classes: tuple[str, ...]
+    metrics: dict[str, Interval]
+    """accuracy, macro_f1, macro_precision, macro_recall, worst_recall, auc, ece, brier, log_loss."""
+    per_class: dict[str, dict[str, float]]
+    """precision, recall, f1, support, false_positive_rate a class."""
+    confusion: tuple[tuple[int, ...], ...]
+    """Rows: true class; columns: predicted class."""
+    cohorts: tuple[CohortResult, ...]
+    temperature: float
+    """Fitted on the validation split by minimising the negative log-likelihood."""
+    ece_before: float
+    """ECE before temperature scaling."""
+    comparison: Comparison | None
+    suspects: tuple[str, ...]
+    """Sample ids whose label is doubtful, the most doubtful first (at most 500)."""
+
+
+class ModelPackage(Record):
+    """What is served: `package.json` beside `model.onnx`, `golden.npz` and `model_card.md`.
+
+    ONNX inputs: image uint8 [N, H, W, C], features float32 [N, F]; outputs: probabilities float32
+    [N, K], embedding float32 [N, D].
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    height: int
+    width: int
+    channels: int
+    features: tuple[str, ...]
+    """Names of the feature columns, in the order of the `features` input."""
+    feature_service: str
+    temperature: float
+    dataset_digest: str
+    model_digest: str
+    """blake2b digest of model.onnx."""
+    parity_max_difference: float
+    parity_agreement: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    size_mb: float
+    metrics: dict[str, float]
+    created_at: datetime
+
+
+class ModelVersion(Record):
+    """One version in the registry."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    created_at: datetime
+    run_id: str
+    tags: dict[str, str]
+    metrics: dict[str, float]
+
+
+class LedgerEntry(Record):
+    """One line of the append-only promotion ledger: who did what, and why."""
+
+    at: datetime
+    actor: str
+    action: Literal["register", "challenge", "promote", "rollback"]
+    model: str
+    version: str
+    previous: str | None
+    reason: str
+    evidence: dict[str, Any] = {}

@@ -1,0 +1,52 @@
+"""What all records share: immutable, closed to unknown fields, one JSON file each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from linnet.errors import StorageError
+from linnet.files import write_text
+
+Verdict = Literal["pass", "fail"]
+JudgeVerdict = Literal["proceed", "promote", "rollback", "inconclusive"]
+Split = Literal["train", "validation", "test", "production"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test", "production")
+
+
+def now() -> datetime:
+    """The present moment, UTC."""
+    return datetime.now(UTC)
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, closed to unknown fields, one JSON file each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    def save(self, path: Path) -> None:
+        """Writes the record as indented JSON, whole or not at all."""
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads a record.
+
+        Raises:
+            StorageError: the file is missing or is not such a record.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise StorageError(f"{path}: not a readable {cls.__name__}: {error}") from error
+
+
+class Interval(Record):
+    """A value with its confidence interval."""
+
+    value: float
+    low: float
+    high: float

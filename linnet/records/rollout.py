@@ -1,0 +1,63 @@
+"""Records of a release: what was served, and what the judge made of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from linnet.records.record import JudgeVerdict, Record
+
+
+class ServedRecord(Record):
+    """One answered request, as a judge sees it."""
+
+    at: float
+    """Seconds since the epoch."""
+    version: str
+    ok: bool
+    latency_ms: float
+    predicted: str | None
+    confidence: float | None
+    agrees: bool | None
+    """Whether the other version named the same class for the same image; None if not mirrored."""
+    shadow: bool = False
+    """Whether the answer went to nobody: the request was mirrored to this version to compare."""
+
+
+class MetricJudgement(Record):
+    """What the judge thinks of one metric at one look."""
+
+    metric: str
+    champion: float
+    candidate: float
+    low: float
+    high: float
+    """Anytime-valid bounds on the difference or ratio, candidate against champion."""
+    margin: float
+    verdict: Literal["good", "bad", "unknown"]
+    evidence: str
+
+
+class StepDecision(Record):
+    """The end of one canary step."""
+
+    percent: int
+    seconds: float
+    champion_requests: int
+    candidate_requests: int
+    verdict: JudgeVerdict
+    judgements: tuple[MetricJudgement, ...]
+    reason: str
+
+
+class RolloutDecision(Record):
+    """How a release ended: `rollout.json`."""
+
+    model: str
+    version: str
+    champion: str | None
+    verdict: JudgeVerdict
+    steps: tuple[StepDecision, ...]
+    reason: str
+    started_at: datetime
+    ended_at: datetime
