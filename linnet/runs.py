@@ -25,6 +25,9 @@ from linnet.state import state_dir
 DRY_RUN = "LINNET_DRY_RUN"
 """Set while a run is only planned: a step that would work says so instead."""
 
+KEYS = "keys"
+"""Folder of a run: the cache key of each step, part by part, with its parameters: keys/TASK.json."""
+
 _LITTLE_BYTES = 1_000_000
 """With less free space than this, a full disk is the likely reason of a sudden end."""
 

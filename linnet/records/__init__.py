@@ -25,7 +25,7 @@ from linnet.records.model import (
 )
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
 from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
-from linnet.records.run import RunRecord, RunRequest, StageRecord
+from linnet.records.run import RunCost, RunRecord, RunRequest, StageRecord
 
 __all__ = [
     "SPLITS",
@@ -45,6 +45,7 @@ __all__ = [
     "ModelVersion",
     "Record",
     "RolloutDecision",
+    "RunCost",
     "RunRecord",
     "RunRequest",
     "ServedRecord",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import shutil
 import tempfile
 import warnings
@@ -20,7 +19,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from linnet.errors import LinnetError, RegistryError, StorageError
-from linnet.files import file_name
+from linnet.files import file_name, shown_url
 from linnet.records import EvaluationReport, ModelPackage, ModelVersion, TrainingReport
 from linnet.registry.mlflow_database import create_database
 from linnet.registry.protocol import DESCRIPTOR, Alias, Submission, flattened, package_digest
@@ -241,7 +240,7 @@ class MlflowRegistry:
         except Exception as error:
             text = str(error).strip().splitlines()
             why = text[0][:300] if text else type(error).__name__
-            raise RegistryError(f"the registry at {_shown(self._uri)} refused: {why}") from error
+            raise RegistryError(f"the registry at {shown_url(self._uri)} refused: {why}") from error
 
 
 @contextlib.contextmanager
@@ -296,8 +295,3 @@ def _quoted(text: str) -> str:
     if "'" in text:
         raise RegistryError(f"model {text!r}: a name must not contain a quote")
     return text
-
-
-def _shown(uri: str) -> str:
-    """The URI without a password."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
