@@ -32,10 +32,26 @@ def runs_list(limit: Annotated[int, typer.Option(help="How many to show.")] = 20
 
 @runs_app.command("show")
 def runs_show(run_id: RunId = "") -> None:
-    """Show a run's stages, gates and canary again."""
-    from linnet.commands.summary import show_summary
+    """Show a run again: who asked for it, what it was made of and cost, its stages, gates and canary."""
+    from linnet.commands.summary import show_origin, show_summary
 
-    show_summary(runs.find(run_id), Console())
+    folder, console = runs.find(run_id), Console()
+    show_origin(folder, console)
+    show_summary(folder, console)
+
+
+@runs_app.command("mirror")
+def runs_mirror() -> None:
+    """Write the records of ended runs to MLflow, where that did not happen yet.
+
+    Example:
+
+      linnet runs mirror
+    """
+    from linnet.registry.run_mirror import mirror_pending
+
+    done = mirror_pending()
+    typer.echo(f"mirrored {len(done)} run(s) to MLflow{': ' if done else ''}{', '.join(done)}")
 
 
 @runs_app.command("log")

@@ -6,6 +6,7 @@ the same values reach a laptop and a cluster. A field's meaning and unit stand u
 
 from __future__ import annotations
 
+from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.section import Fraction, Section
 from linnet.config.serving import ReleaseConfig, ServingConfig
@@ -15,6 +16,7 @@ from linnet.config.whole import SECTIONS, Config, load_config, parse_config, par
 __all__ = [
     "SECTIONS",
     "Config",
+    "CostConfig",
     "DataConfig",
     "EvaluationConfig",
     "FeaturesConfig",

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.section import Section
 from linnet.config.serving import ReleaseConfig, ServingConfig
@@ -25,6 +26,7 @@ SECTIONS: dict[str, type[Section]] = {
     "release": ReleaseConfig,
     "serving": ServingConfig,
     "registry": RegistryConfig,
+    "cost": CostConfig,
 }
 
 
@@ -41,6 +43,7 @@ class Config(Section):
     release: ReleaseConfig = ReleaseConfig()
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
+    cost: CostConfig = CostConfig()
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:

@@ -53,7 +53,7 @@ class MlflowRegistry:
                 if version.tags.get("package_digest") == digest:
                     self._finish(version.run_id)
                     return version
-            experiment = self._experiment(submission.model)
+            experiment = self.experiment(submission.model)
             run_id = self._run(experiment, submission, digest)
             model_id, location = self._logged_model(experiment, run_id, submission, digest)
             with _tolerating("RESOURCE_ALREADY_EXISTS"):
@@ -129,7 +129,14 @@ class MlflowRegistry:
             aliases = {alias: str(version) for alias, version in found.items()}
         return aliases  # noqa: RET504  None if the call was tolerated
 
-    def _experiment(self, model: str) -> str:
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Any]:
+        """MLflow's own client, for what is no part of `Registry`; its errors become RegistryErrors."""
+        with self._translated():
+            yield self._mlflow
+
+    def experiment(self, model: str) -> str:
+        """Id of the experiment that holds the runs of a model; made if need be."""
         found = self._mlflow.get_experiment_by_name(model)
         if found is not None:
             return str(found.experiment_id)
