@@ -38,11 +38,12 @@ class Key:
         return text_digest(json.dumps(asdict(self), sort_keys=True))
 
 
-def library_digest(memo: Memo | None = None, root: Path = LIBRARY) -> str:
+def library_digest(memo: Memo | None = None, root: Path | None = None) -> str:
     """Digest of the installed `linnet` sources: any edit of the library is another one.
 
     With a memo the sources are only read if a file of theirs came, went or changed.
     """
+    root = root or LIBRARY
     sources = sorted(_sources(root))
     states = [(os.path.relpath(path, root), path.stat()) for path in sources]
     signature = text_digest(

@@ -48,7 +48,11 @@ class Memo:
             self.keep_as(_name(status), _signature(status), digest)
 
     def carry(self, before: os.stat_result, path: Path) -> None:
-        """After this process itself linked or renamed a file, which changes its ctime and no byte."""
+        """After this process itself linked or renamed a file, which changes its ctime and no byte.
+
+        On a kernel before 6.13, whose ctime moves in ticks of up to 10 ms, a byte that is changed right
+        after the link, within its tick, and whose mtime is set back would not be seen.
+        """
         digest = self.recall(before) if before.st_size >= FLOOR else None
         if digest is None:
             return
