@@ -176,10 +176,14 @@ def _earlier(folder: Path, task: str, against: str) -> Path | None:
         if _key_of(other, task) is None:
             raise RunError(f"run {other.name} has no step {task!r} with a key to compare with")
         return other
-    name = runs.load(folder).config.get("name")
-    older = runs.folders()
-    older = older[older.index(folder) + 1 :]
-    return next((f for f in older if _key_of(f, task) and runs.load(f).config.get("name") == name), None)
+    this = runs.load(folder)
+    others = ((runs.load(other), other) for other in runs.folders() if _key_of(other, task))
+    older = [
+        (record.started_at, other)
+        for record, other in others
+        if record.started_at < this.started_at and record.config.get("name") == this.config.get("name")
+    ]
+    return max(older)[1] if older else None
 
 
 def _detail(part: str, before: dict[str, Any], after: dict[str, Any]) -> str:
