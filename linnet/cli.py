@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from linnet.commands import alerts, cache, inspect, models, retraining, serve, training
+from linnet.commands import alerts, cache, diagnose, inspect, models, retraining, serve, training
 from linnet.errors import LinnetError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("compile")(training.compile_command)
 app.command("up")(serve.up)
 app.command("down")(serve.down)
 app.command("predict")(serve.predict)
+app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
 app.add_typer(retraining.app, name="retraining")
 app.add_typer(alerts.app, name="alerts")
