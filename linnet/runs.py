@@ -138,8 +138,23 @@ def close(name: str, worked: bool) -> None:
     finish(folder, worked)
 
 
-def finish(folder: Path, worked: bool, interrupted: bool = False) -> RunRecord:
-    """Closes a run: its state follows from its stages, or from a person's Ctrl-C."""
+def reopen(folder: Path) -> None:
+    """Prepares an ended run for another life: what succeeded stays, and what did not may be tried again."""
+    record = RunRecord.load(folder / "run.json")
+    for stage in stages(folder):
+        if stage.state != "succeeded":
+            (folder / "stages" / f"{stage.task}.json").unlink()
+    record.model_copy(update={"state": "running", "error": "", "ended_at": None, "stages": ()}).save(
+        folder / "run.json"
+    )
+
+
+def finish(folder: Path, worked: bool, interrupted: bool = False, error: str = "") -> RunRecord:
+    """Closes a run: its state follows from its stages, or from a person's Ctrl-C.
+
+    `error` says why a run did not work that has no stage to say it.
+    """
+    why = error
     done = [stage if stage.state != "running" else _cut_short(folder, stage) for stage in stages(folder)]
     failed = [stage for stage in done if stage.state == "failed"]
     refused = [stage for stage in done if stage.values.get("verdict", "pass") not in ("pass", "promote")]
@@ -148,7 +163,7 @@ def finish(folder: Path, worked: bool, interrupted: bool = False) -> RunRecord:
     elif failed or not worked:
         state, error = (
             "failed",
-            failed[0].error if failed else _sudden(folder),
+            failed[0].error if failed else why or _sudden(folder),
         )
         if error == "interrupted":
             state = "interrupted"

@@ -57,7 +57,7 @@ def start(pipeline: str, config: Config, request: RunRequest) -> LocalRun:
     try:
         with (folder / "log.txt").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "linnet.engine.worker", str(folder)],
+                [sys.executable, "-m", "linnet.engine.worker", str(folder), str(lock)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

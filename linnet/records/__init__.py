@@ -26,9 +26,11 @@ from linnet.records.model import (
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
 from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
 from linnet.records.run import RunRecord, RunRequest, StageRecord
+from linnet.records.task import ArtifactRecord, TaskRecord
 
 __all__ = [
     "SPLITS",
+    "ArtifactRecord",
     "CohortResult",
     "Comparison",
     "DatasetManifest",
@@ -51,6 +53,7 @@ __all__ = [
     "Split",
     "StageRecord",
     "StepDecision",
+    "TaskRecord",
     "TrainingReport",
     "TrainingSetManifest",
     "ValidationReport",
