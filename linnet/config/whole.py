@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.engine import EngineConfig
 from linnet.config.section import Section
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
@@ -25,6 +26,7 @@ SECTIONS: dict[str, type[Section]] = {
     "release": ReleaseConfig,
     "serving": ServingConfig,
     "registry": RegistryConfig,
+    "engine": EngineConfig,
 }
 
 
@@ -41,6 +43,7 @@ class Config(Section):
     release: ReleaseConfig = ReleaseConfig()
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
+    engine: EngineConfig = EngineConfig()
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:

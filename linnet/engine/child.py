@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,24 +28,35 @@ def source_of(command: Sequence[str]) -> str | None:
     return None
 
 
-def start(
-    source: Path, words: Sequence[str], environment: Mapping[str, str], log: Path, close: Sequence[int]
-) -> int:
-    """Forks a process that executes the component's `source` with the arguments `words`; its id.
+@dataclass(frozen=True)
+class Program:
+    """What a child executes."""
 
-    It leads a process group of its own, writes to the file `log`, and lacks the descriptors `close`.
+    source: Path
+    """The component's Python file."""
+    words: Sequence[str]
+    """Its arguments."""
+    environment: Mapping[str, str]
+    log: Path
+    """Where its output goes."""
+    fresh: bool = False
+    """Whether it needs an interpreter of its own: the library's files changed since this one loaded them."""
+
+
+def start(program: Program, close: Sequence[int]) -> int:
+    """Forks a process that executes a program, in a process group of its own; its id.
+
+    It lacks the descriptors `close`.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        _become(source, words, environment, log, close)
+        _become(program, close)
     return pid
 
 
-def _become(
-    source: Path, words: Sequence[str], environment: Mapping[str, str], log: Path, close: Sequence[int]
-) -> NoReturn:
+def _become(program: Program, close: Sequence[int]) -> NoReturn:
     code = 1
     try:
         os.setpgid(0, 0)
@@ -55,12 +67,12 @@ def _become(
             signal.signal(number, signal.SIG_DFL if number != signal.SIGPIPE else signal.SIG_IGN)
         for descriptor in close:
             os.close(descriptor)
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        output = os.open(program.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        os.environ.update(environment)
+        os.environ.update(program.environment)
         os.environ["_KFP_RUNTIME"] = "true"
-        _execute(source, words)
+        _execute(program)
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -74,17 +86,21 @@ def _become(
         _leave(code)
 
 
-def _execute(source: Path, words: Sequence[str]) -> None:
+def _execute(program: Program) -> None:
+    words = ["--component_module_path", str(program.source), *program.words]
+    # Some variables are read once, when an interpreter or its loader begins.
+    if program.fresh or any(name.startswith(("PYTHON", "LD_")) for name in program.environment):
+        os.execve(sys.executable, [sys.executable, "-m", MARK, *words], dict(os.environ))  # noqa: S606
     from kfp.dsl import executor_main
 
-    sys.argv = [executor_main.__file__, "--component_module_path", str(source), *words]
+    sys.argv = [str(executor_main.__file__), *words]
     # What a component starts with multiprocessing's `spawn` must not run the worker's main module again.
     sys.modules["__main__"] = executor_main
     executor_main.executor_main()
 
 
 def _leave(code: int) -> NoReturn:
-    """What the interpreter does at its end; the worker's own clean-up, which is not the child's, was cleared."""
+    """What the interpreter does at its end; the worker's own clean-up was cleared."""
     try:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()

@@ -53,7 +53,9 @@ class Node:
     @property
     def is_exit_task(self) -> bool:
         """Whether it gets the final status of others: it says how things went and is never taken as done."""
-        return any("taskFinalStatus" in value for value in self.task.get("inputs", {}).get("parameters", {}).values())
+        return any(
+            "taskFinalStatus" in value for value in self.task.get("inputs", {}).get("parameters", {}).values()
+        )
 
     @property
     def label(self) -> str:
@@ -209,7 +211,9 @@ def items_of(node: Node) -> tuple[str, list[Any]]:
 def iterations(spec: Spec, node: Node) -> list[Scope]:
     """The scopes of a loop, one an item."""
     key, items = items_of(node)
-    kind = node.component.get("inputDefinitions", {}).get("parameters", {}).get(key, {}).get("parameterType", "")
+    kind = (
+        node.component.get("inputDefinitions", {}).get("parameters", {}).get(key, {}).get("parameterType", "")
+    )
     scopes = []
     for number, item in enumerate(items):
         value = typed(_parsed(item, kind), kind, f"task {node.path}: item {number}")
@@ -245,7 +249,7 @@ def _first(scope: Scope, values: dict[str, Any], name: str, producers: list[tupl
 
 
 def collected(node: Node) -> dict[str, Any]:
-    """The outputs of a loop: a list for each output, in the order of the items; lists of artefacts are one list."""
+    """The outputs of a loop: a list for each, in the order of the items; lists of artefacts become one."""
     declared = node.component["dag"].get("outputs", {})
     each = [outputs_of(scope) for scope in node.inner]
     values: dict[str, Any] = {

@@ -134,7 +134,7 @@ class Leaf:
         )
 
     def _input(self) -> dict[str, Any]:
-        """The executor's input with whole numbers as such: protobuf makes 3.0 of 3, and a cluster 3 of 3.0."""
+        """The executor's input, with 3.0 as 3: protobuf makes the one of the other, a cluster does not."""
         from google.protobuf import json_format
 
         message: dict[str, Any] = plain(json_format.MessageToDict(self._input_message()))
@@ -146,7 +146,9 @@ class Leaf:
         if image.startswith("python:") and not image.startswith(f"python:{version}"):
             self.notes.append(f"runs in this environment's Python {version}, not in the image {image}")
         resources = container.get("resources", {})
-        asked = [name for name in ("cpuLimit", "memoryLimit", "cpuRequest", "memoryRequest") if name in resources]
+        asked = [
+            name for name in ("cpuLimit", "memoryLimit", "cpuRequest", "memoryRequest") if name in resources
+        ]
         asked += ["accelerator"] if "accelerator" in resources else []
         if asked:
             self.notes.append(f"may use the whole machine: {', '.join(asked)} are for a cluster's scheduler")

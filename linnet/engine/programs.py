@@ -1,4 +1,4 @@
-"""Runs the programs of a run's tasks, keeps a record of each task, and knows what an earlier life finished."""
+"""Runs the programs of a run's tasks, keeps their records, and knows what an earlier life finished."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linnet.engine import child, kill
+from linnet.engine import child, kill, sources
 from linnet.engine.dag import ENDED, Node, argument_values
 from linnet.engine.driver import Outcome
 from linnet.engine.leaf import Leaf
@@ -47,6 +47,7 @@ class Programs:
         self.folder, self.spec, self.environment, self._close = folder, spec, environment, close
         self._running: dict[int, _Running] = {}
         self._records: dict[str, TaskRecord] = {}
+        self._loaded = sources.signature()
         self._stop = False
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         names = Counter(
@@ -76,12 +77,14 @@ class Programs:
         if leaf.is_importer:
             return Outcome(True, leaf.imported())
         source, words, environment = leaf.prepare()
+        fresh = sources.signature() != self._loaded
         for note in leaf.notes:
             self._say(f"{node.path}: {note}")
         log = self.log(node.path)
         log.parent.mkdir(exist_ok=True)
         close = [*self._close, self._read, self._write]
-        pid = child.start(source, words, {**self.environment, **environment}, log, close)
+        program = child.Program(source, words, {**self.environment, **environment}, log, fresh)
+        pid = child.start(program, close)
         with contextlib.suppress(OSError):  # the child does it too: whoever comes first
             os.setpgid(pid, pid)
         descriptor = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
@@ -102,7 +105,9 @@ class Programs:
             moment = time.monotonic()
             if ended or (until is not None and moment >= until):
                 return ended
-            nearest = min([r.deadline for r in self._running.values()] + ([until] if until else []), default=moment)
+            nearest = min(
+                [r.deadline for r in self._running.values()] + ([until] if until else []), default=moment
+            )
             pause = min(max(nearest - moment, 0.0), 60.0)
             descriptors = [r.descriptor for r in self._running.values() if r.descriptor >= 0]
             if len(descriptors) < len(self._running):
@@ -197,7 +202,7 @@ class Programs:
         if node.state != "PENDING" and started is None and node.state != "SKIPPED":
             started = moment
         parameters, artifacts = recorded_outputs(node.outputs)
-        (running,) = [r for r in self._running.values() if r.node is node] or [None]
+        running = next((r for r in self._running.values() if r.node is node), None)
         return TaskRecord.model_validate(
             {
                 "path": node.path,
@@ -239,7 +244,8 @@ def recorded_outputs(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[A
         items = value if isinstance(value, list) else [value]
         if items and all(hasattr(item, "uri") for item in items):
             artifacts += [
-                ArtifactRecord(output=name, uri=i.uri, type=i.schema_title, metadata=dict(i.metadata)) for i in items
+                ArtifactRecord(output=name, uri=i.uri, type=i.schema_title, metadata=dict(i.metadata))
+                for i in items
             ]
         else:
             parameters[name] = value

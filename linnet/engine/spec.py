@@ -35,7 +35,7 @@ class Spec:
             RunError: it is not one.
         """
         try:
-            documents = [document for document in yaml.load_all(text, _LOADER) if document]  # noqa: S506
+            documents = [document for document in _documents(text) if document]
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
             raise RunError(f"the pipeline is not YAML: {' '.join(str(error).split())[:300]}") from error
         if not documents or not all(isinstance(document, dict) for document in documents):
@@ -67,7 +67,21 @@ class Spec:
 
     def values(self) -> dict[str, Any]:
         """Both documents, as the API shows them."""
-        return {"pipeline_spec": self.pipeline, "platform_spec": self.platform} if self.platform else self.pipeline
+        return (
+            {"pipeline_spec": self.pipeline, "platform_spec": self.platform}
+            if self.platform
+            else self.pipeline
+        )
+
+    def text(self) -> str:
+        """Both documents as a file that `from_text` reads."""
+        return "\n---\n".join(json.dumps(document) for document in (self.pipeline, self.platform) if document)
+
+    def yaml(self) -> str:
+        """Both documents as a file for people."""
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        documents = [document for document in (self.pipeline, self.platform) if document]
+        return str(yaml.dump_all(documents, Dumper=dumper, allow_unicode=True))
 
     @property
     def name(self) -> str:
@@ -98,13 +112,16 @@ class Spec:
 
     @cached_property
     def code(self) -> str:
-        """Digest of what the pipeline would execute: everything but the defaults of its parameters.
+        """Digest of what the pipeline would execute: everything but defaults of parameters and KFP's caching.
 
         Two files compiled from one pipeline for two configs have one and the same.
         """
         pipeline = copy.deepcopy(self.pipeline)
         for parameter in pipeline["root"].get("inputDefinitions", {}).get("parameters", {}).values():
             parameter.pop("defaultValue", None)
+        for component in [pipeline["root"], *pipeline.get("components", {}).values()]:
+            for task in component.get("dag", {}).get("tasks", {}).values():
+                task.pop("cachingOptions", None)  # the SDK's `enable_caching` sets it at submission
         text = json.dumps([plain(pipeline), plain(self.platform)], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
 
@@ -120,6 +137,17 @@ class Spec:
             named = ", ".join(sorted(known)) or "none"
             raise RunError(f"the pipeline {self.name} has no parameter {unknown[0]!r} (it has: {named})")
         return with_defaults(self.root, given, f"the pipeline {self.name}")
+
+
+def _documents(text: str | bytes) -> list[Any]:
+    """The documents of a file; JSON is YAML too, and read fifty times as fast."""
+    text = text.decode("utf-8") if isinstance(text, bytes) else text
+    if text.startswith("{"):
+        try:
+            return [json.loads(part) for part in text.split("\n---\n")]
+        except ValueError:
+            pass
+    return list(yaml.load_all(text, _LOADER))
 
 
 def with_defaults(component: dict[str, Any], given: dict[str, Any], where: str) -> dict[str, Any]:

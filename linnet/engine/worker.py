@@ -55,7 +55,8 @@ def execute(folder: Path, width: int = 1, close: tuple[int, ...] = ()) -> None:
 
 def _drive(folder: Path, width: int, close: list[int]) -> str:
     """Runs the tasks; what went wrong, or nothing."""
-    spec = Spec.from_text((folder / "pipeline.yaml").read_bytes())
+    file = folder / "pipeline.json"  # the same, quicker to read
+    spec = Spec.from_text((file if file.exists() else folder / "pipeline.yaml").read_bytes())
     programs = Programs(folder, spec, _environment(folder), close)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: programs.interrupt())
@@ -90,7 +91,7 @@ def _parameters(folder: Path) -> dict[str, Any]:
 
 def _environment(folder: Path) -> dict[str, str]:
     dry = {DRY_RUN: os.environ[DRY_RUN]} if DRY_RUN in os.environ else {}
-    return {"LINNET_HOME": str(state_dir()), "LINNET_RUN_DIR": str(folder), "PYTHONUNBUFFERED": "1", **dry}
+    return {"LINNET_HOME": str(state_dir()), "LINNET_RUN_DIR": str(folder), **dry}
 
 
 if __name__ == "__main__":
