@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
+from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Fraction, Section
+from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
 from linnet.config.whole import SECTIONS, Config, load_config, parse_config, parse_sections
@@ -25,7 +27,9 @@ __all__ = [
     "LabelsConfig",
     "RegistryConfig",
     "ReleaseConfig",
+    "RetrainingConfig",
     "Section",
+    "ServiceLevelsConfig",
     "ServingConfig",
     "TrainConfig",
     "ValidationConfig",

@@ -10,7 +10,9 @@ from pydantic import Field
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
+from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Section
+from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
 from linnet.errors import ConfigError
@@ -27,6 +29,8 @@ SECTIONS: dict[str, type[Section]] = {
     "serving": ServingConfig,
     "registry": RegistryConfig,
     "engine": EngineConfig,
+    "service_levels": ServiceLevelsConfig,
+    "retraining": RetrainingConfig,
 }
 
 
@@ -44,6 +48,8 @@ class Config(Section):
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
     engine: EngineConfig = EngineConfig()
+    service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
+    retraining: RetrainingConfig = RetrainingConfig()
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:

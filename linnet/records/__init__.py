@@ -24,6 +24,15 @@ from linnet.records.model import (
     TrainingReport,
 )
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
+from linnet.records.retraining import (
+    Condition,
+    RetrainingCause,
+    RetrainingDecision,
+    RetrainingEntry,
+    RetrainingEvidence,
+    RetrainingSource,
+    WindowFinding,
+)
 from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
 from linnet.records.run import RunRecord, RunRequest, StageRecord
 from linnet.records.task import ArtifactRecord, TaskRecord
@@ -33,6 +42,7 @@ __all__ = [
     "ArtifactRecord",
     "CohortResult",
     "Comparison",
+    "Condition",
     "DatasetManifest",
     "EvaluationReport",
     "ExpectationResult",
@@ -46,6 +56,11 @@ __all__ = [
     "ModelPackage",
     "ModelVersion",
     "Record",
+    "RetrainingCause",
+    "RetrainingDecision",
+    "RetrainingEntry",
+    "RetrainingEvidence",
+    "RetrainingSource",
     "RolloutDecision",
     "RunRecord",
     "RunRequest",
@@ -58,5 +73,6 @@ __all__ = [
     "TrainingSetManifest",
     "ValidationReport",
     "Verdict",
+    "WindowFinding",
     "now",
 ]
