@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from linnet.commands import console, inspect, models, report, serve, training
+from linnet.commands import alerts, console, inspect, models, report, retraining, serve, training
 from linnet.errors import LinnetError
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app.command("up")(serve.up)
 app.command("down")(serve.down)
 app.command("predict")(serve.predict)
 app.add_typer(models.app, name="models")
+app.add_typer(retraining.app, name="retraining")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(inspect.runs_app, name="runs")
 app.add_typer(inspect.data_app, name="data")
 app.add_typer(inspect.cache_app, name="cache")

@@ -24,6 +24,15 @@ from linnet.records.model import (
     TrainingReport,
 )
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
+from linnet.records.retraining import (
+    Condition,
+    RetrainingCause,
+    RetrainingDecision,
+    RetrainingEntry,
+    RetrainingEvidence,
+    RetrainingSource,
+    WindowFinding,
+)
 from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
 from linnet.records.run import RunRecord, RunRequest, StageRecord
 
@@ -31,6 +40,7 @@ __all__ = [
     "SPLITS",
     "CohortResult",
     "Comparison",
+    "Condition",
     "DatasetManifest",
     "EvaluationReport",
     "ExpectationResult",
@@ -44,6 +54,11 @@ __all__ = [
     "ModelPackage",
     "ModelVersion",
     "Record",
+    "RetrainingCause",
+    "RetrainingDecision",
+    "RetrainingEntry",
+    "RetrainingEvidence",
+    "RetrainingSource",
     "RolloutDecision",
     "RunRecord",
     "RunRequest",
@@ -55,5 +70,6 @@ __all__ = [
     "TrainingSetManifest",
     "ValidationReport",
     "Verdict",
+    "WindowFinding",
     "now",
 ]
