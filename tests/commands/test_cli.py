@@ -20,6 +20,7 @@ COMMANDS = {
     "up": {"--name", "--config", "--port", "--detach"},
     "down": set(),
     "predict": {"images", "--name", "--config", "--json"},
+    "diagnose": {"config", "--minutes", "--json"},
     "models list": {"--name", "--tracking-uri"},
     "models show": {"version", "--name", "--tracking-uri"},
     "models promote": {"version", "--reason", "--name", "--tracking-uri"},
