@@ -9,11 +9,15 @@ from components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def record_run(
-    name: str, cost: dict[str, Any], registry: dict[str, Any], status: dsl.PipelineTaskFinalStatus
+    name: str,
+    request: dict[str, Any],
+    cost: dict[str, Any],
+    registry: dict[str, Any],
+    status: dsl.PipelineTaskFinalStatus,
 ) -> None:
     """Closes the run's record with its state and cost, which follow from the stages."""
     from linnet.registry.run_mirror import mirror_from_cluster
     from linnet.runs import close
 
-    record = close(name, worked=status.state == "SUCCEEDED", prices=cost)
+    record = close(name, request, worked=status.state == "SUCCEEDED", prices=cost)
     mirror_from_cluster(record, registry)

@@ -40,9 +40,10 @@ def training_pipeline(config: Config) -> Any:
         serving: dict[str, Any] = config.serving.values(),
         registry: dict[str, Any] = config.registry.values(),
         cost: dict[str, Any] = config.cost.values(),
+        request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        recording = _place(record_run_step(name=name, cost=cost, registry=registry), minutes=5)
-        with dsl.ExitHandler(recording):
+        recording = record_run_step(name=name, request=request, cost=cost, registry=registry)
+        with dsl.ExitHandler(_place(recording, minutes=5)):
             raw = _place(ingest_step(name=name, data=data), minutes=60, cpu="2", memory="4G").set_retry(
                 2, "30s"
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.engine import EngineConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
@@ -20,6 +21,7 @@ __all__ = [
     "Config",
     "CostConfig",
     "DataConfig",
+    "EngineConfig",
     "EvaluationConfig",
     "FeaturesConfig",
     "Fraction",

@@ -116,6 +116,19 @@ class World:
         return self.dice.choice(sorted(p for p in self.root.glob(pattern) if p.is_file()))
 
 
+def current_blob(world: World) -> Path:
+    """The stored content of some output of the last run."""
+    content = world.one_of(f"runs/{world.runs}/*/*").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    return world.root / "state" / "cache" / "blobs" / digest[:2] / digest
+
+
+def current_entry(world: World) -> Path:
+    """The stored entry of some step of the last run."""
+    newest = sorted(world.root.glob("state/cache/entries/*/*.json"), key=lambda p: p.stat().st_mtime_ns)
+    return world.dice.choice(newest[-len(STEPS) :])
+
+
 def in_place(world: World, file: Path) -> None:
     """Another byte under the same path, inode, size and mtime."""
     before = file.stat()
@@ -189,27 +202,27 @@ def package(world: World) -> None:
 
 
 def stored_output_flipped(world: World) -> None:
-    in_place(world, world.one_of("state/cache/blobs/*/*"))
+    in_place(world, current_blob(world))
 
 
 def stored_output_swapped(world: World) -> None:
     """The bytes of one content under the name of another."""
-    first = world.one_of("state/cache/blobs/*/*")
+    first = current_blob(world)
     twins = [p for p in world.root.glob("state/cache/blobs/*/*") if p.stat().st_size == first.stat().st_size]
-    content, target = world.dice.choice(sorted(twins)).read_bytes(), first.stat()
+    content, before = world.dice.choice([p for p in sorted(twins) if p != first]).read_bytes(), first.stat()
     first.chmod(0o644)
     first.write_bytes(content)
-    os.utime(first, ns=(target.st_atime_ns, target.st_mtime_ns))
+    os.utime(first, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def stored_output_cut(world: World) -> None:
-    file = world.one_of("state/cache/blobs/*/*")
+    file = current_blob(world)
     file.chmod(0o644)
     file.write_bytes(file.read_bytes()[:-1])
 
 
 def entry_flipped(world: World) -> None:
-    in_place(world, world.one_of("state/cache/entries/*/*.json"))
+    in_place(world, current_entry(world))
 
 
 def run_output_edited(world: World) -> None:
@@ -228,11 +241,11 @@ MUTATIONS: dict[str, Callable[[World], None]] = {
     "input replaced": lambda world: replaced(world, world.one_of("data/[0-9].bin")),
     "input file": input_file_comes_goes_or_moves,
     "input length": input_longer_or_shorter,
-    "stored output gone": lambda world: world.one_of("state/cache/blobs/*/*").unlink(),
+    "stored output gone": lambda world: current_blob(world).unlink(),
     "stored output flipped": stored_output_flipped,
     "stored output swapped": stored_output_swapped,
     "stored output cut": stored_output_cut,
-    "entry gone": lambda world: world.one_of("state/cache/entries/*/*.json").unlink(),
+    "entry gone": lambda world: current_entry(world).unlink(),
     "entry flipped": entry_flipped,
     "run output edited": run_output_edited,
 }

@@ -14,7 +14,7 @@ from linnet.commands.training import parse_settings
 from linnet.errors import ConfigError
 
 COMMANDS = {
-    "run": {"config", "--set", "--dry-run", "--reason"},
+    "run": {"config", "--set", "--dry-run", "--reason", "--host"},
     "init": {"name", "--data", "--force"},
     "compile": {"config", "--output", "--set"},
     "up": {"--name", "--config", "--port", "--detach"},
@@ -30,6 +30,8 @@ COMMANDS = {
     "retraining ledger": {"config", "--limit", "--all"},
     "retraining reset-breaker": {"config", "--reason"},
     "alerts generate": {"config", "--output", "--target", "--monitor", "--interval", "--dry-run"},
+    "report": {"run_id", "--format", "--output"},
+    "console": {"--port", "--bind", "--name"},
     "runs list": {"--limit"},
     "runs show": {"run_id"},
     "runs mirror": set(),
