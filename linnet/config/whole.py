@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.monitoring import MonitoringConfig
 from linnet.config.section import Section
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
@@ -25,7 +26,10 @@ SECTIONS: dict[str, type[Section]] = {
     "release": ReleaseConfig,
     "serving": ServingConfig,
     "registry": RegistryConfig,
+    "monitoring": MonitoringConfig,
 }
+TRAINING_SECTIONS = tuple(name for name in SECTIONS if name != "monitoring")
+"""Sections that are parameters of the training pipeline."""
 
 
 class Config(Section):
@@ -41,6 +45,7 @@ class Config(Section):
     release: ReleaseConfig = ReleaseConfig()
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:

@@ -23,15 +23,31 @@ from linnet.records.model import (
     ModelVersion,
     TrainingReport,
 )
+from linnet.records.monitoring import (
+    CohortDrift,
+    ConfusionDrift,
+    DriftReport,
+    DriftTest,
+    DriftVerdict,
+    PerformanceReport,
+    SkewDifference,
+    SkewReport,
+    Window,
+)
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
 from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
 from linnet.records.run import RunRecord, RunRequest, StageRecord
 
 __all__ = [
     "SPLITS",
+    "CohortDrift",
     "CohortResult",
     "Comparison",
+    "ConfusionDrift",
     "DatasetManifest",
+    "DriftReport",
+    "DriftTest",
+    "DriftVerdict",
     "EvaluationReport",
     "ExpectationResult",
     "Gate",
@@ -43,11 +59,14 @@ __all__ = [
     "MetricJudgement",
     "ModelPackage",
     "ModelVersion",
+    "PerformanceReport",
     "Record",
     "RolloutDecision",
     "RunRecord",
     "RunRequest",
     "ServedRecord",
+    "SkewDifference",
+    "SkewReport",
     "Split",
     "StageRecord",
     "StepDecision",
@@ -55,5 +74,6 @@ __all__ = [
     "TrainingSetManifest",
     "ValidationReport",
     "Verdict",
+    "Window",
     "now",
 ]
