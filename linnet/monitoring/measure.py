@@ -20,7 +20,7 @@ from linnet.monitoring.history import DRIFT_FILE
 from linnet.monitoring.window import WINDOW_FILE, Rows
 from linnet.progress import Progress
 from linnet.records import CohortDrift, DriftReport, DriftTest, DriftVerdict, Window
-from linnet.vision.decode import decode
+from linnet.vision.decode import decode, sample_id
 from linnet.vision.onnx_model import Images, PackagedModel
 from linnet.vision.reference import Reference, brightness_cohort
 
@@ -35,7 +35,6 @@ class Kept:
 
     rows: npt.NDArray[np.int64]
     """Which rows of the window."""
-    images: Images
     embedding: npt.NDArray[np.float32]
 
 
@@ -46,7 +45,7 @@ def measure_drift(
     past: Sequence[float],
     out: Path,
     progress: Progress | None = None,
-) -> tuple[DriftReport, Kept | None]:
+) -> DriftReport:
     """Compares the window in folder `window` with the reference in `package`; writes drift.json to `out`.
 
     Embeddings are computed here, from the images that the log kept, and not logged while serving: a
@@ -72,7 +71,7 @@ def measure_drift(
     report = compare(about, rows, reference, kept, config, past)
     out.mkdir(parents=True, exist_ok=True)
     report.save(out / DRIFT_FILE)
-    return report, kept
+    return report
 
 
 def compare(
@@ -97,8 +96,8 @@ def compare(
         if kept is None or len(kept.rows) < MIN_EMBEDDINGS:
             count = 0 if kept is None else len(kept.rows)
             notes.append(
-                f"embeddings were not compared: {count} images were kept, {MIN_EMBEDDINGS} are needed; "
-                "set serving.log_images to keep a share of them"
+                f"embeddings were not compared: {count} images were kept as the model saw them, "
+                f"{MIN_EMBEDDINGS} are needed; set serving.log_images to keep a share of them"
             )
         else:
             found = compare_embeddings(reference.embedding, kept.embedding)
@@ -260,13 +259,16 @@ def _cohorts(
 
 
 def _embed(rows: Rows, package: Path, progress: Progress | None) -> Kept | None:
-    """The kept images of the window through the packaged model; images of another size are left out."""
+    """The kept images through the packaged model; damaged, redacted and resized ones are left out."""
     model = PackagedModel.load(package)
     shape = model.package.height, model.package.width, model.package.channels
     chosen, images = [], []
     with ThreadPoolExecutor(2) as pool:
-        for row, pixels in zip(rows.kept, pool.map(lambda r: _pixels(rows.image[r]), rows.kept), strict=True):
-            if pixels is not None and pixels.shape == shape:
+        for row, pixels in zip(
+            rows.kept, pool.map(lambda r: kept_pixels(rows.image[r]), rows.kept), strict=True
+        ):
+            # A redacted image is not what the model saw; its embedding would be news of the redaction.
+            if pixels is not None and pixels.shape == shape and sample_id(pixels) == rows.sample_id[row]:
                 chosen.append(row)
                 images.append(pixels)
     if not images:
@@ -278,10 +280,11 @@ def _embed(rows: Rows, package: Path, progress: Progress | None) -> Kept | None:
         parts.append(model.predict(stacked[part], rows.features[index[part]])[1])
         if progress:
             progress("embeddings", min(start + _BATCH, len(stacked)), len(stacked))
-    return Kept(index, stacked, np.concatenate(parts))
+    return Kept(index, np.concatenate(parts))
 
 
-def _pixels(encoded: bytes | None) -> Images | None:
+def kept_pixels(encoded: bytes | None) -> Images | None:
+    """Pixels uint8 [H, W, C] of a kept image; None if none was kept, or it is damaged."""
     if encoded is None:
         return None
     try:

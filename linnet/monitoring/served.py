@@ -7,10 +7,11 @@ missing reads as null.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = b"libraries"
 """Key in a log file's metadata: JSON of the versions that the server ran with."""
+_STAMP = re.compile(r"served-(\d{8}T\d{6})-.*\.parquet")
 _SPILL = timedelta(hours=1)
 """A row's file is written later than the row was answered, by far less than this earlier."""
 
@@ -154,8 +156,16 @@ def _files(folder: Path, start: datetime | None) -> Iterator[Path]:
             f"{folder}: there is no prediction log; `linnet up` starts a server that writes one"
         )
     for path in sorted(folder.rglob("served*.parquet")):
-        if start is None or path.stat().st_mtime >= (start - _SPILL).timestamp():
+        if start is None or _written(path) >= start - _SPILL:
             yield path
+
+
+def _written(path: Path) -> datetime:
+    """When the rows were written, as the file's name says; the file may have been replaced since."""
+    match = _STAMP.fullmatch(path.name)
+    if match is None:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
 
 
 def _share(most: int | None, kept: int) -> float:
@@ -198,30 +208,25 @@ def _scan(
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-    late = {str(path) for path in files if path.stat().st_mtime > closed.timestamp()}
     wanted = ["request_id", "index", "at", "features", "probabilities", "predicted", "confidence"]
     wanted += ["latency_ms", "sample_id", "image"]
     schema, rng = _schema(), np.random.default_rng(seed)
-    inside = (ds.field("at") >= pa.scalar(start, schema.field("at").type)) & (
-        ds.field("at") < pa.scalar(end, schema.field("at").type)
-    )
+    first, last = (pa.scalar(moment, schema.field("at").type) for moment in (start, end))
+    inside = (ds.field("at") >= first) & (ds.field("at") < last)
     ours = (ds.field("version") == version) & (ds.field("model") == model)
-    columns = {name: ds.field(name) for name in wanted} | {
-        "file": ds.field("__filename"),
-        "ok": ds.field("ok"),
-    }
-    source = ds.dataset([str(path) for path in files], schema=schema, format="parquet")
     failed, parts = 0, []
-    for batch in source.scanner(columns=columns, filter=inside & ours).to_batches():
-        good = batch.filter(batch["ok"])
-        failed += batch.num_rows - good.num_rows
-        image = good["image"]
-        if share < 1.0:
-            image = pc.if_else(
-                pa.array(rng.random(good.num_rows) < share), image, pa.scalar(None, pa.binary())
-            )
-        flags = pa.array([name in late for name in good["file"].to_pylist()], pa.bool_())
-        arrays = [good[name] for name in wanted[:-1]] + [image, flags]
-        parts.append(pa.record_batch(arrays, names=[*wanted, "late"]))
+    for late in (False, True):
+        group = [str(path) for path in files if (_written(path) > closed) == late]
+        source = ds.dataset(group, schema=schema, format="parquet")
+        for batch in source.scanner(columns=[*wanted, "ok"], filter=inside & ours).to_batches():
+            good = batch.filter(batch["ok"])
+            failed += batch.num_rows - good.num_rows
+            image = good["image"]
+            if share < 1.0:
+                chosen = pa.array(rng.random(good.num_rows) < share)
+                image = pc.if_else(chosen, image, pa.scalar(None, pa.binary()))
+            flags = pa.array(np.full(good.num_rows, late))
+            arrays = [good[name] for name in wanted[:-1]] + [image, flags]
+            parts.append(pa.record_batch(arrays, names=[*wanted, "late"]))
     fields = [schema.field(name) for name in wanted] + [pa.field("late", pa.bool_())]
     return pa.Table.from_batches(parts, pa.schema(fields)).sort_by("at"), failed
