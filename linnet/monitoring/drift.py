@@ -127,8 +127,8 @@ def ks_p_value(distance: float, first: int, second: int) -> float:
     from scipy.stats import kstwo
 
     larger, smaller = float(max(first, second)), float(min(first, second))
-    effective = larger * smaller / (larger + smaller)
-    return float(min(max(kstwo.sf(distance, np.round(effective)), 0.0), 1.0))
+    effective = max(np.round(larger * smaller / (larger + smaller)), 1.0)  # scipy gives NaN for one and one
+    return float(min(max(kstwo.sf(distance, effective), 0.0), 1.0))
 
 
 def psi(expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:

@@ -54,7 +54,8 @@ svg .value{font-size:11px;fill:var(--soft)}svg .value.light{fill:#fff}
 .key{display:inline-block;width:14px;height:10px;border-radius:3px;margin:0 6px 0 14px}
 .key.then{background:var(--then)}.key.now{background:var(--now)}
 .looks{display:grid;grid-template-columns:1fr 1fr;gap:14px}.looks .card div{display:grid;
-grid-template-columns:repeat(6,1fr);gap:8px}.looks img{width:100%;aspect-ratio:1;object-fit:contain;
+grid-template-columns:repeat(6,minmax(0,1fr));gap:8px}.looks>*{min-width:0}
+.looks img{width:100%;aspect-ratio:1;object-fit:contain;
 image-rendering:pixelated;border-radius:6px;background:#0001;display:block}
 figure{margin:0}figcaption{font-size:11.5px;color:var(--soft);white-space:nowrap;overflow:hidden;
 text-overflow:ellipsis}@media(max-width:700px){.looks{grid-template-columns:1fr}}
@@ -134,7 +135,11 @@ def _tiles(report: DriftReport, evidence: Evidence) -> str:
     strange = next((t for t in report.tests if t.kind == "embedding"), None)
     if strange:
         tone = "bad" if strange.drifted else ""
-        tiles.append(_tile("Embedding AUC", f"{strange.effect:.2f}", "0.5: like the reference", tone))
+        tiles.append(
+            _tile(
+                "Told from the reference", f"{strange.effect:.2f}", "AUC on embeddings; 0.5: not at all", tone
+            )
+        )
     if isfinite(failures.value):
         said = f"{window.failed:,} of {window.failed + window.served:,} requests"
         tiles.append(_tile("Failed", f"{failures.value:.2%}", said, "bad" if failures.low > 0.01 else ""))
@@ -243,8 +248,9 @@ def _all_tests(report: DriftReport) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{f'<b>{escape(t.name)}</b>' if t.drifted else escape(t.name)}</td><td>{t.test}</td>"
-        f'<td>{pictures.bar(t)}</td><td class="n">{t.effect:.3f}</td><td class="n">{t.adjusted:.2g}</td>'
-        f'<td class="n">{_or_dash(t.psi)}</td><td class="n">{_or_dash(t.wasserstein)}</td></tr>'
+        f'<td>{pictures.bar(t)}</td><td class="n">{t.effect:.3f}</td>'
+        f'<td class="n">{_p_value(t.adjusted)}</td><td class="n">{_or_dash(t.psi)}</td>'
+        f'<td class="n">{_or_dash(t.wasserstein)}</td></tr>'
         for t in sorted(report.tests, key=lambda test: -test.severity)
     )
     return (
@@ -290,6 +296,10 @@ def _notes(report: DriftReport, evidence: Evidence) -> str:
         f"{report.reference_held_out:,} images that were not trained on for what the model says."
     )
     return f"<h2>Notes</h2><p class=soft>{said}</p>{f'<ul>{items}</ul>' if items else ''}{more}"
+
+
+def _p_value(value: float) -> str:
+    return "&lt; 1e-300" if value < 1e-300 else f"{value:.2g}"
 
 
 def _or_dash(value: float | None) -> str:

@@ -93,7 +93,8 @@ class DriftTest(Record):
         }[self.test]
         return (
             f"{self.name}: {measured} {self.effect:.3f} (from {self.threshold:g} on it matters), "
-            f"adjusted p {self.adjusted:.2g} over {self.rows:,} images"
+            f"adjusted p {'< 1e-300' if self.adjusted < 1e-300 else f'{self.adjusted:.2g}'} "
+            f"over {self.rows:,} images"
         )
 
 

@@ -160,7 +160,7 @@ class Reference:
                 "Linnet: train and release again (`linnet run CONFIG`)"
             )
         try:
-            with np.load(path) as stored:
+            with path.open("rb") as file, np.load(file) as stored:
                 about = json.loads(stored["about"].tobytes())
                 if about["format"] != _FORMAT:
                     raise ValueError(f"its format is {about['format']}, not {_FORMAT}")
