@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.monitoring import MonitoringConfig
+from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Fraction, Section
+from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
 from linnet.config.whole import SECTIONS, TRAINING_SECTIONS, Config, load_config, parse_config, parse_sections
@@ -26,7 +28,9 @@ __all__ = [
     "MonitoringConfig",
     "RegistryConfig",
     "ReleaseConfig",
+    "RetrainingConfig",
     "Section",
+    "ServiceLevelsConfig",
     "ServingConfig",
     "TrainConfig",
     "ValidationConfig",

@@ -10,7 +10,9 @@ from pydantic import Field
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.monitoring import MonitoringConfig
+from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Section
+from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
 from linnet.errors import ConfigError
@@ -27,8 +29,11 @@ SECTIONS: dict[str, type[Section]] = {
     "serving": ServingConfig,
     "registry": RegistryConfig,
     "monitoring": MonitoringConfig,
+    "service_levels": ServiceLevelsConfig,
+    "retraining": RetrainingConfig,
 }
-TRAINING_SECTIONS = tuple(name for name in SECTIONS if name != "monitoring")
+_AFTER_TRAINING = ("monitoring", "service_levels", "retraining")
+TRAINING_SECTIONS = tuple(name for name in SECTIONS if name not in _AFTER_TRAINING)
 """Sections that are parameters of the training pipeline."""
 
 
@@ -46,6 +51,8 @@ class Config(Section):
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
+    service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
+    retraining: RetrainingConfig = RetrainingConfig()
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:

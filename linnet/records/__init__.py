@@ -12,6 +12,7 @@ from linnet.records.dataset import (
     TrainingSetManifest,
     ValidationReport,
 )
+from linnet.records.diagnosis import Deploy, Diagnosis, Fault, Finding, LookAt, Symptoms, VersionTraffic
 from linnet.records.model import (
     CohortResult,
     Comparison,
@@ -35,6 +36,15 @@ from linnet.records.monitoring import (
     Window,
 )
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
+from linnet.records.retraining import (
+    Condition,
+    RetrainingCause,
+    RetrainingDecision,
+    RetrainingEntry,
+    RetrainingEvidence,
+    RetrainingSource,
+    WindowFinding,
+)
 from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
 from linnet.records.run import RunRecord, RunRequest, StageRecord
 
@@ -43,24 +53,35 @@ __all__ = [
     "CohortDrift",
     "CohortResult",
     "Comparison",
+    "Condition",
     "ConfusionDrift",
     "DatasetManifest",
+    "Deploy",
+    "Diagnosis",
     "DriftReport",
     "DriftTest",
     "DriftVerdict",
     "EvaluationReport",
     "ExpectationResult",
+    "Fault",
+    "Finding",
     "Gate",
     "GateDecision",
     "Interval",
     "JudgeVerdict",
     "LabelBatch",
     "LedgerEntry",
+    "LookAt",
     "MetricJudgement",
     "ModelPackage",
     "ModelVersion",
     "PerformanceReport",
     "Record",
+    "RetrainingCause",
+    "RetrainingDecision",
+    "RetrainingEntry",
+    "RetrainingEvidence",
+    "RetrainingSource",
     "RolloutDecision",
     "RunRecord",
     "RunRequest",
@@ -70,10 +91,13 @@ __all__ = [
     "Split",
     "StageRecord",
     "StepDecision",
+    "Symptoms",
     "TrainingReport",
     "TrainingSetManifest",
     "ValidationReport",
     "Verdict",
+    "VersionTraffic",
     "Window",
+    "WindowFinding",
     "now",
 ]

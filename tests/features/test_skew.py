@@ -148,9 +148,7 @@ def test_changed_library_is_found_and_named(tmp_path: Path, monkeypatch: pytest.
     found = audit(tmp_path, serve(tmp_path, images, share=0.0))
     assert found.verdict == "fail" and found.differences == 0
     proved = libraries_module.libraries()["pillow"]
-    assert found.libraries == (
-        f"pillow 9.9.9 served 60 rows, but the package was proved with {proved}",
-    )
+    assert found.libraries == (f"pillow 9.9.9 served 60 rows, but the package was proved with {proved}",)
 
 
 def test_libraries_that_nobody_named_are_no_difference() -> None:
