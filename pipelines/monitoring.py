@@ -31,8 +31,9 @@ def monitoring_pipeline(config: Config) -> Any:
         serving: dict[str, Any] = config.serving.values(),
         registry: dict[str, Any] = config.registry.values(),
         monitoring: dict[str, Any] = config.monitoring.values(),
+        request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        with dsl.ExitHandler(place(record_run_step(name=name), minutes=5)):
+        with dsl.ExitHandler(place(record_run_step(name=name, request=request), minutes=5)):
             observed = place(
                 observe_window_step(name=name, registry=registry, monitoring=monitoring, end=end),
                 minutes=15,

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.engine import EngineConfig
 from linnet.config.monitoring import MonitoringConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Section
@@ -29,12 +30,10 @@ SECTIONS: dict[str, type[Section]] = {
     "serving": ServingConfig,
     "registry": RegistryConfig,
     "monitoring": MonitoringConfig,
+    "engine": EngineConfig,
     "service_levels": ServiceLevelsConfig,
     "retraining": RetrainingConfig,
 }
-_AFTER_TRAINING = ("monitoring", "service_levels", "retraining")
-TRAINING_SECTIONS = tuple(name for name in SECTIONS if name not in _AFTER_TRAINING)
-"""Sections that are parameters of the training pipeline."""
 
 
 class Config(Section):
@@ -51,6 +50,7 @@ class Config(Section):
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
+    engine: EngineConfig = EngineConfig()
     service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
     retraining: RetrainingConfig = RetrainingConfig()
 
