@@ -12,6 +12,7 @@ from linnet.commands import (
     cache,
     console,
     diagnose,
+    drift,
     inspect,
     models,
     report,
@@ -39,6 +40,8 @@ app.command("down")(serve.down)
 app.command("predict")(serve.predict)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
+app.add_typer(drift.drift_app, name="drift")
+app.add_typer(drift.skew_app, name="skew")
 app.add_typer(retraining.app, name="retraining")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(inspect.runs_app, name="runs")

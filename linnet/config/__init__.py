@@ -9,6 +9,7 @@ from __future__ import annotations
 from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
+from linnet.config.monitoring import MonitoringConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
@@ -27,6 +28,7 @@ __all__ = [
     "Fraction",
     "GatesConfig",
     "LabelsConfig",
+    "MonitoringConfig",
     "RegistryConfig",
     "ReleaseConfig",
     "RetrainingConfig",

@@ -11,6 +11,7 @@ from pydantic import Field
 from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
+from linnet.config.monitoring import MonitoringConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Section
 from linnet.config.service_levels import ServiceLevelsConfig
@@ -30,6 +31,7 @@ SECTIONS: dict[str, type[Section]] = {
     "serving": ServingConfig,
     "registry": RegistryConfig,
     "cost": CostConfig,
+    "monitoring": MonitoringConfig,
     "engine": EngineConfig,
     "service_levels": ServiceLevelsConfig,
     "retraining": RetrainingConfig,
@@ -50,6 +52,7 @@ class Config(Section):
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
     cost: CostConfig = CostConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
     engine: EngineConfig = EngineConfig()
     service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
     retraining: RetrainingConfig = RetrainingConfig()
