@@ -6,7 +6,6 @@ import importlib
 import json
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 
 from linnet.config import MonitoringConfig, RegistryConfig
+from linnet.monitoring.window import last_closed
 from linnet.records import DriftReport, GateDecision, RolloutDecision, SkewReport, TrainingSetManifest
 from linnet.registry.connect import connect
 from linnet.registry.protocol import Submission
@@ -109,23 +109,20 @@ def artifact(folder: Path) -> Any:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # MLflow's own
 def test_steps_of_the_dag_end_in_the_versions_history(registered: Path, serve: Serve, tmp_path: Path) -> None:
-    log = serve((pictures(400, 3) * 0.5).astype(np.uint8), at=time.time() - 600)
+    config = MonitoringConfig(window_minutes=30)
+    start, end = last_closed(datetime.now(UTC), config)
+    log = serve((pictures(400, 3) * 0.5).astype(np.uint8), at=start.timestamp() + 60)
     state_dir().joinpath("serving").mkdir(parents=True)
     (state_dir() / "serving" / "log").symlink_to(log)
-    settings = MonitoringConfig(window_minutes=30).values()
-    end = (datetime.now(UTC) + timedelta(minutes=30)).isoformat()
+    settings, until = config.values(), (end + timedelta(minutes=3)).isoformat()
     parts = {name: artifact(tmp_path / name) for name in ("window", "drift", "performance", "skew", "report")}
     common = {"name": "tiny", "registry": {}}
-    version = step("observe_window", **common, monitoring=settings, end=end, window=parts["window"])
+    version = step("observe_window", **common, monitoring=settings, end=until, window=parts["window"])
     of = {**common, "version": version, "window": parts["window"]}
-    assert step("measure_drift", **of, monitoring=settings, drift=parts["drift"]) == "drift"
-    step(
-        "measure_performance",
-        **of,
-        monitoring=settings,
-        drift=parts["drift"],
-        performance=parts["performance"],
-    )
+    found = {name: parts[name] for name in ("drift", "performance", "skew", "report")}
+    moved = {"monitoring": settings, "drift": parts["drift"]}
+    assert step("measure_drift", **of, **moved) == "drift"
+    step("measure_performance", **of, **moved, performance=parts["performance"])
     assert step("audit_skew", **of, features={}, serving={}, skew=parts["skew"]) == "pass"
     step("publish_window", **of, **found)
     kept = list((state_dir() / "monitoring" / "tiny" / version).iterdir())
