@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import NoReturn
 
 MARK = "kfp.dsl.executor_main"
+_READ_ONCE = ("PYTHON", "LD_", "OMP_", "OPENBLAS_", "MKL_", "ARROW_")
+"""Variables that an interpreter, its loader or a numerical library reads once, when it is loaded."""
 
 
 def source_of(command: Sequence[str]) -> str | None:
@@ -88,8 +90,7 @@ def _become(program: Program, close: Sequence[int]) -> NoReturn:
 
 def _execute(program: Program) -> None:
     words = ["--component_module_path", str(program.source), *program.words]
-    # Some variables are read once, when an interpreter or its loader begins.
-    if program.fresh or any(name.startswith(("PYTHON", "LD_")) for name in program.environment):
+    if program.fresh or any(name.startswith(_READ_ONCE) for name in program.environment):
         os.execve(sys.executable, [sys.executable, "-m", MARK, *words], dict(os.environ))  # noqa: S606
     from kfp.dsl import executor_main
 

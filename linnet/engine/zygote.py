@@ -27,9 +27,17 @@ _LOADED = (
     "kfp.local.importer_handler",
     "kfp.local.placeholder_utils",
     "linnet.config",
+    "linnet.data.ingest",
+    "linnet.deployment.release",
     "linnet.engine.worker",
+    "linnet.features.build",
+    "linnet.labels.collect",
+    "linnet.labels.request",
+    "linnet.registry.connect",
     "linnet.step",
+    "pandas",
 )
+"""What steps import before they know whether there is anything to do: a cached one then costs a fork."""
 
 
 def serve() -> None:
