@@ -9,6 +9,7 @@ from linnet.records.dataset import (
     DatasetManifest,
     ExpectationResult,
     LabelBatch,
+    LabelSet,
     TrainingSetManifest,
     ValidationReport,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Interval",
     "JudgeVerdict",
     "LabelBatch",
+    "LabelSet",
     "LedgerEntry",
     "MetricJudgement",
     "ModelPackage",
