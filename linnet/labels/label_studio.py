@@ -31,6 +31,11 @@ _ACTIONS = [
     "ANNOTATIONS_DELETED",
     "TASKS_DELETED",
 ]
+_IMAGES = "Linnet images"
+_IMAGES_CONFIG = (
+    '<View><Image name="image" value="$image"/><Choices name="none" toName="image"><Choice value="-"/>'
+    "</Choices></View>"
+)
 _TASK = "id,meta,updated_at"
 _ANSWERS = ",annotations,result,completed_by,was_cancelled,lead_time,created_at"
 """The server picks these names in a task and in its annotations alike."""
@@ -100,7 +105,7 @@ class LabelStudio:
 
     def add_tasks(self, project: int, tasks: Sequence[NewTask]) -> None:
         """Imports tasks, their images first where they go to the server's storage."""
-        places = self._uploaded(project, tasks) if self._upload else [_data_uri(task.image) for task in tasks]
+        places = self._uploaded(tasks) if self._upload else [_data_uri(task.image) for task in tasks]
         body = [
             {
                 "data": {**task.data, "image": place},
@@ -159,8 +164,12 @@ class LabelStudio:
         }
         self._json("POST", "/api/webhooks/", json=body)
 
-    def _uploaded(self, project: int, tasks: Sequence[NewTask]) -> list[str]:
-        """Uploads the images; their addresses on the server, in order."""
+    def _uploaded(self, tasks: Sequence[NewTask]) -> list[str]:
+        """Uploads the images; their addresses on the server, in order.
+
+        Into a project of their own: Label Studio takes files only where a task shows nothing else.
+        """
+        project = self.find_project(_IMAGES) or self.create_project(_IMAGES, _IMAGES_CONFIG, 1)
         names = [f"{task.key.replace(':', '-')}.{_kind(task.image)}" for task in tasks]
         files = [
             (f"file{i}", (name, task.image, f"image/{_kind(task.image)}"))

@@ -30,7 +30,10 @@ VERSION = "1.23.2"
 USER = "linnet@localhost.local"
 NAME = "local"
 """What the label table calls this server: its port may change."""
-INSTALL_SECONDS, START_SECONDS, STOP_SECONDS = 900.0, 300.0, 20.0
+INSTALL_SECONDS, START_SECONDS, STOP_SECONDS = 900.0, 900.0, 20.0
+"""Longest waits; 15, 30 and 1 are usual, and a busy machine takes ten times as long."""
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Servers that this process started, so that it can collect them when they end."""
 Say = Callable[[str], None]
 
 
@@ -101,6 +104,7 @@ def up(port: int = 0, say: Say = lambda _: None, environment: Path | None = None
                 stderr=log,
                 start_new_session=True,
             )
+        _children[process.pid] = process
         studio = Studio(f"http://127.0.0.1:{chosen}", process.pid, USER, password, token)
         _write(studio)
     try:
@@ -127,8 +131,8 @@ def stop(studio: Studio) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(studio.pid, number)
         while time.monotonic() < deadline:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(studio.pid, os.WNOHANG)
+            if (child := _children.get(studio.pid)) is not None:
+                child.poll()
             if not _alive(studio.pid):
                 return
             time.sleep(0.05)
