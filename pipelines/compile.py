@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from linnet.config import Config
+from pipelines.labeling import labeling_pipeline
 from pipelines.training import training_pipeline
 
-PIPELINES = {"training": training_pipeline}
+PIPELINES = {"training": training_pipeline, "labeling": labeling_pipeline}
 
 
 def compile_pipeline(name: str, config: Config, target: Path) -> Path:

@@ -14,11 +14,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from linnet.config import Config, load_config
-from linnet.errors import ConfigError, DataError
+from linnet.errors import ConfigError, DataError, RunError
 from linnet.progress import Progress as Told
 
 if TYPE_CHECKING:
-    from linnet.engine.label_run import LocalTrigger
+    from linnet.engine.label_run import EngineTrigger
     from linnet.labels.label_studio import LabelStudio
     from linnet.labels.reconcile import Pulled
     from linnet.labels.service import Reconciler
@@ -130,6 +130,37 @@ def collect_command(
     console.print(_brought(found))
     for run_id in settle(loaded.name, _trigger(loaded) if run else None):
         console.print(f"a labelling round is complete: run {run_id} trains with its labels")
+
+
+@app.command("round")
+def round_command(
+    config: ConfigPath,
+    host: Annotated[
+        str, typer.Option(help="Address of a Kubeflow Pipelines API; else `engine.host`, or this machine.")
+    ] = "",
+) -> None:
+    """Run the labelling pipeline alone: collect answers, and ask about what the newest model doubts.
+
+    Example:
+
+      linnet labels round configs/fashion.toml
+    """
+    from linnet.engine.client import host_of
+    from linnet.engine.follow import follow
+    from linnet.engine.submit import submit
+    from linnet.records import RunRequest
+    from linnet.registry.champion import current_actor
+
+    loaded, console = load_config(config), Console()
+    request = RunRequest(cause="person", actor=current_actor(), reason="a labelling round")
+    where = host_of(loaded.engine, host)
+    sent = submit("labeling", loaded, request, where)
+    if where.engine is None:
+        console.print(f"run {sent.run_id} on {where.url}", highlight=False)
+        return
+    record = follow(sent, console)
+    if record.state != "succeeded":
+        raise RunError(f"run {record.run_id} {record.state}: {record.error}")
 
 
 @app.command("status")
@@ -273,10 +304,10 @@ def _bar(console: Console) -> Iterator[Told]:
         yield told
 
 
-def _trigger(config: Config) -> LocalTrigger:
-    from linnet.engine.label_run import LocalTrigger
+def _trigger(config: Config) -> EngineTrigger:
+    from linnet.engine.label_run import EngineTrigger
 
-    return LocalTrigger(config)
+    return EngineTrigger(config)
 
 
 def _hook(reconciler: Reconciler, url: str, headers: dict[str, str]) -> None:

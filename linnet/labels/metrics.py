@@ -60,7 +60,10 @@ def metrics(name: str, now_is: LabelStatus) -> Iterator[Metric]:
     answers.add_metric([name, "quarantined"], now_is.quarantined)
     yield answers
     shares = {
-        "linnet_label_agreement_ratio": ("Mean share of other annotators who say the same.", now_is.agreement),
+        "linnet_label_agreement_ratio": (
+            "Mean share of other annotators who say the same.",
+            now_is.agreement,
+        ),
         "linnet_label_fleiss_kappa": ("Fleiss' kappa over samples with several answers.", now_is.fleiss),
         "linnet_label_cohen_kappa": ("Mean Cohen's kappa over pairs of annotators.", now_is.cohen),
     }

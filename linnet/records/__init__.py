@@ -13,6 +13,7 @@ from linnet.records.dataset import (
     TrainingSetManifest,
     ValidationReport,
 )
+from linnet.records.diagnosis import Deploy, Diagnosis, Fault, Finding, LookAt, Symptoms, VersionTraffic
 from linnet.records.model import (
     CohortResult,
     Comparison,
@@ -25,16 +26,32 @@ from linnet.records.model import (
     TrainingReport,
 )
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
+from linnet.records.retraining import (
+    Condition,
+    RetrainingCause,
+    RetrainingDecision,
+    RetrainingEntry,
+    RetrainingEvidence,
+    RetrainingSource,
+    WindowFinding,
+)
 from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
 from linnet.records.run import RunRecord, RunRequest, StageRecord
+from linnet.records.task import ArtifactRecord, TaskRecord
 
 __all__ = [
     "SPLITS",
+    "ArtifactRecord",
     "CohortResult",
     "Comparison",
+    "Condition",
     "DatasetManifest",
+    "Deploy",
+    "Diagnosis",
     "EvaluationReport",
     "ExpectationResult",
+    "Fault",
+    "Finding",
     "Gate",
     "GateDecision",
     "Interval",
@@ -42,10 +59,16 @@ __all__ = [
     "LabelBatch",
     "LabelSet",
     "LedgerEntry",
+    "LookAt",
     "MetricJudgement",
     "ModelPackage",
     "ModelVersion",
     "Record",
+    "RetrainingCause",
+    "RetrainingDecision",
+    "RetrainingEntry",
+    "RetrainingEvidence",
+    "RetrainingSource",
     "RolloutDecision",
     "RunRecord",
     "RunRequest",
@@ -53,9 +76,13 @@ __all__ = [
     "Split",
     "StageRecord",
     "StepDecision",
+    "Symptoms",
+    "TaskRecord",
     "TrainingReport",
     "TrainingSetManifest",
     "ValidationReport",
     "Verdict",
+    "VersionTraffic",
+    "WindowFinding",
     "now",
 ]

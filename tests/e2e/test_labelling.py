@@ -168,9 +168,10 @@ def test_loop_from_a_run_to_people_and_back_to_a_run(lab: Lab) -> None:
     assert record["request"]["cause"] == "labels" and evidence["annotators"]
     assert record["config"]["labels"]["version"] == evidence["version"]
     until = time.monotonic() + 200
-    while case.stages(second).get("collect-labels", case.stages(second).get("collect_labels", {})).get(
-        "state"
-    ) != "succeeded":
+    while (
+        case.stages(second).get("collect-labels", case.stages(second).get("collect_labels", {})).get("state")
+        != "succeeded"
+    ):
         assert time.monotonic() < until, case.record(second)
         time.sleep(0.2)
     (folder,) = second.glob("artifacts/collect-labels/batch")
@@ -263,7 +264,7 @@ def _end(case: UseCase) -> None:
     for number in own:
         os.killpg(number, 2)
     until = time.monotonic() + 60
-    while any("linnet.engine.worker" in one for one in case.processes().values()) and time.monotonic() < until:
+    while (
+        any("linnet.engine.worker" in one for one in case.processes().values()) and time.monotonic() < until
+    ):
         time.sleep(0.2)
-
-

@@ -25,7 +25,9 @@ def request(number: int, batch: str = "b1", reason: str = "margin", gold: str = 
     )
 
 
-def fill(count: int, batch: str = "b1", name: str = "d", first: int = 0, images: bool = True) -> list[LabelRequest]:
+def fill(
+    count: int, batch: str = "b1", name: str = "d", first: int = 0, images: bool = True
+) -> list[LabelRequest]:
     """Queues `count` requests with images."""
     requests = [request(first + i, batch) for i in range(count)]
     put(requests, name, images)

@@ -153,7 +153,9 @@ def _answer(
     """A person answers, or changes their answer, straight on the server; what it would post about it."""
     handler = stand_in._server.RequestHandlerClass
     kind = draw.choices([*CLASSES, "cannot tell", "skip"], [30, 30, 30, 5, 5])[0]
-    body = {"result": [], "was_cancelled": True} if kind == "skip" else {**choice(kind), "was_cancelled": False}
+    body = (
+        {"result": [], "was_cancelled": True} if kind == "skip" else {**choice(kind), "was_cancelled": False}
+    )
     with stand_in.state.lock:
         _, made = handler._annotate(  # type: ignore[attr-defined]
             _Bound(stand_in.state), task, body, f"{TOKEN}-ann", given.get(key, 0)

@@ -173,7 +173,9 @@ def test_pull_disagreement_asks_a_third_person_once() -> None:
     assert lab.pull().more_asked == 0
     lab.answer(0, "bag", "cleo")
     found = lab.pull()
-    assert (found.more_asked, found.closed) == (0, ["b1"]), "three who differ stay a dispute: nobody is asked on"
+    assert (found.more_asked, found.closed) == (0, ["b1"]), (
+        "three who differ stay a dispute: nobody is asked on"
+    )
 
 
 def test_pull_enough_labels_close_a_round_early() -> None:
