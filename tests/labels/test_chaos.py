@@ -1,4 +1,4 @@
-"""Volume and violence: webhooks lost, doubled and reordered, and kill -9 at each write: nothing lost or doubled.
+"""Webhooks lost, doubled and reordered, and kill -9 at each write: no label is lost or counted twice.
 
 The stand-in server carries the volume; tests/e2e/test_labelling.py has the real one.
 """

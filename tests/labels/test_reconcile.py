@@ -157,7 +157,7 @@ def test_pull_from_a_deleted_project_is_one_clear_error_and_loses_nothing() -> N
 
 
 def test_pull_before_an_export_says_what_to_do() -> None:
-    with pytest.raises(LabelServerError, match="no task of 'd' was exported.*linnet labels export"):
+    with pytest.raises(LabelServerError, match=r"no task of 'd' was exported.*linnet labels export"):
         pull("d", MemoryLabelServer(CHOICES), ONE, CLASSES)
 
 
