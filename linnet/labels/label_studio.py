@@ -106,7 +106,7 @@ class LabelStudio:
     def add_tasks(self, project: int, tasks: Sequence[NewTask]) -> None:
         """Imports tasks, their images first where they go to the server's storage."""
         places = self._uploaded(tasks) if self._upload else [_data_uri(task.image) for task in tasks]
-        body = [
+        body: list[dict[str, Any]] = [
             {
                 "data": {**task.data, "image": place},
                 "meta": {KEY: task.key},

@@ -82,7 +82,10 @@ class Rounds:
         sql = "SELECT batch, sample_id, server, project, task, wanted, exported_at, gone FROM tasks"
         with transaction(self.path, write=False) as connection:
             rows = connection.execute(sql + " ORDER BY rowid").fetchall()
-        found = [Task(*row[:6], exported_at=moment_of(row[6]), gone=row[7]) for row in rows]
+        found = [
+            Task(batch, sample, server, project, task, wanted, moment_of(exported), gone)
+            for batch, sample, server, project, task, wanted, exported, gone in rows
+        ]
         return {task.key: task for task in found}
 
     def exported(self, server: str, project: int, tasks: Mapping[str, int], wanted: int) -> int:

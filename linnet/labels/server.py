@@ -19,9 +19,9 @@ class NewTask:
     """Idempotency key, `BATCH:SAMPLE`: the server keeps it, and a second import of it is seen."""
     image: bytes
     """PNG, JPEG or WebP."""
-    data: Mapping[str, Any]
+    data: dict[str, Any]
     """What the annotator may see, besides the image."""
-    predictions: Sequence[Mapping[str, Any]] = ()
+    predictions: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
