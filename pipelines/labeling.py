@@ -10,7 +10,7 @@ from components.record_run import record_run as record_run_step
 from components.request_latest import request_latest as request_latest_step
 from components.validate import validate as validate_step
 from linnet.config import Config
-from pipelines.training import place
+from pipelines.placement import place
 
 
 def labeling_pipeline(config: Config) -> Any:

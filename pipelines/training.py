@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
 from components.build_features import build_features as build_features_step
 from components.collect_labels import collect_labels as collect_labels_step
@@ -16,11 +16,7 @@ from components.request_labels import request_labels as request_labels_step
 from components.train import train as train_step
 from components.validate import validate as validate_step
 from linnet.config import Config
-
-STATE_CLAIM = "linnet-state"
-"""PersistentVolumeClaim that holds what `.linnet/` holds on a laptop."""
-STATE_MOUNT = "/linnet"
-MINUTE = 60
+from pipelines.placement import place
 
 
 def training_pipeline(config: Config) -> Any:
@@ -128,16 +124,3 @@ def training_pipeline(config: Config) -> Any:
                     )
 
     return linnet_training
-
-
-def place(task: dsl.PipelineTask, minutes: int, cpu: str = "1", memory: str = "2G") -> dsl.PipelineTask:
-    """Resources, timeout and the state volume of a task, in every DAG.
-
-    The timeout stands twice: Kubernetes ends the pod, and the step ends itself wherever it runs.
-    """
-    task.set_cpu_limit(cpu).set_memory_limit(memory).set_caching_options(False)
-    task.set_env_variable("LINNET_TIMEOUT", str(minutes * MINUTE))
-    kubernetes.set_timeout(task, minutes * MINUTE)
-    kubernetes.mount_pvc(task, pvc_name=STATE_CLAIM, mount_path=STATE_MOUNT)
-    kubernetes.use_field_path_as_env(task, "LINNET_RUN_ID", "metadata.labels['pipeline/runid']")
-    return task

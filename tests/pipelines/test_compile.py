@@ -23,7 +23,11 @@ SECTION_PARAMETERS = (
     "registry",
 )
 """The sections that say what a run does; the others are about what happens around runs."""
-SECTIONS_OF = {"training": SECTION_PARAMETERS, "labeling": ("data", "validation", "labels")}
+PARAMETERS_OF = {
+    "training": {"name", "request", *SECTION_PARAMETERS},
+    "labeling": {"name", "request", "data", "validation", "labels"},
+    "monitoring": {"name", "request", "end", "features", "serving", "registry", "monitoring"},
+}
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
 
@@ -37,9 +41,9 @@ def test_pipeline_parameters_are_the_config_with_its_values(
         compile_pipeline(pipeline, loaded, tmp_path / "p.yaml").read_text("utf-8")
     )
     parameters = spec["root"]["inputDefinitions"]["parameters"]
-    assert set(parameters) == {"name", "request", *SECTIONS_OF[pipeline]}
+    assert set(parameters) == PARAMETERS_OF[pipeline]
     assert parameters["request"]["defaultValue"] == {}
-    for section in SECTIONS_OF[pipeline]:
+    for section in SECTIONS.keys() & PARAMETERS_OF[pipeline]:
         assert parameters[section]["parameterType"] == "STRUCT"
         default = parameters[section]["defaultValue"]
         assert SECTIONS[section].parse(default, section) == getattr(loaded, section)
@@ -52,7 +56,7 @@ def test_pipeline_compiles_to_the_same_bytes_twice(tmp_path: Path) -> None:
     assert compile_pipeline("training", loaded, tmp_path / "b.yaml").read_bytes() == first
 
 
-@pytest.mark.parametrize(("pipeline", "tasks"), [("training", 11), ("labeling", 5)])
+@pytest.mark.parametrize(("pipeline", "tasks"), [("training", 11), ("labeling", 5), ("monitoring", 6)])
 def test_every_task_mounts_the_state_volume_and_has_a_deadline(
     pipeline: str, tasks: int, tmp_path: Path
 ) -> None:
