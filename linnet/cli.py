@@ -7,7 +7,19 @@ import sys
 import typer
 from rich.console import Console
 
-from linnet.commands import alerts, console, diagnose, inspect, models, report, retraining, serve, training
+from linnet.commands import (
+    alerts,
+    console,
+    diagnose,
+    engine,
+    inspect,
+    models,
+    report,
+    retraining,
+    runs,
+    serve,
+    training,
+)
 from linnet.errors import LinnetError
 
 app = typer.Typer(
@@ -19,18 +31,19 @@ app = typer.Typer(
     "for images of your own. `--debug` anywhere shows the traceback of an error.",
 )
 app.command("run")(training.run)
+app.command("submit")(runs.submit)
 app.command("init")(training.init)
 app.command("compile")(training.compile_command)
 app.command("console")(console.console)
 app.command("report")(report.report)
-app.command("up")(serve.up)
-app.command("down")(serve.down)
+app.command("up")(engine.up)
+app.command("down")(engine.down)
 app.command("predict")(serve.predict)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
 app.add_typer(retraining.app, name="retraining")
 app.add_typer(alerts.app, name="alerts")
-app.add_typer(inspect.runs_app, name="runs")
+app.add_typer(runs.runs_app, name="runs")
 app.add_typer(inspect.data_app, name="data")
 app.add_typer(inspect.cache_app, name="cache")
 
