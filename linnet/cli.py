@@ -11,6 +11,7 @@ from linnet.commands import (
     alerts,
     console,
     diagnose,
+    drift,
     engine,
     inspect,
     models,
@@ -41,6 +42,8 @@ app.command("down")(engine.down)
 app.command("predict")(serve.predict)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
+app.add_typer(drift.drift_app, name="drift")
+app.add_typer(drift.skew_app, name="skew")
 app.add_typer(retraining.app, name="retraining")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(runs.runs_app, name="runs")
