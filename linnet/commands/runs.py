@@ -104,7 +104,6 @@ def runs_show(run_id: RunId = "", host: HostName = "") -> None:
 
 
 @runs_app.command("log")
-@runs_app.command("logs", hidden=True)
 def runs_log(
     run_id: RunId = "",
     task: Annotated[str, typer.Option(help="Only this task's output, such as train.")] = "",
@@ -137,7 +136,6 @@ def runs_terminate(run_id: OneRun, host: HostName = "") -> None:
 
 
 @runs_app.command("resume")
-@runs_app.command("retry", hidden=True)
 def runs_resume(
     run_id: RunId = "",
     host: HostName = "",

@@ -74,7 +74,7 @@ def killed(case: UseCase, whom: str, after: float) -> subprocess.Popen[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_engine_is_started_again_and_the_command_follows_its_run_to_the_end(
-    tmp_path: Path, finished: UseCase
+    tmp_path: Path,
 ) -> None:
     case = UseCase.of_photos(tmp_path)
     process = killed(case, "engine", after=2.0)
