@@ -39,6 +39,7 @@ COMMANDS = {
     "console": {"--port", "--bind", "--name"},
     "runs list": {"--limit", "--host"},
     "runs show": {"run_id", "--host"},
+    "runs mirror": set(),
     "runs log": {"run_id", "--task"},
     "runs terminate": {"run_id", "--host"},
     "runs resume": {"run_id", "--host", "--wait"},
@@ -46,8 +47,10 @@ COMMANDS = {
     "runs unarchive": {"run_id", "--host"},
     "runs delete": {"run_id", "--host"},
     "data fetch": {"dvc_file", "--revision"},
-    "cache ls": set(),
-    "cache gc": {"--days", "--dry-run"},
+    "cache explain": {"run_id", "task", "--against"},
+    "cache ls": {"--task"},
+    "cache verify": set(),
+    "cache gc": {"--days", "--max-gb", "--dry-run"},
 }
 
 
