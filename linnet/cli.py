@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from linnet.commands import alerts, diagnose, inspect, models, retraining, serve, training
+from linnet.commands import alerts, console, diagnose, inspect, models, report, retraining, serve, training
 from linnet.errors import LinnetError
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app = typer.Typer(
 app.command("run")(training.run)
 app.command("init")(training.init)
 app.command("compile")(training.compile_command)
+app.command("console")(console.console)
+app.command("report")(report.report)
 app.command("up")(serve.up)
 app.command("down")(serve.down)
 app.command("predict")(serve.predict)

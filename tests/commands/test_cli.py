@@ -38,6 +38,8 @@ COMMANDS = {
         "--interval",
         "--dry-run",
     },
+    "report": {"run_id", "--format", "--output"},
+    "console": {"--port", "--bind", "--name"},
     "runs list": {"--limit"},
     "runs show": {"run_id"},
     "runs log": {"run_id"},
