@@ -7,15 +7,17 @@ the same values reach a laptop and a cluster. A field's meaning and unit stand u
 from __future__ import annotations
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.monitoring import MonitoringConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
-from linnet.config.whole import SECTIONS, Config, load_config, parse_config, parse_sections
+from linnet.config.whole import SECTIONS, TRAINING_SECTIONS, Config, load_config, parse_config, parse_sections
 
 __all__ = [
     "SECTIONS",
+    "TRAINING_SECTIONS",
     "Config",
     "DataConfig",
     "EvaluationConfig",
@@ -23,6 +25,7 @@ __all__ = [
     "Fraction",
     "GatesConfig",
     "LabelsConfig",
+    "MonitoringConfig",
     "RegistryConfig",
     "ReleaseConfig",
     "RetrainingConfig",

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.monitoring import MonitoringConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Section
 from linnet.config.service_levels import ServiceLevelsConfig
@@ -29,7 +30,11 @@ SECTIONS: dict[str, type[Section]] = {
     "registry": RegistryConfig,
     "service_levels": ServiceLevelsConfig,
     "retraining": RetrainingConfig,
+    "monitoring": MonitoringConfig,
 }
+_BESIDE_TRAINING = ("monitoring", "service_levels", "retraining")
+TRAINING_SECTIONS = tuple(name for name in SECTIONS if name not in _BESIDE_TRAINING)
+"""Sections that are parameters of the training pipeline."""
 
 
 class Config(Section):
@@ -47,6 +52,7 @@ class Config(Section):
     registry: RegistryConfig = RegistryConfig()
     service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
     retraining: RetrainingConfig = RetrainingConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:

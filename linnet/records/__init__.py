@@ -24,6 +24,17 @@ from linnet.records.model import (
     ModelVersion,
     TrainingReport,
 )
+from linnet.records.monitoring import (
+    CohortDrift,
+    ConfusionDrift,
+    DriftReport,
+    DriftTest,
+    DriftVerdict,
+    PerformanceReport,
+    SkewDifference,
+    SkewReport,
+    Window,
+)
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
 from linnet.records.retraining import (
     Condition,
@@ -39,12 +50,17 @@ from linnet.records.run import RunRecord, RunRequest, StageRecord
 
 __all__ = [
     "SPLITS",
+    "CohortDrift",
     "CohortResult",
     "Comparison",
     "Condition",
+    "ConfusionDrift",
     "DatasetManifest",
     "Deploy",
     "Diagnosis",
+    "DriftReport",
+    "DriftTest",
+    "DriftVerdict",
     "EvaluationReport",
     "ExpectationResult",
     "Fault",
@@ -59,6 +75,7 @@ __all__ = [
     "MetricJudgement",
     "ModelPackage",
     "ModelVersion",
+    "PerformanceReport",
     "Record",
     "RetrainingCause",
     "RetrainingDecision",
@@ -69,6 +86,8 @@ __all__ = [
     "RunRecord",
     "RunRequest",
     "ServedRecord",
+    "SkewDifference",
+    "SkewReport",
     "Split",
     "StageRecord",
     "StepDecision",
@@ -78,6 +97,7 @@ __all__ = [
     "ValidationReport",
     "Verdict",
     "VersionTraffic",
+    "Window",
     "WindowFinding",
     "now",
 ]
