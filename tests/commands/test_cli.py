@@ -26,6 +26,7 @@ COMMANDS = {
     "models promote": {"version", "--reason", "--name", "--tracking-uri"},
     "models rollback": {"--reason", "--name", "--tracking-uri"},
     "retraining why": {"config"},
+    "retraining check": {"config", "--dry-run"},
     "retraining status": {"config"},
     "retraining ledger": {"config", "--limit", "--all"},
     "retraining reset-breaker": {"config", "--reason"},
