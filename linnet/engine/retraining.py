@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from linnet import runs
-from linnet.config import Config, parse_config
+from linnet.config import Config, RegistryConfig, RetrainingConfig, parse_config
 from linnet.errors import RetrainingError, RunError
-from linnet.records import ModelPackage, RetrainingEvidence, RunRecord, RunRequest, now
+from linnet.records import ModelPackage, RetrainingDecision, RetrainingEvidence, RunRecord, RunRequest, now
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.runs import EndState, RunEnd
 from linnet.retraining.trigger import Trigger
@@ -33,8 +33,9 @@ class EngineRuns:
     """Writes the recent labelled window; None: there is none, and the run trains on the dataset alone."""
 
     def submit(self, key: str, request: RunRequest) -> str:
-        """See TrainingRuns; `key` stands in the request's evidence."""
-        from linnet.engine.submit import start
+        """See TrainingRuns; `key` stands in the request's evidence, and makes a second sending harmless."""
+        from linnet.engine.client import host_of
+        from linnet.engine.submit import submit
 
         assert request.evidence["key"] == key
         window = self.recent()
@@ -42,7 +43,7 @@ class EngineRuns:
         if window is not None:
             data = config.data.model_copy(update={"recent": str(window)})
             config = config.model_copy(update={"data": data})
-        return start("training", config, request).folder.name
+        return submit("training", config, request, host_of(config.engine), key=key).run_id
 
     def find(self, key: str) -> str | None:
         """See TrainingRuns."""
@@ -80,8 +81,10 @@ def trigger_of(config: Config) -> Trigger:
     )
 
 
-def trigger_of_model(model: str) -> Trigger:
+def trigger_of_model(model: str, retraining: RetrainingConfig | None = None) -> Trigger:
     """The trigger of a model by its name: with the config of its newest training run.
+
+    `retraining`: how it is to be decided; None: as the newest monitoring run was told.
 
     Raises:
         RetrainingError: it was never trained here.
@@ -90,8 +93,30 @@ def trigger_of_model(model: str) -> Trigger:
         record = RunRecord.load(folder / "run.json")
         named = record.config.get("registry", {}).get("model") or record.config.get("name")
         if record.pipeline == "training" and named == model and record.request.evidence.get("key") is None:
-            return trigger_of(parse_config(record.config))
+            config = parse_config(record.config)
+            return trigger_of(config.model_copy(update={"retraining": retraining or _monitored(model)}))
     raise RetrainingError(f"model {model} was never trained here, so there is no config to retrain it with")
+
+
+def _monitored(model: str) -> RetrainingConfig:
+    """The section that the model's newest monitoring run carries; without one the defaults."""
+    for folder in runs.folders():
+        values = RunRecord.load(folder / "run.json").config
+        named = values.get("registry", {}).get("model") or values.get("name")
+        if named == model and "retraining" in values:
+            return RetrainingConfig.parse(values["retraining"])
+    return RetrainingConfig()
+
+
+def ask_for_model(name: str, registry: dict[str, Any], retraining: dict[str, Any]) -> RetrainingDecision:
+    """What the monitoring pipeline does after a window: asks the policy with the sections it was given.
+
+    Raises:
+        RetrainingError: the model was never trained here, or the ledger was changed.
+    """
+    section = RegistryConfig.parse(registry)
+    trigger = trigger_of_model(section.model or name, RetrainingConfig.parse(retraining))
+    return trigger.consider("monitoring", "monitoring pipeline")
 
 
 def evidence_of(config: Config) -> RetrainingEvidence:

@@ -12,7 +12,7 @@ from pipelines.compile import PIPELINES, compile_pipeline
 
 SECTIONS_OF = {
     "training": TRAINING_SECTIONS,
-    "monitoring": ("features", "serving", "registry", "monitoring"),
+    "monitoring": ("features", "serving", "registry", "monitoring", "retraining"),
 }
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
@@ -28,7 +28,8 @@ def test_pipeline_parameters_are_the_config_with_its_values(
     )
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     sections = SECTIONS_OF[pipeline]
-    assert set(parameters) == {"name", *sections} | ({"end"} if pipeline == "monitoring" else set())
+    assert set(parameters) == {"name", "request", *sections, *(("end",) if pipeline == "monitoring" else ())}
+    assert parameters["request"]["defaultValue"] == {}
     for section in sections:
         assert parameters[section]["parameterType"] == "STRUCT"
         default = parameters[section]["defaultValue"]
@@ -42,7 +43,7 @@ def test_pipeline_compiles_to_the_same_bytes_twice(tmp_path: Path) -> None:
     assert compile_pipeline("training", loaded, tmp_path / "b.yaml").read_bytes() == first
 
 
-@pytest.mark.parametrize(("pipeline", "tasks"), [("training", 11), ("monitoring", 6)])
+@pytest.mark.parametrize(("pipeline", "tasks"), [("training", 11), ("monitoring", 7)])
 def test_every_task_mounts_the_state_volume_and_has_a_deadline(
     pipeline: str, tasks: int, tmp_path: Path
 ) -> None:
