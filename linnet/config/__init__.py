@@ -14,11 +14,10 @@ from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
-from linnet.config.whole import SECTIONS, TRAINING_SECTIONS, Config, load_config, parse_config, parse_sections
+from linnet.config.whole import SECTIONS, Config, load_config, parse_config, parse_sections
 
 __all__ = [
     "SECTIONS",
-    "TRAINING_SECTIONS",
     "Config",
     "DataConfig",
     "EngineConfig",

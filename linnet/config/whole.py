@@ -29,14 +29,11 @@ SECTIONS: dict[str, type[Section]] = {
     "release": ReleaseConfig,
     "serving": ServingConfig,
     "registry": RegistryConfig,
+    "monitoring": MonitoringConfig,
     "engine": EngineConfig,
     "service_levels": ServiceLevelsConfig,
     "retraining": RetrainingConfig,
-    "monitoring": MonitoringConfig,
 }
-_BESIDE_TRAINING = ("engine", "service_levels", "retraining", "monitoring")
-TRAINING_SECTIONS = tuple(name for name in SECTIONS if name not in _BESIDE_TRAINING)
-"""Sections that are parameters of the training pipeline."""
 
 
 class Config(Section):
@@ -52,10 +49,10 @@ class Config(Section):
     release: ReleaseConfig = ReleaseConfig()
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
     engine: EngineConfig = EngineConfig()
     service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
     retraining: RetrainingConfig = RetrainingConfig()
-    monitoring: MonitoringConfig = MonitoringConfig()
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:

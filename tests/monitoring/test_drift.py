@@ -37,7 +37,7 @@ def test_ks_and_wasserstein_equal_scipys(reference: np.ndarray, window: np.ndarr
     distance = stats.wasserstein_distance(reference.astype(float), window.astype(float))
     scale = spread(np.sort(reference))
     assert found.wasserstein * scale == pytest.approx(
-        distance, rel=1e-6, abs=1e-6 * max(1, np.abs(window).max())
+        distance, rel=1e-6, abs=1e-6 * max(1.0, float(np.abs(window).max()))
     )
 
 

@@ -28,19 +28,20 @@ def test_no_severity_changes_nothing(kind: str) -> None:
     assert [known[image.tobytes()] for image in images] == labels
 
 
-@pytest.mark.parametrize("kind", ["blur", "noise", "darken", "invert"])
+def texture(images: np.ndarray) -> float:
+    """Mean difference of neighbours plus mean brightness, in grey levels."""
+    values = images.astype(np.float64)
+    return float(np.abs(np.diff(values, axis=2)).mean() + values.mean())
+
+
+@pytest.mark.parametrize("kind", ["blur", "noise", "darken"])
 def test_images_change_more_with_severity_and_keep_their_label(kind: str) -> None:
     plain, labels = stream(kind, 0.0)
-    changes = []
-    for severity in (0.3, 0.9):
-        images, same = stream(kind, severity)
-        # Not all kinds draw as often: compare what was changed with its own mean, not pixel by pixel.
-        assert images.dtype == np.uint8 and images.shape == plain.shape
-        changes.append(abs(float(images.astype(float).std()) - float(plain.astype(float).std())))
-        changes[-1] += abs(float(np.abs(np.diff(images.astype(int), axis=2)).mean() - np.abs(np.diff(plain.astype(int), axis=2)).mean()))  # fmt: skip
-        assert set(same) <= set(CLASSES)
-    assert kind == "invert" or 0 < changes[0] < changes[1]
-    assert set(labels) == set(CLASSES)
+    some, same = stream(kind, 0.3)
+    more, _ = stream(kind, 0.9)
+    assert some.dtype == np.uint8 and some.shape == plain.shape
+    assert 0 < abs(texture(some) - texture(plain)) < abs(texture(more) - texture(plain))
+    assert set(same) == set(labels) == set(CLASSES)
 
 
 def test_invert_turns_a_share_into_negatives() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -146,4 +145,4 @@ def test_damaged_feedback_is_one_error(tmp_path: Path) -> None:
 def test_missing_rows_are_one_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be read"):
         Rows.load(tmp_path, 12, 4)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
