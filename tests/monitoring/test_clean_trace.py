@@ -9,7 +9,9 @@ import pytest
 
 from tests.monitoring.promtool import JOB, MODEL, Scenario, gauge, refusals, requests
 
-STEP, DAYS = 120, 30
+STEP, EVERY, DAYS = 150, 300, 30
+"""Seconds between samples and between evaluations: no burn can come and go between two of them, as the
+shortest window is as long."""
 SCRAPES = DAYS * 86400 // STEP
 A_DAY = 86400 // STEP
 
@@ -40,7 +42,7 @@ def test_thirty_clean_days_page_never(tmp_path: Path) -> None:
     candidate = f'linnet_model_loaded{{model="{MODEL}",version="2",role="candidate",{JOB}}}'
     begins = 14 * A_DAY
     canary = np.zeros(SCRAPES, dtype=int)
-    canary[begins] = 12  # a bad candidate at 1 %, until the judge rolls it back within seconds
+    canary[begins] = 15  # a bad candidate at 1 %, until the judge rolls it back within seconds
     labels = f'model="{MODEL}",version="1"'
     series = {
         up: gauge((SCRAPES, 1)),
@@ -53,12 +55,12 @@ def test_thirty_clean_days_page_never(tmp_path: Path) -> None:
         f"linnet_request_seconds_count{{{labels}}}": growing(rate, restarts),
         f'linnet_request_seconds_bucket{{{labels},le="0.1"}}': growing(rate - slow, restarts),
     }
-    end = (SCRAPES - 1) * STEP
+    end = DAYS * 86400 - EVERY
     Scenario(
         series,
         {},
         step=STEP,
-        every=STEP,
+        every=EVERY,
         values=[
             (end, f'count(count_over_time(ALERTS{{severity="page"}}[{DAYS}d]))', []),
             (end, f'count(count_over_time(ALERTS{{severity="ticket"}}[{DAYS}d]))', []),
