@@ -21,11 +21,22 @@ SECTION_PARAMETERS = (
     "release",
     "serving",
     "registry",
+    "cost",
 )
 """The sections that say what a run does; the others are about what happens around runs."""
 PARAMETERS_OF = {
     "training": {"name", "request", *SECTION_PARAMETERS},
-    "monitoring": {"name", "request", "end", "features", "serving", "registry", "monitoring", "retraining"},
+    "monitoring": {
+        "name",
+        "request",
+        "end",
+        "features",
+        "serving",
+        "registry",
+        "monitoring",
+        "retraining",
+        "cost",
+    },
 }
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
