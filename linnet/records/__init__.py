@@ -47,7 +47,7 @@ from linnet.records.retraining import (
     WindowFinding,
 )
 from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
-from linnet.records.run import RunRecord, RunRequest, StageRecord
+from linnet.records.run import RunCost, RunRecord, RunRequest, StageRecord
 from linnet.records.task import ArtifactRecord, TaskRecord
 
 __all__ = [
@@ -87,6 +87,7 @@ __all__ = [
     "RetrainingEvidence",
     "RetrainingSource",
     "RolloutDecision",
+    "RunCost",
     "RunRecord",
     "RunRequest",
     "ServedRecord",
