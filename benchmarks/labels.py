@@ -31,7 +31,7 @@ from linnet.data.idx import read_idx
 from linnet.evaluation.calibration import softmax
 from linnet.evaluation.evaluate import predict
 from linnet.evaluation.metrics import Predictions
-from linnet.evaluation.suspects import label_suspects
+from linnet.evaluation.suspects import by_doubt
 from linnet.evaluation.training_set import HeldOut
 from linnet.labels.select import Pool, select
 from linnet.training.train import train
@@ -151,7 +151,7 @@ def planted(data: Images, seeds: Sequence[int]) -> None:
         given[rows[wrong]] = (given[rows[wrong]] + random.integers(1, 10, len(wrong))) % 10
         network = fit(data, rows, tune, given, {**TRAIN, "seed": seed})
         said = softmax(predict(network, data.held_out(rows), "suspects").logits)
-        listed = label_suspects(Predictions(given[rows], said.astype(np.float64)), limit=len(wrong))
+        listed = by_doubt(Predictions(given[rows], said.astype(np.float64)))[: len(wrong)]
         found.append(len(np.intersect1d(listed, wrong)) / len(wrong))
         what = f"{len(wrong)} planted errors in the first {len(listed)} suspects of {PLANTED:,}"
         print(f"seed {seed}: {found[-1]:.1%} of {what}", flush=True)

@@ -27,9 +27,13 @@ def labeling_pipeline(config: Config) -> Any:
         data: dict[str, Any] = config.data.values(),
         validation: dict[str, Any] = config.validation.values(),
         labels: dict[str, Any] = config.labels.values(),
+        registry: dict[str, Any] = config.registry.values(),
+        cost: dict[str, Any] = config.cost.values(),
         request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        with dsl.ExitHandler(place(record_run_step(name=name, request=request), minutes=5)):
+        with dsl.ExitHandler(
+            place(record_run_step(name=name, request=request, cost=cost, registry=registry), minutes=5)
+        ):
             raw = place(ingest_step(name=name, data=data), minutes=60, cpu="2", memory="4G")
             samples = raw.outputs["samples"]
             checked = place(

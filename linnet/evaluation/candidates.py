@@ -13,7 +13,7 @@ from linnet.errors import StorageError
 from linnet.evaluation.calibration import softmax
 from linnet.evaluation.metrics import Predictions
 from linnet.evaluation.predict import Outputs, predict
-from linnet.evaluation.suspects import label_suspects
+from linnet.evaluation.suspects import by_doubt
 from linnet.evaluation.training_set import HeldOut, read_split
 from linnet.progress import Progress
 
@@ -65,7 +65,7 @@ def write_candidates(
             labels=labels,
             probabilities=probabilities.astype(np.float32),
             embeddings=np.concatenate([one.embeddings for one in said]).astype(np.float16),
-            suspects=label_suspects(Predictions(labels, probabilities), limit=len(labels)),
+            suspects=by_doubt(Predictions(labels, probabilities)),
         )
     except OSError as error:
         raise StorageError(f"{out}: the candidates cannot be written ({error}); free some space") from error

@@ -26,7 +26,7 @@ SECTION_PARAMETERS = (
 """The sections that say what a run does; the others are about what happens around runs."""
 PARAMETERS_OF = {
     "training": {"name", "request", *SECTION_PARAMETERS},
-    "labeling": {"name", "request", "data", "validation", "labels"},
+    "labeling": {"name", "request", "data", "validation", "labels", "registry", "cost"},
     "monitoring": {
         "name",
         "request",
