@@ -9,12 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from linnet.config import RegistryConfig
+from linnet.engine.champion_traffic import serve_champion
 from linnet.errors import RegistryError
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.connect import connect
-from linnet.server_process import ServerState
-from linnet.serving.client import ServerClient
-from linnet.state import server_state_file
 
 app = typer.Typer(help="Look at model versions; promote or roll back by hand.", no_args_is_help=True)
 
@@ -77,7 +75,7 @@ def promote(version: Version, reason: Reason, name: Model = "", tracking_uri: Tr
     model = _model(registry, name)
     champion = registry.champion(model)
     registry.promote(model, version, champion.version if champion else None, override=reason)
-    _serve_champion(registry, model)
+    serve_champion(registry, model)
     typer.echo(f"{model} version {version} is the champion")
 
 
@@ -92,7 +90,7 @@ def rollback(reason: Reason, name: Model = "", tracking_uri: Tracking = "") -> N
     registry = _registry(tracking_uri)
     model = _model(registry, name)
     version = registry.rollback(model, reason)
-    _serve_champion(registry, model)
+    serve_champion(registry, model)
     typer.echo(f"{model} version {version.version} is the champion again")
 
 
@@ -108,14 +106,3 @@ def _model(registry: ModelRegistry, name: str) -> str:
         known = ", ".join(models) or "none yet"
         raise RegistryError(f"which model? Give --name (known: {known})")
     return models[0]
-
-
-def _serve_champion(registry: ModelRegistry, model: str) -> None:
-    """Routes a running server to the champion; without one there is nothing to do."""
-    state = server_state_file()
-    champion = registry.champion(model)
-    if ServerState.read(state) is None or champion is None:
-        return
-    client = ServerClient.from_state(state)
-    client.load(champion.version, registry.package_folder(champion))
-    client.set_routes(champion.version)

@@ -7,7 +7,9 @@ the same values reach a laptop and a cluster. A field's meaning and unit stand u
 from __future__ import annotations
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Fraction, Section
+from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
 from linnet.config.whole import SECTIONS, Config, load_config, parse_config, parse_sections
@@ -23,7 +25,9 @@ __all__ = [
     "LabelsConfig",
     "RegistryConfig",
     "ReleaseConfig",
+    "RetrainingConfig",
     "Section",
+    "ServiceLevelsConfig",
     "ServingConfig",
     "TrainConfig",
     "ValidationConfig",

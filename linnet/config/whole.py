@@ -9,7 +9,9 @@ from typing import Any
 from pydantic import Field
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Section
+from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
 from linnet.errors import ConfigError
@@ -25,6 +27,8 @@ SECTIONS: dict[str, type[Section]] = {
     "release": ReleaseConfig,
     "serving": ServingConfig,
     "registry": RegistryConfig,
+    "service_levels": ServiceLevelsConfig,
+    "retraining": RetrainingConfig,
 }
 
 
@@ -41,6 +45,8 @@ class Config(Section):
     release: ReleaseConfig = ReleaseConfig()
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
+    service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
+    retraining: RetrainingConfig = RetrainingConfig()
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:

@@ -12,6 +12,7 @@ from linnet.records.dataset import (
     TrainingSetManifest,
     ValidationReport,
 )
+from linnet.records.diagnosis import Deploy, Diagnosis, Fault, Finding, LookAt, Symptoms, VersionTraffic
 from linnet.records.model import (
     CohortResult,
     Comparison,
@@ -24,6 +25,15 @@ from linnet.records.model import (
     TrainingReport,
 )
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
+from linnet.records.retraining import (
+    Condition,
+    RetrainingCause,
+    RetrainingDecision,
+    RetrainingEntry,
+    RetrainingEvidence,
+    RetrainingSource,
+    WindowFinding,
+)
 from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
 from linnet.records.run import RunRecord, RunRequest, StageRecord
 
@@ -31,19 +41,30 @@ __all__ = [
     "SPLITS",
     "CohortResult",
     "Comparison",
+    "Condition",
     "DatasetManifest",
+    "Deploy",
+    "Diagnosis",
     "EvaluationReport",
     "ExpectationResult",
+    "Fault",
+    "Finding",
     "Gate",
     "GateDecision",
     "Interval",
     "JudgeVerdict",
     "LabelBatch",
     "LedgerEntry",
+    "LookAt",
     "MetricJudgement",
     "ModelPackage",
     "ModelVersion",
     "Record",
+    "RetrainingCause",
+    "RetrainingDecision",
+    "RetrainingEntry",
+    "RetrainingEvidence",
+    "RetrainingSource",
     "RolloutDecision",
     "RunRecord",
     "RunRequest",
@@ -51,9 +72,12 @@ __all__ = [
     "Split",
     "StageRecord",
     "StepDecision",
+    "Symptoms",
     "TrainingReport",
     "TrainingSetManifest",
     "ValidationReport",
     "Verdict",
+    "VersionTraffic",
+    "WindowFinding",
     "now",
 ]

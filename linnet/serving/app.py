@@ -60,6 +60,7 @@ class App:
             response = Response.failure(error.status, error.problem)
         except Exception:
             logger.exception("%s %s failed", request.method, request.path)
+            self._metrics.rejected(500)
             response = Response.failure(500, "the server failed on this request; its log has the reason")
         version = response.version or self._service.fleet.snapshot.leading
         response.headers.append((VERSION_HEADER, version))

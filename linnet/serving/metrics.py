@@ -65,7 +65,7 @@ class Metrics:
         self._rejections = Counter(
             "linnet_validation_failures",
             "Requests refused, by HTTP status.",
-            ("status",),
+            ("model", "status"),
             registry=self.registry,
         )
         self._mirrors = Counter(
@@ -98,11 +98,16 @@ class Metrics:
 
     def rejected(self, status: int) -> None:
         """Counts a request that was refused."""
-        self._rejections.labels(str(status)).inc()
+        self._rejections.labels(self.model, str(status)).inc()
 
     def mirrored(self, version: str, outcome: str) -> None:
         """Counts a copy that `version` got."""
         self._mirrors.labels(self.model, version, outcome).inc()
+
+    def known(self, version: str) -> None:
+        """Shows a version's counters at 0, so that a rate sees the first failure."""
+        for outcome in ("ok", "rejected", "failed"):
+            self._requests_of(self.model, version, outcome)
 
     def values(self) -> list[list[Any]]:
         """Every metric as JSON values: [name, help, type, [[sample, labels, value], ...]]."""

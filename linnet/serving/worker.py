@@ -96,6 +96,8 @@ class Worker:
 
     async def _keep(self, version: str) -> None:
         self._fleet.keep(version)
+        if self._acceptor is not None:
+            self._metrics.known(version)
 
     async def _drop(self, version: str) -> None:
         self._fleet.drop(version)
@@ -124,6 +126,8 @@ class Worker:
         self._http = HttpServer(self._app.handle, limit, config.request_seconds)
         self._acceptor = Acceptor(self._listener, self._http, self._page, self._number, self._workers)
         self._acceptor.start()
+        for version in self._fleet.snapshot.predictors:
+            self._metrics.known(version)
         self._tasks.add(asyncio.ensure_future(self._http.sweep()))
 
     async def _records(self) -> dict[str, Any]:
