@@ -7,6 +7,8 @@ the same values reach a laptop and a cluster. A field's meaning and unit stand u
 from __future__ import annotations
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.engine import EngineConfig
+from linnet.config.monitoring import MonitoringConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
@@ -18,11 +20,13 @@ __all__ = [
     "SECTIONS",
     "Config",
     "DataConfig",
+    "EngineConfig",
     "EvaluationConfig",
     "FeaturesConfig",
     "Fraction",
     "GatesConfig",
     "LabelsConfig",
+    "MonitoringConfig",
     "RegistryConfig",
     "ReleaseConfig",
     "RetrainingConfig",

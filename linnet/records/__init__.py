@@ -24,6 +24,17 @@ from linnet.records.model import (
     ModelVersion,
     TrainingReport,
 )
+from linnet.records.monitoring import (
+    CohortDrift,
+    ConfusionDrift,
+    DriftReport,
+    DriftTest,
+    DriftVerdict,
+    PerformanceReport,
+    SkewDifference,
+    SkewReport,
+    Window,
+)
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
 from linnet.records.retraining import (
     Condition,
@@ -36,15 +47,22 @@ from linnet.records.retraining import (
 )
 from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
 from linnet.records.run import RunRecord, RunRequest, StageRecord
+from linnet.records.task import ArtifactRecord, TaskRecord
 
 __all__ = [
     "SPLITS",
+    "ArtifactRecord",
+    "CohortDrift",
     "CohortResult",
     "Comparison",
     "Condition",
+    "ConfusionDrift",
     "DatasetManifest",
     "Deploy",
     "Diagnosis",
+    "DriftReport",
+    "DriftTest",
+    "DriftVerdict",
     "EvaluationReport",
     "ExpectationResult",
     "Fault",
@@ -59,6 +77,7 @@ __all__ = [
     "MetricJudgement",
     "ModelPackage",
     "ModelVersion",
+    "PerformanceReport",
     "Record",
     "RetrainingCause",
     "RetrainingDecision",
@@ -69,15 +88,19 @@ __all__ = [
     "RunRecord",
     "RunRequest",
     "ServedRecord",
+    "SkewDifference",
+    "SkewReport",
     "Split",
     "StageRecord",
     "StepDecision",
     "Symptoms",
+    "TaskRecord",
     "TrainingReport",
     "TrainingSetManifest",
     "ValidationReport",
     "Verdict",
     "VersionTraffic",
+    "Window",
     "WindowFinding",
     "now",
 ]

@@ -14,7 +14,7 @@ from linnet.commands.training import parse_settings
 from linnet.errors import ConfigError
 
 COMMANDS = {
-    "run": {"config", "--set", "--dry-run", "--reason"},
+    "run": {"config", "--set", "--dry-run", "--reason", "--host"},
     "init": {"name", "--data", "--force"},
     "compile": {"config", "--output", "--set"},
     "up": {"--name", "--config", "--port", "--detach"},
@@ -25,6 +25,10 @@ COMMANDS = {
     "models show": {"version", "--name", "--tracking-uri"},
     "models promote": {"version", "--reason", "--name", "--tracking-uri"},
     "models rollback": {"--reason", "--name", "--tracking-uri"},
+    "drift report": {"--name", "--config", "--minutes", "--output", "--evidently", "--json"},
+    "drift simulate": {"--kind", "--severity", "--rate", "--count", "--seconds", "--feedback"}
+    | {"--training-set", "--seed", "--dry-run"},
+    "skew audit": {"--name", "--config", "--minutes", "--known", "--json"},
     "retraining why": {"config"},
     "retraining status": {"config"},
     "retraining ledger": {"config", "--limit", "--all"},
@@ -79,6 +83,10 @@ def test_help_shows_every_command() -> None:
         (("up",), 1, "there is no champion yet"),
         (("models", "rollback", "--reason", "x"), 1, "which model?"),
         (("models", "show", "7", "--name", "x"), 1, "has no version 7"),
+        (("drift", "report"), 1, "there is no champion yet"),
+        (("drift", "simulate", "--kind", "fog"), 2, "there is no kind fog"),
+        (("drift", "simulate", "--kind", "blur"), 1, "there is no training set to draw images from"),
+        (("skew", "audit"), 1, "there is no champion yet"),
         (("runs", "show"), 1, "nothing ran here yet"),
         (("data", "fetch", "none.dvc"), 1, "none.dvc"),
         (("nonsense",), 2, "No such command 'nonsense'"),
