@@ -15,6 +15,7 @@ from linnet.commands import (
     drift,
     engine,
     inspect,
+    keys,
     labels,
     models,
     report,
@@ -44,6 +45,7 @@ app.command("down")(engine.down)
 app.command("predict")(serve.predict)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 app.add_typer(labels.app, name="labels")
 app.add_typer(drift.drift_app, name="drift")
 app.add_typer(drift.skew_app, name="skew")
