@@ -56,6 +56,7 @@ def add_console(app: FastAPI, hosts: frozenset[str] = LOOPBACK, context: Context
         title="Linnet",
         favicon=_ICON,
         dark=None,
+        language="en-US",
         tailwind=False,
         show_welcome_message=False,
         reconnect_timeout=10.0,

@@ -106,7 +106,7 @@ def frame(current: str, role: Role) -> Iterator[None]:
     html('<a class="skip" href="#main">Skip to the content</a>')
     with ui.element("div").classes("frame"):
         html(navigation(current, role), "aside").classes("side")
-        with ui.element("main").classes("page").props("id=main"):
+        with ui.element("div").classes("page").props("id=main"):
             yield
 
 
