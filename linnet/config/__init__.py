@@ -7,6 +7,7 @@ the same values reach a laptop and a cluster. A field's meaning and unit stand u
 from __future__ import annotations
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.engine import EngineConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
@@ -18,6 +19,7 @@ __all__ = [
     "SECTIONS",
     "Config",
     "DataConfig",
+    "EngineConfig",
     "EvaluationConfig",
     "FeaturesConfig",
     "Fraction",

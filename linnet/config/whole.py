@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.engine import EngineConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Section
 from linnet.config.service_levels import ServiceLevelsConfig
@@ -27,6 +28,7 @@ SECTIONS: dict[str, type[Section]] = {
     "release": ReleaseConfig,
     "serving": ServingConfig,
     "registry": RegistryConfig,
+    "engine": EngineConfig,
     "service_levels": ServiceLevelsConfig,
     "retraining": RetrainingConfig,
 }
@@ -45,6 +47,7 @@ class Config(Section):
     release: ReleaseConfig = ReleaseConfig()
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
+    engine: EngineConfig = EngineConfig()
     service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
     retraining: RetrainingConfig = RetrainingConfig()
 

@@ -36,9 +36,11 @@ from linnet.records.retraining import (
 )
 from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
 from linnet.records.run import RunRecord, RunRequest, StageRecord
+from linnet.records.task import ArtifactRecord, TaskRecord
 
 __all__ = [
     "SPLITS",
+    "ArtifactRecord",
     "CohortResult",
     "Comparison",
     "Condition",
@@ -73,6 +75,7 @@ __all__ = [
     "StageRecord",
     "StepDecision",
     "Symptoms",
+    "TaskRecord",
     "TrainingReport",
     "TrainingSetManifest",
     "ValidationReport",

@@ -14,7 +14,7 @@ from linnet.commands.training import parse_settings
 from linnet.errors import ConfigError
 
 COMMANDS = {
-    "run": {"config", "--set", "--dry-run", "--reason"},
+    "run": {"config", "--set", "--dry-run", "--reason", "--host"},
     "init": {"name", "--data", "--force"},
     "compile": {"config", "--output", "--set"},
     "up": {"--name", "--config", "--port", "--detach"},
