@@ -193,11 +193,16 @@ def _log(text: str) -> Html:
     )
 
 
+def plain(text: str) -> str:
+    """A log without the colours of a terminal."""
+    return _COLOUR.sub("", text)
+
+
 def log_of(text: str, task: str, most: int = 200) -> str:
     """The lines of a run's log that belong to a task (kfp.local names it in quotes), the last ones."""
     name = task.replace("_", "-")
     found, inside = [], False
-    for line in _COLOUR.sub("", text).splitlines():
+    for line in plain(text).splitlines():
         if "task '" in line.lower():
             inside = f"'{name}'" in line
         if inside or f"[{name}]" in line:
