@@ -7,7 +7,18 @@ import sys
 import typer
 from rich.console import Console
 
-from linnet.commands import alerts, console, diagnose, inspect, models, report, retraining, serve, training
+from linnet.commands import (
+    alerts,
+    console,
+    diagnose,
+    drift,
+    inspect,
+    models,
+    report,
+    retraining,
+    serve,
+    training,
+)
 from linnet.errors import LinnetError
 
 app = typer.Typer(
@@ -28,6 +39,8 @@ app.command("down")(serve.down)
 app.command("predict")(serve.predict)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
+app.add_typer(drift.drift_app, name="drift")
+app.add_typer(drift.skew_app, name="skew")
 app.add_typer(retraining.app, name="retraining")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(inspect.runs_app, name="runs")

@@ -24,6 +24,17 @@ from linnet.records.model import (
     ModelVersion,
     TrainingReport,
 )
+from linnet.records.monitoring import (
+    CohortDrift,
+    ConfusionDrift,
+    DriftReport,
+    DriftTest,
+    DriftVerdict,
+    PerformanceReport,
+    SkewDifference,
+    SkewReport,
+    Window,
+)
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
 from linnet.records.retraining import (
     Condition,
@@ -41,12 +52,17 @@ from linnet.records.task import ArtifactRecord, TaskRecord
 __all__ = [
     "SPLITS",
     "ArtifactRecord",
+    "CohortDrift",
     "CohortResult",
     "Comparison",
     "Condition",
+    "ConfusionDrift",
     "DatasetManifest",
     "Deploy",
     "Diagnosis",
+    "DriftReport",
+    "DriftTest",
+    "DriftVerdict",
     "EvaluationReport",
     "ExpectationResult",
     "Fault",
@@ -61,6 +77,7 @@ __all__ = [
     "MetricJudgement",
     "ModelPackage",
     "ModelVersion",
+    "PerformanceReport",
     "Record",
     "RetrainingCause",
     "RetrainingDecision",
@@ -71,6 +88,8 @@ __all__ = [
     "RunRecord",
     "RunRequest",
     "ServedRecord",
+    "SkewDifference",
+    "SkewReport",
     "Split",
     "StageRecord",
     "StepDecision",
@@ -81,6 +100,7 @@ __all__ = [
     "ValidationReport",
     "Verdict",
     "VersionTraffic",
+    "Window",
     "WindowFinding",
     "now",
 ]
