@@ -1,4 +1,4 @@
-"""`linnet runs ...`, `linnet data ...` and `linnet cache ...`."""
+"""`linnet data ...` and `linnet cache ...`."""
 
 from __future__ import annotations
 
@@ -12,41 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet import runs
 from linnet.state import state_dir
 
-runs_app = typer.Typer(help="Look at runs.", no_args_is_help=True)
 data_app = typer.Typer(help="Fetch and check the raw dataset.", no_args_is_help=True)
 cache_app = typer.Typer(help="Look at the content cache, and shrink it.", no_args_is_help=True)
-
-RunId = Annotated[str, typer.Argument(help="A run's id or its beginning; empty: the newest run.")]
-
-
-@runs_app.command("list")
-def runs_list(limit: Annotated[int, typer.Option(help="How many to show.")] = 20) -> None:
-    """List runs, the newest first."""
-    table = Table("run", "state", "cause", "started (UTC)", "seconds")
-    for folder in runs.folders()[:limit]:
-        record = runs.load(folder)
-        ended = record.ended_at
-        seconds = f"{(ended - record.started_at).total_seconds():.0f}" if ended else ""
-        began = f"{record.started_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(record.run_id, record.state, record.request.cause, began, seconds)
-    Console().print(table)
-
-
-@runs_app.command("show")
-def runs_show(run_id: RunId = "") -> None:
-    """Show a run's stages, gates and canary again."""
-    from linnet.commands.summary import show_summary
-
-    show_summary(runs.find(run_id), Console())
-
-
-@runs_app.command("log")
-def runs_log(run_id: RunId = "") -> None:
-    """Print a run's log."""
-    typer.echo((runs.find(run_id) / "log.txt").read_text("utf-8", "replace"))
 
 
 @data_app.command("fetch")

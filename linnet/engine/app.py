@@ -62,6 +62,7 @@ def create_app(engine: Engine, guard: Guard) -> FastAPI:
         app.include_router(part.router)
     app.add_api_route("/apis/v2beta1/healthz", _health)
     app.add_api_route("/apis/v2beta1/auth", _authorized)
+    app.add_api_route("/linnet/v1/stay", _stay, methods=["POST"])
     app.add_api_route("/linnet/v1/hurry", _hurry, methods=["POST"])
     app.add_exception_handler(LinnetError, _refused)
     app.add_exception_handler(HTTPException, _unknown)
@@ -75,6 +76,12 @@ def _health() -> dict[str, Any]:
 
 
 def _authorized() -> dict[str, Any]:
+    return {}
+
+
+def _stay(request: Request) -> dict[str, Any]:
+    """An engine that `linnet run` started does not end by itself any more."""
+    engine_of(request).stay.set()
     return {}
 
 
