@@ -87,7 +87,7 @@ def _record(run: Any, run_id: str, folder: Path) -> RunRecord:
     return RunRecord(
         run_id=run_id,
         pipeline="training",
-        config={"name": str(given.get("name", run.display_name)), **given},
+        config={"name": str(run.display_name).partition(" [")[0], **given},  # the key stands in brackets
         commit=str(request.get("commit") or os.environ.get("GITHUB_SHA", "")),
         request=RunRequest.model_validate(request),
         state=state,

@@ -13,7 +13,7 @@ Opened = tuple[Browser, dict[str, str]]
 
 def paths(case: UseCase) -> dict[str, str]:
     """Every page, by the name of its screenshot."""
-    runs = [folder.name for folder in case.runs()]
+    runs = sorted(folder.name for folder in case.runs())
     return {
         "overview": "/",
         "runs": "/runs",

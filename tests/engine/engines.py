@@ -95,7 +95,9 @@ def quiet() -> Any:
 def run_of(client: Any, pipeline: Any, arguments: dict[str, Any] | None = None, **options: Any) -> str:
     """Submits a pipeline as a person does; the run's id."""
     with quiet():
-        return str(client.create_run_from_pipeline_func(pipeline, arguments=arguments or {}, **options).run_id)
+        return str(
+            client.create_run_from_pipeline_func(pipeline, arguments=arguments or {}, **options).run_id
+        )
 
 
 def wait_for(client: Any, run_id: str, timeout: int = 120) -> Any:

@@ -297,8 +297,20 @@ def compare(first: RunEvidence, second: RunEvidence) -> Html:
     )
 
 
+def _whole(config: dict[str, Any]) -> dict[str, Any]:
+    """Undoes what KFP's structs do to whole numbers: 3.0 is 3 again."""
+    return {
+        key: _whole(value)
+        if isinstance(value, dict)
+        else int(value)
+        if isinstance(value, float) and value.is_integer()
+        else value
+        for key, value in config.items()
+    }
+
+
 def _settings(a: dict[str, Any], b: dict[str, Any]) -> Html:
-    left, right = flattened(a), flattened(b)
+    left, right = flattened(_whole(a)), flattened(_whole(b))
     rows = [
         (tag("code", key), left.get(key, "–"), right.get(key, "–"))
         for key in sorted({*left, *right})

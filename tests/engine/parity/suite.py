@@ -279,7 +279,9 @@ def exit_handler_after_failure() -> None:
         parts.expect(found=parts.fail().output, wanted="")
 
 
-@case(succeeded=("fails-until", "expect-number"), arguments={"place": f"/tmp/linnet-parity/{uuid.uuid4().hex}"})
+@case(
+    succeeded=("fails-until", "expect-number"), arguments={"place": f"/tmp/linnet-parity/{uuid.uuid4().hex}"}
+)
 def task_that_works_at_the_third_try(place: str) -> None:
     tried = parts.fails_until(path=place, attempts=3)
     # On a cluster a try is a pod of its own, whose /tmp is empty: the host needs a shared folder there.
