@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("steps", "run", "accuracy", "console")
+ALL = ("steps", "run", "accuracy", "drift", "drift_power", "console")
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or ALL

@@ -12,6 +12,7 @@ from rich.console import Console
 from linnet.commands.serve import ConfigPath, Name, serve_champion, stop_server
 from linnet.config import EngineConfig, load_config
 from linnet.errors import RegistryError, ServingError
+from linnet.registry.connect import find_champion
 from linnet.server_process import ServerState
 from linnet.state import server_state_file
 
@@ -41,6 +42,8 @@ def up(
     running = ServerState.read(server_state_file())
     if running is not None:
         raise ServingError(f"a server runs already at {running.url}: stop it with `linnet down`")
+    if name and config is None:
+        find_champion(name)  # says so before anything is started
     console = Console()
     started = _engine(load_config(config).engine if config else EngineConfig(), engine_port, console)
     try:

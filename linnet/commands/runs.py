@@ -89,11 +89,16 @@ def runs_list(
 
 @runs_app.command("show")
 def runs_show(run_id: RunId = "", host: HostName = "") -> None:
-    """Show a run's stages, gates and canary again; of another host's run, its tasks."""
-    from linnet.commands.summary import show_summary
+    """Show a run again: who asked for it, what it was made of and cost, its stages, gates and canary.
+
+    Of another host's run its tasks are shown.
+    """
+    from linnet.commands.summary import show_origin, show_summary
 
     if not host:
-        show_summary(runs.find(run_id), Console())
+        folder, console = runs.find(run_id), Console()
+        show_origin(folder, console)
+        show_summary(folder, console)
         return
     with _client(host) as client:
         run = client.get_run(run_id)
@@ -103,8 +108,21 @@ def runs_show(run_id: RunId = "", host: HostName = "") -> None:
     Console().print(table)
 
 
+@runs_app.command("mirror")
+def runs_mirror() -> None:
+    """Write the records of ended runs to MLflow, where that did not happen yet.
+
+    Example:
+
+      linnet runs mirror
+    """
+    from linnet.registry.run_mirror import mirror_pending
+
+    done = mirror_pending()
+    typer.echo(f"mirrored {len(done)} run(s) to MLflow{': ' if done else ''}{', '.join(done)}")
+
+
 @runs_app.command("log")
-@runs_app.command("logs", hidden=True)
 def runs_log(
     run_id: RunId = "",
     task: Annotated[str, typer.Option(help="Only this task's output, such as train.")] = "",
@@ -137,7 +155,6 @@ def runs_terminate(run_id: OneRun, host: HostName = "") -> None:
 
 
 @runs_app.command("resume")
-@runs_app.command("retry", hidden=True)
 def runs_resume(
     run_id: RunId = "",
     host: HostName = "",

@@ -6,6 +6,7 @@ the same values reach a laptop and a cluster. A field's meaning and unit stand u
 
 from __future__ import annotations
 
+from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
 from linnet.config.monitoring import MonitoringConfig
@@ -19,6 +20,7 @@ from linnet.config.whole import SECTIONS, Config, load_config, parse_config, par
 __all__ = [
     "SECTIONS",
     "Config",
+    "CostConfig",
     "DataConfig",
     "EngineConfig",
     "EvaluationConfig",

@@ -46,7 +46,7 @@ from linnet.records.retraining import (
     WindowFinding,
 )
 from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
-from linnet.records.run import RunRecord, RunRequest, StageRecord
+from linnet.records.run import RunCost, RunRecord, RunRequest, StageRecord
 from linnet.records.task import ArtifactRecord, TaskRecord
 
 __all__ = [
@@ -85,6 +85,7 @@ __all__ = [
     "RetrainingEvidence",
     "RetrainingSource",
     "RolloutDecision",
+    "RunCost",
     "RunRecord",
     "RunRequest",
     "ServedRecord",
