@@ -38,9 +38,8 @@ def main() -> None:
             browser = Browser(driver, program, url, "")
             times = _measure(browser, tokens["operator"], case)
             browser.close()
-    print(
-        f"first useful paint in ms, n = {ROUNDS}: {RUNS} runs, {VERSIONS} versions, {PREDICTIONS:,} predictions"
-    )
+    state = f"{RUNS} runs, {VERSIONS} versions, {PREDICTIONS:,} predictions"
+    print(f"first useful paint in ms, n = {ROUNDS}: {state}")
     print(describe("nicegui", "playwright"))
     for path, values in times.items():
         print(f"  {path:<12} median {statistics.median(values):6.0f}   slowest {max(values):6.0f}")
