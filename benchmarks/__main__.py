@@ -15,6 +15,7 @@ ALL = (
     "drift_power",
     "conformance",
     "serving",
+    "console",
 )
 WITH_OPTIONS = ("conformance", "serving")
 
