@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from linnet.commands import inspect, models, serve, training
+from linnet.commands import inspect, models, rollout, serve, training
 from linnet.errors import LinnetError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("up")(serve.up)
 app.command("down")(serve.down)
 app.command("predict")(serve.predict)
 app.add_typer(models.app, name="models")
+app.add_typer(rollout.app, name="rollout")
 app.add_typer(inspect.runs_app, name="runs")
 app.add_typer(inspect.data_app, name="data")
 app.add_typer(inspect.cache_app, name="cache")

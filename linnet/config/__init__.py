@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.section import Fraction, Section
-from linnet.config.serving import ReleaseConfig, ServingConfig
+from linnet.config.serving import JUDGED_METRICS, JudgedMetric, ReleaseConfig, ServingConfig
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
 from linnet.config.whole import SECTIONS, Config, load_config, parse_config, parse_sections
 
 __all__ = [
+    "JUDGED_METRICS",
     "SECTIONS",
     "Config",
     "DataConfig",
@@ -20,6 +21,7 @@ __all__ = [
     "FeaturesConfig",
     "Fraction",
     "GatesConfig",
+    "JudgedMetric",
     "LabelsConfig",
     "RegistryConfig",
     "ReleaseConfig",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from html import escape
 from math import isfinite
 
-from linnet.deployment.rollout import Look
 from linnet.page import document
-from linnet.records import MetricJudgement, RolloutDecision
+from linnet.records import Look, MetricJudgement, RolloutDecision
 
 _WIDTH, _HEIGHT = 680, 120
 _LEFT, _RIGHT = 64, 10

@@ -16,16 +16,16 @@ from pathlib import Path
 from types import FrameType
 
 from linnet.config import ReleaseConfig, ServingConfig
+from linnet.deployment.alone import Reference
 from linnet.deployment.embedded import EmbeddedServer, start_server
-from linnet.deployment.judge import Reference
 from linnet.deployment.page import render
 from linnet.deployment.replay import Replayer, Traffic
-from linnet.deployment.rollout import Candidate, Look, Rollout
+from linnet.deployment.rollout import Candidate, Rollout
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
 from linnet.files import file_name
 from linnet.progress import Progress
-from linnet.records import JudgeVerdict, ModelPackage, RolloutDecision, now
+from linnet.records import JudgeVerdict, Look, ModelPackage, RolloutDecision, now
 from linnet.state import state_dir
 
 

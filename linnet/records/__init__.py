@@ -24,7 +24,14 @@ from linnet.records.model import (
     TrainingReport,
 )
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
-from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
+from linnet.records.rollout import (
+    Look,
+    MetricJudgement,
+    RolloutDecision,
+    RolloutMark,
+    ServedRecord,
+    StepDecision,
+)
 from linnet.records.run import RunRecord, RunRequest, StageRecord
 
 __all__ = [
@@ -40,11 +47,13 @@ __all__ = [
     "JudgeVerdict",
     "LabelBatch",
     "LedgerEntry",
+    "Look",
     "MetricJudgement",
     "ModelPackage",
     "ModelVersion",
     "Record",
     "RolloutDecision",
+    "RolloutMark",
     "RunRecord",
     "RunRequest",
     "ServedRecord",

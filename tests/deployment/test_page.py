@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from linnet.config import ReleaseConfig
-from linnet.deployment.judge import Reference
+from linnet.deployment.alone import Reference
 from linnet.deployment.page import render
 from linnet.deployment.rollout import Candidate, Rollout
 from linnet.deployment.simulated import Behaviour, SimulatedTarget
 
 CONFIG = ReleaseConfig(
-    bake_seconds=0.0, look_seconds=0.001, deadline_seconds=2.0, max_error_increase=0.02, max_accuracy_drop=0.1
-)
+    bake_seconds=0.0, look_seconds=0.001, deadline_seconds=20.0, max_error_increase=0.02,
+    max_accuracy_drop=0.1, max_latency_ratio=2.0,
+)  # fmt: skip
 
 
 class Elements(HTMLParser):
