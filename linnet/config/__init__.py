@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.section import Fraction, Section
-from linnet.config.serving import JUDGED_METRICS, JudgedMetric, ReleaseConfig, ServingConfig
+from linnet.config.serving import (
+    JUDGED_METRICS,
+    JudgedMetric,
+    KServeConfig,
+    ReleaseConfig,
+    ServingConfig,
+)
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
 from linnet.config.whole import SECTIONS, Config, load_config, parse_config, parse_sections
 
@@ -22,6 +28,7 @@ __all__ = [
     "Fraction",
     "GatesConfig",
     "JudgedMetric",
+    "KServeConfig",
     "LabelsConfig",
     "RegistryConfig",
     "ReleaseConfig",

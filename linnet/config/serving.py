@@ -14,6 +14,32 @@ JudgedMetric = Literal[
 JUDGED_METRICS: tuple[JudgedMetric, ...] = get_args(JudgedMetric)
 
 
+SEEN_BY_KSERVE: tuple[JudgedMetric, ...] = ("errors", "median", "p95", "p99")
+
+
+class KServeConfig(Section):
+    """Where a release finds its InferenceService. Empty `service`: releases use Linnet's own server."""
+
+    service: str = ""
+    """Name of the InferenceService."""
+    namespace: str = "default"
+    """Its namespace."""
+    storage_uri: str = "pvc://models/{model}/{version}"
+    """Where the package of a version lies for KServe; {model} and {version} are filled in."""
+    prometheus_url: str = "http://prometheus.monitoring.svc:9090"
+    """Prometheus that scrapes the revisions."""
+    metrics: Literal["knative", "knative-otel"] = "knative-otel"
+    """Names of the metrics: `knative` up to Knative 1.18, `knative-otel` from 1.19."""
+    api_url: str = "https://kubernetes.default.svc"
+    """The Kubernetes API."""
+    token_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105
+    """File with the token that opens it; none is sent if there is no such file."""
+    ca_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+    """File with the certificate of its authority."""
+    ready_seconds: float = Field(default=300.0, gt=0)
+    """Longest time that a new revision may take to be ready."""
+
+
 class ReleaseConfig(Section):
     steps: tuple[int, ...] = (1, 5, 25, 50, 100)
     """Percent of traffic that goes to the candidate, a step each; rising, ending in 100. The step
@@ -65,6 +91,9 @@ class ReleaseConfig(Section):
     """The mean confidence may differ by at most this from the champion's."""
     max_accuracy_drop: Fraction = Field(default=0.05, gt=0, le=1)
     """Accuracy on the labelled requests may be lower by less than this."""
+    kserve: KServeConfig = KServeConfig()
+    """Release into a KServe InferenceService; then `metrics` may name only what its revisions show:
+    errors, median, p95 and p99."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -73,6 +102,12 @@ class ReleaseConfig(Section):
             raise ValueError("steps: must rise from at least 1 to exactly 100, such as [1, 25, 100]")
         if not self.metrics or len(set(self.metrics)) != len(self.metrics):
             raise ValueError("metrics: name at least one, and none twice")
+        unseen = [metric for metric in self.metrics if metric not in SEEN_BY_KSERVE]
+        if self.kserve.service and unseen:
+            raise ValueError(
+                f"metrics: KServe's revisions do not show {', '.join(unseen)}; "
+                f"judge {', '.join(SEEN_BY_KSERVE)} or fewer"
+            )
         return self
 
 

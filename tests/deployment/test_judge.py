@@ -124,10 +124,10 @@ def test_judge_with_ten_times_the_latency_finds_it_bad() -> None:
     assert found["median"] == "bad"
 
 
-def test_judge_with_a_tail_that_is_slow_finds_only_the_tail_bad() -> None:
+def test_judge_with_a_tail_that_is_slow_blames_the_tail_and_not_the_median() -> None:
     ordinary, slow = latencies("2", 3600, seed=1), latencies("2", 400, 10.0, seed=2)
     found = verdicts(gathered(latencies("1", 4000) + ordinary + slow))
-    assert [found[metric] for metric in LATENCIES] == ["good", "bad", "bad"]
+    assert [found[metric] == "bad" for metric in LATENCIES] == [False, True, True]
 
 
 def test_judge_with_a_difference_below_the_floor_does_not_find_it_bad() -> None:
@@ -181,7 +181,7 @@ def test_judge_asked_for_few_metrics_gives_each_a_larger_share_of_the_budget() -
     config = CONFIG.model_copy(update={"metrics": ("errors", "p99")})
     evidence = gathered(served("1", 500) + served("2", 500))
     assert [item.metric for item in judge(evidence, config)] == ["errors", "p99"]
-    records = served("1", 200) + served("2", 194) + served("2", 6, ok=False)
+    records = served("1", 200) + served("2", 190) + served("2", 10, ok=False)
     assert verdicts(gathered(records))["errors"] == "unknown"
     wide = config.model_copy(update={"metrics": ("errors",), "alpha": 0.2})
     assert judge(gathered(records), wide)[0].verdict == "bad"
@@ -277,7 +277,7 @@ def test_decide_on_anything_bad_rolls_back_at_once() -> None:
     assert decision(evidence, proof=True, last=True, seconds=0.1, requests=1) == "rollback"
 
 
-SIMULATED = [pytest.param(60, id="short"), pytest.param(2000, id="full", marks=pytest.mark.proof)]
+SIMULATED = [pytest.param(40, id="short"), pytest.param(2000, id="full", marks=pytest.mark.proof)]
 
 
 def simulation(trials: int, candidate: Version, champion: Version = Version()) -> Result:  # noqa: B008
@@ -308,7 +308,7 @@ def test_simulated_identical_models_are_promoted_and_rarely_rolled_back(trials: 
 )
 def test_simulated_bad_candidate_is_rolled_back(candidate: Version, trials: int) -> None:
     if trials < 2000 and candidate.error_rate == 0:
-        trials = 25  # these take ten thousand requests each
+        trials = 15  # these take ten thousand requests each
     assert simulation(trials, candidate).share(ROLLBACK) >= 0.99
 
 
@@ -335,13 +335,13 @@ def test_simulated_identical_models_under_bursts_of_load_are_rarely_rolled_back(
     def load(look: int, rng: np.random.Generator) -> float:
         return 3.0 if (look // 12) % 3 == 0 else 1.0
 
-    result = simulate(Version(), Version(), CONFIG, trials // 2, load=load)
+    result = simulate(Version(), Version(), CONFIG, trials // 4, load=load)
     assert result.share(ROLLBACK) <= CONFIG.alpha
     assert result.share(PROMOTE) >= 0.95
 
 
 def test_simulated_identical_models_under_a_strict_beta_take_longer() -> None:
     quick, strict = (
-        simulate(Version(), Version(), ReleaseConfig(beta=beta), 20).median for beta in (0.2, 0.0001)
+        simulate(Version(), Version(), ReleaseConfig(beta=beta), 8).median for beta in (0.2, 0.0001)
     )
     assert strict > quick

