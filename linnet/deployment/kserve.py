@@ -9,6 +9,7 @@ it was read: if somebody else changed it meanwhile, the API server refuses (409)
 
 from __future__ import annotations
 
+import copy
 import ssl
 import time
 from collections.abc import Callable
@@ -38,7 +39,8 @@ class KServeTarget:
 
     def __init__(self, config: KServeConfig, model: str, candidate: str) -> None:
         self._config, self._model, self._candidate = config, model, candidate
-        self._path = f"/apis/serving.kserve.io/v1beta1/namespaces/{config.namespace}/inferenceservices/{config.service}"
+        api = "/apis/serving.kserve.io/v1beta1"
+        self._path = f"{api}/namespaces/{config.namespace}/inferenceservices/{config.service}"
         headers = {}
         if config.token_file and Path(config.token_file).exists():
             headers["Authorization"] = f"Bearer {Path(config.token_file).read_text('utf-8').strip()}"
@@ -180,7 +182,10 @@ class KServeTarget:
                     f"somebody made {found or 'nothing'} the champion of {self._config.service} meanwhile"
                 )
             champion = found
+            before = copy.deepcopy(service)
             change(service)
+            if service == before:
+                return service
             try:
                 return self._ask("PUT", service)
             except _Conflict:

@@ -93,12 +93,15 @@ class PrometheusRecords:
         found: dict[Series, Buckets] = defaultdict(dict)
         for item in self._ask(query, at_ms):
             labels = item["metric"]
-            series = tuple(str(labels.get(key, "")) for key in (names.revision, names.status, names.pod))
+            revision, status, pod = (
+                str(labels.get(key, "")) for key in (names.revision, names.status, names.pod)
+            )
             bound, value = float(labels["le"]) * names.milliseconds, float(item["value"][1])
             if not isfinite(value):
                 raise RolloutError(f"Prometheus gives {value} for {names.metric}: its source is broken")
-            found[series][bound] = found[series].get(bound, 0.0) + value  # type: ignore[index]
-        return found  # type: ignore[return-value]
+            buckets = found[revision, status, pod]
+            buckets[bound] = buckets.get(bound, 0.0) + value
+        return found
 
     def _ask(self, query: str, at_ms: int) -> list[dict[str, Any]]:
         try:

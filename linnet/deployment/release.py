@@ -18,6 +18,7 @@ from types import FrameType
 from linnet.config import ReleaseConfig, ServingConfig
 from linnet.deployment.alone import Reference
 from linnet.deployment.embedded import EmbeddedServer, start_server
+from linnet.deployment.kserve import KServeTarget
 from linnet.deployment.page import render
 from linnet.deployment.replay import Replayer, Traffic
 from linnet.deployment.rollout import Candidate, Rollout
@@ -56,8 +57,10 @@ def release(
     candidate = Candidate(name, version, package)
     if champion_version == version:
         return _write(_ended(candidate, version, "promote", "it is the champion already"), [], out)
-    traffic = Traffic.of_training_set(training_set)
     state_file = state_dir() / "rollouts" / f"{file_name(name)}.json"
+    if config.kserve.service:
+        return _into_kserve(candidate, champion_version, config, state_file, out, progress)
+    traffic = Traffic.of_training_set(training_set)
     with ExitStack() as stack:
         stack.enter_context(_terminable())
         try:
@@ -81,6 +84,30 @@ def release(
         with replayer:
             decision = rollout.run()
         return _write(decision, rollout.looks, out)
+
+
+def _into_kserve(
+    candidate: Candidate,
+    champion: str | None,
+    config: ReleaseConfig,
+    state_file: Path,
+    out: Path,
+    progress: Progress | None,
+) -> RolloutDecision:
+    """Rolls out into an InferenceService that has users: nothing is replayed, and nobody knows labels."""
+    target = KServeTarget(config.kserve, candidate.model, candidate.version)
+    with ExitStack() as stack:
+        stack.enter_context(_terminable())
+        stack.callback(target.close)
+        if champion is not None:
+            target.adopt(champion)
+        if target.champion() is None:
+            raise RolloutError(
+                f"InferenceService {config.kserve.service} serves no version that the registry knows as "
+                "champion: promote the one it serves with `linnet models promote`"
+            )
+        rollout = Rollout(target, candidate, config, list, state_file, progress=progress)
+        return _write(rollout.run(), rollout.looks, out)
 
 
 def _server(
