@@ -50,8 +50,8 @@ def test_page_says_how_it_ended_and_plots_every_metric(
 ) -> None:
     elements = Elements(page(tmp_path, behaviour))
     assert elements.counts["h1"] == 1 and title in elements.text
-    assert elements.counts["svg"] == 6  # the share of traffic and five metrics
-    assert elements.counts["circle"] == 5
+    assert elements.counts["svg"] == 10  # the share of traffic and nine metrics
+    assert elements.counts["circle"] == 10
 
 
 def test_page_of_a_candidate_that_never_started_has_no_plot(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ QUICK = ReleaseConfig(
     deadline_seconds=30.0,
     max_error_increase=0.03,
     max_accuracy_drop=0.1,
+    # p99 takes a minute to prove: the judge's own tests do that
+    metrics=("errors", "validity", "median", "p95", "agreement", "class_mix", "confidence", "accuracy"),
     median_floor_ms=3.0,  # these models answer in a fraction of a millisecond, on a busy machine
     latency_floor_ms=25.0,
 )
@@ -204,7 +206,7 @@ def test_release_after_a_kill_finishes_the_job(folder: Path, tmp_path: Path) -> 
         assert server.client.routes()["candidate"] == "2", "the kill must have hit in the middle"
         decision = released(folder, "good", tmp_path / "again", server=server.state_file)
         assert decision.verdict == "promote", decision.reason
-        assert decision.reason.startswith("begun anew after an interruption at 10 %")
+        assert decision.reason.startswith("taken up after a kill at 10 %")
         assert server.client.routes()["champion"] == "2"
 
 

@@ -1,0 +1,91 @@
+"""Two plots as SVG: the candidate's share of the traffic, and a metric with its band over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from math import isfinite
+
+from linnet.records import RolloutMark
+
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 20
+MOST_POINTS = 300
+"""A line of more points is thinned: nobody sees the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Maps seconds and values to pixels; values beyond the frame stop at its edge."""
+
+    width: int
+    height: int
+    end: float
+    low: float
+    high: float
+
+    def x(self, seconds: float) -> float:
+        """Horizontal place of a moment."""
+        span = self.width - LEFT - RIGHT
+        return round(LEFT + span * min(max(seconds / max(self.end, 1e-9), 0.0), 1.0), 1)
+
+    def y(self, value: float) -> float:
+        """Vertical place of a value."""
+        height = self.height - TOP - BOTTOM
+        share = (min(max(value, self.low), self.high) - self.low) / max(self.high - self.low, 1e-12)
+        return round(TOP + height * (1 - share), 1)
+
+    def draw(self, body: str, labels: Iterable[tuple[float, str]], label: str) -> str:
+        """The whole picture: body, axis, labels of values at the left and of time below."""
+        bottom, right = self.height - BOTTOM, self.width - RIGHT
+        texts = "".join(
+            f"<text x={LEFT - 6} y={self.y(value) + 4} text-anchor=end>{escape(text)}</text>"
+            for value, text in labels
+        )
+        axis = f"<line class=axis x1={LEFT} x2={right} y1={bottom} y2={bottom} />"
+        time = f"<text x={LEFT} y={self.height - 5}>0 s</text>"
+        time += f"<text x={right} y={self.height - 5} text-anchor=end>{self.end:.0f} s</text>"
+        size = f"viewBox='0 0 {self.width} {self.height}'"
+        return (
+            f"<svg {size} role=img aria-label='{escape(label, quote=True)}'>{body}{axis}{texts}{time}</svg>"
+        )
+
+
+def share_plot(shares: list[tuple[float, int]], marks: Iterable[RolloutMark], ended: str, good: str) -> str:
+    """Traffic over time as steps, with a flag wherever a person or the judge decided something.
+
+    `shares`: (seconds, percent), the percent holding up to that moment; `ended`: the verdict in words;
+    `good`: its class of colour.
+    """
+    limits = [value for value in forbidden if value is not None]
+    frame = Frame(352, 150, series[-1][0], *_range(series, limits))
+    body, left, right, base = "", LEFT, frame.width - RIGHT, frame.height - BOTTOM
+    for value, edge in zip(forbidden, (frame.low, frame.high), strict=True):
+        if value is None:
+            continue
+        top, bottom = sorted((frame.y(value), frame.y(edge)))
+        body += (
+            f"<rect class=forbidden x={left} y={top} width={right - left} height={round(bottom - top, 1)} />"
+        )
+        body += f"<line class=margin x1={left} x2={right} y1={frame.y(value)} y2={frame.y(value)} />"
+    for moment in steps:
+        body += f"<line class=step x1={frame.x(moment)} x2={frame.x(moment)} y1={TOP} y2={base} />"
+    upper = " ".join(f"{frame.x(at)},{frame.y(high)}" for at, _, _, high in thinned)
+    lower = " ".join(f"{frame.x(at)},{frame.y(low)}" for at, low, _, _ in reversed(thinned))
+    known = [(at, value) for at, _, value, _ in thinned if isfinite(value)]
+    line = " ".join(f"{frame.x(at)},{frame.y(value)}" for at, value in known)
+    body += f"<polygon class=band points='{upper} {lower}' /><polyline class=value points='{line}' />"
+    last = known[-1][1] if known else (labels[0][0] if labels else frame.low)
+    body += f"<circle class={verdict} cx={right} cy={frame.y(last)} r=5 />"
+    return frame.draw(body, labels, title)
+
+
+def _range(series: list[tuple[float, float, float, float]], limits: list[float]) -> tuple[float, float]:
+    """Lowest and highest value to show: the limits and the latest band, with some air."""
+    _, low, value, high = series[-1]
+    seen = [number for number in (*limits, low, value, high) if isfinite(number)]
+    if not seen:
+        return 0.0, 1.0
+    reach = max((abs(number) for number in limits), default=1.0)
+    spread = max(max(seen) - min(seen), reach * 0.5, 1e-4)
+    return min(seen) - 0.35 * spread, max(seen) + 0.35 * spread
