@@ -57,6 +57,51 @@ def share_plot(shares: list[tuple[float, int]], marks: Iterable[RolloutMark], en
     `shares`: (seconds, percent), the percent holding up to that moment; `ended`: the verdict in words;
     `good`: its class of colour.
     """
+    frame = Frame(720, 190, shares[-1][0], 0.0, 100.0)
+    base = frame.y(0)
+    points, before = [f"{LEFT},{base}"], 0.0
+    texts, seen = "", None
+    for seconds, percent in shares:
+        points += [f"{frame.x(before)},{frame.y(percent)}", f"{frame.x(seconds)},{frame.y(percent)}"]
+        if percent != seen:
+            x, y = frame.x(before), max(frame.y(percent) - 5, 11)
+            texts += f"<line class=step x1={x} x2={x} y1={TOP} y2={base} />"
+            texts += f"<text class=percent x={x + 4} y={y}>{percent} %</text>"
+            seen = percent
+        before = seconds
+    points.append(f"{frame.x(before)},{base}")
+    body = f"<polygon class=share points='{' '.join(points)}' />{texts}"
+    for mark in marks:
+        if mark.what.endswith("%"):
+            continue
+        x, title = frame.x(mark.seconds), " ".join(filter(None, (mark.what, mark.by, mark.reason)))
+        body += (
+            f"<g class=mark><title>{escape(title)}</title><line x1={x} x2={x} y1={TOP} y2={base} />"
+            f"<circle cx={x} cy={base} r=4 /><text x={x + 6} y={base - 6}>{escape(mark.what)}</text></g>"
+        )
+    x = frame.x(before)
+    body += f"<line class='end {good}' x1={x} x2={x} y1={TOP} y2={base} />"
+    body += f"<circle class={good} cx={x} cy={frame.y(seen or 0)} r=6 />"
+    body += f"<text class='verdict {good}' x={x - 9} y={base - 8} text-anchor=end>{escape(ended)}</text>"
+    return frame.draw(body, [(0.0, "0 %"), (50.0, "50 %"), (100.0, "100 %")], f"Traffic share; {ended}")
+
+
+def metric_plot(
+    series: list[tuple[float, float, float, float]],
+    forbidden: tuple[float | None, float | None],
+    labels: list[tuple[float, str]],
+    steps: list[float],
+    verdict: str,
+    title: str,
+) -> str:
+    """One metric: estimate and band over time, and where it must not be.
+
+    `series`: (seconds, low, estimate, high); `forbidden`: values below the first and above the second are
+    not allowed; `steps`: moments at which the traffic changed.
+    """
+    thinned = series[:: max(len(series) // MOST_POINTS, 1)]
+    if thinned[-1] is not series[-1]:
+        thinned.append(series[-1])
     limits = [value for value in forbidden if value is not None]
     frame = Frame(352, 150, series[-1][0], *_range(series, limits))
     body, left, right, base = "", LEFT, frame.width - RIGHT, frame.height - BOTTOM
