@@ -39,7 +39,7 @@ def describe(
         pair = (ours.invalid, ours.answers), (theirs.invalid, theirs.answers)
         found = _increase("invalid predictions", pair, config.max_error_increase, levels)
     elif metric in QUANTILES:
-        found = _latency(metric, evidence, levels)
+        found = _latency(metric, evidence, levels, word)
     elif metric == "agreement":
         found = _agreement(evidence, config.min_agreement, levels)
     elif metric == "class_mix":
@@ -78,13 +78,15 @@ def _increase(what: str, pair: Any, margin: float, levels: tuple[float, float]) 
     )
 
 
-def _latency(metric: str, evidence: Evidence, levels: tuple[float, float]) -> _Found:
+def _latency(metric: str, evidence: Evidence, levels: tuple[float, float], word: Word) -> _Found:
     tail, quantile = evidence.tails[metric], QUANTILES[metric]
     here = float(evidence.candidate.latencies.quantile(quantile))
     there = float(evidence.champion.latencies.quantile(quantile))
     low, high = tail.band(*levels)
     limit = float(tail.limit_ms)
     margin = limit / there if isfinite(limit) and there > 0 else tail.ratio
+    # The verdict is a test at the margin itself; the band is drawn in steps of 5 %.
+    low, high = (max(low, margin) if word == "bad" else low), (min(high, margin) if word == "good" else high)
     text = f"{metric} latency {here:.1f} ms against {there:.1f} ms"
     if not isfinite(here) or not isfinite(there):
         text = f"{metric} latency unknown"

@@ -106,7 +106,8 @@ def _card(judgement: MetricJudgement, looks: list[Look], *, alone: bool) -> str:
     values = {value for value in (below, above) if value is not None}
     values |= {0.0} if metric not in (*_RATIOS, *_LEAST) and not alone else set()
     values |= {1.0} if metric in _RATIOS and not alone else set()
-    labels = [(value, _number(metric, value, alone=alone)) for value in sorted(values)]
+    ordered = sorted(values, key=lambda value: abs(value) != abs(margin))  # limits before zero
+    labels = [(value, _number(metric, value, alone=alone)) for value in ordered]
     changes = [before.seconds for before, after in pairwise(looks) if before.percent != after.percent]
     plot = metric_plot(series, (below, above), labels, changes, verdict, f"{title}: {verdict}")
     chip = f"<span class='chip {verdict}'>{verdict}</span>"

@@ -10,6 +10,7 @@ from math import isfinite
 from linnet.records import RolloutMark
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 20
+LABEL_HEIGHT = 12
 MOST_POINTS = 300
 """A line of more points is thinned: nobody sees the rest."""
 
@@ -38,10 +39,12 @@ class Frame:
     def draw(self, body: str, labels: Iterable[tuple[float, str]], label: str) -> str:
         """The whole picture: body, axis, labels of values at the left and of time below."""
         bottom, right = self.height - BOTTOM, self.width - RIGHT
-        texts = "".join(
-            f"<text x={LEFT - 6} y={self.y(value) + 4} text-anchor=end>{escape(text)}</text>"
-            for value, text in labels
-        )
+        texts, taken = "", [-99.0]
+        for value, text in labels:  # one too close to another is left out
+            y = self.y(value) + 4
+            if min(abs(y - other) for other in taken) >= LABEL_HEIGHT:
+                texts += f"<text x={LEFT - 6} y={y} text-anchor=end>{escape(text)}</text>"
+                taken.append(y)
         axis = f"<line class=axis x1={LEFT} x2={right} y1={bottom} y2={bottom} />"
         time = f"<text x={LEFT} y={self.height - 5}>0 s</text>"
         time += f"<text x={right} y={self.height - 5} text-anchor=end>{self.end:.0f} s</text>"
@@ -66,18 +69,21 @@ def share_plot(shares: list[tuple[float, int]], marks: Iterable[RolloutMark], en
         if percent != seen:
             x, y = frame.x(before), max(frame.y(percent) - 5, 11)
             texts += f"<line class=step x1={x} x2={x} y1={TOP} y2={base} />"
-            texts += f"<text class=percent x={x + 4} y={y}>{percent} %</text>"
+            anchor = f"x={x - 4} text-anchor=end" if x > frame.width - 70 else f"x={x + 4}"
+            texts += f"<text class=percent {anchor} y={y}>{percent} %</text>"
             seen = percent
         before = seconds
     points.append(f"{frame.x(before)},{base}")
-    body = f"<polygon class=share points='{' '.join(points)}' />{texts}"
+    body, free = f"<polygon class=share points='{' '.join(points)}' />{texts}", 0.0
     for mark in marks:
         if mark.what.endswith("%"):
             continue
         x, title = frame.x(mark.seconds), " ".join(filter(None, (mark.what, mark.by, mark.reason)))
+        word = "" if x < free or x > frame.width - 130 else mark.what  # the table below has all words
+        free = max(free, x + 7 * len(word) + 8)
         body += (
             f"<g class=mark><title>{escape(title)}</title><line x1={x} x2={x} y1={TOP} y2={base} />"
-            f"<circle cx={x} cy={base} r=4 /><text x={x + 6} y={base - 6}>{escape(mark.what)}</text></g>"
+            f"<circle cx={x} cy={base} r=4 /><text x={x + 6} y={base - 6}>{escape(word)}</text></g>"
         )
     x = frame.x(before)
     body += f"<line class='end {good}' x1={x} x2={x} y1={TOP} y2={base} />"
