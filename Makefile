@@ -7,10 +7,10 @@ STAMP  := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types bench proof docs clean
+.PHONY: help setup run test lint types bench proof docs workflows clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install everything into .linnet/venv (idempotent)
 
@@ -35,6 +35,9 @@ bench: $(STAMP) ## measurements: time of `make run`, seconds a step, accuracy ov
 
 proof: $(STAMP) ## the slow proofs
 	@python -m pytest -m proof
+
+workflows: ## check .github/workflows (actionlint, action-validator, zizmor)
+	@scripts/ci/lint-workflows.sh
 
 docs: $(STAMP) ## write docs/reference.md from the code
 	@python -m docs.generate

@@ -1,13 +1,15 @@
 """record_run: the exit handler; whatever happened, the run's record says so."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def record_run(name: str, status: dsl.PipelineTaskFinalStatus) -> None:
+def record_run(name: str, request: dict[str, Any], status: dsl.PipelineTaskFinalStatus) -> None:
     """Closes the run's record with its state, which follows from the stages."""
     from linnet.runs import close
 
-    close(name, worked=status.state == "SUCCEEDED")
+    close(name, request, worked=status.state == "SUCCEEDED")

@@ -7,7 +7,18 @@ import sys
 import typer
 from rich.console import Console
 
-from linnet.commands import inspect, models, rollout, serve, training
+from linnet.commands import (
+    alerts,
+    console,
+    diagnose,
+    inspect,
+    models,
+    report,
+    retraining,
+    rollout,
+    serve,
+    training,
+)
 from linnet.errors import LinnetError
 
 app = typer.Typer(
@@ -21,11 +32,16 @@ app = typer.Typer(
 app.command("run")(training.run)
 app.command("init")(training.init)
 app.command("compile")(training.compile_command)
+app.command("console")(console.console)
+app.command("report")(report.report)
 app.command("up")(serve.up)
 app.command("down")(serve.down)
 app.command("predict")(serve.predict)
+app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(retraining.app, name="retraining")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(inspect.runs_app, name="runs")
 app.add_typer(inspect.data_app, name="data")
 app.add_typer(inspect.cache_app, name="cache")

@@ -15,6 +15,7 @@ LinnetError                      shown to a person as one message, without a tra
 |  `- RequestRejected            a request is wrong; carries the HTTP status
 |- RolloutError                  a release cannot go on
 |- RunError                      a pipeline run failed or cannot be found
+|- RetrainingError               the retraining ledger was changed, or an alert cannot be taken
 `- StorageError                  the disk is full, or a stored object is damaged
 
 This module imports no framework, so that every part of Linnet may raise these.
@@ -136,6 +137,10 @@ class RolloutError(LinnetError):
 
 class RunError(LinnetError):
     """A pipeline run failed, was interrupted, or cannot be found."""
+
+
+class RetrainingError(LinnetError):
+    """The retraining ledger was changed or cannot be written, or there is nothing to retrain."""
 
 
 class StorageError(LinnetError):

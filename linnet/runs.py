@@ -6,6 +6,7 @@ artifacts/ (what the steps wrote) and a link to each task's outputs.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -46,12 +47,16 @@ def run_dir() -> Path | None:
 def create(pipeline: str, config: dict[str, Any], request: RunRequest) -> tuple[RunRecord, Path]:
     """Opens a new run and returns its record and folder."""
     started = now()
-    run_id = f"{config['name']}-{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    while True:
+        run_id = f"{config['name']}-{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        with contextlib.suppress(FileExistsError):
+            (runs_dir() / run_id).mkdir(parents=True)
+            break
     record = RunRecord(
         run_id=run_id,
         pipeline=pipeline,
         config=config,
-        commit=commit(),
+        commit=request.commit or commit(),
         request=request,
         state="running",
         started_at=started,
@@ -65,7 +70,7 @@ def load(folder: Path) -> RunRecord:
     """The run as it stands, stages included; a run whose process is gone is `interrupted`."""
     record = RunRecord.load(folder / "run.json")
     record = record.model_copy(update={"stages": tuple(stages(folder))})
-    if record.state == "running" and not _alive(folder):
+    if record.state == "running" and not alive(folder):
         return record.model_copy(update={"state": "interrupted", "error": "the run's process is gone"})
     return record
 
@@ -120,7 +125,7 @@ def _link(name: Path, target: Path) -> None:
         scratch.symlink_to(os.path.relpath(target, name.parent))
 
 
-def close(name: str, worked: bool) -> None:
+def close(name: str, request: dict[str, Any], worked: bool) -> None:
     """What the exit handler does: closes the record of the run that this process belongs to."""
     folder = run_dir()
     if folder is None:
@@ -130,16 +135,31 @@ def close(name: str, worked: bool) -> None:
             run_id=folder.name,
             pipeline="training",
             config={"name": name},
-            commit=commit(),
-            request=RunRequest(cause="person", actor="cluster"),
+            commit=str(request.get("commit") or commit()),
+            request=RunRequest.model_validate(request or {"cause": "person", "actor": "cluster"}),
             state="running",
             started_at=min((stage.started_at for stage in stages(folder)), default=now()),
         ).save(folder / "run.json")
     finish(folder, worked)
 
 
-def finish(folder: Path, worked: bool, interrupted: bool = False) -> RunRecord:
-    """Closes a run: its state follows from its stages, or from a person's Ctrl-C."""
+def reopen(folder: Path) -> None:
+    """Prepares an ended run for another life: what succeeded stays, and what did not may be tried again."""
+    record = RunRecord.load(folder / "run.json")
+    for stage in stages(folder):
+        if stage.state != "succeeded":
+            (folder / "stages" / f"{stage.task}.json").unlink()
+    record.model_copy(update={"state": "running", "error": "", "ended_at": None, "stages": ()}).save(
+        folder / "run.json"
+    )
+
+
+def finish(folder: Path, worked: bool, interrupted: bool = False, error: str = "") -> RunRecord:
+    """Closes a run: its state follows from its stages, or from a person's Ctrl-C.
+
+    `error` says why a run did not work that has no stage to say it.
+    """
+    why = error
     done = [stage if stage.state != "running" else _cut_short(folder, stage) for stage in stages(folder)]
     failed = [stage for stage in done if stage.state == "failed"]
     refused = [stage for stage in done if stage.values.get("verdict", "pass") not in ("pass", "promote")]
@@ -148,7 +168,7 @@ def finish(folder: Path, worked: bool, interrupted: bool = False) -> RunRecord:
     elif failed or not worked:
         state, error = (
             "failed",
-            failed[0].error if failed else _sudden(folder),
+            failed[0].error if failed else why or _sudden(folder),
         )
         if error == "interrupted":
             state = "interrupted"
@@ -224,7 +244,8 @@ def end_with_worker(grace: float = 10.0) -> None:
     threading.Thread(target=watch, daemon=True, name="end-with-worker").start()
 
 
-def _alive(folder: Path) -> bool:
+def alive(folder: Path) -> bool:
+    """Whether a run has its process."""
     try:
         descriptor = os.open(folder / "lock", os.O_RDWR)
     except OSError:

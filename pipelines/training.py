@@ -39,8 +39,9 @@ def training_pipeline(config: Config) -> Any:
         release: dict[str, Any] = config.release.values(),
         serving: dict[str, Any] = config.serving.values(),
         registry: dict[str, Any] = config.registry.values(),
+        request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        with dsl.ExitHandler(_place(record_run_step(name=name), minutes=5)):
+        with dsl.ExitHandler(_place(record_run_step(name=name, request=request), minutes=5)):
             raw = _place(ingest_step(name=name, data=data), minutes=60, cpu="2", memory="4G").set_retry(
                 2, "30s"
             )

@@ -10,13 +10,12 @@ from rich.table import Table
 
 from linnet.config import RegistryConfig
 from linnet.deployment.journal import UNDER_WAY, Journal
+from linnet.engine.champion_traffic import serve_champion
 from linnet.errors import RegistryError
 from linnet.files import file_name
 from linnet.registry.champion import ModelRegistry, current_actor
 from linnet.registry.connect import connect
-from linnet.server_process import ServerState
-from linnet.serving.client import ServerClient
-from linnet.state import server_state_file, state_dir
+from linnet.state import state_dir
 
 app = typer.Typer(help="Look at model versions; promote or roll back by hand.", no_args_is_help=True)
 
@@ -79,7 +78,7 @@ def promote(version: Version, reason: Reason, name: Model = "", tracking_uri: Tr
     model = _model(registry, name)
     champion = registry.champion(model)
     registry.promote(model, version, champion.version if champion else None, override=reason)
-    _serve_champion(registry, model)
+    serve_champion(registry, model)
     typer.echo(f"{model} version {version} is the champion")
 
 
@@ -99,7 +98,7 @@ def rollback(reason: Reason, name: Model = "", tracking_uri: Tracking = "") -> N
     if journal.read().get("phase") in UNDER_WAY and journal.is_held():
         journal.give("abort", current_actor(), reason)  # its candidate must not stay behind
     version = registry.rollback(model, reason)
-    _serve_champion(registry, model)
+    serve_champion(registry, model)
     typer.echo(f"{model} version {version.version} is the champion again")
 
 
@@ -115,14 +114,3 @@ def _model(registry: ModelRegistry, name: str) -> str:
         known = ", ".join(models) or "none yet"
         raise RegistryError(f"which model? Give --name (known: {known})")
     return models[0]
-
-
-def _serve_champion(registry: ModelRegistry, model: str) -> None:
-    """Routes a running server to the champion; without one there is nothing to do."""
-    state = server_state_file()
-    champion = registry.champion(model)
-    if ServerState.read(state) is None or champion is None:
-        return
-    client = ServerClient.from_state(state)
-    client.load(champion.version, registry.package_folder(champion))
-    client.set_routes(champion.version)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from linnet import runs
 from linnet.config import Config, load_config
 from linnet.errors import ConfigError
 from linnet.records import RunRequest
+
+if TYPE_CHECKING:
+    from linnet.engine.submit import Submitted
 
 EXIT_CODES = {"succeeded": 0, "rejected": 3, "interrupted": 130}
 
@@ -28,8 +31,14 @@ def run(
     settings: Settings = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would run, and why.")] = False,
     reason: Annotated[str, typer.Option(help="Why you run it; stands in the run's record.")] = "",
+    host: Annotated[
+        str, typer.Option(help="Address of a Kubeflow Pipelines API; else `engine.host`, or this machine.")
+    ] = "",
 ) -> None:
     """Run the training pipeline: raw images to a champion that came through its canary.
+
+    It is compiled and submitted to this machine's engine, which is started where none runs, or to a
+    cluster. Ctrl-C terminates the run.
 
     Steps whose inputs did not change come from the cache. The exit status is 0 when a champion was
     promoted (or stays), 3 when a gate or the canary said no, and 1 when a step failed.
@@ -39,23 +48,27 @@ def run(
       linnet run configs/fashion.toml
 
       linnet run configs/fashion.toml --set train.epochs=3 --dry-run
+
+      linnet run configs/fashion.toml --host https://kfp.example.org/pipeline
     """
-    from linnet.commands.summary import show_summary
-    from linnet.engine.follow import follow
-    from linnet.engine.submit import start
+    from linnet.engine.client import host_of
+    from linnet.engine.submit import submit
     from linnet.registry.champion import current_actor
 
     console = Console()
     loaded = load_config(config, parse_settings(settings or []))
-    request = RunRequest(cause="person", actor=current_actor(), reason=reason)
+    request = RunRequest(cause="person", actor=current_actor(), reason=reason, commit=runs.commit())
     if dry_run:
         from linnet.engine.dry_run import show_plan
 
         show_plan("training", loaded, request, console)
         return
-    record = follow(start("training", loaded, request), console)
-    show_summary(runs.find(record.run_id), console)
-    raise typer.Exit(_exit_code(record.state, [stage.exit_code for stage in record.stages]))
+    where = host_of(loaded.engine, host)
+    try:
+        code = _follow_to_end(submit("training", loaded, request, where), console)
+    finally:
+        where.leave()
+    raise typer.Exit(code)
 
 
 def compile_command(
@@ -113,6 +126,21 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             parsed[key] = text
     return parsed
+
+
+def _follow_to_end(submitted: Submitted, console: Console) -> int:
+    """Follows a run that was submitted, shows its summary, and gives the command's exit status."""
+    from linnet.commands.summary import show_summary
+    from linnet.engine.follow import follow, follow_remote
+
+    if submitted.host.engine is None:
+        console.print(f"run {submitted.run_id} on {submitted.host.url}", highlight=False)
+        state = follow_remote(submitted, console)
+        console.print(f"run {submitted.run_id}: {state.lower()}", highlight=False)
+        return {"SUCCEEDED": 0, "CANCELED": 130}.get(state, 1)
+    record = follow(submitted, console)
+    show_summary(submitted.folder, console)
+    return _exit_code(record.state, [stage.exit_code for stage in record.stages])
 
 
 def _exit_code(state: str, codes: list[int]) -> int:

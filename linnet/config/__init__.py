@@ -7,7 +7,10 @@ the same values reach a laptop and a cluster. A field's meaning and unit stand u
 from __future__ import annotations
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.engine import EngineConfig
+from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Fraction, Section
+from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import (
     JUDGED_METRICS,
     JudgedMetric,
@@ -23,6 +26,7 @@ __all__ = [
     "SECTIONS",
     "Config",
     "DataConfig",
+    "EngineConfig",
     "EvaluationConfig",
     "FeaturesConfig",
     "Fraction",
@@ -32,7 +36,9 @@ __all__ = [
     "LabelsConfig",
     "RegistryConfig",
     "ReleaseConfig",
+    "RetrainingConfig",
     "Section",
+    "ServiceLevelsConfig",
     "ServingConfig",
     "TrainConfig",
     "ValidationConfig",

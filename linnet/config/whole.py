@@ -9,7 +9,10 @@ from typing import Any
 from pydantic import Field
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.engine import EngineConfig
+from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Section
+from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
 from linnet.errors import ConfigError
@@ -25,6 +28,9 @@ SECTIONS: dict[str, type[Section]] = {
     "release": ReleaseConfig,
     "serving": ServingConfig,
     "registry": RegistryConfig,
+    "engine": EngineConfig,
+    "service_levels": ServiceLevelsConfig,
+    "retraining": RetrainingConfig,
 }
 
 
@@ -41,6 +47,9 @@ class Config(Section):
     release: ReleaseConfig = ReleaseConfig()
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
+    engine: EngineConfig = EngineConfig()
+    service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
+    retraining: RetrainingConfig = RetrainingConfig()
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:

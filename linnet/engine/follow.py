@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -14,15 +15,23 @@ from rich.table import Table
 from rich.text import Text
 
 from linnet import runs
-from linnet.engine.submit import LocalRun
+from linnet.config import EngineConfig
+from linnet.engine.client import answering, local_engine, running_engine
+from linnet.engine.submit import STOP_SECONDS, Submitted
+from linnet.errors import RunError
 from linnet.records import RunRecord, StageRecord, now
 
 _LOOK_SECONDS = 0.15
+_LOOK_REMOTE_SECONDS = 2.0
+_ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED", "CACHED")
 _FINE = ("pass", "promote")
 
 
-def follow(run: LocalRun, console: Console) -> RunRecord:
-    """Shows the run until it ends, and returns its record. Ctrl-C interrupts the run."""
+def follow(run: Submitted, console: Console) -> RunRecord:
+    """Shows a run of this machine's engine until it ends, and returns its record. Ctrl-C terminates it.
+
+    An engine that dies meanwhile is started again: the run goes on, or its end is noted.
+    """
     try:
         if console.is_terminal:
             _follow_live(run, console)
@@ -30,37 +39,75 @@ def follow(run: LocalRun, console: Console) -> RunRecord:
             _follow_lines(run, console)
     except KeyboardInterrupt:
         console.print("[yellow]stopping the run ...[/]")
-        run.interrupt()
-    else:
-        _close(run)
+        _stop(run)
     return runs.load(run.folder)
 
 
-def _close(run: LocalRun) -> None:
-    """Closes the record of a run whose worker ended before it could: killed, or without room to write."""
-    if RunRecord.load(run.folder / "run.json").state == "running":
-        run.clear()
-        runs.finish(run.folder, worked=False, interrupted=run.process.returncode < 0)
+def follow_remote(run: Submitted, console: Console) -> str:
+    """Tells a line a task of a run on a cluster until it ends; its last state. Ctrl-C terminates it."""
+    told: set[str] = set()
+    try:
+        while True:
+            with answering(run.host.url):
+                seen = run.client.get_run(run.run_id)
+            for task in (seen.run_details.task_details or []) if seen.run_details else []:
+                if task.state in _ENDED and task.task_id not in told:
+                    told.add(task.task_id)
+                    console.print(f"{task.display_name:<25} {task.state.lower()}", highlight=False)
+            if seen.state in _ENDED:
+                return str(seen.state)
+            time.sleep(_LOOK_REMOTE_SECONDS)
+    except KeyboardInterrupt:
+        console.print("[yellow]stopping the run ...[/]")
+        run.terminate()
+        return "CANCELED"
 
 
-def _follow_live(run: LocalRun, console: Console) -> None:
+def _stop(run: Submitted) -> None:
+    """Terminates a run and waits for its end; a second Ctrl-C does not wait."""
+    with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(RunError):  # it has just ended
+            run.terminate()
+        until = time.monotonic() + STOP_SECONDS
+        while not _ended(run) and time.monotonic() < until:
+            time.sleep(0.05)
+
+
+def _ended(run: Submitted) -> bool:
+    """Whether the run has ended; sees to it that there is an engine that ends it."""
+    if running_engine() is None:
+        local_engine(EngineConfig())
+    return RunRecord.load(run.folder / "run.json").state != "running" and not runs.alive(run.folder)
+
+
+def _follow_live(run: Submitted, console: Console) -> None:
     spinner = Spinner("dots")
     with Live(console=console, refresh_per_second=8, transient=True) as live:
-        while run.process.poll() is None:
-            live.update(_table(run.folder, spinner))
+        while not _ended(run):
+            live.update(_table(run.folder, spinner) if _begun(run) else _waiting(spinner))
             time.sleep(_LOOK_SECONDS)
 
 
-def _follow_lines(run: LocalRun, console: Console) -> None:
+def _follow_lines(run: Submitted, console: Console) -> None:
     told: set[str] = set()
     ended = False
     while not ended:
-        ended = run.process.poll() is not None
+        ended = _ended(run)
         for stage in runs.stages(run.folder):
             if stage.state != "running" and stage.task not in told:
                 told.add(stage.task)
                 console.print(f"{stage.task:<15} {describe(stage).plain}", highlight=False)
         time.sleep(_LOOK_SECONDS)
+
+
+def _begun(run: Submitted) -> bool:
+    return (run.folder / "worker.json").exists()
+
+
+def _waiting(spinner: Spinner) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_row(spinner, "waits for other runs to end (engine.concurrent_runs)")
+    return table
 
 
 def _table(folder: Path, spinner: Spinner) -> Table:

@@ -2,82 +2,100 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import signal
 import sys
-import time
-import warnings
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
 from linnet import runs
+from linnet.engine import kill
+from linnet.engine.dag import first_error
+from linnet.engine.driver import Driver
+from linnet.engine.programs import Programs, recorded_outputs
+from linnet.engine.spec import Spec
+from linnet.errors import LinnetError
 from linnet.records import RunRecord
+from linnet.runs import DRY_RUN
+from linnet.state import state_dir
 
-STOP_SECONDS = 10.0
-"""How long the step that is under way may take to stop: a release gives traffic back first."""
 
+def execute(folder: Path, width: int = 1, close: tuple[int, ...] = ()) -> None:
+    """Runs the pipeline of a run folder to its end, and closes the run's record.
 
-def execute(folder: Path) -> None:
-    """Runs the compiled pipeline of a run folder with kfp.local, and closes the run's record.
+    Tasks that an earlier life of the run finished are not run again. SIGINT or SIGTERM stops the
+    programs that are under way; the record then says `interrupted`.
 
-    SIGINT or SIGTERM stops the step that is under way; the record then says `interrupted`.
+    Args:
+        folder: the run's folder with pipeline.yaml, parameters.json and run.json.
+        width: how many programs may run at once.
+        close: descriptors that programs must not inherit (the run's lock).
 
     Raises:
         KeyboardInterrupt: it was interrupted.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    interrupted = False
+    kill.adopt_orphans()
+    interrupted, error = False, "it did not come to its end"
     try:
-        _run_pipeline(folder)
+        error = _drive(folder, width, list(close))
     except KeyboardInterrupt:
         interrupted = True
         raise
+    except LinnetError as problem:
+        error = str(problem)
+        print(f"error: {problem}", flush=True)
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         # The exit handler closes the record; a worker that ends before it does so here.
         if RunRecord.load(folder / "run.json").state == "running":
-            runs.finish(folder, worked=False, interrupted=interrupted)
+            runs.finish(folder, worked=not error, interrupted=interrupted, error=error)
 
 
-def _run_pipeline(folder: Path) -> None:
-    from kfp import components, local
-
-    # GPU and memory settings are for the cluster: here the step takes what the machine has.
-    warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*")
-    local.init(
-        runner=local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(folder / "artifacts"),
-        raise_on_error=False,
-    )
-    # A cluster waits a minute for a machine to come back; here a person waits, for the same machine.
-    pipeline = re.sub(r"backoffDuration: \d+s", "backoffDuration: 1s", (folder / "pipeline.yaml").read_text())
-    components.load_component_from_text(pipeline)()
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Stops the step, and then the run: while the handler waits, the step still has somebody to tell."""
-    _stop_step()
-    raise KeyboardInterrupt
-
-
-def _stop_step() -> None:
-    """Interrupts the processes of this run once, and waits until they ended."""
+def _drive(folder: Path, width: int, close: list[int]) -> str:
+    """Runs the tasks; what went wrong, or nothing."""
+    file = folder / "pipeline.json"  # the same, quicker to read
+    spec = Spec.from_text((file if file.exists() else folder / "pipeline.yaml").read_bytes())
+    programs = Programs(folder, spec, _environment(folder), close)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if os.getpgrp() == os.getpid():
-        os.killpg(os.getpgrp(), signal.SIGINT)
-    until = time.monotonic() + STOP_SECONDS
-    while time.monotonic() < until:
-        try:
-            if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                time.sleep(0.02)
-        except ChildProcessError:
-            return
+        signal.signal(number, lambda *_: programs.interrupt())
+    driver = Driver(spec, _parameters(folder), programs, width)
+    try:
+        worked = driver.run()
+        (folder / "outputs.json").write_text(json.dumps(_outputs(driver)), "utf-8")
+    except BaseException:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        programs.cancel()
+        for node in driver.nodes():
+            if node.state in ("PENDING", "RUNNING"):
+                node.state, node.error = "CANCELED", "interrupted"
+                programs.changed(node)
+        raise
+    failed = [f"{node.label}: {first_error(node)}" for node in driver.root.failed]
+    return failed[0] if not worked else ""
+
+
+def _outputs(driver: Driver) -> dict[str, Any]:
+    """The pipeline's outputs, artefacts by their place."""
+    parameters, artifacts = recorded_outputs(driver.outputs())
+    return {**parameters, **{a.output: a.uri for a in artifacts}}
+
+
+def _parameters(folder: Path) -> dict[str, Any]:
+    file = folder / "parameters.json"
+    parameters: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    return parameters
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    dry = {DRY_RUN: os.environ[DRY_RUN]} if DRY_RUN in os.environ else {}
+    return {"LINNET_HOME": str(state_dir()), "LINNET_RUN_DIR": str(folder), **dry}
 
 
 if __name__ == "__main__":
     try:
-        execute(Path(sys.argv[1]))
+        execute(Path(sys.argv[1]), close=tuple(int(word) for word in sys.argv[2:]))
     except KeyboardInterrupt:
         sys.exit(130)

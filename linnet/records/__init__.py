@@ -12,6 +12,7 @@ from linnet.records.dataset import (
     TrainingSetManifest,
     ValidationReport,
 )
+from linnet.records.diagnosis import Deploy, Diagnosis, Fault, Finding, LookAt, Symptoms, VersionTraffic
 from linnet.records.model import (
     CohortResult,
     Comparison,
@@ -24,6 +25,15 @@ from linnet.records.model import (
     TrainingReport,
 )
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
+from linnet.records.retraining import (
+    Condition,
+    RetrainingCause,
+    RetrainingDecision,
+    RetrainingEntry,
+    RetrainingEvidence,
+    RetrainingSource,
+    WindowFinding,
+)
 from linnet.records.rollout import (
     Look,
     MetricJudgement,
@@ -33,14 +43,21 @@ from linnet.records.rollout import (
     StepDecision,
 )
 from linnet.records.run import RunRecord, RunRequest, StageRecord
+from linnet.records.task import ArtifactRecord, TaskRecord
 
 __all__ = [
     "SPLITS",
+    "ArtifactRecord",
     "CohortResult",
     "Comparison",
+    "Condition",
     "DatasetManifest",
+    "Deploy",
+    "Diagnosis",
     "EvaluationReport",
     "ExpectationResult",
+    "Fault",
+    "Finding",
     "Gate",
     "GateDecision",
     "Interval",
@@ -48,10 +65,16 @@ __all__ = [
     "LabelBatch",
     "LedgerEntry",
     "Look",
+    "LookAt",
     "MetricJudgement",
     "ModelPackage",
     "ModelVersion",
     "Record",
+    "RetrainingCause",
+    "RetrainingDecision",
+    "RetrainingEntry",
+    "RetrainingEvidence",
+    "RetrainingSource",
     "RolloutDecision",
     "RolloutMark",
     "RunRecord",
@@ -60,9 +83,13 @@ __all__ = [
     "Split",
     "StageRecord",
     "StepDecision",
+    "Symptoms",
+    "TaskRecord",
     "TrainingReport",
     "TrainingSetManifest",
     "ValidationReport",
     "Verdict",
+    "VersionTraffic",
+    "WindowFinding",
     "now",
 ]

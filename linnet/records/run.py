@@ -15,6 +15,8 @@ class RunRequest(Record):
     actor: str
     reason: str = ""
     evidence: dict[str, Any] = {}
+    commit: str = ""
+    """Commit of the working tree that asked; empty: that of the machine that runs it."""
 
 
 class StageRecord(Record):

@@ -42,6 +42,7 @@ class App:
             response = Response.failure(error.status, error.problem)
         except Exception:
             logger.exception("%s %s failed", scope.method, scope.path)
+            self._metrics.rejected(500)
             response = Response.failure(500, "the server failed on this request; its log has the reason")
         version = response.version or self._service.fleet.snapshot.leading
         headers = [("content-type", response.content_type), (VERSION_HEADER, version), *response.headers]

@@ -60,7 +60,7 @@ class Metrics:
         self._rejections = Counter(
             "linnet_validation_failures",
             "Requests refused, by HTTP status.",
-            ("status",),
+            ("model", "status"),
             registry=self.registry,
         )
         self._mirrors = Counter(
@@ -87,7 +87,7 @@ class Metrics:
 
     def rejected(self, status: int) -> None:
         """Counts a request that was refused."""
-        self._rejections.labels(str(status)).inc()
+        self._rejections.labels(self.model, str(status)).inc()
 
     def mirrored(self, version: str, outcome: str) -> None:
         """Counts a copy that `version` got."""
@@ -98,6 +98,8 @@ class Metrics:
         self._loaded.clear()
         for version, role in versions.items():
             self._loaded.labels(self.model, version, role).set(1)
+            for outcome in ("ok", "rejected", "failed"):  # at 0, so that a rate sees the first failure
+                self._requests.labels(self.model, version, outcome)
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format."""

@@ -14,12 +14,13 @@ from linnet.commands.training import parse_settings
 from linnet.errors import ConfigError
 
 COMMANDS = {
-    "run": {"config", "--set", "--dry-run", "--reason"},
+    "run": {"config", "--set", "--dry-run", "--reason", "--host"},
     "init": {"name", "--data", "--force"},
     "compile": {"config", "--output", "--set"},
     "up": {"--name", "--config", "--port", "--detach"},
     "down": set(),
     "predict": {"images", "--name", "--config", "--json"},
+    "diagnose": {"config", "--minutes", "--json"},
     "models list": {"--name", "--tracking-uri"},
     "models show": {"version", "--name", "--tracking-uri"},
     "models promote": {"version", "--reason", "--name", "--tracking-uri"},
@@ -29,6 +30,13 @@ COMMANDS = {
     "rollout pause": {"--name", "--reason"},
     "rollout resume": {"--name", "--reason"},
     "rollout abort": {"--name", "--reason"},
+    "retraining why": {"config"},
+    "retraining status": {"config"},
+    "retraining ledger": {"config", "--limit", "--all"},
+    "retraining reset-breaker": {"config", "--reason"},
+    "alerts generate": {"config", "--output", "--target", "--monitor", "--interval", "--dry-run"},
+    "report": {"run_id", "--format", "--output"},
+    "console": {"--port", "--bind", "--name"},
     "runs list": {"--limit"},
     "runs show": {"run_id"},
     "runs log": {"run_id"},

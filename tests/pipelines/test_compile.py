@@ -10,6 +10,19 @@ import yaml
 from linnet.config import SECTIONS, load_config
 from pipelines.compile import PIPELINES, compile_pipeline
 
+SECTION_PARAMETERS = (
+    "data",
+    "validation",
+    "labels",
+    "features",
+    "train",
+    "evaluation",
+    "gates",
+    "release",
+    "serving",
+    "registry",
+)
+"""The sections that say what a run does; the others are about what happens around runs."""
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
 
@@ -23,8 +36,9 @@ def test_pipeline_parameters_are_the_config_with_its_values(
         compile_pipeline(pipeline, loaded, tmp_path / "p.yaml").read_text("utf-8")
     )
     parameters = spec["root"]["inputDefinitions"]["parameters"]
-    assert set(parameters) == {"name", *SECTIONS}
-    for section in SECTIONS:
+    assert set(parameters) == {"name", "request", *SECTION_PARAMETERS}
+    assert parameters["request"]["defaultValue"] == {}
+    for section in SECTION_PARAMETERS:
         assert parameters[section]["parameterType"] == "STRUCT"
         default = parameters[section]["defaultValue"]
         assert SECTIONS[section].parse(default, section) == getattr(loaded, section)

@@ -1,0 +1,108 @@
+"""`linnet diagnose`: data, model or infrastructure?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from linnet.config import Config, load_config
+from linnet.errors import LinnetError
+from linnet.records import Deploy, Diagnosis, Symptoms
+
+if TYPE_CHECKING:
+    from linnet.monitoring.symptoms import Places
+
+EXIT_CODES = {None: 0, "data": 4, "model": 5, "infrastructure": 6}
+
+
+def diagnose(
+    config: Annotated[Path, typer.Argument(help="A config file, such as configs/fashion.toml.")],
+    minutes: Annotated[float, typer.Option(min=1, help="How far back the traffic is looked at.")] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as JSON.")] = False,
+) -> None:
+    """Say whether data, model or infrastructure is at fault, with the evidence.
+
+    Looks at the server and its metrics, the prediction log, the newest monitored window, and the ledger
+    of deploys. The exit status says which: 0 nothing is wrong, 4 data, 5 model, 6 infrastructure.
+
+    Examples:
+
+      linnet diagnose configs/fashion.toml
+
+      linnet diagnose configs/fashion.toml --minutes 5 --json
+    """
+    from linnet.monitoring.diagnose import diagnose as judge
+    from linnet.monitoring.symptoms import gather
+
+    loaded, console = load_config(config), Console()
+    places, notes = _places(loaded)
+    symptoms = gather(places, minutes)
+    found = judge(symptoms, loaded.service_levels, loaded.retraining)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        _show(found, symptoms, notes, console)
+    raise typer.Exit(EXIT_CODES[found.fault])
+
+
+def _places(config: Config) -> tuple[Places, list[str]]:
+    from linnet.monitoring.symptoms import Places
+    from linnet.state import server_state_file, state_dir
+
+    model = config.registry.model or config.name
+    champion, deploys, notes = _deploys(config, model)
+    return Places(
+        model=model,
+        champion=champion,
+        server_state=server_state_file(),
+        log=state_dir() / "serving" / "log",
+        windows=state_dir() / "monitoring",
+        disk=state_dir(),
+        deploys=deploys,
+    ), notes
+
+
+def _deploys(config: Config, model: str) -> tuple[str | None, tuple[Deploy, ...], list[str]]:
+    """The champion and its moves, newest first; a registry that cannot be asked is a note."""
+    from linnet.registry.connect import connect
+
+    try:
+        registry = connect(config.registry)
+        champion = registry.champion(model)
+        moves = [e for e in registry.ledger.entries(model) if e.action in ("promote", "rollback")]
+    except LinnetError as error:
+        return None, (), [f"the registry cannot be asked: {error}"]
+    deploys = tuple(
+        Deploy(
+            at=entry.at, version=entry.version, previous=entry.previous, action=entry.action,
+            actor=entry.actor, reason=entry.reason,
+        )
+        for entry in reversed(moves)
+    )  # fmt: skip
+    return champion.version if champion else None, deploys, []
+
+
+def _show(found: Diagnosis, symptoms: Symptoms, notes: list[str], console: Console) -> None:
+    word = found.fault.upper() if found.fault else "nothing is wrong, as far as can be seen"
+    console.print(f"[bold {'red' if found.fault else 'green'}]{word}[/]")
+    for finding in found.findings:
+        console.print(f"  {finding.fault:<14} {finding.sentence}", highlight=False, markup=False)
+    console.print(f"do: {found.remedy}", highlight=False, markup=False)
+    if found.deploys:
+        table = Table("at (UTC)", "deploy", "before", "who", "because", title="deploys", title_justify="left")
+        for deploy in found.deploys[:5]:
+            did = f"{deploy.action} {deploy.version}"
+            at = f"{deploy.at:%Y-%m-%d %H:%M}"
+            table.add_row(at, did, deploy.previous or "", deploy.actor, deploy.reason)
+        console.print(table)
+    if found.samples:
+        table = Table("look at", "because", title="samples", title_justify="left")
+        for sample in found.samples:
+            table.add_row(sample.name, sample.why)
+        console.print(table)
+    for note in (*notes, *symptoms.notes):
+        console.print(f"not seen: {note}", style="yellow", highlight=False, markup=False)

@@ -1,0 +1,137 @@
+"""`linnet retraining ...`: what the policy decided, why, and what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from linnet.config import load_config
+from linnet.errors import RetrainingError
+from linnet.records import RetrainingDecision, RetrainingEntry, now
+from linnet.retraining.ledger import RetrainingLedger
+from linnet.retraining.policy import DAY, MONTH
+
+app = typer.Typer(help="See why a model was retrained, or was not.", no_args_is_help=True)
+
+ConfigPath = Annotated[Path, typer.Argument(help="A config file, such as configs/fashion.toml.")]
+
+
+@app.command("why")
+def why(config: ConfigPath) -> None:
+    """Show the newest decision with every condition: what was found, and what was needed.
+
+    Example:
+
+      linnet retraining why configs/fashion.toml
+    """
+    ledger = _ledger(config)
+    if ledger.newest is None:
+        raise RetrainingError(
+            f"nothing was decided about {ledger.model} yet: monitoring and alerts ask the policy, "
+            "and so does `linnet retraining check`"
+        )
+    _show(ledger.newest, Console())
+
+
+@app.command("status")
+def status(config: ConfigPath) -> None:
+    """Show the budget, the cool-down, the breaker, and the run that is under way.
+
+    Example:
+
+      linnet retraining status configs/fashion.toml
+    """
+    ledger, settings, at = _ledger(config), load_config(config).retraining, now()
+    history = ledger.history()
+    table = Table("what", "now", "limit", title=f"retraining of {ledger.model}", title_justify="left")
+    under_way = [run.submitted.run_id if run.submitted else run.key for run in ledger.runs if not run.ended]
+    table.add_row("runs under way", ", ".join(under_way) or "none", "1")
+    table.add_row("runs in 24 hours", str(history.asked_since(at - DAY)), str(settings.runs_per_day))
+    table.add_row(
+        "cost in 30 days", f"{history.spent(at - MONTH, settings):g}", f"{settings.cost_per_month:g}"
+    )
+    hours = f"{(at - history.last).total_seconds() / 3600:.1f} h ago" if history.last else "never"
+    table.add_row("last run asked for", hours, f"{settings.cooldown_hours:g} h cool-down")
+    opened = "open" if history.failures >= settings.breaker_failures else "closed"
+    table.add_row(
+        "breaker", f"{opened}, {history.failures} failures in a row", f"{settings.breaker_failures}"
+    )
+    table.add_row("decisions", f"{ledger.decisions['yes']} yes, {ledger.decisions['no']} no", "")
+    table.add_row("policy", "on" if settings.enabled else "off", "")
+    Console().print(table)
+
+
+@app.command("ledger")
+def ledger_command(
+    config: ConfigPath,
+    limit: Annotated[int, typer.Option(min=1, help="How many lines to show, the newest last.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="Show decisions that said no, too.")] = False,
+) -> None:
+    """Show the ledger's newest lines; its whole chain is verified first.
+
+    Example:
+
+      linnet retraining ledger configs/fashion.toml --all
+    """
+    ledger = _ledger(config)
+    entries = ledger.entries()
+    shown = [e for e in entries if everything or not (e.decision and not e.decision.request)]
+    table = Table("at (UTC)", "what", "run", "who", "because", title=f"{ledger.path}", title_justify="left")
+    for entry in shown[-limit:]:
+        table.add_row(
+            f"{entry.at:%Y-%m-%d %H:%M:%S}", _what(entry), entry.run_id or entry.key, entry.actor,
+            entry.decision.reason if entry.decision else entry.reason,
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    hidden = len(entries) - len(shown)
+    rest = f"; {hidden} that said no are not shown" if hidden else ""
+    console.print(f"{len(entries)} lines, all as they were written{rest}")
+
+
+@app.command("reset-breaker")
+def reset(
+    config: ConfigPath,
+    reason: Annotated[str, typer.Option(help="What was wrong; stands in the ledger.", prompt=True)],
+) -> None:
+    """Let retraining go on after failures in a row, once somebody has looked at them.
+
+    Example:
+
+      linnet retraining reset-breaker configs/fashion.toml --reason "a bad label batch, withdrawn"
+    """
+    from linnet.registry.champion import current_actor
+    from linnet.retraining.breaker import reset_breaker
+
+    failures = reset_breaker(_ledger(config), current_actor(), reason)
+    typer.echo(f"the breaker is closed; {failures} failure(s) are forgiven")
+
+
+def _ledger(config: Path) -> RetrainingLedger:
+    loaded = load_config(config)
+    ledger = RetrainingLedger(loaded.registry.model or loaded.name)
+    ledger.refresh()
+    return ledger
+
+
+def _what(entry: RetrainingEntry) -> str:
+    if entry.decision is not None:
+        return "yes" if entry.decision.request else "no"
+    return f"{entry.kind} {entry.state}".strip()
+
+
+def _show(decision: RetrainingDecision, console: Console) -> None:
+    colour = "green" if decision.request else "yellow"
+    console.print(
+        f"[bold {colour}]{'a run was asked for' if decision.request else 'no run'}[/] "
+        f"at {decision.at:%Y-%m-%d %H:%M:%S} UTC, asked by {decision.source}"
+    )
+    console.print(decision.reason, highlight=False, markup=False)
+    table = Table("condition", "met", "found")
+    for condition in decision.conditions:
+        table.add_row(condition.name, "[green]yes[/]" if condition.met else "[red]no[/]", condition.detail)
+    console.print(table)

@@ -1,0 +1,29 @@
+"""Section of the engine: the Kubeflow Pipelines API of this machine, and which one to speak to."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from linnet.config.section import Section
+
+
+class EngineConfig(Section):
+    host: str = ""
+    """Address of a Kubeflow Pipelines API to run on, such as https://kfp.example.org/pipeline; empty:
+    this machine's own, which is started where none runs. `LINNET_ENGINE_TOKEN` is its bearer token."""
+    bind: str = "127.0.0.1"
+    """Address that this machine's API listens on. Any but a loopback address needs `LINNET_ENGINE_TOKEN`."""
+    port: int = Field(default=8888, ge=0, le=65535)
+    """Port that this machine's API listens on; 0 takes a free one."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names, besides the bound address and localhost, under which a client may call it (`Host`, `Origin`)."""
+    concurrent_runs: int = Field(default=2, ge=1, le=64)
+    """How many runs may be under way at once; others wait."""
+    queue: int = Field(default=200, ge=1)
+    """How many runs may wait; more are refused."""
+    parallel_tasks: int = Field(default=0, ge=0, le=256)
+    """How many tasks of a run may work at once; 0: one for every four cores, and at least one."""
+    max_upload_mb: float = Field(default=8.0, gt=0, le=256)
+    """Largest request, and largest pipeline file after unpacking, in megabytes."""
+    allow_uploads: bool = False
+    """Whether to run pipelines that Linnet did not compile. Running one executes its code as you."""

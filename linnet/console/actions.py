@@ -1,0 +1,103 @@
+"""What an operator can do through the console. Each act is checked for the role, done, and audited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from linnet.config import RegistryConfig, parse_config
+from linnet.console.access import Role
+from linnet.console.audit import AuditLog
+from linnet.console.sources import Sources
+from linnet.engine.champion_traffic import serve_champion
+from linnet.errors import LinnetError
+from linnet.records import RunRequest
+from linnet.registry.champion import current_actor
+from linnet.registry.connect import connect
+
+T = TypeVar("T")
+
+
+class NotAllowed(LinnetError):
+    """A viewer tried to change something."""
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+        super().__init__(f"viewers cannot {action}: log in with the operator's token")
+
+
+class Operator:
+    """Acts for one logged-in person."""
+
+    def __init__(self, sources: Sources, audit: AuditLog, role: Role) -> None:
+        self._sources, self._audit, self.role = sources, audit, role
+        self.actor = f"{current_actor()} (console)"
+
+    @property
+    def may_act(self) -> bool:
+        """Whether the person may change anything."""
+        return self.role == "operator"
+
+    def promote(self, model: str, version: str, reason: str) -> None:
+        """Makes a version the champion by a person's word, and serves it.
+
+        Raises:
+            PromotionConflict, RegistryError: it may not be.
+        """
+
+        def work() -> None:
+            registry = connect(RegistryConfig(), self.actor)
+            champion = registry.champion(model)
+            registry.promote(model, version, champion.version if champion else None, override=reason)
+            serve_champion(registry, model)
+
+        self._do("promote", f"{model} {version}", reason, work)
+
+    def rollback(self, model: str, reason: str) -> str:
+        """Gives alias and traffic back to the champion before this one; returns its version.
+
+        Raises:
+            RegistryError: there is none.
+        """
+
+        def work() -> str:
+            registry = connect(RegistryConfig(), self.actor)
+            version = registry.rollback(model, reason)
+            serve_champion(registry, model)
+            return version.version
+
+        return self._do("roll back", model, reason, work)
+
+    def start_run(self, values: dict[str, Any], reason: str) -> str:
+        """Starts the training pipeline with a config; returns the run's id.
+
+        Raises:
+            ConfigError: a setting is wrong.
+        """
+
+        def work() -> str:
+            from linnet.engine.submit import start
+
+            config = parse_config(values)
+            request = RunRequest(cause="person", actor=self.actor, reason=reason)
+            return start("training", config, request).folder.name
+
+        return self._do("start a run", str(values.get("name", "")), reason, work)
+
+    def _do(self, action: str, subject: str, reason: str, work: Callable[[], T]) -> T:
+        said: dict[str, Any] = {"reason": reason}
+        if not self.may_act:
+            self._audit.write(self.actor, self.role, action, subject, outcome="refused", **said)
+            raise NotAllowed(action)
+        try:
+            result = work()
+        except Exception as error:
+            said["detail"] = str(error)[:500]
+            self._audit.write(self.actor, self.role, action, subject, outcome="failed", **said)
+            raise
+        finally:
+            self._sources.kept.forget()
+        if isinstance(result, str):
+            said["detail"] = result
+        self._audit.write(self.actor, self.role, action, subject, outcome="done", **said)
+        return result

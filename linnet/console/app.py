@@ -1,0 +1,92 @@
+"""The console on a FastAPI app: pages, artefacts, and the gate around everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, PlainTextResponse, Response
+from nicegui import ui
+
+from linnet.console.access import LOOPBACK, Access
+from linnet.console.context import Context
+from linnet.console.gate import Gate
+from linnet.console.pages import data, models, overview, release, runs, try_it
+from linnet.console.shell import HEAD
+from linnet.console.sources import console_dir
+from linnet.console.theme import LOGO, STYLE
+from linnet.errors import LinnetError
+
+_ICON = (
+    LOGO.replace("var(--accent)", "#1f5fae")
+    .replace("var(--card)", "#fff")
+    .replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ')
+)
+# What a run wrote may hold text from data: it runs in a page without an origin, and can ask nothing.
+_SANDBOX = {
+    "Content-Security-Policy": "sandbox allow-scripts allow-popups",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def add_console(app: FastAPI, hosts: frozenset[str] = LOOPBACK, context: Context | None = None) -> Access:
+    """Puts the console on `app`, at `/`; routes that the app has already come first.
+
+    NiceGUI keeps its pages in the process, so a process has one console.
+
+    Args:
+        app: the engine's, or an empty one.
+        hosts: the names under which the console may be reached.
+        context: what its pages read; the local state folder's by default.
+
+    Returns:
+        The tokens that open it.
+    """
+    context = context or Context()
+    context.warm()
+    access = Access.of(console_dir() / "access.json")
+    ui.add_head_html(f"<style>{STYLE}</style>{HEAD}", shared=True)
+    for page in (overview, runs, models, data, release):
+        page.register(context)
+    try_it.register(context, app)
+    _artifacts(app, context)
+    ui.run_with(
+        app,
+        title="Linnet",
+        favicon=_ICON,
+        dark=None,
+        tailwind=False,
+        show_welcome_message=False,
+        reconnect_timeout=10.0,
+    )
+    app.add_middleware(Gate, access=access, hosts=hosts)
+    return access
+
+
+def _artifacts(app: FastAPI, context: Context) -> None:
+    @app.get("/artifacts/{run_id}/{index}/{path:path}", include_in_schema=False)
+    def artifact(run_id: str, index: int, path: str) -> Response:
+        """A page that a run wrote, and the files beside it."""
+        try:
+            pages = context.sources.evidence(run_id).pages
+        except LinnetError as error:
+            return PlainTextResponse(str(error), 404)
+        if not 0 <= index < len(pages):
+            return PlainTextResponse("the run has no such page", 404)
+        folder = pages[index][1].parent.resolve()
+        file = (folder / path).resolve()
+        if not file.is_relative_to(folder) or not file.is_file():
+            return PlainTextResponse("the run has no such file", 404)
+        return FileResponse(file, headers=_SANDBOX, media_type=_kind(file))
+
+
+def _kind(file: Path) -> str | None:
+    return "text/plain; charset=utf-8" if file.suffix == ".md" else None
+
+
+def serve(app: FastAPI, host: str, port: int, **options: Any) -> None:
+    """Serves the app until it is interrupted."""
+    import uvicorn
+
+    uvicorn.run(app, host=host, port=port, log_level="warning", **options)

@@ -1,0 +1,198 @@
+"""Small pieces of HTML. Every text that comes from data is escaped here, so that views only compose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from html import escape
+from math import isfinite
+
+TONES = {
+    "succeeded": "good",
+    "pass": "good",
+    "promote": "good",
+    "proceed": "good",
+    "champion": "good",
+    "running": "accent",
+    "challenger": "accent",
+    "rejected": "warn",
+    "interrupted": "warn",
+    "inconclusive": "warn",
+    "failed": "bad",
+    "fail": "bad",
+    "rollback": "bad",
+}
+"""The colour of a state; others are grey."""
+_VOID = frozenset({"img", "input", "br"})
+_MARKS = {"good": "✓ ", "bad": "✗ "}
+
+
+class Html(str):
+    """Markup that is safe to place in a page; a plain `str` is text, and is escaped."""
+
+    __slots__ = ()
+
+
+def safe(value: object) -> str:
+    """A value as markup: Html as it is, every other text escaped."""
+    return value if isinstance(value, Html) else escape(str(value))
+
+
+def join(parts: Iterable[object]) -> Html:
+    """Parts one after another."""
+    return Html("".join(safe(part) for part in parts))
+
+
+def tag(element: str, /, *content: object, **attributes: object) -> Html:
+    """An element; `class_` stands for class, other underscores for hyphens; None leaves one out."""
+    words = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    end = "" if element in _VOID else f"</{element}>"
+    return Html(f"<{element}{words}>{join(content)}{end}")
+
+
+def link(text: object, target: str) -> Html:
+    """A link to another page."""
+    return tag("a", text, href=target)
+
+
+def chip(state: str, tone: str = "", mark: bool = False) -> Html:
+    """A state in its colour; `mark` sets a tick or a cross before it, for who does not see colours."""
+    tone = tone or TONES.get(state, "")
+    return tag("span", _MARKS.get(tone, "") if mark else "", state, class_=f"chip {tone}".strip())
+
+
+def when(moment: datetime | None, ago: bool = False) -> Html:
+    """A moment: the reader's browser writes it in its own zone, and shows UTC when hovered."""
+    if moment is None:
+        return Html("–")
+    utc = f"{moment:%Y-%m-%d %H:%M}"
+    kind = "ago" if ago else "at"
+    return tag(
+        "time",
+        f"{utc} UTC",
+        datetime=moment.isoformat(),
+        title=f"{moment:%Y-%m-%d %H:%M:%S} UTC",
+        data_as=kind,
+    )
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them."""
+    if seconds is None or not isfinite(seconds):
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share in percent."""
+    return f"{100 * value:.{digits}f} %" if value is not None and isfinite(value) else "–"
+
+
+def number(value: float | None) -> str:
+    """Four digits, or a dash for what is not known."""
+    return f"{value:.4f}".replace("-", "−") if value is not None and isfinite(value) else "–"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign; what rounds to zero has none."""
+    if abs(value) < 0.5 * 10**-digits:
+        return f"{0:.{digits}f}"
+    return f"{value:+.{digits}f}".replace("-", "−") if isfinite(value) else "–"
+
+
+def tile(name: str, value: object, note: object = "", tone: str = "", target: str = "") -> Html:
+    """One figure with its name and a remark; a link where there is more to see."""
+    content = (tag("span", name), tag("b", value), tag("span", note) if note else "")
+    style = f"tile {tone}".strip()
+    return tag("a", *content, class_=style, href=target) if target else tag("div", *content, class_=style)
+
+
+def tiles(*content: Html) -> Html:
+    """Tiles side by side."""
+    return tag("div", *content, class_="tiles")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", marked: int = -1) -> Html:
+    """A table. A heading that begins with `>` is of a column of numbers, one with `?` may hide on a phone."""
+    kinds = [("n" if name.startswith(">") else "optional" if name.startswith("?") else None) for name in head]
+    heads = [
+        tag("th", name.lstrip(">?"), class_=kind, scope="col") for name, kind in zip(head, kinds, strict=True)
+    ]
+    body = [
+        tag(
+            "tr",
+            *(tag("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True)),
+            class_="mark" if index == marked else None,
+        )
+        for index, row in enumerate(rows)
+    ]
+    inner = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body), aria_label=caption or None)
+    return tag("div", inner, class_="wide", tabindex="0", role="region", aria_label=caption or "table")
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> Html:
+    """Names and values, one below another."""
+    return tag("dl", *(join((tag("dt", name), tag("dd", value))) for name, value in pairs), class_="facts")
+
+
+def card(title: str, *content: object) -> Html:
+    """A box with a heading."""
+    return tag("div", tag("h2", title) if title else "", *content, class_="card")
+
+
+def section(title: str, *content: object) -> Html:
+    """A part of a page."""
+    return tag("section", tag("h2", title) if title else "", *content)
+
+
+def empty(title: str, hint: str) -> Html:
+    """What stands where there is nothing yet: what it will be, and how to get there."""
+    return tag(
+        "div", tag("b", title), tag("p", hint if isinstance(hint, Html) else prose(hint)), class_="empty"
+    )
+
+
+def prose(text: str) -> Html:
+    """A sentence in which `code` stands between backticks."""
+    parts = text.split("`")
+    return join(tag("code", part) if index % 2 else part for index, part in enumerate(parts))
+
+
+def problem(text: str) -> Html:
+    """An error, for a person."""
+    return tag("p", prose(text), class_="problem", role="alert")
+
+
+def heading(title: object, about: object = "", crumb: object = "") -> Html:
+    """The head of a page."""
+    above = tag("div", crumb, class_="crumb") if crumb else ""
+    return tag("div", above, tag("h1", title), tag("p", about) if about else "", class_="what")
+
+
+def bar(share: float, warm: bool = False) -> Html:
+    """A share as a bar."""
+    width = f"width:{100 * min(max(share, 0.0), 1.0):.1f}%"
+    return tag(
+        "span", tag("i", style=width, class_="warm" if warm else None), class_="bar", aria_hidden="true"
+    )
+
+
+def pager(page: int, size: int, total: int, target: str) -> Html:
+    """Links to the page before and after; nothing where all fits on one."""
+    last = max(0, (total - 1) // size)
+    if not last:
+        return Html("")
+    sign = "&" if "?" in target else "?"
+    earlier = link("← Newer", f"{target}{sign}page={page - 1}") if page else ""
+    later = link("Older →", f"{target}{sign}page={page + 1}") if page < last else ""
+    shown = f"{page * size + 1}–{min(total, (page + 1) * size)} of {total:,}"
+    return tag("div", earlier, tag("span", shown), later, class_="pager")

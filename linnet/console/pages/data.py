@@ -1,0 +1,170 @@
+"""`/data`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import Request
+from nicegui import ui
+
+from linnet import runs
+from linnet.console import shell
+from linnet.console.context import Context, role_of
+from linnet.console.held_out import judged
+from linnet.console.markup import Html, empty, join, link, section, tag
+from linnet.console.samples import Filters, SampleTable, Shot
+from linnet.console.views import data as view
+from linnet.engine.run_evidence import RunEvidence
+from linnet.errors import LinnetError
+from linnet.records import SPLITS, DatasetManifest, RunRecord
+
+VERSIONS = 10
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that the page shows."""
+
+    evidence: RunEvidence
+    table: SampleTable
+    versions: list[tuple[RunRecord, DatasetManifest]]
+    filters: Filters
+    mistakes: bool
+    shots: list[Shot]
+    total: int
+    number: int
+    said: dict[str, str]
+
+
+def register(context: Context) -> None:
+    """Adds the page."""
+
+    @ui.page("/data", title="Data · Linnet")
+    async def data(
+        request: Request,
+        run: str = "",
+        label: str = "",
+        split: str = "",
+        cohort: str = "",
+        mistakes: str = "",
+        page: int = 0,
+    ) -> None:
+        with shell.frame("Data", role_of(request)):
+            shell.head("Data", "What the models learn from, and whether it is sound.")
+            filters = Filters(label, split, cohort)
+            await shell.shown(lambda: load(context, run, filters, bool(mistakes), max(page, 0)), _draw)
+
+
+def load(context: Context, run_id: str, filters: Filters, mistakes: bool, number: int) -> Found | None:
+    """Everything that the page shows; None where no run read a dataset yet."""
+    versions = dataset_versions(context)
+    wanted = run_id or (versions[0][0].run_id if versions else "")
+    if not wanted:
+        return None
+    evidence = context.sources.evidence(wanted)
+    samples = runs.artifact(evidence.folder, "ingest", "samples")
+    if samples is None:
+        return None
+    said: dict[str, str] = {}
+    if mistakes and (known := judged(evidence.folder)) is not None:
+        said = {
+            known.split.ids[row]: known.split.classes[known.predictions.predicted[row]] for row in known.order
+        }
+    table = SampleTable(samples)
+    asked = Filters(filters.label, filters.split, filters.cohort, frozenset(said) if mistakes else None)
+    shots, total = table.page(asked, number)
+    return Found(evidence, table, versions, filters, mistakes, shots, total, number, said)
+
+
+def dataset_versions(context: Context) -> list[tuple[RunRecord, DatasetManifest]]:
+    """The datasets that runs read, each with its newest run."""
+    found: dict[str, tuple[RunRecord, DatasetManifest]] = {}
+    for record in context.sources.runs():
+        samples = runs.artifact(runs.runs_dir() / record.run_id, "ingest", "samples")
+        if samples is None:
+            continue
+        try:
+            manifest = DatasetManifest.load(samples / "manifest.json")
+        except LinnetError:
+            continue
+        found.setdefault(manifest.digest, (record, manifest))
+        if len(found) >= VERSIONS:
+            break
+    return list(found.values())
+
+
+def _draw(found: Found | None) -> None:
+    if found is None:
+        shell.html(
+            empty(
+                "No dataset was read yet",
+                join(["The first step of a run reads one: ", link("start a run", "/runs/new"), "."]),
+            )
+        )
+        return
+    manifest, record = found.table.manifest, found.evidence.record
+    docs = next(
+        (
+            f"/artifacts/{record.run_id}/{i}/{file.name}"
+            for i, (title, file) in enumerate(found.evidence.pages)
+            if title == "Data validation"
+        ),
+        "",
+    )
+    target = view.target_of(record.run_id, found.filters, found.mistakes)
+    shell.html(
+        join(
+            [
+                tag("section", view.figures(manifest)),
+                tag(
+                    "section",
+                    tag("div", tag("h2", "Class balance"), view.balance(manifest)),
+                    view.identity(record, manifest),
+                    class_="grid two",
+                ),
+                section("Validation", view.validation(found.evidence.validation, docs)),
+                section("Dataset versions", view.versions(found.versions, record.run_id)),
+                tag(
+                    "section",
+                    tag("h2", "Samples"),
+                    _filters(found),
+                    view.browser(found.shots, found.total, found.number, target, found.said),
+                    id="samples",
+                ),
+            ]
+        )
+    )
+
+
+def _filters(found: Found) -> Html:
+    """A form that works without script: it asks for the page with other words."""
+
+    def choice(name: str, label: str, options: list[str], chosen: str) -> Html:
+        shown = [tag("option", "any", value="")] + [
+            tag("option", o, value=o, selected="" if o == chosen else None) for o in options
+        ]
+        return tag(
+            "div",
+            tag("label", label, for_=name),
+            tag("select", *shown, id=name, name=name),
+            class_="field",
+            style="margin:0",
+        )
+
+    filters, table = found.filters, found.table
+    kept = tag("input", type="hidden", name="run", value=found.evidence.record.run_id)
+    only = tag(
+        "label",
+        tag("input", type="checkbox", name="mistakes", value="1", checked="" if found.mistakes else None),
+        " only mistakes",
+        style="display:flex;gap:8px;align-items:center;min-height:40px",
+    )
+    choices = [
+        choice("label", "Label", list(table.manifest.classes), filters.label),
+        choice("split", "Split", list(SPLITS), filters.split),
+    ]
+    if table.cohorts:
+        choices.append(choice("cohort", "Cohort", table.cohorts, filters.cohort))
+    button = tag("button", "Show", type="submit", class_="button")
+    style = "display:flex;gap:12px;flex-wrap:wrap;align-items:end;margin-bottom:14px"
+    return tag("form", kept, *choices, only, button, method="get", action="/data#samples", style=style)

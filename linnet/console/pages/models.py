@@ -1,0 +1,236 @@
+"""`/models` and `/models/NAME/VERSION`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import Request
+from nicegui import ui
+
+from linnet.console import explain, shell
+from linnet.console.context import Context, role_of
+from linnet.console.held_out import Judged, calibration, judged
+from linnet.console.markup import Html, chip, empty, heading, join, link, pager, percent, section, tag
+from linnet.console.views import models as view
+from linnet.console.views import run as run_view
+from linnet.engine.run_evidence import RunEvidence
+from linnet.errors import LinnetError
+from linnet.evaluation.shots import thumbnail
+from linnet.records import LedgerEntry, ModelPackage, ModelVersion
+from linnet.vision.onnx_model import PackagedModel
+
+SHOTS = 12
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that the page of one version shows."""
+
+    version: ModelVersion
+    champion: ModelVersion | None
+    package: ModelPackage | None
+    evidence: RunEvidence | None
+    other: RunEvidence | None
+    """Of the champion that it was compared with."""
+    judged: Judged | None
+    ledger: list[LedgerEntry]
+
+
+def register(context: Context) -> None:
+    """Adds the pages."""
+
+    @ui.page("/models", title="Models · Linnet")
+    async def listing(request: Request, page: int = 0) -> None:
+        with shell.frame("Models", role_of(request)):
+            shell.head("Models", "Versions with their evidence, and who made them champion.")
+            await shell.shown(
+                lambda: [
+                    (name, context.sources.versions(name), context.sources.ledger(name))
+                    for name in context.sources.models()
+                ],
+                lambda found: _list(context, request, found, max(page, 0)),
+            )
+
+    @ui.page("/models/{name}/{version}", title="Model version · Linnet")
+    async def one(request: Request, name: str, version: str) -> None:
+        with shell.frame("Models", role_of(request)):
+            await shell.shown(
+                lambda: _load(context, name, version), lambda found: _version(context, request, found)
+            )
+            await shell.shown(lambda: _mistakes(context, name, version), shell.html)
+
+
+def _list(
+    context: Context,
+    request: Request,
+    found: list[tuple[str, list[ModelVersion], list[LedgerEntry]]],
+    page: int,
+) -> None:
+    if not found:
+        shell.html(
+            empty(
+                "No model is registered yet",
+                join(["A run registers one when its gates pass: ", link("see the runs", "/runs"), "."]),
+            )
+        )
+        return
+    for name, versions, ledger in found:
+        with ui.element("section"):
+            with ui.element("div").classes("top"):
+                shell.html(tag("h2", name))
+                earlier = sum(entry.action == "promote" for entry in ledger) > 1
+                if context.operator(request).may_act and earlier:
+                    _rollback(context, request, name)
+            part = versions[page * view.PAGE : (page + 1) * view.PAGE]
+            shell.html(join([view.versions_table(part), pager(page, view.PAGE, len(versions), "/models")]))
+        shell.html(section("Ledger", view.ledger_table(ledger[:20])))
+
+
+def _rollback(context: Context, request: Request, name: str) -> None:
+    def act(reason: str) -> str:
+        version = context.operator(request).rollback(name, reason)
+        return f"/models/{name}/{version}"
+
+    text = "The champion before the present one becomes champion again, and a running server answers with it at once."
+    shell.Button(
+        "Roll back", shell.confirm(f"Roll {name} back?", text, "Roll back", act, danger=True), "danger"
+    )
+
+
+def _load(context: Context, name: str, version: str) -> Found:
+    sources = context.sources
+    found = sources.version(name, version)
+    evidence = sources.evidence_of(found)
+    comparison = evidence.evaluation.comparison if evidence and evidence.evaluation else None
+    other = None
+    if comparison is not None:
+        rival = next((v for v in sources.versions(name) if v.version == comparison.champion), None)
+        other = sources.evidence_of(rival) if rival else None
+    try:
+        package = ModelPackage.load(sources.package(found) / "package.json")
+    except LinnetError:
+        package = None
+    entries = [entry for entry in sources.ledger(name) if version in (entry.version, entry.previous)]
+    return Found(
+        found,
+        sources.champion(name),
+        package,
+        evidence,
+        other,
+        judged(evidence.folder) if evidence else None,
+        entries,
+    )
+
+
+def _version(context: Context, request: Request, found: Found) -> None:
+    version = found.version
+    with ui.element("div").classes("top"):
+        chips = join([chip(alias) for alias in version.aliases] or [chip("archived")])
+        shell.html(heading(f"{version.name} {version.version}", chips, link("Models", "/models")))
+        if context.operator(request).may_act and "champion" not in version.aliases:
+            _promote(context, request, version)
+    report = found.evidence.evaluation if found.evidence else None
+    parts: list[object] = [
+        tag("section", view.figures(version, found.package, report)),
+        tag(
+            "section", view.against(version, found.champion, report), view.origin(version), class_="grid two"
+        ),
+    ]
+    if found.evidence is None or report is None:
+        parts.append(
+            tag(
+                "section",
+                empty(
+                    "The evidence is not on this machine",
+                    "The run that made this version left its files elsewhere; MLflow holds its metrics.",
+                ),
+            )
+        )
+    else:
+        other = found.other.evaluation if found.other else None
+        names = (
+            f"Version {version.version}",
+            f"Champion {report.comparison.champion}" if report.comparison else "",
+        )
+        parts += [
+            section("Gates", run_view.gates(found.evidence.gates, run_view.intervals_of(found.evidence))),
+            view.confusion(report, other, names),
+            tag(
+                "section",
+                section(
+                    "Cohorts, the worst first", view.cohorts(report.cohorts, report.metrics["accuracy"].value)
+                ),
+                _calibration(found),
+                class_="grid two",
+            ),
+            section("Pages of the run", run_view.pages(found.evidence)),
+        ]
+    parts.append(section("Ledger", view.ledger_table(found.ledger)))
+    shell.html(join(parts))
+
+
+def _promote(context: Context, request: Request, version: ModelVersion) -> None:
+    def act(reason: str) -> str:
+        context.operator(request).promote(version.name, version.version, reason)
+        return f"/models/{version.name}/{version.version}"
+
+    text = "It becomes the champion without a canary, and a running server answers with it at once. Your name and reason stand in the ledger."
+    shell.Button("Promote", shell.confirm(f"Promote {version.name} {version.version}?", text, "Promote", act))
+
+
+def _calibration(found: Found) -> Html:
+    report = found.evidence.evaluation if found.evidence else None
+    if found.judged is None or report is None:
+        return Html("")
+    return view.reliability(*calibration(found.judged, report.temperature), report)
+
+
+def _mistakes(context: Context, name: str, version: str) -> Html:
+    """The surest mistakes with what the model looked at; the slowest part, so it comes last."""
+    found = context.sources.version(name, version)
+    evidence = context.sources.evidence_of(found)
+    known = judged(evidence.folder) if evidence else None
+    if evidence is None or known is None:
+        return Html("")
+    if not len(known.order):
+        return section(
+            "Worst mistakes", empty("Not a single mistake", "Every test sample was named rightly.")
+        )
+    model = context.packaged(context.sources.package(found))
+    figures = [_shot(model, known, int(row)) for row in known.order[:SHOTS]]
+    hint = (
+        "The surest first. Right: blue pixels spoke for the wrong answer, orange ones against it (occlusion)."
+    )
+    more = link(
+        f"All {len(known.order):,} mistakes", f"/data?run={evidence.record.run_id}&mistakes=1#samples"
+    )
+    return section(
+        "Worst mistakes",
+        tag("p", hint, " ", more, class_="soft small"),
+        tag(
+            "div", *figures, class_="shots", style="grid-template-columns:repeat(auto-fill,minmax(210px,1fr))"
+        ),
+    )
+
+
+def _shot(model: PackagedModel, known: Judged, row: int) -> Html:
+    image, classes = known.split.images[row], known.split.classes
+    predicted = int(known.predictions.predicted[row])
+    weights = explain.occlusion(model, image, predicted)
+    words = (
+        classes[known.split.labels[row]],
+        " taken for ",
+        tag("b", classes[predicted]),
+        tag(
+            "div",
+            f"{percent(float(known.predictions.confidence[row]))} sure · {known.split.ids[row][:8]}",
+            class_="soft",
+        ),
+    )
+    pair = tag(
+        "div",
+        tag("img", src=thumbnail(image), alt="test sample"),
+        tag("img", src=explain.heat(image, weights), alt="saliency map"),
+        class_="pair",
+    )
+    return tag("figure", pair, tag("figcaption", *words))

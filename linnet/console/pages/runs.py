@@ -1,0 +1,258 @@
+"""`/runs`, `/runs/new`, `/runs/ID` and `/compare`."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from nicegui import run, ui
+
+from linnet.config import Config, load_config
+from linnet.console import settings_form, shell
+from linnet.console.context import Context, role_of
+from linnet.console.markup import card, empty, heading, join, link, pager, problem, section, tag
+from linnet.console.views import overview
+from linnet.console.views import run as view
+from linnet.engine import graph
+from linnet.engine.run_evidence import RunEvidence
+from linnet.errors import ConfigError, LinnetError
+from linnet.records import RunRecord
+
+PAGE = 25
+LOOK_SECONDS = 1.5
+
+
+def register(context: Context) -> None:
+    """Adds the pages."""
+
+    @ui.page("/runs", title="Runs · Linnet")
+    async def listing(request: Request, page: int = 0, state: str = "") -> None:
+        with shell.frame("Runs", role_of(request)):
+            with ui.element("div").classes("top"):
+                shell.html(heading("Runs", "Each from its data to its release, and why it ended as it did."))
+                links = [tag("a", "Compare two", href="/compare", class_="button")]
+                if context.operator(request).may_act:
+                    links.append(tag("a", "New run", href="/runs/new", class_="button primary"))
+                shell.html(tag("div", *links, class_="actions"))
+            await shell.shown(context.sources.runs, lambda found: _list(found, max(page, 0), state))
+
+    @ui.page("/runs/new", title="New run · Linnet")
+    async def new(request: Request, config: str = "") -> None:
+        with shell.frame("Runs", role_of(request)):
+            shell.head(
+                "New run", "The training pipeline with settings of your choice.", link("Runs", "/runs")
+            )
+            if not context.operator(request).may_act:
+                shell.html(problem("Viewers cannot start runs: log in with the operator's token."))
+                return
+            await shell.shown(
+                lambda: bases(context.sources.runs()), lambda found: _form(context, request, found, config)
+            )
+
+    @ui.page("/runs/{run_id}", title="Run · Linnet")
+    async def one(request: Request, run_id: str, step: str = "") -> None:
+        with shell.frame("Runs", role_of(request)):
+            await shell.shown(lambda: _load(context, run_id), lambda found: _run(context, found, step))
+
+    @ui.page("/compare", title="Compare runs · Linnet")
+    async def compare(request: Request, a: str = "", b: str = "") -> None:
+        with shell.frame("Runs", role_of(request)):
+            shell.head(
+                "Compare two runs", "Settings, metrics, gates and curves side by side.", link("Runs", "/runs")
+            )
+            await shell.shown(context.sources.runs, lambda found: _choose(found, a, b))
+            if a and b:
+                await shell.shown(
+                    lambda: (context.sources.evidence(a), context.sources.evidence(b)),
+                    lambda both: shell.html(view.compare(*both)),
+                )
+
+
+def _list(found: list[RunRecord], page: int, state: str) -> None:
+    states = ["", *sorted({record.state for record in found})]
+    tabs = [
+        tag(
+            "a",
+            name.capitalize() or "All",
+            href=f"/runs?state={name}" if name else "/runs",
+            aria_current="page" if name == state else None,
+        )
+        for name in states
+    ]
+    shown = [record for record in found if state in ("", record.state)]
+    part = shown[page * PAGE : (page + 1) * PAGE]
+    table = (
+        overview.runs_table(part)
+        if part
+        else empty("No runs here", "`linnet run configs/fashion.toml` starts one, and so does New run.")
+    )
+    target = f"/runs?state={state}" if state else "/runs"
+    shell.html(
+        join(
+            [
+                tag("nav", *tabs, class_="tabs", aria_label="State"),
+                table,
+                pager(page, PAGE, len(shown), target),
+            ]
+        )
+    )
+
+
+def _load(context: Context, run_id: str) -> tuple[RunEvidence, list[graph.Task], str]:
+    evidence = context.sources.evidence(run_id)
+    compiled, log = evidence.folder / "pipeline.yaml", evidence.folder / "log.txt"
+    tasks = (
+        context.sources.kept.get(("tasks", compiled), 3600.0, lambda: graph.tasks(compiled))
+        if compiled.exists()
+        else []
+    )
+    return evidence, tasks, log.read_text("utf-8", "replace") if log.exists() else ""
+
+
+def _run(context: Context, found: tuple[RunEvidence, list[graph.Task], str], step: str) -> None:
+    record = found[0].record
+    top = shell.html("").classes("top")
+    body = shell.html("")
+
+    def draw(now: tuple[RunEvidence, list[graph.Task], str]) -> None:
+        evidence, tasks, log = now
+        actions = tag(
+            "div", tag("a", "Compare", href=f"/compare?a={record.run_id}", class_="button"), class_="actions"
+        )
+        top.set_content(
+            join(
+                [
+                    heading(record.run_id, view.heading_facts(evidence.record), link("Runs", "/runs")),
+                    actions,
+                ]
+            )
+        )
+        body.set_content(_body(evidence, tasks, log, step))
+
+    draw(found)
+    if record.state == "running":
+
+        async def look() -> None:
+            fresh = await run.io_bound(_load, context, record.run_id)
+            if fresh is None:
+                return
+            draw(fresh)
+            if fresh[0].record.state != "running":
+                timer.deactivate()
+
+        timer = ui.timer(LOOK_SECONDS, look, immediate=False)
+
+
+def _body(evidence: RunEvidence, tasks: list[graph.Task], log: str, step: str) -> str:
+    parts: list[object] = [tag("section", view.summary(evidence))]
+    if tasks:
+        parts.append(section("Steps", card("", view.graph(evidence, tasks, step))))
+    if step:
+        stage = next((s for s in evidence.record.stages if s.task.replace("_", "-") == step), None)
+        task = next((t for t in tasks if t.name == step), None)
+        parts.append(tag("section", view.step(stage, task, view.log_of(log, step))))
+    parts.append(section("Gates", view.gates(evidence.gates, view.intervals_of(evidence))))
+    parts += [view.canary(evidence), view.training(evidence.training)]
+    if evidence.pages:
+        parts.append(section("Pages that the run wrote", view.pages(evidence)))
+    return join(parts)
+
+
+def _choose(found: list[RunRecord], a: str, b: str) -> None:
+    names = {record.run_id: f"{record.run_id} · {record.state}" for record in found[:200]}
+    with ui.element("section").classes("grid two"):
+        for label, chosen, other, first in (("Run A", a, b, True), ("Run B", b, a, False)):
+
+            def go(event: Any, other: str = other, first: bool = first) -> None:
+                left, right = (event.value, other) if first else (other, event.value)
+                ui.navigate.to(f"/compare?a={left or ''}&b={right or ''}")
+
+            ui.select(
+                names, label=label, value=chosen if chosen in names else None, with_input=True, on_change=go
+            ).props("outlined dense").style("width:100%")
+
+
+def bases(records: list[RunRecord]) -> dict[str, dict[str, Any]]:
+    """Configs to begin with: the files in `configs/` and here, then those of the last runs."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted([*Path("configs").glob("*.toml"), *Path().glob("*.toml")]):
+        try:
+            found[str(file)] = load_config(file).values()
+        except (ConfigError, tomllib.TOMLDecodeError):
+            continue  # another TOML file, such as pyproject.toml
+    for record in records[:10]:
+        try:
+            found[f"run {record.run_id}"] = Config.parse(record.config).values()
+        except ConfigError:
+            continue  # of an older Linnet
+    return found
+
+
+def _form(context: Context, request: Request, found: dict[str, dict[str, Any]], chosen: str) -> None:
+    if not found:
+        shell.html(
+            empty("No config here", "`linnet init NAME --data FOLDER` writes one for your own images.")
+        )
+        return
+    base = chosen if chosen in found else next(iter(found))
+    given: dict[str, Any] = {}
+    said = shell.html("")
+    with ui.element("section").classes("card"):
+        ui.select(
+            list(found),
+            label="Begin with",
+            value=base,
+            on_change=lambda e: ui.navigate.to(f"/runs/new?config={e.value}"),
+        ).props("outlined dense").style("width:100%;margin-bottom:14px")
+        reason = ui.input("Why do you run it?").props("outlined dense").style("width:100%")
+    with ui.element("section").classes("card"):
+        for name in settings_form.sections():
+            _section(name, found[base], given)
+
+    async def go() -> None:
+        values = settings_form.changed(found[base], given)
+        button.disable()
+        try:
+            run_id = await run.io_bound(context.operator(request).start_run, values, reason.value or "")
+        except LinnetError as error:
+            said.set_content(problem(str(error)))
+            ui.run_javascript("scrollTo({top: 0})")
+            button.enable()
+        else:
+            ui.navigate.to(f"/runs/{run_id}")
+
+    button = shell.Button("Start the run", go, "primary")
+
+
+def _section(name: str, values: dict[str, Any], given: dict[str, Any]) -> None:
+    """A section that draws its fields when it is opened: eighty at once would be slow."""
+    with ui.expansion(name.capitalize(), value=False).style("width:100%") as expansion:
+        place = ui.element("div").style("padding:12px 0")
+
+    def fill() -> None:
+        if expansion.value and not place.default_slot.children:
+            with place:
+                for field in settings_form.fields(name, values):
+                    _field(field, given)
+
+    expansion.on_value_change(fill)
+
+
+def _field(field: settings_form.Field, given: dict[str, Any]) -> None:
+    def keep(event: Any) -> None:
+        given[field.key] = settings_form.parse(field, event.value)
+
+    label = field.name.replace("_", " ").capitalize()
+    if field.kind == "switch":
+        ui.switch(label, value=bool(field.value), on_change=keep)
+        shell.html(tag("p", field.help, class_="soft small"))
+        return
+    if field.kind == "choice":
+        made: Any = ui.select(list(field.choices), label=label, value=str(field.value), on_change=keep)
+    else:
+        text = ", ".join(map(str, field.value)) if field.kind == "list" else str(field.value)
+        made = ui.input(label, value=text, on_change=keep)
+    made.props("outlined dense stack-label").props["hint"] = field.help
+    made.style("width:100%;margin-bottom:26px")

@@ -1,0 +1,193 @@
+"""`/try`: an image in, the answer and its reasons out."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse
+from nicegui import run, ui
+
+from linnet.console import explain, shell
+from linnet.console.context import Context, role_of
+from linnet.console.held_out import training_set_of
+from linnet.console.markup import Html, bar, card, empty, join, link, percent, problem, section, tag
+from linnet.errors import LinnetError
+from linnet.evaluation.shots import thumbnail
+from linnet.records import ModelVersion
+from linnet.serving.predictor import Predictor, top_classes
+from linnet.vision.decode import color_of, decode, resize
+
+MOST_BYTES = 16 << 20
+MOST_PIXELS = 16_777_216
+
+_DROP = """
+<label class="drop" id="drop"><b>Drop an image here, or choose one</b>PNG, JPEG or WebP
+<input type="file" id="file" accept="image/png,image/jpeg,image/webp"></label>
+<div id="answer" aria-live="polite" style="margin-top:20px"></div>"""
+
+_SCRIPT = """
+<script>
+document.addEventListener("dragover", (event) => {
+  const drop = event.target.closest?.("#drop");
+  if (drop) { event.preventDefault(); drop.classList.add("over"); }
+});
+document.addEventListener("dragleave", (event) => event.target.closest?.("#drop")?.classList.remove("over"));
+document.addEventListener("drop", (event) => {
+  if (!event.target.closest?.("#drop")) return;
+  event.preventDefault();
+  event.target.closest("#drop").classList.remove("over");
+  if (event.dataTransfer.files[0]) linnetAsk(event.dataTransfer.files[0]);
+});
+document.addEventListener("change", (event) => {
+  if (event.target.id === "file" && event.target.files[0]) linnetAsk(event.target.files[0]);
+});
+async function linnetAsk(file) {
+  const answer = document.getElementById("answer");
+  answer.innerHTML = '<div class="skeleton" role="status" aria-label="Asking"></div>';
+  try {
+    const reply = await fetch("/try/ask", {method: "POST", body: file});
+    const text = await reply.text();
+    if (reply.headers.get("content-type")?.startsWith("text/html")) answer.innerHTML = text;
+    else throw new Error(text);
+  } catch (error) {
+    answer.innerHTML = '<p class="problem" role="alert"></p>';
+    answer.firstChild.textContent = "The console did not answer: " + error.message;
+  }
+}
+</script>"""
+
+
+def register(context: Context, app: FastAPI) -> None:
+    """Adds the page and what it asks."""
+
+    @ui.page("/try", title="Try it · Linnet")
+    async def try_it(request: Request) -> None:
+        ui.add_head_html(_SCRIPT)
+        with shell.frame("Try it", role_of(request)):
+            shell.head("Try it", "What does the champion say of an image, and why?")
+            await shell.shown(lambda: _champion(context), _draw)
+
+    @app.post("/try/ask", include_in_schema=False)
+    async def ask(request: Request) -> HTMLResponse:
+        image = bytearray()
+        async for part in request.stream():
+            image += part
+            if len(image) > MOST_BYTES:
+                return HTMLResponse(problem(f"The image is larger than {MOST_BYTES >> 20} MiB."))
+        return HTMLResponse(await run.io_bound(answer, context, bytes(image)))
+
+
+def _champion(context: Context) -> ModelVersion | None:
+    model = context.model()
+    return context.sources.champion(model) if model else None
+
+
+def _draw(champion: ModelVersion | None) -> None:
+    if champion is None:
+        shell.html(
+            empty(
+                "There is no champion to ask yet",
+                join(
+                    ["A run that comes through its release makes one: ", link("see the runs", "/runs"), "."]
+                ),
+            )
+        )
+    else:
+        shell.html(_DROP)
+
+
+def answer(context: Context, image: bytes) -> Html:
+    """The answer of the server, or of the champion loaded here where none runs, with its reasons."""
+    try:
+        champion = _champion(context)
+        if champion is None:
+            return problem("There is no champion to ask.")
+        said = _said(context, champion, image)
+        version = context.sources.version(champion.name, str(said["version"]))
+        return join([_answer(said, version), _reasons(context, version, image)])
+    except LinnetError as error:
+        return problem(str(error))
+
+
+def _said(context: Context, champion: ModelVersion, image: bytes) -> dict[str, Any]:
+    if not context.sources.served().problem:
+        return context.sources.client().predict(image) | {"by": "the server"}
+    predictor = Predictor.load(champion.version, context.sources.package(champion))
+    began = time.perf_counter()
+    prediction = predictor.predict_upload(image, MOST_PIXELS)
+    took = 1000 * (time.perf_counter() - began)
+    top = top_classes(predictor.classes, prediction.probabilities[0])
+    return {
+        "version": champion.version,
+        "predictions": top,
+        "latency_ms": took,
+        "by": "the champion, loaded here",
+    }
+
+
+def _answer(said: dict[str, Any], version: ModelVersion) -> Html:
+    rows = []
+    for rank, one in enumerate(said["predictions"][:5]):
+        share = float(one["probability"])
+        style = "first" if rank == 0 else None
+        rows += [
+            tag("span", one["class"], class_=style),
+            bar(share, warm=rank > 0),
+            tag("span", percent(share), class_=style),
+        ]
+    name = link(f"{version.name} {version.version}", f"/models/{version.name}/{version.version}")
+    words = tag(
+        "p",
+        name,
+        f" answered in {float(said.get('latency_ms', 0)):.1f} ms, {said['by']}.",
+        class_="soft small",
+        style="margin:14px 0 0",
+    )
+    return tag("section", card("Answer", tag("div", *rows, class_="answer"), words))
+
+
+def _reasons(context: Context, version: ModelVersion, image: bytes) -> Html:
+    model = context.packaged(context.sources.package(version))
+    about = model.package
+    pixels = resize(
+        decode(image, max_pixels=MOST_PIXELS).pixels, about.height, about.width, color_of(about.channels)
+    )
+    probabilities, embedding = model.predict(pixels[None])
+    target = int(probabilities[0].argmax())
+    weights = explain.occlusion(model, pixels, target)
+    seen = "data:image/*;base64," + base64.b64encode(image).decode()
+    figures = (
+        tag("figure", tag("img", src=seen, alt="your image"), tag("figcaption", "as you sent it")),
+        tag(
+            "figure",
+            tag("img", src=thumbnail(pixels), alt="as the model sees it"),
+            tag("figcaption", f"as the model sees it, {about.width} × {about.height}"),
+        ),
+        tag(
+            "figure",
+            tag("img", src=explain.heat(pixels, weights), alt="saliency map"),
+            tag("figcaption", f"blue speaks for {about.classes[target]}, orange against it"),
+        ),
+    )
+    parts = [section("What it looked at", tag("div", *figures, class_="shots"))]
+    evidence = context.sources.evidence_of(version)
+    training_set = training_set_of(evidence.folder) if evidence else None
+    if training_set is not None:
+        near = context.index.nearest(model, training_set, embedding[0])
+        shots = [
+            tag(
+                "figure",
+                tag("img", src=one.picture, alt=f"training image {one.sample_id}"),
+                tag(
+                    "figcaption",
+                    tag("b", one.label),
+                    tag("div", f"{one.similarity:.3f} alike", class_="soft"),
+                ),
+            )
+            for one in near
+        ]
+        parts.append(section("The nearest training images", tag("div", *shots, class_="shots")))
+    return join(parts)

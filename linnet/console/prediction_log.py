@@ -1,0 +1,125 @@
+"""The prediction log in figures: an hour a row, read from Parquet column by column, never as a whole."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_COLUMNS = ["at", "version", "predicted", "confidence", "latency_ms", "ok"]
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """What one file of the log holds, summed up; files are never changed, so neither is this."""
+
+    rows: int
+    failed: int
+    first: float
+    last: float
+    """Seconds since the epoch."""
+    versions: dict[str, int]
+    classes: dict[str, int]
+    latencies: np.ndarray[Any, np.dtype[np.float32]]
+    hours: dict[int, int]
+    """Requests by hour since the epoch."""
+
+
+@dataclass(frozen=True)
+class LogSummary:
+    """The whole log."""
+
+    rows: int = 0
+    failed: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    versions: dict[str, int] = field(default_factory=dict)
+    classes: dict[str, int] = field(default_factory=dict)
+    p50_ms: float = float("nan")
+    p95_ms: float = float("nan")
+    p99_ms: float = float("nan")
+    hours: tuple[tuple[int, int], ...] = ()
+
+
+class PredictionLogReader:
+    """Reads each file once; a summary then costs what is new since the last one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, LogFile] = {}
+        self._lock = threading.Lock()
+
+    def summary(self) -> LogSummary:
+        """The log as it stands. A file that cannot be read, or was removed meanwhile, is left out."""
+        with self._lock:
+            names = {path.name: path for path in self._folder.glob("served-*.parquet")}
+            self._files = {name: found for name, found in self._files.items() if name in names}
+            for name, path in names.items():
+                if name not in self._files and (found := _read(path)) is not None:
+                    self._files[name] = found
+            return _sum(list(self._files.values()))
+
+
+def _read(path: Path) -> LogFile | None:
+    import pyarrow.compute as compute
+    from pyarrow import ArrowException, parquet
+
+    try:
+        table = parquet.read_table(path, columns=_COLUMNS)
+    except (OSError, ArrowException):
+        return None
+    if not table.num_rows:
+        return None
+    at = compute.cast(table["at"], "int64").to_numpy() / 1e6
+    hours, counts = np.unique((at // 3600).astype(int), return_counts=True)
+    return LogFile(
+        rows=table.num_rows,
+        failed=int(table.num_rows - (compute.sum(table["ok"]).as_py() or 0)),
+        first=float(at.min()),
+        last=float(at.max()),
+        versions=_counts(table["version"]),
+        classes=_counts(table["predicted"]),
+        latencies=table["latency_ms"].to_numpy().astype(np.float32),
+        hours={int(hour): int(count) for hour, count in zip(hours, counts, strict=True)},
+    )
+
+
+def _counts(column: Any) -> dict[str, int]:
+    import pyarrow.compute as compute
+
+    return {
+        str(pair["values"]): int(pair["counts"])
+        for pair in compute.value_counts(column).to_pylist()
+        if pair["values"] is not None
+    }
+
+
+def _sum(files: list[LogFile]) -> LogSummary:
+    if not files:
+        return LogSummary()
+    latencies = np.concatenate([one.latencies for one in files])
+    p50, p95, p99 = (float(value) for value in np.percentile(latencies, (50, 95, 99)))
+    return LogSummary(
+        rows=sum(one.rows for one in files),
+        failed=sum(one.failed for one in files),
+        first=datetime.fromtimestamp(min(one.first for one in files), UTC),
+        last=datetime.fromtimestamp(max(one.last for one in files), UTC),
+        versions=_added([one.versions for one in files]),
+        classes=_added([one.classes for one in files]),
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        hours=tuple(sorted(_added([one.hours for one in files]).items())),
+    )
+
+
+def _added(parts: list[dict[Any, int]]) -> dict[Any, int]:
+    total: dict[Any, int] = {}
+    for part in parts:
+        for key, count in part.items():
+            total[key] = total.get(key, 0) + count
+    return dict(sorted(total.items(), key=lambda item: -item[1]))

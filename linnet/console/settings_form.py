@@ -1,0 +1,109 @@
+"""The settings of a pipeline as fields of a form: type, default, help and limits come from the config."""
+
+from __future__ import annotations
+
+import types
+from dataclasses import dataclass
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from linnet.config import SECTIONS
+
+Kind = Literal["text", "integer", "number", "switch", "choice", "list"]
+FIRST = ("train", "gates", "data", "release")
+"""Sections that people change most, in the order in which the form shows them."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting."""
+
+    section: str
+    name: str
+    kind: Kind
+    value: Any
+    help: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """`section.field`."""
+        return f"{self.section}.{self.name}"
+
+
+def sections() -> list[str]:
+    """All sections, those first that people change most."""
+    return [*FIRST, *(name for name in SECTIONS if name not in FIRST)]
+
+
+def fields(section: str, values: dict[str, Any]) -> list[Field]:
+    """The settings of a section with the values that a config gives them."""
+    return [
+        Field(
+            section=section,
+            name=name,
+            kind=_kind(info.annotation),
+            value=values.get(section, {}).get(name, info.get_default()),
+            help=" ".join((info.description or "").split()) + _limits(info),
+            choices=_choices(info.annotation),
+        )
+        for name, info in SECTIONS[section].model_fields.items()
+    ]
+
+
+def parse(field: Field, given: Any) -> Any:
+    """What a person typed, as the config wants it; what does not fit is left for the config to refuse."""
+    if field.kind == "switch":
+        return bool(given)
+    text = "" if given is None else str(given).strip()
+    if field.kind == "list":
+        return [_plain(part.strip()) for part in text.split(",") if part.strip()]
+    if field.kind in ("integer", "number"):
+        return _plain(text)
+    return text
+
+
+def changed(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The config's values with what was given in their place, as plain nested values."""
+    merged = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    for key, value in given.items():
+        section, _, name = key.partition(".")
+        merged.setdefault(section, {})[name] = value
+    return merged
+
+
+def _plain(text: str) -> Any:
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _kind(annotation: Any) -> Kind:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return "choice"
+    if origin in (tuple, list):
+        return "list"
+    if origin in (Union, types.UnionType):
+        return _kind(next(part for part in get_args(annotation) if part is not types.NoneType))
+    kinds: dict[Any, Kind] = {bool: "switch", int: "integer", float: "number"}
+    return kinds.get(annotation, "text")
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    return tuple(str(choice) for choice in get_args(annotation)) if get_origin(annotation) is Literal else ()
+
+
+def _limits(info: FieldInfo) -> str:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    found = [
+        f"{sign} {limit}"
+        for part in info.metadata
+        for name, sign in signs.items()
+        if (limit := getattr(part, name, None)) is not None
+    ]
+    return f" ({', '.join(found)})" if found else ""

@@ -1,0 +1,219 @@
+"""The frame of every page: navigation, heading, and its loading and error states."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from nicegui import run, ui
+
+from linnet.console.access import Role
+from linnet.console.markup import Html, heading, join, problem, tag
+from linnet.console.theme import LOGO
+from linnet.errors import LinnetError
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+PATIENCE_SECONDS = 0.5
+"""How long a page waits for its data before it shows itself with a placeholder."""
+
+_ICONS = {
+    "Overview": '<path d="M3 11l9-8 9 8v9a1 1 0 0 1-1 1h-5v-7H9v7H4a1 1 0 0 1-1-1z"/>',
+    "Runs": '<circle cx="5" cy="6" r="2.5"/><circle cx="19" cy="6" r="2.5"/><circle cx="12" cy="18" r="2.5"/><path d="M7.5 6h9M6.5 8l4 8M17.5 8l-4 8"/>',
+    "Models": '<path d="M12 3l8 4.5v9L12 21l-8-4.5v-9zM4 7.5l8 4.5 8-4.5M12 12v9"/>',
+    "Release": '<path d="M4 20V4M4 12h7c4 0 4-6 8-6M4 12h7c4 0 4 6 8 6"/>',
+    "Data": '<ellipse cx="12" cy="5.5" rx="8" ry="2.8"/><path d="M4 5.5v13c0 1.5 3.6 2.8 8 2.8s8-1.3 8-2.8v-13M4 12c0 1.500 3.600 2.800 8 2.800s8-1.300 8-2.800"/>',
+    "Monitoring": '<path d="M3 12h4l3-8 4 16 3-8h4"/>',
+    "Try it": '<path d="M12 16V4M7 9l5-5 5 5M4 16v4h16v-4"/>',
+}
+PAGES = (
+    ("Overview", "/"),
+    ("Runs", "/runs"),
+    ("Models", "/models"),
+    ("Release", "/release"),
+    ("Data", "/data"),
+    ("Monitoring", "/monitoring"),
+    ("Try it", "/try"),
+)
+
+HEAD = """
+<script>
+(() => {
+  const kept = localStorage.getItem("linnet-theme");
+  if (kept) document.documentElement.dataset.theme = kept;
+  const long = new Intl.DateTimeFormat(undefined, {dateStyle: "medium", timeStyle: "short"});
+  const near = new Intl.RelativeTimeFormat(undefined, {numeric: "auto"});
+  const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+  const write = (time) => {
+    const at = new Date(time.dateTime), gone = (at - Date.now()) / 1000;
+    let text = long.format(at);
+    if (time.dataset.as === "ago" && Math.abs(gone) < 30 * 86400) {
+      const [unit, size] = units.find(([, size]) => Math.abs(gone) >= size) || units[3];
+      text = near.format(Math.round(gone / size), unit);
+    }
+    if (time.textContent !== text) time.textContent = text;
+  };
+  const all = () => document.querySelectorAll("time[data-as]").forEach(write);
+  new MutationObserver(all).observe(document.documentElement, {childList: true, subtree: true});
+  setInterval(all, 30000);
+  window.linnetTheme = () => {
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const now = document.documentElement.dataset.theme || (dark ? "dark" : "light");
+    const next = now === "dark" ? "light" : "dark";
+    document.documentElement.dataset.theme = next;
+    localStorage.setItem("linnet-theme", next);
+  };
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-theme-switch]")) window.linnetTheme();
+  });
+})();
+</script>
+"""
+
+
+def navigation(current: str, role: Role) -> Html:
+    """The side bar."""
+    links = [
+        tag(
+            "a",
+            Html(f'<svg viewBox="0 0 24 24" aria-hidden="true">{_ICONS[name]}</svg>'),
+            name,
+            href=target,
+            aria_current="page" if name == current else None,
+        )
+        for name, target in PAGES
+    ]
+    foot = tag(
+        "div",
+        tag("span", f"Logged in as {role}", class_="who"),
+        tag("button", "Light or dark", type="button", data_theme_switch=""),
+        tag("form", tag("button", "Log out", type="submit"), method="post", action="/logout"),
+        class_="foot",
+    )
+    brand = tag(
+        "a", Html(LOGO), tag("span", "Linnet"), href="/", class_="brand", aria_label="Linnet, overview"
+    )
+    return join([brand, tag("nav", *links, aria_label="Pages"), foot])
+
+
+@contextmanager
+def frame(current: str, role: Role) -> Iterator[None]:
+    """The page around what is drawn inside."""
+    html('<a class="skip" href="#main">Skip to the content</a>')
+    with ui.element("div").classes("frame"):
+        html(navigation(current, role), "aside").classes("side")
+        with ui.element("main").classes("page").props("id=main"):
+            yield
+
+
+def html(content: str, name: str = "div") -> ui.html:
+    """Markup made by our own views, where every text was escaped."""
+    return ui.html(content, sanitize=False, tag=name)
+
+
+def head(title: object, about: object = "", crumb: object = "") -> None:
+    """The page's heading alone."""
+    html(heading(title, about, crumb)).classes("top")
+
+
+async def shown(load: Callable[[], T], draw: Callable[[T], Any]) -> None:
+    """Loads in a thread and draws: at once if that is quick, else in place of a placeholder.
+
+    An error that is meant for a person is shown; another one is logged, and said to be.
+    """
+    place = ui.element("div")
+    task = asyncio.ensure_future(run.io_bound(_caught, load))
+    done, _ = await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+    if not done:
+        with place:
+            html(tag("div", class_="skeleton", role="status", aria_label="Loading"))
+        await ui.context.client.connected()
+    outcome = await task
+    if place.is_deleted:  # the reader has gone on to another page
+        return
+    place.clear()
+    with place:
+        if outcome is None:  # the server is going down
+            return
+        if outcome.error:
+            html(problem(outcome.error))
+        else:
+            draw(outcome.value)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    value: Any
+    error: str
+
+
+def _caught(load: Callable[[], Any]) -> _Outcome:
+    try:
+        return _Outcome(load(), "")
+    except LinnetError as error:
+        return _Outcome(None, str(error))
+    except Exception:
+        logger.exception("a page could not be loaded")
+        return _Outcome(None, "This did not work; the server's log says why.")
+
+
+def confirm(
+    title: str, text: str, word: str, act: Callable[[str], str], danger: bool = False
+) -> Callable[[], None]:
+    """A dialog that asks once more and wants a reason; returns what opens it.
+
+    `act` gets the reason, works in a thread, and returns the address to go to.
+    """
+    with ui.dialog() as dialog, ui.card().classes("dialog").props(f'role=dialog aria-label="{title}"'):
+        html(tag("div", tag("h2", title), tag("p", text, class_="soft")))
+        reason = (
+            ui.input("Why? It stands in the ledger.")
+            .props("outlined dense autofocus")
+            .style("width:100%;margin-bottom:14px")
+        )
+        said = html("")
+
+        async def go() -> None:
+            if not (reason.value or "").strip():
+                said.set_content(problem("Give a reason."))
+                return
+            button.disable()
+            done = await run.io_bound(_caught, lambda: act(reason.value.strip()))
+            button.enable()
+            if done is None or done.error:
+                said.set_content(problem(done.error if done else "The server is going down."))
+            else:
+                dialog.close()
+                ui.navigate.to(done.value)
+
+        with ui.element("div").classes("actions"):
+            button = Button(word, go, "danger" if danger else "primary")
+            Button("Cancel", dialog.close)
+
+    def ask() -> None:
+        dialog.open()
+
+    return ask
+
+
+class Button(ui.element):
+    """A button as the stylesheet draws it, without Quasar's ripple and capitals."""
+
+    def __init__(self, text: str, on_click: Callable[[], Any], kind: str = "") -> None:
+        super().__init__("button")
+        self.classes(f"button {kind}".strip()).props("type=button")
+        with self:
+            html(tag("span", text), "span")
+        self.on("click", lambda: on_click())
+
+    def enable(self) -> None:
+        """Lets it be pressed again."""
+        self.props(remove="disabled")
+
+    def disable(self) -> None:
+        """While its work is under way."""
+        self.props("disabled")

@@ -1,0 +1,201 @@
+"""What the console reads, in one place: runs, registry, ledger, server, prediction log, dataset.
+
+Everything here may block; pages call it in a thread. What is costly is kept for some seconds, or for
+good where it cannot change (the evidence of a run that has ended).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from linnet import runs
+from linnet.config import RegistryConfig
+from linnet.engine.run_evidence import RunEvidence, read_evidence
+from linnet.errors import LinnetError, RegistryError, RunError, ServingError, StorageError
+from linnet.records import LedgerEntry, ModelVersion, RunRecord
+from linnet.registry.champion import ModelRegistry
+from linnet.registry.connect import connect
+from linnet.server_process import ServerState
+from linnet.serving.client import ServerClient
+from linnet.state import server_state_file, state_dir
+
+T = TypeVar("T")
+SHORT_SECONDS = 2.0
+LONG_SECONDS = 30.0
+
+
+class Kept:
+    """Values that are worked out once and kept for a time; one thread works while the others wait."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._values: dict[object, tuple[float, Any]] = {}
+        self._locks: dict[object, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: object, seconds: float, make: Callable[[], T]) -> T:
+        """The value of `key`, made anew where it is older than `seconds`."""
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            made, value = self._values.get(key, (float("-inf"), None))
+            if self._clock() - made >= seconds:
+                value = make()
+                self._values[key] = (self._clock(), value)
+            found: T = value
+            return found
+
+    def forget(self) -> None:
+        """Drops everything: something was changed."""
+        self._values.clear()
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the server of this machine says of itself; `problem` where none answers."""
+
+    url: str = ""
+    champion: str = ""
+    candidate: str = ""
+    percent: float = 0.0
+    versions: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class Sources:
+    """All that pages read. One for a console; may be used by many threads."""
+
+    def __init__(self, tracking_uri: str = "") -> None:
+        self.kept = Kept()
+        self.registry: ModelRegistry = connect(RegistryConfig(tracking_uri=tracking_uri))
+        self._store = threading.Lock()
+        self._ended: dict[tuple[Path, int], Any] = {}
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, the newest first; one whose record cannot be read is left out."""
+        return self.kept.get("runs", SHORT_SECONDS, lambda: list(self._runs()))
+
+    def _runs(self) -> Iterator[RunRecord]:
+        for folder in runs.folders():
+            try:
+                yield self._unchanged(folder, runs.load, "run.json")
+            except StorageError:
+                continue
+
+    def evidence(self, run_id: str) -> RunEvidence:
+        """The evidence of one run.
+
+        Raises:
+            RunError: there is no such run, or several begin like this.
+        """
+        if not run_id or any(letter in run_id for letter in "/\\*?["):
+            raise RunError(f"there is no run {run_id[:80]!r} here: `linnet runs list` shows them")
+        return self._unchanged(runs.find(run_id), read_evidence, "run.json")
+
+    def _unchanged(self, folder: Path, read: Callable[[Path], T], name: str) -> T:
+        """What `read` gives for a folder, kept as long as its file `name` is the same and says it ended."""
+        try:
+            stamp = (folder / name).stat().st_mtime_ns
+        except OSError as error:
+            raise StorageError(f"{folder}: cannot be read ({error.strerror})") from error
+        key = (folder / read.__name__, stamp)
+        if key not in self._ended:
+            value = read(folder)
+            record = value.record if isinstance(value, RunEvidence) else value
+            if getattr(record, "ended_at", None) is None:
+                return value
+            self._ended[key] = value
+        found: T = self._ended[key]
+        return found
+
+    def models(self) -> list[str]:
+        """Names of the registered models."""
+        with self._reading():
+            return self.kept.get("models", SHORT_SECONDS, self.registry.store.models)
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        """All versions of a model, the newest first.
+
+        Raises:
+            RegistryError: the registry cannot be read.
+        """
+        with self._reading():
+            return self.kept.get(("versions", model), SHORT_SECONDS, lambda: self.registry.versions(model))
+
+    def version(self, model: str, version: str) -> ModelVersion:
+        """One version.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        for found in self.versions(model):
+            if found.version == version:
+                return found
+        raise RegistryError(f"{model} has no version {version[:40]!r}")
+
+    def champion(self, model: str) -> ModelVersion | None:
+        """The champion of a model, if there is one."""
+        return next((v for v in self.versions(model) if "champion" in v.aliases), None)
+
+    def ledger(self, model: str) -> list[LedgerEntry]:
+        """The promotion ledger of a model, the newest line first."""
+        return self.registry.ledger.entries(model)[::-1]
+
+    def package(self, version: ModelVersion) -> Path:
+        """The folder of a version's package, verified once."""
+        key = ("package", version.name, version.version)
+        with self._reading():
+            return self.kept.get(key, 3600.0, lambda: self.registry.package_folder(version))
+
+    def served(self) -> Served:
+        """Where the server of this machine sends its requests."""
+        return self.kept.get("served", SHORT_SECONDS, _served)
+
+    def client(self) -> ServerClient:
+        """A client of this machine's server.
+
+        Raises:
+            ServingError: none runs.
+        """
+        return ServerClient.from_state(server_state_file())
+
+    def evidence_of(self, version: ModelVersion) -> RunEvidence | None:
+        """The evidence of the run that made a version; None where it is not on this machine."""
+        try:
+            return self.evidence(version.tags.get("run", ""))
+        except LinnetError:
+            return None
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One thread at a time in MLflow, whose first import must not happen twice at once."""
+        with self._store:
+            yield
+
+
+def _served() -> Served:
+    state = ServerState.read(server_state_file())
+    if state is None:
+        return Served(problem="No server runs: `linnet up` starts it.")
+    try:
+        routes = ServerClient.from_state(server_state_file(), timeout=2.0).routes()
+    except (ServingError, RegistryError) as error:
+        return Served(url=state.url, problem=str(error))
+    return Served(
+        url=state.url,
+        champion=str(routes.get("champion") or ""),
+        candidate=str(routes.get("candidate") or ""),
+        percent=float(routes.get("percent") or 0),
+        versions=tuple(str(version) for version in routes.get("versions", ())),
+    )
+
+
+def console_dir() -> Path:
+    """Where the console keeps its own files: tokens, audit log, embeddings."""
+    return state_dir() / "console"

@@ -1,0 +1,165 @@
+"""The dataset: versions, balance, validation and samples. Records in, markup out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from linnet.console.markup import (
+    Html,
+    bar,
+    card,
+    chip,
+    empty,
+    facts,
+    join,
+    link,
+    pager,
+    percent,
+    table,
+    tag,
+    tile,
+    tiles,
+)
+from linnet.console.samples import PAGE, Filters, Shot
+from linnet.records import SPLITS, DatasetManifest, ExpectationResult, RunRecord, ValidationReport
+
+
+def figures(manifest: DatasetManifest) -> Html:
+    """The dataset in figures."""
+    sizes = {split: sum(manifest.counts.get(split, {}).values()) for split in SPLITS}
+    shown = tuple(
+        tile(split.capitalize(), f"{size:,}", percent(size / max(manifest.rows, 1)))
+        for split, size in sizes.items()
+        if size
+    )
+    dropped = manifest.dropped_duplicates + manifest.dropped_leaks
+    return tiles(
+        tile("Images", f"{manifest.rows:,}", f"{len(manifest.classes)} classes"),
+        *shown,
+        tile(
+            "Dropped",
+            f"{dropped:,}",
+            f"{manifest.dropped_duplicates:,} duplicates, {manifest.dropped_leaks:,} leaks",
+        ),
+    )
+
+
+def balance(manifest: DatasetManifest) -> Html:
+    """Training images a class, as bars."""
+    counts = manifest.counts.get("train", {})
+    top = max(counts.values(), default=1)
+    rows = [
+        (
+            name,
+            bar(counts.get(name, 0) / top),
+            *(f"{manifest.counts.get(split, {}).get(name, 0):,}" for split in SPLITS),
+        )
+        for name in manifest.classes
+    ]
+    return table(
+        ("Class", "Training images", *(f">{split}" for split in SPLITS)), rows, "Images a class and split"
+    )
+
+
+def validation(report: ValidationReport | None, docs: str) -> Html:
+    """What the expectations found, what failed first."""
+    if report is None:
+        return empty("Not validated", "The run stopped before its validation.")
+    failed = [result for result in report.results if not result.passed]
+    held = [result for result in report.results if result.passed]
+    words = f"{len(held)} of {len(report.results)} expectations hold"
+    verdict = chip("fail" if failed else "pass", mark=True)
+    link_to = tag("a", "Data Docs", href=docs, target="_blank", rel="noopener") if docs else ""
+    return join(
+        [
+            tag("p", verdict, f" {words}. ", link_to),
+            _expectations(failed) if failed else "",
+            tag("details", tag("summary", f"The {len(held)} that hold"), _expectations(held)),
+        ]
+    )
+
+
+def _expectations(found: Sequence[ExpectationResult]) -> Html:
+    rows = [
+        (
+            chip("pass" if result.passed else "fail", mark=True),
+            tag("b", result.name.replace("_", " ")),
+            join([tag("span", result.detail, class_="soft small"), _rows(result.rows)]),
+        )
+        for result in found
+    ]
+    return table(("Verdict", "Expectation", "What was found"), rows, "Validation")
+
+
+def _rows(names: Sequence[str]) -> Html:
+    if not names:
+        return Html("")
+    return tag("details", tag("summary", f"{len(names)} rows"), tag("code", ", ".join(names)))
+
+
+def versions(found: Sequence[tuple[RunRecord, DatasetManifest]], shown: str) -> Html:
+    """Dataset versions that runs read, the newest first."""
+    return table(
+        ("Dataset", ">Images", "?Revision", "Read by"),
+        (
+            (
+                tag("code", manifest.digest[:16]),
+                f"{manifest.rows:,}",
+                manifest.revision or "working tree",
+                link(record.run_id, f"/data?run={record.run_id}"),
+            )
+            for record, manifest in found
+        ),
+        "Dataset versions",
+        marked=next((i for i, (record, _) in enumerate(found) if record.run_id == shown), -1),
+    )
+
+
+def identity(record: RunRecord, manifest: DatasetManifest) -> Html:
+    """Which dataset this is."""
+    return card(
+        "This version",
+        facts(
+            (
+                ("Name", manifest.name),
+                ("Digest", tag("code", manifest.digest)),
+                ("Revision", manifest.revision or "working tree"),
+                ("Read by", link(record.run_id, f"/runs/{record.run_id}")),
+                ("Cohorts", ", ".join(manifest.cohorts) or "none configured"),
+            )
+        ),
+    )
+
+
+def browser(shots: Sequence[Shot], total: int, number: int, target: str, said: dict[str, str]) -> Html:
+    """A page of samples; `said`: what the model made of those that it got wrong."""
+    if not shots:
+        return empty("No sample fits", link("Drop the filters", "/data#samples"))
+    figures = [
+        tag(
+            "figure",
+            tag("img", src=shot.picture, alt=f"sample {shot.sample_id}", width=112, height=112),
+            tag(
+                "figcaption",
+                tag("b", shot.label),
+                *((" taken for ", tag("b", said[shot.sample_id])) if shot.sample_id in said else ()),
+                tag("div", f"{shot.split} · {shot.sample_id[:8]}", class_="soft"),
+            ),
+        )
+        for shot in shots
+    ]
+    return join(
+        [
+            tag("p", f"{total:,} samples", class_="soft small"),
+            tag("div", *figures, class_="shots"),
+            pager(number, PAGE, total, target),
+        ]
+    )
+
+
+def target_of(run_id: str, filters: Filters, mistakes: bool) -> str:
+    """The address of the page with these filters."""
+    words = {"run": run_id, "label": filters.label, "split": filters.split, "cohort": filters.cohort}
+    words["mistakes"] = "1" if mistakes else ""
+    return "/data?" + urlencode({key: value for key, value in words.items() if value})

@@ -1,0 +1,193 @@
+"""Model versions and their evidence. Records in, markup out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from linnet.console.markup import (
+    Html,
+    card,
+    chip,
+    empty,
+    facts,
+    join,
+    link,
+    number,
+    percent,
+    section,
+    signed,
+    table,
+    tag,
+    tile,
+    tiles,
+    when,
+)
+from linnet.engine.run_report import METRICS
+from linnet.evaluation import plots
+from linnet.evaluation.calibration import ReliabilityBin
+from linnet.records import CohortResult, EvaluationReport, LedgerEntry, ModelPackage, ModelVersion
+
+PAGE = 20
+
+
+def versions_table(versions: Sequence[ModelVersion]) -> Html:
+    """Versions, one a row, the newest first."""
+    if not versions:
+        return empty("No version is registered yet", "A run registers one when every gate passes.")
+    return table(
+        ("Version", "Role", ">Accuracy", ">Macro F1", "?Commit", "Registered"),
+        (
+            (
+                link(f"{version.name} {version.version}", f"/models/{version.name}/{version.version}"),
+                join([chip(alias) for alias in version.aliases]),
+                percent(version.metrics.get("accuracy"), 2),
+                number(version.metrics.get("macro_f1")),
+                tag("code", version.tags.get("commit", "")[:10]),
+                when(version.created_at, ago=True),
+            )
+            for version in versions
+        ),
+        "Versions",
+    )
+
+
+def ledger_table(entries: Sequence[LedgerEntry]) -> Html:
+    """Who moved which alias, and why; the newest first."""
+    if not entries:
+        return empty("The ledger is empty", "Every registration, promotion and rollback gets a line.")
+    return table(
+        ("When", "What", "?Who", "Because"),
+        (
+            (
+                when(entry.at),
+                join([chip(entry.action, _TONES.get(entry.action, "")), f" version {entry.version}"]),
+                entry.actor,
+                tag("span", entry.reason, class_="soft small"),
+            )
+            for entry in entries
+        ),
+        "Ledger",
+    )
+
+
+_TONES = {"promote": "good", "rollback": "bad", "challenge": "accent"}
+
+
+def figures(version: ModelVersion, package: ModelPackage | None, report: EvaluationReport | None) -> Html:
+    """The figures of one version."""
+    accuracy = report.metrics.get("accuracy") if report else None
+    bounds = f"{percent(accuracy.low)} to {percent(accuracy.high)}" if accuracy else ""
+    speed, size = (
+        ("–", "–") if package is None else (f"{package.latency_p95_ms:.1f} ms", f"{package.size_mb:.2f} MB")
+    )
+    return tiles(
+        tile("Accuracy", percent(version.metrics.get("accuracy"), 2), bounds),
+        tile("Macro F1", number(version.metrics.get("macro_f1"))),
+        tile("Calibration error", number(version.metrics.get("ece")), "after temperature scaling"),
+        tile("Latency p95", speed, "in the real server"),
+        tile("Size", size, "ONNX, preprocessing inside"),
+    )
+
+
+def origin(version: ModelVersion) -> Html:
+    """Where a version comes from."""
+    tags = version.tags
+    run = tags.get("run", "")
+    pairs: list[tuple[str, object]] = [
+        ("Registered", when(version.created_at)),
+        ("Run", link(run, f"/runs/{run}") if run else "–"),
+        ("Commit", tag("code", tags.get("commit", "–")[:12])),
+        ("Dataset", tag("code", tags.get("dataset_digest", "–")[:16])),
+        ("Feature service", tags.get("feature_service", "–")),
+        ("MLflow run", tag("code", version.run_id or "–")),
+        ("Package digest", tag("code", tags.get("package_digest", "–")[:16])),
+    ]
+    return card("Where it comes from", facts(pairs))
+
+
+def against(version: ModelVersion, champion: ModelVersion | None, report: EvaluationReport | None) -> Html:
+    """The version against the champion that it was compared with, and against the present one."""
+    comparison = report.comparison if report else None
+    parts: list[object] = []
+    if comparison is not None:
+        difference = comparison.difference
+        low, high = plots.axis_around([difference], 0.0)
+        words = f"{signed(100 * difference.value)} points ({signed(100 * difference.low)} to {signed(100 * difference.high)})"
+        parts += [
+            tag(
+                "p",
+                "On the same test samples, accuracy differs from champion ",
+                f"{comparison.champion} by ",
+                tag("b", words),
+                ".",
+            ),
+            Html(plots.whisker(difference, low, high, 0.0, difference.value >= 0)),
+            tag(
+                "p",
+                f"Both name the same class for {percent(comparison.agreement)}; only this one is right on {comparison.candidate_only_right:,}, only the champion on {comparison.champion_only_right:,}.",
+                class_="soft small",
+            ),
+        ]
+    elif report is not None:
+        parts.append(
+            tag("p", "There was no champion to compare with: only the absolute gates decided.", class_="soft")
+        )
+    if champion is not None and champion.version != version.version:
+        parts.append(_differences(version, champion))
+    return card("Against the champion", *parts) if parts else Html("")
+
+
+def _differences(version: ModelVersion, champion: ModelVersion) -> Html:
+    rows = []
+    for key, name, more in METRICS:
+        mine, other = version.metrics.get(key), champion.metrics.get(key)
+        if mine is not None and other is not None:
+            change = mine - other
+            tone = "" if abs(change) < 5e-5 else ("good" if (change > 0) == more else "bad")
+            rows.append((name, number(mine), number(other), chip(signed(change, 4), tone)))
+    return table(
+        ("Metric", f">Version {version.version}", f">Champion {champion.version}", ">Change"), rows, "Metrics"
+    )
+
+
+def cohorts(found: Sequence[CohortResult], overall: float) -> Html:
+    """Accuracy a cohort, the worst first; those surely below the whole are marked."""
+    if not found:
+        return empty("No cohorts", "Name columns as cohorts in the config, and they are judged here.")
+    low, high = plots.axis_around([one.accuracy for one in found], overall)
+    rows = [
+        (
+            join([f"{one.cohort} = ", tag("b", one.value)]),
+            join(
+                [chip("low", "bad") if one.accuracy.high < overall else "", " ", percent(one.accuracy.value)]
+            ),
+            Html(plots.whisker(one.accuracy, low, high, overall, one.accuracy.high >= overall)),
+            f"{one.samples:,}",
+        )
+        for one in sorted(found, key=lambda one: one.accuracy.value)
+    ]
+    return table(("Cohort", ">Accuracy", "?Interval", ">Samples"), rows, "Cohorts")
+
+
+def confusion(mine: EvaluationReport, other: EvaluationReport | None, names: tuple[str, str]) -> Html:
+    """Confusion matrices, side by side where there are two."""
+    cards = [card(names[0], Html(plots.confusion_picture(np.array(mine.confusion), mine.classes)))]
+    if other is not None:
+        cards.append(card(names[1], Html(plots.confusion_picture(np.array(other.confusion), other.classes))))
+    hint = tag(
+        "p",
+        "Rows are true classes, columns predicted ones; the shade is the share of the row.",
+        class_="soft small",
+    )
+    return section("What is taken for what", hint, tag("div", *cards, class_="grid two"))
+
+
+def reliability(
+    before: Sequence[ReliabilityBin], after: Sequence[ReliabilityBin], report: EvaluationReport
+) -> Html:
+    """The reliability diagram with its two figures."""
+    drawn = Html(plots.reliability_diagram(before, after, 0.95))
+    words = f"Calibration error {number(report.ece_before)} before and {number(report.metrics['ece'].value)} after scaling by temperature {report.temperature:.3f}."
+    return card("Does it know when it does not know?", drawn, tag("p", words, class_="soft small"))

@@ -1,0 +1,246 @@
+"""The overview: is all well, and what needs a person now? Records in, markup out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from linnet.console.markup import (
+    Html,
+    bar,
+    card,
+    chip,
+    duration,
+    empty,
+    join,
+    link,
+    number,
+    percent,
+    prose,
+    table,
+    tag,
+    tile,
+    tiles,
+    when,
+)
+from linnet.console.prediction_log import LogSummary
+from linnet.console.sources import Served
+from linnet.records import ModelVersion, RunRecord, now
+
+LAST_RUNS = 6
+_OLD_DAYS = 30
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that waits for a person: what, why, and where to do it."""
+
+    tone: Literal["bad", "warn", "accent"]
+    title: str
+    why: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All that the page shows."""
+
+    model: str
+    champion: ModelVersion | None
+    challenger: ModelVersion | None
+    promoted_at: datetime | None
+    served: Served
+    log: LogSummary
+    runs: Sequence[RunRecord]
+    extra_needs: tuple[Need, ...] = ()
+    extra_tiles: tuple[Html, ...] = ()
+
+
+def needs(view: Overview) -> list[Need]:
+    """What waits for a person, the most urgent first."""
+    found: list[Need] = []
+    champion, served = view.champion, view.served
+    if champion is not None and served.problem:
+        found.append(Need("warn", "Nobody is answering requests", served.problem, "/release"))
+    elif champion is not None and served.champion not in ("", champion.version):
+        why = f"The server answers with version {served.champion}; the champion is {champion.version}."
+        found.append(Need("bad", "The server does not serve the champion", why, "/release"))
+    if served.candidate:
+        why = f"Version {served.candidate} gets {served.percent:g} % of the traffic."
+        found.append(Need("accent", "A canary is under way", why, "/release"))
+    if view.runs and view.runs[0].state in ("failed", "interrupted", "rejected"):
+        last = view.runs[0]
+        title = {"failed": "The last run failed", "rejected": "The last candidate was refused"}
+        why = (last.error or "See the run.").splitlines()[0]
+        tone: Literal["bad", "warn"] = "bad" if last.state == "failed" else "warn"
+        found.append(
+            Need(tone, title.get(last.state, "The last run was interrupted"), why, f"/runs/{last.run_id}")
+        )
+    if view.challenger is not None and not served.candidate and not _running(view.runs):
+        why = f"Version {view.challenger.version} passed its gates, and did not come through its release."
+        target = f"/models/{view.model}/{view.challenger.version}"
+        found.append(Need("warn", "A challenger waits for a decision", why, target))
+    if view.promoted_at is not None and (now() - view.promoted_at).days >= _OLD_DAYS:
+        why = f"It was promoted {(now() - view.promoted_at).days} days ago."
+        found.append(Need("warn", "The champion is old", why, "/runs/new"))
+    order = {"bad": 0, "warn": 1, "accent": 2}
+    return sorted([*found, *view.extra_needs], key=lambda need: order[need.tone])
+
+
+def _running(records: Sequence[RunRecord]) -> bool:
+    return any(record.state == "running" for record in records)
+
+
+def page(view: Overview) -> Html:
+    """The whole page below its heading."""
+    if not view.runs and view.champion is None:
+        hint = join(
+            [
+                "Start one with ",
+                tag("code", "linnet run configs/fashion.toml"),
+                " or ",
+                link("here", "/runs/new"),
+                ".",
+            ]
+        )
+        return empty("Nothing ran here yet", hint)
+    return join(
+        [
+            tag("section", _tiles(view)),
+            tag(
+                "section",
+                card("Needs you now", _needs(needs(view))),
+                card("Traffic", _traffic(view)),
+                class_="grid two",
+            ),
+            tag("section", tag("h2", "Last runs"), _runs(view.runs[:LAST_RUNS])),
+        ]
+    )
+
+
+def _tiles(view: Overview) -> Html:
+    champion = view.champion
+    if champion is None:
+        first = tile("Champion", "none yet", "no version came through a release", "warn")
+        second = tile("Test accuracy", "–")
+    else:
+        target = f"/models/{champion.name}/{champion.version}"
+        age = join(["promoted ", when(view.promoted_at or champion.created_at, ago=True)])
+        first = tile("Champion", f"Version {champion.version}", age, "", target)
+        second = tile(
+            "Test accuracy",
+            percent(champion.metrics.get("accuracy"), 2),
+            f"macro F1 {number(champion.metrics.get('macro_f1'))}",
+        )
+    log = view.log
+    failed = log.failed / log.rows if log.rows else 0.0
+    third = tile(
+        "Answered",
+        f"{log.rows:,}",
+        f"{percent(failed, 2)} failed",
+        "bad" if failed > 0.01 else "",
+        "/monitoring",
+    )
+    fourth = tile(
+        "Latency p95",
+        f"{log.p95_ms:.1f} ms" if log.rows else "–",
+        f"p50 {log.p50_ms:.1f} ms" if log.rows else "no requests yet",
+    )
+    return tiles(first, second, third, fourth, *view.extra_tiles)
+
+
+def _needs(found: Sequence[Need]) -> Html:
+    if not found:
+        return tag("p", chip("all clear", "good", mark=True), " Nothing waits for you.")
+    items = [
+        tag(
+            "li",
+            tag("span", class_=f"dot {need.tone}"),
+            tag(
+                "div",
+                tag("p", tag("b", link(need.title, need.target))),
+                tag("p", prose(need.why), class_="soft small"),
+            ),
+        )
+        for need in found
+    ]
+    return tag("ul", *items, class_="todo")
+
+
+def _traffic(view: Overview) -> Html:
+    served = view.served
+    if served.problem:
+        return join([tag("p", chip("not serving", "warn")), tag("p", prose(served.problem), class_="soft")])
+    share = served.percent if served.candidate else 0.0
+    split = tag(
+        "div",
+        tag("i", style=f"width:{100 - share:g}%"),
+        tag("i", style=f"width:{share:g}%") if share else "",
+        class_="split",
+        role="img",
+        aria_label=f"{100 - share:g} % champion, {share:g} % candidate",
+    )
+    lines = [tag("p", tag("b", f"{100 - share:g} %"), f" version {served.champion or 'none'} (champion)")]
+    if served.candidate:
+        lines.append(tag("p", tag("b", f"{share:g} %"), f" version {served.candidate} (candidate)"))
+    return join(
+        [
+            split,
+            tag("div", *lines, style="margin-top:12px"),
+            tag("p", "at ", tag("code", served.url), class_="soft small"),
+        ]
+    )
+
+
+def _runs(records: Sequence[RunRecord]) -> Html:
+    if not records:
+        return empty("No runs yet", link("Start one", "/runs/new"))
+    return runs_table(records)
+
+
+def runs_table(records: Sequence[RunRecord]) -> Html:
+    """Runs, one a row."""
+    return table(
+        ("Run", "State", "?Cause", "Started", ">Took", "?Result"),
+        (
+            (
+                link(record.run_id, f"/runs/{record.run_id}"),
+                chip(record.state, mark=True),
+                record.request.cause,
+                when(record.started_at, ago=True),
+                duration(_took(record)),
+                tag("span", _result(record), class_="soft small"),
+            )
+            for record in records
+        ),
+        "Runs",
+    )
+
+
+def _took(record: RunRecord) -> float | None:
+    if record.ended_at is None:
+        return (now() - record.started_at).total_seconds() if record.state == "running" else None
+    return (record.ended_at - record.started_at).total_seconds()
+
+
+def _result(record: RunRecord) -> str:
+    if record.error:
+        line = record.error.splitlines()[0]
+        return line if len(line) <= 90 else line[:89] + "…"
+    for stage in record.stages:
+        if (accuracy := stage.values.get("test_accuracy")) is not None:
+            return f"accuracy {percent(float(accuracy), 2)}"
+    return ""
+
+
+def class_bars(counts: dict[str, int], most: int = 12) -> Html:
+    """Classes with their share as bars, the commonest first."""
+    total = sum(counts.values()) or 1
+    top = max(counts.values(), default=1)
+    rows = [
+        (name, bar(count / top), f"{count:,}", percent(count / total))
+        for name, count in sorted(counts.items(), key=lambda item: -item[1])[:most]
+    ]
+    return table(("Class", "", ">Count", ">Share"), rows, "Classes")

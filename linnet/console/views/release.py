@@ -1,0 +1,110 @@
+"""Releases: the live split of the traffic, and how earlier ones were decided. Records in, markup out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from linnet.console.markup import Html, chip, duration, empty, join, link, number, section, table, tag, when
+from linnet.console.sources import Served
+from linnet.evaluation import plots
+from linnet.records import Interval, MetricJudgement, RolloutDecision
+
+
+def live(served: Served) -> Html:
+    """Where the requests go now."""
+    if served.problem:
+        return empty("No server answers", served.problem)
+    share = served.percent if served.candidate else 0.0
+    split = tag(
+        "div",
+        tag("i", style=f"width:{100 - share:g}%"),
+        tag("i", style=f"width:{share:g}%") if share else "",
+        class_="split",
+        role="img",
+        aria_label=f"{100 - share:g} % champion, {share:g} % candidate",
+    )
+    words = f"Version {served.champion or 'none'} answers {100 - share:g} % of the requests"
+    if served.candidate:
+        words += f", version {served.candidate} the other {share:g} %"
+    loaded = ", ".join(served.versions) or "none"
+    return tag(
+        "div",
+        tag("h2", "Traffic now"),
+        split,
+        tag("p", words + ".", style="margin-top:12px"),
+        tag("p", f"Loaded: {loaded} · ", tag("code", served.url), class_="soft small"),
+        class_="card",
+    )
+
+
+def decision(run_id: str, rollout: RolloutDecision) -> Html:
+    """One release: its steps, and what the judge thought of each metric at the last one."""
+    rows = [
+        (
+            f"{step.percent} %",
+            f"{step.candidate_requests:,}",
+            f"{step.champion_requests:,}",
+            duration(step.seconds),
+            chip(step.verdict, mark=True),
+            tag("span", step.reason, class_="soft small"),
+        )
+        for step in rollout.steps
+    ]
+    judged = rollout.steps[-1].judgements if rollout.steps else ()
+    title = f"Version {rollout.version}" + (
+        f" against champion {rollout.champion}" if rollout.champion else ", the first"
+    )
+    return section(
+        title,
+        tag(
+            "p",
+            chip(rollout.verdict, mark=True),
+            f" {rollout.reason} · ",
+            when(rollout.ended_at),
+            " · ",
+            link("the run", f"/runs/{run_id}"),
+        ),
+        table((">Traffic", ">Candidate", "?Champion", "?Time", "Verdict", "Because"), rows, "Steps"),
+        tag("div", judgements(judged), style="margin-top:12px") if judged else "",
+    )
+
+
+def judgements(found: Sequence[MetricJudgement]) -> Html:
+    """The judge's bounds on each metric, with its margin."""
+    rows = []
+    for one in found:
+        interval = Interval(value=(one.low + one.high) / 2, low=one.low, high=one.high)
+        low, high = plots.axis_around([interval], one.margin)
+        picture = Html(plots.whisker(interval, low, high, one.margin, one.verdict != "bad"))
+        rows.append(
+            (
+                tag("b", one.metric.replace("_", " ")),
+                number(one.champion),
+                number(one.candidate),
+                picture,
+                chip(one.verdict, {"good": "good", "bad": "bad"}.get(one.verdict, "")),
+                tag("span", one.evidence, class_="soft small"),
+            )
+        )
+    return table(
+        ("Metric", ">Champion", ">Candidate", "?Bounds and margin", "Judged", "Evidence"), rows, "Judgements"
+    )
+
+
+def history(found: Sequence[tuple[str, RolloutDecision]]) -> Html:
+    """All releases that runs here came to, the newest first and in full."""
+    if not found:
+        return empty("No release yet", "A candidate that passes its gates is released behind a canary.")
+    return join(
+        [
+            decision(*found[0]),
+            *(
+                tag(
+                    "details",
+                    tag("summary", f"Version {rollout.version}: {rollout.verdict}"),
+                    decision(run_id, rollout),
+                )
+                for run_id, rollout in found[1:10]
+            ),
+        ]
+    )

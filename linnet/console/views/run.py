@@ -1,0 +1,341 @@
+"""One run: its graph, its steps, its gates; and two runs side by side. Records in, markup out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+from linnet.console import charts
+from linnet.console.markup import (
+    Html,
+    card,
+    chip,
+    duration,
+    empty,
+    facts,
+    join,
+    link,
+    number,
+    percent,
+    problem,
+    section,
+    signed,
+    table,
+    tag,
+    tile,
+    tiles,
+    when,
+)
+from linnet.engine.graph import Task
+from linnet.engine.run_evidence import RunEvidence
+from linnet.engine.run_report import METRICS
+from linnet.evaluation import plots
+from linnet.records import Gate, Interval, RunRecord, StageRecord, TrainingReport, now
+from linnet.registry.protocol import flattened
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_SIGNS = {">=": "≥", "<=": "≤"}
+
+
+def heading_facts(record: RunRecord) -> Html:
+    """The line under the run's name."""
+    request = record.request
+    parts: list[object] = [
+        chip(record.state, mark=True),
+        " ",
+        f"{request.cause} · {request.actor} · ",
+        when(record.started_at),
+    ]
+    if request.reason:
+        parts.append(f" · {request.reason}")
+    return join(parts)
+
+
+def graph(evidence: RunEvidence, tasks: Sequence[Task], picked: str) -> Html:
+    """The run's steps with their states; a step opens its details."""
+    states: dict[str, tuple[str, str]] = {}
+    for stage in evidence.record.stages:
+        refused = stage.values.get("verdict", "pass") not in ("pass", "promote")
+        state = "refused" if stage.state == "succeeded" and refused else stage.state
+        states[stage.task.replace("_", "-")] = state, _remark(stage)
+    if evidence.record.ended_at is not None:
+        for task in tasks:
+            if task.always:
+                states.setdefault(task.name, ("succeeded", "recorded"))
+            states.setdefault(task.name, ("skipped", "not reached"))
+    return charts.dag(tasks, states, picked, f"/runs/{evidence.record.run_id}?step=")
+
+
+def _remark(stage: StageRecord) -> str:
+    if stage.state == "running":
+        return f"for {duration((now() - stage.started_at).total_seconds())}"
+    if stage.cached:
+        return f"cached, saved {duration(stage.saved_seconds)}"
+    return duration(stage.seconds)
+
+
+def summary(evidence: RunEvidence) -> Html:
+    """What happened, in a line and four figures."""
+    record = evidence.record
+    end = record.ended_at or now()
+    worked = sum(stage.cpu_seconds for stage in record.stages)
+    saved = sum(stage.saved_seconds for stage in record.stages)
+    memory = max((stage.peak_memory_mb for stage in record.stages), default=0.0)
+    accuracy = evidence.evaluation.metrics.get("accuracy") if evidence.evaluation else None
+    gates = evidence.gates
+    failed = len(evidence.failed_gates)
+    judged = f"{len(gates) - failed} of {len(gates)}" if gates else "–"
+    return join(
+        [
+            problem(record.error) if record.error and record.state in ("failed", "rejected") else "",
+            tiles(
+                tile(
+                    "Took", duration((end - record.started_at).total_seconds()), f"{duration(worked)} of CPU"
+                ),
+                tile(
+                    "Cache saved",
+                    duration(saved),
+                    f"{sum(s.cached for s in record.stages)} of {len(record.stages)} steps",
+                ),
+                tile("Test accuracy", percent(accuracy.value if accuracy else None, 2), _bounds(accuracy)),
+                tile("Gates passed", judged, f"{failed} failed" if failed else "", "bad" if failed else ""),
+                tile("Peak memory", f"{memory / 1000:.2f} GB" if memory else "–"),
+            ),
+        ]
+    )
+
+
+def _bounds(interval: Interval | None) -> str:
+    if interval is None or not isfinite(interval.low):
+        return ""
+    return f"{percent(interval.low)} to {percent(interval.high)}"
+
+
+def gates(found: Sequence[tuple[str, Gate]], intervals: dict[str, Interval]) -> Html:
+    """The gate table with a picture of each interval and threshold."""
+    if not found:
+        return empty("No gate was judged", "Gates are judged after the evaluation and after packaging.")
+    return table(
+        ("Verdict", "Gate", ">Judged", "?Interval", "Evidence"),
+        (
+            (
+                chip("pass" if gate.passed else "fail", mark=True),
+                join([tag("b", gate.name.replace("_", " ")), tag("div", stage, class_="soft small")]),
+                f"{number(gate.value)} {_SIGNS.get(gate.comparator, gate.comparator)} {number(gate.threshold)}",
+                _picture(gate, intervals),
+                tag("span", gate.evidence, class_="soft small"),
+            )
+            for stage, gate in found
+        ),
+        "Gates",
+    )
+
+
+def intervals_of(evidence: RunEvidence) -> dict[str, Interval]:
+    """The interval behind each gate that has one."""
+    report = evidence.evaluation
+    if report is None:
+        return {}
+    compared = {"non_inferiority": report.comparison.difference} if report.comparison else {}
+    return {**report.metrics, **compared}
+
+
+def _picture(gate: Gate, intervals: dict[str, Interval]) -> Html:
+    point = Interval(value=gate.value, low=gate.value, high=gate.value)
+    interval = intervals.get(gate.name, point)
+    low, high = plots.axis_around([interval], gate.threshold)
+    return Html(plots.whisker(interval, low, high, gate.threshold, gate.passed))
+
+
+def step(stage: StageRecord | None, task: Task | None, log: str, explained: Html | str = "") -> Html:
+    """The details of one step: what it was given, what it gave, and what it said."""
+    if stage is None:
+        hint = "It begins when the steps before it are done, and the conditions around it hold."
+        return card(task.name if task else "Step", empty("It did not begin", hint))
+    pairs: list[tuple[str, object]] = [
+        (
+            "State",
+            chip("cached" if stage.cached else stage.state, "accent" if stage.cached else "", mark=True),
+        ),
+        ("Began", when(stage.started_at)),
+        ("Time", f"{duration(stage.seconds)}, {duration(stage.cpu_seconds)} of CPU"),
+        ("Peak memory", f"{stage.peak_memory_mb:,.0f} MB" if stage.peak_memory_mb else "–"),
+        (
+            "Cache key",
+            tag("code", stage.key[:20]) if stage.key else "never cached: it asks or changes the world",
+        ),
+    ]
+    if task is not None:
+        pairs += [
+            ("Waits for", ", ".join(task.needs) or "nothing"),
+            ("Only if", ", ".join(task.conditions) or "always"),
+            ("Tries again", f"{task.retries} times" if task.retries else "no"),
+            ("At most", duration(task.timeout_seconds) if task.timeout_seconds else "no limit"),
+        ]
+    pairs += [(name.replace("_", " "), _value(value)) for name, value in stage.values.items() if value != ""]
+    body = tag(
+        "div", card(stage.task.replace("_", "-"), facts(pairs), explained), _log(log), class_="grid two"
+    )
+    return join([problem(stage.error) if stage.error else "", body])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _log(text: str) -> Html:
+    return card(
+        "Log", tag("pre", text or "This step wrote nothing.", class_="log", tabindex="0", aria_label="Log")
+    )
+
+
+def log_of(text: str, task: str, most: int = 200) -> str:
+    """The lines of a run's log that belong to a task (kfp.local names it in quotes), the last ones."""
+    name = task.replace("_", "-")
+    found, inside = [], False
+    for line in _COLOUR.sub("", text).splitlines():
+        if "task '" in line.lower():
+            inside = f"'{name}'" in line
+        if inside or f"[{name}]" in line:
+            found.append(line)
+    return "\n".join(found[-most:])
+
+
+def training(report: TrainingReport | None) -> Html:
+    """How training went: loss and accuracy an epoch."""
+    if report is None or not report.history:
+        return Html("")
+    rows = report.history
+    accuracy = charts.curve(
+        [[row.get(key, float("nan")) for row in rows] for key in ("validation_accuracy", "train_accuracy")],
+        ("validation accuracy", "training accuracy"),
+        "Accuracy an epoch",
+    )
+    loss = charts.curve(
+        [[row.get("loss", float("nan")) for row in rows]], ("training loss",), "Loss an epoch"
+    )
+    words = f"{report.parameters:,} weights, {report.device}, {report.precision}, {duration(report.seconds)}"
+    if not accuracy:
+        return section("Training", tag("p", words, class_="soft"))
+    return section(
+        "Training",
+        tag("p", words, class_="soft"),
+        tag("div", card("", accuracy), card("", loss), class_="grid two"),
+    )
+
+
+def canary(evidence: RunEvidence) -> Html:
+    """The release of the run, step by step."""
+    rollout = evidence.rollout
+    if rollout is None:
+        return Html("")
+    rows = [
+        (
+            f"{one.percent} %",
+            f"{one.candidate_requests:,}",
+            duration(one.seconds),
+            chip(one.verdict, mark=True),
+            tag("span", one.reason, class_="soft small"),
+        )
+        for one in rollout.steps
+    ]
+    return section(
+        f"Canary of version {rollout.version}",
+        tag("p", chip(rollout.verdict, mark=True), " ", rollout.reason),
+        table((">Traffic", ">Requests", "?Time", "Verdict", "Because"), rows, "Canary"),
+    )
+
+
+def pages(evidence: RunEvidence) -> Html:
+    """Links to the pages that the run wrote."""
+    run_id = evidence.record.run_id
+    links = [
+        tag(
+            "a",
+            title,
+            class_="button",
+            href=f"/artifacts/{run_id}/{index}/{file.name}",
+            target="_blank",
+            rel="noopener",
+        )
+        for index, (title, file) in enumerate(evidence.pages)
+    ]
+    return tag("div", *links, class_="actions") if links else Html("")
+
+
+def compare(first: RunEvidence, second: RunEvidence) -> Html:
+    """Two runs side by side: metrics, gates, curves, and the settings that differ."""
+    a, b = first.record, second.record
+    head = table(
+        ("", "A", "B"),
+        (
+            ("Run", link(a.run_id, f"/runs/{a.run_id}"), link(b.run_id, f"/runs/{b.run_id}")),
+            ("State", chip(a.state, mark=True), chip(b.state, mark=True)),
+            ("Started", when(a.started_at), when(b.started_at)),
+            ("Commit", tag("code", a.commit[:12] or "–"), tag("code", b.commit[:12] or "–")),
+            ("Cause", a.request.cause, b.request.cause),
+        ),
+        "Runs",
+    )
+    return join(
+        [
+            tag("section", head),
+            section("Settings that differ", _settings(a.config, b.config)),
+            section("Metrics", _metrics(first, second)),
+            section("Gates", _gate_pairs(first, second)),
+            _curves(first, second),
+        ]
+    )
+
+
+def _settings(a: dict[str, Any], b: dict[str, Any]) -> Html:
+    left, right = flattened(a), flattened(b)
+    rows = [
+        (tag("code", key), left.get(key, "–"), right.get(key, "–"))
+        for key in sorted({*left, *right})
+        if left.get(key) != right.get(key)
+    ]
+    return (
+        table(("Setting", "A", "B"), rows, "Settings that differ")
+        if rows
+        else tag("p", "None: the same settings.", class_="soft")
+    )
+
+
+def _metrics(first: RunEvidence, second: RunEvidence) -> Html:
+    if first.evaluation is None or second.evaluation is None:
+        return empty("Nothing to compare", "One of the runs was not evaluated.")
+    a, b = first.evaluation.metrics, second.evaluation.metrics
+    rows = []
+    for key, name, more in METRICS:
+        if key in a and key in b:
+            change = b[key].value - a[key].value
+            better = (change > 0) == more
+            tone = "" if abs(change) < 5e-5 or not isfinite(change) else ("good" if better else "bad")
+            rows.append((name, number(a[key].value), number(b[key].value), chip(signed(change, 4), tone)))
+    return table(("Metric", ">A", ">B", ">B − A"), rows, "Metrics")
+
+
+def _gate_pairs(first: RunEvidence, second: RunEvidence) -> Html:
+    a, b = ({gate.name: gate for _, gate in one.gates} for one in (first, second))
+
+    def cell(gate: Gate | None) -> object:
+        if gate is None:
+            return "–"
+        return join([chip("pass" if gate.passed else "fail", mark=True), f" {number(gate.value)}"])
+
+    rows = [(name.replace("_", " "), cell(a.get(name)), cell(b.get(name))) for name in {**a, **b}]
+    return table(("Gate", "A", "B"), rows, "Gates") if rows else empty("No gates", "Neither run was judged.")
+
+
+def _curves(first: RunEvidence, second: RunEvidence) -> Html:
+    lines = [
+        [row.get("validation_accuracy", float("nan")) for row in one.training.history] if one.training else []
+        for one in (first, second)
+    ]
+    drawn = charts.curve(lines, ("A", "B"), "Validation accuracy an epoch")
+    return section("Validation accuracy", card("", drawn)) if drawn else Html("")

@@ -1,0 +1,108 @@
+"""The engine's process: `python -m linnet.engine`. `linnet up` and `linnet run` start it."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import uvicorn
+
+from linnet.config import EngineConfig
+from linnet.engine.api.request import Engine
+from linnet.engine.app import build_engine, create_app
+from linnet.engine.security import Guard
+from linnet.engine.state import EngineState, engine_dir, engine_state_file, token
+from linnet.errors import LinnetError, RunError
+
+IDLE_SECONDS = 60.0
+"""How long an engine that `linnet run` started waits for another run before it ends."""
+
+
+def main() -> int:
+    """Serves until it is told to end."""
+    parser = argparse.ArgumentParser(description="The Kubeflow Pipelines API of this machine.")
+    parser.add_argument("--config-json", default="{}", help="the [engine] section as JSON")
+    parser.add_argument("--until-idle", action="store_true", help="end when no run is left")
+    words = parser.parse_args()
+    try:
+        return _serve(EngineConfig.model_validate_json(words.config_json), words.until_idle)
+    except LinnetError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _serve(config: EngineConfig, until_idle: bool) -> int:
+    folder = engine_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunError(f"an engine works on {folder} already: `linnet down` stops it") from None
+    guard = Guard.of(config.bind, config.allowed_hosts, token(), config.max_upload_mb)
+    listening = _listen(config)
+    engine = build_engine(folder, config)
+    address = f"[{config.bind}]" if ":" in config.bind else config.bind
+    url = f"http://{address}:{listening.getsockname()[1]}"
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(engine, guard), log_level="warning", access_log=False, timeout_graceful_shutdown=3
+        )
+    )
+    state = EngineState(url, os.getpid(), secrets.token_hex(4), str(Path.cwd()))
+    threading.Thread(target=_announce, args=(server, state), daemon=True).start()
+    if until_idle:
+        threading.Thread(target=_end_when_idle, args=(server, engine), daemon=True).start()
+    try:
+        server.run(sockets=[listening])
+    finally:
+        if EngineState.read(engine_state_file()) == state:
+            engine_state_file().unlink(missing_ok=True)
+    return 0
+
+
+def _listen(config: EngineConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.bind else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((config.bind, config.port))
+    except OSError as error:
+        raise RunError(
+            f"the engine cannot listen on {config.bind}:{config.port}: {error.strerror}; "
+            "choose another engine.port"
+        ) from error
+    return listening
+
+
+def _announce(server: uvicorn.Server, state: EngineState) -> None:
+    """Says where the engine is, once it answers."""
+    while not server.started:
+        time.sleep(0.005)
+    state.write(engine_state_file())
+
+
+def _end_when_idle(server: uvicorn.Server, engine: Engine) -> None:
+    """Ends the server when nothing is under way, nothing waits and nothing recurs."""
+    while not server.started:
+        time.sleep(0.05)
+    idle = 0.0
+    while idle < IDLE_SECONDS:
+        hurried = engine.hurry.wait(0.25)
+        if engine.supervisor.busy() or engine.store.where("recurring", status="ENABLED"):
+            idle = 0.0
+            engine.hurry.clear()
+        else:
+            idle += IDLE_SECONDS if hurried else 0.25
+    server.should_exit = True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The engine as a web application: a factory, so that a console can be added to the same one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from linnet.config import EngineConfig
+from linnet.engine.api import experiments, pipelines, recurring, runs
+from linnet.engine.api.request import Engine, engine_of
+from linnet.engine.library import Library
+from linnet.engine.recurring import Recurring
+from linnet.engine.refusal import Reason, Refusal
+from linnet.engine.security import Guard, GuardMiddleware
+from linnet.engine.store import Store
+from linnet.engine.submission import Submissions
+from linnet.engine.supervisor import Supervisor
+from linnet.engine.workers import Workers
+from linnet.errors import LinnetError, RunError, StorageError
+
+_REASONS: dict[int, Reason] = {404: "NOT_FOUND", 405: "UNIMPLEMENTED", 413: "INVALID_ARGUMENT"}
+
+
+def build_engine(folder: Path, config: EngineConfig) -> Engine:
+    """The parts of an engine that keeps its index in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    store = Store(folder / "engine.db")
+    pool = Workers(folder / "workers.log")
+    supervisor = Supervisor(store, pool, config)
+    library = Library(store, pool, config)
+    submissions = Submissions(store, library, supervisor)
+    rerunning = Recurring(store, submissions)
+    supervisor.every_second.append(rerunning.look)
+    return Engine(config, store, supervisor, library, submissions, rerunning)
+
+
+def create_app(engine: Engine, guard: Guard) -> FastAPI:
+    """The application; it starts the engine's supervisor with itself and ends it with itself."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        engine.library.default_experiment()
+        engine.supervisor.start()
+        threading.Thread(target=engine.supervisor.pool.prepare, daemon=True).start()
+        yield
+        engine.supervisor.stop()
+        engine.supervisor.pool.close()
+        engine.store.close()
+
+    app = FastAPI(title="Linnet engine", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.state.engine = engine
+    app.add_middleware(GuardMiddleware, guard=guard)
+    for part in (runs, pipelines, experiments, recurring):
+        app.include_router(part.router)
+    app.add_api_route("/apis/v2beta1/healthz", _health)
+    app.add_api_route("/apis/v2beta1/auth", _authorized)
+    app.add_api_route("/linnet/v1/hurry", _hurry, methods=["POST"])
+    app.add_exception_handler(LinnetError, _refused)
+    app.add_exception_handler(HTTPException, _unknown)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _broken)
+    return app
+
+
+def _health() -> dict[str, Any]:
+    return {"multi_user": False, "pipeline_store": "database"}
+
+
+def _authorized() -> dict[str, Any]:
+    return {}
+
+
+def _hurry(request: Request) -> dict[str, Any]:
+    """An engine that `linnet run` started ends now, if nothing is under way; any other does not care."""
+    engine_of(request).hurry.set()
+    return {}
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, Refusal):
+        storage = isinstance(error, StorageError) and not isinstance(error, RunError)
+        error = Refusal("INTERNAL" if storage else "INVALID_ARGUMENT", str(error))
+    return JSONResponse(error.body(), error.status)
+
+
+async def _unknown(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    reason = _REASONS.get(error.status_code, "INVALID_ARGUMENT")
+    told = "Not Found" if error.status_code == 404 else str(error.detail)
+    return JSONResponse(Refusal(reason, told).body(), error.status_code)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return JSONResponse(Refusal("INVALID_ARGUMENT", f"{where}: {first['msg']}").body(), 400)
+
+
+async def _broken(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(Refusal("INTERNAL", f"{type(error).__name__}: {error}").body(), 500)

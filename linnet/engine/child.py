@@ -1,0 +1,112 @@
+"""One task's program in a process of its own: forked from the run's worker, which has the SDK loaded.
+
+Starting Python and importing the SDK takes longer than a cached step; a fork takes milliseconds, and
+the child shares nothing that it writes with anybody.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+MARK = "kfp.dsl.executor_main"
+
+
+def source_of(command: Sequence[str]) -> str | None:
+    """The Python source within a lightweight component's command; None for any other component."""
+    for position, word in enumerate(command[:-1]):
+        if MARK in word and "ephemeral_component.py" in word:
+            return command[position + 1]
+    return None
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a child executes."""
+
+    source: Path
+    """The component's Python file."""
+    words: Sequence[str]
+    """Its arguments."""
+    environment: Mapping[str, str]
+    log: Path
+    """Where its output goes."""
+    fresh: bool = False
+    """Whether it needs an interpreter of its own: the library's files changed since this one loaded them."""
+
+
+def start(program: Program, close: Sequence[int]) -> int:
+    """Forks a process that executes a program, in a process group of its own; its id.
+
+    It lacks the descriptors `close`.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        _become(program, close)
+    return pid
+
+
+def _become(program: Program, close: Sequence[int]) -> NoReturn:
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        atexit._clear()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL if number != signal.SIGPIPE else signal.SIG_IGN)
+        for descriptor in close:
+            os.close(descriptor)
+        output = os.open(program.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.environ.update(program.environment)
+        os.environ["_KFP_RUNTIME"] = "true"
+        _execute(program)
+        code = 0
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException:  # noqa: BLE001  whatever a component raises ends here, as in a process of its own
+        traceback.print_exc()
+    finally:
+        _leave(code)
+
+
+def _execute(program: Program) -> None:
+    words = ["--component_module_path", str(program.source), *program.words]
+    # Some variables are read once, when an interpreter or its loader begins.
+    if program.fresh or any(name.startswith(("PYTHON", "LD_")) for name in program.environment):
+        os.execve(sys.executable, [sys.executable, "-m", MARK, *words], dict(os.environ))  # noqa: S606
+    from kfp.dsl import executor_main
+
+    sys.argv = [str(executor_main.__file__), *words]
+    # What a component starts with multiprocessing's `spawn` must not run the worker's main module again.
+    sys.modules["__main__"] = executor_main
+    executor_main.executor_main()
+
+
+def _leave(code: int) -> NoReturn:
+    """What the interpreter does at its end; the worker's own clean-up was cleared."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:  # noqa: BLE001  nobody is left to be told
+        code = code or 1
+    finally:
+        os._exit(code)

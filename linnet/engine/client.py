@@ -1,0 +1,191 @@
+"""Speaks to a Kubeflow Pipelines API: this machine's engine, started where none runs, or a cluster's.
+
+Everything goes through the SDK's own client, so that a laptop and a cluster are called alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linnet.config import EngineConfig
+from linnet.engine.kill import started_at
+from linnet.engine.state import EngineState, engine_dir, engine_state_file, token
+from linnet.errors import RunError
+
+START_SECONDS = 60.0
+"""Longest time that an engine may take to listen; two seconds are usual."""
+STOP_SECONDS = 15.0
+KEY_HEADER = "Idempotency-Key"
+
+
+@dataclass(frozen=True)
+class Host:
+    """A KFP API to speak to."""
+
+    url: str
+    engine: EngineState | None = None
+    """This machine's engine, if it is that."""
+    started_here: bool = False
+    """Whether this process started it."""
+
+    def client(self) -> Any:
+        """The SDK's client for it.
+
+        Raises:
+            RunError: it does not answer.
+        """
+        import kfp
+
+        with quiet(), answering(self.url):
+            client = kfp.Client(host=self.url, existing_token=token() or None)
+            client._healthz_api.healthz_service_get_healthz()
+        return client
+
+    def leave(self) -> None:
+        """Lets an engine that was started here end, if nobody else uses it, and waits for it."""
+        if not self.started_here or self.engine is None:
+            return
+        import httpx
+
+        headers = {"Authorization": f"Bearer {token()}"} if token() else {}
+        with contextlib.suppress(httpx.HTTPError):
+            httpx.post(f"{self.url}/linnet/v1/hurry", headers=headers, timeout=5)
+        until = time.monotonic() + STOP_SECONDS
+        while started_at(self.engine.pid) and time.monotonic() < until and not self._used():
+            time.sleep(0.02)
+
+    def _used(self) -> bool:
+        """Whether somebody else's run is under way on it."""
+        from linnet import runs
+
+        return any(runs.alive(folder) for folder in runs.folders()[:20])
+
+
+def host_of(config: EngineConfig, host: str = "") -> Host:
+    """The API to run on: the one that is named, or else this machine's, started if need be."""
+    url = host or config.host
+    return Host(url.rstrip("/")) if url else local_engine(config)
+
+
+def running_engine() -> EngineState | None:
+    """This machine's engine, if it runs."""
+    state = EngineState.read(engine_state_file())
+    return state if state is not None and started_at(state.pid) else None
+
+
+def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool = True) -> Host:
+    """This machine's engine; started if none runs.
+
+    Args:
+        config: how to start it.
+        fresh_port: take a free port, as nobody needs to know it.
+        until_idle: let it end by itself when no run is left.
+
+    Raises:
+        RunError: it cannot be started, or works for another folder.
+    """
+    state = running_engine()
+    if state is not None:
+        return Host(_of_this_folder(state).url, state)
+    engine_dir().mkdir(parents=True, exist_ok=True)
+    settings = config.model_copy(update={"port": 0}) if fresh_port else config
+    command = [sys.executable, "-m", "linnet.engine", "--config-json", settings.model_dump_json()]
+    command += ["--until-idle"] if until_idle else []
+    output = engine_dir() / "engine.log"
+    with output.open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        state = _wait(process, output)
+    except BaseException:
+        process.terminate()
+        raise
+    return Host(state.url, state, started_here=state.pid == process.pid)
+
+
+def stop_engine() -> bool:
+    """Stops this machine's engine and the runs that are under way; whether there was one.
+
+    Raises:
+        RunError: it does not end.
+    """
+    state = running_engine()
+    if state is None:
+        return False
+    os.kill(state.pid, signal.SIGTERM)
+    until = time.monotonic() + STOP_SECONDS
+    while started_at(state.pid):
+        if time.monotonic() > until:
+            raise RunError(f"the engine (process {state.pid}) did not end within {STOP_SECONDS:.0f} seconds")
+        time.sleep(0.05)
+    return True
+
+
+@contextlib.contextmanager
+def answering(url: str) -> Iterator[None]:
+    """Around calls of the SDK's client: what goes wrong with them becomes one message.
+
+    Raises:
+        RunError: the API refused, or cannot be reached; it says what the API said.
+    """
+    import json
+
+    import kfp_server_api
+    import urllib3
+
+    try:
+        yield
+    except kfp_server_api.ApiException as error:
+        said = str(error.body or error.reason)
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            said = str(json.loads(said)["message"])
+        raise RunError(said if error.status else f"{url} does not answer: {said}") from error
+    except (urllib3.exceptions.HTTPError, TimeoutError, OSError) as error:
+        raise RunError(f"{url} does not answer: {error}") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Around calls of the SDK's client, which prints addresses of a web page and warns of its age."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _of_this_folder(state: EngineState) -> EngineState:
+    here = str(Path.cwd())
+    if state.folder != here:
+        raise RunError(
+            f"this state folder's engine works in {state.folder}, so that a config's relative paths would "
+            f"mean something else there: work in that folder, or stop the engine with `linnet down`"
+        )
+    return state
+
+
+def _wait(process: subprocess.Popen[bytes], output: Path) -> EngineState:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        state = running_engine()
+        if state is not None and (state.pid == process.pid or process.poll() is not None):
+            return _of_this_folder(state)  # another command may have started one at the same moment
+        if process.poll() is not None and not _lost_race(output):
+            said = output.read_text("utf-8", "replace").strip().splitlines()
+            raise RunError(said[-1].removeprefix("error: ") if said else "the engine ended and said nothing")
+        time.sleep(0.02)
+    raise RunError(f"the engine did not listen within {START_SECONDS:.0f} seconds: see {output}")
+
+
+def _lost_race(output: Path) -> bool:
+    return "works on" in output.read_text("utf-8", "replace")

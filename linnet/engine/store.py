@@ -1,0 +1,210 @@
+"""The engine's index: pipelines, versions, experiments, runs and recurring runs in one SQLite file.
+
+A resource is kept as the JSON that the API shows (`body`) beside what only the engine needs (`hidden`).
+What a run did stands in its folder, which is the truth; the index finds it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from linnet.engine.listing import Query, make_token, read_token
+from linnet.engine.refusal import Refusal
+
+Kind = Literal["pipeline", "version", "experiment", "run", "recurring"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS resources (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    key TEXT,
+    body TEXT NOT NULL,
+    hidden TEXT NOT NULL,
+    UNIQUE (kind, id),
+    UNIQUE (kind, key)
+);
+CREATE INDEX IF NOT EXISTS resources_by_state ON resources (kind, json_extract(body, '$.state'));
+CREATE INDEX IF NOT EXISTS resources_by_time ON resources (kind, json_extract(body, '$.created_at'));
+"""
+_SHARED = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "afs", "lustre", "ceph"}
+"""Where SQLite's write-ahead log is not safe: it needs shared memory (sqlite.org/wal.html)."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource as it stood when it was read."""
+
+    id: str
+    seq: int
+    body: dict[str, Any]
+    hidden: dict[str, Any]
+
+
+class Store:
+    """The index. Every method is whole or not at all, from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        journal = "DELETE" if _file_system(path) in _SHARED else "WAL"
+        self._connection.execute(f"PRAGMA journal_mode={journal}")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Closes the file."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything within happens together, and nobody else is between."""
+        with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def add(
+        self,
+        kind: Kind,
+        identity: str,
+        body: dict[str, Any],
+        hidden: dict[str, Any] | None = None,
+        key: str | None = None,
+    ) -> Resource:
+        """Adds a resource; `key` is another name that only one of its kind may have.
+
+        Raises:
+            Refusal: there is one with that id or key.
+        """
+        with self.transaction():
+            try:
+                found = self._connection.execute(
+                    "INSERT INTO resources (kind, id, key, body, hidden) VALUES (?, ?, ?, ?, ?)",
+                    (kind, identity, key, json.dumps(body), json.dumps(hidden or {})),
+                )
+            except sqlite3.IntegrityError as error:
+                raise Refusal("ALREADY_EXISTS", f"there is a {kind} {key or identity!r} already") from error
+            return Resource(identity, int(found.lastrowid or 0), body, hidden or {})
+
+    def get(self, kind: Kind, identity: str) -> Resource:
+        """A resource by its id.
+
+        Raises:
+            Refusal: there is none.
+        """
+        found = self._one("kind = ? AND id = ?", kind, identity)
+        if found is None:
+            raise Refusal("NOT_FOUND", f"there is no {kind} {identity!r}")
+        return found
+
+    def by_key(self, kind: Kind, key: str) -> Resource | None:
+        """A resource by its key."""
+        return self._one("kind = ? AND key = ?", kind, key)
+
+    def change(
+        self,
+        kind: Kind,
+        identity: str,
+        body: dict[str, Any] | None = None,
+        hidden: dict[str, Any] | None = None,
+    ) -> Resource:
+        """Changes some fields of a resource; None removes a field."""
+        with self.transaction():
+            old = self.get(kind, identity)
+            new = Resource(identity, old.seq, _merged(old.body, body), _merged(old.hidden, hidden))
+            self._connection.execute(
+                "UPDATE resources SET body = ?, hidden = ? WHERE kind = ? AND id = ?",
+                (json.dumps(new.body), json.dumps(new.hidden), kind, identity),
+            )
+            return new
+
+    def rename(self, kind: Kind, identity: str, key: str | None) -> None:
+        """Gives a resource another key."""
+        with self.transaction():
+            self._connection.execute(
+                "UPDATE resources SET key = ? WHERE kind = ? AND id = ?", (key, kind, identity)
+            )
+
+    def remove(self, kind: Kind, identity: str) -> None:
+        """Removes a resource, which must be there."""
+        with self.transaction():
+            self.get(kind, identity)
+            self._connection.execute("DELETE FROM resources WHERE kind = ? AND id = ?", (kind, identity))
+
+    def where(self, kind: Kind, **equal: Any) -> list[Resource]:
+        """All resources whose fields have these values (a list: one of these), the oldest first."""
+        clauses, values = ["kind = ?"], [kind]
+        for name, wanted in equal.items():
+            options = wanted if isinstance(wanted, list) else [wanted]
+            clauses.append(f"json_extract(body, '$.{name}') IN ({', '.join('?' * len(options))})")
+            values += options
+        return self._many(f"{' AND '.join(clauses)} ORDER BY seq", *values)
+
+    def page(self, kind: Kind, asked: Query) -> tuple[list[Resource], str, int]:
+        """A page of resources, the token of the next page (empty: there is none), and how many there are."""
+        where, values = f"kind = ? AND {asked.where}", [kind, *asked.values]
+        with self._lock:
+            counted = f"SELECT count(*) FROM resources WHERE {where}"  # noqa: S608
+            total = self._connection.execute(counted, values).fetchone()[0]
+            order = "DESC" if asked.descending else "ASC"
+            sign = "<" if asked.descending else ">"
+            begins = read_token(asked)
+            if begins is not None:
+                where += f" AND (coalesce({asked.column}, ''), seq) {sign} (coalesce(?, ''), ?)"
+                values += begins
+            column = f"coalesce({asked.column}, '')"
+            found = self._connection.execute(
+                f"SELECT id, seq, body, hidden, {asked.column} FROM resources WHERE {where} "  # noqa: S608
+                f"ORDER BY {column} {order}, seq {order} LIMIT ?",
+                [*values, asked.size + 1],
+            ).fetchall()
+        shown = found[: asked.size]
+        token = make_token(asked, shown[-1][4], shown[-1][1]) if len(found) > asked.size else ""
+        return [_resource(row[:4]) for row in shown], token, int(total)
+
+    def _one(self, where: str, *values: Any) -> Resource | None:
+        return next(iter(self._many(f"{where} LIMIT 1", *values)), None)
+
+    def _many(self, where: str, *values: Any) -> list[Resource]:
+        # Names of columns come from this package, values are bound.
+        with self._lock:
+            rows = self._connection.execute(
+                f"SELECT id, seq, body, hidden FROM resources WHERE {where}",  # noqa: S608
+                values,
+            ).fetchall()
+        return [_resource(row) for row in rows]
+
+
+def _resource(row: tuple[Any, ...]) -> Resource:
+    return Resource(row[0], row[1], json.loads(row[2]), json.loads(row[3]))
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in {**old, **(new or {})}.items() if value is not None}
+
+
+def _file_system(path: Path) -> str:
+    """The type of the file system that holds `path`, as Linux names it; empty elsewhere."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return ""
+    around = [(len(m[1]), m[2]) for m in mounts if path.resolve().is_relative_to(m[1].replace("\\040", " "))]
+    return max(around, default=(0, ""))[1]

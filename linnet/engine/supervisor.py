@@ -1,0 +1,203 @@
+"""Runs from submission to their end: the queue, the workers, what a kill leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from linnet import runs
+from linnet.config import EngineConfig
+from linnet.engine import workers
+from linnet.engine.listing import timestamp
+from linnet.engine.refusal import Refusal
+from linnet.engine.store import Resource, Store
+from linnet.engine.workers import Workers
+from linnet.errors import LinnetError
+from linnet.records import RunRecord, TaskRecord, now
+
+GRACE_SECONDS = 4.6
+"""How long a worker may take to stop its programs, after which everything of the run is killed."""
+ACTIVE = ["RUNNING", "CANCELING"]
+_LOOK_SECONDS = 0.01
+_STATES = {"succeeded": "SUCCEEDED", "rejected": "SUCCEEDED", "failed": "FAILED", "interrupted": "FAILED"}
+_GONE = "the run's process is gone: `linnet runs resume {}` goes on where it stopped"
+
+
+class Supervisor:
+    """Starts waiting runs as there is room, and closes those whose worker ended."""
+
+    def __init__(self, store: Store, pool: Workers, config: EngineConfig) -> None:
+        self.store, self.pool, self.config = store, pool, config
+        self.every_second: list[Callable[[], None]] = []
+        """What else is looked at once a second."""
+        self._deadlines: dict[str, float] = {}
+        self._wake = threading.Event()
+        self._ended = False
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Begins to work. Runs that were under way when an earlier server died go on, or are closed."""
+        for run in self.store.where("run", state=ACTIVE):
+            if run.body["state"] == "CANCELING":
+                self._deadlines[run.id] = time.monotonic() + GRACE_SECONDS
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the work, not the workers."""
+        self._ended = True
+        self._wake.set()
+        self._thread.join(10)
+
+    def submitted(self) -> None:
+        """Says that a run waits."""
+        self._wake.set()
+
+    def busy(self) -> bool:
+        """Whether a run is under way or waits."""
+        return bool(self.store.where("run", state=["PENDING", *ACTIVE]))
+
+    def terminate(self, run_id: str) -> None:
+        """Ends a run: at once if it waits, within five seconds if it is under way.
+
+        Raises:
+            Refusal: it has ended already.
+        """
+        with self.store.transaction():
+            run = self.store.get("run", run_id)
+            if run.body["state"] == "PENDING":
+                runs.finish(folder_of(run), worked=False, interrupted=True)
+                self._close(run, "CANCELED", "terminated before it began")
+                return
+            if run.body["state"] not in ACTIVE:
+                raise Refusal("FAILED_PRECONDITION", f"the run {run_id} has ended: {run.body['state']}")
+            set_state(self.store, run, "CANCELING")
+            self._deadlines[run_id] = time.monotonic() + GRACE_SECONDS
+        workers.interrupt(folder_of(run))
+
+    def retry(self, run_id: str) -> None:
+        """Lets a run that failed or was terminated go on: tasks that succeeded are not run again.
+
+        Raises:
+            Refusal: it has not ended, or succeeded.
+        """
+        with self.store.transaction():
+            run = self.store.get("run", run_id)
+            if run.body["state"] not in ("FAILED", "CANCELED"):
+                raise Refusal(
+                    "FAILED_PRECONDITION",
+                    f"the run {run_id} is {run.body['state']}: "
+                    "only one that failed or was terminated is retried",
+                )
+            self.make_room()
+            runs.reopen(folder_of(run))
+            self.store.change("run", run_id, {"finished_at": None, "error": None})
+            set_state(self.store, self.store.get("run", run_id), "PENDING")
+        self.submitted()
+
+    def make_room(self) -> None:
+        """Refuses what the queue has no room for."""
+        if len(self.store.where("run", state="PENDING")) >= self.config.queue:
+            raise Refusal(
+                "RESOURCE_EXHAUSTED",
+                f"{self.config.queue} runs wait already: try again later, or raise engine.queue",
+            )
+
+    def _watch(self) -> None:
+        beat = 0.0
+        while not self._ended:
+            try:
+                active = self.look()
+                if time.monotonic() - beat >= 1.0:
+                    beat = time.monotonic()
+                    for work in self.every_second:
+                        work()
+            except Exception as error:  # noqa: BLE001  one run's trouble must not stop the others
+                print(f"supervisor: {type(error).__name__}: {error}", flush=True)
+                active = True
+                time.sleep(0.2)
+            self._wake.wait(_LOOK_SECONDS if active else 0.5)
+            self._wake.clear()
+
+    def look(self) -> bool:
+        """Closes what ended and starts what waits; whether anything is under way."""
+        active = self.store.where("run", state=ACTIVE)
+        for run in active:
+            if not runs.alive(folder_of(run)):
+                self._finish(run)
+            elif time.monotonic() > self._deadlines.get(run.id, float("inf")):
+                workers.end(folder_of(run))
+        under_way = self.store.where("run", state=ACTIVE)
+        room = self.config.concurrent_runs - len(under_way)
+        for run in self.store.where("run", state="PENDING")[: max(room, 0)]:
+            self._begin(run)
+            under_way.append(run)
+        return bool(under_way)
+
+    def _begin(self, run: Resource) -> None:
+        with self.store.transaction():
+            if self.store.get("run", run.id).body["state"] != "PENDING":
+                return  # terminated meanwhile
+            set_state(self.store, run, "RUNNING")
+        try:
+            self.pool.start(folder_of(run), width(self.config))
+        except (LinnetError, OSError) as error:
+            runs.finish(folder_of(run), worked=False, error=str(error))
+            self._finish(run)
+
+    def _finish(self, run: Resource) -> None:
+        """Closes a run whose worker is gone, whatever became of it."""
+        folder = folder_of(run)
+        record = RunRecord.load(folder / "run.json")
+        asked = self.store.get("run", run.id).body["state"] == "CANCELING"
+        if record.state == "running":
+            gone = "" if asked else _GONE.format(run.id)
+            record = runs.finish(folder, worked=False, interrupted=True, error=gone)
+        close_tasks(folder)
+        state = "CANCELED" if asked and record.state == "interrupted" else _STATES[record.state]
+        self._close(run, state, record.error, record.ended_at)
+
+    def _close(self, run: Resource, state: str, error: str, ended: datetime | None = None) -> None:
+        told = {"code": 1 if state == "CANCELED" else 2, "message": error} if error else None
+        with self.store.transaction():
+            self.store.change("run", run.id, {"finished_at": timestamp(ended or now()), "error": told})
+            set_state(self.store, self.store.get("run", run.id), state)
+        self._deadlines.pop(run.id, None)
+
+
+def folder_of(run: Resource) -> Path:
+    """The run's folder."""
+    return runs.runs_dir() / run.id
+
+
+def set_state(store: Store, run: Resource, state: str) -> None:
+    """Changes a run's state, and notes when."""
+    history = [*run.body.get("state_history", []), {"update_time": timestamp(now()), "state": state}]
+    store.change("run", run.id, {"state": state, "state_history": history})
+
+
+def close_tasks(folder: Path) -> None:
+    """Marks as canceled what a worker that is gone left running or waiting."""
+    for file in (folder / "tasks").glob("[!.]*.json"):
+        with contextlib.suppress(LinnetError):
+            task = TaskRecord.load(file)
+            if task.state in ("RUNNING", "PENDING"):
+                ended = {"state": "CANCELED", "ended_at": now(), "error": "interrupted"}
+                task.model_copy(update=ended).save(file)
+
+
+def width(config: EngineConfig) -> int:
+    """How many tasks of a run may work at once."""
+    return config.parallel_tasks or max(1, (os.cpu_count() or 1) // 4)
+
+
+def parameters_of(folder: Path) -> dict[str, Any]:
+    """The parameters that a run was given."""
+    found: dict[str, Any] = json.loads((folder / "parameters.json").read_text("utf-8"))
+    return found

@@ -1,0 +1,67 @@
+"""Names of the metrics that rules and dashboards ask for; a test holds them against what is exposed.
+
+The server exposes the first group (`linnet/serving/metrics.py`), `monitoring/exposition.py` the second.
+"""
+
+from __future__ import annotations
+
+REQUESTS = "linnet_requests_total"
+"""Labels model, version, outcome (ok, rejected, failed)."""
+REQUEST_SECONDS = "linnet_request_seconds"
+"""Histogram; labels model, version."""
+PREDICTION_SECONDS = "linnet_prediction_seconds"
+"""Histogram; labels model, version."""
+REFUSALS = "linnet_validation_failures_total"
+"""Labels model, status."""
+MIRRORED = "linnet_mirrored_total"
+"""Labels model, version, outcome."""
+LOADED = "linnet_model_loaded"
+"""Labels model, version, role (champion, candidate, idle)."""
+IN_FLIGHT = "linnet_in_flight"
+QUEUE = "linnet_queue"
+LOG_QUEUE = "linnet_log_queue"
+LOG_DROPPED = "linnet_log_dropped_total"
+CPU_SECONDS = "process_cpu_seconds_total"
+MEMORY = "process_resident_memory_bytes"
+SERVER = (
+    REQUESTS, REQUEST_SECONDS, PREDICTION_SECONDS, REFUSALS, MIRRORED, LOADED, IN_FLIGHT, QUEUE,
+    LOG_QUEUE, LOG_DROPPED, CPU_SECONDS, MEMORY,
+)  # fmt: skip
+
+BUCKETS = (
+    0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+)  # fmt: skip
+"""Upper bounds of the histograms, in seconds: a latency objective must be one of them."""
+
+ACCURACY = "linnet_live_accuracy"
+"""Accuracy on labelled feedback in the newest labelled window; labels model, version, cohort, value."""
+ACCURACY_LOW = "linnet_live_accuracy_low"
+ACCURACY_HIGH = "linnet_live_accuracy_high"
+ESTIMATED_ACCURACY = "linnet_estimated_accuracy"
+"""Accuracy that calibrated confidences promise without labels; labels model, version."""
+DRIFT_EFFECT = "linnet_drift_effect"
+"""Effect size in the newest window; labels model, version, feature."""
+DRIFT_VIOLATION = "linnet_drift_violation"
+"""1 if the newest window violates; labels model, version."""
+SKEW_DIFFERENCES = "linnet_skew_differences"
+"""Values that differ between serving and the offline join in the last audit; labels model, version."""
+WINDOW_END = "linnet_monitoring_window_end_seconds"
+"""End of the newest window, seconds since the epoch; label model."""
+CONFUSION = "linnet_live_confusion"
+"""Labelled requests of the newest labelled window; labels model, version, actual, predicted."""
+PREDICTED_SHARE = "linnet_predicted_share"
+"""Share of a predicted class; labels model, version, predicted, of (window, reference)."""
+CHAMPION_CREATED = "linnet_champion_created_seconds"
+"""When the champion was registered, seconds since the epoch; labels model, version."""
+CHAMPION_PROMOTED = "linnet_champion_promoted_seconds"
+"""When the champion became it, seconds since the epoch; labels model, version."""
+RETRAINING_DECISIONS = "linnet_retraining_decisions_total"
+"""Decisions in the ledger; labels model, decision (yes, no)."""
+RETRAINING_BREAKER = "linnet_retraining_breaker_open"
+RETRAINING_ACTIVE = "linnet_retraining_active_runs"
+RETRAINING_COST = "linnet_retraining_cost_30d"
+MONITOR = (
+    ACCURACY, ACCURACY_LOW, ACCURACY_HIGH, ESTIMATED_ACCURACY, DRIFT_EFFECT, DRIFT_VIOLATION,
+    SKEW_DIFFERENCES, WINDOW_END, CONFUSION, PREDICTED_SHARE, CHAMPION_CREATED, CHAMPION_PROMOTED,
+    RETRAINING_DECISIONS, RETRAINING_BREAKER, RETRAINING_ACTIVE, RETRAINING_COST,
+)  # fmt: skip

@@ -1,0 +1,203 @@
+"""Gathers what an incident looks like from outside: server, metrics, prediction log, windows, ledger.
+
+Whatever cannot be seen becomes a note, never an error: a diagnosis is wanted most when things are broken.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from linnet.monitoring import metric_names as names
+from linnet.records import Deploy, Interval, LookAt, Symptoms, VersionTraffic, now
+from linnet.server_process import ServerState
+
+TIMEOUT = 5.0
+"""Seconds that a server may take to answer."""
+_SAMPLES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where to look."""
+
+    model: str
+    champion: str | None
+    server_state: Path
+    log: Path
+    windows: Path
+    """Folder whose newest `drift.json`, `performance.json` and `skew.json` count."""
+    disk: Path
+    deploys: tuple[Deploy, ...] = ()
+
+
+@dataclass(slots=True)
+class _Seen:
+    values: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def gather(places: Places, minutes: float = 30.0, at: datetime | None = None) -> Symptoms:
+    """What can be seen now; the last `minutes` of the log are held against four times as long before."""
+    moment = at or now()
+    seen = _Seen()
+    _server(places, seen)
+    _machine(places, seen)
+    _log(places, moment, timedelta(minutes=minutes), seen)
+    _windows(places, seen)
+    return Symptoms.model_validate(
+        {
+            "at": moment, "model": places.model, "champion": places.champion, "reachable": False,
+            "ready": False, "deploys": places.deploys, "notes": tuple(seen.notes), **seen.values,
+        }
+    )  # fmt: skip
+
+
+def _server(places: Places, seen: _Seen) -> None:
+    state = ServerState.read(places.server_state)
+    if state is None:
+        seen.notes.append("no server of this machine says that it runs (`linnet up` starts one)")
+        return
+    try:
+        ready = _get(state.url, "/v2/health/ready")[0] == 200
+        text = _get(state.url, "/metrics")[1].decode()
+    except (OSError, http.client.HTTPException) as error:
+        seen.notes.append(f"{state.url} cannot be asked: {error}")
+        return
+    seen.values |= {"reachable": True, "ready": ready, **_metrics(text, places.model)}
+
+
+def _get(url: str, path: str) -> tuple[int, bytes]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def _metrics(text: str, model: str) -> dict[str, Any]:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    refused: dict[int, int] = {}
+    found: dict[str, Any] = {"computed": 0, "refused": refused, "serving": None}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = sample.labels
+            if labels.get("model", model) != model:
+                continue
+            if sample.name == names.REQUESTS and labels["outcome"] != "rejected":
+                found["computed"] += int(sample.value)
+            elif sample.name == names.REFUSALS:
+                refused[int(labels["status"])] = refused.get(int(labels["status"]), 0) + int(sample.value)
+            elif sample.name == names.LOADED and labels["role"] == "champion" and sample.value:
+                found["serving"] = labels["version"]
+            elif sample.name == names.QUEUE:
+                found["queue"] = int(sample.value)
+            elif sample.name == names.LOG_DROPPED:
+                found["log_dropped"] = int(sample.value)
+    return found
+
+
+def _machine(places: Places, seen: _Seen) -> None:
+    folder = next(path for path in (places.disk, *places.disk.parents) if path.exists())
+    usage = shutil.disk_usage(folder)
+    seen.values["disk_free"] = usage.free / usage.total
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        kilobytes = {key: int(lines[key].split()[0]) for key in ("MemTotal", "MemAvailable")}
+        seen.values["memory_free"] = kilobytes["MemAvailable"] / kilobytes["MemTotal"]
+    except (OSError, KeyError, ValueError):
+        seen.notes.append("the memory in use is not known on this system")
+
+
+def _log(places: Places, at: datetime, span: timedelta, seen: _Seen) -> None:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    since = at - 5 * span
+    files = [p for p in sorted(places.log.rglob("served*.parquet")) if p.stat().st_mtime >= since.timestamp()]
+    if not files:
+        seen.notes.append(f"{places.log}: nothing was logged in the last {5 * span}")
+        return
+    columns = ["request_id", "at", "model", "version", "latency_ms", "ok", "error", "confidence", "predicted"]
+    try:
+        table = ds.dataset([str(path) for path in files], format="parquet").to_table(
+            columns=columns, filter=(ds.field("at") >= since) & (ds.field("model") == places.model)
+        )
+    except (OSError, pa.ArrowException) as error:
+        seen.notes.append(f"{places.log}: the prediction log cannot be read: {error}")
+        return
+    frame = table.to_pandas()
+    recent = frame[frame["at"] >= at - span]
+    seen.values["recent"] = tuple(_by_version(recent))
+    seen.values["before"] = tuple(_by_version(frame[frame["at"] < at - span]))
+    seen.values["samples"] = (*_samples(recent), *seen.values.get("samples", ()))
+
+
+def _by_version(frame: Any) -> Iterable[VersionTraffic]:
+    for version, rows in frame.groupby("version"):
+        latency = rows["latency_ms"].quantile(0.95)
+        answered = int(rows["ok"].sum())
+        yield VersionTraffic(
+            version=str(version),
+            answered=answered,
+            failed=len(rows) - answered,
+            latency_p95_ms=float(latency),
+        )
+
+
+def _samples(frame: Any) -> Iterable[LookAt]:
+    failed = frame[~frame["ok"]].tail(_SAMPLES // 2)
+    for row in failed.itertuples():
+        yield LookAt(name=f"request {row.request_id}", why=f"failed on version {row.version}: {row.error}")
+    unsure = frame[frame["ok"]].nsmallest(_SAMPLES - len(failed), "confidence")
+    for row in unsure.itertuples():
+        why = f"version {row.version} said {row.predicted} with confidence {row.confidence:.2f}"
+        yield LookAt(name=f"request {row.request_id}", why=why)
+
+
+def _windows(places: Places, seen: _Seen) -> None:
+    drift = _newest(places.windows, "drift.json", seen)
+    if drift is None:
+        seen.notes.append("no window was monitored yet, so nothing is known of drift")
+        return
+    tests = [test for test in drift.get("tests", []) if test.get("drifted")]
+    seen.values["window_checked"] = drift.get("verdict") in ("stable", "drift")
+    for kind in ("input", "output"):
+        inputs = [test for test in tests if (test["kind"] == "feature") == (kind == "input")]
+        seen.values[f"{kind}_drift"] = tuple(
+            f"{test['name']}, effect {test['effect']:.3f} (from {test['threshold']:g} on it matters)"
+            for test in sorted(inputs, key=lambda test: -test["effect"])
+        )
+    strange = tuple(
+        LookAt(name=f"sample {name}", why="least like the reference") for name in drift.get("samples", [])[:4]
+    )
+    seen.values["samples"] = (*seen.values.get("samples", ()), *strange)
+    performance = _newest(places.windows, "performance.json", seen)
+    if performance is not None and performance.get("loss"):
+        seen.values["loss"] = Interval.model_validate(performance["loss"])
+    skew = _newest(places.windows, "skew.json", seen)
+    if skew is not None:
+        seen.values["skew_differences"] = int(skew.get("differences", 0))
+
+
+def _newest(folder: Path, name: str, seen: _Seen) -> dict[str, Any] | None:
+    files = sorted(folder.rglob(f"*{name}"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        return None
+    try:
+        values = json.loads(files[-1].read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        seen.notes.append(f"{files[-1]} cannot be read: {error}")
+        return None
+    return values if isinstance(values, dict) else None

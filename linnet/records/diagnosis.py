@@ -1,0 +1,101 @@
+"""Records of an incident: what was seen, and whether data, model or infrastructure is at fault."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from linnet.records.record import Interval, Record
+
+Fault = Literal["data", "model", "infrastructure"]
+
+
+class VersionTraffic(Record):
+    """What one version did in a stretch of time, from the prediction log."""
+
+    version: str
+    answered: int
+    failed: int
+    latency_p95_ms: float
+
+
+class Deploy(Record):
+    """One move of the champion, from the promotion ledger."""
+
+    at: datetime
+    version: str
+    previous: str | None
+    action: str
+    actor: str
+    reason: str
+
+
+class LookAt(Record):
+    """One sample that is worth a person's look."""
+
+    name: str
+    """A request's id, or a sample's."""
+    why: str
+
+
+class Symptoms(Record):
+    """What can be seen from outside, at one moment."""
+
+    at: datetime
+    model: str
+    champion: str | None
+    """As the registry says."""
+    reachable: bool
+    ready: bool
+    serving: str | None = None
+    """Champion as the server says; None: nothing is routed, or it does not answer."""
+    refused: dict[int, int] = {}
+    """Requests refused since the server started, by status."""
+    computed: int = 0
+    """Requests that a version was chosen for since then."""
+    queue: int = 0
+    log_dropped: int = 0
+    disk_free: float = 1.0
+    """Share of the disk of the state folder that is free."""
+    memory_free: float = 1.0
+    """Share of memory that is available."""
+    recent: tuple[VersionTraffic, ...] = ()
+    """The last minutes."""
+    before: tuple[VersionTraffic, ...] = ()
+    """As long, before that, or longer: what was usual."""
+    input_drift: tuple[str, ...] = ()
+    """What the newest window says of the inputs (features): a sentence a quantity that drifted."""
+    output_drift: tuple[str, ...] = ()
+    """The same of what the model made of them: classes, confidence, embeddings."""
+    window_checked: bool = False
+    """Whether a window with a verdict was found at all; else nothing is known of drift."""
+    loss: Interval | None = None
+    """Accuracy lost in the newest window; None: nobody can say."""
+    skew_differences: int = 0
+    deploys: tuple[Deploy, ...] = ()
+    """Newest first."""
+    samples: tuple[LookAt, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What could not be seen, and why."""
+
+
+class Finding(Record):
+    """One thing that is not as it should be, and whose fault it speaks for."""
+
+    fault: Fault
+    weight: int
+    """1 a hint, 2 likely, 3 enough by itself."""
+    sentence: str
+
+
+class Diagnosis(Record):
+    """The answer: where to look first."""
+
+    fault: Fault | None
+    """None: nothing is wrong as far as can be seen."""
+    findings: tuple[Finding, ...]
+    """The heaviest first."""
+    deploys: tuple[Deploy, ...]
+    """Those of the time looked at."""
+    samples: tuple[LookAt, ...]
+    remedy: str

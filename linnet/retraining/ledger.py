@@ -1,0 +1,122 @@
+"""The retraining ledger: every decision, also "no", with its reasons, and what came of each run.
+
+Each line is on the disk before anything acts on it, so that a kill at any moment loses no cool-down, no
+budget and no run that was asked for. A plain "no", on which nothing acts, is not waited for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from linnet.chained_log import ChainedLog
+from linnet.errors import RetrainingError
+from linnet.files import file_name, writing
+from linnet.records import RetrainingDecision, RetrainingEntry
+from linnet.retraining.policy import History, PastRun
+from linnet.state import state_dir
+
+_FAILURES = ("failed", "rejected")
+
+
+@dataclass(slots=True)
+class AskedRun:
+    """All that the ledger knows of one run that the policy asked for."""
+
+    asked: RetrainingEntry
+    submitted: RetrainingEntry | None = None
+    ended: RetrainingEntry | None = None
+    outcome: RetrainingEntry | None = None
+
+    @property
+    def key(self) -> str:
+        """What names it."""
+        return self.asked.key
+
+
+class RetrainingLedger:
+    """The ledger of one model. One object may be asked often: it reads only what is new."""
+
+    def __init__(self, model: str, folder: Path | None = None) -> None:
+        """`folder`: where ledgers lie; None: in the state folder."""
+        base = (folder or state_dir() / "ledger") / f"retraining-{file_name(model)}"
+        self.model = model
+        self._log = ChainedLog(base.with_suffix(".jsonl"), RetrainingEntry, RetrainingError)
+        self._lock = base.with_suffix(".lock")
+        self._runs: dict[str, AskedRun] = {}
+        self._failures = 0
+        self.decisions = {"yes": 0, "no": 0}
+        self.newest: RetrainingDecision | None = None
+        """The newest decision."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._log.path
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps every other process from deciding; the ledger is up to date inside."""
+        with writing(self._lock.parent):
+            self._lock.parent.mkdir(parents=True, exist_ok=True)
+            with self._lock.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self.refresh()
+                yield
+
+    def refresh(self) -> None:
+        """Takes in what others wrote.
+
+        Raises:
+            RetrainingError: the ledger was changed, or cannot be read.
+        """
+        for entry in self._log.follow():
+            self._take(entry)
+
+    def append(self, entry: RetrainingEntry) -> None:
+        """Adds a line, on the disk when this returns unless it is a decision; only inside `held`."""
+        self._log.append(entry, durable=entry.kind != "decision")
+        self._take(entry)
+
+    def entries(self) -> list[RetrainingEntry]:
+        """Every line, the whole chain verified."""
+        return self._log.read()
+
+    @property
+    def runs(self) -> list[AskedRun]:
+        """Runs that were asked for, oldest first."""
+        return list(self._runs.values())
+
+    def history(self) -> History:
+        """What the policy needs to know of the past."""
+        past = []
+        for run in self._runs.values():
+            state = run.ended.state if run.ended else ""
+            cost = run.ended.cost if run.ended else None
+            past.append(PastRun(run.asked.at, run.ended is not None, state, cost))
+        return History(tuple(past), self._failures)
+
+    def _take(self, entry: RetrainingEntry) -> None:
+        if entry.kind == "decision":
+            assert entry.decision is not None
+            self.decisions["yes" if entry.decision.request else "no"] += 1
+            self.newest = entry.decision
+        elif entry.kind == "breaker-reset":
+            self._failures = 0
+        elif entry.kind == "asked":
+            self._runs[entry.key] = AskedRun(entry)
+        elif entry.key in self._runs:
+            run = self._runs[entry.key]
+            if entry.kind == "submitted":
+                run.submitted = entry
+            elif entry.kind == "outcome":
+                run.outcome = entry
+            else:
+                run.ended = entry
+                if entry.state in _FAILURES:
+                    self._failures += 1
+                elif entry.state == "succeeded":
+                    self._failures = 0

@@ -1,0 +1,248 @@
+"""The retraining policy: evidence and history in, a decision with every reason out. It acts on nothing.
+
+A run is asked for if at least one trigger has all of its conditions and nothing forbids it. Drift alone
+never asks: k of the last n windows must violate, the newest among them, and the accuracy lost must be
+proven. Windows that a rollout of ours touched, or that another version served, are not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from linnet.config import RetrainingConfig
+from linnet.records import (
+    Condition,
+    RetrainingCause,
+    RetrainingDecision,
+    RetrainingEvidence,
+    RetrainingSource,
+    WindowFinding,
+)
+
+DAY, MONTH = timedelta(days=1), timedelta(days=30)
+_DEAREST_OF = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run that the policy asked for."""
+
+    asked_at: datetime
+    ended: bool
+    state: str = ""
+    cost: float | None = None
+    """None: unknown yet, or never told."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the ledger knows, oldest first."""
+
+    runs: tuple[PastRun, ...] = ()
+    failures: int = 0
+    """Runs in a row, up to the newest that ended, that failed or were refused; a reset begins anew."""
+
+    @property
+    def active(self) -> int:
+        """Runs that were asked for and have not ended."""
+        return sum(not run.ended for run in self.runs)
+
+    @property
+    def last(self) -> datetime | None:
+        """When the newest run was asked for."""
+        return self.runs[-1].asked_at if self.runs else None
+
+    def run_cost(self, config: RetrainingConfig) -> float:
+        """What one more run may cost: the dearest of the last few that told."""
+        told = [run.cost for run in self.runs if run.cost is not None]
+        return max(told[-_DEAREST_OF:], default=config.run_cost)
+
+    def spent(self, since: datetime, config: RetrainingConfig) -> float:
+        """Cost of the runs asked for since then; one that has not told counts as the dearest."""
+        guess = self.run_cost(config)
+        return sum(guess if run.cost is None else run.cost for run in self.runs if run.asked_at > since)
+
+    def asked_since(self, since: datetime) -> int:
+        """Runs asked for since then."""
+        return sum(run.asked_at > since for run in self.runs)
+
+
+def decide(
+    evidence: RetrainingEvidence,
+    history: History,
+    config: RetrainingConfig,
+    at: datetime,
+    source: RetrainingSource,
+) -> RetrainingDecision:
+    """Whether to ask for a training run at the moment `at`."""
+    triggers: dict[RetrainingCause, tuple[Condition, ...]] = {
+        "drift": _drift(evidence, config),
+        "labels": _labels(evidence, config),
+        "staleness": _staleness(evidence, config, at),
+        "schedule": _schedule(history, config, at),
+    }
+    guards = tuple(_guards(evidence, history, config, at))
+    causes = [cause for cause, conditions in triggers.items() if all(item.met for item in conditions)]
+    stopped = [guard for guard in guards if not guard.met]
+    cause = causes[0] if causes else None
+    if cause is None:
+        unmet = [item.detail for item in triggers["drift"] if not item.met]
+        reason = f"nothing asks for a run: {unmet[0]}"
+    elif stopped:
+        reason = f"{cause} asks for a run, and is refused: {stopped[0].detail}"
+    else:
+        met = [item.detail for item in triggers[cause]]
+        reason = f"{cause} asks for a run: {'; '.join(met)}"
+    return RetrainingDecision(
+        at=at,
+        model=evidence.model,
+        source=source,
+        request=cause is not None and not stopped,
+        cause=cause,
+        reason=reason,
+        conditions=(*(item for conditions in triggers.values() for item in conditions), *guards),
+    )
+
+
+def counted(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[WindowFinding, ...]:
+    """The last n windows that the champion served and no rollout of ours touched, oldest first."""
+    own = [w for w in evidence.windows if w.version == evidence.champion and not w.rollout]
+    return tuple(own[-config.windows :])
+
+
+def _drift(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Condition, ...]:
+    windows = counted(evidence, config)
+    violating = sum(window.violates for window in windows)
+    newest = windows[-1] if windows else None
+    loss = newest.loss if newest else None
+    if loss is None:
+        lost = "the accuracy lost is unknown: no labels came, and the estimate's assumptions fail"
+    else:
+        lost = (
+            f"accuracy lost {loss.value:.3f} (at least {loss.low:.3f}, at most {loss.high:.3f}), "
+            f"tolerated {config.max_accuracy_loss:g}"
+        )
+    return (
+        Condition(
+            name="drift.windows",
+            met=violating >= config.violations,
+            detail=f"{violating} of the last {len(windows)} windows violate, "
+            f"{config.violations} of {config.windows} are needed",
+        ),
+        Condition(
+            name="drift.newest",
+            met=bool(newest and newest.violates),
+            detail="the newest window violates" if newest and newest.violates else
+            "the newest window does not violate" if newest else "there is no window to look at",
+        ),
+        Condition(
+            name="drift.loss",
+            met=loss is not None and loss.low > config.max_accuracy_loss,
+            detail=lost,
+        ),
+        Condition(
+            name="drift.labels",
+            met=evidence.new_labels >= config.min_new_labels,
+            detail=f"{evidence.new_labels} new labels, {config.min_new_labels} are needed",
+        ),
+    )  # fmt: skip
+
+
+def _labels(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Condition, ...]:
+    if not config.labels_trigger:
+        return (_off("labels", "labels_trigger"),)
+    return (
+        Condition(
+            name="labels.count",
+            met=evidence.new_labels >= config.labels_trigger,
+            detail=f"{evidence.new_labels} new labels, {config.labels_trigger} ask by themselves",
+        ),
+    )
+
+
+def _staleness(evidence: RetrainingEvidence, config: RetrainingConfig, at: datetime) -> tuple[Condition, ...]:
+    if not config.max_age_days:
+        return (_off("staleness", "max_age_days"),)
+    if evidence.trained_until is None:
+        return (Condition(name="staleness.age", met=False, detail="the champion's age is unknown"),)
+    days = (at - evidence.trained_until) / DAY
+    return (
+        Condition(
+            name="staleness.age",
+            met=days > config.max_age_days,
+            detail=f"the champion's data is {days:.1f} days old, {config.max_age_days:g} are tolerated",
+        ),
+    )
+
+
+def _schedule(history: History, config: RetrainingConfig, at: datetime) -> tuple[Condition, ...]:
+    if not config.schedule_days:
+        return (_off("schedule", "schedule_days"),)
+    if history.last is None:
+        return (Condition(name="schedule.due", met=True, detail="the first scheduled run is due"),)
+    days = (at - history.last) / DAY
+    return (
+        Condition(
+            name="schedule.due",
+            met=days >= config.schedule_days,
+            detail=f"the last run was asked for {days:.1f} days ago, due after {config.schedule_days:g}",
+        ),
+    )
+
+
+def _off(cause: str, setting: str) -> Condition:
+    return Condition(name=f"{cause}.off", met=False, detail=f"retraining.{setting} is 0")
+
+
+def _guards(
+    evidence: RetrainingEvidence, history: History, config: RetrainingConfig, at: datetime
+) -> Iterable[Condition]:
+    yield Condition(
+        name="guard.enabled",
+        met=config.enabled,
+        detail="retraining is on" if config.enabled else "retraining.enabled is false",
+    )
+    yield Condition(
+        name="guard.champion",
+        met=evidence.champion is not None,
+        detail=f"version {evidence.champion} serves" if evidence.champion else "there is no champion",
+    )
+    yield Condition(
+        name="guard.rollout",
+        met=not evidence.rollout_active,
+        detail="a rollout is under way" if evidence.rollout_active else "no rollout is under way",
+    )
+    yield Condition(
+        name="guard.active",
+        met=history.active == 0,
+        detail=f"{history.active or 'no'} run that was asked for is under way",
+    )
+    yield Condition(
+        name="guard.breaker",
+        met=history.failures < config.breaker_failures,
+        detail=f"{history.failures} runs in a row failed, the breaker opens at {config.breaker_failures}"
+        + ("" if history.failures < config.breaker_failures else
+           ": look at them, then `linnet retraining reset-breaker`"),
+    )  # fmt: skip
+    rest = timedelta(hours=config.cooldown_hours) - (at - history.last) if history.last else timedelta()
+    yield Condition(
+        name="guard.cooldown",
+        met=rest <= timedelta(),
+        detail=f"the cool-down lasts {rest / timedelta(hours=1):.1f} more hours"
+        if rest > timedelta()
+        else "the cool-down is over",
+    )
+    today = history.asked_since(at - DAY)
+    yield Condition(
+        name="guard.daily",
+        met=today < config.runs_per_day,
+        detail=f"{today} of {config.runs_per_day} runs in 24 hours are used",
+    )
+    spent, next_cost = history.spent(at - MONTH, config), history.run_cost(config)
+    yield Condition(
+        name="guard.cost",
+        met=spent + next_cost <= config.cost_per_month,
+        detail=f"{spent:g} of {config.cost_per_month:g} spent in 30 days, a run costs about {next_cost:g}",
+    )

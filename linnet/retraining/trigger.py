@@ -1,0 +1,146 @@
+"""The one way to an automatic run: whoever has a reason asks here, and the policy answers.
+
+Monitoring, alerts and people all end in `Trigger.consider`. One process decides at a time, and a run is
+written down before it is submitted: after a kill between the two the run is looked for by its key.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from linnet.config import RetrainingConfig
+from linnet.errors import LinnetError
+from linnet.records import (
+    Interval,
+    RetrainingDecision,
+    RetrainingEntry,
+    RetrainingEvidence,
+    RetrainingSource,
+    RunRequest,
+    now,
+)
+from linnet.retraining.ledger import AskedRun, RetrainingLedger
+from linnet.retraining.policy import counted, decide
+from linnet.retraining.runs import TrainingRuns
+
+LOST_AFTER = timedelta(minutes=10)
+"""A run that was asked for, and that nobody knows after this long, was never submitted."""
+
+
+@dataclass(slots=True)
+class Trigger:
+    """Decides for one model, and acts on the decision."""
+
+    ledger: RetrainingLedger
+    runs: TrainingRuns
+    config: RetrainingConfig
+    evidence: Callable[[], RetrainingEvidence]
+    clock: Callable[[], datetime] = now
+
+    def consider(self, source: RetrainingSource, actor: str, dry_run: bool = False) -> RetrainingDecision:
+        """Decides, writes the decision down, and submits a run if it says so.
+
+        `dry_run`: nothing is written and nothing submitted.
+
+        Raises:
+            RetrainingError: the ledger was changed or cannot be written.
+        """
+        evidence = self.evidence()  # before the lock: it may take long
+        with self.ledger.held():
+            if not dry_run:
+                self._settle(evidence)
+            decision = decide(evidence, self.ledger.history(), self.config, self.clock(), source)
+            if dry_run:
+                return decision
+            self._note("decision", actor, decision=decision)
+            if decision.request:
+                self._submit(decision, evidence, actor)
+        return decision
+
+    def settle(self) -> None:
+        """Writes down which runs ended, and whether they helped."""
+        evidence = self.evidence()
+        with self.ledger.held():
+            self._settle(evidence)
+
+    def _submit(self, decision: RetrainingDecision, evidence: RetrainingEvidence, actor: str) -> None:
+        key = f"{self.ledger.model}-{decision.at:%Y%m%d%H%M%S}-{secrets.token_hex(3)}"
+        windows = counted(evidence, self.config)
+        before = next((window.accuracy for window in reversed(windows) if window.accuracy), None)
+        self._note("asked", actor, key=key, before=before, reason=decision.reason)
+        assert decision.cause is not None
+        request = RunRequest(
+            cause="schedule" if decision.cause == "staleness" else decision.cause,
+            actor=actor,
+            reason=decision.reason,
+            evidence={
+                "key": key,
+                "conditions": [item.model_dump() for item in decision.conditions],
+                "windows": [window.model_dump(mode="json") for window in windows],
+                **evidence.facts,
+            },
+        )
+        try:
+            run_id = self.runs.submit(key, request)
+        except LinnetError as error:
+            self._note("ended", actor, key=key, state="failed", cost=0.0, reason=f"not submitted: {error}")
+            return
+        self._note("submitted", actor, key=key, run_id=run_id)
+
+    def _settle(self, evidence: RetrainingEvidence) -> None:
+        for run in self.ledger.runs:
+            if run.ended is None:
+                self._settle_run(run)
+            if run.ended is not None and run.ended.state == "succeeded" and run.outcome is None:
+                self._settle_outcome(run, evidence)
+
+    def _settle_run(self, run: AskedRun) -> None:
+        if run.submitted is None:
+            try:
+                run_id = self.runs.find(run.key)
+            except LinnetError:  # nobody can say: it counts as under way
+                return
+            if run_id is None:
+                if self.clock() - run.asked.at > LOST_AFTER:
+                    why = "the run was asked for, and nobody heard of it"
+                    self._note("ended", "linnet", key=run.key, state="lost", cost=0.0, reason=why)
+                return
+            self._note("submitted", "linnet", key=run.key, run_id=run_id, reason="found again after a kill")
+        assert run.submitted is not None
+        end = self.runs.end(run.submitted.run_id)
+        if end is not None:
+            self._note(
+                "ended", "linnet", key=run.key, run_id=run.submitted.run_id, state=end.state,
+                version=end.version, cost=end.cost, reason=end.reason,
+            )  # fmt: skip
+
+    def _settle_outcome(self, run: AskedRun, evidence: RetrainingEvidence) -> None:
+        """Compares what users got before and after, once labels of the new champion's windows came."""
+        assert run.ended is not None
+        before = run.asked.before
+        after = next(
+            (w.accuracy for w in evidence.windows if w.version == run.ended.version and w.accuracy), None
+        )
+        if before is None or after is None or not run.ended.version:
+            return
+        helped = helps(before, after)
+        word = {True: "it helped", False: "it made things worse", None: "the intervals overlap"}[helped]
+        self._note(
+            "outcome", "linnet", key=run.key, before=before, after=after, helped=helped,
+            version=run.ended.version,
+            reason=f"accuracy {before.value:.3f} before, {after.value:.3f} after: {word}",
+        )  # fmt: skip
+
+    def _note(self, kind: str, actor: str, **fields: object) -> None:
+        values = {"at": self.clock(), "model": self.ledger.model, "kind": kind, "actor": actor, **fields}
+        self.ledger.append(RetrainingEntry.model_validate(values))
+
+
+def helps(before: Interval, after: Interval) -> bool | None:
+    """Whether accuracy rose: the intervals lie apart. None: they overlap."""
+    if after.low > before.high:
+        return True
+    return False if after.high < before.low else None

@@ -1,0 +1,48 @@
+"""Explanations of a model whose reasons are known: its answer follows from the mean brightness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from linnet.console.explain import TrainingIndex, heat, occlusion
+from linnet.vision.onnx_model import PackagedModel
+from tests.evaluation.samples import write_training_set
+from tests.serving.packages import make_package
+
+
+def test_occlusion_finds_the_pixels_that_decide(tmp_path: Path) -> None:
+    model = PackagedModel.load(make_package(tmp_path / "package", sharpness=20.0))
+    image = np.full((8, 8, 1), 10, np.uint8)
+    image[:4, :4] = 255  # bright in one corner: what makes the image brighter than "dark"
+    target = int(model.predict(image[None])[0].argmax())
+    assert model.package.classes[target] != "dark"
+    weights = occlusion(model, image, target)
+    assert weights.shape == (8, 8)
+    assert weights[:4, :4].mean() > weights[4:, 4:].mean() + 0.01
+    assert np.unravel_index(weights.argmax(), weights.shape) < (4, 4)
+
+
+def test_image_without_structure_gives_no_weights(tmp_path: Path) -> None:
+    model = PackagedModel.load(make_package(tmp_path / "package"))
+    weights = occlusion(model, np.full((8, 8, 1), 100, np.uint8), 1)
+    assert np.abs(weights).max() < 1e-6
+    assert heat(np.full((8, 8, 1), 100, np.uint8), weights).startswith("data:image/png;base64,")
+
+
+def test_nearest_training_images_look_alike_and_are_found_once(tmp_path: Path) -> None:
+    folder = write_training_set(tmp_path / "set", test=40)
+    for file in list(folder.glob("*-test.np*")):
+        file.rename(file.with_name(file.name.replace("-test", "-train")))
+    model = PackagedModel.load(make_package(tmp_path / "package"))
+    index = TrainingIndex(tmp_path / "kept")
+    images = np.load(folder / "images-train.npy")
+    embedding = model.predict(images[5:6])[1][0]
+    found = index.nearest(model, folder, embedding, most=3)
+    assert len(found) == 3 and found[0].similarity > 0.999
+    assert [one.similarity for one in found] == sorted((one.similarity for one in found), reverse=True)
+    (kept,) = (tmp_path / "kept").glob("*.npz")
+    before = kept.stat().st_mtime_ns
+    TrainingIndex(tmp_path / "kept").nearest(model, folder, embedding)
+    assert kept.stat().st_mtime_ns == before

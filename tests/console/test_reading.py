@@ -1,0 +1,133 @@
+"""What the console reads: the prediction log, the sample table, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from linnet.config import SECTIONS, parse_config
+from linnet.console.audit import AuditLog
+from linnet.console.prediction_log import PredictionLogReader
+from linnet.console.samples import Filters, SampleTable
+from linnet.console.settings_form import changed, fields, parse, sections
+from linnet.console.sources import Kept, Sources
+from linnet.errors import RunError
+from linnet.serving.log import LogEntry, PredictionLog
+from linnet.serving.predictor import Prediction
+from tests.features.sample_folder import pictures, write_samples
+
+
+def write_log(folder: Path, levels: Sequence[int], failed: int = 0, at: float = 1_700_000_000.0) -> None:
+    """Served requests through the log that the server itself writes."""
+    log = PredictionLog(folder, 1000, 0.0)
+    log.start()
+    for level in levels:
+        row = np.eye(3, dtype=np.float32)[[level]]
+        image = np.full((1, 2, 2, 1), level, np.uint8)
+        prediction = (
+            Prediction(row, row, image, row)
+            if False
+            else Prediction(images=image, features=row, probabilities=row, embedding=row)
+        )
+        log.offer(LogEntry("r", at, "m", "1", ("a", "b", "c"), 10.0 + level, prediction, None))
+    for _ in range(failed):
+        log.offer(LogEntry("r", at + 7200, "m", "2", ("a", "b", "c"), 99.0, None, "broken"))
+    log.close()
+
+
+def test_log_is_summed_up_and_grows(tmp_path: Path) -> None:
+    reader = PredictionLogReader(tmp_path)
+    assert reader.summary().rows == 0
+    write_log(tmp_path, [0, 0, 1])
+    found = reader.summary()
+    assert (found.rows, found.failed, found.classes, found.versions) == (3, 0, {"a": 2, "b": 1}, {"1": 3})
+    assert found.p50_ms == pytest.approx(10.0)
+    write_log(tmp_path, [2], failed=2)
+    found = reader.summary()
+    assert (found.rows, found.failed, found.versions) == (6, 2, {"1": 4, "2": 2})
+    assert found.first == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert [count for _, count in found.hours] == [4, 2]
+
+
+def test_damaged_file_of_the_log_is_left_out(tmp_path: Path) -> None:
+    write_log(tmp_path, [0])
+    (tmp_path / "served-x.parquet").write_bytes(b"no parquet")
+    assert PredictionLogReader(tmp_path).summary().rows == 1
+
+
+def test_samples_are_filtered_and_paged_across_shards(tmp_path: Path) -> None:
+    splits = ["train"] * 60 + ["test"] * 20
+    shop = ["x" if i % 4 == 0 else "y" for i in range(80)]
+    ids = write_samples(tmp_path, pictures(80), splits, {"shop": shop}, shard_rows=30)
+    table = SampleTable(tmp_path)
+    shots, total = table.page(Filters(), 0)
+    assert (len(shots), total) == (48, 80) and [s.sample_id for s in shots] == ids[:48]
+    assert all(shot.picture.startswith("data:image/png") for shot in shots)
+    assert [s.sample_id for s in table.page(Filters(), 1)[0]] == ids[48:]
+    assert table.page(Filters(split="test"), 0)[1] == 20
+    assert table.page(Filters(label="ant", split="train"), 0)[1] == 30
+    assert table.cohorts == ["shop=x", "shop=y"] and table.page(Filters(cohort="shop=x"), 0)[1] == 20
+    assert [s.sample_id for s in table.page(Filters(only=frozenset(ids[70:72])), 0)[0]] == ids[70:72]
+    assert table.page(Filters(label="nothing"), 0) == ([], 0)
+
+
+def test_kept_values_are_made_once_until_they_are_old() -> None:
+    now = [0.0]
+    made: list[int] = []
+    kept = Kept(lambda: now[0])
+
+    def make() -> int:
+        made.append(1)
+        return len(made)
+
+    assert [kept.get("a", 5, make), kept.get("a", 5, make)] == [1, 1]
+    now[0] = 6
+    assert kept.get("a", 5, make) == 2
+    kept.forget()
+    assert kept.get("a", 5, make) == 3
+
+
+@pytest.mark.parametrize("run_id", ["", "../x", "*", "no-such-run"])
+def test_run_that_is_not_there_is_an_error_and_no_path(run_id: str) -> None:
+    with pytest.raises(RunError):
+        Sources().evidence(run_id)
+
+
+def test_audit_log_keeps_every_line_and_bears_a_torn_one(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "audit.jsonl")
+    assert log.lines() == []
+    log.write("ada", "operator", "promote", "m 1", reason="why", outcome="done")
+    with (tmp_path / "audit.jsonl").open("a") as file:
+        file.write('{"at": "20')
+    assert [(line.actor, line.outcome) for line in log.lines()] == [("ada", "done")]
+
+
+def test_form_has_every_setting_with_its_help() -> None:
+    assert set(sections()) == set(SECTIONS)
+    found = {
+        field.key: field
+        for name in sections()
+        for field in fields(name, parse_config({"name": "x"}).values())
+    }
+    assert len(found) == sum(len(section.model_fields) for section in SECTIONS.values())
+    assert found["train.epochs"].kind == "integer" and found["data.kind"].kind == "choice"
+    assert found["release.steps"].kind == "list" and found["train.flip_average"].kind == "switch"
+    assert all(field.help for field in found.values())
+
+
+def test_unchanged_form_gives_the_config_back() -> None:
+    values = parse_config({"name": "x"}).values()
+    given = {}
+    for name in sections():
+        for field in fields(name, values):
+            shown = field.value
+            if field.kind == "list":
+                shown = ", ".join(map(str, field.value))
+            elif field.kind not in ("switch", "choice"):
+                shown = str(field.value)
+            given[field.key] = parse(field, shown)
+    assert parse_config(changed(values, given)).values() == values
