@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("steps", "run", "accuracy", "judge")
+ALL = ("steps", "run", "accuracy", "judge", "drift", "drift_power")
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or ALL

@@ -11,6 +11,7 @@ from linnet.commands import (
     alerts,
     console,
     diagnose,
+    drift,
     inspect,
     models,
     report,
@@ -40,6 +41,8 @@ app.command("predict")(serve.predict)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(drift.drift_app, name="drift")
+app.add_typer(drift.skew_app, name="skew")
 app.add_typer(retraining.app, name="retraining")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(inspect.runs_app, name="runs")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from linnet.config import Config
+from pipelines.monitoring import monitoring_pipeline
 from pipelines.training import training_pipeline
 
-PIPELINES = {"training": training_pipeline}
+PIPELINES = {"training": training_pipeline, "monitoring": monitoring_pipeline}
 
 
 def compile_pipeline(name: str, config: Config, target: Path) -> Path:

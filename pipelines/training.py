@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
 from components.build_features import build_features as build_features_step
 from components.collect_labels import collect_labels as collect_labels_step
@@ -16,11 +16,7 @@ from components.request_labels import request_labels as request_labels_step
 from components.train import train as train_step
 from components.validate import validate as validate_step
 from linnet.config import Config
-
-STATE_CLAIM = "linnet-state"
-"""PersistentVolumeClaim that holds what `.linnet/` holds on a laptop."""
-STATE_MOUNT = "/linnet"
-MINUTE = 60
+from pipelines.placement import place
 
 
 def training_pipeline(config: Config) -> Any:
@@ -41,19 +37,19 @@ def training_pipeline(config: Config) -> Any:
         registry: dict[str, Any] = config.registry.values(),
         request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        with dsl.ExitHandler(_place(record_run_step(name=name, request=request), minutes=5)):
-            raw = _place(ingest_step(name=name, data=data), minutes=60, cpu="2", memory="4G").set_retry(
+        with dsl.ExitHandler(place(record_run_step(name=name, request=request), minutes=5)):
+            raw = place(ingest_step(name=name, data=data), minutes=60, cpu="2", memory="4G").set_retry(
                 2, "30s"
             )
             samples = raw.outputs["samples"]
-            checked = _place(
+            checked = place(
                 validate_step(name=name, data=data, validation=validation, samples=samples),
                 minutes=30,
                 memory="4G",
             )
-            answers = _place(collect_labels_step(name=name, labels=labels, samples=samples), minutes=10)
+            answers = place(collect_labels_step(name=name, labels=labels, samples=samples), minutes=10)
             answers.after(checked)
-            joined = _place(
+            joined = place(
                 build_features_step(
                     name=name, data=data, features=features, samples=samples, batch=answers.outputs["batch"]
                 ),
@@ -62,7 +58,7 @@ def training_pipeline(config: Config) -> Any:
                 memory="8G",
             )
             training_set = joined.outputs["training_set"]
-            fitted = _place(
+            fitted = place(
                 train_step(train=train, training_set=training_set), minutes=24 * 60, cpu="4", memory="16G"
             )
             fitted.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1).set_retry(2, "60s")
@@ -70,7 +66,7 @@ def training_pipeline(config: Config) -> Any:
             # on two cores the first epoch took 27 s instead of 33, and a busy machine hurts less.
             fitted.set_env_variable("GOMP_SPINCOUNT", "20000")
             model = fitted.outputs["model"]
-            measured = _place(
+            measured = place(
                 evaluate_step(
                     name=name,
                     evaluation=evaluation,
@@ -83,9 +79,9 @@ def training_pipeline(config: Config) -> Any:
                 memory="8G",
             )
             report = measured.outputs["report"]
-            _place(request_labels_step(name=name, labels=labels, samples=samples, report=report), minutes=10)
+            place(request_labels_step(name=name, labels=labels, samples=samples, report=report), minutes=10)
             with dsl.If(measured.outputs["Output"] == "pass", name="evaluation-passed"):
-                packed = _place(
+                packed = place(
                     package_step(
                         name=name,
                         gates=gates,
@@ -99,7 +95,7 @@ def training_pipeline(config: Config) -> Any:
                     memory="8G",
                 )
                 with dsl.If(packed.outputs["Output"] == "pass", name="package-passed"):
-                    registered = _place(
+                    registered = place(
                         register_step(
                             name=name,
                             registry=registry,
@@ -114,7 +110,7 @@ def training_pipeline(config: Config) -> Any:
                         ),
                         minutes=10,
                     ).set_retry(2, "10s")
-                    _place(
+                    place(
                         release_step(
                             name=name,
                             release=release,
@@ -128,16 +124,3 @@ def training_pipeline(config: Config) -> Any:
                     )
 
     return linnet_training
-
-
-def _place(task: dsl.PipelineTask, minutes: int, cpu: str = "1", memory: str = "2G") -> dsl.PipelineTask:
-    """Resources, timeout and the state volume of a task.
-
-    The timeout stands twice: Kubernetes ends the pod, and the step ends itself wherever it runs.
-    """
-    task.set_cpu_limit(cpu).set_memory_limit(memory).set_caching_options(False)
-    task.set_env_variable("LINNET_TIMEOUT", str(minutes * MINUTE))
-    kubernetes.set_timeout(task, minutes * MINUTE)
-    kubernetes.mount_pvc(task, pvc_name=STATE_CLAIM, mount_path=STATE_MOUNT)
-    kubernetes.use_field_path_as_env(task, "LINNET_RUN_ID", "metadata.labels['pipeline/runid']")
-    return task

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
+from linnet.config.monitoring import MonitoringConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
@@ -34,6 +35,7 @@ __all__ = [
     "JudgedMetric",
     "KServeConfig",
     "LabelsConfig",
+    "MonitoringConfig",
     "RegistryConfig",
     "ReleaseConfig",
     "RetrainingConfig",

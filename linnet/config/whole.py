@@ -10,6 +10,7 @@ from pydantic import Field
 
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
+from linnet.config.monitoring import MonitoringConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Section
 from linnet.config.service_levels import ServiceLevelsConfig
@@ -28,6 +29,7 @@ SECTIONS: dict[str, type[Section]] = {
     "release": ReleaseConfig,
     "serving": ServingConfig,
     "registry": RegistryConfig,
+    "monitoring": MonitoringConfig,
     "engine": EngineConfig,
     "service_levels": ServiceLevelsConfig,
     "retraining": RetrainingConfig,
@@ -47,6 +49,7 @@ class Config(Section):
     release: ReleaseConfig = ReleaseConfig()
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
     engine: EngineConfig = EngineConfig()
     service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
     retraining: RetrainingConfig = RetrainingConfig()

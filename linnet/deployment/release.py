@@ -78,7 +78,7 @@ def release(
             config,
             replayer.outcomes,
             state_file,
-            reference=_reference(package),
+            reference=_reference(package) if champion is None else None,
             progress=progress,
         )
         with replayer:

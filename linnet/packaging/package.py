@@ -15,6 +15,7 @@ from linnet.packaging.export import export
 from linnet.packaging.held_out import TestSplit, golden_rows, read_test_split
 from linnet.packaging.model_card import write_card
 from linnet.packaging.parity import compare, torch_probabilities
+from linnet.packaging.reference import write_reference
 from linnet.packaging.trial import REQUESTS, Latency, try_out
 from linnet.progress import Progress
 from linnet.records import EvaluationReport, GateDecision, ModelPackage, TrainingReport, now
@@ -45,7 +46,8 @@ def package(
         gates: thresholds of parity, latency and size.
         serving: settings of the server the package is tried out in.
         name: the model's name.
-        out: gets model.onnx, package.json, golden.npz, gates.json, model_card.md and model_card.html.
+        out: gets model.onnx, package.json, golden.npz, reference.npz (what monitoring compares traffic
+            with), gates.json, model_card.md and model_card.html.
         progress: called with what is being done, how much of it is done, and of how much.
 
     Raises:
@@ -63,7 +65,9 @@ def package(
     _write_golden(network, report.temperature, split, out)
     described = describe(name, report, split, path)
     described.save(out / PACKAGE_FILE)
-    parity = compare(network, report.temperature, PackagedModel.load(out), split, progress)
+    packaged = PackagedModel.load(out)
+    parity = compare(network, report.temperature, packaged, split, progress)
+    write_reference(training_set, packaged, out, progress)
     latency = Latency(math.nan, math.nan, REQUESTS)
     if parity.agreement >= gates.min_parity:
         latency = try_out(out, serving, progress)

@@ -24,6 +24,17 @@ from linnet.records.model import (
     ModelVersion,
     TrainingReport,
 )
+from linnet.records.monitoring import (
+    CohortDrift,
+    ConfusionDrift,
+    DriftReport,
+    DriftTest,
+    DriftVerdict,
+    PerformanceReport,
+    SkewDifference,
+    SkewReport,
+    Window,
+)
 from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
 from linnet.records.retraining import (
     Condition,
@@ -48,12 +59,17 @@ from linnet.records.task import ArtifactRecord, TaskRecord
 __all__ = [
     "SPLITS",
     "ArtifactRecord",
+    "CohortDrift",
     "CohortResult",
     "Comparison",
     "Condition",
+    "ConfusionDrift",
     "DatasetManifest",
     "Deploy",
     "Diagnosis",
+    "DriftReport",
+    "DriftTest",
+    "DriftVerdict",
     "EvaluationReport",
     "ExpectationResult",
     "Fault",
@@ -69,6 +85,7 @@ __all__ = [
     "MetricJudgement",
     "ModelPackage",
     "ModelVersion",
+    "PerformanceReport",
     "Record",
     "RetrainingCause",
     "RetrainingDecision",
@@ -80,6 +97,8 @@ __all__ = [
     "RunRecord",
     "RunRequest",
     "ServedRecord",
+    "SkewDifference",
+    "SkewReport",
     "Split",
     "StageRecord",
     "StepDecision",
@@ -90,6 +109,7 @@ __all__ = [
     "ValidationReport",
     "Verdict",
     "VersionTraffic",
+    "Window",
     "WindowFinding",
     "now",
 ]

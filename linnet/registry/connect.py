@@ -95,6 +95,16 @@ def champion_package(config: RegistryConfig, name: str) -> tuple[Path | None, st
     return (None, "") if found is None else (registry.package_folder(found), found.version)
 
 
+def version_package(config: RegistryConfig, name: str, version: str) -> Path:
+    """Package folder of a version of use case `name`, to be read only.
+
+    Raises:
+        RegistryError: there is no such version.
+    """
+    registry, registered = connect(config), model_name(config, name)
+    return registry.package_folder(registry.version(registered, version))
+
+
 def rival_package(config: RegistryConfig, name: str, model: Path) -> tuple[Path | None, str]:
     """Package folder and version of what the trained model in folder `model` is to be compared with.
 

@@ -6,6 +6,7 @@ When the queue is full, or the disk refuses, rows are dropped and counted.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import queue
@@ -20,6 +21,7 @@ from typing import Any
 from linnet.files import replacing
 from linnet.serving.predictor import Prediction
 from linnet.vision.decode import encode_png, sample_id
+from linnet.vision.libraries import libraries
 
 BATCH_ROWS, BATCH_SECONDS = 1_000, 1.0
 logger = logging.getLogger(__name__)
@@ -183,5 +185,7 @@ def _schema() -> Any:
             "error": pa.string(),
             "sample_id": pa.string(),
             "image": pa.binary(),
-        }
+        },
+        # So that a skew audit can name a library that changed since the package was proved.
+        metadata={"libraries": json.dumps(libraries())},
     )

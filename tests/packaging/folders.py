@@ -79,9 +79,10 @@ def _write_evaluation(folder: Path, temperature: float) -> None:
 
 def _write_training_set(folder: Path, images: np.ndarray, features: np.ndarray, channels: int) -> None:
     folder.mkdir(parents=True)
-    np.save(folder / "images-test.npy", images)
-    np.save(folder / "features-test.npy", features)
-    np.save(folder / "labels-test.npy", (np.arange(COUNT) % len(CLASSES)).astype(np.int64))
+    for split, rows in {"train": slice(0, 30), "validation": slice(30, 40), "test": slice(COUNT)}.items():
+        np.save(folder / f"images-{split}.npy", images[rows])
+        np.save(folder / f"features-{split}.npy", features[rows])
+        np.save(folder / f"labels-{split}.npy", (np.arange(COUNT) % len(CLASSES)).astype(np.int64)[rows])
     TrainingSetManifest(
         classes=tuple(CLASSES),
         features=FEATURES,

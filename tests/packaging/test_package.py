@@ -48,7 +48,7 @@ def test_package_of_a_good_model_passes_its_gates(packed: tuple[Path, GateDecisi
     assert GateDecision.load(out / "gates.json") == decision
     assert described.parity_agreement == 1.0 and described.parity_max_difference < 1e-5
     assert 0 < described.latency_p50_ms <= described.latency_p95_ms
-    assert seen == ["parity with torch", "latency in the real server"]
+    assert seen == ["parity with torch", "reference for monitoring", "latency in the real server"]
 
 
 def test_package_holds_golden_samples_of_every_class(packed: tuple[Path, GateDecision, list[str]]) -> None:

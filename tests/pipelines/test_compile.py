@@ -23,6 +23,10 @@ SECTION_PARAMETERS = (
     "registry",
 )
 """The sections that say what a run does; the others are about what happens around runs."""
+PARAMETERS_OF = {
+    "training": {"name", "request", *SECTION_PARAMETERS},
+    "monitoring": {"name", "request", "end", "features", "serving", "registry", "monitoring"},
+}
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
 
@@ -36,9 +40,9 @@ def test_pipeline_parameters_are_the_config_with_its_values(
         compile_pipeline(pipeline, loaded, tmp_path / "p.yaml").read_text("utf-8")
     )
     parameters = spec["root"]["inputDefinitions"]["parameters"]
-    assert set(parameters) == {"name", "request", *SECTION_PARAMETERS}
+    assert set(parameters) == PARAMETERS_OF[pipeline]
     assert parameters["request"]["defaultValue"] == {}
-    for section in SECTION_PARAMETERS:
+    for section in SECTIONS.keys() & PARAMETERS_OF[pipeline]:
         assert parameters[section]["parameterType"] == "STRUCT"
         default = parameters[section]["defaultValue"]
         assert SECTIONS[section].parse(default, section) == getattr(loaded, section)
@@ -51,12 +55,15 @@ def test_pipeline_compiles_to_the_same_bytes_twice(tmp_path: Path) -> None:
     assert compile_pipeline("training", loaded, tmp_path / "b.yaml").read_bytes() == first
 
 
-def test_every_task_mounts_the_state_volume_and_has_a_deadline(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("pipeline", "tasks"), [("training", 11), ("monitoring", 6)])
+def test_every_task_mounts_the_state_volume_and_has_a_deadline(
+    pipeline: str, tasks: int, tmp_path: Path
+) -> None:
     _, platform = yaml.safe_load_all(
-        compile_pipeline("training", load_config(CONFIGS[0]), tmp_path / "p.yaml").read_text("utf-8")
+        compile_pipeline(pipeline, load_config(CONFIGS[0]), tmp_path / "p.yaml").read_text("utf-8")
     )
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert len(executors) == 11
+    assert len(executors) == tasks
     for executor in executors.values():
         assert executor["pvcMount"][0]["mountPath"] == "/linnet"
         assert int(executor["activeDeadlineSeconds"]) > 0

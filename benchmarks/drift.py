@@ -1,0 +1,152 @@
+"""Drift statistics of 1,000,000 rows x 20 columns, and a window of 10,000 predictions end to end.
+
+Side by side with Evidently (`--evidently PYTHON`: an interpreter that has evidently 0.7.23) and with
+the limit of any exact method: `np.sort` of the same columns. Times are the best of n runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.machine import describe
+from linnet.config import MonitoringConfig
+from linnet.monitoring.drift import compare_columns
+from linnet.records import DriftReport
+from linnet.vision.reference import Sample
+
+ROWS, COLUMNS, REPEATS = 1_000_000, 20, 5
+_PEER = """
+import sys, time, numpy as np, pandas as pd
+from evidently import DataDefinition, Dataset, Report
+from evidently.presets import DataDriftPreset
+import evidently
+data = np.load(sys.argv[1])
+names = [f"c{i}" for i in range(data["now"].shape[1])]
+then, now = (pd.DataFrame(data[key], columns=names) for key in ("then", "now"))
+definition = DataDefinition(numerical_columns=list(now.columns))
+best = 1e9
+for _ in range(int(sys.argv[2])):
+    began = time.perf_counter()
+    a, b = (Dataset.from_pandas(frame, data_definition=definition) for frame in (then, now))
+    Report([DataDriftPreset()]).run(b, a).dict()
+    best = min(best, time.perf_counter() - began)
+print(best, evidently.__version__)
+"""
+
+
+def best_of(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def statistics(python: str | None, rows: int) -> None:
+    rng = np.random.default_rng(0)
+    then = rng.normal(size=(rows, COLUMNS)).astype(np.float32)
+    now = (rng.normal(size=(rows, COLUMNS)) * 1.02 + 0.01).astype(np.float32)
+    columns = [np.ascontiguousarray(column) for column in now.T]
+    references = [Sample.of(column) for column in then.T]
+    one = best_of(lambda: compare_columns(references, columns, threads=1))
+    two = best_of(lambda: compare_columns(references, columns, threads=2))
+    limit = best_of(lambda: [np.sort(column) for column in columns])
+    print(
+        f"drift statistics, {rows:,} rows x {COLUMNS} columns (KS, p, Wasserstein, PSI, Jensen-Shannon): "
+        f"{one:.3f} s on one thread, {two:.3f} s on two; np.sort alone {limit:.3f} s on one thread "
+        f"({one / limit:.2f} times the limit); load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
+    if python is None:
+        print("  Evidently: not measured, name an interpreter that has it: --evidently PYTHON")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "data.npz"
+        np.savez(path, then=then, now=now)
+        command = [python, "-W", "ignore", "-c", _PEER, str(path), "1"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds, version = done.stdout.split()[-2:]
+    print(
+        f"  Evidently {version}, DataDriftPreset of the same frames (n=1): {float(seconds):.1f} s, "
+        f"{float(seconds) / two:.0f} times as long"
+    )
+
+
+def window(rows: int = 10_000) -> None:
+    """Log to page: read the log, all tests, embeddings of 1,000 kept images, performance, audit by pixels."""
+    from benchmarks.small_model import fashion, make_champion
+    from linnet.features.skew import audit_window
+    from linnet.monitoring.measure import measure_drift
+    from linnet.monitoring.performance import measure_performance
+    from linnet.monitoring.publish import publish
+    from linnet.monitoring.window import write_window
+    from linnet.serving.log import LogEntry, PredictionLog
+    from linnet.serving.predictor import Prediction, Predictor
+
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        os.environ["LINNET_HOME"] = str(home / "state")
+        images, _ = make_champion(home / "package", fashion())
+        predictor = Predictor.load("1", home / "package", 1)
+        log = PredictionLog(home / "log", 1_000_000, 0.2)
+        log.start()
+        for start in range(0, rows, 500):
+            found = predictor.predict(images[start : start + 500], None)
+            for i in range(500):
+                part = slice(i, i + 1)
+                single = Prediction(
+                    found.images[part], found.features[part], found.probabilities[part], found.embedding[part]
+                )
+                log.offer(
+                    LogEntry(f"r{start + i}", time.time(), "small", "1", predictor.classes, 1.0, single, None)
+                )
+        log.close()
+        config, package, out = MonitoringConfig(), home / "package", home / "out"
+        end = datetime.now(UTC) + timedelta(seconds=1)
+        span = end - timedelta(hours=1), end
+        took = {}
+
+        def timed(name: str, work: Callable[[], object]) -> None:
+            began = time.perf_counter()
+            work()
+            took[name] = time.perf_counter() - began
+
+        at = home / "window"
+        timed(
+            "window",
+            lambda: write_window(home / "log", "small", "1", *span, config, at),
+        )
+        timed("drift", lambda: measure_drift(at, package, config, (), out))
+        drift = DriftReport.load(out / "drift.json")
+        timed("performance", lambda: measure_performance(at, package, home / "log", drift, config, out))
+        timed("skew", lambda: audit_window(at, package, "none", "image_classifier_v1", out))
+        timed("page", lambda: publish(at, package, [out], out, evidently=False))
+        parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in took.items())
+        print(f"window of {rows:,} predictions, log to page: {sum(took.values()):.2f} s ({parts}); n=1")
+    print(f"  {describe('numpy', 'scipy', 'pyarrow', 'onnxruntime')}")
+
+
+def main(arguments: Sequence[str] = ()) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    own = sys.executable if importlib.util.find_spec("evidently") else None
+    parser.add_argument("--evidently", metavar="PYTHON", default=os.environ.get("EVIDENTLY_PYTHON", own))
+    parser.add_argument("--rows", type=int, default=ROWS)
+    options = parser.parse_args(arguments)
+    statistics(options.evidently, options.rows)
+    window()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,46 @@
+"""audit_skew: what was served, computed again offline and compared bit by bit."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def audit_skew(
+    name: str,
+    registry: dict[str, Any],
+    features: dict[str, Any],
+    serving: dict[str, Any],
+    version: str,
+    window: dsl.Input[dsl.Dataset],
+    skew: dsl.Output[dsl.Artifact],
+) -> str:
+    """Returns the verdict: pass or fail."""
+    from pathlib import Path
+
+    from linnet.config import FeaturesConfig, RegistryConfig, ServingConfig
+    from linnet.features.skew import audit_window
+    from linnet.registry.connect import version_package
+    from linnet.step import progress, run_step
+
+    service = FeaturesConfig.parse(features).service
+    redacted = bool(getattr(ServingConfig.parse(serving), "log_image_blocks", 0))
+
+    def work(out: Any) -> dict[str, Any]:
+        package = version_package(RegistryConfig.parse(registry), name, version)
+        folders = Path(window.path), package
+        found = audit_window(*folders, name, service, out["skew"], redacted=redacted, progress=progress)
+        return {"verdict": found.verdict, "compared": found.compared, "differences": found.differences}
+
+    values = run_step(
+        "audit_skew",
+        work,
+        code=__file__,
+        parameters={"name": name, "service": service, "version": version},
+        inputs={"window": window},
+        outputs={"skew": skew},
+        cached=False,
+    )
+    return str(values["verdict"])

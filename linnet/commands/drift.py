@@ -1,0 +1,274 @@
+"""`linnet drift ...` and `linnet skew ...`: what the traffic looks like, and whether it is served right."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from linnet.commands.drift_show import show_drift, show_skew
+from linnet.config import MonitoringConfig, ServingConfig, load_config
+from linnet.errors import DataError, ServingError
+from linnet.registry.connect import Champion, find_champion, model_name
+from linnet.state import server_state_file, state_dir
+
+if TYPE_CHECKING:
+    from linnet.monitoring.simulate import Pool
+    from linnet.progress import Progress
+
+drift_app = typer.Typer(help="Compare traffic with what the champion was trained on.", no_args_is_help=True)
+skew_app = typer.Typer(help="Compute again what was served.", no_args_is_help=True)
+
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", help="A config, for its model, registry and monitoring settings.")
+]
+Name = Annotated[str, typer.Option("--name", help="The model's name; needed where there are several.")]
+Minutes = Annotated[
+    float | None, typer.Option(min=0.01, help="Look back so many minutes; default: to the first row.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the records as JSON.")]
+
+
+@drift_app.command("report")
+def report(
+    name: Name = "",
+    config: ConfigPath = None,
+    minutes: Minutes = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the page and the records.")
+    ] = Path(".linnet/monitoring/report"),
+    evidently: Annotated[bool, typer.Option("--evidently", help="Write Evidently's view as well.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what the champion served with its reference: features, classes, embeddings, cohorts.
+
+    Writes a page with pictures. It looks at any stretch of time and is not counted among the windows
+    that the recurring monitoring judges. Exit status 3: drift was found.
+
+    Examples:
+
+      linnet drift report --minutes 60
+
+      linnet drift report --config configs/fashion.toml -o report --evidently
+    """
+    from linnet.monitoring.history import past_p_values
+    from linnet.monitoring.measure import measure_drift
+    from linnet.monitoring.performance import measure_performance
+    from linnet.monitoring.publish import publish
+
+    champion, monitoring, _ = _settings(name, config)
+    with _rows(champion, monitoring, minutes, all_images=False) as window, _progress() as progress:
+        past = past_p_values(champion.name, champion.version, datetime.now(UTC))
+        drift = measure_drift(window, champion.package, monitoring, past, output, progress)
+        performance = measure_performance(window, champion.package, _log(), drift, monitoring, output)
+        publish(window, champion.package, [output], output, evidently or None, kept=False)
+    if as_json:
+        typer.echo(json.dumps([drift.model_dump(mode="json"), performance.model_dump(mode="json")]))
+    else:
+        show_drift(drift, performance, output / "report.html")
+    raise typer.Exit(3 if drift.verdict == "drift" else 0)
+
+
+@drift_app.command("simulate")
+def simulate(
+    kind: Annotated[list[str], typer.Option("--kind", help="What changes; repeatable, one after another.")],
+    severity: Annotated[float, typer.Option(help="0: nothing changes, 1: the largest change.")] = 0.5,
+    rate: Annotated[float, typer.Option(min=0.1, max=5000, help="Requests a second.")] = 50.0,
+    count: Annotated[int, typer.Option(min=1, help="How many requests.")] = 1000,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.")] = None,
+    feedback: Annotated[bool, typer.Option("--feedback", help="Send the true labels afterwards.")] = False,
+    training_set: Annotated[
+        Path, typer.Option(help="Where the images come from: the production split of a training set.")
+    ] = Path(".linnet/latest/build-features/training_set"),
+    seed: Annotated[int, typer.Option(help="Another seed draws other images.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only write a picture of the stream.")] = False,
+) -> None:
+    """Play real images, changed as the world might change them, against the server that `linnet up` started.
+
+    Kinds: blur, noise, darken, invert (images); class-mix, label-shift (how often each class comes);
+    new-class (handwritten digits among them); relabel (what people call them; shows with --feedback).
+
+    Examples:
+
+      linnet drift simulate --kind blur --kind darken --severity 0.6 --rate 100 --count 3000
+
+      linnet drift simulate --kind label-shift --severity 0.4 --feedback
+
+      linnet drift simulate --kind noise --severity 0.3 --dry-run
+    """
+    from linnet.monitoring.simulate import check, drifted, play
+    from linnet.serving.client import ServerClient
+
+    check(kind, severity)
+    pool = _pool(training_set)
+    stream = drifted(pool, kind, severity, count, seed)
+    console = Console()
+    if dry_run:
+        console.print(f"wrote {_picture(pool, stream)}: above as they are, below as they would be sent")
+        return
+    client = ServerClient.from_state(server_state_file())
+    with _progress() as progress:
+        sent = play(stream, lambda image: _ask(client, image), rate, count, seconds, progress)
+    right = f", {sent.right / sent.answered:.1%} named rightly" if sent.answered else ""
+    console.print(f"{sent.answered:,} answered{right}; {sent.failed:,} failed, {sent.late:,} sent late")
+    if sent.problem:
+        console.print(f"first failure: {sent.problem}", markup=False)
+    if feedback:
+        known = [label for label in sent.labels if label[1] in pool.classes]
+        _send_labels(client, known)
+        console.print(f"{len(known):,} labels sent")
+    raise typer.Exit(1 if sent.failed or not sent.answered else 0)
+
+
+@skew_app.command("audit")
+def audit(
+    name: Name = "",
+    config: ConfigPath = None,
+    minutes: Minutes = None,
+    known: Annotated[
+        bool, typer.Option("--known", help="All images are of the dataset: unknown pixels are a difference.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compute every served row again offline and compare it bit by bit.
+
+    Features come from the feature store by a point-in-time join as of the moment of serving; kept images
+    are decoded and computed again; libraries are compared with those the package was proved with. Exit
+    status 3: something differs, or nothing could be compared.
+
+    Examples:
+
+      linnet skew audit
+
+      linnet skew audit --config configs/fashion.toml --minutes 60 --known
+    """
+    from linnet.features.skew import audit_window
+    from linnet.records import ModelPackage
+
+    champion, monitoring, serving = _settings(name, config)
+    case = load_config(config).name if config else champion.name
+    service = ModelPackage.load(champion.package / "package.json").feature_service
+    with (
+        _rows(champion, monitoring, minutes, all_images=True) as window,
+        _progress() as progress,
+        tempfile.TemporaryDirectory() as out,
+    ):
+        redacted = bool(getattr(serving, "log_image_blocks", 0))
+        found = audit_window(window, champion.package, case, service, Path(out), known, redacted, progress)
+    if as_json:
+        typer.echo(found.model_dump_json())
+    else:
+        show_skew(found)
+    raise typer.Exit(0 if found.verdict == "pass" else 3)
+
+
+def _settings(name: str, path: Path | None) -> tuple[Champion, MonitoringConfig, ServingConfig]:
+    if path is None:
+        return find_champion(name), MonitoringConfig(), ServingConfig()
+    config = load_config(path)
+    champion = find_champion(name or model_name(config.registry, config.name), config.registry)
+    return champion, config.monitoring, config.serving
+
+
+def _log() -> Path:
+    return state_dir() / "serving" / "log"
+
+
+@contextlib.contextmanager
+def _rows(
+    champion: Champion, monitoring: MonitoringConfig, minutes: float | None, *, all_images: bool
+) -> Iterator[Path]:
+    """A window of the champion's rows up to now, in a folder that is gone afterwards."""
+    from linnet.monitoring.served import first_and_last
+    from linnet.monitoring.window import write_window
+
+    span = first_and_last(_log())
+    if span is None:
+        raise ServingError(f"{_log()}: nothing was served yet; `linnet up` starts a server, then ask it")
+    end = datetime.now(UTC)
+    start = span[0] if minutes is None else end - timedelta(minutes=minutes)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "window"
+        write_window(_log(), champion.name, champion.version, start, end, monitoring, folder, all_images)
+        yield folder
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield progress
+
+
+def _pool(folder: Path) -> Pool:
+    import numpy as np
+
+    from linnet.errors import StorageError
+    from linnet.monitoring.simulate import Pool
+    from linnet.records import TrainingSetManifest
+
+    try:
+        classes = TrainingSetManifest.load(folder / "training_set.json").classes
+        images = np.load(folder / "images-production.npy", mmap_mode="r")
+        labels = np.load(folder / "labels-production.npy")
+    except (StorageError, OSError, ValueError) as error:
+        remedy = "`linnet run CONFIG` makes one; or name another with --training-set"
+        raise DataError(
+            str(folder), f"there is no training set to draw images from ({error})", remedy
+        ) from error
+    if not len(images):
+        raise DataError(str(folder), "its production split is empty", "raise data.production_fraction")
+    return Pool(images, labels, classes)
+
+
+def _ask(client: Any, image: Any) -> tuple[str, str]:
+    from linnet.vision.decode import encode_png
+
+    status, _, body = client.request("POST", "/predict", encode_png(image), {"Content-Type": "image/png"})
+    answer = json.loads(body)
+    if status != 200:
+        raise ServingError(f"status {status}: {answer.get('error', 'no reason given')}")
+    return answer["request_id"], answer["predictions"][0]["class"]
+
+
+def _send_labels(client: Any, labels: list[tuple[str, str]]) -> None:
+    for start in range(0, len(labels), 500):
+        rows = [{"request_id": name, "label": label} for name, label in labels[start : start + 500]]
+        status, _, body = client.request("POST", "/feedback", json.dumps({"labels": rows}).encode())
+        if status >= 400:
+            said = body.decode("utf-8", "replace")[:300]
+            raise ServingError(f"the server did not take the labels (status {status}): {said}")
+
+
+def _picture(pool: Pool, stream: Any, most: int = 12) -> Path:
+    """Twelve images of the pool above twelve of the stream, four times as large."""
+    import numpy as np
+
+    from linnet.files import replacing
+    from linnet.vision.decode import encode_png
+
+    sent = np.concatenate([image for _, (image, _) in zip(range(most), stream, strict=False)], axis=1)
+    plain = np.concatenate(
+        [np.asarray(image) for image in pool.images[: sent.shape[1] // pool.images.shape[2]]], 1
+    )
+    both = np.concatenate([plain, sent]).repeat(4, axis=0).repeat(4, axis=1)
+    path = state_dir() / "monitoring" / "simulated.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as scratch:
+        scratch.write_bytes(encode_png(np.ascontiguousarray(both)))
+    return path

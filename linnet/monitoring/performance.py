@@ -1,0 +1,219 @@
+"""How well a version does on a window: with labels when they have come, estimated without them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import sqrt
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.config import MonitoringConfig
+from linnet.monitoring.discoveries import adjusted
+from linnet.monitoring.drift import compare_classes
+from linnet.monitoring.served import read_feedback
+from linnet.monitoring.window import WINDOW_FILE, Rows
+from linnet.records import ConfusionDrift, DriftReport, Interval, PerformanceReport, Window
+from linnet.vision.reference import Reference
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Feedback = Mapping[tuple[str, int], tuple[str, datetime]]
+
+PERFORMANCE_FILE = "performance.json"
+_MIN_CLASS_ROWS = 20
+"""Fewest labelled images of a class for a test of its row of the confusion matrix."""
+_MIN_EXPECTED = 5.0
+"""Cells of which fewer are expected are merged before a chi-squared test (Cochran, 1954)."""
+
+
+def measure_performance(
+    window: Path, package: Path, feedback: Path, drift: DriftReport, config: MonitoringConfig, out: Path
+) -> PerformanceReport:
+    """Judges the window in folder `window` with the labels in folder `feedback`; writes performance.json.
+
+    Raises:
+        StorageError: the window, the package's reference or the feedback cannot be read.
+    """
+    reference = Reference.load(package)
+    about = Window.load(window / WINDOW_FILE)
+    rows = Rows.load(window, len(reference.features), len(reference.classes))
+    report = judge(
+        about, rows, reference, read_feedback(feedback) if feedback.is_dir() else {}, drift, config
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    report.save(out / PERFORMANCE_FILE)
+    return report
+
+
+def judge(
+    window: Window,
+    rows: Rows,
+    reference: Reference,
+    feedback: Feedback,
+    drift: DriftReport,
+    config: MonitoringConfig,
+) -> PerformanceReport:
+    """The report; `feedback` maps (request id, image) to label and arrival, other rows' do no harm."""
+    labels, delays, unknown = _join(rows, reference.classes, feedback)
+    given = labels >= 0
+    predicted = rows.predicted
+    size = len(reference.classes)
+    confusion = np.bincount(labels[given] * size + predicted[given], minlength=size**2).reshape(size, size)
+    accuracy = _wilson(int(np.trace(confusion)), int(given.sum()), config.confidence)
+    estimate = estimate_accuracy(rows.confidence, reference, config.confidence)
+    doubts = _doubts(window, drift, accuracy, estimate)
+    if unknown:
+        doubts.append(f"{unknown} labels that came name no class of this version: a new class?")
+    judged = accuracy or (estimate if not doubts else None)
+    held = _wilson(round(reference.accuracy * reference.held_out), reference.held_out, config.confidence)
+    return PerformanceReport(
+        window=window,
+        reference_accuracy=reference.accuracy,
+        labelled=int(given.sum()),
+        delay_p50_seconds=float(np.median(delays)) if len(delays) else None,
+        accuracy=accuracy,
+        loss=difference(held, judged) if held and judged else None,
+        estimate=estimate,
+        estimate_atc=float((rows.confidence > reference.atc_threshold).mean())
+        if window.rows
+        else float("nan"),
+        estimate_holds=not doubts,
+        doubts=tuple(doubts),
+        classes=reference.classes,
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        confusion_drift=compare_confusion(confusion, reference, config),
+        cohorts={
+            name: interval
+            for k, name in enumerate(reference.classes)
+            if (interval := _wilson(int(confusion[k, k]), int(confusion[k].sum()), config.confidence))
+        },
+    )
+
+
+def estimate_accuracy(confidence: npt.NDArray[np.floating], reference: Reference, level: float) -> Interval:
+    """Accuracy of unlabelled images from their calibrated confidence [N] (CBPE): its mean.
+
+    Confidence-based performance estimation as NannyML describes it: an image with confidence c is
+    right with probability c, so the number of right ones is a sum of independent coin flips. What the
+    confidence is off by on the held-out images is taken off. The interval covers the coin flips and the
+    uncertainty of that correction.
+
+    It holds if the images are like the held-out ones (other proportions do no harm, other kinds do), so
+    that the calibration carries over, and if what people call them has not changed: that no method can
+    see without labels.
+    """
+    if not len(confidence):
+        return Interval(value=float("nan"), low=float("nan"), high=float("nan"))
+    sure = confidence.astype(np.float64)
+    held = reference.columns[-1].points.astype(np.float64)
+    value = float(sure.mean() + reference.accuracy - held.mean())
+    flips = float((sure * (1.0 - sure)).sum()) / len(sure) ** 2
+    correction = float((held * (1.0 - held)).mean()) / max(reference.held_out, 1)
+    half = NormalDist().inv_cdf(0.5 + level / 2.0) * sqrt(flips + correction)
+    value = min(max(value, 0.0), 1.0)
+    return Interval(value=value, low=max(value - half, 0.0), high=min(value + half, 1.0))
+
+
+def difference(first: Interval, second: Interval) -> Interval:
+    """First proportion minus the second, with Newcombe's hybrid score interval.
+
+    Statistics in Medicine 17 (1998), method 10: it joins two intervals of single proportions.
+    """
+    value = first.value - second.value
+    below = sqrt((first.value - first.low) ** 2 + (second.high - second.value) ** 2)
+    above = sqrt((first.high - first.value) ** 2 + (second.value - second.low) ** 2)
+    return Interval(value=value, low=value - below, high=value + above)
+
+
+def compare_confusion(
+    confusion: Ints, reference: Reference, config: MonitoringConfig
+) -> tuple[ConfusionDrift, ...]:
+    """What each class is taken for, against the held-out images; classes with fewer than 20 labels left out.
+
+    Chi-squared tests a row, cells with small expectations merged, adjusted over the classes.
+    """
+    tested = [
+        k
+        for k in range(len(confusion))
+        if confusion[k].sum() >= _MIN_CLASS_ROWS and reference.confusion[k].sum() >= _MIN_CLASS_ROWS
+    ]
+    drifts = [compare_classes(*_merged(reference.confusion[k], confusion[k], k)) for k in tested]
+    found = []
+    for k, drift, p_value in zip(tested, drifts, adjusted([one.p_value for one in drifts]), strict=True):
+        recall = _wilson(int(confusion[k, k]), int(confusion[k].sum()), config.confidence)
+        assert recall is not None, "only rows with labels are tested"
+        certain = p_value <= 1.0 - config.confidence
+        found.append(
+            ConfusionDrift(
+                label=reference.classes[k],
+                rows=int(confusion[k].sum()),
+                recall=recall,
+                reference_recall=float(reference.confusion[k, k] / reference.confusion[k].sum()),
+                p_value=float(p_value),
+                drifted=bool(certain and drift.jensen_shannon >= config.min_class_distance),
+            )
+        )
+    return tuple(found)
+
+
+def _merged(expected: Ints, found: Ints, own: int) -> tuple[Ints, Ints]:
+    """Two rows of confusion matrices with the rare mistakes put into one cell."""
+    total = expected + found
+    rare = total * min(expected.sum(), found.sum()) / total.sum() < _MIN_EXPECTED
+    rare[own] = False
+    return tuple(np.append(row[~rare], row[rare].sum()) for row in (expected, found))  # type: ignore[return-value]
+
+
+def _join(rows: Rows, classes: tuple[str, ...], feedback: Feedback) -> tuple[Ints, Floats, int]:
+    """Label index of every row (-1: none), seconds until the labels came, and labels of no known class."""
+    index = {name: k for k, name in enumerate(classes)}
+    labels, delays, unknown = np.full(len(rows.request_id), -1, np.int64), [], 0
+    for row, key in enumerate(zip(rows.request_id, rows.index, strict=True)):
+        if key not in feedback:
+            continue
+        label, moment = feedback[key]
+        if label not in index:
+            unknown += 1
+            continue
+        labels[row] = index[label]
+        answered = rows.at[row].astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
+        delays.append((moment - answered).total_seconds())
+    return labels, np.asarray(delays), unknown
+
+
+def _doubts(window: Window, drift: DriftReport, accuracy: Interval | None, estimate: Interval) -> list[str]:
+    """Why the estimate without labels is unproven; none if its assumptions hold as far as can be seen."""
+    doubts = []
+    if not window.enough:
+        doubts.append(f"only {window.rows} images were served in the window")
+    moved = [test.name for test in drift.tests if test.drifted and test.kind != "output"]
+    if moved:
+        doubts.append(
+            f"the images are not like those the confidence was calibrated on ({', '.join(moved[:4])} moved)"
+        )
+    elif cohorts := [f"{c.cohort} {c.value}" for c in drift.cohorts if c.drifted]:
+        doubts.append(f"images of {', '.join(cohorts[:4])} are not like those of the reference")
+    if not any(test.kind == "embedding" for test in drift.tests):
+        doubts.append("embeddings were not compared, since no images were kept")
+    if accuracy and (accuracy.low > estimate.high or accuracy.high < estimate.low):
+        doubts.append(
+            f"the labels that came contradict it ({accuracy.low:.3f} to {accuracy.high:.3f} measured, "
+            f"{estimate.low:.3f} to {estimate.high:.3f} estimated)"
+        )
+    return doubts
+
+
+def _wilson(successes: int, trials: int, level: float) -> Interval | None:
+    """Score interval of a proportion (Wilson, JASA 22, 1927); None for no trials."""
+    if not trials:
+        return None
+    z2 = NormalDist().inv_cdf(0.5 + level / 2.0) ** 2
+    share = successes / trials
+    center = (successes + z2 / 2.0) / (trials + z2)
+    half = sqrt(z2) / (trials + z2) * sqrt(trials * share * (1.0 - share) + z2 / 4.0)
+    low, high = max(0.0, center - half), min(1.0, center + half)
+    return Interval(value=share, low=min(low, share), high=max(high, share))

@@ -1,0 +1,197 @@
+"""Drifted streams: real images as they would come after something changed, with the labels they have.
+
+Each kind is one of the changes that the literature tells apart. Severity 0 is no change, 1 the largest:
+
+- `blur`: a lens out of focus; Gaussian of sigma up to an eighth of the image's side.
+- `noise`: a poor sensor; Gaussian of up to 96 grey levels.
+- `darken`: less light; down to a tenth of the brightness.
+- `invert`: an upstream change of format; the share of images that come as negatives.
+- `class-mix`: the classes of one half become rarer, down to none (a change of the prior).
+- `label-shift`: one class grows, up to the whole stream (the tweak-one shift of Lipton, Wang & Smola,
+  "Detecting and Correcting for Label Shift with Black Box Predictors", ICML 2018). Images of a class
+  look as ever.
+- `new-class`: the share of images of a kind that was never seen: handwritten digits (UCI, as
+  scikit-learn ships them). Their label is `digit`.
+- `relabel`: concept drift; images as ever, but the share of labels that people give otherwise than
+  before. It shows in feedback only.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.errors import ConfigError, LinnetError
+from linnet.progress import Progress
+from linnet.vision.decode import color_of, resize
+from linnet.vision.onnx_model import Images
+
+Kind = Literal["blur", "noise", "darken", "invert", "class-mix", "label-shift", "new-class", "relabel"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+NEW_CLASS = "digit"
+_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Real images [N, H, W, C] to draw from, and the index [N] of each one's class."""
+
+    images: Images
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+def drifted(
+    pool: Pool, kinds: Sequence[str], severity: float, count: int, seed: int = 0
+) -> Iterator[tuple[Images, str]]:
+    """Draws `count` images, uint8 [H, W, C], from the pool with what they show.
+
+    `kinds` act one after another.
+
+    Raises:
+        ConfigError: there is no such kind, or the severity is not in [0, 1].
+    """
+    check(kinds, severity)
+    rng = np.random.default_rng(seed)
+    weights = _weights(pool, kinds, severity)
+    strangers = _strangers(pool.images.shape[1:]) if "new-class" in kinds else None
+    for _ in range(count):
+        row = int(rng.choice(len(weights), p=weights))
+        image, label = np.asarray(pool.images[row]), pool.classes[pool.labels[row]]
+        if strangers is not None and rng.random() < severity:
+            image, label = strangers[int(rng.integers(len(strangers)))], NEW_CLASS
+        if "relabel" in kinds and rng.random() < severity:
+            label = pool.classes[(int(pool.labels[row]) + 1) % len(pool.classes)]
+        for kind in kinds:
+            image = _change(image, kind, severity, rng)
+        yield image, label
+
+
+def check(kinds: Sequence[str], severity: float) -> None:
+    """Refuses kinds that are not known and severities outside [0, 1]."""
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise ConfigError(
+            "--kind", f"there is no kind {', '.join(unknown) or 'given'}", f"one of {', '.join(KINDS)}"
+        )
+    if not 0.0 <= severity <= 1.0:
+        raise ConfigError("--severity", f"{severity:g} is not between 0 and 1")
+
+
+def _weights(pool: Pool, kinds: Sequence[str], severity: float) -> npt.NDArray[np.float64]:
+    weights = np.ones(len(pool.labels))
+    size = len(pool.classes)
+    if "class-mix" in kinds:
+        weights[pool.labels >= size - size // 2] *= 1.0 - severity
+    if "label-shift" in kinds:
+        inside = pool.labels == size // 2
+        share = max(float(inside.mean()), 1e-12)
+        grown = share + severity * (1.0 - share)
+        weights[inside] *= grown / share
+        weights[~inside] *= (1.0 - grown) / max(1.0 - share, 1e-12)
+    normal: npt.NDArray[np.float64] = weights / weights.sum()
+    return normal
+
+
+def _change(image: Images, kind: str, severity: float, rng: np.random.Generator) -> Images:
+    if severity == 0.0:
+        return image
+    if kind == "blur":
+        from scipy.ndimage import gaussian_filter
+
+        sigma = severity * min(image.shape[:2]) / 8.0
+        return _bytes(gaussian_filter(image.astype(np.float32), (sigma, sigma, 0.0)))
+    if kind == "noise":
+        return _bytes(image + rng.normal(0.0, 96.0 * severity, image.shape))
+    if kind == "darken":
+        return _bytes(image * (1.0 - 0.9 * severity))
+    if kind == "invert" and rng.random() < severity:
+        return 255 - image
+    return image
+
+
+def _bytes(values: npt.NDArray[np.floating[Any]]) -> Images:
+    rounded: Images = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return rounded
+
+
+def _strangers(shape: tuple[int, ...]) -> Images:
+    """Handwritten digits in the pool's size and colours: uint8 [N, H, W, C]."""
+    from sklearn.datasets import load_digits
+
+    height, width, channels = shape
+    digits = (load_digits().images * (255.0 / 16.0)).astype(np.uint8)
+    return np.stack([resize(digit[..., None], height, width, color_of(channels)) for digit in digits])
+
+
+@dataclass
+class Sent:
+    """How a stream went."""
+
+    answered: int = 0
+    failed: int = 0
+    late: int = 0
+    """Requests that could not be sent on time: the server, or this machine, is slower than the rate."""
+    right: int = 0
+    """Answers that named the class that the image shows."""
+    problem: str = ""
+    """The first failure."""
+    labels: list[tuple[str, str]] = field(default_factory=list)
+    """Request id and true label of every answered request."""
+
+
+Ask = Callable[[Images], tuple[str, str]]
+"""Sends an image; gives request id and predicted class. Raises LinnetError."""
+
+
+def play(
+    stream: Iterator[tuple[Images, str]],
+    ask: Ask,
+    rate: float,
+    count: int,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Sent:
+    """Sends a stream at `rate` requests a second, at most `count` of them or for `seconds`.
+
+    Open loop: request i is due at i / rate, whether or not those before it were answered.
+    """
+    sent, lock, began = Sent(), threading.Lock(), clock()
+    room = threading.BoundedSemaphore(_WORKERS * 4)
+
+    def one(image: Images, label: str) -> None:
+        try:
+            request_id, predicted = ask(image)
+            with lock:
+                sent.answered += 1
+                sent.right += predicted == label
+                sent.labels.append((request_id, label))
+        except LinnetError as error:
+            with lock:
+                sent.failed += 1
+                sent.problem = sent.problem or str(error)
+        finally:
+            room.release()
+
+    with ThreadPoolExecutor(_WORKERS, "simulate") as pool:
+        for number, (image, label) in enumerate(stream):
+            due = began + number / rate
+            if seconds is not None and number / rate >= seconds:
+                break
+            if (wait := due - clock()) > 0:
+                sleep(wait)
+            sent.late += wait < -1.0
+            room.acquire()
+            pool.submit(one, image, label)
+            if progress:
+                progress("requests", number + 1, count)
+    return sent

@@ -1,0 +1,157 @@
+"""Windows over the prediction log, by event time: which one is due, and what it holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.config import MonitoringConfig
+from linnet.errors import StorageError
+from linnet.monitoring.served import read_served
+from linnet.records import Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = npt.NDArray[np.float32]
+
+WINDOW_FILE, ROWS_FILE, LIBRARIES_FILE = "window.json", "window.parquet", "libraries.json"
+
+
+def last_closed(moment: datetime, config: MonitoringConfig) -> tuple[datetime, datetime]:
+    """Start and end of the newest window that is closed at `moment`: windows lie end to end since 1970.
+
+    A window is closed `lateness_minutes` after its end, so that slow log writers are waited for.
+    """
+    length = timedelta(minutes=config.window_minutes)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    count = (moment - timedelta(minutes=config.lateness_minutes) - epoch) // length
+    return epoch + (count - 1) * length, epoch + count * length
+
+
+def write_window(
+    log: Path,
+    model: str,
+    version: str,
+    start: datetime,
+    end: datetime,
+    config: MonitoringConfig,
+    out: Path,
+    all_images: bool = False,
+) -> Window:
+    """Copies what `version` served in [start, end) from the log to `out`, whatever comes to the log later.
+
+    Writes window.json, window.parquet (`Rows`), and libraries.json: rows by library and version.
+    `all_images`: every kept image, and not only what the test of the embeddings needs.
+
+    Raises:
+        StorageError: there is no log, or `out` cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    closed = end + timedelta(minutes=config.lateness_minutes)
+    seed = int(start.timestamp())
+    most = None if all_images else config.embedding_rows
+    served = read_served(log, model, version, start, end, closed, most, seed)
+    rows = served.rows
+    if rows.num_rows > config.max_rows:
+        chosen = np.random.default_rng(seed).choice(rows.num_rows, config.max_rows, replace=False)
+        rows = rows.take(pa.array(np.sort(chosen)))
+    latency = rows["latency_ms"].to_numpy() if rows.num_rows else np.array([np.nan])
+    p50, p95 = (float(value) for value in np.percentile(latency, [50, 95]))
+    window = Window(
+        model=model,
+        version=version,
+        start=start,
+        end=end,
+        rows=rows.num_rows,
+        served=served.rows.num_rows,
+        failed=served.failed,
+        late=int(pc.sum(served.rows["late"]).as_py() or 0),
+        images=rows.num_rows - rows["image"].null_count,
+        latency_p50_ms=p50,
+        latency_p95_ms=p95,
+        enough=rows.num_rows >= config.min_rows,
+    )
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    pq.write_table(rows, out / ROWS_FILE, compression="zstd")
+    (out / LIBRARIES_FILE).write_text(
+        json.dumps({"rows": served.libraries, "damaged": served.damaged}), "utf-8"
+    )
+    window.save(out / WINDOW_FILE)
+    return window
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The N rows of a window, in order of time."""
+
+    request_id: list[str]
+    index: list[int]
+    at: npt.NDArray[np.datetime64]
+    features: Floats
+    """float32 [N, F]"""
+    probabilities: Floats
+    """float32 [N, K]"""
+    latency_ms: Floats
+    sample_id: list[str]
+    image: list[bytes | None]
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """Index of the likeliest class: [N]."""
+        return self.probabilities.argmax(axis=1) if len(self.probabilities) else np.zeros(0, np.int64)
+
+    @property
+    def confidence(self) -> Floats:
+        """Probability of the likeliest class: [N]."""
+        confidence: Floats = self.probabilities.max(axis=1, initial=0.0)
+        return confidence
+
+    @property
+    def kept(self) -> npt.NDArray[np.int64]:
+        """Rows whose image was kept."""
+        return np.flatnonzero([image is not None for image in self.image])
+
+    @classmethod
+    def load(cls, folder: Path, features: int, classes: int) -> Rows:
+        """The rows of the window in `folder`, of a model with so many features and classes.
+
+        Raises:
+            StorageError: they are missing, damaged, or of another model.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = folder / ROWS_FILE
+        try:
+            table = pq.read_table(path)
+            return cls(
+                request_id=table["request_id"].to_pylist(),
+                index=[index or 0 for index in table["index"].to_pylist()],
+                at=table["at"].to_numpy(),
+                features=_matrix(table["features"], features),
+                probabilities=_matrix(table["probabilities"], classes),
+                latency_ms=table["latency_ms"].to_numpy(),
+                sample_id=table["sample_id"].to_pylist(),
+                image=table["image"].to_pylist(),
+            )
+        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+            raise StorageError(f"{path}: the window's rows cannot be read ({error})") from error
+
+
+def _matrix(column: pa.ChunkedArray, width: int) -> Floats:
+    import pyarrow.compute as pc
+
+    flat: npt.NDArray[Any] = pc.list_flatten(column).to_numpy(zero_copy_only=False).astype(np.float32)
+    return np.ascontiguousarray(flat.reshape(len(column), width))

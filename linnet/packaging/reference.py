@@ -1,0 +1,160 @@
+"""The reference that monitoring compares traffic with, made once and carried in the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.errors import DataError
+from linnet.packaging.held_out import golden_rows
+from linnet.progress import Progress
+from linnet.records import TrainingSetManifest
+from linnet.vision.libraries import libraries
+from linnet.vision.onnx_model import Floats, Images, PackagedModel
+from linnet.vision.reference import (
+    COHORT_POINTS,
+    REFERENCE_FILE,
+    Cohort,
+    Reference,
+    Sample,
+    brightness_cohort,
+)
+
+TRAINED, HELD_OUT = ("train", "validation"), ("validation", "test")
+HELD_OUT_ROWS = 12_000
+EMBEDDINGS = 1_000
+EXAMPLES = 64
+_EXAMPLE_BYTES = 4 << 20
+_MOST_COHORTS = 64
+_BATCH = 250
+
+
+def write_reference(
+    training_set: Path, packaged: PackagedModel, out: Path, progress: Progress | None = None
+) -> Reference:
+    """Sketches the training set in `training_set`, as the packaged model sees it, into `out`.
+
+    Features come from the training and validation split; confidence, predicted classes, confusion and
+    embeddings from at most 12,000 images of the validation and test split.
+
+    Raises:
+        DataError: a file of the training set is missing or damaged.
+        ServingError: the model fails on an image.
+    """
+    about = TrainingSetManifest.load(training_set / "training_set.json")
+    trained = np.concatenate([_read(training_set, "features", split) for split in TRAINED])
+    images, features, labels = _held_out(training_set)
+    probabilities, embedding = _predict(packaged, images, features, progress)
+    reference = summarise(about, trained, images, features, labels, probabilities, embedding)
+    reference.save(out / REFERENCE_FILE)
+    return reference
+
+
+def summarise(
+    about: TrainingSetManifest,
+    trained: Floats,
+    images: Images,
+    features: Floats,
+    labels: npt.NDArray[np.int64],
+    probabilities: Floats,
+    embedding: Floats,
+) -> Reference:
+    """The sketch of `trained` features [T, F] and of N held-out images with what the model says of them."""
+    classes = len(about.classes)
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    accuracy = float((predicted == labels).mean())
+    confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    bright = (
+        trained[:, about.features.index("brightness")] if "brightness" in about.features else trained[:, 0]
+    )
+    low, high = (float(edge) for edge in np.quantile(bright, [1 / 3, 2 / 3]))
+    columns = np.column_stack([features, confidence])
+    chosen = golden_rows(predicted.astype(np.int64), _examples(images))
+    rows = np.linspace(0, len(labels) - 1, min(EMBEDDINGS, len(labels))).astype(np.int64)
+    return Reference(
+        features=about.features,
+        classes=about.classes,
+        rows=len(trained),
+        held_out=len(labels),
+        accuracy=accuracy,
+        # The share of images above it is the accuracy: Garg et al., "Leveraging Unlabeled Data to
+        # Predict Out-of-Distribution Performance" (ICLR 2022).
+        atc_threshold=float(np.quantile(confidence, 1.0 - accuracy)),
+        columns=(*(Sample.of(column) for column in trained.T), Sample.of(confidence)),
+        confusion=confusion,
+        embedding=embedding[rows],
+        examples=np.ascontiguousarray(images[chosen]),
+        example_classes=predicted[chosen],
+        brightness_edges=(low, high),
+        cohorts=_cohorts(about, columns, predicted, (low, high)),
+        libraries=libraries(),
+    )
+
+
+def _cohorts(
+    about: TrainingSetManifest,
+    columns: npt.NDArray[np.floating],
+    predicted: npt.NDArray[np.int64],
+    edges: tuple[float, float],
+) -> tuple[Cohort, ...]:
+    """Predicted classes (the commonest, of very many) and, if there is brightness, its thirds."""
+    names = np.array(about.classes)
+    common = np.argsort(-np.bincount(predicted, minlength=len(names)), kind="stable")[:_MOST_COHORTS]
+    groups = [("class", str(names[k]), predicted == k) for k in sorted(common)]
+    if "brightness" in about.features:
+        third = brightness_cohort(columns[:, about.features.index("brightness")].astype(np.float32), edges)
+        groups += [("brightness", value, third == value) for value in ("dark", "medium", "bright")]
+    return tuple(
+        Cohort(
+            column,
+            value,
+            float(inside.mean()),
+            tuple(Sample.of(column_values[inside], COHORT_POINTS) for column_values in columns.T),
+        )
+        for column, value, inside in groups
+    )
+
+
+def _examples(images: Images) -> int:
+    """How many examples may be kept: no more than fit into 4 MB, and at least one."""
+    return max(1, min(EXAMPLES, _EXAMPLE_BYTES // max(int(np.prod(images.shape[1:])), 1)))
+
+
+def _held_out(folder: Path) -> tuple[Images, Floats, npt.NDArray[np.int64]]:
+    """Images, features and labels that were not trained on; of very many, an even share of each split."""
+    sizes = {split: len(_read(folder, "labels", split)) for split in HELD_OUT}
+    total = sum(sizes.values())
+    if total == 0:
+        raise DataError(str(folder), "validation and test split are empty", "build the features again")
+    parts = []
+    for split, size in sizes.items():
+        take = min(size, round(HELD_OUT_ROWS * size / max(total, HELD_OUT_ROWS)) or size)
+        rows = np.linspace(0, size - 1, take).astype(np.int64)
+        images = np.load(folder / f"images-{split}.npy", mmap_mode="r")[rows]
+        parts.append((images, _read(folder, "features", split)[rows], _read(folder, "labels", split)[rows]))
+    images, features, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return images, features, labels
+
+
+def _read(folder: Path, what: str, split: str) -> npt.NDArray[np.generic]:
+    try:
+        values: npt.NDArray[np.generic] = np.load(folder / f"{what}-{split}.npy")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            str(folder), f"the {split} split cannot be read ({error})", "build the features again"
+        ) from error
+    return values
+
+
+def _predict(
+    packaged: PackagedModel, images: Images, features: Floats, progress: Progress | None
+) -> tuple[Floats, Floats]:
+    found = []
+    for start in range(0, len(images), _BATCH):
+        stop = min(start + _BATCH, len(images))
+        found.append(packaged.predict(images[start:stop], features[start:stop]))
+        if progress:
+            progress("reference for monitoring", stop, len(images))
+    return np.concatenate([p for p, _ in found]), np.concatenate([e for _, e in found])

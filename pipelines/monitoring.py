@@ -1,0 +1,63 @@
+"""The monitoring DAG, a recurring run: one window of traffic against what the champion was made of.
+
+`observe_window -> measure_drift -> measure_performance`, `audit_skew`, then `publish_window`. What is to
+be done about it is decided after `publish_window`, from the records that it keeps.
+"""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.audit_skew import audit_skew as audit_skew_step
+from components.measure_drift import measure_drift as measure_drift_step
+from components.measure_performance import measure_performance as measure_performance_step
+from components.observe_window import observe_window as observe_window_step
+from components.publish_window import publish_window as publish_window_step
+from components.record_run import record_run as record_run_step
+from linnet.config import Config
+from pipelines.placement import place
+
+
+def monitoring_pipeline(config: Config) -> Any:
+    """The monitoring DAG with the config's values as the defaults of its parameters."""
+
+    @dsl.pipeline(
+        name="linnet-monitoring", description="A window of traffic against the champion's reference"
+    )
+    def linnet_monitoring(
+        name: str = config.name,
+        end: str = "",
+        features: dict[str, Any] = config.features.values(),
+        serving: dict[str, Any] = config.serving.values(),
+        registry: dict[str, Any] = config.registry.values(),
+        monitoring: dict[str, Any] = config.monitoring.values(),
+        request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
+    ) -> None:
+        with dsl.ExitHandler(place(record_run_step(name=name, request=request), minutes=5)):
+            observed = place(
+                observe_window_step(name=name, registry=registry, monitoring=monitoring, end=end),
+                minutes=15,
+                memory="4G",
+            ).set_retry(2, "30s")
+            version, window = observed.outputs["Output"], observed.outputs["window"]
+            of = {"name": name, "registry": registry, "version": version, "window": window}
+            moved = place(measure_drift_step(monitoring=monitoring, **of), minutes=15, cpu="2", memory="4G")
+            drift = moved.outputs["drift"]
+            performed = place(
+                measure_performance_step(monitoring=monitoring, drift=drift, **of), minutes=10, memory="4G"
+            )
+            skew = place(
+                audit_skew_step(features=features, serving=serving, **of), minutes=30, cpu="2", memory="4G"
+            )
+            place(
+                publish_window_step(
+                    drift=drift,
+                    performance=performed.outputs["performance"],
+                    skew=skew.outputs["skew"],
+                    **of,
+                ),
+                minutes=10,
+                memory="4G",
+            )
+
+    return linnet_monitoring

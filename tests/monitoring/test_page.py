@@ -1,0 +1,83 @@
+"""The page: verdict, pictures, and nothing that a class name could inject."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from linnet.config import MonitoringConfig
+from linnet.errors import ConfigError
+from linnet.monitoring import evidently, page
+from linnet.monitoring.measure import measure_drift
+from linnet.monitoring.performance import measure_performance
+from linnet.monitoring.publish import publish
+from linnet.monitoring.window import Rows
+from linnet.vision.reference import Reference
+from tests.monitoring.conftest import Serve, pictures, window_of
+
+CONFIG = MonitoringConfig(min_rows=200)
+
+
+def published(champion: Path, log: Path, tmp: Path) -> tuple[Path, str]:
+    window_of(log, tmp / "window", CONFIG)
+    out = tmp / "out"
+    drift = measure_drift(tmp / "window", champion, CONFIG, (), out)
+    measure_performance(tmp / "window", champion, log, drift, CONFIG, out)
+    kept = publish(tmp / "window", champion, [out], out, evidently=False)
+    return kept, (kept / "report.html").read_text()
+
+
+def test_page_of_a_drifted_window_shows_what_moved_and_how_it_looks(
+    champion: Path, serve: Serve, tmp_path: Path
+) -> None:
+    kept, html = published(champion, serve((pictures(400, 3) * 0.5).astype(np.uint8)), tmp_path)
+    assert "<h1>Drift: " in html and "brightness" in html
+    assert html.count("data:image/png;base64,") >= 13, "images before and now"
+    assert html.count('class="plot"') >= 3 and 'class="heatmap"' in html
+    assert "unproven" in html
+    assert {"window.json", "drift.json", "performance.json", "report.html"} <= {
+        p.name for p in kept.iterdir()
+    }
+    assert not list(kept.glob("*.parquet")), "rows are not kept for ever"
+
+
+def test_page_of_a_stable_and_of_a_small_window(champion: Path, serve: Serve, tmp_path: Path) -> None:
+    assert "<h1>No drift</h1>" in published(champion, serve(pictures(300, 3)), tmp_path)[1]
+    small = MonitoringConfig(min_rows=5000)
+    window_of(tmp_path / "log", tmp_path / "window", small)
+    report = measure_drift(tmp_path / "window", champion, small, (), tmp_path / "out")
+    reference = Reference.load(champion)
+    rows = Rows.load(tmp_path / "window", len(reference.features), len(reference.classes))
+    assert "Too few images for a verdict" in page.render(report, page.Evidence(reference, rows))
+
+
+def test_class_names_are_escaped(champion: Path, serve: Serve, tmp_path: Path) -> None:
+    window_of(serve((pictures(300, 3) * 0.5).astype(np.uint8)), tmp_path / "window", CONFIG)
+    report = measure_drift(tmp_path / "window", champion, CONFIG, (), tmp_path / "out")
+    plain = Reference.load(champion)
+    reference = replace(plain, classes=("<script>", *plain.classes[1:]))
+    cohorts = tuple(c.model_copy(update={"value": "<script>"}) for c in report.cohorts)
+    rows = Rows.load(tmp_path / "window", len(reference.features), len(reference.classes))
+    html = page.render(report.model_copy(update={"cohorts": cohorts}), page.Evidence(reference, rows))
+    assert "<script" not in html and "&lt;script&gt;" in html
+
+
+@pytest.mark.skipif(evidently.available(), reason="Evidently is installed")
+def test_evidently_that_is_not_installed_is_one_error(champion: Path, serve: Serve, tmp_path: Path) -> None:
+    window_of(serve(pictures(300, 3)), tmp_path / "window", CONFIG)
+    reference = Reference.load(champion)
+    rows = Rows.load(tmp_path / "window", len(reference.features), len(reference.classes))
+    with pytest.raises(ConfigError, match=r"pip install 'linnet\[evidently\]'"):
+        evidently.write_evidently(rows, reference, tmp_path)
+
+
+@pytest.mark.skipif(not evidently.available(), reason="the extra `evidently` is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_evidently_writes_its_page(champion: Path, serve: Serve, tmp_path: Path) -> None:
+    window_of(serve(pictures(300, 3)), tmp_path / "window", CONFIG)
+    reference = Reference.load(champion)
+    rows = Rows.load(tmp_path / "window", len(reference.features), len(reference.classes))
+    assert "evidently" in evidently.write_evidently(rows, reference, tmp_path).read_text("utf-8").lower()
