@@ -8,8 +8,16 @@ from components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def record_run(name: str, request: dict[str, Any], status: dsl.PipelineTaskFinalStatus) -> None:
-    """Closes the run's record with its state, which follows from the stages."""
+def record_run(
+    name: str,
+    request: dict[str, Any],
+    cost: dict[str, Any],
+    registry: dict[str, Any],
+    status: dsl.PipelineTaskFinalStatus,
+) -> None:
+    """Closes the run's record with its state and cost, which follow from the stages."""
+    from linnet.registry.run_mirror import mirror_from_cluster
     from linnet.runs import close
 
-    close(name, request, worked=status.state == "SUCCEEDED")
+    record = close(name, request, worked=status.state == "SUCCEEDED", prices=cost)
+    mirror_from_cluster(record, registry)

@@ -14,7 +14,7 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
     from shutil import rmtree
 
     from linnet.config import TrainConfig
-    from linnet.step import progress, run_step, work_dir
+    from linnet.step import hold_gpus, progress, run_step, work_dir
 
     config = TrainConfig.parse(train)
     weights = Path(config.init_weights) if config.init_weights else None
@@ -25,6 +25,7 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
         checkpoints = work_dir("train", config.values())
         report = train(Path(training_set.path), config, out["model"], checkpoints, progress)
         rmtree(checkpoints, ignore_errors=True)
+        hold_gpus(config.processes if report.device.startswith("cuda") else 0)
         return {
             "epochs": len(report.history),
             "validation_accuracy": report.history[-1]["validation_accuracy"],

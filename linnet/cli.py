@@ -9,6 +9,7 @@ from rich.console import Console
 
 from linnet.commands import (
     alerts,
+    cache,
     console,
     diagnose,
     drift,
@@ -47,7 +48,7 @@ app.add_typer(retraining.app, name="retraining")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(inspect.runs_app, name="runs")
 app.add_typer(inspect.data_app, name="data")
-app.add_typer(inspect.cache_app, name="cache")
+app.add_typer(cache.app, name="cache")
 
 
 def main() -> None:

@@ -65,3 +65,8 @@ def writing(folder: Path) -> Iterator[None]:
         if told is error:
             raise
         raise told from error
+
+
+def shown_url(url: str) -> str:
+    """A URL as it may be shown: without a password."""
+    return re.sub(r"//[^/@]*@", "//***@", url)

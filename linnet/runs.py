@@ -9,15 +9,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import secrets
 import shutil
 import signal
 import subprocess
 import threading
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from linnet.config import CostConfig
+from linnet.cost import of_run, priced
 from linnet.errors import RunError
 from linnet.files import replacing
 from linnet.records import RunRecord, RunRequest, StageRecord, now
@@ -26,6 +30,20 @@ from linnet.state import state_dir
 DRY_RUN = "LINNET_DRY_RUN"
 """Set while a run is only planned: a step that would work says so instead."""
 
+KEYS = "keys"
+"""Folder of a run: the cache key of each step, part by part, with its parameters: keys/TASK.json."""
+
+_VERSIONED = (
+    "linnet",
+    "kfp",
+    "torch",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "feast",
+    "great-expectations",
+    "mlflow",
+)
 _LITTLE_BYTES = 1_000_000
 """With less free space than this, a full disk is the likely reason of a sudden end."""
 
@@ -60,6 +78,7 @@ def create(pipeline: str, config: dict[str, Any], request: RunRequest) -> tuple[
         request=request,
         state="running",
         started_at=started,
+        versions=versions(),
     )
     folder = runs_dir() / run_id
     record.save(folder / "run.json")
@@ -125,7 +144,9 @@ def _link(name: Path, target: Path) -> None:
         scratch.symlink_to(os.path.relpath(target, name.parent))
 
 
-def close(name: str, request: dict[str, Any], worked: bool) -> None:
+def close(
+    name: str, request: dict[str, Any], worked: bool, prices: dict[str, Any] | None = None
+) -> RunRecord:
     """What the exit handler does: closes the record of the run that this process belongs to."""
     folder = run_dir()
     if folder is None:
@@ -134,13 +155,14 @@ def close(name: str, request: dict[str, Any], worked: bool) -> None:
         RunRecord(
             run_id=folder.name,
             pipeline="training",
-            config={"name": name},
+            config={"name": name, **({"cost": prices} if prices else {})},
             commit=str(request.get("commit") or commit()),
             request=RunRequest.model_validate(request or {"cause": "person", "actor": "cluster"}),
             state="running",
             started_at=min((stage.started_at for stage in stages(folder)), default=now()),
+            versions=versions(),
         ).save(folder / "run.json")
-    finish(folder, worked)
+    return finish(folder, worked)
 
 
 def reopen(folder: Path) -> None:
@@ -149,9 +171,9 @@ def reopen(folder: Path) -> None:
     for stage in stages(folder):
         if stage.state != "succeeded":
             (folder / "stages" / f"{stage.task}.json").unlink()
-    record.model_copy(update={"state": "running", "error": "", "ended_at": None, "stages": ()}).save(
-        folder / "run.json"
-    )
+    record.model_copy(
+        update={"state": "running", "error": "", "ended_at": None, "stages": (), "cost": None}
+    ).save(folder / "run.json")
 
 
 def finish(folder: Path, worked: bool, interrupted: bool = False, error: str = "") -> RunRecord:
@@ -176,9 +198,11 @@ def finish(folder: Path, worked: bool, interrupted: bool = False, error: str = "
         state, error = "rejected", str(refused[0].values.get("reason", ""))
     else:
         state, error = "succeeded", ""
-    record = RunRecord.load(folder / "run.json").model_copy(
-        update={"state": state, "error": error, "ended_at": now(), "stages": tuple(done)}
-    )
+    record = RunRecord.load(folder / "run.json")
+    prices = CostConfig.parse(record.config.get("cost", {}))
+    done = [priced(stage, prices) for stage in done]
+    ended = {"state": state, "error": error, "ended_at": now()}
+    record = record.model_copy(update={**ended, "stages": tuple(done), "cost": of_run(done, prices)})
     link_results(folder)
     record.save(folder / "run.json")
     return record
@@ -208,6 +232,15 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that results depend on, where they are installed."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONED:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def hold(folder: Path) -> int:

@@ -31,9 +31,11 @@ def monitoring_pipeline(config: Config) -> Any:
         serving: dict[str, Any] = config.serving.values(),
         registry: dict[str, Any] = config.registry.values(),
         monitoring: dict[str, Any] = config.monitoring.values(),
+        cost: dict[str, Any] = config.cost.values(),
         request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        with dsl.ExitHandler(place(record_run_step(name=name, request=request), minutes=5)):
+        recording = record_run_step(name=name, request=request, cost=cost, registry=registry)
+        with dsl.ExitHandler(place(recording, minutes=5)):
             observed = place(
                 observe_window_step(name=name, registry=registry, monitoring=monitoring, end=end),
                 minutes=15,

@@ -35,9 +35,11 @@ def training_pipeline(config: Config) -> Any:
         release: dict[str, Any] = config.release.values(),
         serving: dict[str, Any] = config.serving.values(),
         registry: dict[str, Any] = config.registry.values(),
+        cost: dict[str, Any] = config.cost.values(),
         request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        with dsl.ExitHandler(place(record_run_step(name=name, request=request), minutes=5)):
+        recording = record_run_step(name=name, request=request, cost=cost, registry=registry)
+        with dsl.ExitHandler(place(recording, minutes=5)):
             raw = place(ingest_step(name=name, data=data), minutes=60, cpu="2", memory="4G").set_retry(
                 2, "30s"
             )
@@ -64,7 +66,7 @@ def training_pipeline(config: Config) -> Any:
             fitted.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1).set_retry(2, "60s")
             # Threads that wait spin for some 20 microseconds only (libgomp's default is milliseconds):
             # on two cores the first epoch took 27 s instead of 33, and a busy machine hurts less.
-            fitted.set_env_variable("GOMP_SPINCOUNT", "20000")
+            _declare(fitted, {"GOMP_SPINCOUNT": "20000"})
             model = fitted.outputs["model"]
             measured = place(
                 evaluate_step(
@@ -124,3 +126,10 @@ def training_pipeline(config: Config) -> Any:
                     )
 
     return linnet_training
+
+
+def _declare(task: dsl.PipelineTask, variables: dict[str, str]) -> None:
+    """Sets environment variables of a task; with their values they are part of its cache key."""
+    for name, value in variables.items():
+        task.set_env_variable(name, value)
+    task.set_env_variable("LINNET_DECLARED", ",".join(variables))

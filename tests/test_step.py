@@ -164,7 +164,7 @@ def test_run_step_killed_leaves_no_half_entry(tmp_path: Path, run_folder: Path, 
         f"run_step('demo', work, code={__file__!r}, parameters={{}}, inputs={{}}, outputs={{'out': A}})"
     )
     subprocess.run([sys.executable, "-c", script], timeout=30, check=False, cwd=tmp_path)
-    assert not list((state / "cache").glob("entries/*"))
+    assert not list((state / "cache").glob("entries/*/*"))
     assert record(run_folder).state == "running"
 
 
@@ -206,5 +206,5 @@ def test_work_dir_is_another_after_the_library_changed(monkeypatch: pytest.Monke
     before = work_dir("train", {"epochs": 3})
     assert work_dir("train", {"epochs": 3}) == before
     assert work_dir("train", {"epochs": 4}) != before
-    monkeypatch.setattr("linnet.cache.library_digest", lambda: "edited")
+    monkeypatch.setattr("linnet.cache.key.library_digest", lambda memo=None: "edited")
     assert work_dir("train", {"epochs": 3}) != before, "a checkpoint of other code is not this run's"

@@ -1,10 +1,7 @@
-"""`linnet runs ...`, `linnet data ...` and `linnet cache ...`."""
+"""`linnet runs ...` and `linnet data ...`."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from linnet import runs
-from linnet.state import state_dir
 
 runs_app = typer.Typer(help="Look at runs.", no_args_is_help=True)
 data_app = typer.Typer(help="Fetch and check the raw dataset.", no_args_is_help=True)
-cache_app = typer.Typer(help="Look at the content cache, and shrink it.", no_args_is_help=True)
 
 RunId = Annotated[str, typer.Argument(help="A run's id or its beginning; empty: the newest run.")]
 
@@ -37,10 +32,26 @@ def runs_list(limit: Annotated[int, typer.Option(help="How many to show.")] = 20
 
 @runs_app.command("show")
 def runs_show(run_id: RunId = "") -> None:
-    """Show a run's stages, gates and canary again."""
-    from linnet.commands.summary import show_summary
+    """Show a run again: who asked for it, what it was made of and cost, its stages, gates and canary."""
+    from linnet.commands.summary import show_origin, show_summary
 
-    show_summary(runs.find(run_id), Console())
+    folder, console = runs.find(run_id), Console()
+    show_origin(folder, console)
+    show_summary(folder, console)
+
+
+@runs_app.command("mirror")
+def runs_mirror() -> None:
+    """Write the records of ended runs to MLflow, where that did not happen yet.
+
+    Example:
+
+      linnet runs mirror
+    """
+    from linnet.registry.run_mirror import mirror_pending
+
+    done = mirror_pending()
+    typer.echo(f"mirrored {len(done)} run(s) to MLflow{': ' if done else ''}{', '.join(done)}")
 
 
 @runs_app.command("log")
@@ -77,39 +88,3 @@ def data_fetch(
 
         folder = fetch(dvc_file, revision, progress)
     console.print(f"{folder}: complete, every digest as {dvc_file} names it")
-
-
-@cache_app.command("ls")
-def cache_ls() -> None:
-    """List the cache's entries."""
-    table = Table("entry", "step", "MB", "took seconds", "age")
-    for file in sorted(_entries(), key=lambda file: file.stat().st_mtime, reverse=True):
-        stored = json.loads(file.read_text())
-        size = sum(part.stat().st_size for part in file.parent.rglob("*") if part.is_file()) / 1e6
-        age = (time.time() - file.stat().st_mtime) / 3600
-        key = file.parent.name[:12]
-        table.add_row(key, stored["key"]["task"], f"{size:.1f}", f"{stored['seconds']:.1f}", f"{age:.1f} h")
-    Console().print(table)
-
-
-@cache_app.command("gc")
-def cache_gc(
-    days: Annotated[float, typer.Option(help="Remove entries older than this.")] = 30.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-) -> None:
-    """Remove old entries; runs keep the files that they link to.
-
-    Example:
-
-      linnet cache gc --days 7 --dry-run
-    """
-    old = [file.parent for file in _entries() if time.time() - file.stat().st_mtime > days * 86400]
-    for entry in old if not dry_run else []:
-        shutil.rmtree(entry)
-    if not dry_run:
-        shutil.rmtree(state_dir() / "cache" / "staging", ignore_errors=True)
-    typer.echo(f"{'would remove' if dry_run else 'removed'} {len(old)} entries")
-
-
-def _entries() -> list[Path]:
-    return list((state_dir() / "cache" / "entries").glob("*/entry.json"))

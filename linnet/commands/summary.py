@@ -12,7 +12,7 @@ from rich.text import Text
 
 from linnet import runs
 from linnet.engine.follow import describe
-from linnet.records import Gate, GateDecision, RolloutDecision, RunRecord
+from linnet.records import Gate, GateDecision, RolloutDecision, RunCost, RunRecord
 from linnet.state import state_dir
 
 _COLORS = {"succeeded": "green", "rejected": "yellow", "failed": "red", "interrupted": "yellow"}
@@ -34,21 +34,63 @@ def show_summary(folder: Path, console: Console) -> None:
     console.print(_closing(record, folder))
 
 
+def show_origin(folder: Path, console: Console) -> None:
+    """Prints who or what asked for a run, from what it was made, and what it took."""
+    record = runs.load(folder)
+    request = record.request
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    table.add_row(
+        "cause", f"{request.cause}, by {request.actor}" + (f": {request.reason}" if request.reason else "")
+    )
+    for what, value in request.evidence.items():
+        table.add_row(what.replace("_", " "), Text(str(value)))
+    table.add_row("commit", record.commit or "outside git")
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    table.add_row("versions", versions or "not recorded")
+    if record.cost is not None:
+        table.add_row("took", Text(_took(record.cost)))
+        table.add_row("cost", Text(_money(record.cost)))
+    console.print(table, highlight=False)
+    for section, values in record.config.items():
+        told = ", ".join(f"{k} {v!r}" for k, v in values.items()) if isinstance(values, dict) else str(values)
+        console.print(Text.assemble((f"  {section:<12}", "dim"), told))
+
+
+def _took(cost: RunCost) -> str:
+    gpu = f", {cost.gpu_seconds:,.0f} GPU seconds" if cost.gpu_seconds else ""
+    return f"{cost.cpu_seconds:,.0f} CPU seconds{gpu}, at most {cost.peak_memory_mb:,.0f} MB of memory"
+
+
+def _money(cost: RunCost) -> str:
+    saved = f"; the cache saved {cost.saved_seconds:,.0f} s and {_price(cost.saved_cost, cost.currency)}"
+    return f"about {_price(cost.cost, cost.currency)}{saved if cost.saved_seconds else ''}"
+
+
+def _price(amount: float, currency: str) -> str:
+    return f"{amount:.2f} {currency}" if amount >= 1 else f"{amount:.2g} {currency}"
+
+
 def _stages(record: RunRecord) -> Table:
     total = sum(stage.seconds for stage in record.stages)
     table = Table(title=f"run {record.run_id}", title_justify="left", title_style="bold")
     table.add_column("stage")
     table.add_column("seconds", justify="right")
+    table.add_column("CPU s", justify="right")
+    table.add_column("MB", justify="right")
     table.add_column("work")
     table.add_column("result")
     for stage in record.stages:
         worked = Text("cached", "cyan") if stage.cached else Text("run")
         if stage.state != "succeeded":
             worked = Text(stage.state, "red")
-        table.add_row(stage.task, f"{stage.seconds:.1f}", worked, describe(stage, seconds=False))
+        took = f"{stage.seconds:.1f}", f"{stage.cpu_seconds:.1f}", f"{stage.peak_memory_mb:.0f}"
+        table.add_row(stage.task, *took, worked, describe(stage, seconds=False))
     table.add_section()
-    saved = sum(stage.saved_seconds for stage in record.stages)
-    table.add_row("all", f"{total:.1f}", "", Text(f"the cache saved {saved:.0f} s" if saved else "", "dim"))
+    computing = sum(stage.cpu_seconds for stage in record.stages)
+    told = _money(record.cost) if record.cost is not None else ""
+    table.add_row("all", f"{total:.1f}", f"{computing:.1f}", "", "", Text(told, "dim"))
     return table
 
 

@@ -6,6 +6,7 @@ the same values reach a laptop and a cluster. A field's meaning and unit stand u
 
 from __future__ import annotations
 
+from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
 from linnet.config.monitoring import MonitoringConfig
@@ -26,6 +27,7 @@ __all__ = [
     "JUDGED_METRICS",
     "SECTIONS",
     "Config",
+    "CostConfig",
     "DataConfig",
     "EngineConfig",
     "EvaluationConfig",

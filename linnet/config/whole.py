@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
 from linnet.config.monitoring import MonitoringConfig
@@ -29,6 +30,7 @@ SECTIONS: dict[str, type[Section]] = {
     "release": ReleaseConfig,
     "serving": ServingConfig,
     "registry": RegistryConfig,
+    "cost": CostConfig,
     "monitoring": MonitoringConfig,
     "engine": EngineConfig,
     "service_levels": ServiceLevelsConfig,
@@ -49,6 +51,7 @@ class Config(Section):
     release: ReleaseConfig = ReleaseConfig()
     serving: ServingConfig = ServingConfig()
     registry: RegistryConfig = RegistryConfig()
+    cost: CostConfig = CostConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
     engine: EngineConfig = EngineConfig()
     service_levels: ServiceLevelsConfig = ServiceLevelsConfig()

@@ -53,7 +53,7 @@ from linnet.records.rollout import (
     ServedRecord,
     StepDecision,
 )
-from linnet.records.run import RunRecord, RunRequest, StageRecord
+from linnet.records.run import RunCost, RunRecord, RunRequest, StageRecord
 from linnet.records.task import ArtifactRecord, TaskRecord
 
 __all__ = [
@@ -94,6 +94,7 @@ __all__ = [
     "RetrainingSource",
     "RolloutDecision",
     "RolloutMark",
+    "RunCost",
     "RunRecord",
     "RunRequest",
     "ServedRecord",

@@ -27,10 +27,17 @@ class StageRecord(Record):
     started_at: datetime
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    """Of all processors, child processes too."""
+    gpu_seconds: float = 0.0
+    """GPUs held, times the seconds that they were held."""
     peak_memory_mb: float = 0.0
     cached: bool = False
     saved_seconds: float = 0.0
     """What the work took when it really ran, if this time the cache had it."""
+    saved_cpu_seconds: float = 0.0
+    saved_gpu_seconds: float = 0.0
+    cost: float = 0.0
+    """Estimated, in the run's currency; set when the run ends."""
     key: str = ""
     values: dict[str, Any] = {}
     """Scalar outputs of the step."""
@@ -39,6 +46,20 @@ class StageRecord(Record):
     final: bool = False
     """Whether trying again cannot help."""
     exit_code: int = 0
+
+
+class RunCost(Record):
+    """What a run took and is estimated to have cost, and what the cache spared it."""
+
+    currency: str
+    seconds: float
+    """Of all stages, one after the other."""
+    cpu_seconds: float
+    gpu_seconds: float
+    peak_memory_mb: float
+    cost: float
+    saved_seconds: float
+    saved_cost: float
 
 
 class RunRecord(Record):
@@ -55,3 +76,6 @@ class RunRecord(Record):
     ended_at: datetime | None = None
     stages: tuple[StageRecord, ...] = ()
     error: str = ""
+    versions: dict[str, str] = {}
+    """Python, and the libraries that the result depends on."""
+    cost: RunCost | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linnet.cache import tree_digest
+from linnet.cache.digest import tree_digest
 from linnet.config import RegistryConfig
 from linnet.errors import RegistryError
 from linnet.records import EvaluationReport, GateDecision, ModelPackage, ModelVersion, RolloutDecision

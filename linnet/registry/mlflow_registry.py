@@ -9,20 +9,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from linnet.errors import LinnetError, RegistryError, StorageError
-from linnet.files import file_name
+from linnet.files import file_name, shown_url
 from linnet.records import EvaluationReport, ModelPackage, ModelVersion, TrainingReport
 from linnet.registry.mlflow_database import create_database
+from linnet.registry.mlflow_sqlite import SqliteReader
 from linnet.registry.protocol import DESCRIPTOR, Alias, Submission, flattened, package_digest
 from linnet.registry.signature import write_descriptor
 from linnet.state import state_dir
@@ -54,7 +55,7 @@ class MlflowRegistry:
                 if version.tags.get("package_digest") == digest:
                     self._finish(version.run_id)
                     return version
-            experiment = self._experiment(submission.model)
+            experiment = self.experiment(submission.model)
             run_id = self._run(experiment, submission, digest)
             model_id, location = self._logged_model(experiment, run_id, submission, digest)
             with _tolerating("RESOURCE_ALREADY_EXISTS"):
@@ -71,6 +72,8 @@ class MlflowRegistry:
         if self.empty:
             return []
         with self._translated():
+            if self._file is not None:
+                return self._file.models()
             return sorted(model.name for model in _pages(self._mlflow.search_registered_models))
 
     def versions(self, model: str) -> list[ModelVersion]:
@@ -78,6 +81,8 @@ class MlflowRegistry:
         if self.empty:
             return []
         with self._translated():
+            if self._file is not None:
+                return self._file.versions(_quoted(model))
             aliases = self._aliases(model)
             if aliases is None:
                 return []
@@ -90,7 +95,8 @@ class MlflowRegistry:
         if self.empty:
             return None
         with self._translated():
-            return (self._aliases(model) or {}).get(alias)
+            known = self._aliases(model) if self._file is None else self._file.aliases(model)
+            return (known or {}).get(alias)
 
     def set_alias(self, model: str, alias: Alias, version: str | None) -> None:
         """See `Registry.set_alias`."""
@@ -107,8 +113,7 @@ class MlflowRegistry:
             StorageError: the stored package is not, byte for byte, what was registered.
         """
         with self._translated():
-            location = self._mlflow.get_model_version_download_uri(model, version)
-            expected = self._mlflow.get_model_version(model, version).tags.get("package_digest")
+            expected, location = self._registered(model, version)
             parts = urlsplit(location)
             folder = (
                 Path(unquote(parts.path))
@@ -122,6 +127,14 @@ class MlflowRegistry:
             )
         return folder
 
+    def _registered(self, model: str, version: str) -> tuple[str | None, str]:
+        """The package digest of a version, and the URI of its files."""
+        if self._file is not None and (location := self._file.location(model, version)) is not None:
+            tags = next(v.tags for v in self._file.versions(model) if v.version == version)
+            return tags.get("package_digest"), location
+        location = self._mlflow.get_model_version_download_uri(model, version)
+        return self._mlflow.get_model_version(model, version).tags.get("package_digest"), location
+
     def _aliases(self, model: str) -> dict[str, str] | None:
         """Alias to version; None if the model is not registered."""
         aliases: dict[str, str] | None = None
@@ -130,7 +143,14 @@ class MlflowRegistry:
             aliases = {alias: str(version) for alias, version in found.items()}
         return aliases  # noqa: RET504  None if the call was tolerated
 
-    def _experiment(self, model: str) -> str:
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Any]:
+        """MLflow's own client, for what is no part of `Registry`; its errors become RegistryErrors."""
+        with self._translated():
+            yield self._mlflow
+
+    def experiment(self, model: str) -> str:
+        """Id of the experiment that holds the runs of a model; made if need be."""
         found = self._mlflow.get_experiment_by_name(model)
         if found is not None:
             return str(found.experiment_id)
@@ -183,6 +203,8 @@ class MlflowRegistry:
         return model.model_id, model.artifact_location
 
     def _finish(self, run_id: str) -> None:
+        if self._file is not None and self._file.finished(run_id):
+            return
         if self._mlflow.get_run(run_id).info.status != "FINISHED":
             self._mlflow.set_terminated(run_id, "FINISHED")
 
@@ -214,6 +236,12 @@ class MlflowRegistry:
             metrics={k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)},
         )
 
+    @cached_property
+    def _file(self) -> SqliteReader | None:
+        """The local database, if it is of a version that can be read without MLflow."""
+        reader = SqliteReader(self._folder / "mlflow.db")
+        return reader if self._local and reader.known else None
+
     @property
     def _mlflow(self) -> Any:
         """The client; made on first use, since importing MLflow takes two seconds."""
@@ -241,7 +269,7 @@ class MlflowRegistry:
         except Exception as error:
             text = str(error).strip().splitlines()
             why = text[0][:300] if text else type(error).__name__
-            raise RegistryError(f"the registry at {_shown(self._uri)} refused: {why}") from error
+            raise RegistryError(f"the registry at {shown_url(self._uri)} refused: {why}") from error
 
 
 @contextlib.contextmanager
@@ -296,8 +324,3 @@ def _quoted(text: str) -> str:
     if "'" in text:
         raise RegistryError(f"model {text!r}: a name must not contain a quote")
     return text
-
-
-def _shown(uri: str) -> str:
-    """The URI without a password."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)

@@ -43,10 +43,13 @@ COMMANDS = {
     "console": {"--port", "--bind", "--name"},
     "runs list": {"--limit"},
     "runs show": {"run_id"},
+    "runs mirror": set(),
     "runs log": {"run_id"},
     "data fetch": {"dvc_file", "--revision"},
-    "cache ls": set(),
-    "cache gc": {"--days", "--dry-run"},
+    "cache explain": {"run_id", "task", "--against"},
+    "cache ls": {"--task"},
+    "cache verify": set(),
+    "cache gc": {"--days", "--max-gb", "--dry-run"},
 }
 
 

@@ -21,11 +21,12 @@ SECTION_PARAMETERS = (
     "release",
     "serving",
     "registry",
+    "cost",
 )
 """The sections that say what a run does; the others are about what happens around runs."""
 PARAMETERS_OF = {
     "training": {"name", "request", *SECTION_PARAMETERS},
-    "monitoring": {"name", "request", "end", "features", "serving", "registry", "monitoring"},
+    "monitoring": {"name", "request", "end", "features", "serving", "registry", "monitoring", "cost"},
 }
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 

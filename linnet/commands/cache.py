@@ -1,0 +1,224 @@
+"""`linnet cache ...`: what is kept, why a step ran or did not, and how to shrink it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from linnet import runs
+from linnet.cache.key import Key, differences
+from linnet.cache.store import open_cache
+from linnet.cache.sweep import Held, damaged, held_entries, plan, sweep
+from linnet.errors import RegistryError, RunError
+from linnet.records import StageRecord
+
+app = typer.Typer(help="Look at the content cache, check it, and shrink it.", no_args_is_help=True)
+
+
+@app.command("ls")
+def ls(
+    task: Annotated[str, typer.Option(help="Only the entries of this step.")] = "",
+) -> None:
+    """List what the cache keeps, the last used first.
+
+    Example:
+
+      linnet cache ls --task train
+    """
+    entries = held_entries(open_cache())
+    table = _table(held for held in reversed(entries) if task in ("", held.task))
+    contents = {digest: size for held in entries for digest, size in held.blobs.items()}
+    console = Console()
+    console.print(table)
+    console.print(f"{len(entries)} entries, {_megabytes(sum(contents.values()))} (equal files counted once)")
+
+
+@app.command("explain")
+def explain(
+    run_id: Annotated[str, typer.Argument(help="A run's id or its beginning; '' for the newest run.")],
+    task: Annotated[str, typer.Argument(help="A step, such as train.")],
+    against: Annotated[str, typer.Option(help="The run to compare with; empty: the one before it.")] = "",
+) -> None:
+    """Say why a step of a run worked or came from the cache: which part of its key changed since when.
+
+    Examples:
+
+      linnet cache explain '' train
+
+      linnet cache explain fashion-20261124-101500-ab12 evaluate --against fashion-20261123
+    """
+    folder, name = runs.find(run_id), task.replace("-", "_")
+    told = _key_of(folder, name)
+    if told is None:
+        known = sorted(file.stem for file in (folder / runs.KEYS).glob("*.json"))
+        raise RunError(
+            f"run {folder.name} has no step {task!r} with a key: it has {', '.join(known) or 'none'}"
+        )
+    stage = StageRecord.load(folder / "stages" / f"{name}.json")
+    console = Console(soft_wrap=True)
+    console.print(f"[bold]{name}[/] of run {folder.name}, key {stage.key[:12]}", highlight=False)
+    entry = open_cache().load(open_cache().entry_file(name, stage.key))
+    made = f"worked out by run {entry.result.run}" if entry and entry.result.run else "no longer in the cache"
+    console.print(
+        f"came from the cache ({made}), saved {stage.saved_seconds:.1f} s" if stage.cached else "worked",
+        highlight=False,
+    )
+    earlier = _earlier(folder, name, against)
+    if earlier is None:
+        console.print("no other run of this step is known here")
+        return
+    before = _key_of(earlier, name)
+    assert before is not None
+    changed = differences(Key(**told["key"]), before["key"])
+    console.print(f"compared with run {earlier.name}: {'what changed is' if changed else 'nothing changed'}")
+    for part in changed:
+        console.print(f"  {part}{_detail(part, before, told)}", highlight=False, markup=False)
+
+
+@app.command("verify")
+def verify() -> None:
+    """Read every stored byte again, and drop what is not as it was stored (a disk may fail silently).
+
+    Example:
+
+      linnet cache verify
+    """
+    cache = open_cache()
+    bad = damaged(cache)
+    for held in bad:
+        held.file.unlink(missing_ok=True)
+        typer.echo(f"damaged, dropped: {held.task} {held.digest[:12]}")
+    typer.echo(f"{len(cache.entry_files())} entries are whole, {len(bad)} were not")
+
+
+@app.command("gc")
+def gc(
+    days: Annotated[float, typer.Option(min=0, help="Drop entries not used for longer than this.")] = 30.0,
+    max_gb: Annotated[
+        float, typer.Option(min=0, help="Then drop the least recently used until this many GB are left.")
+    ] = math.inf,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Drop what was not used for long; never what a run under way or a registered model needs.
+
+    Runs keep the files that they link to, so that their space is only free once they are gone too.
+
+    Examples:
+
+      linnet cache gc --days 7 --dry-run
+
+      linnet cache gc --max-gb 20
+    """
+    cache, console = open_cache(), Console()
+    planned = plan(held_entries(cache), _needed(), days * 86400, max_gb * 1e9)
+    if not dry_run:
+        sweep(cache, planned)
+    if planned.drop:
+        console.print(_table(planned.drop))
+    for held, reason in planned.spared:
+        console.print(f"kept {held.task} {held.digest[:12]}: {reason}", highlight=False)
+    verb = "would drop" if dry_run else "dropped"
+    console.print(
+        f"{verb} {len(planned.drop)} entries, {_megabytes(planned.freed)}; {_megabytes(planned.kept)} stay"
+    )
+
+
+def _needed() -> dict[str, str]:
+    """Entries that must stay, by digest: of runs under way, and of runs that made a registered model."""
+    reasons: dict[str, str] = {}
+    made = _registered()
+    for folder in runs.folders():
+        record = runs.load(folder)
+        if folder.name in made:
+            why = f"registered as {made[folder.name]}"
+        elif record.state == "running":
+            why = f"run {folder.name} is under way"
+        else:
+            continue
+        reasons |= {stage.key: why for stage in record.stages if stage.key}
+    return reasons
+
+
+def _registered() -> dict[str, str]:
+    """Run to model version, for every version in the local registry.
+
+    Raises:
+        RegistryError: it cannot be read; without it nobody knows what may go.
+    """
+    from linnet.config import RegistryConfig
+    from linnet.registry.connect import connect
+
+    registry = connect(RegistryConfig())
+    try:
+        versions = [version for model in registry.store.models() for version in registry.versions(model)]
+    except RegistryError as error:
+        raise RegistryError(f"{error}; nothing was dropped, since it may be needed there") from error
+    return {v.tags["run"]: f"{v.name} version {v.version}" for v in versions if v.tags.get("run")}
+
+
+def _key_of(folder: Path, task: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((folder / runs.KEYS / f"{task}.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _earlier(folder: Path, task: str, against: str) -> Path | None:
+    if against:
+        other = runs.find(against)
+        if _key_of(other, task) is None:
+            raise RunError(f"run {other.name} has no step {task!r} with a key to compare with")
+        return other
+    this = runs.load(folder)
+    others = ((runs.load(other), other) for other in runs.folders() if _key_of(other, task))
+    older = [
+        (record.started_at, other)
+        for record, other in others
+        if record.started_at < this.started_at and record.config.get("name") == this.config.get("name")
+    ]
+    return max(older)[1] if older else None
+
+
+def _detail(part: str, before: dict[str, Any], after: dict[str, Any]) -> str:
+    """What a part was and is now: settings by name, contents by the beginning of their digests."""
+    kind, _, name = part.partition(" ")
+    if kind == "parameter":
+        old, new = (_flat(told["parameters"].get(name)) for told in (before, after))
+        changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        return "".join(f"\n    {name}{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in changed)
+    if kind == "input":
+        old, new = (told["key"]["inputs"].get(name, "none")[:12] for told in (before, after))
+        return f": {old} -> {new}"
+    return {
+        "code": ": the component's own text",
+        "library": ": the sources of linnet",
+        "environment": ": Python, the machine type, a package, or a variable that the task declares",
+    }[kind]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        key: item for name, inner in value.items() for key, item in _flat(inner, f"{prefix}.{name}").items()
+    }
+
+
+def _table(entries: Any) -> Table:
+    table = Table("entry", "step", "MB", "took seconds", "unused for")
+    held: Held
+    for held in entries:
+        unused = "damaged" if math.isinf(held.unused_seconds) else f"{held.unused_seconds / 3600:.1f} h"
+        table.add_row(held.digest[:12], held.task, f"{held.size / 1e6:.1f}", f"{held.seconds:.1f}", unused)
+    return table
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:,.1f} MB"

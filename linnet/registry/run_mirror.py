@@ -1,0 +1,113 @@
+"""The record of a run as an MLflow run, so that runs and models are found in one place.
+
+MLflow takes seconds to import, so that a run does not wait for it: on this machine its record is
+mirrored after it ended, with whatever was left over by a kill; on a cluster the exit handler does it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from linnet import runs
+from linnet.config import RegistryConfig
+from linnet.errors import StorageError
+from linnet.files import write_text
+from linnet.records import RunRecord
+from linnet.registry.connect import model_name
+from linnet.registry.mlflow_registry import MlflowRegistry
+from linnet.registry.protocol import flattened
+
+TAG = "linnet.pipeline_run"
+MARK = "mirrored"
+"""File in a run's folder, once MLflow has the run's record."""
+_STATUS = {"succeeded": "FINISHED", "rejected": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+
+
+def mirror(record: RunRecord, config: RegistryConfig) -> str:
+    """Writes a run's cause, settings, versions, cost and stages to MLflow; gives the MLflow run's id.
+
+    Again, it is the same MLflow run with the same contents.
+
+    Raises:
+        RegistryError: MLflow refuses or cannot be reached.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    registry = MlflowRegistry(config.tracking_uri)
+    ended = record.ended_at or record.started_at
+    start, end = (int(moment.timestamp() * 1000) for moment in (record.started_at, ended))
+    with registry.client() as client:
+        experiment = registry.experiment(model_name(config, str(record.config["name"])))
+        found = client.search_runs([experiment], f"tags.`{TAG}` = '{record.run_id}'", max_results=1)
+        run = found[0] if found else client.create_run(
+            experiment, start_time=start, tags={TAG: record.run_id}, run_name=f"run {record.run_id}"
+        )  # fmt: skip
+        run_id = str(run.info.run_id)
+        settings = {**flattened(record.config), **{f"version.{k}": v for k, v in record.versions.items()}}
+        fresh = [Param(key, value[:6000]) for key, value in settings.items() if key not in run.data.params]
+        for first in range(0, len(fresh), 100):
+            client.log_batch(run_id, params=fresh[first : first + 100])
+        client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, end, 0) for name, value in metrics_of(record).items()],
+            tags=[RunTag(key, value[:5000]) for key, value in tags_of(record).items()],
+        )
+        client.log_dict(run_id, record.model_dump(mode="json"), "run.json")
+        client.set_terminated(run_id, _STATUS[record.state], end)
+    return run_id
+
+
+def tags_of(record: RunRecord) -> dict[str, str]:
+    """Who or what asked for the run and how it ended."""
+    request = record.request
+    facts = {
+        "state": record.state, "cause": request.cause, "actor": request.actor, "reason": request.reason,
+        "commit": record.commit, "pipeline": record.pipeline, "error": record.error,
+        "currency": record.cost.currency if record.cost else "",
+        **{f"evidence.{key}": str(value) for key, value in request.evidence.items()},
+    }  # fmt: skip
+    return {f"linnet.{key}": value for key, value in facts.items() if value}
+
+
+def metrics_of(record: RunRecord) -> dict[str, float]:
+    """What the run took in all and stage by stage."""
+    found: dict[str, float] = {}
+    if record.cost is not None:
+        found |= record.cost.model_dump(exclude={"currency"})
+    for stage in record.stages:
+        told = ("seconds", "cpu_seconds", "gpu_seconds", "peak_memory_mb", "cost", "saved_seconds", "cached")
+        found |= {f"{stage.task}.{name}": float(getattr(stage, name)) for name in told}
+    return found
+
+
+def mirror_from_cluster(record: RunRecord, registry: dict[str, Any]) -> None:
+    """What the exit handler does on a cluster; on this machine nothing waits for MLflow."""
+    if not os.environ.get("LINNET_RUN_DIR"):
+        mirror(record, RegistryConfig.parse(registry))
+
+
+def mirror_pending() -> list[str]:
+    """Mirrors all ended runs of this machine that MLflow does not have yet; gives their ids.
+
+    Raises:
+        RegistryError: MLflow refuses or cannot be reached; what was mirrored until then stays so.
+    """
+    done = []
+    for folder in reversed(runs.folders()):
+        if (folder / MARK).exists():
+            continue
+        try:
+            record = runs.load(folder)
+        except StorageError:  # it is being deleted
+            continue
+        if record.state == "running":
+            continue
+        run_id = mirror(record, RegistryConfig.parse(record.config.get("registry", {})))
+        write_text(folder / MARK, run_id + "\n")
+        done.append(record.run_id)
+    return done
+
+
+if __name__ == "__main__":
+    mirror_pending()
