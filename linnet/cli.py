@@ -13,11 +13,14 @@ from linnet.commands import (
     console,
     diagnose,
     drift,
+    engine,
     inspect,
+    keys,
     models,
     report,
     retraining,
     rollout,
+    runs,
     serve,
     training,
 )
@@ -32,21 +35,23 @@ app = typer.Typer(
     "for images of your own. `--debug` anywhere shows the traceback of an error.",
 )
 app.command("run")(training.run)
+app.command("submit")(runs.submit)
 app.command("init")(training.init)
 app.command("compile")(training.compile_command)
 app.command("console")(console.console)
 app.command("report")(report.report)
-app.command("up")(serve.up)
-app.command("down")(serve.down)
+app.command("up")(engine.up)
+app.command("down")(engine.down)
 app.command("predict")(serve.predict)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(keys.app, name="keys")
 app.add_typer(drift.drift_app, name="drift")
 app.add_typer(drift.skew_app, name="skew")
 app.add_typer(retraining.app, name="retraining")
 app.add_typer(alerts.app, name="alerts")
-app.add_typer(inspect.runs_app, name="runs")
+app.add_typer(runs.runs_app, name="runs")
 app.add_typer(inspect.data_app, name="data")
 app.add_typer(cache.app, name="cache")
 

@@ -186,7 +186,7 @@ def finish(folder: Path, worked: bool, interrupted: bool = False, error: str = "
     failed = [stage for stage in done if stage.state == "failed"]
     refused = [stage for stage in done if stage.values.get("verdict", "pass") not in ("pass", "promote")]
     if interrupted:
-        state, error = "interrupted", "interrupted"
+        state, error = "interrupted", why or "interrupted"
     elif failed or not worked:
         state, error = (
             "failed",

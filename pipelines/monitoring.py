@@ -1,7 +1,7 @@
 """The monitoring DAG, a recurring run: one window of traffic against what the champion was made of.
 
-`observe_window -> measure_drift -> measure_performance`, `audit_skew`, then `publish_window`. What is to
-be done about it is decided after `publish_window`, from the records that it keeps.
+`observe_window -> measure_drift -> measure_performance`, `audit_skew`, then `publish_window`, and from the
+records that it keeps `decide_retraining`, which may submit a training run.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from kfp import dsl
 
 from components.audit_skew import audit_skew as audit_skew_step
+from components.decide_retraining import decide_retraining as decide_retraining_step
 from components.measure_drift import measure_drift as measure_drift_step
 from components.measure_performance import measure_performance as measure_performance_step
 from components.observe_window import observe_window as observe_window_step
@@ -31,6 +32,7 @@ def monitoring_pipeline(config: Config) -> Any:
         serving: dict[str, Any] = config.serving.values(),
         registry: dict[str, Any] = config.registry.values(),
         monitoring: dict[str, Any] = config.monitoring.values(),
+        retraining: dict[str, Any] = config.retraining.values(),
         cost: dict[str, Any] = config.cost.values(),
         request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
@@ -51,7 +53,7 @@ def monitoring_pipeline(config: Config) -> Any:
             skew = place(
                 audit_skew_step(features=features, serving=serving, **of), minutes=30, cpu="2", memory="4G"
             )
-            place(
+            published = place(
                 publish_window_step(
                     drift=drift,
                     performance=performed.outputs["performance"],
@@ -61,5 +63,8 @@ def monitoring_pipeline(config: Config) -> Any:
                 minutes=10,
                 memory="4G",
             )
+            place(
+                decide_retraining_step(name=name, registry=registry, retraining=retraining), minutes=10
+            ).after(published)
 
     return linnet_monitoring

@@ -26,6 +26,7 @@ def generate(
     monitor: Annotated[
         str, typer.Option(help="host:port of the engine, which tells what monitoring found.")
     ] = "127.0.0.1:8888",
+    alertmanager: Annotated[str, typer.Option(help="host:port of Alertmanager.")] = "127.0.0.1:9093",
     interval: Annotated[str, typer.Option(help="How often Prometheus scrapes and evaluates.")] = "15s",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
 ) -> None:
@@ -43,13 +44,13 @@ def generate(
 
     loaded = load_config(config)
     targets = target or [f"{loaded.serving.host}:{loaded.serving.port}"]
-    for address in (*targets, monitor):
+    for address in (*targets, monitor, alertmanager):
         host, _, port = address.rpartition(":")
         if not host or not port.isdigit() or "/" in address:
             raise ConfigError("--target", f"'{address}' is not host:port", "such as 127.0.0.1:8090")
     if not interval[:-1].isdigit() or interval[-1:] not in ("s", "m"):
         raise ConfigError("--interval", f"'{interval}' is not a time", "such as 15s or 1m")
-    files = alert_files(loaded.name, loaded.service_levels, targets, monitor, interval)
+    files = alert_files(loaded.name, loaded.service_levels, targets, monitor, interval, alertmanager)
     if not dry_run:
         write_alert_files(files, output)
     console = Console()

@@ -37,6 +37,29 @@ def why(config: ConfigPath) -> None:
     _show(ledger.newest, Console())
 
 
+@app.command("check")
+def check(
+    config: ConfigPath,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, and neither write nor submit.")] = False,
+) -> None:
+    """Ask the policy now; if it says yes, a training run is submitted.
+
+    Monitoring and alerts ask it in the same way. Exit status 0 if a run was asked for, 3 if not.
+
+    Examples:
+
+      linnet retraining check configs/fashion.toml --dry-run
+
+      linnet retraining check configs/fashion.toml
+    """
+    from linnet.engine.retraining import trigger_of
+    from linnet.registry.champion import current_actor
+
+    decision = trigger_of(load_config(config)).consider("person", current_actor(), dry_run)
+    _show(decision, Console())
+    raise typer.Exit(0 if decision.request else 3)
+
+
 @app.command("status")
 def status(config: ConfigPath) -> None:
     """Show the budget, the cool-down, the breaker, and the run that is under way.

@@ -1,4 +1,4 @@
-"""`linnet up`, `linnet down` and `linnet predict`."""
+"""`linnet predict`, and the champion's server that `linnet up` starts and `linnet down` stops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from linnet.config import ServingConfig, load_config
 from linnet.errors import RequestRejected, ServingError
 from linnet.registry.connect import Champion, find_champion, model_name
 from linnet.server_process import ServerProcess, ServerState, server_command
-from linnet.state import server_state_file, state_dir
+from linnet.state import api_keys_file, server_state_file, state_dir
 
 if TYPE_CHECKING:
     from linnet.serving.client import ServerClient
@@ -30,30 +30,19 @@ ConfigPath = Annotated[
 Name = Annotated[str, typer.Option("--name", help="The model's name; needed where there are several.")]
 
 
-def up(
-    name: Name = "",
-    config: ConfigPath = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Serve in the background.")] = False,
-) -> None:
-    """Serve the champion: Open Inference Protocol v2, and plain images at /predict.
+def serve_champion(name: str, config: Path | None, port: int | None, detach: bool, console: Console) -> None:
+    """Serves the champion: in the background, or here until Ctrl-C.
 
-    Examples:
-
-      linnet up
-
-      linnet up --detach --config configs/fashion.toml --port 9000
+    Raises:
+        ServingError: the server cannot start.
+        RegistryError: there is no champion, or no telling which.
     """
-    running = ServerState.read(server_state_file())
-    if running is not None:
-        raise ServingError(f"a server runs already at {running.url}: stop it with `linnet down`")
     champion, serving = _champion(name, config)
     log_dir = state_dir() / "serving" / "log"
     command = server_command(champion.package, champion.version, serving, server_state_file(), log_dir)
-    command += ["--name", champion.name]
+    command += ["--name", champion.name, "--keys", str(api_keys_file())]
     command += [] if port is None else ["--port", str(port)]
     server_state_file().parent.mkdir(parents=True, exist_ok=True)
-    console = Console()
     if detach:
         url = _start_detached(command)
         console.print(f"{champion.name} version {champion.version} serves at {url}; `linnet down` stops it")
@@ -71,19 +60,22 @@ def up(
         raise typer.Exit(0) from None
 
 
-def down() -> None:
-    """Stop the server that `linnet up` started; requests under way are answered first."""
+def stop_server() -> bool:
+    """Stops the server; requests under way are answered first. Whether there was one.
+
+    Raises:
+        ServingError: it does not end.
+    """
     running = ServerState.read(server_state_file())
     if running is None:
-        typer.echo("no server runs here")
-        return
+        return False
     os.kill(running.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while _runs(running.pid):
         if time.monotonic() > deadline:
             raise ServingError(f"process {running.pid} did not end within {STOP_SECONDS:.0f} seconds")
         time.sleep(0.05)
-    typer.echo("stopped")
+    return True
 
 
 def _runs(process: int) -> bool:

@@ -65,7 +65,7 @@ def run(
         return
     where = host_of(loaded.engine, host)
     try:
-        code = _follow_to_end(submit("training", loaded, request, where), console)
+        code = follow_to_end(submit("training", loaded, request, where), console)
     finally:
         where.leave()
     raise typer.Exit(code)
@@ -128,7 +128,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     return parsed
 
 
-def _follow_to_end(submitted: Submitted, console: Console) -> int:
+def follow_to_end(submitted: Submitted, console: Console) -> int:
     """Follows a run that was submitted, shows its summary, and gives the command's exit status."""
     from linnet.commands.summary import show_summary
     from linnet.engine.follow import follow, follow_remote

@@ -36,6 +36,9 @@ class DataConfig(Section):
     """Capture time (ISO 8601, UTC) of images that carry none; a manifest's `captured_at` wins."""
     max_pixels: int = Field(default=16_777_216, ge=64)
     """Images with more pixels than this are refused before they are decoded."""
+    recent: str = ""
+    """Folder of a recent labelled production window, as retraining writes it, whose images join the
+    dataset; empty: none."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

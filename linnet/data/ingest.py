@@ -13,6 +13,7 @@ from linnet.data.idx import read_idx
 from linnet.data.image_folder import read_image_folder
 from linnet.data.image_manifest import read_manifest
 from linnet.data.raw import RawDataset, instant
+from linnet.data.recent import with_recent
 from linnet.data.sample_table import Sample, TableWriter
 from linnet.data.scan import Seen, content_of, encoded, in_order, scan
 from linnet.data.selection import Selection, content_digest, select
@@ -46,6 +47,7 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
     """
     captured_at = _captured_at(config)
     raw, digest = _read(config, progress)
+    raw = with_recent(raw, config)
     seen = scan(raw, config.max_pixels, progress)
     selection = select(raw, seen, config)
     _check_splits(raw, selection)
@@ -56,7 +58,7 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
         shards = _write(raw, seen, selection, TableWriter(out, config.cohorts, captured_at), progress)
         manifest = DatasetManifest(
             name=name,
-            digest=digest or content_digest(raw, (look.content for look in seen)),
+            digest=_digest(digest, raw, seen),
             revision=config.revision,
             classes=raw.classes,
             counts=_counts(raw, selection),
@@ -82,9 +84,17 @@ def source_identity(config: DataConfig) -> str:
     """
     location = Path(config.location).expanduser()
     if location.suffix == ".dvc":
-        return read_version(location, config.revision).digest
-    raw, _ = _read(config, None)
+        digest = read_version(location, config.revision).digest
+        return f"{digest}+{Path(config.recent).name}" if config.recent else digest
+    raw = with_recent(_read(config, None)[0], config)
     return content_digest(raw, in_order(content_of, raw.rows, None, ""))
+
+
+def _digest(named: str, raw: RawDataset, seen: list[Seen]) -> str:
+    """The dataset's digest: the `.dvc` file's where it names all rows, or else that of the contents."""
+    if named and all(row.label_source == "dataset" for row in raw.rows):
+        return named
+    return content_digest(raw, (look.content for look in seen))
 
 
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:

@@ -28,6 +28,8 @@ class RawRow:
     captured_at: datetime | None = None
     cohorts: tuple[str, ...] = ()
     """Values of the configured cohort columns, in their order."""
+    label_source: str = "dataset"
+    """Where the label comes from: the dataset itself, or feedback on what was served."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class TableWriter:
             "sample_id": [sample.seen.sample_id for sample in samples],
             "image": [sample.image for sample in samples],
             "label": [sample.row.label for sample in samples],
-            "label_source": ["dataset"] * len(samples),
+            "label_source": [sample.row.label_source for sample in samples],
             "split": [sample.split for sample in samples],
             "captured_at": [sample.row.captured_at or self._captured_at for sample in samples],
             "width": [sample.seen.width for sample in samples],

@@ -96,6 +96,8 @@ def _end_when_idle(server: uvicorn.Server, engine: Engine) -> None:
     idle = 0.0
     while idle < IDLE_SECONDS:
         hurried = engine.hurry.wait(0.25)
+        if engine.stay.is_set():
+            return
         if engine.supervisor.busy() or engine.store.where("recurring", status="ENABLED"):
             idle = 0.0
             engine.hurry.clear()

@@ -13,18 +13,21 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from linnet.config import EngineConfig
+from linnet.config import EngineConfig, RegistryConfig
 from linnet.engine.api import experiments, pipelines, recurring, runs
 from linnet.engine.api.request import Engine, engine_of
+from linnet.engine.exposition import exposition
 from linnet.engine.library import Library
 from linnet.engine.recurring import Recurring
 from linnet.engine.refusal import Reason, Refusal
+from linnet.engine.retraining import trigger_of_model
 from linnet.engine.security import Guard, GuardMiddleware
 from linnet.engine.store import Store
 from linnet.engine.submission import Submissions
 from linnet.engine.supervisor import Supervisor
 from linnet.engine.workers import Workers
 from linnet.errors import LinnetError, RunError, StorageError
+from linnet.retraining.webhook import retraining_router, webhook_token
 
 _REASONS: dict[int, Reason] = {404: "NOT_FOUND", 405: "UNIMPLEMENTED", 413: "INVALID_ARGUMENT"}
 
@@ -60,8 +63,14 @@ def create_app(engine: Engine, guard: Guard) -> FastAPI:
     app.add_middleware(GuardMiddleware, guard=guard)
     for part in (runs, pipelines, experiments, recurring):
         app.include_router(part.router)
+    app.include_router(
+        retraining_router(
+            guard.token or webhook_token(), trigger_of_model, lambda: exposition(RegistryConfig())
+        )
+    )
     app.add_api_route("/apis/v2beta1/healthz", _health)
     app.add_api_route("/apis/v2beta1/auth", _authorized)
+    app.add_api_route("/linnet/v1/stay", _stay, methods=["POST"])
     app.add_api_route("/linnet/v1/hurry", _hurry, methods=["POST"])
     app.add_exception_handler(LinnetError, _refused)
     app.add_exception_handler(HTTPException, _unknown)
@@ -75,6 +84,12 @@ def _health() -> dict[str, Any]:
 
 
 def _authorized() -> dict[str, Any]:
+    return {}
+
+
+def _stay(request: Request) -> dict[str, Any]:
+    """An engine that `linnet run` started does not end by itself any more."""
+    engine_of(request).stay.set()
     return {}
 
 

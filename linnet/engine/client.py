@@ -52,18 +52,25 @@ class Host:
             client._healthz_api.healthz_service_get_healthz()
         return client
 
+    def stay(self) -> None:
+        """Lets an engine that a run started stay when no run is left."""
+        self._tell("stay")
+
     def leave(self) -> None:
         """Lets an engine that was started here end, if nobody else uses it, and waits for it."""
         if not self.started_here or self.engine is None:
             return
+        self._tell("hurry")
+        until = time.monotonic() + STOP_SECONDS
+        while started_at(self.engine.pid) and time.monotonic() < until and not self._used():
+            time.sleep(0.02)
+
+    def _tell(self, word: str) -> None:
         import httpx
 
         headers = {"Authorization": f"Bearer {token()}"} if token() else {}
         with contextlib.suppress(httpx.HTTPError):
-            httpx.post(f"{self.url}/linnet/v1/hurry", headers=headers, timeout=5)
-        until = time.monotonic() + STOP_SECONDS
-        while started_at(self.engine.pid) and time.monotonic() < until and not self._used():
-            time.sleep(0.02)
+            httpx.post(f"{self.url}/linnet/v1/{word}", headers=headers, timeout=5)
 
     def _used(self) -> bool:
         """Whether somebody else's run is under way on it."""
@@ -116,7 +123,7 @@ def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool
 
 
 def stop_engine() -> bool:
-    """Stops this machine's engine and the runs that are under way; whether there was one.
+    """Stops this machine's engine, and interrupts the runs that are under way; whether there was one.
 
     Raises:
         RunError: it does not end.
@@ -124,12 +131,22 @@ def stop_engine() -> bool:
     state = running_engine()
     if state is None:
         return False
+    from linnet import runs
+    from linnet.engine import workers
+
+    under_way = [folder for folder in runs.folders() if runs.alive(folder)]
+    for folder in under_way:
+        workers.interrupt(folder)
     os.kill(state.pid, signal.SIGTERM)
     until = time.monotonic() + STOP_SECONDS
     while started_at(state.pid):
         if time.monotonic() > until:
             raise RunError(f"the engine (process {state.pid}) did not end within {STOP_SECONDS:.0f} seconds")
         time.sleep(0.05)
+    for folder in under_way:
+        while runs.alive(folder) and time.monotonic() < until:
+            time.sleep(0.05)
+        workers.end(folder)
     return True
 
 

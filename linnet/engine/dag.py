@@ -117,6 +117,11 @@ def inputs_of(node: Node) -> dict[str, Any]:
         # A text that was built from other inputs, such as f"model-{task.output}".
         constant = source.get("runtimeValue", {}).get("constant")
         if isinstance(constant, str):
+            missing = [other for other in _PLACEHOLDER.findall(constant) if other not in values]
+            if missing:
+                raise RunError(
+                    f"task {node.path}: nobody gave {missing[0]!r}, which input {name!r} is built of"
+                )
             values[name] = _PLACEHOLDER.sub(lambda found: _as_text(values[found[1]]), constant)
     for name, source in declared.get("artifacts", {}).items():
         if "taskOutputArtifact" in source:

@@ -103,9 +103,12 @@ class Driver:
         try:
             return step(node)
         except LinnetError as error:
-            self._active.discard(node)
-            self._close(node, "FAILED", str(error))
-            return True
+            problem = str(error)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            problem = f"the pipeline cannot be read here: {type(error).__name__}: {error}"
+        self._active.discard(node)
+        self._close(node, "FAILED", problem)
+        return True
 
     def _begin(self, node: Node) -> bool:
         ready = dag.readiness(node)

@@ -18,6 +18,7 @@ import yaml
 from linnet.errors import RunError
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST = 100
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,26 @@ def _documents(text: str | bytes) -> list[Any]:
             return [json.loads(part) for part in text.split("\n---\n")]
         except ValueError:
             pass
+    _refuse_traps(text)
     return list(yaml.load_all(text, _LOADER))
+
+
+def _refuse_traps(text: str) -> None:
+    """Refuses what would blow up when it is built.
+
+    libyaml's builder recurses on the C stack without a bound (a hundred thousand brackets end the
+    process), and an alias may stand for ever more of itself.
+    """
+    depth = 0
+    for event in yaml.parse(text, _LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            raise RunError("the pipeline has YAML aliases, which the KFP compiler never writes")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            raise RunError(f"the pipeline is nested more than {_DEEPEST} levels deep")
 
 
 def with_defaults(component: dict[str, Any], given: dict[str, Any], where: str) -> dict[str, Any]:

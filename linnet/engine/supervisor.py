@@ -14,7 +14,7 @@ from typing import Any
 
 from linnet import runs
 from linnet.config import EngineConfig
-from linnet.engine import workers
+from linnet.engine import kill, workers
 from linnet.engine.listing import timestamp
 from linnet.engine.refusal import Refusal
 from linnet.engine.store import Resource, Store
@@ -187,6 +187,8 @@ def close_tasks(folder: Path) -> None:
     for file in (folder / "tasks").glob("[!.]*.json"):
         with contextlib.suppress(LinnetError):
             task = TaskRecord.load(file)
+            if task.process and kill.started_at(task.process[0]) == task.process[1]:
+                kill.kill_tree(task.process[0])  # it outlived its worker
             if task.state in ("RUNNING", "PENDING"):
                 ended = {"state": "CANCELED", "ended_at": now(), "error": "interrupted"}
                 task.model_copy(update=ended).save(file)

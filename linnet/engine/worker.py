@@ -48,6 +48,8 @@ def execute(folder: Path, width: int = 1, close: tuple[int, ...] = ()) -> None:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+        for left in kill.descendants(os.getpid()):  # as a pod's end would end them
+            kill.kill_tree(left)
         # The exit handler closes the record; a worker that ends before it does so here.
         if RunRecord.load(folder / "run.json").state == "running":
             runs.finish(folder, worked=not error, interrupted=interrupted, error=error)

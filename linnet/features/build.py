@@ -162,6 +162,9 @@ def _write(
     cohorts = {"brightness": _thirds(joined["brightness"].to_numpy(), (table["split"] == "train").to_numpy())}
     for cohort in manifest.cohorts:
         cohorts[cohort] = table[f"cohort_{cohort}"].fillna("").to_numpy(str)
+    recent = (table["label_source"] == "feedback").to_numpy()
+    if recent.any():  # a run after drift: how well it does there is the point
+        cohorts["source"] = np.where(recent, "recent", "dataset")
     for split in SPLITS:
         rows = (table["split"] == split).to_numpy()
         np.save(out / f"labels-{split}.npy", indices.to_numpy()[rows])

@@ -19,9 +19,14 @@ TOKEN_FILE = "linnet-token"  # noqa: S105  the name of a file, not a token
 
 
 def alert_files(
-    model: str, config: ServiceLevelsConfig, targets: list[str], monitor: str, interval: str = "15s"
+    model: str,
+    config: ServiceLevelsConfig,
+    targets: list[str],
+    monitor: str,
+    interval: str = "15s",
+    alertmanager_at: str = "127.0.0.1:9093",
 ) -> dict[str, str]:
-    """Path -> contents, for the servers `targets` (host:port) and the monitor's `host:port`.
+    """Path -> contents, for the servers `targets`, the monitor and Alertmanager, each as host:port.
 
     `interval`: how often Prometheus scrapes and evaluates; an outage pages within two minutes at 15 s.
 
@@ -29,7 +34,7 @@ def alert_files(
         ConfigError: a service level cannot be measured.
     """
     files = {
-        "prometheus/prometheus.yml": _yaml(prometheus(model, targets, monitor, interval)),
+        "prometheus/prometheus.yml": _yaml(prometheus(model, targets, monitor, interval, alertmanager_at)),
         f"prometheus/{model}.rules.yml": _yaml(rule_groups(model, config)),
         "alertmanager/alertmanager.yml": _yaml(alertmanager(config)),
     }
@@ -49,18 +54,23 @@ def write_alert_files(files: dict[str, str], out: Path) -> None:
             write_text(out / name, text)
 
 
-def prometheus(model: str, targets: list[str], monitor: str, interval: str) -> dict[str, Any]:
+def prometheus(
+    model: str, targets: list[str], monitor: str, interval: str, alertmanager_at: str
+) -> dict[str, Any]:
     """Prometheus' own configuration: what is scraped, and where alerts go."""
     return {
-        "global": {"scrape_interval": interval, "evaluation_interval": interval},
+        "global": {
+            "scrape_interval": interval,
+            "scrape_timeout": interval if interval.endswith("s") and int(interval[:-1]) < 10 else "10s",
+            "evaluation_interval": interval,
+        },
         "rule_files": ["*.rules.yml"],
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["127.0.0.1:9093"]}]}]},
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager_at]}]}]},
         "scrape_configs": [
             {"job_name": job(model), "static_configs": [{"targets": targets}]},
             {
                 "job_name": f"{job(model)}-monitor",
                 "metrics_path": "/retraining/metrics",
-                "scrape_interval": interval,
                 "static_configs": [{"targets": [monitor]}],
             },
         ],

@@ -132,7 +132,8 @@ def test_release_of_a_broken_first_candidate_is_refused(folder: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("candidate", "reason"),
     [
-        ("permuted", "agreement"),
+        # Which of them is proven first depends on the machine's load.
+        ("permuted", "agreement|accuracy|class mix"),
         ("slow", "latency|errors"),  # on a busy machine its answers may not come at all
         pytest.param("raising", "errors", marks=pytest.mark.slow),
         ("corrupt", "cannot be loaded"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -78,8 +79,7 @@ def test_kill_of_the_worker_ends_its_step_and_the_same_command_finishes(tmp_path
         process = case.start("run", "photos.toml")
         run = case.wait_for_stage(stage, process, seen)
         time.sleep(1.5 if stage == "release" else 0.3)  # until its server is up
-        (worker,) = [pid for pid, words in case.processes().items() if "linnet.engine.worker" in words]
-        os.kill(worker, signal.SIGKILL)
+        os.kill(json.loads((run / "worker.json").read_text())["pid"], signal.SIGKILL)
         stdout, stderr = process.communicate(timeout=60)
         assert process.returncode == 130 and "Traceback" not in stdout + stderr, stdout + stderr
         assert gone(case), case.processes()

@@ -21,9 +21,9 @@ def program(name: str, package: str) -> str:
     return found
 
 
-def run(words: list[str], folder: Path) -> str:
+def run(words: list[str], folder: Path, timeout: float = 250) -> str:
     """What a program printed; its failure is the test's."""
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=250, check=False)
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-4000:]
     return said

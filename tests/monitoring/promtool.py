@@ -56,7 +56,7 @@ class Scenario:
     values: list[tuple[int, str, list[tuple[str, float]]]] = field(default_factory=list)
     """(moment, query, expected samples)."""
 
-    def check(self, folder: Path, levels: ServiceLevelsConfig = LEVELS) -> None:
+    def check(self, folder: Path, levels: ServiceLevelsConfig = LEVELS, timeout: float = 250) -> None:
         """Asks the real promtool."""
         promtool = program("promtool", "prometheus")
         loaded = [g for g in rule_groups(MODEL, levels)["groups"] if g["name"].endswith(self.groups)]
@@ -85,7 +85,7 @@ class Scenario:
             ],
         }
         (folder / "test.yml").write_text(yaml.safe_dump(test, width=1 << 30))
-        run([promtool, "test", "rules", "test.yml"], folder)
+        run([promtool, "test", "rules", "test.yml"], folder, timeout)
 
 
 def _asked(query: str, moment: int, samples: list[tuple[str, float]]) -> dict[str, Any]:

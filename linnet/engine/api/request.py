@@ -32,6 +32,8 @@ class Engine:
     library: Library
     submissions: Submissions
     recurring: Recurring
+    stay: threading.Event = field(default_factory=threading.Event)
+    """Set when `linnet up` wants it to stay, though a run started it."""
     hurry: threading.Event = field(default_factory=threading.Event)
     """Set when whoever started it needs it no more: it need not wait for others then."""
 

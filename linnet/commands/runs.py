@@ -1,0 +1,220 @@
+"""`linnet submit` and `linnet runs ...`: runs of this machine's engine or of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from linnet import runs
+from linnet.commands.training import ConfigPath, Settings, follow_to_end, parse_settings
+from linnet.config import EngineConfig, load_config
+from linnet.errors import RunError
+from linnet.records import RunRequest
+
+runs_app = typer.Typer(help="Look at runs, end them, and let them go on.", no_args_is_help=True)
+
+Cause = Literal["person", "merge", "drift", "labels", "schedule"]
+RunId = Annotated[str, typer.Argument(help="A run's id or its beginning; empty: the newest run.")]
+OneRun = Annotated[str, typer.Argument(help="A run's id; here its beginning is enough.")]
+HostName = Annotated[
+    str, typer.Option("--host", help="Address of a Kubeflow Pipelines API; without it this machine's engine.")
+]
+
+
+def submit(
+    config: ConfigPath,
+    settings: Settings = None,
+    host: HostName = "",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow the run to its end, as `linnet run` does.")
+    ] = False,
+    key: Annotated[str, typer.Option(help="The same key means the same run, however often it is sent.")] = "",
+    cause: Annotated[Cause, typer.Option(help="What triggered it; stands in the run's record.")] = "merge",
+    commit: Annotated[str, typer.Option(help="The commit that it is run for; else the working tree's.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; stands in the run's record.")] = "",
+) -> None:
+    """Submit the training pipeline and print the run's id: for CI and schedulers.
+
+    Exit status with --wait as of `linnet run`; without it 0 once the run was taken in.
+
+    Examples:
+
+      linnet submit configs/fashion.toml --key "$GITHUB_SHA" --commit "$GITHUB_SHA"
+
+      linnet submit configs/fashion.toml --host https://kfp.example.org/pipeline --wait
+    """
+    from linnet.engine.client import host_of
+    from linnet.engine.submit import submit
+    from linnet.registry.champion import current_actor
+
+    loaded = load_config(config, parse_settings(settings or []))
+    request = RunRequest(cause=cause, actor=current_actor(), reason=reason, commit=commit or runs.commit())
+    where = host_of(loaded.engine, host)
+    sent = submit("training", loaded, request, where, key)
+    if not wait:
+        typer.echo(sent.run_id)
+        return
+    try:
+        code = follow_to_end(sent, Console())
+    finally:
+        where.leave()
+    raise typer.Exit(code)
+
+
+@runs_app.command("list")
+def runs_list(
+    limit: Annotated[int, typer.Option(help="How many to show.")] = 20, host: HostName = ""
+) -> None:
+    """List runs, the newest first."""
+    table = Table("run", "state", "cause", "started (UTC)", "seconds")
+    if host:
+        with _client(host) as client:
+            for run in client.list_runs(page_size=limit, sort_by="created_at desc").runs or []:
+                took = run.finished_at and (run.finished_at - run.created_at).total_seconds()
+                began = f"{run.created_at:%Y-%m-%d %H:%M:%S}"
+                table.add_row(run.run_id, str(run.state).lower(), "", began, f"{took:.0f}" if took else "")
+    for folder in runs.folders()[:limit] if not host else []:
+        record = runs.load(folder)
+        ended = record.ended_at
+        seconds = f"{(ended - record.started_at).total_seconds():.0f}" if ended else ""
+        began = f"{record.started_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(record.run_id, record.state, record.request.cause, began, seconds)
+    Console().print(table)
+
+
+@runs_app.command("show")
+def runs_show(run_id: RunId = "", host: HostName = "") -> None:
+    """Show a run again: who asked for it, what it was made of and cost, its stages, gates and canary.
+
+    Of another host's run its tasks are shown.
+    """
+    from linnet.commands.summary import show_origin, show_summary
+
+    if not host:
+        folder, console = runs.find(run_id), Console()
+        show_origin(folder, console)
+        show_summary(folder, console)
+        return
+    with _client(host) as client:
+        run = client.get_run(run_id)
+    table = Table("task", "state", "error", title=f"run {run.run_id}: {str(run.state).lower()}")
+    for task in (run.run_details.task_details or []) if run.run_details else []:
+        table.add_row(task.display_name, str(task.state).lower(), task.error.message if task.error else "")
+    Console().print(table)
+
+
+@runs_app.command("mirror")
+def runs_mirror() -> None:
+    """Write the records of ended runs to MLflow, where that did not happen yet.
+
+    Example:
+
+      linnet runs mirror
+    """
+    from linnet.registry.run_mirror import mirror_pending
+
+    done = mirror_pending()
+    typer.echo(f"mirrored {len(done)} run(s) to MLflow{': ' if done else ''}{', '.join(done)}")
+
+
+@runs_app.command("log")
+def runs_log(
+    run_id: RunId = "",
+    task: Annotated[str, typer.Option(help="Only this task's output, such as train.")] = "",
+) -> None:
+    """Print a run's log.
+
+    Example:
+
+      linnet runs log --task train
+    """
+    folder = runs.find(run_id)
+    if not task:
+        typer.echo((folder / "log.txt").read_text("utf-8", "replace"))
+        return
+    named = task.replace("_", "-")
+    found = [file for file in (folder / "logs").glob("*.txt") if file.stem.endswith(named)]
+    if not found:
+        known = ", ".join(sorted(file.stem.rpartition(".")[2] for file in (folder / "logs").glob("*.txt")))
+        raise RunError(
+            f"the run {folder.name} has no output of a task {task!r} (there is: {known or 'none'})"
+        )
+    for file in sorted(found):
+        typer.echo(file.read_text("utf-8", "replace"))
+
+
+@runs_app.command("terminate")
+def runs_terminate(run_id: OneRun, host: HostName = "") -> None:
+    """End a run that waits or is under way; within five seconds here."""
+    _act(run_id, host, lambda client, run: client.terminate_run(run), "asked to end")
+
+
+@runs_app.command("resume")
+def runs_resume(
+    run_id: RunId = "",
+    host: HostName = "",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run to its end.")] = True,
+) -> None:
+    """Let a run go on that failed, was terminated or lost its process: finished tasks are not run again.
+
+    Example:
+
+      linnet runs resume
+    """
+    from linnet.engine.client import answering, host_of
+    from linnet.engine.submit import Submitted
+
+    where = host_of(EngineConfig(), host)
+    client = where.client()
+    run = run_id if host else runs.find(run_id).name
+    with answering(where.url):
+        client.runs.run_service_retry_run(run_id=run)
+    if not wait:
+        typer.echo(f"{run} goes on")
+        return
+    try:
+        code = follow_to_end(Submitted(where, client, run), Console())
+    finally:
+        where.leave()
+    raise typer.Exit(code)
+
+
+@runs_app.command("archive")
+def runs_archive(run_id: OneRun, host: HostName = "") -> None:
+    """Put an ended run away; `unarchive` brings it back."""
+    _act(run_id, host, lambda client, run: client.archive_run(run), "archived")
+
+
+@runs_app.command("unarchive")
+def runs_unarchive(run_id: OneRun, host: HostName = "") -> None:
+    """Bring an archived run back."""
+    _act(run_id, host, lambda client, run: client.unarchive_run(run), "back again")
+
+
+@runs_app.command("delete")
+def runs_delete(run_id: OneRun, host: HostName = "") -> None:
+    """Forget an ended run; here its folder stays, as later runs may link to its files."""
+    _act(run_id, host, lambda client, run: client.delete_run(run), "forgotten")
+
+
+@contextmanager
+def _client(host: str) -> Iterator[Any]:
+    from linnet.engine.client import answering, host_of
+
+    where = host_of(EngineConfig(), host)
+    client = where.client()
+    with answering(where.url):
+        yield client
+    where.leave()
+
+
+def _act(run_id: str, host: str, action: Callable[[Any, str], object], done: str) -> None:
+    run = run_id if host else runs.find(run_id).name
+    with _client(host) as client:
+        action(client, run)
+    typer.echo(f"{run}: {done}")

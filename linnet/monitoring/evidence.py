@@ -1,0 +1,76 @@
+"""What the retraining policy is asked about: the champion's windows, its labels, and rollouts of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from linnet.errors import StorageError
+from linnet.monitoring.history import DRIFT_FILE, history_folder
+from linnet.monitoring.performance import PERFORMANCE_FILE
+from linnet.monitoring.recent import Labelled
+from linnet.records import DriftReport, PerformanceReport, RetrainingEvidence, WindowFinding
+
+MOST_WINDOWS = 50
+Span = tuple[datetime, datetime | None]
+"""A rollout: from, to; None: it is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The champion, as evidence needs it."""
+
+    model: str
+    version: str | None
+    registered_at: datetime | None
+
+
+def gather_evidence(
+    served: Served, rollouts: Sequence[Span], labelled: Sequence[Labelled]
+) -> RetrainingEvidence:
+    """The evidence on the champion; `labelled`: its labelled production images.
+
+    Raises:
+        StorageError: a window's record cannot be read.
+    """
+    if served.version is None:
+        return RetrainingEvidence(
+            model=served.model, champion=None, trained_until=None, windows=(), new_labels=0
+        )
+    folder = history_folder(served.model, served.version)
+    found = sorted(folder.glob(f"*/{DRIFT_FILE}"))[-MOST_WINDOWS:]
+    findings = sorted((_finding(path.parent, rollouts) for path in found), key=lambda window: window.start)
+    return RetrainingEvidence(
+        model=served.model,
+        champion=served.version,
+        trained_until=served.registered_at,
+        windows=tuple(findings),
+        new_labels=len(labelled),
+        rollout_active=any(end is None for _, end in rollouts),
+        facts={"drift_report": str(found[-1])} if found else {},
+    )
+
+
+def _finding(folder: Path, rollouts: Sequence[Span]) -> WindowFinding:
+    drift = DriftReport.load(folder / DRIFT_FILE)
+    try:
+        performance: PerformanceReport | None = PerformanceReport.load(folder / PERFORMANCE_FILE)
+    except StorageError:
+        if (folder / PERFORMANCE_FILE).exists():
+            raise
+        performance = None
+    window = drift.window
+    touched = any(start < window.end and (end is None or end > window.start) for start, end in rollouts)
+    return WindowFinding(
+        start=window.start,
+        end=window.end,
+        version=window.version,
+        violates=drift.verdict == "drift",
+        rollout=touched,
+        reasons=tuple(drift.reasons),
+        accuracy=performance.accuracy if performance else None,
+        labelled=performance.labelled if performance else 0,
+        loss=performance.loss if performance else None,
+    )

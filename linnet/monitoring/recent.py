@@ -1,0 +1,78 @@
+"""The recent labelled window of production, as a small dataset that a training run takes in beside its own.
+
+Images that the server kept, with the labels that came for them: a folder `images/` and a `manifest.csv`
+(path, label, captured_at: the time of the answer). Its name is the digest of its contents, so the same
+window is the same folder, and a training run's cache key holds it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from linnet.errors import StorageError
+from linnet.files import file_name, write_text, writing
+from linnet.monitoring.served import read_feedback, read_served
+from linnet.state import state_dir
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One image that was served, and what people say it is."""
+
+    sample_id: str
+    image: bytes
+    """PNG, as the model saw it."""
+    label: str
+    at: datetime
+
+
+def labelled_window(
+    log: Path, model: str, version: str, start: datetime, end: datetime, classes: tuple[str, ...]
+) -> list[Labelled]:
+    """Kept images of a version that were answered in [start, end) and whose label came; each pixel once.
+
+    Labels that are no class of the model are left out: a new class needs a new config.
+
+    Raises:
+        StorageError: the log or the feedback cannot be read.
+    """
+    if not log.is_dir():
+        return []
+    feedback = read_feedback(log)
+    rows = read_served(log, model, version, start, end, end).rows
+    found: dict[str, Labelled] = {}
+    for row in rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():
+        label = feedback.get((row["request_id"], row["index"]), ("", None))[0]
+        if row["image"] is not None and label in classes:
+            found[row["sample_id"]] = Labelled(row["sample_id"], row["image"], label, row["at"])
+    return [found[name] for name in sorted(found)]
+
+
+def write_recent(labelled: list[Labelled], model: str, folder: Path | None = None) -> Path:
+    """Writes the dataset below `folder` (None: in the state folder) and returns its folder.
+
+    Raises:
+        StorageError: there is nothing to write, or the disk refuses.
+    """
+    if not labelled:
+        raise StorageError("no kept image of the recent window has a label: nothing to train on")
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["path", "label", "captured_at"])
+    for sample in labelled:
+        writer.writerow([f"images/{sample.sample_id}.png", sample.label, sample.at.isoformat()])
+    digest = hashlib.blake2b(table.getvalue().encode(), digest_size=8)
+    for sample in labelled:
+        digest.update(hashlib.blake2b(sample.image, digest_size=16).digest())
+    out = (folder or state_dir() / "recent") / file_name(model) / digest.hexdigest()
+    with writing(out):
+        (out / "images").mkdir(parents=True, exist_ok=True)
+        for sample in labelled:
+            (out / "images" / f"{sample.sample_id}.png").write_bytes(sample.image)
+        write_text(out / "manifest.csv", table.getvalue())  # last: a folder that has one is whole
+    return out

@@ -1,0 +1,119 @@
+"""The web side of retraining: Alertmanager's webhook, and the metrics that its alerts are made of.
+
+A router, to be mounted where the engine listens. A notification is taken as a reason to ask the policy,
+never as an order: duplicates and flapping alerts cost a line in the ledger.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from linnet.errors import LinnetError, RetrainingError
+from linnet.files import replacing
+from linnet.retraining.trigger import Trigger
+from linnet.state import state_dir
+
+MAX_BODY = 1_000_000
+"""Bytes; Alertmanager's notification of a thousand alerts has about that."""
+MOST_ALERTS = 50
+"""Names of alerts that one decision's actor lists."""
+
+
+def webhook_token() -> str:
+    """The token that Alertmanager must send, made at the first call and kept in the state folder."""
+    path = state_dir() / "retraining" / "token"
+    try:
+        return path.read_text("utf-8").strip()
+    except FileNotFoundError:
+        token = secrets.token_urlsafe(24)
+    with replacing(path) as scratch:
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(token)
+    return token
+
+
+def retraining_router(
+    token: str, trigger_of: Callable[[str], Trigger], metrics: Callable[[], bytes]
+) -> APIRouter:
+    """POST /retraining/alerts and GET /retraining/metrics.
+
+    Args:
+        token: what `Authorization: Bearer` must carry for alerts.
+        trigger_of: the trigger of a model; raises a LinnetError for one that it does not know.
+        metrics: Prometheus text of what monitoring and policy know.
+    """
+    router = APIRouter(prefix="/retraining")
+
+    @router.post("/alerts")
+    async def alerts(request: Request) -> Response:
+        given = request.headers.get("authorization", "").encode()
+        if not hmac.compare_digest(given, f"Bearer {token}".encode()):
+            return _failure(401, "Authorization: Bearer with the webhook's token is needed")
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                return _failure(413, f"a notification may have {MAX_BODY} bytes")
+        try:
+            asking = firing(json.loads(body))
+        except (ValueError, RecursionError) as error:
+            return _failure(400, f"not a notification of Alertmanager: {error}")
+        return await run_in_threadpool(_consider, asking, trigger_of)
+
+    @router.get("/metrics")
+    def expose() -> Response:
+        return Response(metrics(), media_type="text/plain; version=0.0.4")
+
+    return router
+
+
+def firing(notification: Any) -> dict[str, list[str]]:
+    """Model -> names of its alerts that fire and ask for retraining; a model once, however many alerts.
+
+    Raises:
+        ValueError: it is no notification.
+    """
+    alerts = notification.get("alerts") if isinstance(notification, dict) else None
+    if not isinstance(alerts, list):
+        raise ValueError("there is no list `alerts`")
+    found: dict[str, list[str]] = {}
+    for alert in alerts:
+        labels = alert.get("labels") if isinstance(alert, dict) else None
+        if not isinstance(labels, dict):
+            raise ValueError("an alert has no `labels`")
+        if alert.get("status") != "firing" or labels.get("retraining") != "consider":
+            continue
+        name, model = labels.get("alertname"), labels.get("model")
+        if not isinstance(name, str) or not isinstance(model, str):
+            raise ValueError("an alert's labels name no `alertname` and `model`")
+        if name not in found.setdefault(model, []):
+            found[model].append(name)
+    return found
+
+
+def _consider(asking: dict[str, list[str]], trigger_of: Callable[[str], Trigger]) -> Response:
+    decisions = []
+    for model, names in asking.items():
+        try:
+            decision = trigger_of(model).consider("alert", f"alertmanager: {', '.join(names[:MOST_ALERTS])}")
+        except RetrainingError as error:
+            return _failure(503, str(error))  # Alertmanager tries again after a 5xx
+        except LinnetError as error:
+            decisions.append({"model": model, "request": False, "reason": str(error)})
+            continue
+        decisions.append({"model": model, "request": decision.request, "reason": decision.reason})
+    return JSONResponse({"decisions": decisions})
+
+
+def _failure(status: int, problem: str) -> Response:
+    return JSONResponse({"error": problem}, status)

@@ -1,0 +1,112 @@
+"""Real Prometheus and Alertmanager over the real server: who is told what, and who is not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from linnet.config import RetrainingConfig, ServiceLevelsConfig
+from linnet.errors import RequestRejected
+from linnet.monitoring.alert_files import TOKEN_FILE, alert_files, write_alert_files
+from linnet.retraining.ledger import RetrainingLedger
+from linnet.retraining.runs import RunsInMemory
+from linnet.retraining.trigger import Trigger
+from linnet.retraining.webhook import retraining_router
+from tests.monitoring.debian import program
+from tests.monitoring.programs import Receiver, free_port, get, wait_for, watched
+from tests.retraining.evidence import evidence
+from tests.serving.packages import make_package
+from tests.serving.running import RunningServer, png, running
+
+BREAKS = png(2)
+"""An image that the `raising` package fails on, and the good one answers."""
+FAST = "LinnetAvailabilityBurn14_4x"
+
+
+@contextmanager
+def monitor(folder: Path, runs: RunsInMemory, port: int, token: str) -> Iterator[None]:
+    """The retraining router on a real port; its metrics say that the newest window violates."""
+    ledger = RetrainingLedger("tiny", folder)
+    trigger = Trigger(ledger, runs, RetrainingConfig(), evidence)
+    text = b'linnet_drift_violation{model="tiny",version="1"} 1\n'
+    app = FastAPI()
+    app.include_router(retraining_router(token, lambda _: trigger, lambda: text))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def ask(server: RunningServer, image: bytes, times: int) -> int:
+    """Sends requests; how many failed."""
+    failed = 0
+    for _ in range(times):
+        try:
+            server.client.predict(image)
+        except RequestRejected as error:
+            assert error.status == 500
+            failed += 1
+    return failed
+
+
+@pytest.mark.timeout(900)
+def test_outage_pages_rollout_is_silenced_and_drift_reaches_the_policy(tmp_path: Path) -> None:
+    program("prometheus", "prometheus")
+    good, bad = make_package(tmp_path / "good"), make_package(tmp_path / "bad", broken="raising")
+    runs, token = RunsInMemory(), "a-token"
+    alertmanager, prometheus, retraining = free_port(), free_port(), free_port()
+    with (
+        closing(Receiver()) as pages,
+        running(tmp_path / "server", good, "1", "--name", "tiny") as server,
+        monitor(tmp_path / "ledger", runs, retraining, token),
+    ):
+        levels = ServiceLevelsConfig(
+            page_webhook=pages.url, retraining_webhook=f"http://127.0.0.1:{retraining}/retraining/alerts"
+        )
+        target, here = server.state.url.removeprefix("http://"), f"127.0.0.1:{alertmanager}"
+        files = alert_files("tiny", levels, [target], f"127.0.0.1:{retraining}", "1s", here)
+        write_alert_files(files, tmp_path)
+        (tmp_path / "alertmanager" / TOKEN_FILE).write_text(token)
+
+        def alerts(name: str) -> list[dict[str, Any]]:
+            known = get(f"http://{here}/api/v2/alerts")
+            return [alert for alert in known if alert["labels"]["alertname"] == name]
+
+        with watched(tmp_path, alertmanager, prometheus):
+            # A candidate that fails while it is rolled out: seen, and kept from waking anybody.
+            ask(server, png(200), 20)
+            server.client.load("2", bad)
+            server.client.set_routes("1", "2", 50)
+            wait_for("the rollout is known", lambda: alerts("LinnetRollout"))
+            assert 5 <= ask(server, BREAKS, 60) <= 55
+            (silenced,) = wait_for("the candidate's burn is known", lambda: alerts(FAST))
+            assert silenced["labels"]["version"] == "2"
+            assert silenced["status"]["state"] == "suppressed" and silenced["status"]["inhibitedBy"]
+            assert pages.received == []
+
+            # The same version as champion: the same failures are an outage.
+            server.client.set_routes("2")
+            wait_for("the rollout is over", lambda: not alerts("LinnetRollout"))
+            assert ask(server, BREAKS, 40) == 40
+            page = wait_for("the outage pages", lambda: pages.firing(FAST))[0]
+            assert page["labels"]["version"] == "2" and page["labels"]["severity"] == "page"
+            assert page["annotations"]["runbook_url"] == "docs/runbooks/availability.md"
+
+            # Drift goes to the policy, with the token; it asks for one run.
+            wait_for("the policy was asked", lambda: runs.submitted)
+            (request,) = runs.submitted.values()
+            assert request.actor == "alertmanager: LinnetDrift" and request.cause == "drift"
+
+            server.stop()
+            wait_for("the dead server pages", lambda: pages.firing("LinnetDown"))
