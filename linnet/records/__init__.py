@@ -9,6 +9,7 @@ from linnet.records.dataset import (
     DatasetManifest,
     ExpectationResult,
     LabelBatch,
+    LabelSet,
     TrainingSetManifest,
     ValidationReport,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "Interval",
     "JudgeVerdict",
     "LabelBatch",
+    "LabelSet",
     "LedgerEntry",
     "Look",
     "LookAt",
