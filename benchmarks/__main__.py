@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("steps", "run", "accuracy", "drift", "drift_power")
+ALL = ("steps", "run", "accuracy", "drift", "drift_power", "conformance", "serving")
+WITH_OPTIONS = ("conformance", "serving")
 
 if __name__ == "__main__":
+    if sys.argv[1:] and sys.argv[1] in WITH_OPTIONS:
+        importlib.import_module(f"benchmarks.{sys.argv[1]}").main(sys.argv[2:])
+        sys.exit()
     chosen = sys.argv[1:] or ALL
     for name in chosen:
         if name not in ALL:

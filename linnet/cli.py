@@ -15,6 +15,7 @@ from linnet.commands import (
     drift,
     engine,
     inspect,
+    keys,
     models,
     report,
     retraining,
@@ -43,6 +44,7 @@ app.command("down")(engine.down)
 app.command("predict")(serve.predict)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 app.add_typer(drift.drift_app, name="drift")
 app.add_typer(drift.skew_app, name="skew")
 app.add_typer(retraining.app, name="retraining")

@@ -14,3 +14,8 @@ def state_dir() -> Path:
 def server_state_file() -> Path:
     """The file in which the server of this machine (`linnet up`) says where it is."""
     return state_dir() / "serving" / "server.json"
+
+
+def api_keys_file() -> Path:
+    """The file that holds the digests of this machine's API keys."""
+    return state_dir() / "serving" / "keys.json"

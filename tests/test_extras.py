@@ -72,7 +72,7 @@ def test_blocker_keeps_other_packages_out() -> None:
     ("extra", "modules"),
     [
         ("", ("linnet.cli", "linnet.config", "linnet.records", "linnet.step", "linnet.runs")),
-        ("serving", ("linnet.serving.__main__", "linnet.serving.server", "granian.server.embed", "pyarrow")),
+        ("serving", ("linnet.serving.__main__", "linnet.serving.server", "linnet.serving.worker", "pyarrow")),
         ("training", ("linnet.training.__main__", "linnet.training.train", "linnet.vision.networks")),
     ],
 )

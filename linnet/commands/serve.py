@@ -17,7 +17,7 @@ from linnet.config import ServingConfig, load_config
 from linnet.errors import RequestRejected, ServingError
 from linnet.registry.connect import Champion, find_champion, model_name
 from linnet.server_process import ServerProcess, ServerState, server_command
-from linnet.state import server_state_file, state_dir
+from linnet.state import api_keys_file, server_state_file, state_dir
 
 if TYPE_CHECKING:
     from linnet.serving.client import ServerClient
@@ -40,7 +40,7 @@ def serve_champion(name: str, config: Path | None, port: int | None, detach: boo
     champion, serving = _champion(name, config)
     log_dir = state_dir() / "serving" / "log"
     command = server_command(champion.package, champion.version, serving, server_state_file(), log_dir)
-    command += ["--name", champion.name]
+    command += ["--name", champion.name, "--keys", str(api_keys_file())]
     command += [] if port is None else ["--port", str(port)]
     server_state_file().parent.mkdir(parents=True, exist_ok=True)
     if detach:

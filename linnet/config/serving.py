@@ -55,8 +55,23 @@ class ServingConfig(Section):
     """Address the server binds to."""
     port: int = Field(default=8090, ge=0, le=65535)
     """Port the server binds to; 0 takes a free one."""
+    workers: int = Field(default=0, ge=0, le=64)
+    """Worker processes that serve, each with its own sessions; 0: as many as there are cores."""
     threads: int = Field(default=0, ge=0)
-    """ONNX Runtime threads a session; 0: as many as there are cores."""
+    """ONNX Runtime threads a session; 0: the cores divided by the workers."""
+    queue: int = Field(default=256, ge=1)
+    """Requests that may be answered or wait at one moment, over all workers; more get 429."""
+    max_batch: int = Field(default=32, ge=1)
+    """Most images of queued requests that run together."""
+    deadline_seconds: float = Field(default=10.0, gt=0)
+    """A request that waited longer for the model gets 503; the header Linnet-Timeout may ask for less."""
+    request_seconds: float = Field(default=8.0, gt=0)
+    """A request must have arrived whole this long after its first byte, or the connection is closed."""
+    require_key: bool = False
+    """Whether inference needs an API key (`linnet keys create`), as admin routes always do."""
+    feature_source: str = ""
+    """Function that looks features up by entity key (`linnet.features.serve:online_statistics` is
+    Feast's); empty: features come from the pixels or the request."""
     max_body_mb: float = Field(default=8.0, gt=0)
     """Largest request body in megabytes."""
     max_pixels: int = Field(default=16_777_216, ge=64)
@@ -65,3 +80,8 @@ class ServingConfig(Section):
     """Share of requests whose input image is kept in the prediction log."""
     log_queue: int = Field(default=10_000, ge=1)
     """Log records that may wait to be written; more are dropped, and counted."""
+    log_image_blocks: int = Field(default=0, ge=0)
+    """Kept images are averaged over blocks of this many pixels a side, so that nothing small in them can
+    be read; 0: as they were."""
+    log_image_days: float = Field(default=30.0, gt=0)
+    """Kept images are deleted after this many days; the rest of the log stays."""

@@ -22,6 +22,8 @@ Ints = npt.NDArray[np.int64]
 
 BINS = 10
 """Bins of PSI and Jensen-Shannon: the reference's deciles."""
+_EXACT_UP_TO = 20_000
+"""Effective observations up to which the p-value of KS is scipy's own."""
 _FLOOR = 1e-4
 """Share that an empty bin counts with in PSI, whose logarithm has no value for none."""
 
@@ -75,7 +77,8 @@ def compare_numbers(reference: Sample, values: Values) -> NumberDrift:
     the sketch left out: it is that of the distance less `reference.error`.
     """
     window = np.sort(values)
-    first, last = np.searchsorted(window, -np.inf, "right"), np.searchsorted(window, np.inf, "left")
+    infinity = window.dtype.type(np.inf)  # of another type it would cast the whole window
+    first, last = np.searchsorted(window, -infinity, "right"), np.searchsorted(window, infinity, "left")
     window = window[first:last]  # NaN stands behind everything
     rows = len(window)
     missing = 1.0 - rows / len(values) if len(values) else 0.0
@@ -123,11 +126,21 @@ def compare_classes(expected: Ints, found: Ints) -> ClassDrift:
 
 
 def ks_p_value(distance: float, first: int, second: int) -> float:
-    """Two-sided p-value of a KS distance of two samples of these sizes, as scipy's `asymp` method."""
+    """Two-sided p-value of a KS distance of two samples of these sizes, as scipy's `asymp` method.
+
+    Beyond 20,000 effective observations scipy's exact tail takes a loop over all of them (most of a
+    second for a million), so the limiting distribution is used there, with Vrbik's correction (Pioneer
+    Journal of Theoretical and Applied Statistics 15, 2018); it differs by less than 1e-5.
+    """
+    from scipy.special import kolmogorov
     from scipy.stats import kstwo
 
     larger, smaller = float(max(first, second)), float(min(first, second))
     effective = max(np.round(larger * smaller / (larger + smaller)), 1.0)  # scipy gives NaN for one and one
+    if effective > _EXACT_UP_TO and distance > 0:
+        root = np.sqrt(effective)
+        corrected = root * distance + 1.0 / (6.0 * root) + (root * distance - 1.0) / (4.0 * effective)
+        return float(kolmogorov(corrected))
     return float(min(max(kstwo.sf(distance, effective), 0.0), 1.0))
 
 

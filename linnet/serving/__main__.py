@@ -1,4 +1,4 @@
-"""`python -m linnet.serving`: one server process for one model package."""
+"""`python -m linnet.serving`: one server for one model package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from linnet.config import ServingConfig
 from linnet.errors import ConfigError, LinnetError
 from linnet.serving.server import Launch, serve
 
-_OVERRIDES = ("host", "port", "threads", "max_body_mb", "max_pixels", "log_images", "log_queue")
+_OVERRIDES = ("host", "port", "workers", "threads", "max_body_mb", "max_pixels", "log_images", "log_queue")
 
 
 def parse_arguments(arguments: list[str]) -> Launch:
@@ -28,6 +28,7 @@ def parse_arguments(arguments: list[str]) -> Launch:
     parser.add_argument("--name", help="model name in the addresses (default: the package's)")
     parser.add_argument("--state-file", type=Path, help="gets url, pid and admin token when ready")
     parser.add_argument("--log-dir", type=Path, help="folder of the prediction log (default: no log)")
+    parser.add_argument("--keys", type=Path, help="file of API keys (default: none)")
     parser.add_argument("--parent", type=int, help="end when this process, which started the server, is gone")
     parser.add_argument("--config-json", default="{}", help="the `serving` section of the config as JSON")
     for field in _OVERRIDES:
@@ -49,6 +50,7 @@ def parse_arguments(arguments: list[str]) -> Launch:
         state_file=options.state_file,
         log_dir=options.log_dir,
         parent=options.parent,
+        keys=options.keys,
     )
 
 

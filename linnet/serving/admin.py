@@ -1,108 +1,157 @@
-"""The admin routes: versions, routing table, and the stream of served records. A token is needed."""
+"""The routes that concern all workers, answered by the supervisor: admin, repository, metrics, feedback."""
 
 from __future__ import annotations
 
-import asyncio
-import hmac
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
-from linnet.errors import RequestRejected, ServingError
-from linnet.serving.exchange import Response, read_body
-from linnet.serving.fleet import Fleet
-from linnet.serving.metrics import Metrics
-from linnet.serving.protocol import parse_json
-from linnet.serving.ring import PAGE, ServedRing
+from linnet.errors import RequestRejected
+from linnet.serving.control import Control
+from linnet.serving.exchange import Request, Response
+from linnet.serving.feedback import Feedback
+from linnet.serving.protocol_json import parse_json
+from linnet.serving.ring import PAGE
 from linnet.serving.router import RoutingTable
+from linnet.serving.totals import CONTENT_TYPE
 
-_BODY = 1 << 16
+Route = Callable[[Request], Awaitable[Response]]
 
 
 class Admin:
-    """Answers /admin/...; loading runs in a thread of its own, beside the requests."""
+    """Answers requests that workers pass on; who may send them was checked there."""
 
-    def __init__(self, fleet: Fleet, ring: ServedRing, metrics: Metrics, token: str) -> None:
-        self._fleet, self._ring, self._metrics = fleet, ring, metrics
-        self._token = f"Bearer {token}".encode()
-        self._pool = ThreadPoolExecutor(1, "admin")
-        self.show_roles()
+    def __init__(self, name: str, control: Control, feedback: Feedback) -> None:
+        self._name, self._control, self._feedback = name, control, feedback
 
-    async def handle(self, scope: Any, proto: Any, parts: list[str]) -> Response:
-        """Answers the admin route `parts`.
+    async def handle(self, request: Request) -> Response:
+        """Answers a request.
 
         Raises:
-            RequestRejected: 401 without the token; 404, 405; 400, 409, 422 for what cannot be done.
+            RequestRejected: 404, 405; 400, 409, 422 for what cannot be done.
         """
-        given = scope.headers.get("authorization", "").encode()
-        if not hmac.compare_digest(given, self._token):
-            raise RequestRejected(401, "Authorization: Bearer with the token of the state file is needed")
-        known: dict[tuple[str, str], Callable[[], Any]] = {}
-        if parts == ["routes"]:
-            known = {("GET", "routes"): self._routes, ("PUT", "routes"): lambda: self._route(scope, proto)}
-        elif parts == ["records"]:
-            known = {("GET", "records"): lambda: self._records(scope)}
-        elif len(parts) == 2 and parts[0] == "versions" and parts[1]:
-            known = {
-                ("PUT", "versions"): lambda: self._load(scope, proto, parts[1]),
-                ("DELETE", "versions"): lambda: self._unload(parts[1]),
-            }
+        parts = [unquote(part) for part in request.path.strip("/").split("/")]
+        known = self._routes(parts)
         if not known:
-            raise RequestRejected(404, f"there is nothing at {scope.path:.200}")
-        handler = known.get((scope.method, parts[0]))
+            raise RequestRejected(404, f"there is nothing at {request.path:.200}")
+        handler = known.get("GET" if request.method == "HEAD" else request.method)
         if handler is None:
-            allowed = " or ".join(method for method, _ in known)
-            raise RequestRejected(405, f"{scope.method} is not allowed here; use {allowed}")
-        response: Response = await handler()
-        return response
+            problem = f"{request.method:.20} is not allowed here; use {' or '.join(known)}"
+            raise RequestRejected(405, problem)
+        return await handler(request)
 
-    def show_roles(self) -> None:
-        """Puts the loaded versions and their roles into the metrics."""
-        snapshot = self._fleet.snapshot
-        roles = {snapshot.table.champion: "champion", snapshot.table.candidate: "candidate"}
-        self._metrics.loaded({version: roles.get(version, "idle") for version in snapshot.predictors})
+    def _routes(self, parts: list[str]) -> dict[str, Route]:
+        """The handlers at a path, by method."""
+        control = self._control
+        if parts == ["metrics"]:
+            return {"GET": self._metrics}
+        if parts == ["feedback"]:
+            return {"POST": self._label}
+        if parts == ["admin", "routes"]:
+            return {"GET": self._described, "PUT": self._route}
+        if parts == ["admin", "records"]:
+            return {"GET": self._records}
+        if parts[:2] == ["admin", "versions"] and len(parts) == 3 and parts[2]:
+            version = parts[2]
 
-    def close(self) -> None:
-        """Ends the thread."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+            async def load(request: Request) -> Response:
+                about = await control.load(version, _package(_document(request)))
+                return Response.of({"version": version, "model_digest": about["model_digest"]})
 
-    async def _routes(self) -> Response:
-        return Response.of(self._fleet.describe())
+            async def unload(_: Request) -> Response:
+                await control.unload(version)
+                return Response.of({"version": version, "unloaded": True})
 
-    async def _route(self, scope: Any, proto: Any) -> Response:
-        table = RoutingTable.parse(parse_json(await read_body(scope.headers, proto, _BODY)))
-        self._fleet.route(table)
-        self.show_roles()
-        return Response.of(self._fleet.describe())
+            return {"PUT": load, "DELETE": unload}
+        return self._repository(parts)
 
-    async def _load(self, scope: Any, proto: Any, version: str) -> Response:
-        values = parse_json(await read_body(scope.headers, proto, _BODY))
-        folder = values.get("package") if isinstance(values, dict) else None
-        if not isinstance(folder, str) or not folder:
-            raise RequestRejected(400, 'the body must be {"package": FOLDER}')
-        loop = asyncio.get_running_loop()
-        try:
-            predictor = await loop.run_in_executor(self._pool, self._fleet.load, version, Path(folder))
-        except RequestRejected:
-            raise
-        except ServingError as error:
-            raise RequestRejected(422, str(error)) from error
-        self.show_roles()
-        return Response.of({"version": version, "model_digest": predictor.package.model_digest})
+    def _repository(self, parts: list[str]) -> dict[str, Route]:
+        """The protocol's model repository extension."""
+        if parts == ["v2", "repository", "index"]:
+            return {"POST": self._index}
+        if parts[:3] == ["v2", "repository", "models"] and len(parts) == 5:
+            actions: dict[str, Route] = {"load": self._load, "unload": self._unload}
+            if parts[4] in actions and parts[3] != self._name:
+                raise RequestRejected(404, f"model {parts[3]:.80} is not served here; {self._name} is")
+            return {"POST": actions[parts[4]]} if parts[4] in actions else {}
+        return {}
 
-    async def _unload(self, version: str) -> Response:
-        self._fleet.unload(version)
-        self.show_roles()
-        return Response.of({"version": version, "unloaded": True})
+    async def _described(self, _: Request) -> Response:
+        return Response.of(self._control.describe())
 
-    async def _records(self, scope: Any) -> Response:
-        query = parse_qs(scope.query_string)
+    async def _route(self, request: Request) -> Response:
+        await self._control.route(RoutingTable.parse(parse_json(request.body)))
+        return Response.of(self._control.describe())
+
+    async def _records(self, request: Request) -> Response:
+        query = parse_qs(request.query)
         after, limit = _number(query, "after", 0), _number(query, "limit", PAGE)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._pool, lambda: Response.of(self._ring.since(after, min(limit, PAGE)))
-        )
+        return Response.of(await self._control.records(after, min(limit, PAGE)))
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(200, await self._control.metrics(), CONTENT_TYPE)
+
+    async def _label(self, request: Request) -> Response:
+        classes = {name for about in self._control.versions.values() for name in about["classes"]}
+        return Response.of(await self._feedback.take(parse_json(request.body), classes))
+
+    async def _index(self, request: Request) -> Response:
+        document = _document(request) if request.body.strip() else {}
+        only_ready = document.get("ready", False)
+        if not isinstance(only_ready, bool):
+            raise RequestRejected(400, "ready: must be true or false")
+        control, entries = self._control, []
+        gone = control.unloaded[0] if control.unloaded is not None else {}
+        for version in sorted({*control.versions, *gone}):
+            state = "READY" if version in control.versions else "UNAVAILABLE"
+            reason = "" if version in control.versions else "unloaded"
+            entries.append({"name": self._name, "version": version, "state": state, "reason": reason})
+        shown = [entry for entry in entries if entry["state"] == "READY" or not only_ready]
+        return Response.of(shown)
+
+    async def _load(self, request: Request) -> Response:
+        parameters = _parameters(request)
+        if "version" in parameters or "package" in parameters:
+            version = parameters.get("version")
+            if not isinstance(version, str):
+                raise RequestRejected(400, "parameters.version: must be a string")
+            await self._control.load(version, _package(parameters))
+        else:
+            await self._control.load_model()
+        return Response.of({})
+
+    async def _unload(self, request: Request) -> Response:
+        parameters = _parameters(request)
+        version = parameters.get("version")
+        if version is None:
+            await self._control.unload_model()
+        elif isinstance(version, str):
+            await self._control.unload(version)
+        else:
+            raise RequestRejected(400, "parameters.version: must be a string")
+        return Response.of({})
+
+
+def _document(request: Request) -> dict[str, Any]:
+    values = parse_json(request.body)
+    if not isinstance(values, dict):
+        raise RequestRejected(400, "the body must be a JSON object")
+    return values
+
+
+def _parameters(request: Request) -> dict[str, Any]:
+    parameters = _document(request).get("parameters", {}) if request.body.strip() else {}
+    if not isinstance(parameters, dict):
+        raise RequestRejected(400, "parameters: must be an object")
+    return parameters
+
+
+def _package(values: dict[str, Any]) -> Path:
+    folder = values.get("package")
+    if not isinstance(folder, str) or not folder:
+        raise RequestRejected(400, 'the body must be {"package": FOLDER}')
+    return Path(folder)
 
 
 def _number(query: dict[str, list[str]], field: str, default: int) -> int:

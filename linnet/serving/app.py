@@ -1,97 +1,122 @@
-"""The RSGI application: finds the route, translates HTTP, and answers every error as JSON."""
+"""The application of a worker process: finds the route, translates HTTP, answers every error as JSON."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
 
+from linnet import __version__
 from linnet.errors import RequestRejected
 from linnet.serving import protocol
-from linnet.serving.admin import Admin
-from linnet.serving.exchange import JSON, REQUEST_HEADER, VERSION_HEADER, Response, read_body, request_id
-from linnet.serving.metrics import CONTENT_TYPE, Metrics
+from linnet.serving.access import Access
+from linnet.serving.exchange import JSON, REQUEST_HEADER, VERSION_HEADER, Request, Response, request_id
+from linnet.serving.metrics import Metrics
 from linnet.serving.predictor import Prediction, Predictor, top_classes
-from linnet.serving.service import Call, Outcome, Service
+from linnet.serving.service import Call, Inputs, Outcome, Service
+from linnet.serving.upload import decodes_soon, entity_of, seconds_of
 
 logger = logging.getLogger(__name__)
 _BINARY_HEADER = "inference-header-content-length"
+_LONG_JSON = 65_536
+"""Bytes of JSON from which parsing goes to a thread."""
+_BINARY_PATIENCE = 1 << 20
+"""Bytes of a binary request up to which it is read on the event loop: no more than a copy."""
+
+Elsewhere = Callable[[Request], Awaitable[Response]]
+"""Answers what concerns all workers: admin, repository, metrics, feedback."""
 
 
 class App:
     """Routes of the server: Open Inference Protocol v2, image upload, metrics, and admin."""
 
     def __init__(
-        self, name: str, service: Service, metrics: Metrics, admin: Admin, max_body: int, max_pixels: int
+        self,
+        name: str,
+        service: Service,
+        metrics: Metrics,
+        access: Access,
+        elsewhere: Elsewhere,
+        max_pixels: int,
     ) -> None:
-        """`max_body` in bytes; `max_pixels` of an uploaded image."""
+        """`max_pixels` of an uploaded image; `elsewhere` answers what is not this worker's alone."""
         self.name = name
         self.ready = True
-        self._service, self._metrics, self._admin = service, metrics, admin
-        self._max_body, self._max_pixels = max_body, max_pixels
+        self._service, self._metrics, self._access = service, metrics, access
+        self._elsewhere, self._max_pixels = elsewhere, max_pixels
 
-    async def __rsgi__(self, scope: Any, proto: Any) -> None:
+    async def handle(self, request: Request) -> Response:
         """Answers one request; nothing that happens inside reaches the client as a traceback."""
         named: str | None = None
         try:
-            named = request_id(scope.headers)
-            response = await self._route(scope, proto, named)
+            if request.rejected is not None:
+                raise request.rejected
+            named = request_id(request.headers)
+            response = await self._route(request, named)
         except RequestRejected as error:
             self._metrics.rejected(error.status)
             response = Response.failure(error.status, error.problem)
         except Exception:
-            logger.exception("%s %s failed", scope.method, scope.path)
+            logger.exception("%s %s failed", request.method, request.path)
             self._metrics.rejected(500)
             response = Response.failure(500, "the server failed on this request; its log has the reason")
         version = response.version or self._service.fleet.snapshot.leading
-        headers = [("content-type", response.content_type), (VERSION_HEADER, version), *response.headers]
+        response.headers.append((VERSION_HEADER, version))
         if named is not None:
-            headers.append((REQUEST_HEADER, named))
-        if response.status == 429:
-            headers.append(("retry-after", "1"))
-        if response.status in (405, 408, 413):  # part of a body may be left unread
-            headers.append(("connection", "close"))
-        proto.response_bytes(response.status, headers, response.body)
-        if response.after is not None:
-            response.after()
+            response.headers.append((REQUEST_HEADER, named))
+        if response.status in (429, 503):
+            response.headers.append(("retry-after", str(self._service.retry_after())))
+        if response.status == 401:
+            response.headers.append(("www-authenticate", "Bearer"))
+        return response
 
-    async def _route(self, scope: Any, proto: Any, named: str) -> Response:
-        parts = [unquote(part) for part in scope.path.strip("/").split("/")]
-        if parts[0] == "admin":
-            return await self._admin.handle(scope, proto, parts[1:])
-        if parts == ["predict"]:
-            _allow(scope, "POST")
-            return await self._predict(scope, proto, named)
-        if parts == ["metrics"]:
-            _allow(scope, "GET")
-            return Response(200, self._metrics.text(), CONTENT_TYPE)
+    async def _route(self, request: Request, named: str) -> Response:
+        parts = [unquote(part) for part in request.path.strip("/").split("/")]
         if parts[0] == "v2":
-            return await self._v2(scope, proto, parts[1:], named)
-        raise RequestRejected(404, f"there is nothing at {scope.path:.200}")
+            return await self._v2(request, parts[1:], named)
+        if parts == ["predict"]:
+            _allow(request, "POST")
+            self._access.admit(request.headers, "infer")
+            return await self._predict(request, named)
+        if parts[0] == "admin":
+            self._access.admit(request.headers, "admin")
+            return await self._elsewhere(request)
+        if parts == ["feedback"]:
+            _allow(request, "POST")
+            self._access.admit(request.headers, "infer")
+            return await self._elsewhere(request)
+        if parts == ["metrics"]:
+            _allow(request, "GET", "HEAD")
+            return await self._elsewhere(request)
+        raise RequestRejected(404, f"there is nothing at {request.path:.200}")
 
-    async def _v2(self, scope: Any, proto: Any, parts: list[str], named: str) -> Response:
-        if parts and parts[0] == "models" and len(parts) > 1:
-            return await self._model(scope, proto, parts[1], parts[2:], named)
-        _allow(scope, "GET")
-        if not parts:
-            from linnet import __version__
+    async def _v2(self, request: Request, parts: list[str], named: str) -> Response:
+        if len(parts) > 1 and parts[0] == "models":
+            return await self._model(request, parts[1], parts[2:], named)
+        if parts and parts[0] == "repository":
+            self._access.admit(request.headers, "infer" if parts[1:] == ["index"] else "admin")
+            return await self._elsewhere(request)
+        known = {(): self._about, ("health", "live"): self._live, ("health", "ready"): self._ready}
+        handler = known.get(tuple(parts))
+        if handler is None:
+            raise RequestRejected(404, f"there is nothing at {request.path:.200}")
+        _allow(request, "GET", "HEAD")
+        return handler()
 
-            return Response.of(
-                {
-                    "name": "linnet",
-                    "version": __version__,
-                    "extensions": ["binary_tensor_data", "image_upload"],
-                }
-            )
-        if parts == ["health", "live"]:
-            return Response.of({"live": True})
-        if parts == ["health", "ready"]:
-            ready = self.ready and self._service.fleet.snapshot.leading != "none"
-            return Response.of({"ready": ready}, 200 if ready else 503)
-        raise RequestRejected(404, f"there is nothing at {scope.path:.200}")
+    def _about(self) -> Response:
+        extensions = ["binary_tensor_data", "model_repository", "image_upload"]
+        return Response.of({"name": "linnet", "version": __version__, "extensions": extensions})
 
-    async def _model(self, scope: Any, proto: Any, name: str, parts: list[str], named: str) -> Response:
+    def _live(self) -> Response:
+        return Response.of({"live": True})
+
+    def _ready(self) -> Response:
+        ready = self.ready and self._service.fleet.snapshot.leading != "none"
+        return Response.of({"ready": ready}, 200 if ready else 503)
+
+    async def _model(self, request: Request, name: str, parts: list[str], named: str) -> Response:
         if name != self.name:
             raise RequestRejected(404, f"model {name:.80} is not served here; {self.name} is")
         snapshot = self._service.fleet.snapshot
@@ -101,28 +126,30 @@ class App:
             if version not in snapshot.predictors:
                 raise RequestRejected(404, f"version {version:.80} is not loaded")
         if parts == ["infer"]:
-            _allow(scope, "POST")
-            return await self._infer(scope, proto, version, named)
-        _allow(scope, "GET")
+            _allow(request, "POST")
+            self._access.admit(request.headers, "infer")
+            return await self._infer(request, version, named)
         shown = version or snapshot.leading
         if parts == ["ready"]:
-            ready = shown in snapshot.predictors
+            _allow(request, "GET", "HEAD")
+            ready = self.ready and shown in snapshot.predictors
             response = Response.of({"name": name, "ready": ready}, 200 if ready else 503)
-        elif not parts and shown in snapshot.predictors:
+        elif parts:
+            raise RequestRejected(404, f"there is nothing at {request.path:.200}")
+        else:
+            _allow(request, "GET", "HEAD")
+            if shown not in snapshot.predictors:
+                raise RequestRejected(503, "no model version is routed yet; try again later")
             package = snapshot.predictors[shown].package
             response = Response.of(protocol.model_metadata(name, sorted(snapshot.predictors), package))
-        elif not parts:
-            raise RequestRejected(503, "no model version is routed yet; try again later")
-        else:
-            raise RequestRejected(404, f"there is nothing at {scope.path:.200}")
         response.version = shown
         return response
 
-    async def _predict(self, scope: Any, proto: Any, named: str) -> Response:
-        body = await read_body(scope.headers, proto, self._max_body)
+    async def _predict(self, request: Request, named: str) -> Response:
+        body = request.body
 
-        def work(predictor: Predictor) -> Prediction:
-            return predictor.predict_upload(body, self._max_pixels)
+        def prepare(predictor: Predictor) -> Inputs:
+            return predictor.image_of(body, self._max_pixels), None
 
         def render(predictor: Predictor, prediction: Prediction, milliseconds: float) -> tuple[bytes, None]:
             answer = {
@@ -134,28 +161,35 @@ class App:
             }
             return json.dumps(answer, separators=(",", ":")).encode(), None
 
-        return await self._answer(Call(named, scope.headers.get("linnet-key"), None, work, render))
+        return await self._answer(request, named, None, prepare, render, not decodes_soon(body))
 
-    async def _infer(self, scope: Any, proto: Any, version: str | None, named: str) -> Response:
-        head = scope.headers.get(_BINARY_HEADER)
+    async def _infer(self, request: Request, version: str | None, named: str) -> Response:
+        head = request.headers.get(_BINARY_HEADER)
         if head is not None and not (head.isascii() and head.isdigit() and len(head) < 12):
             raise RequestRejected(400, "Inference-Header-Content-Length: must be a whole number of bytes")
-        body = await read_body(scope.headers, proto, self._max_body)
+        length = int(head) if head is not None else None
         parsed: list[protocol.InferRequest] = []
 
-        def work(predictor: Predictor) -> Prediction:
-            if not parsed:  # in the worker thread, since megabytes of JSON take long; once, also if mirrored
-                parsed.append(protocol.parse_request(body, int(head) if head is not None else None))
-            return predictor.predict(parsed[0].images, parsed[0].features)
+        def prepare(_predictor: Predictor) -> Inputs:
+            if not parsed:  # once, also if it is mirrored
+                parsed.append(protocol.parse_request(request.body, length))
+            return parsed[0].images, parsed[0].features
 
         def render(predictor: Predictor, prediction: Prediction, _: float) -> tuple[bytes, int | None]:
             return protocol.format_answer(
                 self.name, predictor.version, parsed[0], prediction, predictor.classes
             )
 
-        return await self._answer(Call(named, scope.headers.get("linnet-key"), version, work, render))
+        json_size = len(request.body) if length is None else length
+        heavy = json_size > _LONG_JSON or len(request.body) > _BINARY_PATIENCE
+        return await self._answer(request, named, version, prepare, render, heavy)
 
-    async def _answer(self, call: Call) -> Response:
+    async def _answer(
+        self, request: Request, named: str, version: str | None, prepare: Any, render: Any, heavy: bool
+    ) -> Response:
+        headers = request.headers
+        key, entity, wait = headers.get("linnet-key"), entity_of(headers), seconds_of(headers)
+        call = Call(named, key, version, prepare, render, heavy, entity, wait)
         outcome, finish = await self._service.answer(call)
         response = _response_of(outcome)
         response.after = finish
@@ -176,6 +210,6 @@ def _response_of(outcome: Outcome) -> Response:
     return response
 
 
-def _allow(scope: Any, *methods: str) -> None:
-    if scope.method not in methods:
-        raise RequestRejected(405, f"{scope.method} is not allowed here; use {' or '.join(methods)}")
+def _allow(request: Request, *methods: str) -> None:
+    if request.method not in methods:
+        raise RequestRejected(405, f"{request.method:.20} is not allowed here; use {' or '.join(methods)}")

@@ -1,4 +1,4 @@
-"""The loaded versions and the routing table: one immutable snapshot, replaced in one assignment.
+"""The loaded versions and the routing table of one worker: one immutable snapshot, replaced as a whole.
 
 A request takes the snapshot once and keeps its predictor to the end, so a swap or an unload never
 touches a request in flight.
@@ -6,19 +6,16 @@ touches a request in flight.
 
 from __future__ import annotations
 
-import re
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from linnet.errors import RequestRejected
-from linnet.serving.predictor import Predictor
+from linnet.serving.predictor import MakeSource, Predictor
 from linnet.serving.router import RoutingTable
-
-_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}")
+from linnet.serving.shared import SharedPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,85 +32,82 @@ class Snapshot:
 
 
 class Fleet:
-    """Loads, unloads and routes versions; changes are serialised, readers never wait."""
+    """Loads and unloads versions, and follows the routing table that the supervisor puts in force.
 
-    def __init__(self, threads: int = 0) -> None:
-        self.snapshot = Snapshot()
-        self._threads = threads
-        self._changing = threading.Lock()
+    A table is prepared first, under the number of its generation, in every worker process; it is in
+    force from the moment that the shared page has that number.
+    """
 
-    def load(self, version: str, folder: Path) -> Predictor:
-        """Loads and warms up a version beside those that serve; loading the same package again is free.
+    def __init__(self, page: SharedPage, threads: int = 1, source: MakeSource | None = None) -> None:
+        """`threads`: ONNX Runtime threads a session; `source`: makes a model's feature source."""
+        self._page, self._threads, self._source = page, threads, source
+        self._predictors: Mapping[str, Predictor] = MappingProxyType({})
+        self._tables: dict[int, RoutingTable] = {}
+        self._staged: dict[str, Predictor] = {}
+        self._current: Snapshot | None = None
+        self._generation = -1
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is loaded and in force now."""
+        generation = self._page.generation
+        if self._current is None or generation != self._generation:
+            self._generation = generation
+            self._current = Snapshot(self._predictors, self._tables.get(generation, RoutingTable()))
+        return self._current
+
+    def stage(self, version: str, folder: Path) -> Predictor:
+        """Loads and warms up a version, aside; `keep` puts it beside those that serve.
 
         Raises:
             ServingError: the package cannot be served.
-            RequestRejected: 400, not a version; 409, the version serves already, from another package.
+            RequestRejected: 409, the version is routed, and was loaded from another package.
         """
-        if not _VERSION.fullmatch(version):  # it goes into a header, addresses and labels
-            raise RequestRejected(
-                400, f"version {version!r:.80} must be 1 to 64 letters, digits, dots, dashes and underscores"
-            )
-        predictor = Predictor.load(version, folder, self._threads)
-        with self._changing:
-            before = self.snapshot
-            loaded = before.predictors.get(version)
-            if loaded is not None and loaded.package.model_digest == predictor.package.model_digest:
-                return loaded
-            if loaded is not None and version in before.table.versions:
-                raise RequestRejected(409, f"version {version} is routed and was loaded from another package")
-            predictors = MappingProxyType({**before.predictors, version: predictor})
-            self.snapshot = replace(before, predictors=predictors)
+        predictor = Predictor.load(version, folder, self._threads, self._source)
+        loaded = self._predictors.get(version)
+        if loaded is not None and loaded.package.model_digest == predictor.package.model_digest:
+            return loaded
+        if loaded is not None and version in self.snapshot.table.versions:
+            raise RequestRejected(409, f"version {version} is routed and was loaded from another package")
+        self._staged[version] = predictor
         return predictor
 
+    def keep(self, version: str) -> None:
+        """Puts a staged version beside those that serve; nothing happens if it was there already."""
+        if (predictor := self._staged.pop(version, None)) is not None:
+            self._replace({**self._predictors, version: predictor})
+
+    def drop(self, version: str) -> None:
+        """Forgets a staged version."""
+        self._staged.pop(version, None)
+
     def unload(self, version: str) -> None:
-        """Forgets a version; requests that it is answering are not disturbed.
+        """Forgets a version; requests that it is answering are not disturbed."""
+        self._replace({name: one for name, one in self._predictors.items() if name != version})
 
-        Raises:
-            RequestRejected: 404, it is not loaded; 409, it is routed.
-        """
-        with self._changing:
-            before = self.snapshot
-            if version not in before.predictors:
-                raise RequestRejected(404, f"version {version} is not loaded")
-            if version in before.table.versions:
-                raise RequestRejected(409, f"version {version} is routed: take it out of the routes first")
-            rest = {name: predictor for name, predictor in before.predictors.items() if name != version}
-            self.snapshot = replace(before, predictors=MappingProxyType(rest))
-
-    def route(self, table: RoutingTable) -> None:
-        """Puts a table in force, for all requests that come from now on.
+    def prepare(self, generation: int, table: RoutingTable) -> None:
+        """Holds a table ready until the page says that it is in force; older ones are forgotten.
 
         Raises:
             RequestRejected: 409, it names a version that is not loaded.
         """
-        with self._changing:
-            before = self.snapshot
-            for version in table.versions:
-                if version not in before.predictors:
-                    raise RequestRejected(409, f"version {version} is not loaded: load it first")
-            self.snapshot = replace(before, table=table)
+        for version in table.versions:
+            if version not in self._predictors:
+                raise RequestRejected(409, f"version {version} is not loaded: load it first")
+        in_force = self._page.generation
+        self._tables = {number: one for number, one in self._tables.items() if number >= in_force}
+        self._tables[generation] = table
 
-    def describe(self) -> dict[str, Any]:
-        """Routes and loaded versions as JSON values."""
-        snapshot = self.snapshot
-        versions = {
-            name: {
-                "model_digest": predictor.package.model_digest,
-                "classes": list(predictor.classes),
-                "loaded_at": predictor.loaded_at,
-            }
-            for name, predictor in snapshot.predictors.items()
-        }
-        return {**snapshot.table.values(), "versions": versions}
+    def _replace(self, predictors: Mapping[str, Predictor]) -> None:
+        self._predictors = MappingProxyType(dict(predictors))
+        self._current = None
 
 
-def start_fleet(version: str, folder: Path, threads: int) -> Fleet:
-    """A fleet with one version as champion.
-
-    Raises:
-        ServingError: the package cannot be served.
-    """
-    fleet = Fleet(threads)
-    fleet.load(version, folder)
-    fleet.route(RoutingTable(champion=version))
-    return fleet
+def describe(predictor: Predictor) -> dict[str, Any]:
+    """A loaded version as JSON values."""
+    return {
+        "name": predictor.package.name,
+        "model_digest": predictor.package.model_digest,
+        "classes": list(predictor.classes),
+        "loaded_at": predictor.loaded_at,
+    }

@@ -1,13 +1,18 @@
-"""Prometheus metrics of the server: one registry an instance, nothing global."""
+"""Prometheus metrics of one worker process: one registry an instance, nothing global.
+
+The supervisor adds the workers' values up; see `totals`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SECONDS = (
     0.0005,
     0.001,
@@ -67,12 +72,14 @@ class Metrics:
             "linnet_mirrored", "Mirrored requests by outcome: agrees, differs, failed, skipped.",
             ("model", "version", "outcome"), registry=self.registry,
         )  # fmt: skip
-        self._loaded = Gauge(
-            "linnet_model_loaded",
-            "1 for each loaded version; role: champion, candidate or idle.",
-            (*labels, "role"),
+        self._rows = Histogram(
+            "linnet_batch_images", "Images in one run of the model.", labels, buckets=_ROWS,
             registry=self.registry,
-        )
+        )  # fmt: skip
+        # Finding a child by its labels costs more than counting: each is looked up once.
+        self._requests_of = cache(self._requests.labels)
+        self._latency_of, self._service_of = cache(self._latency.labels), cache(self._service.labels)
+        self._rows_of = cache(self._rows.labels)
 
     def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """Adds a gauge that is read when it is scraped."""
@@ -80,10 +87,14 @@ class Metrics:
 
     def answered(self, version: str, outcome: str, total: float, service: float) -> None:
         """Counts a request that `version` handled; times in seconds."""
-        self._requests.labels(self.model, version, outcome).inc()
-        self._latency.labels(self.model, version).observe(total)
+        self._requests_of(self.model, version, outcome).inc()
+        self._latency_of(self.model, version).observe(total)
         if outcome == "ok":
-            self._service.labels(self.model, version).observe(service)
+            self._service_of(self.model, version).observe(service)
+
+    def ran(self, version: str, rows: int) -> None:
+        """Counts a run of the model over `rows` images."""
+        self._rows_of(self.model, version).observe(rows)
 
     def rejected(self, status: int) -> None:
         """Counts a request that was refused."""
@@ -93,14 +104,22 @@ class Metrics:
         """Counts a copy that `version` got."""
         self._mirrors.labels(self.model, version, outcome).inc()
 
-    def loaded(self, versions: dict[str, str]) -> None:
-        """Says which versions are loaded: version -> role."""
-        self._loaded.clear()
-        for version, role in versions.items():
-            self._loaded.labels(self.model, version, role).set(1)
-            for outcome in ("ok", "rejected", "failed"):  # at 0, so that a rate sees the first failure
-                self._requests.labels(self.model, version, outcome)
+    def known(self, version: str) -> None:
+        """Shows a version's counters at 0, so that a rate sees the first failure."""
+        for outcome in ("ok", "rejected", "failed"):
+            self._requests_of(self.model, version, outcome)
 
-    def text(self) -> bytes:
-        """The metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def values(self) -> list[list[Any]]:
+        """Every metric as JSON values: [name, help, type, [[sample, labels, value], ...]]."""
+        return [
+            [
+                family.name, family.documentation, family.type,
+                [[one.name, one.labels, one.value] for one in family.samples if not _is_time(one.name)],
+            ]
+            for family in self.registry.collect()
+        ]  # fmt: skip
+
+
+def _is_time(sample: str) -> bool:
+    """Whether it says when a metric was made: that cannot be added up."""
+    return sample.endswith("_created")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from linnet.errors import RequestRejected
 from linnet.records import ModelPackage
 from linnet.serving.predictor import Prediction
+from linnet.serving.protocol_json import parse_json
 from linnet.vision.onnx_model import Floats, Images
 
 _DTYPES: dict[str, tuple[str, Any]] = {"image": ("UINT8", np.uint8), "features": ("FP32", np.float32)}
@@ -73,20 +74,6 @@ def parse_request(body: bytes, header_length: int | None) -> InferRequest:
         )
     outputs, as_bytes = _outputs(document)
     return InferRequest(request_id, images, tensors.get("features"), outputs, as_bytes)
-
-
-def parse_json(data: bytes) -> Any:
-    """Strict JSON: UTF-8, no NaN or Infinity.
-
-    Raises:
-        RequestRejected: 400.
-    """
-    try:
-        return json.loads(data, parse_constant=_no_constant)
-    except RecursionError as error:
-        raise _wrong("the body is nested too deeply") from error
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are both
-        raise _wrong(f"the body is not JSON: {error}") from error
 
 
 def format_answer(
@@ -242,10 +229,6 @@ def _outputs(document: dict[str, Any]) -> tuple[tuple[str, ...], frozenset[str]]
         if own.get("binary_data", everything) is True:
             binary.add(name)
     return tuple(names), frozenset(binary)
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _wrong(problem: str) -> RequestRejected:

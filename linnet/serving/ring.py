@@ -25,6 +25,13 @@ class ServedRing:
             self._records.append(record)
             self._last += 1
 
+    def skip(self, count: int) -> None:
+        """Leaves room in the numbering for records that were lost before they came here."""
+        with self._lock:
+            if count:
+                self._last += count
+                self._records.clear()
+
     def since(self, after: int, limit: int = PAGE) -> dict[str, Any]:
         """Records with a sequence number above `after`, oldest first, at most `limit`.
 

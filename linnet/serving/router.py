@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from linnet.errors import RequestRejected
 
+_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FIELDS = {"champion", "candidate", "percent", "mirror"}
 
 
@@ -78,6 +80,18 @@ class RoutingTable:
             draw = sticky_draw(key, second)
         chosen, other = (second, first) if draw * 100.0 < self.percent else (first, second)
         return Choice(chosen, other if mirror_draw < self.mirror else None)
+
+
+def check_version(version: str) -> None:
+    """Whether a version may stand in headers, addresses and labels.
+
+    Raises:
+        RequestRejected: 400, it may not.
+    """
+    if not _VERSION.fullmatch(version):
+        raise RequestRejected(
+            400, f"version {version!r:.80} must be 1 to 64 letters, digits, dots, dashes and underscores"
+        )
 
 
 def sticky_draw(key: str, candidate: str) -> float:

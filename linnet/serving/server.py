@@ -1,4 +1,4 @@
-"""The server process: wires the objects in one place, serves, and ends without losing a request."""
+"""The supervisor: holds the port, starts workers and replaces those that end, and loses no request."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from linnet.config import ServingConfig
-from linnet.errors import ServingError
+from linnet.errors import RequestRejected, ServingError
 from linnet.server_process import ServerState
 from linnet.serving.admin import Admin
-from linnet.serving.app import App
-from linnet.serving.fleet import start_fleet
-from linnet.serving.log import PredictionLog
-from linnet.serving.metrics import Metrics
-from linnet.serving.ring import ServedRing
-from linnet.serving.service import Service
+from linnet.serving.control import Control
+from linnet.serving.exchange import Request, Response
+from linnet.serving.feedback import Feedback
+from linnet.serving.retention import keep_images_for
+from linnet.serving.router import RoutingTable
+from linnet.serving.shared import MAX_WORKERS, SharedPage
+from linnet.serving.workers import Place, WorkerSettings
 
 logger = logging.getLogger(__name__)
-_START_SECONDS = 20.0
+BACKLOG = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What one server process is started with."""
+    """What one server is started with."""
 
     package: Path
     version: str
@@ -42,6 +43,8 @@ class Launch:
     log_dir: Path | None
     parent: int | None = None
     """Process that started the server and without which it ends; None: it runs on its own."""
+    keys: Path | None = None
+    """File of API keys; None: there are none."""
 
 
 def serve(launch: Launch) -> None:
@@ -53,45 +56,27 @@ def serve(launch: Launch) -> None:
     config = launch.config
     holder = hold_port(config.host, config.port)  # before the model, so that a taken port is told at once
     with holder:
-        fleet = start_fleet(launch.version, launch.package, config.threads)
-        name = launch.name or fleet.snapshot.predictors[launch.version].package.name
-        token = secrets.token_urlsafe(24)
-        metrics, ring = Metrics(name), ServedRing()
-        log = PredictionLog(launch.log_dir, config.log_queue, config.log_images)
-        service = Service(fleet, metrics, log, ring)
-        admin = Admin(fleet, ring, metrics, token)
-        app = App(name, service, metrics, admin, round(config.max_body_mb * 1_000_000), config.max_pixels)
         try:
-            log.start()
-            asyncio.run(_serve(app, holder, token, launch))
+            if launch.log_dir is not None:
+                launch.log_dir.mkdir(parents=True, exist_ok=True)
+            asyncio.run(Supervisor(launch, holder).run())
         except OSError as error:  # the log folder or the state file
             raise ServingError(f"cannot write {error.filename}: {error.strerror}") from error
-        finally:
-            service.close()
-            admin.close()
-            log.close()
 
 
 def hold_port(host: str, port: int) -> socket.socket:
     """Binds, without listening, the port that the server will listen on; 0 takes a free one.
 
-    Granian listens with SO_REUSEPORT, with which two servers would quietly share a port. So a taken
-    port is found here, by a bind without it.
-
     Raises:
         ServingError: the port is taken, or the address cannot be bound.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    holder = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if port != 0:
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, port))
-        holder = socket.socket(family, socket.SOCK_STREAM)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind((host, port))
     except OSError as error:
+        holder.close()
         if error.errno == errno.EADDRINUSE:
             raise ServingError(
                 f"port {port} of {host} is taken: stop what has it (`linnet down` if it is Linnet), "
@@ -101,44 +86,92 @@ def hold_port(host: str, port: int) -> socket.socket:
     return holder
 
 
-async def _serve(app: App, holder: socket.socket, token: str, launch: Launch) -> None:
-    from granian.http import HTTP1Settings
-    from granian.server.embed import Server
+def layout(config: ServingConfig) -> tuple[int, int]:
+    """Worker processes, and ONNX Runtime threads a session, for this machine's cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(config.workers or cores, MAX_WORKERS)
+    return workers, config.threads or max(1, cores // workers)
 
-    host, port = holder.getsockname()[:2]
-    server = Server(
-        app,
-        address=host,
-        port=port,
-        websockets=False,
-        log_enabled=False,
-        backlog=1024,
-        backpressure=1024,
-        http1_settings=HTTP1Settings(header_read_timeout=10_000),
-    )
-    loop = asyncio.get_running_loop()
 
-    def stop() -> None:
-        app.ready = False
-        server.stop()  # type: ignore[no-untyped-call]
+class Supervisor:
+    """Starts the workers, answers what concerns them all, and ends them."""
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    serving = asyncio.ensure_future(server.serve())
-    if launch.parent is not None:
-        watching = asyncio.ensure_future(_end_with(launch.parent, stop))
-        serving.add_done_callback(lambda _: watching.cancel())
-    await _wait_until_listening(serving, host, port)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    if launch.state_file is not None:
-        ServerState(url, os.getpid(), token).write(launch.state_file)
-    logger.info("serving %s version %s at %s", app.name, launch.version, url)
-    try:
-        await serving
-    finally:
-        if launch.state_file is not None:
-            launch.state_file.unlink(missing_ok=True)
-    logger.info("stopped")
+    def __init__(self, launch: Launch, holder: socket.socket) -> None:
+        self._launch, self._holder = launch, holder
+        self._token = secrets.token_urlsafe(24)
+        self._control = Control(SharedPage.create())
+        self._feedback = Feedback(launch.log_dir)
+        self._admin: Admin | None = None
+        self._ending = asyncio.Event()
+        self._places: list[Place] = []
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def run(self) -> None:
+        """Serves until a signal, and drains.
+
+        Raises:
+            ServingError: the package cannot be served.
+        """
+        launch, loop = self._launch, asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ending.set)
+        if launch.parent is not None:
+            self._tasks.append(asyncio.ensure_future(_end_with(launch.parent, self._ending.set)))
+        try:
+            await self._start()
+            if launch.state_file is not None:
+                ServerState(self._url(), os.getpid(), self._token).write(launch.state_file)
+            logger.info("serving %s version %s at %s", self._name, launch.version, self._url())
+            await self._ending.wait()
+        finally:
+            await self._stop()
+            if launch.state_file is not None:
+                launch.state_file.unlink(missing_ok=True)
+        logger.info("stopped")
+
+    async def _start(self) -> None:
+        launch = self._launch
+        workers, threads = layout(launch.config)
+        settings = WorkerSettings(launch.config, workers, threads, self._token, launch.keys, launch.log_dir)
+        self._places = [Place(i, self._holder, self._control, settings, self._answer) for i in range(workers)]
+        for place in self._places:
+            self._control.page.set_connections(place.number, 1 << 40)  # not there yet
+        await asyncio.gather(*(place.start() for place in self._places))
+        try:
+            about = await self._control.load(launch.version, launch.package)
+        except RequestRejected as error:
+            raise ServingError(error.problem) from error
+        await self._control.route(RoutingTable(champion=launch.version))
+        self._name: str = launch.name or about["name"]
+        self._control.totals.name(self._name)
+        self._admin = Admin(self._name, self._control, self._feedback)
+        self._holder.listen(BACKLOG)
+        await asyncio.gather(*(place.serve(self._name) for place in self._places))
+        self._tasks += [asyncio.ensure_future(place.watch(self._name)) for place in self._places]
+        if launch.log_dir is not None:
+            days = launch.config.log_image_days
+            self._tasks.append(asyncio.ensure_future(keep_images_for(launch.log_dir, days)))
+
+    async def _stop(self) -> None:
+        """Drains the workers and waits for them."""
+        for task in self._tasks:
+            task.cancel()
+        self._holder.close()  # the workers have theirs, and close them when nothing waits there any more
+        await asyncio.gather(*(place.stop() for place in self._places))
+        self._feedback.close()
+
+    async def _answer(self, question: str, given: dict[str, Any]) -> dict[str, Any]:
+        """What a worker passes on."""
+        assert question == "handle"
+        if self._admin is None:
+            raise RequestRejected(503, "the server is about to start")
+        request = Request(given["method"], given["path"], given["query"], {}, given["body"].encode())
+        response: Response = await self._admin.handle(request)
+        return {"status": response.status, "body": response.body.decode(), "type": response.content_type}
+
+    def _url(self) -> str:
+        host, port = self._holder.getsockname()[:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def _end_with(parent: int, stop: Callable[[], None]) -> None:
@@ -147,20 +180,3 @@ async def _end_with(parent: int, stop: Callable[[], None]) -> None:
         await asyncio.sleep(0.5)
     logger.info("the process that started the server is gone")
     stop()
-
-
-async def _wait_until_listening(serving: asyncio.Future[Any], host: str, port: int) -> None:
-    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  compared, not bound
-    try:
-        async with asyncio.timeout(_START_SECONDS):
-            while not serving.done():
-                try:
-                    _, writer = await asyncio.open_connection(target, port)
-                except OSError:
-                    await asyncio.sleep(0.005)
-                    continue
-                writer.close()
-                return
-    except TimeoutError as error:
-        raise ServingError(f"the server did not listen at {host}:{port} in time") from error
-    raise ServingError(f"the server ended before it listened at {host}:{port}")

@@ -1,48 +1,55 @@
-"""What happens to one request: choose, predict in a worker thread, and after the answer log and mirror."""
+"""What happens to one request: choose a version, prepare, predict, and after the answer log and mirror."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from linnet.errors import RequestRejected, ServingError
+from linnet.serving.batcher import Batcher, Job
 from linnet.serving.fleet import Fleet
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.metrics import Metrics
 from linnet.serving.predictor import Prediction, Predictor
-from linnet.serving.ring import ServedRing
+from linnet.vision.onnx_model import Floats, Images
 
 logger = logging.getLogger(__name__)
 MIRROR_QUEUE = 256
 """Copies that may wait; more are skipped, so that mirroring never delays an answer."""
+RECORDS = 100_000
+"""Served records that a worker keeps until they are fetched; the oldest go first, and are counted."""
 
-MAX_IN_FLIGHT = 512
-"""Requests that may be answered or wait at one moment; more get 429, so that none waits without end."""
-
-Work = Callable[[Predictor], Prediction]
+Inputs = tuple[Images, Floats | None]
+Prepare = Callable[[Predictor], Inputs]
 Render = Callable[[Predictor, Prediction, float], tuple[bytes, int | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, as the service needs it; `work` and `render` run in a worker thread."""
+    """One request, as the service needs it."""
 
     request_id: str
     key: str | None
     """Sticky routing key."""
     version: str | None
     """Ask this version and not the routing table."""
-    work: Work
+    prepare: Prepare
+    """Decodes or parses for a version: images, and features if the request brings them."""
     render: Render
     """(predictor, prediction, milliseconds) -> body, and the length of its JSON head if binary follows."""
+    heavy: bool = False
+    """`prepare` takes long and runs in a thread."""
+    entity: Mapping[str, str] = field(default_factory=dict)
+    """Entity keys, to look features up in the online store."""
+    deadline: float | None = None
+    """Seconds that the request may wait; None: as the server is set."""
 
 
 @dataclass(slots=True)
@@ -60,28 +67,29 @@ class Outcome:
 
 
 class Service:
-    """Runs calls against the fleet; the event loop only waits."""
+    """Runs calls against the fleet, on one event loop."""
 
     def __init__(
         self,
         fleet: Fleet,
         metrics: Metrics,
         log: PredictionLog,
-        ring: ServedRing,
-        workers: int = 0,
-        max_in_flight: int = MAX_IN_FLIGHT,
+        *,
+        capacity: int = 256,
+        max_batch: int = 32,
+        deadline: float = 10.0,
+        threads: int = 1,
     ) -> None:
-        """`workers`: threads that predict; 0: as many as there are cores, at least two."""
-        self.fleet, self.metrics, self.log, self.ring = fleet, metrics, log, ring
-        workers = workers or max(os.cpu_count() or 1, 2)
-        self._pool = ThreadPoolExecutor(workers, "predict")
-        self._in_flight, self._max_in_flight = 0, max_in_flight  # changed by the event loop only
-        self._mirrors = ThreadPoolExecutor(1, "mirror")
-        self._mirror_room = threading.BoundedSemaphore(MIRROR_QUEUE)
+        """`capacity`: requests in flight; `deadline`: seconds in the queue; `threads`: that predict."""
+        self.fleet, self.metrics, self.log = fleet, metrics, log
+        self.records: deque[dict[str, Any]] = deque()
+        self.lost = 0
+        self._deadline, self._capacity, self._in_flight = deadline, capacity, 0
+        self._batcher = Batcher(capacity, max_batch, threads, self._ran)
+        self._prepare = ThreadPoolExecutor(1, "prepare")
+        self._mirrors: set[asyncio.Task[None]] = set()
         metrics.watch("linnet_in_flight", "Requests being answered.", lambda: self._in_flight)
-        metrics.watch(
-            "linnet_queue", "Requests that wait for a thread.", lambda: max(self._in_flight - workers, 0)
-        )
+        metrics.watch("linnet_queue", "Requests that wait for the model.", lambda: self._batcher.waiting)
         metrics.watch("linnet_log_queue", "Requests that wait to be logged.", lambda: log.waiting)
         metrics.watch("linnet_log_dropped_total", "Requests that the log lost.", lambda: log.dropped)
 
@@ -89,7 +97,7 @@ class Service:
         """Answers a call; the second value is to be called when the answer has been sent.
 
         Raises:
-            RequestRejected: 404 or 503, no version could be chosen; 429, too many
+            RequestRejected: 404 or 503, no version could be chosen, or the deadline passed; 429, too many
                 are in flight. What goes wrong later is in the outcome.
         """
         began = time.perf_counter()
@@ -102,12 +110,12 @@ class Service:
         elif call.version in snapshot.predictors:
             predictor = snapshot.predictors[call.version]
         else:
-            raise RequestRejected(404, f"version {call.version} is not loaded")
-        if self._in_flight >= self._max_in_flight:
+            raise RequestRejected(404, f"version {call.version:.80} is not loaded")
+        if self._in_flight >= self._capacity:
             raise RequestRejected(429, f"{self._in_flight} requests are being answered; try again later")
         self._in_flight += 1
         try:
-            outcome = await asyncio.get_running_loop().run_in_executor(self._pool, _run, predictor, call)
+            outcome = await self._run(call, predictor, began)
         finally:
             self._in_flight -= 1
         total = time.perf_counter() - began
@@ -117,15 +125,53 @@ class Service:
 
         return outcome, finish
 
+    def retry_after(self) -> int:
+        """Seconds that a refused client should wait."""
+        return self._batcher.retry_after()
+
+    async def settled(self) -> None:
+        """Waits for the copies that are under way."""
+        if self._mirrors:
+            await asyncio.wait(self._mirrors, timeout=1.0)
+
     def close(self) -> None:
         """Ends the threads when their work is done."""
-        self._pool.shutdown(wait=True)
-        self._mirrors.shutdown(wait=True, cancel_futures=True)
+        self._prepare.shutdown(wait=True)
+        self._batcher.close()
+
+    async def _run(self, call: Call, predictor: Predictor, began: float) -> Outcome:
+        version = predictor.version
+        try:
+            job, seconds = await self._job(call, predictor, began)
+        except RequestRejected as error:
+            return Outcome(version, error.status, error=error.problem)
+        await self._batcher.run(job)
+        seconds += job.seconds
+        if isinstance(job.error, RequestRejected):  # such as a sample that the feature store does not know
+            return Outcome(version, job.error.status, error=job.error.problem)
+        if job.prediction is None:
+            return Outcome(version, 500, error=_problem(call, version, job.error), service=seconds)
+        body, head = call.render(predictor, job.prediction, seconds * 1e3)
+        return Outcome(version, 200, body, head, None, job.prediction, seconds)
+
+    async def _job(self, call: Call, predictor: Predictor, began: float) -> tuple[Job, float]:
+        """The prepared job, and the seconds that preparing took."""
+        until = began + min(call.deadline or self._deadline, self._deadline)
+        if call.heavy:
+            loop = asyncio.get_running_loop()
+            inputs, seconds = await loop.run_in_executor(self._prepare, _timed, call.prepare, predictor)
+        else:
+            inputs, seconds = _timed(call.prepare, predictor)
+        predictor.check(*inputs)
+        return Job(predictor, *inputs, call.entity, until), seconds
+
+    def _ran(self, predictor: Predictor, rows: int) -> None:
+        self.metrics.ran(predictor.version, rows)
 
     def _finish(
         self, call: Call, predictor: Predictor, mirror: Predictor | None, outcome: Outcome, total: float
     ) -> None:
-        rejected = outcome.status < 500 and outcome.prediction is None
+        rejected = outcome.status != 500 and outcome.prediction is None
         label = "rejected" if rejected else "failed" if outcome.prediction is None else "ok"
         self.metrics.answered(predictor.version, label, total, outcome.service)
         if rejected:
@@ -142,50 +188,52 @@ class Service:
             return  # asked for by name: not part of the split that a judge compares
         record = _served_record(predictor, outcome.prediction, at, latency_ms)
         if mirror is None or outcome.prediction is None:
-            self.ring.publish(record)
-        elif not self._mirror_room.acquire(blocking=False):
+            self._publish(record)
+        elif len(self._mirrors) >= MIRROR_QUEUE:
             self.metrics.mirrored(mirror.version, "skipped")
-            self.ring.publish(record)
+            self._publish(record)
         else:
-            self._mirrors.submit(self._mirror, call, mirror, record)
+            task = asyncio.ensure_future(self._mirror(call, mirror, record))
+            self._mirrors.add(task)
+            task.add_done_callback(self._mirrors.discard)
 
-    def _mirror(self, call: Call, mirror: Predictor, record: dict[str, Any]) -> None:
+    async def _mirror(self, call: Call, mirror: Predictor, record: dict[str, Any]) -> None:
         """Runs the same request on the other version; a failure there counts as another answer."""
-        prediction, began = None, time.perf_counter()
+        job, seconds = None, 0.0
         try:
-            prediction = call.work(mirror)
-            named = mirror.classes[int(prediction.probabilities[0].argmax())]
-            record["agrees"] = named == record["predicted"]
-            self.metrics.mirrored(mirror.version, "agrees" if record["agrees"] else "differs")
+            job, seconds = await self._job(call, mirror, float("inf"))
+            self._batcher.run_spare(job, MIRROR_QUEUE)
+            await job.done
         except Exception as error:  # noqa: BLE001  a shadow may do anything but harm
             logger.debug("mirrored request %s failed on %s: %s", call.request_id, mirror.version, error)
-            record["agrees"] = False
-            self.metrics.mirrored(mirror.version, "failed")
-        finally:
-            latency_ms = round((time.perf_counter() - began) * 1e3, 3)
-            self._mirror_room.release()
-            self.ring.publish(record)
-            self.ring.publish({**_served_record(mirror, prediction, time.time(), latency_ms), "shadow": True})
+        prediction = job.prediction if job is not None else None
+        seconds += job.seconds if job is not None else 0.0
+        shadow = _served_record(mirror, prediction, time.time(), round(seconds * 1e3, 3))
+        record["agrees"] = prediction is not None and shadow["predicted"] == record["predicted"]
+        outcome = "failed" if prediction is None else "agrees" if record["agrees"] else "differs"
+        self.metrics.mirrored(mirror.version, outcome)
+        self._publish(record)
+        self._publish({**shadow, "shadow": True})
+
+    def _publish(self, record: dict[str, Any]) -> None:
+        if len(self.records) >= RECORDS:
+            self.records.popleft()
+            self.lost += 1
+        self.records.append(record)
 
 
-def _run(predictor: Predictor, call: Call) -> Outcome:
-    """Predicts and renders, in a worker thread; whatever goes wrong stays inside this request."""
+def _timed(prepare: Prepare, predictor: Predictor) -> tuple[Inputs, float]:
     began = time.perf_counter()
-    version = predictor.version
-    try:
-        prediction = call.work(predictor)
-        service = time.perf_counter() - began
-        body, head = call.render(predictor, prediction, service * 1e3)
-        return Outcome(version, 200, body, head, None, prediction, service)
-    except RequestRejected as error:
-        return Outcome(version, error.status, error=error.problem)
-    except ServingError as error:
+    return prepare(predictor), time.perf_counter() - began
+
+
+def _problem(call: Call, version: str, error: Exception | None) -> str:
+    """What to tell the client; the log gets the rest."""
+    if isinstance(error, ServingError):
         logger.warning("request %s failed on version %s: %s", call.request_id, version, error)
-        return Outcome(version, 500, error=str(error), service=time.perf_counter() - began)
-    except Exception:
-        logger.exception("request %s failed on version %s", call.request_id, version)
-        problem = "the server failed on this request; its log has the reason"
-        return Outcome(version, 500, error=problem, service=time.perf_counter() - began)
+        return str(error)
+    logger.error("request %s failed on version %s", call.request_id, version, exc_info=error)
+    return "the server failed on this request; its log has the reason"
 
 
 def _served_record(

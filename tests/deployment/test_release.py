@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,8 +122,9 @@ def test_release_of_a_broken_first_candidate_is_refused(folder: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("candidate", "reason"),
     [
-        ("permuted", "agreement"),
-        ("slow", "latency"),  # the median's or the p95's: which is proven first depends on the machine's load
+        # Which of two is proven first depends on the machine's load: copies wait while the server is busy.
+        ("permuted", "agreement|accuracy"),
+        ("slow", "latency"),
         pytest.param("raising", "errors", marks=pytest.mark.slow),
         ("corrupt", "cannot be loaded"),
     ],
@@ -138,7 +140,7 @@ def test_release_of_a_broken_candidate_rolls_back_while_the_champion_answers(
             seconds = time.monotonic() - began
             routes = server.client.routes()
         assert decision.verdict == "rollback", decision.reason
-        assert reason in decision.reason
+        assert re.search(reason, decision.reason)
         assert seconds < 25
         assert (routes["champion"], routes["candidate"], routes["percent"]) == ("1", None, 0)
         assert list(routes["versions"]) == ["1"]

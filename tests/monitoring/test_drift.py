@@ -141,3 +141,9 @@ def test_threads_give_the_same_as_one_column_at_a_time() -> None:
 
 def test_ks_p_value_of_no_distance_is_one() -> None:
     assert ks_p_value(0.0, 100, 1000) == 1.0
+
+
+@pytest.mark.parametrize("distance", [0.0005, 0.002, 0.005, 0.01])
+def test_ks_p_value_of_many_observations_is_close_to_scipys(distance: float) -> None:
+    expected = stats.kstwo.sf(distance, 60_000)
+    assert ks_p_value(distance, 120_000, 120_000) == pytest.approx(expected, abs=1e-5, rel=1e-2)

@@ -1,0 +1,71 @@
+"""Who may ask what: the admin token, API keys with their scopes, and a budget a key."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import math
+import time
+from pathlib import Path
+
+from linnet.errors import RequestRejected, ServingError
+from linnet.serving.keys import ApiKey, KeyFile, Scope, find
+from linnet.serving.shared import SharedPage
+
+logger = logging.getLogger(__name__)
+FRESH_SECONDS = 1.0
+"""The file of keys is looked at this often."""
+
+
+class Access:
+    """Admits requests, or says why not."""
+
+    def __init__(self, token: str, keys: Path | None, required: bool, page: SharedPage) -> None:
+        """`token` opens everything; `required`: inference needs a key too, and not only admin routes."""
+        self._token = f"Bearer {token}".encode()
+        self._file = KeyFile(keys) if keys is not None else None
+        self._required, self._page = required, page
+        self._keys: list[ApiKey] = []
+        self._stamp: tuple[int, int] | None = None
+        self._looked = -math.inf
+
+    def admit(self, headers: dict[str, str], scope: Scope) -> None:
+        """Whether a request with these headers may use routes of `scope`.
+
+        Raises:
+            RequestRejected: 401, no key or a wrong one; 403, a key without the scope; 429, its budget
+                is spent.
+        """
+        given = headers.get("authorization", "")
+        if scope == "infer" and not self._required and not given.startswith("Bearer lk_"):
+            return
+        if hmac.compare_digest(given.encode("latin-1", "replace"), self._token):
+            return
+        found = find(self._known(), given.removeprefix("Bearer ")) if given.startswith("Bearer ") else None
+        if found is None:
+            what = "the token of the state file, or an API key with the scope admin"
+            what = what if scope == "admin" else "an API key (`linnet keys create`)"
+            raise RequestRejected(401, f"Authorization: Bearer with {what} is needed")
+        place, key = found
+        if scope not in key.scopes:
+            raise RequestRejected(403, f"this API key has not the scope {scope}")
+        if key.rate is not None and (wait := self._page.spend(place, key.rate, time.monotonic_ns())):
+            problem = f"this API key may send {key.rate:g} requests a second; wait {wait / 1e9:.2g} seconds"
+            raise RequestRejected(429, problem)
+
+    def _known(self) -> list[ApiKey]:
+        """The keys; read again when the file changed, and the last good ones while it cannot be read."""
+        now = time.monotonic()
+        if self._file is None or now - self._looked < FRESH_SECONDS:
+            return self._keys
+        self._looked = now
+        try:
+            about = self._file.path.stat()
+            stamp = (about.st_mtime_ns, about.st_ino)
+            if stamp != self._stamp:
+                self._keys, self._stamp = self._file.read(), stamp
+        except FileNotFoundError:
+            self._keys, self._stamp = [], None
+        except (OSError, ServingError) as error:
+            logger.warning("%s", error)
+        return self._keys

@@ -1,0 +1,161 @@
+"""True labels that come later, by request id: Parquet files beside the prediction log.
+
+A label is confirmed when it is on disk. Sending it again changes nothing; sending another label for
+the same image is a correction, and the last one counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from linnet.errors import RequestRejected
+from linnet.files import replacing
+
+logger = logging.getLogger(__name__)
+PREFIX = "feedback-"
+FILE_ROWS = 10_000
+"""Labels a file; the file that is being filled is written anew with each batch."""
+BATCH_SECONDS = 0.05
+MAX_LABELS = 1_000
+"""Labels a request may bring."""
+
+Row = dict[str, Any]
+_Image = tuple[str, int]
+
+
+class Feedback:
+    """Takes labels and writes `feedback-<time>-<pid>-<number>.parquet` under `folder`.
+
+    Columns: request_id, index (image in the request), label, at (UTC, when it came), source.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        """`folder` None: labels are refused, as nothing is logged that they could belong to."""
+        self._folder = folder
+        self._known: dict[_Image, str] | None = None
+        self._rows: list[Row] = []
+        self._number = 0
+        self._path: Path | None = None
+        self._pool = ThreadPoolExecutor(1, "feedback")
+        self._waiting: list[Row] = []
+        self._batch: asyncio.Task[int] | None = None
+
+    async def take(self, document: Any, classes: set[str]) -> dict[str, int]:
+        """Writes the labels of a request: {"request_id", "label", "index", "source"}, or a list in "labels".
+
+        Returns {"written": labels that were new or corrected, "known": labels that were there already}.
+
+        Raises:
+            RequestRejected: 400, a field is wrong or a label is no class; 503, nothing is logged here, or
+                the disk refuses.
+        """
+        rows = parse_feedback(document, classes)
+        if self._folder is None:
+            raise RequestRejected(503, "this server keeps no prediction log that labels could belong to")
+        loop = asyncio.get_running_loop()
+        if self._known is None:
+            self._known = await loop.run_in_executor(self._pool, _read_known, self._folder)
+        new = [row for row in rows if self._known.get((row["request_id"], row["index"])) != row["label"]]
+        if new:
+            self._waiting += new
+            if self._batch is None or self._batch.done():
+                self._batch = asyncio.ensure_future(self._write_soon())
+            try:
+                await asyncio.shield(self._batch)
+            except OSError as error:
+                raise RequestRejected(503, f"the labels cannot be written: {error.strerror}") from error
+        return {"written": len(new), "known": len(rows) - len(new)}
+
+    def close(self) -> None:
+        """Ends the thread when what was taken is on disk."""
+        self._pool.shutdown(wait=True)
+
+    async def _write_soon(self) -> int:
+        """One file for all labels of a moment, so that a flood of requests is not a flood of files."""
+        await asyncio.sleep(BATCH_SECONDS)
+        self._batch = None
+        rows, self._waiting = self._waiting, []
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._pool, self._write, rows)
+        assert self._known is not None
+        self._known |= {(row["request_id"], row["index"]): row["label"] for row in rows}
+        return len(rows)
+
+    def _write(self, rows: list[Row]) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        assert self._folder is not None
+        if self._path is None or len(self._rows) >= FILE_ROWS:
+            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+            self._number += 1
+            self._path = self._folder / f"{PREFIX}{stamp}-{os.getpid()}-{self._number:06d}.parquet"
+            self._rows = []
+        table = pa.Table.from_pylist([*self._rows, *rows], schema=_schema())
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with replacing(self._path) as scratch:
+            parquet.write_table(table, scratch, compression="zstd")
+        self._rows += rows
+
+
+def parse_feedback(document: Any, classes: set[str]) -> list[Row]:
+    """The rows that a request's JSON means.
+
+    Raises:
+        RequestRejected: 400, with the field.
+    """
+    many = document.get("labels") if isinstance(document, dict) and "labels" in document else [document]
+    if not isinstance(many, list) or not 0 < len(many) <= MAX_LABELS:
+        raise RequestRejected(400, f"labels: must be a list of 1 to {MAX_LABELS} objects")
+    at = datetime.now(UTC)
+    rows = []
+    for one in many:
+        if not isinstance(one, dict) or not set(one) <= {"request_id", "label", "index", "source"}:
+            raise RequestRejected(400, "a label must be an object of request_id, label, index and source")
+        request_id, label = one.get("request_id"), one.get("label")
+        index, source = one.get("index", 0), one.get("source", "")
+        if not isinstance(request_id, str) or not 0 < len(request_id) <= 128:
+            raise RequestRejected(400, "request_id: must be the id that the answer carried")
+        if not isinstance(label, str) or label not in classes:
+            raise RequestRejected(400, f"label: must be one of {sorted(classes)}, not {label!r:.80}")
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < 1 << 31:
+            raise RequestRejected(400, "index: must be the place of the image in the request, from 0")
+        if not isinstance(source, str) or len(source) > 128:
+            raise RequestRejected(400, "source: must be a string of at most 128 characters")
+        rows.append({"request_id": request_id, "index": index, "label": label, "at": at, "source": source})
+    return rows
+
+
+def read_feedback(folder: Path) -> list[Row]:
+    """The last label of every image, with when and from whom it came; oldest first."""
+    from pyarrow import parquet
+
+    rows: list[Row] = []
+    for path in folder.glob(f"{PREFIX}*.parquet"):
+        rows += parquet.read_table(path).to_pylist()
+    rows.sort(key=lambda row: row["at"])
+    return list({(row["request_id"], row["index"]): row for row in rows}.values())
+
+
+def _read_known(folder: Path) -> dict[_Image, str]:
+    return {(row["request_id"], row["index"]): row["label"] for row in read_feedback(folder)}
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    return pa.schema(
+        {
+            "request_id": pa.string(),
+            "index": pa.int32(),
+            "label": pa.string(),
+            "at": pa.timestamp("us", "UTC"),
+            "source": pa.string(),
+        }
+    )

@@ -1,0 +1,288 @@
+"""HTTP/1.1 on one event loop: httptools parses, this class keeps limits, time and order.
+
+Why not a ready server: inference runs on the loop that reads the sockets, so that a request crosses no
+thread; and every limit is exact (a body to the byte, chunked or not; a request to the second, however
+slowly its bytes trickle in; an answer to every request that was accepted before the end).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+
+from linnet.errors import RequestRejected
+from linnet.serving.exchange import Request, Response
+
+MAX_HEAD = 32_768
+"""Most bytes of a request line with its headers."""
+MAX_HEADERS = 100
+PIPELINE = 16
+"""Requests of one connection that may be read ahead; then reading stops until an answer has gone."""
+IDLE_SECONDS = 75.0
+"""A connection without a request is closed after this long."""
+SWEEP_SECONDS = 0.25
+DRAIN_IDLE_SECONDS = 0.25
+"""At the end, a connection that was just used may still send its next request; its answer says close."""
+WRITE_SECONDS = 10.0
+"""A client that takes nothing of its answer for this long is cut off."""
+_DISCARD = 64 << 20
+"""A body that is too large is read and thrown away up to this size, so that its sender hears why."""
+_STATUS = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class HttpServer:
+    """The connections of one process: `handle` answers, `max_body` bytes, `seconds` for a whole request."""
+
+    def __init__(self, handle: Handler, max_body: int, seconds: float) -> None:
+        self.handle, self.max_body, self.seconds = handle, max_body, seconds
+        self.connections: set[Connection] = set()
+        self.draining = False
+        self.changed: Callable[[int], None] = lambda _count: None
+        """Told the number of connections whenever it changes."""
+        self._date = (0, b"")
+
+    def date(self) -> bytes:
+        """The header line `date`, made once a second."""
+        now = int(time.time())
+        if self._date[0] != now:
+            self._date = (now, f"date: {formatdate(now, usegmt=True)}\r\n".encode())
+        return self._date[1]
+
+    async def sweep(self) -> None:
+        """Closes, for ever, connections whose time is up."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = loop.time()
+            for connection in [one for one in self.connections if one.deadline < now]:
+                connection.time_is_up()
+
+    async def drain(self, seconds: float) -> None:
+        """Answers what was accepted, for at most `seconds`; idle connections are closed at once."""
+        self.draining = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while self.connections and loop.time() < until:
+            for connection in list(self.connections):
+                connection.close_if_idle(DRAIN_IDLE_SECONDS)
+            await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.abort()
+
+
+class Connection(asyncio.Protocol):
+    """One client. Requests are answered in the order in which they came."""
+
+    _url: bytes
+    _headers: dict[str, str]
+    _parts: list[bytes]
+    _rejected: RequestRejected | None
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._waiting: deque[Request] = deque()
+        self._answering: asyncio.Task[None] | None = None
+        self._begin()
+        self._closing = self._last = False
+        self._idle_since = 0.0
+        self.deadline = self._loop.time() + server.seconds
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        self._transport: Any = transport
+        self._idle_since = self._loop.time()
+        self._server.connections.add(self)
+        self._server.changed(len(self._server.connections))
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The client has gone; what it asked for is computed nevertheless, and logged."""
+        self._closing = True
+        self._server.connections.discard(self)
+        self._server.changed(len(self._server.connections))
+
+    def data_received(self, data: bytes) -> None:
+        """Parses what came; anything that is not HTTP/1.1 is refused and ends the connection."""
+        if self._closing:
+            return
+        if not self._head_done:
+            if not self._head_size and not self._waiting and self._answering is None:
+                self.deadline = self._loop.time() + self._server.seconds
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, "this server does not change to another protocol")
+        except httptools.HttpParserError as error:
+            if not self._closing:
+                self._refuse(400, f"the request is not HTTP/1.1: {error}")
+        else:
+            if not self._head_done and self._head_size > MAX_HEAD:
+                self._refuse(431, f"the request's head is larger than {MAX_HEAD} bytes")
+
+    def eof_received(self) -> bool:
+        """The client will send no more; it may still wait for an answer."""
+        if self._answering is None:
+            return False
+        self._last = True
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not take its answer."""
+        self.deadline = self._loop.time() + WRITE_SECONDS
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self.deadline = self._loop.time() + IDLE_SECONDS
+
+    # What the parser calls, in this order.
+
+    def on_message_begin(self) -> None:
+        """A request line begins."""
+        self._begin()
+        self._head_size = 1
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request's target."""
+        self._url += url
+        self._head_bytes += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header. Repeated ones are joined by a comma, as RFC 9110 has it."""
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1")
+        self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
+        self._count += 1
+        self._head_bytes += len(name) + len(value) + 4
+
+    def on_headers_complete(self) -> None:
+        """Decides whether the body may come."""
+        self._head_done = True
+        headers, limit = self._headers, self._server.max_body
+        if self._count > MAX_HEADERS or self._head_bytes > MAX_HEAD:
+            problem = f"the request's head has more than {MAX_HEADERS} headers or {MAX_HEAD} bytes"
+            self._rejected = RequestRejected(431, problem)
+        elif (encoding := headers.get("content-encoding", "identity")) != "identity":
+            problem = f"Content-Encoding: {encoding:.80} is not taken; send the body uncompressed"
+            self._rejected = RequestRejected(415, problem)
+        elif int(headers.get("content-length", "0") or 0) > limit:
+            self._rejected = RequestRejected(413, f"the body is larger than {limit} bytes")
+        if headers.get("expect", "").lower() == "100-continue":
+            if self._rejected is not None:
+                self._refuse(self._rejected.status, self._rejected.problem)
+            elif self._answering is None:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, part: bytes) -> None:
+        """A part of the body; what is over the limit is thrown away."""
+        self._size += len(part)
+        if self._rejected is None and self._size > self._server.max_body:
+            problem = f"the body is larger than {self._server.max_body} bytes"
+            self._rejected, self._parts = RequestRejected(413, problem), []
+        if self._rejected is None:
+            self._parts.append(part)
+        elif self._size > self._server.max_body + _DISCARD:
+            self._refuse(self._rejected.status, self._rejected.problem)
+
+    def on_message_complete(self) -> None:
+        """The request is here, whole."""
+        if self._closing:
+            return
+        target, _, query = self._url.partition(b"?")
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._waiting.append(
+            Request(
+                self._parser.get_method().decode("latin-1"), target.decode("latin-1"),
+                query.decode("latin-1"), self._headers, body, self._rejected,
+                self._parser.should_keep_alive(),
+            )
+        )  # fmt: skip
+        self._begin()
+        self.deadline = float("inf")  # from now on the server's own time counts
+        if self._answering is None:
+            self._answering = self._loop.create_task(self._answer())
+        elif len(self._waiting) >= PIPELINE:
+            self._transport.pause_reading()
+
+    # What the server calls.
+
+    def time_is_up(self) -> None:
+        """The request did not arrive in time, the answer was not taken, or nothing was asked for long."""
+        if self._head_size and not self._closing and not self._transport.get_write_buffer_size():
+            what = "body" if self._head_done else "head"
+            self._refuse(408, f"the request's {what} did not arrive within {self._server.seconds:g} seconds")
+        else:
+            self.abort()
+
+    def close_if_idle(self, seconds: float) -> None:
+        """Closes the connection if for so long no request was being read or answered."""
+        idle = self._answering is None and not self._head_size
+        if idle and self._loop.time() - self._idle_since >= seconds:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Cuts the connection off."""
+        self._closing = True
+        self._transport.abort()
+
+    # Inside.
+
+    def _begin(self) -> None:
+        self._url, self._headers, self._parts = b"", {}, []
+        self._count = self._size = self._head_size = self._head_bytes = 0
+        self._head_done = False
+        self._rejected = None
+
+    async def _answer(self) -> None:
+        """Answers what waits, one after the other."""
+        while self._waiting:
+            request = self._waiting.popleft()
+            response = await self._server.handle(request)
+            keep = request.keep_alive and not self._server.draining and not self._last
+            keep = keep and response.status != 408
+            if not self._transport.is_closing():
+                self._write(response, keep, request.method == "HEAD")
+            if response.after is not None:
+                response.after()
+            if not keep:
+                self._closing = True
+                self._transport.close()
+                self._waiting.clear()
+        self._answering, self._idle_since = None, self._loop.time()
+        if not self._closing:
+            self._transport.resume_reading()
+            within = self._server.seconds if self._head_size else IDLE_SECONDS
+            if self._transport.get_write_buffer_size() == 0:
+                self.deadline = self._loop.time() + within
+            else:
+                self.deadline = min(self.deadline, self._loop.time() + WRITE_SECONDS)
+
+    def _write(self, response: Response, keep: bool, head_only: bool = False) -> None:
+        lines = [f"{name}: {value}\r\n" for name, value in response.headers]
+        lines.append(f"content-type: {response.content_type}\r\ncontent-length: {len(response.body)}\r\n")
+        if not keep:
+            lines.append("connection: close\r\n")
+        status = _STATUS[HTTPStatus(response.status)]
+        head = b"".join((status, self._server.date(), "".join(lines).encode("latin-1", "replace"), b"\r\n"))
+        self._transport.write(head if head_only else head + response.body)
+
+    def _refuse(self, status: int, problem: str) -> None:
+        """Says what is wrong and ends the connection; answers that are under way go first."""
+        self._closing = True
+        if self._answering is not None:
+            refused = Request("", "", "", {}, b"", RequestRejected(status, problem), keep_alive=False)
+            self._waiting.append(refused)
+            return
+        self._write(Response.failure(status, problem), keep=False)
+        self._transport.close()
+        self.deadline = self._loop.time() + WRITE_SECONDS

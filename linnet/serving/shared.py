@@ -1,0 +1,81 @@
+"""A few numbers that all processes of one server see at once: a page of memory that they share.
+
+The supervisor writes the generation of the routing table, one aligned 64-bit store, so that every
+worker changes over at the same moment; each worker writes its own numbers and reads the others'.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import tempfile
+
+MAX_WORKERS = 64
+MAX_KEYS = 256
+_GENERATION, _CONNECTIONS, _BUDGETS, _SIZE = 0, 64, 128, 4096
+
+
+class SharedPage:
+    """The page; `descriptor` is handed to the worker processes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._map = mmap.mmap(descriptor, _SIZE)
+        self._words = memoryview(self._map).cast("q")
+
+    @classmethod
+    def create(cls) -> SharedPage:
+        """A page of zeros that goes with the last process that has it."""
+        descriptor, path = tempfile.mkstemp(prefix="linnet-")
+        os.unlink(path)  # noqa: PTH108  a descriptor without a name cannot be left behind
+        os.ftruncate(descriptor, _SIZE)
+        return cls(descriptor)
+
+    @property
+    def generation(self) -> int:
+        """Which routing table is in force."""
+        return self._words[_GENERATION]
+
+    @generation.setter
+    def generation(self, value: int) -> None:
+        self._words[_GENERATION] = value
+
+    def connections(self, workers: int) -> list[int]:
+        """Open connections of each worker; a worker that is not there has a very large number."""
+        return self._words[_CONNECTIONS : _CONNECTIONS + workers].tolist()
+
+    def set_connections(self, worker: int, count: int) -> None:
+        """A worker's own count."""
+        self._words[_CONNECTIONS + worker] = count
+
+    def spend(self, slot: int, rate: float, now: int) -> int:
+        """Takes one request out of a budget of `rate` a second, with a burst of one second's worth.
+
+        The generic cell rate algorithm (ITU-T I.371): the slot holds the time at which the budget is
+        whole again. Exact over all processes, by a lock on the slot's byte of the page.
+
+        Args:
+            slot: of the budget, below MAX_KEYS.
+            rate: requests a second.
+            now: nanoseconds of the monotonic clock, which all processes share.
+
+        Returns:
+            0 if the request may pass, else nanoseconds until one may.
+        """
+        step, burst = round(1e9 / rate), round(max(1e9, 1e9 / rate))
+        fcntl.lockf(self.descriptor, fcntl.LOCK_EX, 1, slot)
+        try:
+            whole = max(self._words[_BUDGETS + slot], now)
+            if whole + step - now > burst:
+                return whole + step - now - burst
+            self._words[_BUDGETS + slot] = whole + step
+            return 0
+        finally:
+            fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, slot)
+
+    def close(self) -> None:
+        """Gives the page back."""
+        self._words.release()
+        self._map.close()
+        os.close(self.descriptor)

@@ -1,0 +1,110 @@
+"""The metrics of all processes as one: counters, histograms and gauges of the workers added up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Values = list[list[Any]]
+_KEPT = ("counter", "histogram")
+_PROCESS = "process_"
+
+
+class Totals:
+    """Adds up what workers say; what a worker that ended had counted stays in the sums."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._latest: dict[int, Values] = {}
+        self._ended: list[Values] = []
+        self.restarts = 0
+
+    def name(self, model: str) -> None:
+        """The model's name, for labels."""
+        self._model = model
+
+    def update(self, worker: int, values: Values) -> None:
+        """Takes a worker's `Metrics.values`."""
+        self._latest[worker] = values
+
+    def ended(self, worker: int) -> None:
+        """Keeps the last counts of a worker whose place another process takes."""
+        kept = [family for family in self._latest.pop(worker, []) if family[2] in _KEPT and not _own(family)]
+        self._ended = [_added([*self._ended, kept])]
+        self.restarts += 1
+
+    def text(self, roles: dict[str, str], extra: list[Metric]) -> bytes:
+        """Prometheus' text format. `roles`: loaded version -> champion, candidate or idle."""
+        registry = CollectorRegistry()
+        registry.register(_Fixed([*self._metrics(), self._loaded(roles), self._workers(), *extra]))
+        return generate_latest(registry)
+
+    def _metrics(self) -> list[Metric]:
+        shared = [[family for family in values if not _own(family)] for values in self._latest.values()]
+        families = _added([*self._ended, *shared])
+        for worker, values in sorted(self._latest.items()):
+            for name, text, kind, samples in filter(_own, values):
+                labelled = [[one, {**labels, "worker": str(worker)}, value] for one, labels, value in samples]
+                families.append([name, text, kind, labelled])
+        metrics: dict[str, Metric] = {}
+        for name, text, kind, samples in families:
+            metric = metrics.setdefault(name, Metric(name, text, kind))
+            for sample, labels, value in samples:
+                metric.add_sample(sample, labels, value)
+        return list(metrics.values())
+
+    def _loaded(self, roles: dict[str, str]) -> Metric:
+        family = GaugeMetricFamily(
+            "linnet_model_loaded",
+            "1 for each loaded version; role: champion, candidate or idle.",
+            labels=("model", "version", "role"),
+        )
+        for version, role in roles.items():
+            family.add_metric((self._model, version, role), 1)
+        return family
+
+    def _workers(self) -> Metric:
+        family = GaugeMetricFamily(
+            "linnet_workers", "Worker processes, and how often one was replaced.", labels=("state",)
+        )
+        family.add_metric(("running",), len(self._latest))
+        family.add_metric(("replaced",), self.restarts)
+        return family
+
+
+class _Fixed:
+    """A collector of metrics that were made before."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics."""
+        return iter(self._metrics)
+
+
+def _own(family: list[Any]) -> bool:
+    """Whether a metric is a process's own and means nothing as a sum."""
+    return str(family[0]).startswith(_PROCESS)
+
+
+def _added(of_workers: list[Values]) -> Values:
+    """Families with the samples of equal name and labels added up."""
+    families: dict[str, list[Any]] = {}
+    sums: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+    for values in of_workers:
+        for name, text, kind, samples in values:
+            families.setdefault(name, [name, text, kind])
+            into = sums.setdefault(name, {})
+            for sample, labels, value in samples:
+                key = (sample, tuple(labels.items()))
+                into[key] = into.get(key, 0.0) + value
+    return [
+        [*family, [[sample, dict(labels), value] for (sample, labels), value in sums[name].items()]]
+        for name, family in families.items()
+    ]

@@ -1,0 +1,104 @@
+"""True labels by request id: written once, corrected, refused; images of the log that grow old."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from linnet.errors import RequestRejected
+from linnet.serving.feedback import parse_feedback, read_feedback
+from linnet.serving.log import LogEntry, PredictionLog
+from linnet.serving.predictor import Prediction
+from linnet.serving.retention import delete_images
+from linnet.vision.decode import decode
+from tests.serving.packages import CLASSES, make_package
+from tests.serving.running import RunningServer, png, running
+
+
+def tell(server: RunningServer, document: Any) -> tuple[int, dict[str, Any]]:
+    status, _, content = server.client.request("POST", "/feedback", json.dumps(document).encode())
+    return status, json.loads(content)
+
+
+def test_label_is_on_disk_once_whoever_sends_it_and_however_often(tmp_path: Path) -> None:
+    package = make_package(tmp_path / "package")
+    with running(tmp_path / "run", package) as server:
+        named = server.client.predict(png(9))["request_id"]
+        assert tell(server, {"request_id": named, "label": "dark"}) == (200, {"written": 1, "known": 0})
+        assert [row["label"] for row in read_feedback(server.log_dir)] == ["dark"]
+        assert tell(server, {"request_id": named, "label": "dark"}) == (200, {"written": 0, "known": 1})
+        many = {
+            "labels": [
+                {"request_id": named, "label": "white"},
+                {"request_id": "other", "label": "dim", "index": 3},
+            ]
+        }
+        assert tell(server, many) == (200, {"written": 2, "known": 0})
+        assert server.stop() == 0
+    with running(tmp_path / "run", package, "1", "--workers", "1") as server:  # a new server knows them
+        assert tell(server, {"request_id": named, "label": "white"}) == (200, {"written": 0, "known": 1})
+    rows = {(row["request_id"], row["index"]): row["label"] for row in read_feedback(server.log_dir)}
+    assert rows == {(named, 0): "white", ("other", 3): "dim"}
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ([], "labels"),
+        ({"labels": []}, "labels"),
+        ({"request_id": "a"}, "label"),
+        ({"request_id": "a", "label": "purple"}, "must be one of"),
+        ({"request_id": "", "label": "dark"}, "request_id"),
+        ({"request_id": "a", "label": "dark", "index": -1}, "index"),
+        ({"request_id": "a", "label": "dark", "index": True}, "index"),
+        ({"request_id": "a", "label": "dark", "source": 4}, "source"),
+        ({"request_id": "a", "label": "dark", "extra": 4}, "object of"),
+    ],
+)
+def test_wrong_label_is_refused(document: Any, problem: str) -> None:
+    wrapped = {"labels": document} if document == [] else document
+    with pytest.raises(RequestRejected, match=problem) as caught:
+        parse_feedback(wrapped, set(CLASSES))
+    assert caught.value.status == 400
+
+
+def logged(folder: Path, blocks: int = 0) -> Path:
+    """One written file with one image of noise in it."""
+    image = np.random.default_rng(0).integers(0, 256, (1, 10, 10, 1)).astype(np.uint8)
+    one = np.array([[0.25, 0.75]], np.float32)
+    log = PredictionLog(folder, 10, 1.0, blocks)
+    log.start()
+    log.offer(LogEntry("r", time.time(), "m", "1", ("a", "b"), 1.0, Prediction(image, one, one, one), None))
+    log.close()
+    return next(folder.glob("served-*.parquet"))
+
+
+def test_old_images_are_deleted_and_the_rest_stays(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    path = logged(tmp_path)
+    before = parquet.read_table(path)
+    assert delete_images(tmp_path, 30, time.time() + 29 * 86_400) == 0
+    assert delete_images(tmp_path, 30, time.time() + 31 * 86_400) == 1
+    after = parquet.read_table(path)
+    assert after.column("image").null_count == 1 and before.column("image").null_count == 0
+    assert after.drop_columns("image").equals(before.drop_columns("image"))
+    assert delete_images(tmp_path, 30, time.time() + 31 * 86_400) == 0
+
+
+def test_kept_image_is_coarse_where_asked(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    row = parquet.read_table(logged(tmp_path, blocks=4)).to_pylist()[0]
+    pixels = decode(row["image"]).pixels[:, :, 0]
+    assert (
+        pixels.shape == (10, 10)
+        and len(np.unique(pixels[:4, :4])) == 1
+        and len(np.unique(pixels[8:, 8:])) == 1
+    )
+    assert len(np.unique(pixels)) > 4 and row["sample_id"] is not None
