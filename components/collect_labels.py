@@ -14,18 +14,22 @@ def collect_labels(
     samples: dsl.Input[dsl.Dataset],
     batch: dsl.Output[dsl.Dataset],
 ) -> None:
-    """Writes the labels known now."""
+    """Writes the labels known now, or those of the label set that `labels.version` names."""
     from pathlib import Path
 
     from linnet.config import LabelsConfig
+    from linnet.data.fetch import fetch
+    from linnet.data.version import read_version
     from linnet.labels.collect import collect
     from linnet.step import run_step
 
     config = LabelsConfig.parse(labels)
 
     def work(out: Any) -> dict[str, Any]:
-        found = collect(Path(samples.path), name, config, out["batch"])
-        return {"labels": found.rows, "corrections": found.corrections}
+        chosen = fetch(Path(config.version)) if config.version else None
+        version = read_version(Path(config.version)).digest if config.version else ""
+        found = collect(Path(samples.path), name, config, out["batch"], None, chosen, version)
+        return {"labels": found.rows, "corrections": found.corrections, "label_set": found.version}
 
     run_step(
         "collect_labels",

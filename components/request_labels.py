@@ -19,6 +19,7 @@ def request_labels(
     from pathlib import Path
 
     from linnet.config import LabelsConfig
+    from linnet.labels.offer import offer
     from linnet.labels.request import request_labels
     from linnet.step import run_step
 
@@ -26,7 +27,7 @@ def request_labels(
 
     def work(out: Any) -> dict[str, Any]:
         chosen = request_labels(Path(report.path), Path(samples.path), config, name, out["requests"])
-        return {"requested": len(chosen)}
+        return {"requested": len(chosen), **offer(name, config)}
 
     run_step(
         "request_labels",

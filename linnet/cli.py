@@ -16,6 +16,7 @@ from linnet.commands import (
     engine,
     inspect,
     keys,
+    labels,
     models,
     report,
     retraining,
@@ -45,6 +46,7 @@ app.command("predict")(serve.predict)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
+app.add_typer(labels.app, name="labels")
 app.add_typer(drift.drift_app, name="drift")
 app.add_typer(drift.skew_app, name="skew")
 app.add_typer(retraining.app, name="retraining")

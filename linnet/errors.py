@@ -13,6 +13,8 @@ LinnetError                      shown to a person as one message, without a tra
 |  `- PromotionConflict          somebody else moved the alias first
 |- ServingError                  the server cannot start or a model cannot be loaded
 |  `- RequestRejected            a request is wrong; carries the HTTP status
+|- LabelServerError              the label server refused, or cannot be reached
+|  `- ProjectGone                somebody deleted the project there
 |- RolloutError                  a release cannot go on
 |- RunError                      a pipeline run failed or cannot be found
 |- RetrainingError               the retraining ledger was changed, or an alert cannot be taken
@@ -129,6 +131,27 @@ class RequestRejected(ServingError):
     def __init__(self, status: int, problem: str) -> None:
         self.status, self.problem = status, problem
         super().__init__(problem)
+
+
+class LabelServerError(LinnetError):
+    """The label server at `url` refused, cannot be reached, or lost what it had."""
+
+    def __init__(self, url: str, problem: str, remedy: str = "", *, transient: bool = False) -> None:
+        self.url, self.problem, self.remedy, self.transient = url, problem, remedy, transient
+        super().__init__(f"label server {url}: {problem}" + (f"; {remedy}" if remedy else ""))
+
+
+class ProjectGone(LabelServerError):
+    """The project that the tasks were exported to does not exist any more."""
+
+    def __init__(self, url: str, project: int) -> None:
+        self.project = project
+        super().__init__(
+            url,
+            f"project {project} is gone: somebody deleted it",
+            "every answer collected before is kept; `linnet labels export` makes a new project with the "
+            "tasks that are still open",
+        )
 
 
 class RolloutError(LinnetError):

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from linnet.config import Config
+from pipelines.labeling import labeling_pipeline
 from pipelines.monitoring import monitoring_pipeline
 from pipelines.training import training_pipeline
 
-PIPELINES = {"training": training_pipeline, "monitoring": monitoring_pipeline}
+PIPELINES = {
+    "training": training_pipeline,
+    "labeling": labeling_pipeline,
+    "monitoring": monitoring_pipeline,
+}
 
 
 def compile_pipeline(name: str, config: Config, target: Path) -> Path:

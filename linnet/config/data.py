@@ -70,6 +70,26 @@ class LabelsConfig(Section):
     """Corrections with less agreement among annotators than this are left out."""
     budget: int = Field(default=200, ge=0)
     """How many samples `request_labels` asks people about after a run."""
+    annotators: int = Field(default=1, ge=1, le=20)
+    """People who answer each question."""
+    third_opinion: bool = True
+    """Where the annotators of a sample do not agree, one more is asked, once."""
+    consensus: Literal["majority", "crowdlab"] = "majority"
+    """How several answers become one: most votes, or votes and model weighed by their reliability."""
+    pre_annotate: bool = True
+    """Show the model's answer first; never for random, audit and gold tasks, which must be unbiased."""
+    server: str = ""
+    """Address of a Label Studio server; empty: the one of this machine (`linnet labels up`)."""
+    token_file: str = ""
+    """File with the server's access token, one line; empty: the variable LABEL_STUDIO_TOKEN."""
+    project: str = ""
+    """Title of the project in Label Studio; empty: `Linnet` and the name of the use case."""
+    images: Literal["data-uri", "server"] = "data-uri"
+    """Where a task's image is: in the task itself, or uploaded to the server's storage."""
+    run_after: int = Field(default=0, ge=0)
+    """Labels after which a training run is requested; 0: when every task of a batch is answered."""
+    version: str = ""
+    """A `.dvc` file of `linnet labels cut`: train with exactly those labels; empty: all known now."""
 
 
 class FeaturesConfig(Section):

@@ -65,6 +65,8 @@ class EvaluationConfig(Section):
     """Equal-mass bins of the expected calibration error."""
     seed: int = Field(default=0, ge=0)
     """Seed of the bootstrap."""
+    candidates: int = Field(default=20_000, ge=0)
+    """Training samples that people may be asked about after a run, drawn anew for each model."""
 
 
 class GatesConfig(Section):

@@ -66,6 +66,7 @@ class EngineRuns:
             state,
             record.ended_at or now(),
             version if state == "succeeded" else "",
+            cost=record.cost.cost if record.cost is not None else None,
             reason=record.error,
         )
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
 from linnet.evaluation.calibration import fit_temperature, softmax
+from linnet.evaluation.candidates import Tuned, write_candidates
 from linnet.evaluation.compare import compare
 from linnet.evaluation.gates import decide
 from linnet.evaluation.measure import measure
 from linnet.evaluation.metrics import Ints, Predictions
+from linnet.evaluation.predict import Floats32, batch_size, predict
 from linnet.evaluation.report import write_report
 from linnet.evaluation.shots import Evidence
 from linnet.evaluation.training_set import HeldOut, read_split
@@ -23,26 +23,10 @@ from linnet.progress import Progress
 from linnet.records import Comparison, EvaluationReport, GateDecision
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from linnet.vision.onnx_model import PackagedModel
-
-Floats32 = npt.NDArray[np.float32]
 
 EVALUATION_FILE, GATES_FILE = "evaluation.json", "gates.json"
 PREDICTIONS_FILE, REPORT_FILE = "predictions.npz", "report.html"
-
-_BATCH = 512
-_BATCH_VALUES = 1 << 22
-"""Pixel values a batch may hold, so that large images do not exhaust the memory."""
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What the network said of N samples: logits float32 [N, K] and embeddings float32 [N, D]."""
-
-    logits: Floats32
-    embeddings: Floats32
 
 
 def evaluate(
@@ -63,8 +47,9 @@ def evaluate(
         evaluation: levels, bins, seed.
         gates: thresholds.
         out: folder to write evaluation.json, gates.json, predictions.npz (test split: ids `S32` [N],
-            labels int64 [N], calibrated probabilities float32 [N, K], embeddings float32 [N, D]) and
-            report.html into. Equal inputs give equal bytes.
+            labels int64 [N], calibrated probabilities float32 [N, K], embeddings float32 [N, D]),
+            candidates.npz (see `evaluation.candidates`) and report.html into. Equal inputs give equal
+            bytes.
         champion: package folder of the present champion, if there is one.
         champion_version: its version in the registry.
         progress: called with what is being done, how many samples are done, and of how many.
@@ -101,42 +86,10 @@ def evaluate(
         calibrated, uncalibrated, test.images, test.ids, evaluation, gates, len(validation), tuple(remarks)
     )
     _write(out, report, decision, evidence, test, outputs.embeddings)
+    write_candidates(
+        out, network, training_set, Tuned(validation, tuning, temperature), evaluation.candidates, progress
+    )
     return report, decision
-
-
-def predict(network: nn.Module, split: HeldOut, what: str, progress: Progress | None = None) -> Outputs:
-    """Runs the network over a split in batches, in float32.
-
-    Raises:
-        DataError: the network gives another number of classes than the training set has.
-    """
-    import torch
-
-    logits: list[Floats32] = []
-    embeddings: list[Floats32] = []
-    step = batch_size(split.images)
-    with torch.inference_mode():
-        for start in range(0, max(len(split), 1), step):
-            images = torch.from_numpy(np.array(split.images[start : start + step]))
-            features = torch.from_numpy(split.features[start : start + step])
-            batch_logits, batch_embedding = network(images, features)
-            logits.append(batch_logits.float().numpy())
-            embeddings.append(batch_embedding.float().numpy())
-            if progress:
-                progress(what, min(start + step, len(split)), len(split))
-    outputs = Outputs(np.concatenate(logits), np.concatenate(embeddings))
-    if outputs.logits.shape != (len(split), len(split.classes)):
-        raise DataError(
-            what,
-            f"the model answers {outputs.logits.shape[1]} classes, the training set has {len(split.classes)}",
-            "evaluate a model with the training set it was trained on",
-        )
-    return outputs
-
-
-def batch_size(images: npt.NDArray[np.uint8]) -> int:
-    """Images a batch: as many as fit the memory bound, at most 512 and at least 1."""
-    return max(1, min(_BATCH, _BATCH_VALUES // max(int(np.prod(images.shape[1:])), 1)))
 
 
 def against_champion(

@@ -25,6 +25,19 @@ def label_suspects(predictions: Predictions, limit: int = 500) -> Ints:
     return found[np.argsort(margin[found], kind="stable")][:limit]
 
 
+def by_doubt(predictions: Predictions) -> Ints:
+    """All samples [N], the most doubtful label first: the suspects, then the others by their margin.
+
+    For whoever has a budget to spend on labels: the suspects alone may be fewer than that, and the
+    next best guess is worth more than none.
+    """
+    if predictions.not_finite:
+        return np.zeros(0, np.int64)
+    first = label_suspects(predictions, limit=predictions.samples)
+    order = np.argsort(normalized_margin(predictions), kind="stable")
+    return np.concatenate([first, order[~np.isin(order, first)]])
+
+
 def average_self_confidence(predictions: Predictions) -> Floats:
     """A class [K]: mean probability of it over the samples labelled so; infinite if there are none."""
     own = predictions.probabilities[np.arange(predictions.samples), predictions.labels]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from linnet.config import LabelsConfig
 from linnet.errors import DataError, StorageError
+from linnet.labels.agreement import crowdlab, votes_of
 from linnet.labels.store import EPOCH
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.records import DatasetManifest, LabelBatch
@@ -34,6 +35,8 @@ _SCHEMA = pa.schema(
         ("agreement", pa.float64()),
         ("labelled_at", _TIME),
         ("created_at", _TIME),
+        ("batch", pa.string()),
+        ("reason", pa.string()),
     ]
 )
 
@@ -51,10 +54,19 @@ class Consensus:
     labelled_at: datetime
     created_at: datetime
     votes: dict[str, int]
+    batch: str = ""
+    """The labelling round of the newest answer, and why the sample was in it."""
+    reason: str = ""
 
 
 def collect(
-    samples: Path, name: str, config: LabelsConfig, out: Path, as_of: datetime | None = None
+    samples: Path,
+    name: str,
+    config: LabelsConfig,
+    out: Path,
+    as_of: datetime | None = None,
+    label_set: Path | None = None,
+    version: str = "",
 ) -> LabelBatch:
     """Writes labels.json, labels.parquet, quarantine.jsonl and disputed.jsonl to the folder `out`.
 
@@ -68,6 +80,8 @@ def collect(
         out: Folder for the batch. Answers about unknown samples or with unknown labels lie in
             quarantine.jsonl, ties and too little agreement in disputed.jsonl, each with its reason.
         as_of: What was known at that time; None or a time to come: now.
+        label_set: Folder of a label set, to take instead of what is known now.
+        version: The label set's digest.
 
     Raises:
         DataError: the sample table cannot be read.
@@ -75,11 +89,9 @@ def collect(
     """
     manifest = DatasetManifest.load(samples / "manifest.json")
     given = dataset_labels(samples, manifest)
-    table = LabelTable(name)
-    moment = table.freeze()
-    known = table.as_of(min(moment, as_of) if as_of else moment)
+    known = _known(name, as_of, label_set)
     sound, quarantined = _sift(known, given, manifest.classes)
-    agreed, disputed = _agree(sound, config.min_agreement)
+    agreed, disputed = _agree(sound, config, _said(name, sound, config, manifest.classes), manifest.classes)
     newest = max((row.created_at for row in known), default=EPOCH)
     batch = LabelBatch(
         as_of=newest.astimezone(UTC),
@@ -88,6 +100,7 @@ def collect(
         corrections=sum(given[item.sample_id] != item.label for item in agreed),
         quarantined=len(quarantined),
         disputed=len(disputed),
+        version=version,
     )
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -98,6 +111,34 @@ def collect(
     except OSError as error:
         raise StorageError(f"{out}: the labels cannot be written ({error}); free some space") from error
     return batch
+
+
+def _known(name: str, as_of: datetime | None, label_set: Path | None) -> list[LabelRow]:
+    """Each annotator's newest answer a sample."""
+    if label_set is not None:
+        from linnet.labels.label_set import read_label_set
+
+        _, rows = read_label_set(label_set)
+        return rows
+    table = LabelTable(name)
+    moment = table.freeze()
+    return table.as_of(min(moment, as_of) if as_of else moment)
+
+
+def _said(
+    name: str, rows: list[LabelRow], config: LabelsConfig, classes: tuple[str, ...]
+) -> dict[str, tuple[float, ...]]:
+    """What a model said of the samples when they were asked about, where the consensus needs it."""
+    if config.consensus != "crowdlab":
+        return {}
+    from linnet.labels.request import queued
+
+    wanted = {row.sample_id for row in rows}
+    return {
+        one.sample_id: one.probabilities
+        for one in queued(name)
+        if one.sample_id in wanted and one.classes == classes
+    }
 
 
 def dataset_labels(samples: Path, manifest: DatasetManifest) -> dict[str, str]:
@@ -131,6 +172,7 @@ def _majority(rows: list[LabelRow]) -> Consensus:
     winners = [label for label, count in votes.items() if count == most]
     label = winners[0] if len(winners) == 1 else ""
     behind = [row for row in rows if row.label == label] or rows
+    latest = max(behind, key=attrgetter("created_at", "labelled_at"))
     alone = rows[0].agreement if len(rows) == 1 else None
     return Consensus(
         sample_id=rows[0].sample_id,
@@ -140,6 +182,8 @@ def _majority(rows: list[LabelRow]) -> Consensus:
         labelled_at=max(row.labelled_at for row in behind),
         created_at=max(row.created_at for row in rows),
         votes=dict(sorted(votes.items())),
+        batch=latest.batch,
+        reason=latest.reason,
     )
 
 
@@ -164,13 +208,27 @@ def _sift(
     return sound, quarantined
 
 
-def _agree(rows: list[LabelRow], least: float) -> tuple[list[Consensus], list[dict[str, Any]]]:
+def _agree(
+    rows: list[LabelRow],
+    config: LabelsConfig,
+    said: dict[str, tuple[float, ...]],
+    classes: tuple[str, ...],
+) -> tuple[list[Consensus], list[dict[str, Any]]]:
+    """What the annotators hold together, and where they do not agree enough."""
+    weighed: dict[str, tuple[str, float]] = {}
+    if said:
+        votes = votes_of((row.sample_id, row.annotator, row.label) for row in rows if row.status == "label")
+        weighed = crowdlab(votes, said, classes)
     agreed: list[Consensus] = []
     disputed: list[dict[str, Any]] = []
     for item in consensus(rows):
-        if item.label and item.agreement >= least:
+        if item.sample_id in weighed and len(item.votes) > 1:
+            label, quality = weighed[item.sample_id]
+            item = replace(item, label=label, agreement=quality)
+        if item.label and item.agreement >= config.min_agreement:
             agreed.append(item)
             continue
+        least = config.min_agreement
         reason = f"agreement {item.agreement:.2f} is below {least:.2f}" if item.label else "a tie"
         disputed.append({"sample_id": item.sample_id, "votes": item.votes, "reason": reason})
     return agreed, disputed
@@ -184,6 +242,8 @@ def _table(agreed: list[Consensus]) -> pa.Table:
         "agreement": [item.agreement for item in agreed],
         "labelled_at": [item.labelled_at for item in agreed],
         "created_at": [item.created_at for item in agreed],
+        "batch": [item.batch for item in agreed],
+        "reason": [item.reason for item in agreed],
     }
     return pa.table(columns, schema=_SCHEMA)
 

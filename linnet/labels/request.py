@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from linnet.config import LabelsConfig
-from linnet.errors import DataError, StorageError
+from linnet.errors import StorageError
 from linnet.labels.collect import dataset_labels
-from linnet.labels.select import Choice, Pool, select
+from linnet.labels.pool import Candidates, read_candidates, read_images
+from linnet.labels.select import select
 from linnet.labels.store import database, micros, transaction
 from linnet.labels.table import LabelTable
 from linnet.records import DatasetManifest, EvaluationReport, Record, now
@@ -27,12 +29,19 @@ class LabelRequest(Record):
     """Labelling round; with the sample_id it is the idempotency key."""
     sample_id: str
     reasons: tuple[str, ...]
-    """Why it was chosen: random, suspect, margin, entropy, diverse; the first one took it."""
+    """Why it was chosen (the strategies of `select`); the first one took it."""
     score: float
     label: str
-    """The label it has now."""
+    """The label it has now; empty for a production request."""
     predicted: str
     confidence: float
+    probabilities: tuple[float, ...] = ()
+    """What the model said, in the order of `classes`."""
+    classes: tuple[str, ...] = ()
+    gold: str = ""
+    """The known answer, if it is asked to measure the annotators."""
+    model: str = ""
+    """Name of the model that said so, for people; empty: the run's."""
 
 
 class LabelRequests(Record):
@@ -45,14 +54,15 @@ class LabelRequests(Record):
 def request_labels(
     evaluation: Path, samples: Path, config: LabelsConfig, name: str, out: Path
 ) -> list[LabelRequest]:
-    """Writes out/requests.json and appends its requests to the dataset's queue.
+    """Writes out/requests.json and appends its requests, with their images, to the dataset's queue.
 
     Idempotent: the same evaluation and budget are the same batch, and a batch that was queued comes
     back as it was. A new batch leaves out samples that people answered or that an earlier batch
-    asked about.
+    asked about. The queue needs neither the run nor the dataset any more: what is exported later, and
+    after them, is the same.
 
     Args:
-        evaluation: Folder of `evaluate` (evaluation.json, predictions.npz).
+        evaluation: Folder of `evaluate` (evaluation.json, candidates.npz, predictions.npz).
         samples: Folder that `ingest` wrote; samples that are not in it are left out.
         config: The budget.
         name: The dataset's name.
@@ -63,24 +73,16 @@ def request_labels(
         StorageError: the queue is damaged, or the disk is full.
     """
     report = EvaluationReport.load(evaluation / "evaluation.json")
-    given = dataset_labels(samples, DatasetManifest.load(samples / "manifest.json"))
-    pool, batch = _pool(evaluation / "predictions.npz", report, config)
-    answered = {row.sample_id for row in LabelTable(name).history()}
-    with transaction(database(name), write=True) as connection:
-        held = connection.execute(
-            "SELECT batch, sample_id, request FROM requests ORDER BY sequence"
-        ).fetchall()
-        requests = [LabelRequest.model_validate_json(row[2]) for row in held if row[0] == batch]
-        if not requests:
-            open_or_done = answered | {row[1] for row in held}
-            wanted = [i for i, key in enumerate(pool.ids) if key in given and key not in open_or_done]
-            chosen = select(_subset(pool, wanted), config.budget)
-            requests = _requests(batch, chosen, pool, given, report.classes)
-            moment = micros(now())
-            connection.executemany(
-                "INSERT INTO requests (batch, sample_id, request, created_at) VALUES (?, ?, ?, ?)",
-                [(batch, item.sample_id, item.model_dump_json(), moment) for item in requests],
-            )
+    manifest = DatasetManifest.load(samples / "manifest.json")
+    candidates = read_candidates(evaluation, report, dataset_labels(samples, manifest), name)
+    batch = _batch(candidates, config)
+    requests = _held(name, batch)
+    if not requests:
+        requests = _choose(candidates, batch, config, name, report.classes)
+        chosen = {request.sample_id for request in requests}
+        images = dict(read_images(samples, manifest, chosen - set(candidates.images)))
+        images |= {key: candidates.images[key] for key in chosen & set(candidates.images)}
+        requests = _queue(name, batch, requests, images)
     try:
         LabelRequests(batch=batch, requests=tuple(requests)).save(out / REQUESTS_FILE)
     except OSError as error:
@@ -95,46 +97,72 @@ def queued(name: str) -> list[LabelRequest]:
     return [LabelRequest.model_validate_json(row[0]) for row in rows]
 
 
-def _pool(path: Path, report: EvaluationReport, config: LabelsConfig) -> tuple[Pool, str]:
-    """The model's outputs, and the batch that they and the budget make."""
-    try:
-        with path.open("rb") as stream, np.load(stream) as stored:
-            ids = tuple(key.decode() for key in stored["ids"].tolist())
-            probabilities = stored["probabilities"]
-            embeddings = stored["embeddings"] if "embeddings" in stored.files else None
-    except (OSError, ValueError, KeyError, AttributeError, BadZipFile) as error:
-        raise DataError(str(path), f"the predictions cannot be read ({error})", "evaluate again") from error
-    if probabilities.shape != (len(ids), len(report.classes)):
-        wanted = (len(ids), len(report.classes))
-        problem = f"probabilities are {probabilities.shape}, but samples and classes are {wanted}"
-        raise DataError(str(path), problem, "evaluate again")
-    digest = hashlib.blake2b(json.dumps([ids, report.suspects, config.budget]).encode(), digest_size=8)
-    digest.update(np.ascontiguousarray(probabilities).tobytes())
-    return Pool(ids, probabilities, embeddings, report.suspects), digest.hexdigest()
+def _batch(candidates: Candidates, config: LabelsConfig) -> str:
+    """The batch that candidates and budget make: 16 hex digits."""
+    text = json.dumps([candidates.digest, config.budget])
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _subset(pool: Pool, wanted: list[int]) -> Pool:
-    embeddings = pool.embeddings[wanted] if pool.embeddings is not None else None
-    return Pool([pool.ids[i] for i in wanted], pool.probabilities[wanted], embeddings, pool.suspects)
+def _held(name: str, batch: str) -> list[LabelRequest]:
+    """The requests of a batch that was queued already."""
+    sql = "SELECT request FROM requests WHERE batch = ? ORDER BY sequence"
+    with transaction(database(name), write=False) as connection:
+        rows = connection.execute(sql, (batch,)).fetchall()
+    return [LabelRequest.model_validate_json(row[0]) for row in rows]
 
 
-def _requests(
-    batch: str, chosen: list[Choice], pool: Pool, given: dict[str, str], classes: tuple[str, ...]
+def _queue(
+    name: str, batch: str, requests: list[LabelRequest], images: Mapping[str, bytes]
 ) -> list[LabelRequest]:
+    """Queues a batch whole, unless another process was quicker: then that one's requests count."""
+    with transaction(database(name), write=True) as connection:
+        sql = "SELECT request FROM requests WHERE batch = ? ORDER BY sequence"
+        held = connection.execute(sql, (batch,)).fetchall()
+        if held:
+            return [LabelRequest.model_validate_json(row[0]) for row in held]
+        moment = micros(now())
+        connection.executemany(
+            "INSERT INTO requests (batch, sample_id, request, created_at) VALUES (?, ?, ?, ?)",
+            [(batch, item.sample_id, item.model_dump_json(), moment) for item in requests],
+        )
+        connection.executemany(
+            "INSERT OR IGNORE INTO images (sample_id, image) VALUES (?, ?)", list(images.items())
+        )
+    return requests
+
+
+def _choose(
+    candidates: Candidates, batch: str, config: LabelsConfig, name: str, classes: tuple[str, ...]
+) -> list[LabelRequest]:
+    """The batch's choice among the samples that nobody was asked about yet."""
+    pool = candidates.pool
+    done = {row.sample_id for row in LabelTable(name).history()}
+    done |= {request.sample_id for request in queued(name)}
+    wanted = [i for i, key in enumerate(pool.ids) if key not in done]
+    rest = replace(
+        pool,
+        ids=[pool.ids[i] for i in wanted],
+        probabilities=pool.probabilities[wanted],
+        embeddings=pool.embeddings[wanted] if pool.embeddings is not None else None,
+    )
     place = {key: i for i, key in enumerate(pool.ids)}
     requests: list[LabelRequest] = []
-    for choice in chosen:
+    for choice in select(rest, config.budget, seed=int(batch, 16)):
         said = np.nan_to_num(pool.probabilities[place[choice.sample_id]])
         top = int(said.argmax())
+        label = candidates.labels.get(choice.sample_id, "")
         requests.append(
             LabelRequest(
                 batch=batch,
                 sample_id=choice.sample_id,
                 reasons=choice.reasons,
                 score=round(choice.score, 6),
-                label=given[choice.sample_id],
+                label=label,
                 predicted=classes[top],
                 confidence=round(float(said[top]), 6),
+                probabilities=tuple(round(float(p), 6) for p in said),
+                gold=label if choice.reasons[0] == "gold" else "",
+                classes=classes,
             )
         )
     return requests

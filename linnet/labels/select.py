@@ -9,18 +9,23 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Strategy = Literal["random", "suspect", "margin", "entropy", "diverse"]
+Strategy = Literal["random", "audit", "gold", "suspect", "production", "margin", "entropy", "diverse"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 SHARES: Mapping[Strategy, float] = {
-    "random": 0.10,
+    "random": 0.08,
+    "audit": 0.04,
+    "gold": 0.03,
     "suspect": 0.25,
-    "margin": 0.25,
-    "entropy": 0.15,
-    "diverse": 0.25,
+    "production": 0.15,
+    "margin": 0.20,
+    "entropy": 0.05,
+    "diverse": 0.20,
 }
 """Parts of the budget. Random comes first: drawn from all, it is an unbiased sample of the pool."""
+UNBIASED: frozenset[str] = frozenset({"random", "audit", "gold"})
+"""Strategies whose samples measure something: people must not see a model's answer to them."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,13 @@ class Pool:
     """[N, D]; without them the share of `diverse` goes to the other strategies."""
     suspects: Sequence[str] = ()
     """Ids of samples with a doubtful label, the most doubtful first."""
+    requests: Sequence[str] = ()
+    """Ids of samples that users sent to the served model, and that nobody labelled."""
+    gold: Sequence[str] = ()
+    """Ids of samples whose label is known for certain, to measure annotators by."""
+    audit: Sequence[str] = ()
+    """Ids of test samples. They are only ever drawn at random, to measure how many labels are wrong:
+    chosen by what a model thinks of them, their corrections would flatter the next model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,7 @@ class Choice:
     reasons: tuple[Strategy, ...]
     score: float
     """How strongly the first reason speaks for it: 1 - margin; entropy over its largest value; distance
-    to the nearest chosen sample; 1 down to 0 by the rank of the suspect; 0 for random."""
+    to the nearest chosen sample; 1 down to 0 by the rank of the suspect; 0 for those drawn at random."""
 
 
 def select(pool: Pool, budget: int, shares: Mapping[Strategy, float] = SHARES, seed: int = 0) -> list[Choice]:
@@ -68,12 +80,15 @@ def select(pool: Pool, budget: int, shares: Mapping[Strategy, float] = SHARES, s
     owed = 0
     for name, ranking in rankings.items():
         if name in quotas:
-            owed += quotas[name]
-            owed -= _take(taken, name, *ranking, owed)
+            # What a measuring strategy lacks goes on; what was owed to it does not swell the measurement.
+            due = quotas[name] if name in UNBIASED else owed + quotas[name]
+            owed += quotas[name] - _take(taken, name, *ranking, due)
     owed += quotas.get("diverse", 0)
     if pool.embeddings is not None and shares.get("diverse"):
-        owed -= _take_diverse(taken, pool.embeddings, owed)
-    _take(taken, "margin", *rankings["margin"], owed)
+        owed -= _take_diverse(taken, pool.embeddings, owed, rankings["random"][0])
+    owed -= _take(taken, "margin", *rankings["margin"], owed)
+    owed -= _take(taken, "production", *rankings["production"], owed)
+    _take(taken, "audit", *rankings["audit"], owed)  # nothing else is left to ask about
     return [
         Choice(pool.ids[i], (first, *(n for n in wants if n != first and i in wants[n])), score)
         for i, (first, score) in taken.items()
@@ -149,13 +164,30 @@ def _rankings(pool: Pool, seed: int) -> dict[Strategy, tuple[Ints, Callable[[int
     """A strategy's samples, best first, and the score of one."""
     unsure, spread = 1.0 - margin(pool.probabilities), entropy(pool.probabilities)
     place = {name: i for i, name in enumerate(pool.ids)}
-    suspects = np.array([place[name] for name in dict.fromkeys(pool.suspects) if name in place], np.int64)
+    audit, requests, gold, suspects = (
+        np.array([place[name] for name in dict.fromkeys(ids) if name in place], np.int64)
+        for ids in (pool.audit, pool.requests, pool.gold, pool.suspects)
+    )
+    apart = np.concatenate([audit, requests])
+    shuffled = np.random.default_rng(seed).permutation(len(pool.ids))
+
+    def free(order: Ints) -> Ints:
+        """Without test samples and production requests, which have strategies of their own."""
+        return order[~np.isin(order, apart)]
+
+    suspects = free(suspects)
     rank = {index: 1.0 - i / len(suspects) for i, index in enumerate(suspects.tolist())}
     return {
-        "random": (np.random.default_rng(seed).permutation(len(pool.ids)), lambda _: 0.0),
+        "random": (free(shuffled), lambda _: 0.0),
+        "audit": (shuffled[np.isin(shuffled, audit)], lambda _: 0.0),
+        "gold": (free(shuffled[np.isin(shuffled, gold)]), lambda _: 0.0),
         "suspect": (suspects, rank.__getitem__),
-        "margin": (np.argsort(-unsure, kind="stable"), lambda i: float(unsure[i])),
-        "entropy": (np.argsort(-spread, kind="stable"), lambda i: float(spread[i])),
+        "production": (
+            requests[np.argsort(-unsure[requests], kind="stable")],
+            lambda i: float(unsure[i]),
+        ),
+        "margin": (free(np.argsort(-unsure, kind="stable")), lambda i: float(unsure[i])),
+        "entropy": (free(np.argsort(-spread, kind="stable")), lambda i: float(spread[i])),
     }
 
 
@@ -173,12 +205,19 @@ def _take(
 
 
 def _take_diverse(
-    taken: dict[int, tuple[Strategy, float]], embeddings: npt.NDArray[np.floating], count: int
+    taken: dict[int, tuple[Strategy, float]],
+    embeddings: npt.NDArray[np.floating],
+    count: int,
+    free: Ints,
 ) -> int:
-    points = np.nan_to_num(np.asarray(embeddings, np.float32))
-    found, lengths = k_center(points, count, list(taken))
-    taken.update({i: ("diverse", d) for i, d in zip(found.tolist(), lengths.tolist(), strict=True)})
-    return len(found)
+    """k-center among the samples `free`, beginning from those that were taken already."""
+    order = np.sort(free)
+    points = np.nan_to_num(np.asarray(embeddings, np.float32))[order]
+    place = {int(index): i for i, index in enumerate(order)}
+    found, lengths = k_center(points, count, [place[index] for index in taken if index in place])
+    chosen = order[found].tolist()
+    taken.update({i: ("diverse", d) for i, d in zip(chosen, lengths.tolist(), strict=True)})
+    return len(chosen)
 
 
 def _check(pool: Pool, shares: Mapping[Strategy, float]) -> None:

@@ -20,13 +20,18 @@ from linnet.state import state_dir
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PATIENCE_S = 30.0
+_VERSION = 2
+_ADDED = {"reason": "TEXT NOT NULL DEFAULT ''", "latency": "REAL", "source": "TEXT NOT NULL DEFAULT ''"}
+"""Columns of `labels` that version 1 did not have."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS labels (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
   sample_id TEXT NOT NULL, label TEXT NOT NULL, annotator TEXT NOT NULL, agreement REAL,
   labelled_at INTEGER NOT NULL, created_at INTEGER NOT NULL,
   batch TEXT NOT NULL, status TEXT NOT NULL, comment TEXT NOT NULL,
+  reason TEXT NOT NULL DEFAULT '', latency REAL, source TEXT NOT NULL DEFAULT '',
   UNIQUE (sample_id, annotator, batch, labelled_at));
+CREATE UNIQUE INDEX IF NOT EXISTS labels_by_source ON labels (source) WHERE source != '';
 CREATE TABLE IF NOT EXISTS quarantine (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
   reason TEXT NOT NULL, row TEXT NOT NULL, created_at INTEGER NOT NULL,
@@ -35,6 +40,22 @@ CREATE TABLE IF NOT EXISTS requests (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
   batch TEXT NOT NULL, sample_id TEXT NOT NULL, request TEXT NOT NULL, created_at INTEGER NOT NULL,
   UNIQUE (batch, sample_id));
+CREATE TABLE IF NOT EXISTS images (
+  sample_id TEXT PRIMARY KEY, image BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS projects (
+  server TEXT PRIMARY KEY, project INTEGER NOT NULL,
+  cursor INTEGER NOT NULL DEFAULT 0, swept_at INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS tasks (
+  batch TEXT NOT NULL, sample_id TEXT NOT NULL, server TEXT NOT NULL, project INTEGER NOT NULL,
+  task INTEGER NOT NULL, wanted INTEGER NOT NULL, exported_at INTEGER NOT NULL,
+  gone TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (batch, sample_id), UNIQUE (server, task));
+CREATE TABLE IF NOT EXISTS rounds (
+  batch TEXT PRIMARY KEY, closed_at INTEGER NOT NULL, version TEXT NOT NULL DEFAULT '',
+  run_id TEXT NOT NULL DEFAULT '');
+CREATE TABLE IF NOT EXISTS events (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL UNIQUE, action TEXT NOT NULL,
+  received_at INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS horizon (one INTEGER PRIMARY KEY CHECK (one = 1), moment INTEGER NOT NULL);
 INSERT OR IGNORE INTO horizon VALUES (1, 0);
 CREATE TRIGGER IF NOT EXISTS labels_never_change BEFORE UPDATE ON labels
@@ -91,6 +112,18 @@ def transaction(path: Path, write: bool) -> Iterator[sqlite3.Connection]:
             connection.close()
 
 
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Makes the tables of a new file, and gives an older one what came since."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
+        return
+    have = {row[1] for row in connection.execute("PRAGMA table_info(labels)")}
+    for column, kind in _ADDED.items() if have else ():
+        if column not in have:
+            connection.execute(f"ALTER TABLE labels ADD COLUMN {column} {kind}")
+    connection.executescript(_SCHEMA)
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
 def _open(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + _PATIENCE_S
@@ -100,14 +133,12 @@ def _open(path: Path) -> sqlite3.Connection:
             # SQLite does not wait by itself where two processes switch a new file to WAL at once.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            if not connection.execute(
-                "SELECT 1 FROM sqlite_master WHERE name = 'labels_never_go'"
-            ).fetchone():
-                connection.executescript(_SCHEMA)
+            _bring_up_to_date(connection)
             return connection
         except sqlite3.OperationalError as error:
             connection.close()
-            if "locked" not in str(error) or time.monotonic() > deadline:
+            shared = "locked" in str(error) or "duplicate column" in str(error)  # another one was quicker
+            if not shared or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
         except BaseException:

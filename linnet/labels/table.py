@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from linnet.errors import DataError
 from linnet.labels.store import EPOCH, database, micros, moment_of, transaction
@@ -20,7 +20,10 @@ from linnet.records import now
 
 Status = Literal["label", "skipped", "cannot_tell"]
 
-_FIELDS = "sample_id, label, annotator, agreement, labelled_at, created_at, batch, status, comment"
+_FIELDS = (
+    "sample_id, label, annotator, agreement, labelled_at, created_at, batch, status, comment, "
+    "reason, latency, source"
+)
 _CONFLICT = "the same person, sample, batch and time already has another answer"
 
 
@@ -38,6 +41,12 @@ class LabelRow:
     """Share of annotators behind it, where the source says so."""
     status: Status = "label"
     comment: str = ""
+    reason: str = ""
+    """Why the sample was chosen: the first reason of its request."""
+    latency: float | None = None
+    """Seconds from the export of the question to the answer."""
+    source: str = ""
+    """The answer's own name where it was given, with its version; one row at most has it."""
     created_at: datetime = EPOCH
     """Set by the table, whatever is given."""
 
@@ -74,8 +83,9 @@ class LabelTable:
     def append(self, rows: Iterable[LabelRow]) -> Appended:
         """Adds rows, all or none; a correction is a new row with a later `labelled_at`.
 
-        Idempotent: a row whose (sample_id, annotator, batch, labelled_at) is there is not added
-        again. If it says something else, it goes to the quarantine: nothing is overwritten or lost.
+        Idempotent: a row whose `source`, or whose (sample_id, annotator, batch, labelled_at), is there
+        is not added again. If it says something else, it goes to the quarantine: nothing is
+        overwritten or lost.
 
         Raises:
             StorageError: the disk is full, or the table is damaged.
@@ -130,6 +140,11 @@ class LabelTable:
         with transaction(self.path, write=True) as connection:
             _quarantine(connection, row, reason, micros(self._clock()))
 
+    def quarantine_answer(self, answer: Mapping[str, Any], reason: str) -> None:
+        """Keeps an answer that does not even make a row, with the reason; once, however often it comes."""
+        with transaction(self.path, write=True) as connection:
+            _keep(connection, json.dumps(answer, sort_keys=True), reason, micros(self._clock()))
+
     def quarantined(self) -> list[tuple[str, str]]:
         """(row as JSON, reason) of every row in quarantine, in order of arrival."""
         with transaction(self.path, write=False) as connection:
@@ -158,22 +173,16 @@ def _values(row: LabelRow) -> tuple[str | int | float | None, ...]:
         row.batch,
         row.status,
         row.comment,
+        row.reason,
+        row.latency,
+        row.source,
     )
 
 
-def _row(found: tuple[str, str, str, float | None, int, int, str, Status, str]) -> LabelRow:
-    sample_id, label, annotator, agreement, labelled_at, created_at, batch, status, comment = found
-    return LabelRow(
-        sample_id=sample_id,
-        label=label,
-        annotator=annotator,
-        agreement=agreement,
-        labelled_at=moment_of(labelled_at),
-        created_at=moment_of(created_at),
-        batch=batch,
-        status=status,
-        comment=comment,
-    )
+def _row(found: tuple[Any, ...]) -> LabelRow:
+    facts = dict(zip(_FIELDS.split(", "), found, strict=True))
+    times = {name: moment_of(facts[name]) for name in ("labelled_at", "created_at")}
+    return LabelRow(**{**facts, **times})
 
 
 def _same(connection: sqlite3.Connection, row: LabelRow) -> bool:
@@ -184,5 +193,9 @@ def _same(connection: sqlite3.Connection, row: LabelRow) -> bool:
 
 def _quarantine(connection: sqlite3.Connection, row: LabelRow, reason: str, created: int) -> int:
     text = json.dumps(asdict(replace(row, created_at=EPOCH)), default=str, sort_keys=True)
+    return _keep(connection, text, reason, created)
+
+
+def _keep(connection: sqlite3.Connection, text: str, reason: str, created: int) -> int:
     sql = "INSERT OR IGNORE INTO quarantine (reason, row, created_at) VALUES (?, ?, ?)"
     return connection.execute(sql, (reason, text, created)).rowcount

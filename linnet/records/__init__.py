@@ -9,6 +9,7 @@ from linnet.records.dataset import (
     DatasetManifest,
     ExpectationResult,
     LabelBatch,
+    LabelSet,
     TrainingSetManifest,
     ValidationReport,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "Interval",
     "JudgeVerdict",
     "LabelBatch",
+    "LabelSet",
     "LedgerEntry",
     "LookAt",
     "MetricJudgement",

@@ -59,7 +59,7 @@ class LabelBatch(Record):
     """The labels that `collect_labels` froze for a run: `labels.json` beside `labels.parquet`.
 
     Columns of labels.parquet: sample_id (str), label (str), annotator (str), agreement (float64),
-    labelled_at (timestamp[us, UTC]), created_at (timestamp[us, UTC]).
+    labelled_at (timestamp[us, UTC]), created_at (timestamp[us, UTC]), batch (str), reason (str).
     """
 
     as_of: datetime
@@ -71,6 +71,26 @@ class LabelBatch(Record):
     """Answers left out because their sample or label is unknown; listed in quarantine.jsonl."""
     disputed: int = 0
     """Samples left out because the annotators are tied or agree too little; in disputed.jsonl."""
+    version: str = ""
+    """Digest of the label set that the labels were taken from; empty: the table as it was then."""
+
+
+class LabelSet(Record):
+    """Answers frozen by `linnet labels cut`: `label_set.json` beside answers.parquet and consensus.csv."""
+
+    name: str
+    as_of: datetime
+    """When the newest of its answers became known."""
+    batch: str
+    """The labelling round that caused it; empty: a person did."""
+    answers: int
+    samples: int
+    """Samples with a majority."""
+    skipped: int
+    cannot_tell: int
+    annotators: tuple[str, ...]
+    kappa: float | None
+    """Fleiss' kappa over the samples with several answers."""
 
 
 class TrainingSetManifest(Record):

@@ -36,14 +36,15 @@ def write_training_set(folder: Path, test: int = 200, validation: int = 80, nois
     """Grey 8 x 8 images whose class is the quarter of the brightness scale they lie in."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
-    for split, count in (("test", test), ("validation", validation)):
+    sizes = {"test": test, "validation": validation, "production": 40, "train": 120}
+    for split, count in sizes.items():
         labels = np.arange(count, dtype=np.int64) % len(CLASSES)
         level = 32 + 64 * labels[:, None, None, None] + rng.integers(-noise, noise + 1, (count, 8, 8, 1))
         images = np.clip(level, 0, 255).astype(np.uint8)
         np.save(folder / f"images-{split}.npy", images)
         np.save(folder / f"labels-{split}.npy", labels)
         np.save(folder / f"features-{split}.npy", image_statistics(images))
-        np.save(folder / f"ids-{split}.npy", np.array([f"{split}{i:028d}" for i in range(count)], "S32"))
+        np.save(folder / f"ids-{split}.npy", np.array([f"{split[:4]}{i:028d}" for i in range(count)], "S32"))
         third = np.array(["dark", "medium", "bright"])[np.arange(count) % 3]
         shop = np.array(["only one" if i == 0 else "rest" for i in range(count)])
         np.savez(folder / f"cohorts-{split}.npz", brightness=third, shop=shop)
@@ -56,7 +57,7 @@ def write_training_set(folder: Path, test: int = 200, validation: int = 80, nois
         channels=1,
         dataset_digest="d" * 32,
         labels_digest="e" * 32,
-        counts={"test": test, "validation": validation},
+        counts=sizes,
     ).save(folder / "training_set.json")
     return folder
 

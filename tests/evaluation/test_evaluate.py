@@ -69,6 +69,24 @@ def test_good_model_passes_and_writes_all_four_files(data: Path, model: Path, tm
         assert len(stored["embeddings"]) == 200
 
 
+def test_candidates_leave_the_test_out_and_list_doubtful_labels_first(model: Path, tmp_path: Path) -> None:
+    data = write_training_set(tmp_path / "data")
+    planted = np.load(data / "labels-train.npy")
+    planted[[3, 70]] = (planted[[3, 70]] + 1) % 4
+    np.save(data / "labels-train.npy", planted)
+    evaluate(model, data, FAST.model_copy(update={"candidates": 100}), GATES, tmp_path / "some")
+    evaluate(model, data, FAST, GATES, tmp_path / "all")
+    with np.load(tmp_path / "all" / "candidates.npz") as stored:
+        ids = [key.decode() for key in stored["ids"]]
+        assert len(ids) == 80 + 40 + 120 == len(stored["probabilities"]) == len(stored["embeddings"])
+        assert not any(key.startswith("test") for key in ids)
+        assert stored["held_out"].tolist() == [True] * 120 + [False] * 120
+        doubted = {ids[i] for i in stored["suspects"][:2]}
+        assert doubted == {f"trai{3:028d}", f"trai{70:028d}"}
+    with np.load(tmp_path / "some" / "candidates.npz") as stored:
+        assert len(stored["ids"]) == 80 + 40 + 100
+
+
 def test_page_is_self_contained_and_says_that_no_champion_was_judged(
     data: Path, model: Path, tmp_path: Path
 ) -> None:

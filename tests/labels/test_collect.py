@@ -45,7 +45,8 @@ def test_collect_empty_table_gives_an_empty_batch(samples: Path, tmp_path: Path)
     assert (batch.rows, batch.corrections, batch.quarantined) == (0, 0, 0)
     assert batch.as_of == datetime(1970, 1, 1, tzinfo=UTC)
     schema = pq.read_schema(tmp_path / "o" / "labels.parquet")
-    assert schema.names == ["sample_id", "label", "annotator", "agreement", "labelled_at", "created_at"]
+    names = ["sample_id", "label", "annotator", "agreement", "labelled_at", "created_at", "batch", "reason"]
+    assert schema.names == names
     assert [str(schema.field(n).type) for n in ("agreement", "labelled_at")] == [
         "double",
         "timestamp[us, tz=UTC]",

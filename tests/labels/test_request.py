@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from linnet.config import LabelsConfig
 from linnet.errors import DataError
 from linnet.labels.request import LabelRequests, queued, request_labels
+from linnet.labels.rounds import Rounds
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.records import EvaluationReport
 from tests.labels.sample_tables import CLASSES, write_samples
@@ -25,17 +30,21 @@ def samples(tmp_path: Path) -> Path:
     return write_samples(tmp_path / "samples", dict.fromkeys(IDS, "bag"))
 
 
-def evaluate(folder: Path, ids: list[str] = IDS, seed: int = 0, embeddings: bool = True) -> Path:
+def evaluate(folder: Path, ids: list[str] = IDS, seed: int = 0, test: list[str] | None = None) -> Path:
     folder.mkdir(parents=True)
     random = np.random.default_rng(seed)
-    arrays = {
-        "ids": np.array(ids, "S32"),
-        "labels": np.zeros(len(ids), np.int64),
-        "probabilities": random.dirichlet(np.ones(3), len(ids)).astype(np.float32),
-    }
-    if embeddings:
-        arrays["embeddings"] = random.normal(size=(len(ids), 4)).astype(np.float32)
-    np.savez(folder / "predictions.npz", **arrays)  # type: ignore[arg-type]
+
+    def arrays(names: list[str]) -> dict[str, Any]:
+        return {
+            "ids": np.array(names, "S32"),
+            "labels": np.zeros(len(names), np.int64),
+            "probabilities": random.dirichlet(np.ones(3) * 0.3, len(names)).astype(np.float32),
+            "embeddings": random.normal(size=(len(names), 4)).astype(np.float32),
+        }
+
+    more = {"held_out": np.arange(len(ids)) % 2 == 0, "suspects": np.array([5, 3])}
+    np.savez(folder / "candidates.npz", **arrays(ids), **more)
+    np.savez(folder / "predictions.npz", **arrays(test or []))
     EvaluationReport(
         samples=len(ids),
         classes=CLASSES,
@@ -46,7 +55,7 @@ def evaluate(folder: Path, ids: list[str] = IDS, seed: int = 0, embeddings: bool
         temperature=1.0,
         ece_before=0.0,
         comparison=None,
-        suspects=(ids[5], ids[3]),
+        suspects=(),
     ).save(folder / "evaluation.json")
     return folder
 
@@ -57,8 +66,8 @@ def test_request_labels_writes_and_queues_the_budget(samples: Path, tmp_path: Pa
     assert queued("d") == requests
     assert list(LabelRequests.load(tmp_path / "o" / "requests.json").requests) == requests
     by_id = {request.sample_id: request for request in requests}
-    assert by_id[IDS[5]].reasons[0] in ("suspect", "random")
-    stored = np.load(tmp_path / "e" / "predictions.npz")["probabilities"][5]
+    assert by_id[IDS[5]].reasons[0] in ("suspect", "random", "gold")
+    stored = np.load(tmp_path / "e" / "candidates.npz")["probabilities"][5]
     assert by_id[IDS[5]].predicted == CLASSES[int(stored.argmax())]
     assert by_id[IDS[5]].confidence == pytest.approx(float(stored.max()), abs=1e-6)
     assert by_id[IDS[5]].label == "bag"
@@ -89,8 +98,8 @@ def test_request_labels_next_batch_leaves_out_asked_answered_and_unknown(
     assert queued("d") == first + second and second[0].batch != first[0].batch
 
 
-def test_request_labels_without_embeddings_or_budget(samples: Path, tmp_path: Path) -> None:
-    evaluation = evaluate(tmp_path / "e", embeddings=False)
+def test_request_labels_without_a_budget_asks_nothing(samples: Path, tmp_path: Path) -> None:
+    evaluation = evaluate(tmp_path / "e")
     assert request_labels(evaluation, samples, LabelsConfig(budget=0), "d", tmp_path / "o") == []
     assert json.loads((tmp_path / "o" / "requests.json").read_text())["requests"] == []
     assert len(request_labels(evaluation, samples, CONFIG, "d", tmp_path / "o")) == 10
@@ -98,7 +107,60 @@ def test_request_labels_without_embeddings_or_budget(samples: Path, tmp_path: Pa
 
 def test_request_labels_damaged_predictions_are_a_data_error(samples: Path, tmp_path: Path) -> None:
     evaluation = evaluate(tmp_path / "e")
-    (evaluation / "predictions.npz").write_bytes(b"PK\x03\x04 cut")
+    (evaluation / "candidates.npz").write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(DataError, match="evaluate again"):
         request_labels(evaluation, samples, CONFIG, "d", tmp_path / "o")
     assert queued("d") == []
+
+
+def test_request_labels_keeps_the_images_and_needs_the_dataset_no_more(samples: Path, tmp_path: Path) -> None:
+    requests = request_labels(evaluate(tmp_path / "e"), samples, CONFIG, "d", tmp_path / "o")
+    shutil.rmtree(samples)
+    for request in requests:
+        assert Rounds("d").image(request.sample_id) == b"\x89PNG\r\n\x1a\n" + request.sample_id.encode()
+
+
+def test_request_labels_test_samples_are_asked_about_for_the_audit_only(
+    samples: Path, tmp_path: Path
+) -> None:
+    evaluation = evaluate(tmp_path / "e", IDS[:25], test=IDS[25:])
+    requests = request_labels(evaluation, samples, LabelsConfig(budget=24), "d", tmp_path / "o")
+    audited = [one for one in requests if one.sample_id in IDS[25:]]
+    assert len(audited) == 1 and all(one.reasons == ("audit",) for one in audited)
+
+
+def test_request_labels_unsure_production_requests_are_asked_about(samples: Path, tmp_path: Path) -> None:
+    log = tmp_path / "state" / "serving" / "log"
+    log.mkdir(parents=True)
+    sure, unsure = [0.98, 0.01, 0.01], [0.4, 0.35, 0.25]
+    rows = [
+        {"model": model, "ok": ok, "sample_id": key, "probabilities": said, "image": image}
+        for key, model, ok, said, image in (
+            ("p0", "d", True, sure, b"p0"),
+            ("p1", "d", True, unsure, b"p1"),
+            ("p2", "other", True, unsure, b"p2"),
+            ("p3", "d", False, unsure, b"p3"),
+            ("p4", "d", True, unsure, None),
+            (IDS[0], "d", True, unsure, b"known"),
+        )
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), log / "served-1.parquet")
+    (log / "served-2.parquet").write_bytes(b"under way")
+    requests = request_labels(evaluate(tmp_path / "e"), samples, CONFIG, "d", tmp_path / "o")
+    asked = [one for one in requests if one.reasons[0] == "production"]
+    assert [one.sample_id for one in asked] == ["p1", "p0"], "the most unsure first, and no other"
+    assert asked[0].label == "" and Rounds("d").image("p1") == b"p1"
+    others = {one.sample_id for one in requests} - {"p0", "p1"}
+    assert len(requests) == 10 and others <= set(IDS)
+
+
+def test_request_labels_gold_is_held_out_and_known(samples: Path, tmp_path: Path) -> None:
+    evaluation = evaluate(tmp_path / "e")
+    stored = dict(np.load(evaluation / "candidates.npz"))
+    stored["probabilities"][:20] = [0.99, 0.005, 0.005]  # a bag, as the dataset has it
+    stored["probabilities"][20:] = [0.3, 0.4, 0.3]
+    np.savez(evaluation / "candidates.npz", **stored)
+    requests = request_labels(evaluation, samples, LabelsConfig(budget=40), "d", tmp_path / "o")
+    gold = [one for one in requests if one.gold]
+    assert gold and all(one.gold == "bag" and one.reasons[0] == "gold" for one in gold)
+    assert {one.sample_id for one in gold} <= set(IDS[0:20:2])

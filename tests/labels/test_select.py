@@ -75,7 +75,7 @@ def test_select_without_embeddings_still_fills_the_budget() -> None:
     count=st.integers(0, 40),
     budget=st.integers(0, 50),
     seed=st.integers(0, 5),
-    weights=st.lists(st.integers(0, 4), min_size=5, max_size=5).filter(any),
+    weights=st.lists(st.integers(0, 4), min_size=len(SHARES), max_size=len(SHARES)).filter(any),
     embedded=st.booleans(),
 )
 def test_select_any_pool_fills_the_budget_without_doubles_and_repeats(
@@ -93,7 +93,10 @@ def test_select_any_pool_fills_the_budget_without_doubles_and_repeats(
     assert set(names) <= set(ids) and all(choice.reasons for choice in chosen)
 
 
-@given(budget=st.integers(0, 1000), weights=st.lists(st.floats(0, 10), min_size=5, max_size=5))
+@given(
+    budget=st.integers(0, 1000),
+    weights=st.lists(st.floats(0, 10), min_size=len(SHARES), max_size=len(SHARES)),
+)
 def test_split_budget_adds_up_and_is_within_one_of_exact(budget: int, weights: list[float]) -> None:
     shares = dict(zip(SHARES, weights, strict=True))
     total = sum(weights)
@@ -143,3 +146,24 @@ def test_select_inputs_that_do_not_fit_are_refused(wrong: dict[str, Any], shares
     facts = {"ids": good.ids, "probabilities": good.probabilities, "embeddings": good.embeddings} | wrong
     with pytest.raises(ValueError):
         select(Pool(**facts), 5, shares)
+
+
+def test_select_test_samples_are_only_drawn_at_random() -> None:
+    everything = [f"s{i}" for i in range(60)]
+    audited = everything[:20]
+    some = pool(audit=audited, suspects=everything, gold=everything)
+    by_reason: dict[str, set[str]] = {}
+    for choice in select(some, 30, {**SHARES, "audit": 0.1}):
+        by_reason.setdefault(choice.reasons[0], set()).add(choice.sample_id)
+        assert choice.reasons == ("audit",) or choice.sample_id not in audited
+    assert len(by_reason["audit"]) == 3 and by_reason["audit"] <= set(audited)
+
+
+def test_select_gold_and_production_take_their_own_samples_only() -> None:
+    some = pool(gold=("s7", "s8", "s9"), requests=("s20", "s21", "s22", "s23"))
+    chosen = select(some, 10, {"gold": 0.2, "production": 0.3, "margin": 0.5})
+    taken = {reason: [c for c in chosen if c.reasons[0] == reason] for reason in ("gold", "production")}
+    assert len(taken["gold"]) == 2 and {c.sample_id for c in taken["gold"]} <= {"s7", "s8", "s9"}
+    unsure = margin(some.probabilities)
+    asked = sorted((20, 21, 22, 23), key=lambda i: unsure[i])[:3]
+    assert [c.sample_id for c in taken["production"]] == [f"s{i}" for i in asked]

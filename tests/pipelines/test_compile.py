@@ -26,6 +26,7 @@ SECTION_PARAMETERS = (
 """The sections that say what a run does; the others are about what happens around runs."""
 PARAMETERS_OF = {
     "training": {"name", "request", *SECTION_PARAMETERS},
+    "labeling": {"name", "request", "data", "validation", "labels", "registry", "cost"},
     "monitoring": {
         "name",
         "request",
@@ -66,7 +67,7 @@ def test_pipeline_compiles_to_the_same_bytes_twice(tmp_path: Path) -> None:
     assert compile_pipeline("training", loaded, tmp_path / "b.yaml").read_bytes() == first
 
 
-@pytest.mark.parametrize(("pipeline", "tasks"), [("training", 11), ("monitoring", 7)])
+@pytest.mark.parametrize(("pipeline", "tasks"), [("training", 11), ("labeling", 5), ("monitoring", 7)])
 def test_every_task_mounts_the_state_volume_and_has_a_deadline(
     pipeline: str, tasks: int, tmp_path: Path
 ) -> None:

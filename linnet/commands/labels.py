@@ -1,0 +1,395 @@
+"""`linnet labels ...`: hand samples to people in Label Studio, and take their answers back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from linnet.config import Config, load_config
+from linnet.errors import ConfigError, DataError, RunError
+from linnet.progress import Progress as Told
+
+if TYPE_CHECKING:
+    from linnet.engine.label_run import EngineTrigger
+    from linnet.labels.label_studio import LabelStudio
+    from linnet.labels.reconcile import Pulled
+    from linnet.labels.service import Reconciler
+    from linnet.labels.status import LabelStatus
+
+app = typer.Typer(
+    help="Have people label samples in Label Studio, and collect their answers.", no_args_is_help=True
+)
+
+ConfigPath = Annotated[Path, typer.Argument(help="The use case's config, such as configs/fashion.toml.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Port = Annotated[int, typer.Option(help="Port to listen on; 0: the one of last time, or a free one.")]
+
+
+@app.command("up")
+def up(
+    port: Port = 0,
+    show_password: Annotated[bool, typer.Option("--show-password", help="Print the password.")] = False,
+) -> None:
+    """Install Label Studio for this machine, once, and start it on loopback.
+
+    User, password and token are generated and kept in .linnet/label-studio/server.json, which only you
+    can read. Projects stay when it is stopped.
+
+    Examples:
+
+      linnet labels up
+
+      linnet labels up --port 8080 --show-password
+    """
+    from linnet.labels import studio
+
+    console = Console()
+    with console.status("Label Studio ...") as shown:
+        found = studio.up(port, shown.update)
+    console.print(f"Label Studio runs at {found.url} (process {found.pid}); `linnet labels down` stops it")
+    place = studio.folder() / "server.json"
+    password = found.password if show_password else f"in {place} (or --show-password)"
+    console.print(f"  user      {found.user}\n  password  {password}", soft_wrap=True, highlight=False)
+
+
+@app.command("down")
+def down() -> None:
+    """Stop the Label Studio server that `linnet labels up` started; its projects stay."""
+    from linnet.labels import studio
+
+    typer.echo("stopped" if studio.down() else "no Label Studio server runs here")
+
+
+@app.command("export")
+def export_command(config: ConfigPath, dry_run: DryRun = False) -> None:
+    """Put the samples that runs have asked about before people; twice makes no second task.
+
+    Examples:
+
+      linnet labels export configs/fashion.toml --dry-run
+
+      linnet labels export configs/fashion.toml
+    """
+    from linnet.labels.export import export, project_title
+    from linnet.labels.rounds import Rounds
+
+    console, loaded = Console(), load_config(config)
+    queued = Rounds(loaded.name).unexported()
+    if dry_run:
+        title = project_title(loaded.name, loaded.labels)
+        console.print(f"would export {len(queued)} tasks to the project '{title}':")
+        console.print(_reasons([request.reasons[0] for request in queued]))
+        return
+    classes = _classes(loaded)
+    with _connected(loaded) as server, _bar(console) as progress:
+        done = export(loaded.name, server, loaded.labels, classes, progress)
+    again = f", {done.found} were there already" if done.found else ""
+    console.print(f"{done.new} new tasks{again}: {server.url}/projects/{done.project}/data")
+
+
+@app.command("collect")
+def collect_command(
+    config: ConfigPath,
+    full: Annotated[
+        bool, typer.Option("--full", help="Look at every task, not only at changed ones.")
+    ] = False,
+    run: Annotated[bool, typer.Option("--run", help="Start the training run of a complete round.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Bring in what people answered since the last time.
+
+    A complete round becomes a label set (a `.dvc` file); with --run, or under `linnet labels serve`, it
+    also causes one training run.
+
+    Examples:
+
+      linnet labels collect configs/fashion.toml
+
+      linnet labels collect configs/fashion.toml --full --run
+    """
+    from linnet.labels.reconcile import pull
+    from linnet.labels.settle import settle
+
+    console, loaded = Console(), load_config(config)
+    if dry_run:
+        with _connected(loaded) as server:
+            server.check()
+        console.print(f"would collect from {server.url}; {_status(loaded).open} tasks are open")
+        return
+    classes = _classes(loaded)
+    with _connected(loaded) as server, _bar(console) as progress:
+        found = pull(loaded.name, server, loaded.labels, classes, full, progress)
+    console.print(_brought(found))
+    for run_id in settle(loaded.name, _trigger(loaded) if run else None):
+        console.print(f"a labelling round is complete: run {run_id} trains with its labels")
+
+
+@app.command("round")
+def round_command(
+    config: ConfigPath,
+    host: Annotated[
+        str, typer.Option(help="Address of a Kubeflow Pipelines API; else `engine.host`, or this machine.")
+    ] = "",
+) -> None:
+    """Run the labelling pipeline alone: collect answers, and ask about what the newest model doubts.
+
+    Example:
+
+      linnet labels round configs/fashion.toml
+    """
+    from linnet.engine.client import host_of
+    from linnet.engine.follow import follow
+    from linnet.engine.submit import submit
+    from linnet.records import RunRequest
+    from linnet.registry.champion import current_actor
+
+    loaded, console = load_config(config), Console()
+    request = RunRequest(cause="person", actor=current_actor(), reason="a labelling round")
+    where = host_of(loaded.engine, host)
+    sent = submit("labeling", loaded, request, where)
+    if where.engine is None:
+        console.print(f"run {sent.run_id} on {where.url}", highlight=False)
+        return
+    record = follow(sent, console)
+    if record.state != "succeeded":
+        raise RunError(f"run {record.run_id} {record.state}: {record.error}")
+
+
+@app.command("status")
+def status_command(config: ConfigPath) -> None:
+    """Show queue, answers, latency, agreement, annotators and rounds.
+
+    Example:
+
+      linnet labels status configs/fashion.toml
+    """
+    loaded = load_config(config)
+    _show(_status(loaded), Console())
+
+
+@app.command("serve")
+def serve(
+    config: ConfigPath,
+    port: Annotated[int, typer.Option(help="Port for webhooks and metrics; 0 takes a free one.")] = 8089,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    seconds: Annotated[
+        float, typer.Option("--every", help="Seconds between looks without a webhook.")
+    ] = 30.0,
+    run: Annotated[bool, typer.Option(help="Start the training run of a complete round.")] = True,
+) -> None:
+    """Collect answers as they come: takes Label Studio's webhooks, polls as well, and starts training runs.
+
+    Prometheus finds labelling latency, backlog and agreement at /labels/metrics.
+
+    Examples:
+
+      linnet labels serve configs/fashion.toml
+
+      linnet labels serve configs/fashion.toml --port 9100 --every 10 --no-run
+    """
+    import socket
+
+    import uvicorn
+
+    from linnet.labels.service import Reconciler, app
+    from linnet.labels.webhook import PATH, SECRET_HEADER, webhook_secret
+
+    console, loaded = Console(), load_config(config)
+    classes = _classes(loaded)
+
+    def told(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False)
+
+    with _connected(loaded) as server, socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                "--port", f"{host}:{port} cannot be taken: {error.strerror}", "choose another"
+            ) from error
+        trigger = _trigger(loaded) if run else None
+        reconciler = Reconciler(loaded.name, server, loaded.labels, classes, trigger, seconds, told)
+        address = f"http://{host}:{listener.getsockname()[1]}"
+        _hook(
+            reconciler, address + PATH.format(name=loaded.name), {SECRET_HEADER: webhook_secret(loaded.name)}
+        )
+        told(f"collecting from {server.url}; metrics at {address}/labels/metrics; Ctrl-C stops")
+        reconciler.start()
+        try:
+            uvicorn.Server(uvicorn.Config(app(reconciler), log_level="warning")).run([listener])
+        finally:
+            reconciler.stop()
+
+
+@app.command("cut")
+def cut_command(
+    config: ConfigPath,
+    as_of: Annotated[str, typer.Option(help="Labels known at this time (ISO 8601); empty: now.")] = "",
+) -> None:
+    """Freeze the labels as a DVC version that a run can name (labels.version).
+
+    Examples:
+
+      linnet labels cut configs/fashion.toml
+
+      linnet labels cut configs/fashion.toml --as-of 2026-11-01T00:00:00Z
+    """
+    from linnet.labels.label_set import cut, digest_of
+
+    file = cut(load_config(config).name, _moment(as_of))
+    Console().print(
+        f"{file}\n  digest {digest_of(file)}; train with it: --set labels.version={file}", soft_wrap=True
+    )
+
+
+@app.command("show")
+def show(config: ConfigPath, sample: Annotated[str, typer.Argument(help="A sample's id.")]) -> None:
+    """Show every answer about one sample: who, when, which round asked, and why.
+
+    Example:
+
+      linnet labels show configs/fashion.toml 0a1b2c...
+    """
+    from linnet.labels.table import LabelTable
+
+    rows = LabelTable(load_config(config).name).history(sample)
+    if not rows:
+        raise DataError(f"sample '{sample}'", "nobody answered about it", "see `linnet labels status`")
+    table = Table("known since (UTC)", "answered (UTC)", "annotator", "answer", "round", "asked because")
+    for row in rows:
+        times = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (row.created_at, row.labelled_at))
+        said = row.label or row.status.replace("_", " ") + (f" ({row.comment})" if row.comment else "")
+        table.add_row(*times, row.annotator, said, row.batch, row.reason)
+    Console().print(table)
+
+
+def _classes(config: Config) -> tuple[str, ...]:
+    """The dataset's classes, as the newest request knows them."""
+    from linnet.labels.request import queued
+
+    requests = queued(config.name)
+    if not requests:
+        problem = "no run has asked about a sample yet"
+        raise DataError(f"labels of '{config.name}'", problem, "`linnet run` does, at its end")
+    return requests[-1].classes
+
+
+@contextmanager
+def _connected(config: Config) -> Iterator[LabelStudio]:
+    from linnet.labels.connect import connect
+
+    with connect(config.labels) as server:
+        yield server
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Told]:
+    with Progress(console=console, transient=True) as bars:
+        tasks = {}
+
+        def told(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield told
+
+
+def _trigger(config: Config) -> EngineTrigger:
+    from linnet.engine.label_run import EngineTrigger
+
+    return EngineTrigger(config)
+
+
+def _hook(reconciler: Reconciler, url: str, headers: dict[str, str]) -> None:
+    """Tells the project where its webhooks go, once there is a project."""
+    from linnet.labels.export import export
+
+    one = reconciler
+    project = export(one.name, one.server, one.config, one.classes).project
+    one.server.ensure_webhook(project, url, headers)
+
+
+def _status(config: Config) -> LabelStatus:
+    from linnet.labels.status import status
+
+    return status(config.name)
+
+
+def _brought(found: Pulled) -> str:
+    parts = [f"{found.added} new answers", f"{found.open} tasks open"]
+    parts += [f"{found.quarantined} in quarantine"] if found.quarantined else []
+    parts += [f"{found.more_asked} tasks need one more opinion"] if found.more_asked else []
+    parts += [f"{found.lost} tasks were deleted on the server"] if found.lost else []
+    parts += [f"round {batch} is complete" for batch in found.closed]
+    return ", ".join(parts)
+
+
+def _show(now_is: LabelStatus, console: Console) -> None:
+    table = Table("labels", "", title_justify="left")
+    hours = now_is.median_latency / 3600 if now_is.median_latency is not None else None
+    kinds = [str(now_is.answers.get(kind, 0)) for kind in ("label", "skipped", "cannot_tell")]
+    oldest = f"{now_is.oldest_open:%Y-%m-%d %H:%M}" if now_is.oldest_open else "-"
+    rows: dict[str, object] = {
+        "queued (not exported)": now_is.queued,
+        "open tasks": now_is.open,
+        "done": now_is.done,
+        "deleted on the server": now_is.lost,
+        "labels / skipped / cannot tell": " / ".join(kinds),
+        "in quarantine": now_is.quarantined,
+        "median labelling latency, hours": _number(hours),
+        "oldest open task since (UTC)": oldest,
+        "agreement": _number(now_is.agreement),
+        "Fleiss' kappa / Cohen's kappa": f"{_number(now_is.fleiss)} / {_number(now_is.cohen)}",
+    }
+    for what, value in rows.items():
+        table.add_row(what, str(value))
+    console.print(table)
+    if now_is.annotators:
+        people = Table("annotator", "labels", "agree with others", "gold right")
+        for one in now_is.annotators:
+            gold = f"{one.gold_right} of {one.gold_total}" if one.gold_total else "-"
+            people.add_row(one.annotator, str(one.labels), _number(one.agreement), gold)
+        console.print(people)
+    if now_is.rounds:
+        rounds = Table("round", "closed (UTC)", "label set", "run")
+        for one_round in now_is.rounds:
+            file = Path(one_round.version).name if one_round.version else "-"
+            rounds.add_row(
+                one_round.batch, f"{one_round.closed_at:%Y-%m-%d %H:%M:%S}", file, one_round.run_id or "-"
+            )
+        console.print(rounds)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _reasons(reasons: list[str]) -> Table:
+    table = Table("asked because", "tasks")
+    for reason in dict.fromkeys(reasons):
+        table.add_row(reason, str(reasons.count(reason)))
+    return table
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            "--as-of", f"'{text}' is not an ISO 8601 time", "such as 2026-01-31T12:00:00Z"
+        ) from error
+    if moment.tzinfo is None:
+        raise ConfigError("--as-of", f"'{text}' has no time zone", "such as 2026-01-31T12:00:00Z")
+    return moment

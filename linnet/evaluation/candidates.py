@@ -1,0 +1,86 @@
+"""What the model says of the samples that people may be asked about, for the labelling round."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from linnet.errors import StorageError
+from linnet.evaluation.calibration import softmax
+from linnet.evaluation.metrics import Predictions
+from linnet.evaluation.predict import Outputs, predict
+from linnet.evaluation.suspects import by_doubt
+from linnet.evaluation.training_set import HeldOut, read_split
+from linnet.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CANDIDATES_FILE = "candidates.npz"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The validation split, what the network said of it, and the temperature fitted on that."""
+
+    split: HeldOut
+    outputs: Outputs
+    temperature: float
+
+
+def write_candidates(
+    out: Path, network: nn.Module, training_set: Path, tuned: Tuned, most: int, progress: Progress | None
+) -> None:
+    """Writes out/candidates.npz: validation and production samples, and up to `most` training samples.
+
+    Arrays: ids `S32` [N], held_out bool [N] (the network did not train on it), labels int64 [N],
+    calibrated probabilities float32 [N, K], embeddings float16 [N, D], suspects int64 (indices, the
+    most doubtful label first). Test samples are not there: choosing by them would leak the test.
+
+    Which training samples these are changes from model to model, and is the same for equal inputs.
+    A network doubts a wrong label of its own training samples less than it should, yet in the few
+    epochs of a usual training it does not learn wrong labels by heart (benchmarks/labels.py).
+    """
+    production = read_split(training_set, "production")
+    train = _drawn(read_split(training_set, "train"), tuned.outputs, most)
+    said = [tuned.outputs]
+    said += [
+        predict(network, split, f"{what} predictions", progress)
+        for split, what in ((production, "production"), (train, "candidate"))
+        if len(split)
+    ]
+    splits = [split for split in (tuned.split, production, train) if len(split)]
+    said = [one for one in said if len(one.logits)]
+    labels = np.concatenate([split.labels for split in splits])
+    probabilities = softmax(np.concatenate([one.logits for one in said]), tuned.temperature)
+    try:
+        np.savez(
+            out / CANDIDATES_FILE,
+            ids=np.array([key for split in splits for key in split.ids], "S32"),
+            held_out=np.concatenate([np.full(len(split), split is not train) for split in splits]),
+            labels=labels,
+            probabilities=probabilities.astype(np.float32),
+            embeddings=np.concatenate([one.embeddings for one in said]).astype(np.float16),
+            suspects=by_doubt(Predictions(labels, probabilities)),
+        )
+    except OSError as error:
+        raise StorageError(f"{out}: the candidates cannot be written ({error}); free some space") from error
+
+
+def _drawn(split: HeldOut, outputs: Outputs, most: int) -> HeldOut:
+    """At most `most` samples of the split, drawn by what this network says and nothing else."""
+    seed = hashlib.blake2b(np.ascontiguousarray(outputs.logits).tobytes(), digest_size=8).digest()
+    order = np.random.default_rng(int.from_bytes(seed)).permutation(len(split))[:most]
+    rows = np.sort(order)
+    return replace(
+        split,
+        images=split.images[rows],
+        labels=split.labels[rows],
+        features=split.features[rows],
+        ids=tuple(split.ids[i] for i in rows),
+        cohorts={name: values[rows] for name, values in split.cohorts.items()},
+    )

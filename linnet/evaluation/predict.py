@@ -1,0 +1,65 @@
+"""Runs a network over a held-out split, in batches that fit the memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.errors import DataError
+from linnet.evaluation.training_set import HeldOut
+from linnet.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Floats32 = npt.NDArray[np.float32]
+
+_BATCH = 512
+_BATCH_VALUES = 1 << 22
+"""Pixel values a batch may hold, so that large images do not exhaust the memory."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the network said of N samples: logits float32 [N, K] and embeddings float32 [N, D]."""
+
+    logits: Floats32
+    embeddings: Floats32
+
+
+def predict(network: nn.Module, split: HeldOut, what: str, progress: Progress | None = None) -> Outputs:
+    """Runs the network over a split in batches, in float32.
+
+    Raises:
+        DataError: the network gives another number of classes than the training set has.
+    """
+    import torch
+
+    logits: list[Floats32] = []
+    embeddings: list[Floats32] = []
+    step = batch_size(split.images)
+    with torch.inference_mode():
+        for start in range(0, max(len(split), 1), step):
+            images = torch.from_numpy(np.array(split.images[start : start + step]))
+            features = torch.from_numpy(split.features[start : start + step])
+            batch_logits, batch_embedding = network(images, features)
+            logits.append(batch_logits.float().numpy())
+            embeddings.append(batch_embedding.float().numpy())
+            if progress:
+                progress(what, min(start + step, len(split)), len(split))
+    outputs = Outputs(np.concatenate(logits), np.concatenate(embeddings))
+    if outputs.logits.shape != (len(split), len(split.classes)):
+        raise DataError(
+            what,
+            f"the model answers {outputs.logits.shape[1]} classes, the training set has {len(split.classes)}",
+            "evaluate a model with the training set it was trained on",
+        )
+    return outputs
+
+
+def batch_size(images: npt.NDArray[np.uint8]) -> int:
+    """Images a batch: as many as fit the memory bound, at most 512 and at least 1."""
+    return max(1, min(_BATCH, _BATCH_VALUES // max(int(np.prod(images.shape[1:])), 1)))

@@ -1,0 +1,25 @@
+"""Finds the newest evaluation of a dataset's model among the runs of this state folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from linnet import runs
+from linnet.errors import RunError
+
+
+def latest_evaluation(name: str) -> Path:
+    """The folder of the newest run's evaluation for use case `name`.
+
+    Raises:
+        RunError: no run of it has evaluated a model.
+    """
+    for folder in runs.folders():
+        found = runs.artifact(folder, "evaluate", "report")
+        if found is not None and (found / "candidates.npz").exists() and _name(folder) == name:
+            return found
+    raise RunError(f"no run of '{name}' has evaluated a model yet: `linnet run` does")
+
+
+def _name(folder: Path) -> str:
+    return str(runs.load(folder).config.get("name", ""))

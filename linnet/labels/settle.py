@@ -1,0 +1,63 @@
+"""What follows from a closed labelling round: a label set, and one training run caused by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from linnet.labels.label_set import cut, digest_of
+from linnet.labels.rounds import Rounds
+from linnet.labels.table import LabelTable
+from linnet.labels.trigger import RunTrigger
+from linnet.records import RunRequest
+
+
+def settle(name: str, trigger: RunTrigger | None) -> list[str]:
+    """Cuts the label set of every closed round and asks for its training run; ids of the new runs.
+
+    Each step is done once and noted afterwards, and doing it again gives the same: the set is that of
+    the moment at which the round was closed, and the run is asked for under the round's own key. So a
+    kill between any two of them is mended by the next call. Without a `trigger` only sets are cut.
+
+    Raises:
+        LinnetError: the disk is full, DVC refuses, or the run cannot be started; the round stays due.
+    """
+    rounds = Rounds(name)
+    started = []
+    for batch, closed in rounds.closed().items():
+        version = closed.version
+        if not version:
+            known = LabelTable(name).as_of(closed.closed_at)
+            if not known:
+                continue  # every task was deleted before anybody answered
+            version = str(cut(name, closed.closed_at, batch))
+            rounds.set_version(batch, version)
+        if trigger is None or closed.run_id:
+            continue
+        run_id = trigger.request_run(run_request(name, batch, version), version, run_key(name, batch))
+        rounds.set_run(batch, run_id)
+        started.append(run_id)
+    return started
+
+
+def run_key(name: str, batch: str) -> str:
+    """The name under which a round asks for its run, the same each time."""
+    return f"labels/{name}/{batch}"
+
+
+def run_request(name: str, batch: str, version: str) -> RunRequest:
+    """Why the run is asked for: the batch and its label set stand in the run's record."""
+    file = Path(version)
+    answers = [row for row in LabelTable(name).history() if row.batch == batch]
+    return RunRequest(
+        cause="labels",
+        actor="label studio",
+        reason=f"labelling round {batch} is complete: {len(answers)} answers",
+        evidence={
+            "key": run_key(name, batch),
+            "batch": batch,
+            "label_set": digest_of(file),
+            "version": version,
+            "answers": len(answers),
+            "annotators": sorted({row.annotator for row in answers}),
+        },
+    )
