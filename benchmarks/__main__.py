@@ -5,7 +5,18 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("steps", "run", "accuracy", "labels", "drift", "drift_power", "conformance", "serving")
+ALL = (
+    "steps",
+    "run",
+    "accuracy",
+    "judge",
+    "labels",
+    "drift",
+    "drift_power",
+    "conformance",
+    "serving",
+    "console",
+)
 WITH_OPTIONS = ("conformance", "serving")
 
 if __name__ == "__main__":

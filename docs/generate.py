@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import types
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import typer.main
 from pydantic.fields import FieldInfo
 
+from linnet import records
 from linnet.cli import app
 from linnet.config import SECTIONS, Config, Section
 
@@ -33,6 +36,29 @@ _COMMANDS = """
 Exit status: 0 done, 1 an error, 2 a wrong setting or word, 3 a gate or the canary said no, 130
 interrupted. `--debug` anywhere shows the traceback of an error.
 """
+_COMPONENTS = """
+## Pipeline steps
+
+The components of the training pipeline, each one file in `components/`. Sections of the configuration
+arrive as structs of the same name.
+
+| step | takes | gives | what it does |
+|---|---|---|---|
+"""
+_RECORDS = """
+## Records
+
+What steps exchange: one JSON file each, closed to unknown fields (`linnet/records/`).
+"""
+_ROUTES = """
+## REST
+
+The API of the engine (`linnet up`) is Kubeflow Pipelines' own, v2beta1, with these routes. The server of
+a model speaks the Open Inference Protocol v2 (see the README).
+
+| method | path | what it does |
+|---|---|---|
+"""
 _LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "pattern": "matches"}
 
 
@@ -41,12 +67,64 @@ def reference() -> str:
     name = f"\n`name`: {Config.model_fields['name'].description}\n"
     sections = "".join(_section(key, section) for key, section in SECTIONS.items())
     commands = "".join(_command(path, command) for path, command in _walk(typer.main.get_command(app)))
-    return _HEAD + name + sections + _COMMANDS + commands
+    parts = (_HEAD + name, sections, _COMMANDS + commands, _components(), _records(), _routes())
+    return "".join(parts)
+
+
+def _components() -> str:
+    """The steps, from their compiled interfaces."""
+    rows = []
+    for file in sorted((Path(__file__).parent.parent / "components").glob("*.py")):
+        if file.stem in ("__init__", "image"):
+            continue
+        step = getattr(importlib.import_module(f"components.{file.stem}"), file.stem)
+        spec = step.component_spec
+        takes = ", ".join(f"`{name}`" for name in spec.inputs or {})
+        gives = ", ".join(f"`{name}`" for name in spec.outputs or {}) or "nothing"
+        about = (step.python_func.__doc__ or "").strip().splitlines()[0]
+        rows.append(f"| `{file.stem}` | {takes} | {gives} | {_cell(about)} |\n")
+    return _COMPONENTS + "".join(rows)
+
+
+def _records() -> str:
+    """The records with their fields, types and meanings."""
+    parts = [_RECORDS]
+    for name in sorted(records.__all__):
+        kind = getattr(records, name)
+        if not (isinstance(kind, type) and issubclass(kind, records.Record)) or kind is records.Record:
+            continue
+        about = inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        fields = ", ".join(f"`{field}`" for field in kind.model_fields)
+        parts.append(f"\n**{name}**" + (f": {about}" if about else "") + f"\n\n{fields}\n")
+    return "".join(parts)
+
+
+def _routes() -> str:
+    """The engine's routes, from its routers."""
+    from linnet.engine.api import experiments, pipelines, recurring, runs
+
+    rows = []
+    for part in (pipelines, experiments, runs, recurring):
+        for route in part.router.routes:
+            about = (getattr(route, "endpoint", None).__doc__ or "").strip().splitlines()
+            for method in sorted(getattr(route, "methods", ())):
+                rows.append(f"| {method} | `{_cell(route.path)}` | {_cell(about[0] if about else '')} |\n")
+    return _ROUTES + "".join(rows)
 
 
 def _section(key: str, section: type[Section]) -> str:
-    rows = "".join(_row(name, field) for name, field in section.model_fields.items())
-    return f"\n### [{key}]\n\n| field | type | default | meaning |\n|---|---|---|---|\n{rows}"
+    fields = section.model_fields.items()
+    inner = {name: field.annotation for name, field in fields if _is_section(field.annotation)}
+    rows = "".join(_row(name, field) for name, field in fields if name not in inner)
+    tables = "".join(
+        f"\n{' '.join((section.model_fields[name].description or '').split())}\n" for name in inner
+    )
+    tables += "".join(_section(f"{key}.{name}", kind) for name, kind in inner.items())
+    return f"\n### [{key}]\n\n| field | type | default | meaning |\n|---|---|---|---|\n{rows}{tables}"
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
 def _row(name: str, field: FieldInfo) -> str:

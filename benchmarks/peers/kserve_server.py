@@ -1,6 +1,7 @@
 """KServe's Python server with the benchmark's model; BENCH_PACKAGE, BENCH_PORT, BENCH_WORKERS are set."""
 
 import os
+import uuid
 
 from kserve import InferOutput, InferResponse, Model, ModelServer
 from model import predict, session
@@ -40,7 +41,7 @@ class Fashion(Model):
             output = InferOutput(name=name, shape=list(values.shape), datatype="FP32")
             output.set_data_from_numpy(values, binary_data=True)
             outputs.append(output)
-        return InferResponse(payload.id, self.name, outputs)
+        return InferResponse(payload.id or uuid.uuid4().hex, self.name, outputs)
 
 
 if __name__ == "__main__":

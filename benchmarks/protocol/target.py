@@ -144,7 +144,7 @@ def outputs_of(reply: Reply) -> dict[str, np.ndarray]:
     for output in json.loads(head)["outputs"]:
         assert {"name", "shape", "datatype"} <= set(output), f"an output lacks a field: {sorted(output)}"
         shape, dtype = output["shape"], DTYPES.get(output["datatype"])
-        size = output.get("parameters", {}).get("binary_data_size")
+        size = (output.get("parameters") or {}).get("binary_data_size")
         if size is not None:
             data, raw = raw[:size], raw[size:]
             assert len(data) == size, "the binary data ends early"

@@ -14,6 +14,12 @@ def console(
     name: Annotated[
         list[str] | None, typer.Option("--name", help="A host name under which people reach it; repeatable.")
     ] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address of the Kubeflow Pipelines API that runs are sent to; empty: this machine."
+        ),
+    ] = "",
 ) -> None:
     """Serve the web console: runs, models, releases, data and monitoring in a browser.
 
@@ -29,9 +35,11 @@ def console(
 
     from linnet.console.access import LOOPBACK
     from linnet.console.app import add_console, serve
+    from linnet.console.context import Context
+    from linnet.console.sources import Sources
 
     app = FastAPI(title="Linnet", docs_url=None, redoc_url=None, openapi_url=None)
-    access = add_console(app, LOOPBACK | {bind} | set(name or ()))
+    access = add_console(app, LOOPBACK | {bind} | set(name or ()), Context(Sources(host=host)))
     url = f"http://{bind}:{port}"
     out = Console()
     out.print(f"operator  {url}/login?token={access.operator}", soft_wrap=True, highlight=False)

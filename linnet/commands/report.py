@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from linnet import runs
+from linnet.errors import RunError
 
 RunId = Annotated[str, typer.Argument(help="A run's id or its beginning; empty: the newest run.")]
+REFUSED = 3
 
 
 def report(
@@ -20,6 +23,12 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file instead of the screen.")
     ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address of the Kubeflow Pipelines API that ran it; empty: this machine.")
+    ] = "",
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="End with status 3 if a gate or the canary said no.")
+    ] = False,
 ) -> None:
     """Report a run: metrics against the champion, gates, canary, training curves.
 
@@ -28,14 +37,24 @@ def report(
       linnet report >> "$GITHUB_STEP_SUMMARY"
 
       linnet report fashion-20261124 --format html -o report.html
+
+      linnet report fashion-20261124-101500-ab12 --host http://kfp.example.org --exit-code
     """
     from linnet.engine import run_report
+    from linnet.engine.client import Host
+    from linnet.engine.remote_evidence import fetch_evidence
     from linnet.engine.run_evidence import champion_metrics, read_evidence
 
-    evidence = read_evidence(runs.find(run_id))
-    write = run_report.html if form == "html" else run_report.markdown
-    text = write(evidence, champion_metrics(evidence))
+    if host and not run_id:
+        raise RunError("a report of another host needs the run's id, as `linnet submit` printed it")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = fetch_evidence(Host(host.rstrip("/")), run_id, Path(scratch)) if host else runs.find(run_id)
+        evidence = read_evidence(folder)
+        write = run_report.html if form == "html" else run_report.markdown
+        text = write(evidence, champion_metrics(evidence))
     if output is None:
         typer.echo(text, nl=False)
     else:
         output.write_text(text, "utf-8")
+    if exit_code and evidence.record.state != "succeeded":
+        raise typer.Exit(REFUSED if evidence.record.state == "rejected" else 1)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from linnet.config import RegistryConfig, parse_config
+from linnet import runs
+from linnet.config import EngineConfig, RegistryConfig, parse_config
 from linnet.console.access import Role
 from linnet.console.audit import AuditLog
 from linnet.console.sources import Sources
 from linnet.engine.champion_traffic import serve_champion
+from linnet.engine.client import Host, answering, host_of, quiet
 from linnet.errors import LinnetError
 from linnet.records import RunRequest
 from linnet.registry.champion import current_actor
@@ -76,13 +78,40 @@ class Operator:
         """
 
         def work() -> str:
-            from linnet.engine.submit import start
+            from linnet.engine.submit import submit
 
             config = parse_config(values)
-            request = RunRequest(cause="person", actor=self.actor, reason=reason)
-            return start("training", config, request).folder.name
+            request = RunRequest(cause="person", actor=self.actor, reason=reason, commit=runs.commit())
+            return submit("training", config, request, self._host(config.engine)).run_id
 
         return self._do("start a run", str(values.get("name", "")), reason, work)
+
+    def terminate(self, run_id: str, reason: str) -> str:
+        """Ends a run that is under way; returns its id.
+
+        Raises:
+            RunError: the host refused.
+        """
+        return self._do("terminate", run_id, reason, lambda: self._call(run_id, "terminate_run"))
+
+    def retry(self, run_id: str, reason: str) -> str:
+        """Lets a run that ended go on from the steps that did not; returns its id.
+
+        Raises:
+            RunError: the host refused.
+        """
+        return self._do("retry", run_id, reason, lambda: self._call(run_id, "retry_run"))
+
+    def _call(self, run_id: str, what: str) -> str:
+        host = self._host(EngineConfig())
+        client = host.client()
+        with quiet(), answering(host.url):
+            getattr(client._run_api, f"run_service_{what}")(run_id)  # the SDK's client has no retry
+        return run_id
+
+    def _host(self, config: EngineConfig) -> Host:
+        """The host of the console, of the config, or this machine's engine, which is started if need be."""
+        return host_of(config, self._sources.host)
 
     def _do(self, action: str, subject: str, reason: str, work: Callable[[], T]) -> T:
         said: dict[str, Any] = {"reason": reason}

@@ -12,7 +12,7 @@ from nicegui import ui
 from linnet.console.access import LOOPBACK, Access
 from linnet.console.context import Context
 from linnet.console.gate import Gate
-from linnet.console.pages import data, models, overview, release, runs, try_it
+from linnet.console.pages import data, models, overview, release, run, runs, try_it
 from linnet.console.shell import HEAD
 from linnet.console.sources import console_dir
 from linnet.console.theme import LOGO, STYLE
@@ -47,7 +47,7 @@ def add_console(app: FastAPI, hosts: frozenset[str] = LOOPBACK, context: Context
     context.warm()
     access = Access.of(console_dir() / "access.json")
     ui.add_head_html(f"<style>{STYLE}</style>{HEAD}", shared=True)
-    for page in (overview, runs, models, data, release):
+    for page in (overview, runs, run, models, data, release):
         page.register(context)
     try_it.register(context, app)
     _artifacts(app, context)
@@ -56,6 +56,7 @@ def add_console(app: FastAPI, hosts: frozenset[str] = LOOPBACK, context: Context
         title="Linnet",
         favicon=_ICON,
         dark=None,
+        language="en-US",
         tailwind=False,
         show_welcome_message=False,
         reconnect_timeout=10.0,

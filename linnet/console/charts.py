@@ -96,7 +96,7 @@ def dag(tasks: Sequence[Task], states: dict[str, tuple[str, str]], picked: str, 
         style = f"box {state}{' picked' if task.name == picked else ''}"
         label = f"{task.name}: {state}" + (f", {remark}" if remark else "")
         parts.append(
-            f'<a href="{escape(target + task.name)}" class="{state}" aria-label="{escape(label)}">'
+            f'<a href="{escape(target + task.name)}" class="{state}"><title>{escape(label)}</title>'
             f'<rect class="{style}" x="{left}" y="{upper}" width="{_BOX}" height="{_HIGH}" rx="10"/>'
             f'<text class="label" x="{left + 12}" y="{upper + 20}">{_mark(state)}{escape(task.name)}</text>'
             f'<text class="sub" x="{left + 12}" y="{upper + 36}">{escape(remark or state)}</text></a>'

@@ -96,7 +96,7 @@ async def _answer(send: Any, status: int, body: bytes, kind: str) -> None:
     headers = [
         (b"content-type", kind.encode()),
         (b"cache-control", b"no-store"),
-        (b"referrer-policy", b"no-referrer"),
+        (b"referrer-policy", b"same-origin"),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

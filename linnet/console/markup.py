@@ -125,7 +125,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = 
     """A table. A heading that begins with `>` is of a column of numbers, one with `?` may hide on a phone."""
     kinds = [("n" if name.startswith(">") else "optional" if name.startswith("?") else None) for name in head]
     heads = [
-        tag("th", name.lstrip(">?"), class_=kind, scope="col") for name, kind in zip(head, kinds, strict=True)
+        tag("th", name.lstrip(">?"), class_=kind, scope="col") if name else tag("td")
+        for name, kind in zip(head, kinds, strict=True)
     ]
     body = [
         tag(

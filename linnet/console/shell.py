@@ -106,7 +106,7 @@ def frame(current: str, role: Role) -> Iterator[None]:
     html('<a class="skip" href="#main">Skip to the content</a>')
     with ui.element("div").classes("frame"):
         html(navigation(current, role), "aside").classes("side")
-        with ui.element("main").classes("page").props("id=main"):
+        with ui.element("div").classes("page").props("id=main"):
             yield
 
 
@@ -168,7 +168,7 @@ def confirm(
 
     `act` gets the reason, works in a thread, and returns the address to go to.
     """
-    with ui.dialog() as dialog, ui.card().classes("dialog").props(f'role=dialog aria-label="{title}"'):
+    with ui.dialog().props(f'aria-label="{title}"') as dialog, ui.card().classes("dialog"):
         html(tag("div", tag("h2", title), tag("p", text, class_="soft")))
         reason = (
             ui.input("Why? It stands in the ledger.")

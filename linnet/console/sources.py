@@ -71,7 +71,9 @@ class Served:
 class Sources:
     """All that pages read. One for a console; may be used by many threads."""
 
-    def __init__(self, tracking_uri: str = "") -> None:
+    def __init__(self, tracking_uri: str = "", host: str = "") -> None:
+        """`host`: address of the KFP API that runs are sent to; empty: this machine's engine."""
+        self.host = host
         self.kept = Kept()
         self.registry: ModelRegistry = connect(RegistryConfig(tracking_uri=tracking_uri))
         self._store = threading.Lock()

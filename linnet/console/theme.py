@@ -24,7 +24,7 @@ STYLE = (
 html{scrollbar-gutter:stable}
 body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 Inter,system-ui,-apple-system,"Segoe UI",
 Roboto,"Helvetica Neue",sans-serif;font-variant-numeric:tabular-nums;-webkit-text-size-adjust:100%}
-a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
+a{color:var(--accent);text-decoration:none}a:hover,p a,dd a{text-decoration:underline}p a,dd a{text-underline-offset:2px}
 :focus-visible{outline:2px solid var(--accent);outline-offset:2px;border-radius:6px}
 code,pre,.mono{font-family:ui-monospace,"SF Mono","DejaVu Sans Mono",Menlo,Consolas,monospace;font-size:.87em}
 h1{font-size:24px;line-height:1.25;margin:0;letter-spacing:-.015em;font-weight:650}

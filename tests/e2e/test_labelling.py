@@ -132,6 +132,7 @@ def test_server_keeps_its_secrets_to_itself(lab: Lab) -> None:
     assert httpx.get(f"{lab.server.url}/api/projects/").status_code == 401
 
 
+@pytest.mark.proof
 def test_loop_from_a_run_to_people_and_back_to_a_run(lab: Lab) -> None:
     case, draw = lab.case, random.Random(7)
     done = case.linnet("run", "photos.toml", timeout=900)

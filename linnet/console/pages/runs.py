@@ -12,16 +12,13 @@ from nicegui import run, ui
 from linnet.config import Config, load_config
 from linnet.console import settings_form, shell
 from linnet.console.context import Context, role_of
-from linnet.console.markup import card, empty, heading, join, link, pager, problem, section, tag
+from linnet.console.markup import empty, heading, join, link, pager, problem, tag
 from linnet.console.views import overview
 from linnet.console.views import run as view
-from linnet.engine import graph
-from linnet.engine.run_evidence import RunEvidence
 from linnet.errors import ConfigError, LinnetError
 from linnet.records import RunRecord
 
 PAGE = 25
-LOOK_SECONDS = 1.5
 
 
 def register(context: Context) -> None:
@@ -50,11 +47,6 @@ def register(context: Context) -> None:
             await shell.shown(
                 lambda: bases(context.sources.runs()), lambda found: _form(context, request, found, config)
             )
-
-    @ui.page("/runs/{run_id}", title="Run · Linnet")
-    async def one(request: Request, run_id: str, step: str = "") -> None:
-        with shell.frame("Runs", role_of(request)):
-            await shell.shown(lambda: _load(context, run_id), lambda found: _run(context, found, step))
 
     @ui.page("/compare", title="Compare runs · Linnet")
     async def compare(request: Request, a: str = "", b: str = "") -> None:
@@ -98,66 +90,6 @@ def _list(found: list[RunRecord], page: int, state: str) -> None:
             ]
         )
     )
-
-
-def _load(context: Context, run_id: str) -> tuple[RunEvidence, list[graph.Task], str]:
-    evidence = context.sources.evidence(run_id)
-    compiled, log = evidence.folder / "pipeline.yaml", evidence.folder / "log.txt"
-    tasks = (
-        context.sources.kept.get(("tasks", compiled), 3600.0, lambda: graph.tasks(compiled))
-        if compiled.exists()
-        else []
-    )
-    return evidence, tasks, log.read_text("utf-8", "replace") if log.exists() else ""
-
-
-def _run(context: Context, found: tuple[RunEvidence, list[graph.Task], str], step: str) -> None:
-    record = found[0].record
-    top = shell.html("").classes("top")
-    body = shell.html("")
-
-    def draw(now: tuple[RunEvidence, list[graph.Task], str]) -> None:
-        evidence, tasks, log = now
-        actions = tag(
-            "div", tag("a", "Compare", href=f"/compare?a={record.run_id}", class_="button"), class_="actions"
-        )
-        top.set_content(
-            join(
-                [
-                    heading(record.run_id, view.heading_facts(evidence.record), link("Runs", "/runs")),
-                    actions,
-                ]
-            )
-        )
-        body.set_content(_body(evidence, tasks, log, step))
-
-    draw(found)
-    if record.state == "running":
-
-        async def look() -> None:
-            fresh = await run.io_bound(_load, context, record.run_id)
-            if fresh is None:
-                return
-            draw(fresh)
-            if fresh[0].record.state != "running":
-                timer.deactivate()
-
-        timer = ui.timer(LOOK_SECONDS, look, immediate=False)
-
-
-def _body(evidence: RunEvidence, tasks: list[graph.Task], log: str, step: str) -> str:
-    parts: list[object] = [tag("section", view.summary(evidence))]
-    if tasks:
-        parts.append(section("Steps", card("", view.graph(evidence, tasks, step))))
-    if step:
-        stage = next((s for s in evidence.record.stages if s.task.replace("_", "-") == step), None)
-        task = next((t for t in tasks if t.name == step), None)
-        parts.append(tag("section", view.step(stage, task, view.log_of(log, step))))
-    parts.append(section("Gates", view.gates(evidence.gates, view.intervals_of(evidence))))
-    parts += [view.canary(evidence), view.training(evidence.training)]
-    if evidence.pages:
-        parts.append(section("Pages that the run wrote", view.pages(evidence)))
-    return join(parts)
 
 
 def _choose(found: list[RunRecord], a: str, b: str) -> None:

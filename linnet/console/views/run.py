@@ -193,11 +193,16 @@ def _log(text: str) -> Html:
     )
 
 
+def plain(text: str) -> str:
+    """A log without the colours of a terminal."""
+    return _COLOUR.sub("", text)
+
+
 def log_of(text: str, task: str, most: int = 200) -> str:
     """The lines of a run's log that belong to a task (kfp.local names it in quotes), the last ones."""
     name = task.replace("_", "-")
     found, inside = [], False
-    for line in _COLOUR.sub("", text).splitlines():
+    for line in plain(text).splitlines():
         if "task '" in line.lower():
             inside = f"'{name}'" in line
         if inside or f"[{name}]" in line:
@@ -292,8 +297,20 @@ def compare(first: RunEvidence, second: RunEvidence) -> Html:
     )
 
 
+def _whole(config: dict[str, Any]) -> dict[str, Any]:
+    """Undoes what KFP's structs do to whole numbers: 3.0 is 3 again."""
+    return {
+        key: _whole(value)
+        if isinstance(value, dict)
+        else int(value)
+        if isinstance(value, float) and value.is_integer()
+        else value
+        for key, value in config.items()
+    }
+
+
 def _settings(a: dict[str, Any], b: dict[str, Any]) -> Html:
-    left, right = flattened(a), flattened(b)
+    left, right = flattened(_whole(a)), flattened(_whole(b))
     rows = [
         (tag("code", key), left.get(key, "–"), right.get(key, "–"))
         for key in sorted({*left, *right})

@@ -1,0 +1,137 @@
+"""`/runs/ID`: one run, followed while it is under way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import Request
+from nicegui import run, ui
+
+from linnet.console import shell
+from linnet.console.context import Context, role_of
+from linnet.console.markup import card, heading, join, link, section, tag
+from linnet.console.views import run as view
+from linnet.engine import graph
+from linnet.engine.run_evidence import RunEvidence
+
+LOOK_SECONDS = 1.5
+_LOG_BYTES = 60_000
+"""The end of a log that is shown; the whole stands in the run's folder."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that the page shows."""
+
+    evidence: RunEvidence
+    tasks: list[graph.Task]
+    log: str
+
+    @property
+    def under_way(self) -> bool:
+        """Whether there is something to wait for."""
+        return self.evidence.record.state == "running"
+
+
+def register(context: Context) -> None:
+    """Adds the page. `/runs/new` and others with a name must be registered before it."""
+
+    @ui.page("/runs/{run_id}", title="Run · Linnet")
+    async def one(request: Request, run_id: str, step: str = "") -> None:
+        with shell.frame("Runs", role_of(request)):
+            await shell.shown(
+                lambda: load(context, run_id, step), lambda found: _draw(context, request, found, step)
+            )
+
+
+def load(context: Context, run_id: str, step: str) -> Found:
+    """A run's evidence, its compiled steps and the log of the picked one."""
+    evidence = context.sources.evidence(run_id)
+    files = [evidence.folder / name for name in ("pipeline.json", "pipeline.yaml")]  # JSON is YAML
+    compiled = next((file for file in files if file.exists()), files[0])
+    kept = context.sources.kept
+    tasks = kept.get(("tasks", compiled), 3600.0, lambda: graph.tasks(compiled)) if compiled.exists() else []
+    return Found(evidence, tasks, _log(evidence.folder, step) if step else "")
+
+
+def _log(folder: Path, step: str) -> str:
+    """The log of a step: its own file, or its part of the run's."""
+    own = [file for file in (folder / "logs").glob("*.txt") if file.stem.rsplit("/", 1)[-1].endswith(step)]
+    file = own[0] if own else folder / "log.txt"
+    if not file.exists():
+        return ""
+    with file.open("rb") as opened:
+        opened.seek(0, 2)
+        opened.seek(max(0, opened.tell() - (_LOG_BYTES if own else 50 * _LOG_BYTES)))
+        text = opened.read().decode("utf-8", "replace")
+    return view.plain(text) if own else view.log_of(text, step)
+
+
+def _draw(context: Context, request: Request, found: Found, step: str) -> None:
+    record = found.evidence.record
+    with ui.element("div").classes("top"):
+        top = shell.html("")
+        with ui.element("div").classes("actions"):
+            shell.html(tag("a", "Compare", href=f"/compare?a={record.run_id}", class_="button"))
+            if context.operator(request).may_act:
+                _actions(context, request, found)
+    body = shell.html("")
+
+    def draw(now: Found) -> None:
+        top.set_content(
+            heading(record.run_id, view.heading_facts(now.evidence.record), link("Runs", "/runs"))
+        )
+        body.set_content(_body(now, step))
+
+    draw(found)
+    if not found.under_way:
+        return
+
+    async def look() -> None:
+        fresh = await run.io_bound(load, context, record.run_id, step)
+        if fresh is None:
+            return
+        if fresh.under_way:
+            draw(fresh)
+        else:  # other actions are at hand now
+            timer.deactivate()
+            ui.navigate.reload()
+
+    timer = ui.timer(LOOK_SECONDS, look, immediate=False)
+
+
+def _actions(context: Context, request: Request, found: Found) -> None:
+    record = found.evidence.record
+
+    def terminate(reason: str) -> str:
+        context.operator(request).terminate(record.run_id, reason)
+        return f"/runs/{record.run_id}"
+
+    def retry(reason: str) -> str:
+        context.operator(request).retry(record.run_id, reason)
+        return f"/runs/{record.run_id}"
+
+    if found.under_way:
+        text = "The step that is under way is stopped; a release gives the traffic back first. Finished steps are kept."
+        ask = shell.confirm("Terminate this run?", text, "Terminate", terminate, danger=True)
+        shell.Button("Terminate", ask, "danger")
+    elif record.state in ("failed", "interrupted"):
+        text = "It goes on from the steps that did not come to their end."
+        shell.Button("Resume", shell.confirm("Resume this run?", text, "Resume", retry), "primary")
+
+
+def _body(found: Found, step: str) -> str:
+    evidence = found.evidence
+    parts: list[object] = [tag("section", view.summary(evidence))]
+    if found.tasks:
+        parts.append(section("Steps", card("", view.graph(evidence, found.tasks, step))))
+    if step:
+        stage = next((s for s in evidence.record.stages if s.task.replace("_", "-") == step), None)
+        task = next((t for t in found.tasks if t.name == step), None)
+        parts.append(tag("section", view.step(stage, task, found.log)))
+    parts.append(section("Gates", view.gates(evidence.gates, view.intervals_of(evidence))))
+    parts += [view.canary(evidence), view.training(evidence.training)]
+    if evidence.pages:
+        parts.append(section("Pages that the run wrote", view.pages(evidence)))
+    return join(parts)

@@ -1,0 +1,161 @@
+"""A person walks through the console with a real browser, from the login to a rollback."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.console.browser import Browser
+from tests.e2e.use_case import UseCase
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+Opened = tuple[Browser, dict[str, str]]
+
+
+def paths(case: UseCase) -> dict[str, str]:
+    """Every page, by the name of its screenshot."""
+    runs = sorted(folder.name for folder in case.runs())
+    return {
+        "overview": "/",
+        "runs": "/runs",
+        "run": f"/runs/{runs[1]}?step=train",
+        "refused": f"/runs/{runs[2]}?step=evaluate",
+        "new-run": "/runs/new",
+        "compare": f"/compare?a={runs[0]}&b={runs[1]}",
+        "models": "/models",
+        "model": "/models/photos/2",
+        "release": "/release",
+        "data": "/data",
+        "monitoring": "/monitoring",
+        "try": "/try",
+    }
+
+
+def log_in(opened: Opened, role: str, size: str = "desktop", theme: str = "light") -> Browser:
+    browser, tokens = opened
+    browser.open(size, theme)
+    browser.go(f"/login?token={tokens[role]}")
+    return browser
+
+
+@pytest.mark.parametrize(("size", "theme"), [("desktop", "light"), ("phone", "dark")])
+def test_every_page_is_whole_readable_and_open_to_everyone(
+    browser: Opened, use_case: UseCase, size: str, theme: str
+) -> None:
+    here = log_in(browser, "operator", size, theme)
+    here.complaints.clear()
+    barriers: list[str] = []
+    for name, path in paths(use_case).items():
+        here.go(path)
+        assert here.page.locator(".problem").count() == (1 if name == "refused" else 0), path
+        assert not here.wider_than_the_screen(), f"{path} scrolls sideways"
+        here.keep(f"{name}-{size}-{theme}")
+        barriers += here.barriers()
+    assert barriers == []
+    assert here.complaints == []
+
+
+def test_login_asks_for_a_token_and_leads_to_the_page_that_was_wanted(browser: Opened) -> None:
+    here, tokens = browser
+    here.open()
+    here.page.goto(here.url + "/models")
+    here.page.fill("#token", "guess")
+    here.page.click("text=Log in >> nth=-1")
+    assert "not a token" in here.page.inner_text(".problem")
+    assert here.barriers() == []
+    here.page.fill("#token", tokens["viewer"])
+    here.page.press("#token", "Enter")
+    here.page.wait_for_url(here.url + "/models")
+
+
+def test_failed_gate_of_a_refused_run_is_found_from_the_overview(browser: Opened, use_case: UseCase) -> None:
+    here = log_in(browser, "viewer")
+    here.page.click("text=The last candidate was refused")
+    here.page.wait_for_selector("text=✗ fail")
+    row = here.page.locator("tr", has_text="✗ fail").first.inner_text()
+    assert "accuracy" in row and "0.9999" in row
+    here.page.click(".dag a:has-text('evaluate')")
+    here.page.wait_for_url("**step=evaluate")
+    assert "fail" in here.page.inner_text(".facts")
+
+
+def test_two_runs_are_compared_by_what_differs(browser: Opened, use_case: UseCase) -> None:
+    here = log_in(browser, "viewer")
+    here.go(paths(use_case)["compare"], "text=Settings that differ")
+    assert here.page.inner_text("tr:has-text('train.seed')").split() == ["train.seed", "0", "1"]
+
+
+def test_mistakes_are_browsed_with_what_the_model_looked_at(browser: Opened) -> None:
+    here = log_in(browser, "viewer")
+    here.go("/models/photos/1", "text=Worst mistakes")
+    shots = here.page.locator("figure:has(img[alt='saliency map'])")
+    assert shots.count() >= 1 and "taken for" in shots.first.inner_text()
+    here.page.click("text=/All \\d+ mistakes/")
+    here.page.wait_for_selector("#samples figure")
+    assert "taken for" in here.page.locator("#samples figure").first.inner_text()
+
+
+def test_image_that_is_dropped_is_answered_and_explained(browser: Opened, use_case: UseCase) -> None:
+    here = log_in(browser, "viewer")
+    here.go("/try", "#drop")
+    here.page.set_input_files("#file", str(use_case.folder / "photos" / "water" / "000.png"))
+    here.page.wait_for_selector("text=The nearest training images", timeout=60_000)
+    assert "water" in here.page.inner_text("#answer .answer")
+    assert here.page.locator("#answer figure").count() == 9
+    assert here.barriers() == []
+    here.keep("try-answered")
+    here.page.set_input_files("#file", str(use_case.folder / "photos.toml"))
+    here.page.wait_for_selector("#answer .problem")
+    assert "image" in here.page.inner_text("#answer .problem")
+
+
+def test_viewer_has_nothing_to_change_things_with(browser: Opened) -> None:
+    here = log_in(browser, "viewer")
+    here.go("/models/photos/1")
+    assert here.page.locator("button:has-text('Promote')").count() == 0
+    here.go("/models")
+    assert here.page.locator("button:has-text('Roll back')").count() == 0
+    here.go("/runs/new")
+    assert "Viewers cannot start runs" in here.page.inner_text(".problem")
+
+
+def test_operator_rolls_back_with_a_reason_that_stands_in_ledger_and_audit_log(
+    browser: Opened, use_case: UseCase
+) -> None:
+    here = log_in(browser, "operator")
+    here.go("/models")
+    here.page.click("button:has-text('Roll back')")
+    dialog = here.page.locator("[role=dialog]", has_text="Roll photos back?").last
+    dialog.locator("button:has-text('Roll back')").click()
+    dialog.locator(".problem").wait_for()
+    assert here.barriers() == []
+    here.keep("rollback-dialog")
+    dialog.locator("input").fill("the walk says so")
+    dialog.locator("button:has-text('Roll back')").click()
+    here.page.wait_for_url("**/models/photos/1")
+    here.page.wait_for_selector(".top .chip:has-text('champion')")
+    entry = use_case.ledger()[-1]["entry"]
+    assert (entry["action"], entry["version"], entry["reason"]) == ("rollback", "1", "the walk says so")
+    audit = (use_case.state / "console" / "audit.jsonl").read_text()
+    assert '"action":"roll back"' in audit and '"outcome":"done"' in audit
+
+
+def test_run_that_the_form_starts_is_watched_to_its_end(browser: Opened, use_case: UseCase) -> None:
+    here = log_in(browser, "operator")
+    here.go("/runs/new")
+    here.page.click("text=Train >> nth=0")
+    epochs = here.page.get_by_label("Epochs", exact=True)
+    epochs.fill("0")
+    here.page.click("button:has-text('Start the run')")
+    assert "train.epochs" in here.page.locator(".problem").inner_text()
+    epochs.fill("1")
+    here.page.click("text=Gates >> nth=0")
+    here.page.get_by_label("Min accuracy", exact=True).fill("0.9999")
+    here.page.get_by_label("Why do you run it?").fill("the walk")
+    here.keep("new-run-filled")
+    here.page.click("button:has-text('Start the run')")
+    here.page.wait_for_url("**/runs/photos-*", timeout=60_000)
+    here.page.wait_for_selector(".top .chip:has-text('rejected')", timeout=200_000)
+    record = use_case.record()
+    assert record["state"] == "rejected" and record["request"]["reason"] == "the walk"
+    assert record["config"]["train"]["epochs"] == 1
+    here.page.wait_for_selector("text=✗ fail")
