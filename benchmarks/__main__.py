@@ -7,9 +7,7 @@ import sys
 
 ALL = (
     "steps",
-    "orchestration",
-    "run",
-    "accuracy",
+ALL = ("orchestration", "run", "accuracy", "judge")
     "labels",
     "drift",
     "drift_power",

@@ -113,8 +113,18 @@ def _routes() -> str:
 
 
 def _section(key: str, section: type[Section]) -> str:
-    rows = "".join(_row(name, field) for name, field in section.model_fields.items())
-    return f"\n### [{key}]\n\n| field | type | default | meaning |\n|---|---|---|---|\n{rows}"
+    fields = section.model_fields.items()
+    inner = {name: field.annotation for name, field in fields if _is_section(field.annotation)}
+    rows = "".join(_row(name, field) for name, field in fields if name not in inner)
+    tables = "".join(
+        f"\n{' '.join((section.model_fields[name].description or '').split())}\n" for name in inner
+    )
+    tables += "".join(_section(f"{key}.{name}", kind) for name, kind in inner.items())
+    return f"\n### [{key}]\n\n| field | type | default | meaning |\n|---|---|---|---|\n{rows}{tables}"
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
 def _row(name: str, field: FieldInfo) -> str:

@@ -20,6 +20,7 @@ from linnet.commands import (
     models,
     report,
     retraining,
+    rollout,
     runs,
     serve,
     training,
@@ -45,6 +46,7 @@ app.command("down")(engine.down)
 app.command("predict")(serve.predict)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
+app.add_typer(rollout.app, name="rollout")
 app.add_typer(keys.app, name="keys")
 app.add_typer(labels.app, name="labels")
 app.add_typer(drift.drift_app, name="drift")

@@ -9,10 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from linnet.config import RegistryConfig
+from linnet.deployment.journal import UNDER_WAY, Journal
 from linnet.engine.champion_traffic import serve_champion
 from linnet.errors import RegistryError
-from linnet.registry.champion import ModelRegistry
+from linnet.files import file_name
+from linnet.registry.champion import ModelRegistry, current_actor
 from linnet.registry.connect import connect
+from linnet.state import state_dir
 
 app = typer.Typer(help="Look at model versions; promote or roll back by hand.", no_args_is_help=True)
 
@@ -83,12 +86,17 @@ def promote(version: Version, reason: Reason, name: Model = "", tracking_uri: Tr
 def rollback(reason: Reason, name: Model = "", tracking_uri: Tracking = "") -> None:
     """Give the alias, and the traffic of a running server, back to the champion before this one.
 
+    A rollout that is under way is aborted.
+
     Example:
 
       linnet models rollback --reason "complaints about sandals"
     """
     registry = _registry(tracking_uri)
     model = _model(registry, name)
+    journal = Journal(state_dir() / "rollouts" / f"{file_name(model)}.json")
+    if journal.read().get("phase") in UNDER_WAY and journal.is_held():
+        journal.give("abort", current_actor(), reason)  # its candidate must not stay behind
     version = registry.rollback(model, reason)
     serve_champion(registry, model)
     typer.echo(f"{model} version {version.version} is the champion again")

@@ -13,11 +13,18 @@ from linnet.config.monitoring import MonitoringConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
-from linnet.config.serving import ReleaseConfig, ServingConfig
+from linnet.config.serving import (
+    JUDGED_METRICS,
+    JudgedMetric,
+    KServeConfig,
+    ReleaseConfig,
+    ServingConfig,
+)
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
 from linnet.config.whole import SECTIONS, Config, load_config, parse_config, parse_sections
 
 __all__ = [
+    "JUDGED_METRICS",
     "SECTIONS",
     "Config",
     "CostConfig",
@@ -27,6 +34,8 @@ __all__ = [
     "FeaturesConfig",
     "Fraction",
     "GatesConfig",
+    "JudgedMetric",
+    "KServeConfig",
     "LabelsConfig",
     "MonitoringConfig",
     "RegistryConfig",

@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from linnet.config.section import Fraction, Section
+
+JudgedMetric = Literal[
+    "errors", "validity", "median", "p95", "p99", "agreement", "class_mix", "confidence", "accuracy"
+]
+JUDGED_METRICS: tuple[JudgedMetric, ...] = get_args(JudgedMetric)
+
+
+SEEN_BY_KSERVE: tuple[JudgedMetric, ...] = ("errors", "median", "p95", "p99")
+
+
+class KServeConfig(Section):
+    """Where a release finds its InferenceService. Empty `service`: releases use Linnet's own server."""
+
+    service: str = ""
+    """Name of the InferenceService."""
+    namespace: str = "default"
+    """Its namespace."""
+    storage_uri: str = "pvc://models/{model}/{version}"
+    """Where the package of a version lies for KServe; {model} and {version} are filled in."""
+    prometheus_url: str = "http://prometheus.monitoring.svc:9090"
+    """Prometheus that scrapes the revisions."""
+    metrics: Literal["knative", "knative-otel"] = "knative-otel"
+    """Names of the metrics: `knative` up to Knative 1.18, `knative-otel` from 1.19."""
+    api_url: str = "https://kubernetes.default.svc"
+    """The Kubernetes API."""
+    token_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105
+    """File with the token that opens it; none is sent if there is no such file."""
+    ca_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+    """File with the certificate of its authority."""
+    ready_seconds: float = Field(default=300.0, gt=0)
+    """Longest time that a new revision may take to be ready."""
 
 
 class ReleaseConfig(Section):
@@ -14,39 +45,69 @@ class ReleaseConfig(Section):
     """Percent of traffic that goes to the candidate, a step each; rising, ending in 100. The step
     before 100 lasts until everything is proven, so it should be a large one."""
     rate: float = Field(default=200.0, gt=0, le=5000)
-    """Requests a second that the replayer sends."""
+    """Requests a second that the replayer sends; times `deadline_seconds` it is the volume that a step
+    may take to be decided (60,000 requests by default; about 12,000 are usual)."""
     min_requests: int = Field(default=30, ge=1)
     """Fewest requests that the candidate computed in a step before the next may begin."""
-    deadline_seconds: float = Field(default=60.0, gt=0)
+    deadline_seconds: float = Field(default=300.0, gt=0)
     """A step that is still inconclusive after this long is rolled back."""
+    metrics: tuple[JudgedMetric, ...] = JUDGED_METRICS
+    """What is judged; each must be proven before a promotion. Leave out what your traffic cannot show,
+    such as accuracy where no labels come."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    """Bound on the probability of rolling back a candidate that is no worse, over all looks."""
+    """Bound on the probability of rolling back a candidate that is no worse, over all metrics and looks;
+    split evenly over the metrics."""
+    beta: float = Field(default=0.01, gt=0, lt=0.5)
+    """Bound on the probability of promoting a candidate that is worse than a margin, over all looks."""
     mirror: Fraction = Field(default=0.5, ge=0, le=1)
     """Share of requests that the version that does not answer them computes too, to be compared."""
     bake_seconds: float = Field(default=2.0, ge=0)
     """Shortest time that a step lasts."""
     look_seconds: float = Field(default=0.25, gt=0)
     """Time between two looks of the judge; its error bound holds however often it looks."""
+    approval: Literal["none", "promotion", "steps"] = "none"
+    """Where `linnet rollout approve` is waited for: nowhere, before the step to 100 %, or before every
+    further step. The judge keeps looking meanwhile."""
+    approval_seconds: float = Field(default=86_400.0, gt=0)
+    """A rollout that waits for a person (approval or pause) longer than this is inconclusive."""
     max_error_increase: Fraction = Field(default=0.005, gt=0, le=1)
-    """Non-inferiority margin of the error rate; without a champion the largest error rate."""
-    max_latency_ratio: float = Field(default=2.0, gt=1)
-    """The candidate's median and p95 latency may be at most this many times the champion's."""
+    """Non-inferiority margin of the shares of failed requests and of invalid predictions; without a
+    champion the largest error rate."""
+    max_latency_ratio: float = Field(default=1.15, gt=1)
+    """The candidate's median, p95 and p99 latency may be at most this many times the champion's."""
     median_floor_ms: float = Field(default=1.0, ge=0)
     """A median that is longer by less than this many milliseconds is never held against a candidate."""
-    latency_floor_ms: float = Field(default=5.0, ge=0)
-    """A p95 that is longer by less than this many milliseconds is never held against a candidate."""
+    latency_floor_ms: float = Field(default=1.0, ge=0)
+    """The same for p95 and p99."""
     first_latency_p95_ms: float = Field(default=50.0, gt=0)
     """Without a champion: p95 latency that is accepted at least, whatever the package measured alone."""
+    first_latency_ratio: float = Field(default=2.0, gt=1)
+    """Without a champion: p95 latency as a multiple of what the package measured alone."""
     min_agreement: Fraction = Field(default=0.7, ge=0, le=1)
     """Share of mirrored requests on which candidate and champion must name the same class."""
+    max_class_shift: Fraction = Field(default=0.1, gt=0, le=1)
+    """The share of any predicted class may differ by at most this from the champion's."""
+    max_confidence_shift: Fraction = Field(default=0.1, gt=0, le=1)
+    """The mean confidence may differ by at most this from the champion's."""
     max_accuracy_drop: Fraction = Field(default=0.05, gt=0, le=1)
-    """Accuracy on the replayed, labelled images may be lower by less than this."""
+    """Accuracy on the labelled requests may be lower by less than this."""
+    kserve: KServeConfig = KServeConfig()
+    """Release into a KServe InferenceService; then `metrics` may name only what its revisions show:
+    errors, median, p95 and p99."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         rising = all(a < b for a, b in zip(self.steps, self.steps[1:], strict=False))
         if not self.steps or not rising or self.steps[0] < 1 or self.steps[-1] != 100:
             raise ValueError("steps: must rise from at least 1 to exactly 100, such as [1, 25, 100]")
+        if not self.metrics or len(set(self.metrics)) != len(self.metrics):
+            raise ValueError("metrics: name at least one, and none twice")
+        unseen = [metric for metric in self.metrics if metric not in SEEN_BY_KSERVE]
+        if self.kserve.service and unseen:
+            raise ValueError(
+                f"metrics: KServe's revisions do not show {', '.join(unseen)}; "
+                f"judge {', '.join(SEEN_BY_KSERVE)} or fewer"
+            )
         return self
 
 

@@ -131,6 +131,19 @@ class EmbeddedServer:
             raise RolloutError(f"the server at {self.url} does not answer: {error or type(error)}") from error
 
 
+def give_back(server_state: Path, candidate: str) -> bool:
+    """Takes the candidate's traffic away on a running server; False if none runs (then it has none)."""
+    server = EmbeddedServer.find(server_state, candidate)
+    if server is None:
+        return False
+    try:
+        server.route(None, 0, 0.0)
+        server.unload(candidate)
+    finally:
+        server.close()
+    return True
+
+
 def start_server(package: Path, version: str, serving: ServingConfig, folder: Path) -> ServerProcess:
     """Starts a server for a release, on a free port of the loopback address; its files lie in `folder`.
 

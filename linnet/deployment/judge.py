@@ -1,66 +1,109 @@
 """The judge: is the candidate as good as the champion, worse, or is it too early to say?
 
-Pure: it reads records of requests that both versions answered in the same period and returns
-judgements. Five metrics, each a share or a quantile with bounds that may be looked at any time
-(see `sequential`), so that it is asked every fraction of a second without paying for the peeking:
+Pure: it reads a summary of requests that both versions answered in the same period and returns
+judgements. Nine metrics, each with evidence that may be looked at any time (see `sequential` and
+`latency`), so that it is asked every fraction of a second without paying for the peeking:
 
-- errors:    share of failed requests; a missing, NaN or infinite prediction is a failure, and so is
-             a request that got no answer at all (counted against the candidate: whatever took the
-             answers away came with it, and a release must not go on while requests vanish).
-             Answered requests count, and mirrored ones where the server keeps records of them.
-- median, p95: quantiles of the latency of successful answered requests, as a ratio. (A mirrored one
-             waits behind others, so its time says nothing.) The p95 is what users feel, the median what
-             a busy machine cannot blur.
-- agreement: share of mirrored requests on which both name the same class; a copy that fails counts
-             as another class.
-- accuracy:  share of correct answers, where the sender of the traffic knows the labels.
+- errors:     share of failed requests. A request that got no answer at all counts against the
+              candidate: whatever took the answers away came with it, and a release must not go on
+              while requests vanish. Answered requests count, and mirrored ones where the server keeps
+              records of them.
+- validity:   share of answers without a prediction, or with a confidence that is no probability.
+- median, p95, p99: latency of successful answered requests. (A mirrored one waits behind others, so
+              its time says nothing.)
+- agreement:  share of mirrored requests on which both name the same class; a copy that fails counts
+              as another class.
+- class_mix:  shares of the predicted classes; the class that moved furthest speaks.
+- confidence: mean of the confidence of the predicted class.
+- accuracy:   share of correct answers, where the sender of the traffic knows the labels.
 
 A metric is `bad` if proven worse than its margin allows, `good` if proven within it, else `unknown`.
-The error budget `alpha` is split evenly over the metrics (Bonferroni) and within a metric over the
-two versions, so the probability that a candidate that is no worse is ever called bad, at any of
-arbitrarily many looks, is at most `alpha`, as long as the requests of a version are exchangeable.
+"Bad" is proven to `alpha` divided by the number of judged metrics (Bonferroni), so that a candidate that
+is no worse is ever called bad, by any metric at any of arbitrarily many looks, with probability of at
+most `alpha`. "Good" is proven to `beta`: a promotion needs every metric, so a candidate that is worse
+than one margin is promoted with probability of at most `beta` (an intersection-union test; Berger 1982).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
-from typing import Literal
+from math import inf, log, nan
+from typing import Any, Literal
 
-from linnet.config import ReleaseConfig
-from linnet.deployment.evidence import Evidence, Tally
-from linnet.deployment.sequential import FREQUENT, RARE, Prior, quantile_bounds, share_bounds
+import numpy as np
+import numpy.typing as npt
+
+from linnet.config import JudgedMetric, ReleaseConfig
+from linnet.deployment.alone import Reference, judge_alone
+from linnet.deployment.evidence import QUANTILES, Evidence
+from linnet.deployment.findings import describe
+from linnet.deployment.sequential import FREQUENT, RARE, SOME, Counts, difference_evidence, share_evidence
 from linnet.records import JudgeVerdict, MetricJudgement
 
-Metric = Literal["errors", "median", "p95", "agreement", "accuracy"]
-_QUANTILES: dict[Metric, float] = {"median": 0.5, "p95": 0.95}
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """What a first candidate is held against, as there is no champion."""
+class Budget:
+    """Probabilities of error of one metric: of a wrong "bad", and of a wrong "good"."""
 
-    latency_p95_ms: float
-    accuracy: float
+    alpha: float
+    beta: float
+
+    @classmethod
+    def of(cls, config: ReleaseConfig) -> Budget:
+        """The share of each judged metric."""
+        return cls(config.alpha / len(config.metrics), config.beta)
 
 
 def judge(
-    evidence: Evidence, config: ReleaseConfig, reference: Reference | None = None
+    evidence: Evidence, config: ReleaseConfig, reference: Reference | None = None, *, brief: bool = False
 ) -> tuple[MetricJudgement, ...]:
-    """Judges all metrics at this moment; cheap (well under a millisecond at any volume).
+    """Judges all metrics at this moment; takes a few milliseconds at any volume.
 
-    With `reference` there is no champion: absolute limits hold and agreement is not judged.
+    With `reference` there is no champion: absolute limits hold, for errors, p95 and accuracy. `brief`:
+    verdicts only, without the bounds and words that cost most of the time.
     """
     if reference is not None:
-        return _judge_alone(evidence.candidate, evidence.unanswered, config, reference)
-    alpha = config.alpha / 10  # five metrics, two versions
-    return (
-        _errors(evidence, config.max_error_increase, alpha),
-        _latency("median", evidence, config.max_latency_ratio, config.median_floor_ms, alpha),
-        _latency("p95", evidence, config.max_latency_ratio, config.latency_floor_ms, alpha),
-        _agreement(evidence, config.min_agreement, 2 * alpha),
-        _accuracy(evidence, config.max_accuracy_drop, alpha),
+        return judge_alone(evidence.candidate, evidence.unanswered, config, reference)
+    budget = Budget.of(config)
+    found = verdicts(evidence, config)
+    if brief:
+        return tuple(_brief(metric, _word(*found[metric])) for metric in config.metrics)
+    return tuple(
+        describe(metric, evidence, config, (budget.alpha, budget.beta), _word(*found[metric]))
+        for metric in config.metrics
     )
+
+
+def verdicts(evidence: Evidence, config: ReleaseConfig) -> dict[JudgedMetric, tuple[Bools, Bools]]:
+    """Per judged metric whether it is proven bad and proven good, in the shape of the evidence."""
+    budget = Budget.of(config)
+    ours, theirs = evidence.candidate, evidence.champion
+    missed = evidence.unanswered
+    found: dict[JudgedMetric, tuple[Bools, Bools]] = {}
+    for metric in config.metrics:
+        if metric == "errors":
+            pair = (ours.failed + missed, ours.requests + missed), (theirs.failed, theirs.requests)
+            found[metric] = _increase(*pair, config.max_error_increase, budget)
+        elif metric == "validity":
+            pair = (ours.invalid, ours.answers), (theirs.invalid, theirs.answers)
+            found[metric] = _increase(*pair, config.max_error_increase, budget)
+        elif metric in QUANTILES:
+            slower, not_slower = evidence.tails[metric].evidence()
+            found[metric] = _proven(slower, budget.alpha), _proven(not_slower, budget.beta)
+        elif metric == "agreement":
+            over, under = share_evidence(evidence.agreed, evidence.mirrored, config.min_agreement, FREQUENT)
+            found[metric] = _proven(under, budget.alpha), _proven(over, budget.beta)
+        elif metric == "class_mix":
+            found[metric] = _class_mix(evidence, config.max_class_shift, budget)
+        elif metric == "confidence":
+            found[metric] = _confidence(evidence, config.max_confidence_shift, budget)
+        else:
+            pair = (ours.correct, ours.answered), (theirs.correct, theirs.answered)
+            over, under = difference_evidence(*pair, -config.max_accuracy_drop, FREQUENT)
+            found[metric] = _proven(under, budget.alpha), _proven(over, budget.beta)
+    return found
 
 
 def decide(
@@ -101,161 +144,46 @@ def decide(
     return "proceed", f"{known} after {requests} candidate requests"
 
 
-def _errors(evidence: Evidence, margin: float, alpha: float) -> MetricJudgement:
-    champion, candidate = evidence.champion, evidence.candidate
-    failed, trials = candidate.failed + evidence.unanswered, candidate.requests + evidence.unanswered
-    ours = share_bounds(failed, trials, alpha, RARE)
-    theirs = share_bounds(champion.failed, champion.requests, alpha, RARE)
-    low, high = ours[0] - theirs[1], ours[1] - theirs[0]
-    text = f"errors {_percent(failed, trials)} against {_percent(champion.failed, champion.requests)}"
-    return _judgement(
-        "errors",
-        (_share(champion.failed, champion.requests), _share(failed, trials)),
-        (low, high),
-        margin,
-        bad=low > margin,
-        good=high <= margin,
-        evidence=f"{text}: between {low:+.2%} and {high:+.2%} more, at most {margin:+.2%} is allowed",
-    )
+def _increase(
+    ours: tuple[Counts, Counts], theirs: tuple[Counts, Counts], margin: float, budget: Budget
+) -> tuple[Bools, Bools]:
+    over, within = difference_evidence(ours, theirs, margin, RARE)
+    return _proven(over, budget.alpha), _proven(within, budget.beta)
 
 
-def _latency(metric: Metric, evidence: Evidence, ratio: float, floor: float, alpha: float) -> MetricJudgement:
-    ours, theirs, quantile = evidence.candidate.latencies, evidence.champion.latencies, _QUANTILES[metric]
-    low, high = quantile_bounds(ours, quantile, alpha)
-    least, most = quantile_bounds(theirs, quantile, alpha)
-    here, there = _quantile(ours, quantile), _quantile(theirs, quantile)
-    bounds = (max(low, 0.0) / most if most > 0 else 0.0, high / least if least > 0 else inf)
-    text = f"{metric} latency {here:.1f} ms against {there:.1f} ms"
-    return _judgement(
-        metric,
-        (there, here),
-        bounds,
-        ratio,
-        bad=low > max(ratio * most, most + floor),
-        good=least > 0 and high <= max(ratio * least, least + floor),
-        evidence=f"{text}: ratio between {bounds[0]:.2f} and {bounds[1]:.2f}, "
-        f"at most {ratio:.2f} or {floor:g} ms more is allowed",
-    )
+def _class_mix(evidence: Evidence, margin: float, budget: Budget) -> tuple[Bools, Bools]:
+    ours, theirs = evidence.class_counts()
+    shape, classes = ours.shape[:-1], ours.shape[-1]
+    if classes == 0:
+        return np.zeros(shape, bool), np.zeros(shape, bool)
+    pair = (ours, ours.sum(-1, keepdims=True)), (theirs, theirs.sum(-1, keepdims=True))
+    more, not_more = difference_evidence(*pair, margin, SOME)
+    not_less, less = difference_evidence(*pair, -margin, SOME)
+    each = budget.alpha / (2 * classes)
+    bad = _proven(more, each) | _proven(less, each)
+    good = _proven(not_more, budget.beta) & _proven(not_less, budget.beta)
+    return np.asarray(bad.any(-1)), np.asarray(good.all(-1))
 
 
-def _agreement(evidence: Evidence, floor: float, alpha: float) -> MetricJudgement:
-    low, high = share_bounds(evidence.agreed, evidence.mirrored, alpha, FREQUENT)
-    text = f"agreement {_percent(evidence.agreed, evidence.mirrored)}: between {low:.1%} and {high:.1%}"
-    return _judgement(
-        "agreement",
-        (1.0, _share(evidence.agreed, evidence.mirrored)),
-        (low, high),
-        floor,
-        bad=high < floor,
-        good=low >= floor,
-        evidence=f"{text}, at least {floor:.0%} is needed",
-    )
+def _confidence(evidence: Evidence, margin: float, budget: Budget) -> tuple[Bools, Bools]:
+    ours, theirs = evidence.candidate.confidence, evidence.champion.confidence
+    (a, b), (c, d) = ours.bounds(budget.alpha / 2), theirs.bounds(budget.alpha / 2)
+    bad = (a - d > margin) | (b - c < -margin)
+    (a, b), (c, d) = ours.bounds(budget.beta / 2), theirs.bounds(budget.beta / 2)
+    return np.asarray(bad), np.asarray((b - c <= margin) & (a - d >= -margin))
 
 
-def _accuracy(evidence: Evidence, margin: float, alpha: float) -> MetricJudgement:
-    champion, candidate = evidence.champion, evidence.candidate
-    ours = share_bounds(candidate.correct, candidate.answered, alpha, FREQUENT)
-    theirs = share_bounds(champion.correct, champion.answered, alpha, FREQUENT)
-    low, high = ours[0] - theirs[1], ours[1] - theirs[0]
-    now, then = _percent(candidate.correct, candidate.answered), _percent(champion.correct, champion.answered)
-    return _judgement(
-        "accuracy",
-        (_share(champion.correct, champion.answered), _share(candidate.correct, candidate.answered)),
-        (low, high),
-        -margin,
-        bad=high < -margin,
-        good=low >= -margin,
-        evidence=f"accuracy {now} against {then}: between {low:+.1%} and {high:+.1%}, "
-        f"at least {-margin:+.1%} is needed",
-    )
+def _proven(evidence: Any, level: float) -> Bools:
+    proven: Bools = np.asarray(evidence >= -log(level))
+    return proven
 
 
-def _judge_alone(
-    tally: Tally, unanswered: int, config: ReleaseConfig, reference: Reference
-) -> tuple[MetricJudgement, ...]:
-    alpha = config.alpha / 3
-    failed, trials = tally.failed + unanswered, tally.requests + unanswered
-    limit, worst = (
-        config.max_error_increase,
-        max(config.max_latency_ratio * reference.latency_p95_ms, config.first_latency_p95_ms),
-    )
-    floor = max(reference.accuracy - config.max_accuracy_drop, 0.0)
-    low, high = quantile_bounds(tally.latencies, _QUANTILES["p95"], alpha)
-    slow = _quantile(tally.latencies, _QUANTILES["p95"])
-    return (
-        _absolute("errors", 0.0, (failed, trials), RARE, alpha, limit, upper=True),
-        _judgement(
-            "p95",
-            (reference.latency_p95_ms, slow),
-            (max(low, 0.0), high),
-            worst,
-            bad=low > worst,
-            good=high <= worst,
-            evidence=f"p95 latency {slow:.1f} ms: between {max(low, 0.0):.1f} and {high:.1f} ms, "
-            f"at most {worst:.1f} ms is allowed",
-        ),
-        _absolute("accuracy", reference.accuracy, (tally.correct, tally.answered), FREQUENT, alpha, floor),
-    )
-
-
-def _absolute(
-    metric: Metric,
-    expected: float,
-    counts: tuple[int, int],
-    prior: Prior,
-    alpha: float,
-    limit: float,
-    *,
-    upper: bool = False,
-) -> MetricJudgement:
-    """A share against a limit that stands for itself: at most (`upper`) or at least `limit`."""
-    low, high = share_bounds(*counts, alpha, prior)
-    need = "at most" if upper else "at least"
-    return _judgement(
-        metric,
-        (expected, _share(*counts)),
-        (low, high),
-        limit,
-        bad=low > limit if upper else high < limit,
-        good=high <= limit if upper else low >= limit,
-        evidence=f"{metric} {_percent(*counts)}: between {low:.2%} and {high:.2%}, "
-        f"{need} {limit:.2%} is needed",
-    )
-
-
-def _judgement(
-    metric: Metric,
-    values: tuple[float, float],
-    bounds: tuple[float, float],
-    margin: float,
-    *,
-    bad: bool,
-    good: bool,
-    evidence: str,
-) -> MetricJudgement:
-    verdict: Literal["good", "bad", "unknown"] = "bad" if bad else "good" if good else "unknown"
-    champion, candidate = values
-    low, high = bounds
+def _brief(metric: str, word: Literal["good", "bad", "unknown"]) -> MetricJudgement:
     return MetricJudgement(
-        metric=metric,
-        champion=champion,
-        candidate=candidate,
-        low=low,
-        high=high,
-        margin=margin,
-        verdict=verdict,
-        evidence=evidence,
-    )
+        metric=metric, champion=nan, candidate=nan, low=-inf, high=inf, margin=nan, verdict=word,
+        evidence=metric,
+    )  # fmt: skip
 
 
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{part / whole:.2%} of {whole}" if whole else "unknown"
-
-
-def _quantile(ordered: list[float], quantile: float) -> float:
-    """The empirical quantile of sorted values; NaN if there are none."""
-    return ordered[min(int(quantile * len(ordered)), len(ordered) - 1)] if ordered else float("nan")
+def _word(bad: Bools, good: Bools) -> Literal["good", "bad", "unknown"]:
+    return "bad" if bad else "good" if good else "unknown"

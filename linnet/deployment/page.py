@@ -3,47 +3,66 @@
 from __future__ import annotations
 
 from html import escape
-from math import isfinite
+from itertools import pairwise
 
-from linnet.deployment.rollout import Look
+from linnet.deployment.plot import metric_plot, share_plot
 from linnet.page import document
-from linnet.records import MetricJudgement, RolloutDecision
-
-_WIDTH, _HEIGHT = 680, 120
-_LEFT, _RIGHT = 64, 10
+from linnet.records import Look, MetricJudgement, RolloutDecision
 
 _VERDICTS = {
     "promote": ("good", "Promoted"),
     "rollback": ("bad", "Rolled back"),
-    "inconclusive": ("unsure", "Not promoted: inconclusive"),
-    "proceed": ("unsure", "Unfinished"),
+    "inconclusive": ("unknown", "Not promoted: inconclusive"),
+    "proceed": ("unknown", "Unfinished"),
 }
 _TITLES = {
-    "errors": ("Error rate, candidate minus champion", "Error rate"),
-    "median": ("Median latency, candidate divided by champion", "Median latency in milliseconds"),
-    "p95": ("p95 latency, candidate divided by champion", "p95 latency in milliseconds"),
-    "agreement": ("Share of equal answers to mirrored requests", ""),
-    "accuracy": ("Accuracy on labelled traffic, candidate minus champion", "Accuracy on labelled traffic"),
+    "errors": ("Failed requests, more than the champion's", "Failed requests"),
+    "validity": ("Invalid predictions, more than the champion's", "Invalid predictions"),
+    "median": ("Median latency, times the champion's", "Median latency"),
+    "p95": ("p95 latency, times the champion's", "p95 latency"),
+    "p99": ("p99 latency, times the champion's", "p99 latency"),
+    "agreement": ("Same answer as the champion", "Agreement"),
+    "class_mix": ("Share of a predicted class, shift", "Class mix"),
+    "confidence": ("Mean confidence, shift", "Confidence"),
+    "accuracy": ("Accuracy, against the champion's", "Accuracy"),
 }
-_RATIOS = ("median", "p95")
+_RATIOS = ("median", "p95", "p99")
+_LEAST = ("agreement", "accuracy")
+_BOTH_WAYS = ("class_mix", "confidence")
+_ORDER = {"bad": 0, "unknown": 1, "good": 2}
 _STYLE = """
-:root{color-scheme:light dark;--ink:#1b2430;--soft:#5d6b7c;--line:#d5dce5;--page:#fff;--good:#1a7f4b;
---bad:#c62f2f;--unsure:#9a6700;--band:#2f6fdb}
-@media(prefers-color-scheme:dark){:root{--ink:#e6ebf2;--soft:#9aa7b6;--line:#354150;--page:#12171e;
---good:#4cc38a;--bad:#ff6b6b;--unsure:#e3b341;--band:#6ea8ff}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:760px;
-margin:2rem auto;padding:0 1rem}
-h1{margin:.2rem 0;font-size:1.7rem}h2{font-size:1rem;margin:1.4rem 0 .2rem}p{margin:.3rem 0}
-.good{color:var(--good)}.bad{color:var(--bad)}.unsure,.unknown{color:var(--unsure)}.soft{color:var(--soft)}
+:root{color-scheme:light dark;--ink:#1b2430;--soft:#5d6b7c;--line:#d9e0e8;--page:#f6f8fa;--card:#fff;
+--good:#1a7f4b;--bad:#c62f2f;--unknown:#9a6700;--band:#2f6fdb;--on:#fff}
+@media(prefers-color-scheme:dark){:root{--ink:#e6ebf2;--soft:#9aa7b6;--line:#2c3744;--page:#0f141a;
+--card:#171d25;--good:#4cc38a;--bad:#ff6b6b;--unknown:#e3b341;--band:#6ea8ff;--on:#0f141a}}
+*{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);
+max-width:820px;margin:1.5rem auto;padding:0 1rem}
+h1{margin:0;font-size:1.9rem;line-height:1.2}h2{font-size:1.05rem;margin:1.6rem 0 .5rem}p{margin:.3rem 0}
+h3{font-size:.92rem;margin:0;font-weight:600}.good{color:var(--good)}.bad{color:var(--bad)}
+.unknown{color:var(--unknown)}.soft{color:var(--soft);font-size:.86rem;line-height:1.4}
+header{border-left:6px solid;padding:.1rem 0 .1rem .9rem;margin-bottom:1rem}header p{color:var(--ink)}
+.card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.7rem .8rem}
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(340px,1fr));gap:.8rem}
+.top{display:flex;justify-content:space-between;gap:.5rem;align-items:center}
+.chip{color:var(--on);border-radius:99px;padding:.05rem .6rem;font-size:.8rem;font-weight:600;flex:none}
+.chip.good{background:var(--good)}.chip.bad{background:var(--bad)}.chip.unknown{background:var(--unknown)}
 svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:var(--soft)}
-.axis{stroke:var(--line)}.step{stroke:var(--line);stroke-dasharray:2 3}.share{fill:var(--band);opacity:.55}
+.axis{stroke:var(--line)}.step{stroke:var(--line);stroke-dasharray:2 3}
+.share{fill:var(--band);opacity:.35}svg text.percent{fill:var(--ink);font-weight:600}
+.mark line{stroke:var(--unknown);stroke-dasharray:3 3}.mark circle{fill:var(--unknown)}
+.mark text{fill:var(--unknown)}line.end{stroke-width:2;stroke:currentColor}
+svg text.verdict{font-size:13px;font-weight:700;fill:currentColor}
 .band{fill:var(--band);opacity:.22}.value{stroke:var(--band);stroke-width:2;fill:none}
-.margin{stroke:var(--bad);stroke-dasharray:6 4}circle.good{fill:var(--good)}circle.bad{fill:var(--bad)}
-circle.unknown{fill:var(--unsure)}
-table{border-collapse:collapse;width:100%;margin-top:.4rem}th,td{text-align:left;
-padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-td.n,th.n{text-align:right}
+.margin{stroke:var(--bad);stroke-dasharray:5 4}.forbidden{fill:var(--bad);opacity:.1}
+circle.good{fill:var(--good)}circle.bad{fill:var(--bad)}circle.unknown{fill:var(--unknown)}
+table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;
+padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+td.n,th.n{text-align:right}tr:last-child td{border:0}
 """
+_LEGEND = (
+    "Blue: the estimate and where the true value lies, at every moment at once. Red: not allowed. "
+    "Promoted only when every band lies outside the red; rolled back as soon as one lies inside it."
+)
 
 
 def render(decision: RolloutDecision, looks: list[Look]) -> str:
@@ -53,82 +72,47 @@ def render(decision: RolloutDecision, looks: list[Look]) -> str:
     against = f"against champion {decision.champion}" if decision.champion else "with no champion before it"
     asked = sum(step.candidate_requests for step in decision.steps)
     parts = [
-        f"<h1 class={kind}>{title}</h1>",
-        f"<p><b>{escape(decision.model)}</b> version {escape(decision.version)} {escape(against)}, "
-        f"{seconds:.0f} s, {asked} candidate requests, {decision.started_at:%Y-%m-%d %H:%M:%S} UTC</p>",
+        f"<header class={kind}><h1>{title}</h1>",
+        f"<p><b>{escape(decision.model)}</b> version {escape(decision.version)} {escape(against)}</p>",
         f"<p>{escape(decision.reason)}</p>",
+        f"<p class=soft>{decision.started_at:%Y-%m-%d %H:%M:%S} UTC, {seconds:.0f} s, "
+        f"{asked:,} candidate requests</p></header>",
     ]
     if looks:
-        parts.append("<h2>Share of traffic that the candidate answers</h2>" + _share_plot(looks))
-        for judgement in looks[-1].judgements:
-            parts.append(_metric(judgement, looks, alone=decision.champion is None))
-    parts.append(_table(decision))
+        shares = [(look.seconds, look.percent) for look in looks]
+        plot = share_plot(shares, decision.marks, title, kind)
+        parts.append(f"<h2>Traffic that the candidate answers</h2><div class=card>{plot}</div>")
+        parts.append(f"<h2>What the judge watched</h2><p class=soft>{_LEGEND}</p><div class=cards>")
+        last = sorted(looks[-1].judgements, key=lambda item: _ORDER[item.verdict])
+        parts += [_card(item, looks, alone=decision.champion is None) for item in last]
+        parts.append("</div>")
+    parts.append(_steps(decision) + _marks(decision))
     return document(title, _STYLE, "".join(parts))
 
 
-class _Frame:
-    """Maps time and value to pixels; values beyond the frame stop at its edge."""
-
-    def __init__(self, end: float, low: float, high: float) -> None:
-        self._end, self._low, self._high = max(end, 1e-9), low, high if high > low else low + 1.0
-
-    def x(self, seconds: float) -> float:
-        return round(_LEFT + (_WIDTH - _LEFT - _RIGHT) * seconds / self._end, 1)
-
-    def y(self, value: float) -> float:
-        share = (min(max(value, self._low), self._high) - self._low) / (self._high - self._low)
-        return round(_HEIGHT - 18 - (_HEIGHT - 28) * share, 1)
-
-    def draw(self, body: str, labels: list[tuple[float, str]], looks: list[Look]) -> str:
-        marks = "".join(f"<text x=4 y={self.y(value) + 4}>{escape(text)}</text>" for value, text in labels)
-        steps = ""
-        for before, after in zip([None, *looks], looks, strict=False):
-            if before is None or before.percent != after.percent:
-                x = self.x(before.seconds if before else 0.0)
-                steps += f"<line class=step x1={x} x2={x} y1=10 y2={_HEIGHT - 18} />"
-        bottom, right = _HEIGHT - 18, _WIDTH - _RIGHT
-        axis = f"<line class=axis x1={_LEFT} x2={right} y1={bottom} y2={bottom} />"
-        time = f"<text x={_LEFT} y={_HEIGHT - 4}>0 s</text>"
-        time += f"<text x={right} y={_HEIGHT - 4} text-anchor=end>{self._end:.0f} s</text>"
-        return f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role=img>{axis}{steps}{body}{marks}{time}</svg>"
-
-
-def _share_plot(looks: list[Look]) -> str:
-    frame = _Frame(looks[-1].seconds, 0.0, 100.0)
-    points, before = [f"{frame.x(0)},{frame.y(0)}"], 0.0
-    for look in looks:
-        points += [
-            f"{frame.x(before)},{frame.y(look.percent)}",
-            f"{frame.x(look.seconds)},{frame.y(look.percent)}",
-        ]
-        before = look.seconds
-    points.append(f"{frame.x(before)},{frame.y(0)}")
-    shape = f"<polygon class=share points='{' '.join(points)}' />"
-    return frame.draw(shape, [(0.0, "0 %"), (100.0, "100 %")], looks)
-
-
-def _metric(judgement: MetricJudgement, looks: list[Look], *, alone: bool) -> str:
-    """One metric over time: estimate, its band, the margin, and the last verdict."""
-    metric = judgement.metric
-    title = _TITLES[metric][1 if alone and _TITLES[metric][1] else 0]
-    series = [(look.seconds, item) for look in looks for item in look.judgements if item.metric == metric]
-    seen = [judgement.margin, *(v for v in (judgement.low, judgement.high) if isfinite(v))]
-    spread = max(max(seen) - min(seen), abs(judgement.margin) * 0.5, 1e-4)
-    frame = _Frame(looks[-1].seconds, min(seen) - 0.6 * spread, max(seen) + 0.6 * spread)
-    upper = " ".join(f"{frame.x(at)},{frame.y(item.high)}" for at, item in series)
-    lower = " ".join(f"{frame.x(at)},{frame.y(item.low)}" for at, item in reversed(series))
-    values = [(at, _estimate(item, alone=alone)) for at, item in series]
-    line = " ".join(f"{frame.x(at)},{frame.y(value)}" for at, value in values if isfinite(value))
-    y, final = frame.y(judgement.margin), values[-1][1]
-    dot = frame.y(final) if isfinite(final) else y
-    body = (
-        f"<polygon class=band points='{upper} {lower}' /><polyline class=value points='{line}' />"
-        f"<line class=margin x1={_LEFT} x2={_WIDTH - _RIGHT} y1={y} y2={y} />"
-        f"<circle class={judgement.verdict} cx={_WIDTH - _RIGHT} cy={dot} r=5 />"
-    )
-    words = f"<span class={judgement.verdict}>{judgement.verdict}</span>"
-    plot = frame.draw(body, [(judgement.margin, _number(metric, judgement.margin, alone=alone))], looks)
-    return f"<h2>{escape(title)}: {words}</h2>{plot}<p class=soft>{escape(judgement.evidence)}</p>"
+def _card(judgement: MetricJudgement, looks: list[Look], *, alone: bool) -> str:
+    """One metric over time: estimate, its band, where it must not be, and the last verdict."""
+    metric, verdict = judgement.metric, judgement.verdict
+    title = _TITLES.get(metric, (metric, metric))[1 if alone else 0]
+    series = [
+        (look.seconds, item.low, _estimate(item, alone=alone), item.high)
+        for look in looks
+        for item in look.judgements
+        if item.metric == metric
+    ]
+    margin = judgement.margin
+    below = margin if metric in _LEAST else -margin if metric in _BOTH_WAYS else None
+    above = None if metric in _LEAST else margin
+    values = {value for value in (below, above) if value is not None}
+    values |= {0.0} if metric not in (*_RATIOS, *_LEAST) and not alone else set()
+    values |= {1.0} if metric in _RATIOS and not alone else set()
+    ordered = sorted(values, key=lambda value: abs(value) != abs(margin))  # limits before zero
+    labels = [(value, _number(metric, value, alone=alone)) for value in ordered]
+    changes = [before.seconds for before, after in pairwise(looks) if before.percent != after.percent]
+    plot = metric_plot(series, (below, above), labels, changes, verdict, f"{title}: {verdict}")
+    chip = f"<span class='chip {verdict}'>{verdict}</span>"
+    head = f"<div class=top><h3>{escape(title)}</h3>{chip}</div>"
+    return f"<div class=card>{head}{plot}<p class=soft>{escape(judgement.evidence)}</p></div>"
 
 
 def _estimate(item: MetricJudgement, *, alone: bool) -> float:
@@ -141,16 +125,32 @@ def _estimate(item: MetricJudgement, *, alone: bool) -> float:
 
 def _number(metric: str, value: float, *, alone: bool) -> str:
     if metric in _RATIOS:
-        return f"{value:.0f} ms" if alone else f"{value:g} times"
+        return f"{value:.0f} ms" if alone else f"{value:.3g} x"
+    if metric == "confidence":
+        return f"{value:g}"
     return f"{100 * value:.3g} %"
 
 
-def _table(decision: RolloutDecision) -> str:
+def _steps(decision: RolloutDecision) -> str:
     rows = "".join(
-        f"<tr><td class=n>{step.percent} %<td class=n>{step.seconds:.1f}<td class=n>{step.champion_requests}"
-        f"<td class=n>{step.candidate_requests}<td>{step.verdict}<td>{escape(step.reason)}"
+        f"<tr><td class=n>{step.percent} %<td class=n>{step.seconds:.1f}"
+        f"<td class=n>{step.champion_requests:,}<td class=n>{step.candidate_requests:,}"
+        f"<td>{step.verdict}<td>{escape(step.reason)}"
         for step in decision.steps
     )
     names = "".join(f"<th class=n>{name}" for name in ("Traffic", "Seconds", "Champion", "Candidate"))
     head = f"<tr>{names}<th>Verdict<th>Why"
-    return f"<h2>Steps (requests computed, mirrored ones included)</h2><table>{head}{rows}</table>"
+    title = "<h2>Steps (requests computed, mirrored ones included)</h2>"
+    return f"{title}<div class=card><table>{head}{rows}</table></div>" if rows else ""
+
+
+def _marks(decision: RolloutDecision) -> str:
+    rows = "".join(
+        f"<tr><td class=n>{mark.seconds:.0f}<td>{escape(mark.what)}<td>{escape(mark.by)}"
+        f"<td>{escape(mark.reason)}"
+        for mark in decision.marks
+        if not mark.what.endswith("%")
+    )
+    head = "<tr><th class=n>Second<th>What<th>Who<th>Why"
+    title = "<h2>What people did, and what interrupted it</h2>"
+    return f"{title}<div class=card><table>{head}{rows}</table></div>" if rows else ""

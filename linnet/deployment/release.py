@@ -16,16 +16,17 @@ from pathlib import Path
 from types import FrameType
 
 from linnet.config import ReleaseConfig, ServingConfig
+from linnet.deployment.alone import Reference
 from linnet.deployment.embedded import EmbeddedServer, start_server
-from linnet.deployment.judge import Reference
+from linnet.deployment.kserve import KServeTarget
 from linnet.deployment.page import render
 from linnet.deployment.replay import Replayer, Traffic
-from linnet.deployment.rollout import Candidate, Look, Rollout
+from linnet.deployment.rollout import Candidate, Rollout
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
 from linnet.files import file_name
 from linnet.progress import Progress
-from linnet.records import JudgeVerdict, ModelPackage, RolloutDecision, now
+from linnet.records import JudgeVerdict, Look, ModelPackage, RolloutDecision, now
 from linnet.state import state_dir
 
 
@@ -56,8 +57,10 @@ def release(
     candidate = Candidate(name, version, package)
     if champion_version == version:
         return _write(_ended(candidate, version, "promote", "it is the champion already"), [], out)
-    traffic = Traffic.of_training_set(training_set)
     state_file = state_dir() / "rollouts" / f"{file_name(name)}.json"
+    if config.kserve.service:
+        return _into_kserve(candidate, champion_version, config, state_file, out, progress)
+    traffic = Traffic.of_training_set(training_set)
     with ExitStack() as stack:
         stack.enter_context(_terminable())
         try:
@@ -75,12 +78,36 @@ def release(
             config,
             replayer.outcomes,
             state_file,
-            reference=_reference(package),
+            reference=_reference(package) if champion is None else None,
             progress=progress,
         )
         with replayer:
             decision = rollout.run()
         return _write(decision, rollout.looks, out)
+
+
+def _into_kserve(
+    candidate: Candidate,
+    champion: str | None,
+    config: ReleaseConfig,
+    state_file: Path,
+    out: Path,
+    progress: Progress | None,
+) -> RolloutDecision:
+    """Rolls out into an InferenceService that has users: nothing is replayed, and nobody knows labels."""
+    target = KServeTarget(config.kserve, candidate.model, candidate.version)
+    with ExitStack() as stack:
+        stack.enter_context(_terminable())
+        stack.callback(target.close)
+        if champion is not None:
+            target.adopt(champion)
+        if target.champion() is None:
+            raise RolloutError(
+                f"InferenceService {config.kserve.service} serves no version that the registry knows as "
+                "champion: promote the one it serves with `linnet models promote`"
+            )
+        rollout = Rollout(target, candidate, config, list, state_file, progress=progress)
+        return _write(rollout.run(), rollout.looks, out)
 
 
 def _server(

@@ -88,7 +88,7 @@ def host_of(config: EngineConfig, host: str = "") -> Host:
 def running_engine() -> EngineState | None:
     """This machine's engine, if it runs."""
     state = EngineState.read(engine_state_file())
-    return state if state is not None and started_at(state.pid) else None
+    return state if state is not None and str(started_at(state.pid)) == state.instance else None
 
 
 def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool = True) -> Host:

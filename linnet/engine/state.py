@@ -35,7 +35,7 @@ class EngineState:
     url: str
     pid: int
     instance: str
-    """Tells one start from another."""
+    """When its process began (clock ticks after boot): an id alone may name another process by now."""
     folder: str
     """Its working folder: relative paths of a config are meant from there."""
 

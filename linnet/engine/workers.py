@@ -25,6 +25,7 @@ class Workers:
         """`log`: where the zygote writes."""
         self._log = log
         self._lock = threading.RLock()
+        self._closed = False
         self._zygote: subprocess.Popen[str] | None = None
         self._loaded: object = None
         self._pipelines: tuple[object, dict[str, str]] | None = None
@@ -55,13 +56,11 @@ class Workers:
             return self._pipelines[1]
 
     def close(self) -> None:
-        """Ends the zygote; workers go on."""
-        with self._lock:
-            if self._zygote is not None:
-                assert self._zygote.stdin
-                self._zygote.stdin.close()
-                self._zygote.wait(10)
-                self._zygote = None
+        """Ends the zygote at once, also while it loads; workers go on."""
+        self._closed = True
+        if (zygote := self._zygote) is not None:
+            zygote.kill()
+            zygote.wait()
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -78,6 +77,8 @@ class Workers:
 
     def _ready(self) -> subprocess.Popen[str]:
         """The zygote, with today's sources."""
+        if self._closed:
+            raise RunError("the engine ends: no worker is started")
         files = sources.signature()
         if self._zygote is not None and (self._zygote.poll() is not None or self._loaded != files):
             self._zygote.kill()

@@ -46,7 +46,14 @@ from linnet.records.retraining import (
     RetrainingSource,
     WindowFinding,
 )
-from linnet.records.rollout import MetricJudgement, RolloutDecision, ServedRecord, StepDecision
+from linnet.records.rollout import (
+    Look,
+    MetricJudgement,
+    RolloutDecision,
+    RolloutMark,
+    ServedRecord,
+    StepDecision,
+)
 from linnet.records.run import RunCost, RunRecord, RunRequest, StageRecord
 from linnet.records.task import ArtifactRecord, TaskRecord
 
@@ -75,6 +82,7 @@ __all__ = [
     "LabelBatch",
     "LabelSet",
     "LedgerEntry",
+    "Look",
     "LookAt",
     "MetricJudgement",
     "ModelPackage",
@@ -87,6 +95,7 @@ __all__ = [
     "RetrainingEvidence",
     "RetrainingSource",
     "RolloutDecision",
+    "RolloutMark",
     "RunCost",
     "RunRecord",
     "RunRequest",

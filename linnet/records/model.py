@@ -136,7 +136,8 @@ class LedgerEntry(Record):
 
     at: datetime
     actor: str
-    action: Literal["register", "challenge", "promote", "rollback"]
+    action: Literal["register", "challenge", "canary", "promote", "rollback"]
+    """`canary`: a step of a rollout was decided; it moves no alias."""
     model: str
     version: str
     previous: str | None

@@ -50,6 +50,24 @@ class StepDecision(Record):
     reason: str
 
 
+class Look(Record):
+    """What the judge saw at one moment: for the plot."""
+
+    seconds: float
+    """Of watching, since the rollout began."""
+    percent: int
+    judgements: tuple[MetricJudgement, ...]
+
+
+class RolloutMark(Record):
+    """Something that happened in a rollout: a step began, a person gave an order, it was taken up again."""
+
+    seconds: float
+    what: str
+    by: str = ""
+    reason: str = ""
+
+
 class RolloutDecision(Record):
     """How a release ended: `rollout.json`."""
 
@@ -61,3 +79,4 @@ class RolloutDecision(Record):
     reason: str
     started_at: datetime
     ended_at: datetime
+    marks: tuple[RolloutMark, ...] = ()

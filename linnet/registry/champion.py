@@ -25,7 +25,7 @@ from linnet.registry.ledger import Ledger
 from linnet.registry.protocol import Alias, Registry, Submission
 from linnet.state import state_dir
 
-Action = Literal["register", "challenge", "promote", "rollback"]
+Action = Literal["register", "challenge", "canary", "promote", "rollback"]
 _ALIAS: dict[str, Alias] = {"challenge": "challenger", "promote": "champion", "rollback": "champion"}
 
 
@@ -124,6 +124,22 @@ class ModelRegistry:
             if self.store.alias(model, "challenger") == version:
                 self.store.set_alias(model, "challenger", None)
             return self.version(model, version)
+
+    def record_canary(self, model: str, decision: RolloutDecision) -> None:
+        """Writes down every decision of a rollout with its evidence; the same rollout again adds nothing."""
+        with self._locked(model):
+            started = decision.started_at.isoformat()
+            known = [
+                entry.evidence
+                for entry in self.ledger.entries(model)
+                if entry.action == "canary" and entry.evidence.get("rollout") == started
+            ]
+            for reason, evidence in promotion.canary_lines(decision):
+                if {"rollout": started, **evidence} not in known:
+                    line = {"rollout": started, **evidence}
+                    self.ledger.append(
+                        self._entry("canary", model, decision.version, decision.champion, reason, line)
+                    )
 
     def rollback(self, model: str, reason: str) -> ModelVersion:
         """Makes the champion before the present one champion again, as the ledger knows it.

@@ -135,14 +135,18 @@ def release_candidates(
 
 
 def promote_after(config: RegistryConfig, name: str, decision: RolloutDecision) -> bool:
-    """Moves `champion` if the canary says promote; gives whether the candidate now is champion.
+    """Writes the canary's decisions into the ledger and moves `champion` if it says promote.
+
+    Gives whether the candidate now is champion.
 
     Raises:
         PromotionConflict: the champion is no longer the one the canary compared with.
     """
+    registry, model = connect(config), model_name(config, name)
+    registry.record_canary(model, decision)
     if decision.verdict != "promote":
         return False
-    connect(config).promote(model_name(config, name), decision.version, decision.champion, decision)
+    registry.promote(model, decision.version, decision.champion, decision)
     return True
 
 

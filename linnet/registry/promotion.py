@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
+from typing import Any
 
 from linnet.errors import RegistryError
 from linnet.records import LedgerEntry, ModelVersion, RolloutDecision
@@ -42,6 +44,41 @@ def check(version: ModelVersion, rollout: RolloutDecision | None, override: str 
         f"{version.name} version {version.version} may not be promoted: {'; '.join(reasons)}; "
         "release it with `linnet run`, or promote it by hand with a reason"
     )
+
+
+def canary_lines(decision: RolloutDecision) -> list[tuple[str, dict[str, Any]]]:
+    """Reason and evidence of every decision of a rollout, in order, for the ledger."""
+    lines = [
+        (
+            step.reason,
+            {
+                "verdict": step.verdict,
+                "percent": step.percent,
+                "seconds": step.seconds,
+                "champion_requests": step.champion_requests,
+                "candidate_requests": step.candidate_requests,
+                "metrics": {
+                    item.metric: {
+                        "verdict": item.verdict,
+                        **{key: _finite(getattr(item, key)) for key in _NUMBERS},
+                    }
+                    for item in step.judgements
+                },
+            },
+        )
+        for step in decision.steps
+    ]
+    if not decision.steps or decision.steps[-1].verdict != decision.verdict:
+        lines.append((decision.reason, {"verdict": decision.verdict, "percent": 0}))
+    return lines
+
+
+_NUMBERS = ("champion", "candidate", "low", "high", "margin")
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity."""
+    return round(value, 6) if isfinite(value) else None
 
 
 def champions(entries: Sequence[LedgerEntry]) -> list[str]:

@@ -29,6 +29,11 @@ COMMANDS = {
     "models show": {"version", "--name", "--tracking-uri"},
     "models promote": {"version", "--reason", "--name", "--tracking-uri"},
     "models rollback": {"--reason", "--name", "--tracking-uri"},
+    "rollout status": {"--name"},
+    "rollout approve": {"--name", "--reason"},
+    "rollout pause": {"--name", "--reason"},
+    "rollout resume": {"--name", "--reason"},
+    "rollout abort": {"--name", "--reason"},
     "drift report": {"--name", "--config", "--minutes", "--output", "--evidently", "--json"},
     "drift simulate": {"--kind", "--severity", "--rate", "--count", "--seconds", "--feedback"}
     | {"--training-set", "--seed", "--dry-run"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +38,8 @@ def write_log(folder: Path, levels: Sequence[int], failed: int = 0, at: float = 
     for _ in range(failed):
         log.offer(LogEntry("r", at + 7200, "m", "2", ("a", "b", "c"), 99.0, None, "broken"))
     log.close()
+    for file in folder.glob("served-2*.parquet"):  # a second server in the same second has another process id
+        file.rename(file.with_name(f"served-{uuid.uuid4().hex}.parquet"))
 
 
 def test_log_is_summed_up_and_grows(tmp_path: Path) -> None:

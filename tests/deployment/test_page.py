@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from linnet.config import ReleaseConfig
-from linnet.deployment.judge import Reference
+from linnet.deployment.alone import Reference
 from linnet.deployment.page import render
 from linnet.deployment.rollout import Candidate, Rollout
 from linnet.deployment.simulated import Behaviour, SimulatedTarget
 
 CONFIG = ReleaseConfig(
-    bake_seconds=0.0, look_seconds=0.001, deadline_seconds=2.0, max_error_increase=0.02, max_accuracy_drop=0.1
-)
+    bake_seconds=0.0, look_seconds=0.001, deadline_seconds=20.0, max_error_increase=0.02,
+    max_accuracy_drop=0.1, max_latency_ratio=2.0,
+)  # fmt: skip
 
 
 class Elements(HTMLParser):
@@ -49,8 +50,8 @@ def test_page_says_how_it_ended_and_plots_every_metric(
 ) -> None:
     elements = Elements(page(tmp_path, behaviour))
     assert elements.counts["h1"] == 1 and title in elements.text
-    assert elements.counts["svg"] == 6  # the share of traffic and five metrics
-    assert elements.counts["circle"] == 5
+    assert elements.counts["svg"] == 10  # the share of traffic and nine metrics
+    assert elements.counts["circle"] == 10
 
 
 def test_page_of_a_candidate_that_never_started_has_no_plot(tmp_path: Path) -> None:

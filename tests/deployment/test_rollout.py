@@ -8,16 +8,18 @@ from pathlib import Path
 import pytest
 
 from linnet.config import ReleaseConfig
+from linnet.deployment.alone import Reference
 from linnet.deployment.evidence import Outcome
-from linnet.deployment.judge import Reference
+from linnet.deployment.journal import Journal
 from linnet.deployment.rollout import Candidate, Rollout
 from linnet.deployment.simulated import Behaviour, SimulatedTarget
 from linnet.errors import RolloutError
 from linnet.records import ServedRecord
 
 FAST = ReleaseConfig(
-    bake_seconds=0.0, look_seconds=0.001, deadline_seconds=3.0, max_error_increase=0.02, max_accuracy_drop=0.1
-)
+    bake_seconds=0.0, look_seconds=0.001, deadline_seconds=30.0, max_error_increase=0.02,
+    max_accuracy_drop=0.1, max_latency_ratio=2.0,
+)  # fmt: skip
 
 
 def rollout(
@@ -75,7 +77,7 @@ def test_rollout_of_a_candidate_that_does_not_load_never_gets_traffic(tmp_path: 
 
 def test_rollout_that_stays_unproven_is_inconclusive_and_gives_back(tmp_path: Path) -> None:
     target = pair()
-    config = FAST.model_copy(update={"deadline_seconds": 0.3})
+    config = FAST.model_copy(update={"deadline_seconds": 3.0})
     decision = rollout(target, tmp_path, config, outcomes=list).run()  # nobody knows the labels
     assert decision.verdict == "inconclusive"
     assert "not proven: accuracy" in decision.reason
@@ -92,7 +94,11 @@ def test_rollout_whose_server_falls_silent_never_promotes(tmp_path: Path, after:
     assert target.champion() == "1"
 
 
-def test_rollout_whose_server_falls_silent_after_the_proof_does_not_promote(tmp_path: Path) -> None:
+def test_rollout_whose_server_falls_silent_after_the_proof_does_not_promote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linnet.deployment.rollout.SILENCE_SECONDS", 0.5)
+
     class Fading(SimulatedTarget):
         heard = 0
 
@@ -103,7 +109,7 @@ def test_rollout_whose_server_falls_silent_after_the_proof_does_not_promote(tmp_
             return super().records(after)
 
     target = Fading("1", {"1": Behaviour(), "2": Behaviour()})
-    config = FAST.model_copy(update={"bake_seconds": 0.1, "deadline_seconds": 0.5})
+    config = FAST.model_copy(update={"bake_seconds": 0.1})
     decision = rollout(target, tmp_path, config).run()
     assert [step.verdict for step in decision.steps][-2:] == ["proceed", "inconclusive"]
     assert "could not be read" in decision.reason
@@ -185,6 +191,169 @@ def test_rollout_after_a_kill_first_takes_traffic_from_the_left_over_candidate(t
     assert "at 50 % with version old" in decision.reason
     assert "old" not in target.loaded
     assert decision.verdict == "promote"
+
+
+class Killed(BaseException):
+    """Stands for `kill -9`: whatever runs on it must not be able to clean up."""
+
+
+class Deadly(SimulatedTarget):
+    """Counts calls that change or read something, and is killed with its controller before one of them."""
+
+    calls, kill_at = 0, -1
+
+    def _check(self) -> None:
+        self.calls += 1
+        if self.calls == self.kill_at:
+            raise Killed
+        if 0 < self.kill_at < self.calls:
+            raise RolloutError("a dead process asks nothing")
+        super()._check()
+
+
+def killed(target: Deadly, folder: Path, at: int) -> bool:
+    """Runs a rollout that is killed at its call number `at`; False if it ended before.
+
+    Nothing that follows the kill in the dying process reaches the disk or the target.
+    """
+    target.calls, target.kill_at = 0, at
+    dying = rollout(target, folder)
+    write = Journal.write
+
+    def dead(journal: Journal, state: dict[str, object]) -> None:
+        if target.calls < at:
+            write(journal, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "write", dead)
+        try:
+            dying.run()
+        except (Killed, RolloutError):
+            return True
+        finally:
+            target.calls, target.kill_at = 0, -1
+    return False
+
+
+def test_rollout_killed_at_any_call_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    ends = []
+    for at in (1, 2, 3, 4, 5, 6, 7, 9, 12, 14, 20, 30, 40, 50):
+        folder = tmp_path / str(at)
+        target = Deadly("1", {"1": Behaviour(), "2": Behaviour()}, per_look=500)
+        if not killed(target, folder, at):
+            break
+        before = json.loads((folder / "shop.json").read_text()) if (folder / "shop.json").exists() else {}
+        decision = rollout(target, folder).run()
+        assert decision.verdict == "promote", (at, decision.reason)
+        assert target.table == ("2", None, 0, 0.0)
+        assert [step.percent for step in decision.steps] == [1, 5, 25, 50, 100]
+        if before.get("steps"):
+            assert decision.reason.startswith("taken up after a kill")
+            assert [step.seconds for step in decision.steps][: len(before["steps"])] == [
+                step["seconds"] for step in before["steps"]
+            ], "steps that were decided are not done again"
+        ends.append(at)
+    assert len(ends) >= 8
+
+
+def test_rollout_killed_while_it_gives_traffic_back_gives_it_back(tmp_path: Path) -> None:
+    for at in range(4, 40):
+        target = Deadly("1", {"1": Behaviour(), "2": Behaviour(error_rate=0.3)}, per_look=500)
+        folder = tmp_path / str(at)
+        if not killed(target, folder, at):
+            return
+        phase = json.loads((folder / "shop.json").read_text())["phase"]
+        decision = rollout(target, folder).run()
+        assert (decision.verdict, target.table) == ("rollback", ("1", None, 0, 0.0)), (at, phase)
+        assert "errors" in decision.reason
+    raise AssertionError("the rollout never came to its end")
+
+
+def test_rollout_killed_just_after_the_promotion_says_promote(tmp_path: Path) -> None:
+    target = pair()
+    rollout(target, tmp_path).run()
+    state = json.loads((tmp_path / "shop.json").read_text())
+    (tmp_path / "shop.json").write_text(json.dumps({**state, "phase": "promoting"}))
+    decision = rollout(target, tmp_path).run()
+    assert (decision.verdict, decision.champion) == ("promote", "1")
+    assert target.table == ("2", None, 0, 0.0)
+
+
+def test_rollout_killed_and_run_with_other_settings_begins_anew(tmp_path: Path) -> None:
+    target = Deadly("1", {"1": Behaviour(), "2": Behaviour()}, per_look=500)
+    assert killed(target, tmp_path, 9)
+    other = FAST.model_copy(update={"alpha": 0.04})
+    decision = rollout(target, tmp_path, other).run()
+    assert decision.reason.startswith("begun anew after an interruption")
+    assert decision.verdict == "promote"
+
+
+Order = tuple[int, str]
+
+
+def ordered(target: SimulatedTarget, folder: Path, orders: list[Order], config: ReleaseConfig) -> Rollout:
+    """A rollout to which (look number, command) orders are given while it runs."""
+    looks = 0
+    journal = Journal(folder / "shop.json")
+
+    def outcomes() -> list[Outcome]:
+        nonlocal looks
+        looks += 1
+        for at, command in orders:
+            if at == looks:
+                journal.give(command, "ann@desk", "as agreed")  # type: ignore[arg-type]
+        return target.outcomes()
+
+    return rollout(target, folder, config, outcomes)
+
+
+def test_rollout_with_an_approval_gate_waits_for_a_person_before_full_traffic(tmp_path: Path) -> None:
+    config = FAST.model_copy(update={"approval": "promotion", "approval_seconds": 1.0})
+    decision = rollout(pair(), tmp_path / "alone", config).run()
+    assert decision.verdict == "inconclusive"
+    assert "nobody approved" in decision.reason
+    assert [step.percent for step in decision.steps] == [1, 5, 25, 50]
+
+    config = FAST.model_copy(update={"approval": "promotion"})
+    decision = ordered(pair(), tmp_path, [(n, "approve") for n in range(2, 2000, 10)], config).run()
+    assert decision.verdict == "promote"
+    words = [mark.what for mark in decision.marks]
+    assert words.index("waits for approval") < len(words) - 1
+    assert "approve" in words[words.index("waits for approval") :]
+    given = next(mark for mark in decision.marks if mark.what == "approve")
+    assert (given.by, given.reason) == ("ann@desk", "as agreed")
+
+
+def test_rollout_that_is_paused_does_not_go_on_but_still_rolls_back(tmp_path: Path) -> None:
+    target = pair()
+    decision = ordered(target, tmp_path, [(3, "pause"), (60, "resume")], FAST).run()
+    assert decision.verdict == "promote"
+    words = [mark.what for mark in decision.marks]
+    assert words.index("pause") < words.index("resume")
+    # nothing moved between the two: one step began before the pause at most, the others after it
+    between = words[words.index("pause") + 1 : words.index("resume")]
+    assert not [word for word in between if word.endswith("%")]
+
+    bad = pair(error_rate=0.2)
+    decision = ordered(bad, tmp_path / "bad", [(2, "pause")], FAST).run()
+    assert decision.verdict == "rollback"
+    assert bad.table == ("1", None, 0, 0.0)
+
+
+def test_rollout_that_is_aborted_gives_traffic_back_and_names_who(tmp_path: Path) -> None:
+    target = pair()
+    decision = ordered(target, tmp_path, [(4, "abort")], FAST).run()
+    assert decision.verdict == "rollback"
+    assert "aborted by ann@desk: as agreed" in decision.reason
+    assert target.table == ("1", None, 0, 0.0)
+
+
+def test_order_without_a_rollout_under_way_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RolloutError, match="no rollout is under way"):
+        Journal(tmp_path / "shop.json").give("pause", "ann@desk")
+    rollout(pair(), tmp_path).run()
+    with pytest.raises(RolloutError, match="no rollout is under way"):
+        Journal(tmp_path / "shop.json").give("pause", "ann@desk")
 
 
 def rollout_state(folder: Path) -> str:

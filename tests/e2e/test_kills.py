@@ -47,7 +47,7 @@ def outcome(case: UseCase) -> dict[str, Any]:
 def finish(case: UseCase, tries: int = 4) -> None:
     """Types the same command until it is done; nothing may be left over."""
     for _ in range(tries):
-        done = case.linnet("run", "photos.toml", timeout=280)
+        done = case.linnet("run", "photos.toml", timeout=400)
         if done.returncode == 0:
             break
     assert done.returncode == 0, done.stdout + done.stderr
@@ -72,13 +72,13 @@ def killed(case: UseCase, whom: str, after: float) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_killed_engine_is_started_again_and_the_command_follows_its_run_to_the_end(
     tmp_path: Path,
 ) -> None:
     case = UseCase.of_photos(tmp_path)
     process = killed(case, "engine", after=2.0)
-    stdout, stderr = process.communicate(timeout=280)
+    stdout, stderr = process.communicate(timeout=500)
     assert process.returncode == 0 and "Traceback" not in stdout + stderr, stdout + stderr
     assert len(case.runs()) == 1
     assert outcome(case)["aliases"] == ["champion"] and outcome(case)["promotions"] == 1
@@ -96,6 +96,6 @@ def test_fifty_kills_at_random_points_leave_what_an_undisturbed_run_leaves(tmp_p
     for number in range(KILLS):
         case = UseCase.of_photos(tmp_path / f"{number:02}")
         whom, after = chance.choice(("engine", "worker")), chance.uniform(0, _LONGEST_SECONDS)
-        killed(case, whom, after).communicate(timeout=280)
+        killed(case, whom, after).communicate(timeout=500)
         finish(case)
         assert outcome(case) == expected, (number, whom, after)

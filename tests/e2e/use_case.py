@@ -50,6 +50,7 @@ bake_seconds = 0.2
 max_error_increase = 0.05
 max_accuracy_drop = 0.2
 max_latency_ratio = 20
+metrics = ["errors", "validity", "median", "agreement", "accuracy"]
 median_floor_ms = 100
 latency_floor_ms = 1000
 first_latency_p95_ms = 1000

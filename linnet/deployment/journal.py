@@ -1,0 +1,144 @@
+"""What a rollout leaves on disk while it runs: its state, what the judge saw, and what people ordered.
+
+Three files beside each other: NAME.json (the state, replaced whole at every look), NAME.looks.jsonl (for
+the plot) and NAME.orders.jsonl (approve, pause, resume, abort; people append, the rollout reads). A state
+holds the evidence and the cursor it was read up to, so that after a kill nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from linnet.errors import RolloutError
+from linnet.files import write_text
+from linnet.records import Look, Record, now
+
+T = TypeVar("T", bound=Record)
+Command = Literal["approve", "pause", "resume", "abort"]
+UNDER_WAY = ("running", "paused", "waiting", "promoting", "returning")
+"""Phases of a rollout that is not over; `waiting` is for an approval."""
+
+
+class Order(Record):
+    """What a person wants of a running rollout."""
+
+    command: Command
+    rollout: str
+    """The rollout's identity: when it started."""
+    by: str
+    reason: str = ""
+    at: str = ""
+
+
+class Journal:
+    """The files of one model's rollout; `path` is the state file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._looks = path.with_suffix(".looks.jsonl")
+        self._orders = path.with_suffix(".orders.jsonl")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Holds the rollout, as one process at a time does; the system lets go if the process dies.
+
+        Raises:
+            RolloutError: another process holds it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_suffix(".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RolloutError(
+                    f"another rollout is under way ({self.path}): wait for its end, or end it with "
+                    "`linnet rollout abort`"
+                ) from error
+            yield
+
+    def is_held(self) -> bool:
+        """Whether a process carries the rollout out at this moment."""
+        try:
+            with self.held():
+                return False
+        except RolloutError:
+            return True
+
+    def read(self) -> dict[str, Any]:
+        """The state; empty if there is none that can be read."""
+        try:
+            state = json.loads(self.path.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        known = isinstance(state, dict) and {"candidate", "percent", "phase"} <= set(state)
+        return state if known else {}
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replaces the state."""
+        write_text(self.path, json.dumps(state, separators=(",", ":")) + "\n")
+
+    def begin(self) -> None:
+        """Forgets looks and orders of an earlier rollout."""
+        self._looks.unlink(missing_ok=True)
+        self._orders.unlink(missing_ok=True)
+
+    def note(self, look: Look) -> None:
+        """Keeps a look for the plot."""
+        with self._looks.open("a", encoding="utf-8") as file:
+            file.write(look.model_dump_json() + "\n")
+
+    def looks(self) -> list[Look]:
+        """The looks that were kept; what a kill left of a last line is left out."""
+        return _lines(self._looks, Look)
+
+    def give(self, command: Command, by: str, reason: str = "") -> None:
+        """Appends an order for the rollout under way.
+
+        Raises:
+            RolloutError: no rollout is under way.
+        """
+        state = self.read()
+        if state.get("phase") not in UNDER_WAY:
+            raise RolloutError(
+                "no rollout is under way: `linnet rollout status` shows how the last one ended"
+            )
+        order = Order(
+            command=command, rollout=state["started_at"], by=by, reason=reason, at=now().isoformat()
+        )
+        line = (order.model_dump_json() + "\n").encode()
+        descriptor = os.open(self._orders, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+
+    def settle(self, phase: str) -> None:
+        """Writes the end of a rollout whose process is gone; the caller has given traffic back."""
+        self.write({**self.read(), "phase": phase, "ending": None, "at": now().isoformat()})
+
+    def orders(self, rollout: str, after: int) -> list[Order]:
+        """Orders for the rollout `rollout` beyond the first `after`."""
+        found = _lines(self._orders, Order)
+        return [order for order in found if order.rollout == rollout][after:]
+
+
+def _lines(path: Path, kind: type[T]) -> list[T]:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return []
+    found = []
+    for line in content[: content.rfind(b"\n") + 1].splitlines():
+        try:
+            found.append(kind.model_validate_json(line))
+        except ValidationError:
+            continue
+    return found
