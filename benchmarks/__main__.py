@@ -7,7 +7,10 @@ import sys
 
 ALL = (
     "steps",
-ALL = ("orchestration", "run", "accuracy", "judge")
+    "orchestration",
+    "run",
+    "accuracy",
+    "judge",
     "labels",
     "drift",
     "drift_power",
