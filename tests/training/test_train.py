@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from linnet.config import ConfigError, TrainConfig
-from linnet.errors import TrainingError
+from linnet.config import TrainConfig
+from linnet.errors import ConfigError, TrainingError
 from linnet.records import TrainingReport
 from linnet.training.progress import parse_line
 from linnet.training.train import train
