@@ -14,9 +14,12 @@ import linnet
 _ROOT = Path(linnet.__file__).parent
 
 
-def signature() -> tuple[tuple[str, int, int], ...]:
-    """Path, size and time of change of every source file of the library."""
-    found: list[tuple[str, int, int]] = []
+def signature() -> tuple[tuple[str, int, int, int], ...]:
+    """Path, size, time of modification and time of change of every source file of the library.
+
+    The time of change too, because the other can be set back: an edit that does so would still be seen.
+    """
+    found: list[tuple[str, int, int, int]] = []
     folders = [str(_ROOT)]
     while folders:
         with os.scandir(folders.pop()) as entries:
@@ -26,5 +29,5 @@ def signature() -> tuple[tuple[str, int, int], ...]:
                         folders.append(entry.path)
                 elif entry.name.endswith(".py"):
                     about = entry.stat()
-                    found.append((entry.path, about.st_size, about.st_mtime_ns))
+                    found.append((entry.path, about.st_size, about.st_mtime_ns, about.st_ctime_ns))
     return tuple(sorted(found))
