@@ -1,46 +1,63 @@
-"""Rules and dashboards ask only for metrics that are exposed, with the labels that they use."""
+"""Rules and dashboards ask only for metrics that the real server exposes, with the labels that they use."""
 
 from __future__ import annotations
 
 import re
+import time
 
+import pytest
+
+from linnet.errors import RequestRejected
 from linnet.monitoring import metric_names as names
-from linnet.serving.metrics import Metrics
+from tests.serving.packages import make_package
+from tests.serving.running import png, running
 
 
-def _exposed() -> str:
-    metrics = Metrics("tiny")
-    for watched in (names.IN_FLIGHT, names.QUEUE, names.LOG_QUEUE, names.LOG_DROPPED):
-        metrics.watch(watched, "", lambda: 0.0)  # what the service does; tests/serving asks the real one
-    metrics.loaded({"7": "champion"})
-    metrics.answered("7", "ok", 0.1, 0.1)
-    metrics.rejected(415)
-    metrics.mirrored("7", "agrees")
-    return metrics.text().decode()
+@pytest.fixture(scope="module")
+def exposed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a server says after an answer that was mirrored, and a request that was refused."""
+    folder = tmp_path_factory.mktemp("names")
+    package = make_package(folder / "package")
+    with running(folder / "server", package, "7", "--name", "tiny") as server:
+        server.client.load("8", package)
+        server.client.set_routes("7", "8", 0, 1.0)
+        server.client.predict(png(200))
+        with pytest.raises(RequestRejected):
+            server.client.predict(b"no image")
+        until = time.monotonic() + 60
+        while True:  # mirrored after the answer
+            text = server.client.metrics()
+            if f"{names.MIRRORED}{{" in text or time.monotonic() > until:
+                return text
 
 
-def test_server_metrics_are_exposed_under_these_names() -> None:
-    families = set(re.findall(r"^([a-z_]+?)(?:_bucket|_count|_sum)?(?:\{| )", _exposed(), re.MULTILINE))
-    assert set(names.SERVER) <= families
+def test_server_exposes_every_metric_under_its_name(exposed: str) -> None:
+    families = set(re.findall(r"^([a-z_]+?)(?:_bucket|_count|_sum)?(?:\{| )", exposed, re.MULTILINE))
+    assert set(names.SERVER) - families == set()
 
 
-def test_service_watches_these_names() -> None:
-    import inspect
-
-    from linnet.serving import service
-
-    source = inspect.getsource(service)
-    for name in (names.IN_FLIGHT, names.QUEUE, names.LOG_QUEUE, names.LOG_DROPPED):
-        assert f'"{name}"' in source
+def test_latency_buckets_are_the_servers(exposed: str) -> None:
+    bounds = re.findall(
+        rf'^{names.REQUEST_SECONDS}_bucket{{([^}}]*version="7"[^}}]*)}}', exposed, re.MULTILINE
+    )
+    found = [match[1] for labels in bounds if (match := re.search(r'le="([^"]+)"', labels))]
+    assert [bound for bound in found if bound != "+Inf"] == [repr(bound) for bound in names.BUCKETS]
 
 
-def test_latency_buckets_are_the_servers() -> None:
-    pattern = rf'{names.REQUEST_SECONDS}_bucket{{le="([^"+]+)"'
-    assert tuple(float(bound) for bound in re.findall(pattern, _exposed())) == names.BUCKETS
-
-
-def test_labels_are_those_that_rules_group_by() -> None:
-    text = _exposed()
-    assert f'{names.REQUESTS}{{model="tiny",outcome="failed",version="7"}} 0.0' in text
-    assert f'{names.REFUSALS}{{model="tiny",status="415"}} 1.0' in text
-    assert f'{names.LOADED}{{model="tiny",role="champion",version="7"}} 1.0' in text
+@pytest.mark.parametrize(
+    ("name", "labels", "value"),
+    [
+        (names.REQUESTS, {"model": "tiny", "version": "7", "outcome": "failed"}, 0.0),
+        (names.REFUSALS, {"model": "tiny", "status": "415"}, 1.0),
+        (names.LOADED, {"model": "tiny", "version": "7", "role": "champion"}, 1.0),
+        (names.LOADED, {"model": "tiny", "version": "8", "role": "candidate"}, 1.0),
+    ],
+)
+def test_labels_are_those_that_rules_group_by(
+    exposed: str, name: str, labels: dict[str, str], value: float
+) -> None:
+    found = {
+        frozenset(re.findall(r'(\w+)="([^"]*)"', text)): float(number)
+        for text, number in re.findall(rf"^{name}{{([^}}]*)}} (\S+)", exposed, re.MULTILINE)
+    }
+    assert found[frozenset(labels.items())] == value
