@@ -99,3 +99,11 @@ def test_load_config_override_wins(tmp_path: Path) -> None:
     assert load_config(path, {"train.epochs": 2}).train.epochs == 2
     with pytest.raises(ConfigError, match=r"section\.field"):
         load_config(path, {"epochs": 2})
+
+
+def test_load_config_override_of_a_table_inside_a_section_wins(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('name = "x"\n')
+    assert load_config(file, {"release.kserve.namespace": "models"}).release.kserve.namespace == "models"
+    with pytest.raises(ConfigError, match=r"train\.epochs: must be a table, not 8"):
+        load_config(file, {"train.epochs": 8, "train.epochs.most": 3})

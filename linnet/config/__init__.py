@@ -21,7 +21,7 @@ from linnet.config.serving import (
     ServingConfig,
 )
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
-from linnet.config.whole import SECTIONS, Config, load_config, parse_config, parse_sections
+from linnet.config.whole import SECTIONS, Config, assign, load_config, parse_config, parse_sections
 
 __all__ = [
     "JUDGED_METRICS",
@@ -46,6 +46,7 @@ __all__ = [
     "ServingConfig",
     "TrainConfig",
     "ValidationConfig",
+    "assign",
     "load_config",
     "parse_config",
     "parse_sections",

@@ -59,7 +59,7 @@ class Config(Section):
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:
-    """Reads a TOML config; `overrides` maps `section.field` to a value that wins.
+    """Reads a TOML config; `overrides` maps `section.field` (or `section.table.field`) to a value that wins.
 
     Raises:
         ConfigError: the file is missing, is not TOML, or a setting is wrong.
@@ -73,11 +73,24 @@ def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), f"is not TOML: {error}") from error
     for key, value in (overrides or {}).items():
-        section, dot, field = key.partition(".")
-        if not dot:
+        if "." not in key:
             raise ConfigError(key, "is not of the form section.field=value", "such as train.epochs=3")
-        raw.setdefault(section, {})[field] = value
+        assign(raw, key, value)
     return parse_config(raw, str(path))
+
+
+def assign(values: dict[str, Any], key: str, value: Any) -> None:
+    """Sets `section.field`, or `section.table.field`, of a config's plain values.
+
+    Raises:
+        ConfigError: a table is needed where a value stands.
+    """
+    *tables, field = key.split(".")
+    for depth, name in enumerate(tables, start=1):
+        values = values.setdefault(name, {})
+        if not isinstance(values, dict):
+            raise ConfigError(".".join(tables[:depth]), f"must be a table, not {values!r}")
+    values[field] = value
 
 
 def parse_config(raw: dict[str, Any], where: str = "config") -> Config:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from linnet.config import SECTIONS
+from linnet.config import SECTIONS, Section, assign
 
 Kind = Literal["text", "integer", "number", "switch", "choice", "list"]
 FIRST = ("train", "gates", "data", "release")
@@ -21,6 +23,7 @@ class Field:
 
     section: str
     name: str
+    """Within the section; `table.field` for a setting of a table inside it."""
     kind: Kind
     value: Any
     help: str
@@ -28,7 +31,7 @@ class Field:
 
     @property
     def key(self) -> str:
-        """`section.field`."""
+        """`section.field`, or `section.table.field`."""
         return f"{self.section}.{self.name}"
 
 
@@ -38,18 +41,24 @@ def sections() -> list[str]:
 
 
 def fields(section: str, values: dict[str, Any]) -> list[Field]:
-    """The settings of a section with the values that a config gives them."""
-    return [
-        Field(
+    """The settings of a section with the values that a config gives them; those of a table inside it too."""
+    return list(_fields(section, "", SECTIONS[section], values.get(section, {})))
+
+
+def _fields(section: str, above: str, model: type[Section], values: dict[str, Any]) -> Iterator[Field]:
+    for name, info in model.model_fields.items():
+        value = values.get(name, info.get_default())
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            yield from _fields(section, f"{above}{name}.", info.annotation, value)
+            continue
+        yield Field(
             section=section,
-            name=name,
+            name=above + name,
             kind=_kind(info.annotation),
-            value=values.get(section, {}).get(name, info.get_default()),
+            value=value,
             help=" ".join((info.description or "").split()) + _limits(info),
             choices=_choices(info.annotation),
         )
-        for name, info in SECTIONS[section].model_fields.items()
-    ]
 
 
 def parse(field: Field, given: Any) -> Any:
@@ -66,10 +75,9 @@ def parse(field: Field, given: Any) -> Any:
 
 def changed(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The config's values with what was given in their place, as plain nested values."""
-    merged = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    merged = copy.deepcopy(values)
     for key, value in given.items():
-        section, _, name = key.partition(".")
-        merged.setdefault(section, {})[name] = value
+        assign(merged, key, value)
     return merged
 
 

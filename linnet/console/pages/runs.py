@@ -176,7 +176,7 @@ def _field(field: settings_form.Field, given: dict[str, Any]) -> None:
     def keep(event: Any) -> None:
         given[field.key] = settings_form.parse(field, event.value)
 
-    label = field.name.replace("_", " ").capitalize()
+    label = field.name.replace("_", " ").replace(".", ": ").capitalize()
     if field.kind == "switch":
         ui.switch(label, value=bool(field.value), on_change=keep)
         shell.html(tag("p", field.help, class_="soft small"))
