@@ -47,6 +47,9 @@ _VERSIONED = (
 _LITTLE_BYTES = 1_000_000
 """With less free space than this, a full disk is the likely reason of a sudden end."""
 
+REFUSALS = ("fail", "rollback", "inconclusive")
+"""Verdicts of a gate or a canary that say no. A finding, such as drift, refuses nothing."""
+
 
 def runs_dir() -> Path:
     """The folder of all runs."""
@@ -184,7 +187,7 @@ def finish(folder: Path, worked: bool, interrupted: bool = False, error: str = "
     why = error
     done = [stage if stage.state != "running" else _cut_short(folder, stage) for stage in stages(folder)]
     failed = [stage for stage in done if stage.state == "failed"]
-    refused = [stage for stage in done if stage.values.get("verdict", "pass") not in ("pass", "promote")]
+    refused = [stage for stage in done if stage.values.get("verdict") in REFUSALS]
     if interrupted:
         state, error = "interrupted", why or "interrupted"
     elif failed or not worked:

@@ -190,5 +190,6 @@ def interrupt(process: subprocess.Popen[str], whole_group: bool) -> None:
         os.kill(process.pid, signal.SIGINT)
 
 
-def _begun(run: Path) -> float:
-    return (run / "pipeline.yaml").stat().st_mtime if (run / "pipeline.yaml").exists() else time.time()
+def _begun(run: Path) -> str:
+    """When a run began; ISO 8601 in UTC sorts as time does."""
+    return str(json.loads((run / "run.json").read_text())["started_at"])
