@@ -47,7 +47,12 @@ def check(version: ModelVersion, rollout: RolloutDecision | None, override: str 
 
 
 def canary_lines(decision: RolloutDecision) -> list[tuple[str, dict[str, Any]]]:
-    """Reason and evidence of every decision of a rollout, in order, for the ledger."""
+    """Reason and evidence of every decision of a rollout, in order, for the ledger.
+
+    No line if the version was the champion already: no canary took place.
+    """
+    if decision.version == decision.champion:
+        return []
     lines = [
         (
             step.reason,

@@ -12,6 +12,7 @@ from linnet.errors import RegistryError
 from linnet.records import Gate, GateDecision, RolloutDecision, now
 from linnet.registry.connect import (
     champion_package,
+    connect,
     find_champion,
     promote_after,
     register_challenger,
@@ -46,6 +47,9 @@ def test_package_becomes_challenger_then_champion_then_is_found(
     assert package_digest(candidate) == package_digest(first)
     assert not promote_after(CONFIG, "tiny", decision("1", None, "inconclusive"))
     assert promote_after(CONFIG, "tiny", decision("1", None, "promote"))
+    ledger = connect(CONFIG).ledger.entries("tiny")
+    assert promote_after(CONFIG, "tiny", decision("1", "1", "promote"))
+    assert connect(CONFIG).ledger.entries("tiny") == ledger, "a champion released again is no canary"
     again = register_challenger(
         CONFIG, "tiny", first, steps.evaluation, steps.model, {"train": {"epochs": 3}}
     )
