@@ -57,12 +57,18 @@ class Host:
         self._tell("stay")
 
     def leave(self) -> None:
-        """Lets an engine that was started here end, if nobody else uses it, and waits for it."""
-        if not self.started_here or self.engine is None:
+        """Lets an engine that was started here end, if nobody else uses it, and waits for it.
+
+        Also one that this process started in the place of a killed one.
+        """
+        if self.engine is None:
             return
-        self._tell("hurry")
+        state = running_engine()
+        if state is None or state.pid not in _started:
+            return
+        Host(state.url)._tell("hurry")
         until = time.monotonic() + STOP_SECONDS
-        while started_at(self.engine.pid) and time.monotonic() < until and not self._used():
+        while started_at(state.pid) and time.monotonic() < until and not self._used():
             time.sleep(0.02)
 
     def _tell(self, word: str) -> None:
@@ -77,6 +83,10 @@ class Host:
         from linnet import runs
 
         return any(runs.alive(folder) for folder in runs.folders()[:20])
+
+
+_started: set[int] = set()
+"""Process ids of the engines that this process started."""
 
 
 def host_of(config: EngineConfig, host: str = "") -> Host:
@@ -119,6 +129,8 @@ def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool
     except BaseException:
         process.terminate()
         raise
+    if state.pid == process.pid:
+        _started.add(state.pid)
     return Host(state.url, state, started_here=state.pid == process.pid)
 
 
