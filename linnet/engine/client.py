@@ -21,7 +21,7 @@ from typing import Any
 from linnet.config import EngineConfig
 from linnet.engine.kill import started_at
 from linnet.engine.state import EngineState, engine_dir, engine_state_file, token
-from linnet.errors import RunError
+from linnet.errors import RunError, StorageError
 
 START_SECONDS = 60.0
 """Longest time that an engine may take to listen; two seconds are usual."""
@@ -192,6 +192,8 @@ def _of_this_folder(state: EngineState) -> EngineState:
 
 
 def _wait(process: subprocess.Popen[bytes], output: Path) -> EngineState:
+    from linnet import runs
+
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         state = running_engine()
@@ -199,6 +201,8 @@ def _wait(process: subprocess.Popen[bytes], output: Path) -> EngineState:
             return _of_this_folder(state)  # another command may have started one at the same moment
         if process.poll() is not None and not _lost_race(output):
             said = output.read_text("utf-8", "replace").strip().splitlines()
+            if not said and runs.disk_full(engine_dir()):
+                raise StorageError(f"{engine_dir()}: the engine cannot start: {runs.FULL}")
             raise RunError(said[-1].removeprefix("error: ") if said else "the engine ended and said nothing")
         time.sleep(0.02)
     raise RunError(f"the engine did not listen within {START_SECONDS:.0f} seconds: see {output}")
