@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from linnet.config import EngineConfig
+from linnet.engine import interruption
 from linnet.engine.kill import started_at
 from linnet.engine.state import EngineState, engine_dir, engine_state_file, token
 from linnet.errors import RunError, StorageError
@@ -110,14 +111,16 @@ def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool
     command = [sys.executable, "-m", "linnet.engine", "--config-json", settings.model_dump_json()]
     command += ["--until-idle"] if until_idle else []
     output = engine_dir() / "engine.log"
-    with output.open("wb") as log:
+    with interruption.held() as pressed, output.open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     try:
+        if pressed.is_set():
+            raise KeyboardInterrupt
         state = _wait(process, output)
     except BaseException:
-        process.terminate()
+        _end(process)
         raise
     return Host(state.url, state, started_here=state.pid == process.pid)
 
@@ -189,6 +192,15 @@ def _of_this_folder(state: EngineState) -> EngineState:
             f"mean something else there: work in that folder, or stop the engine with `linnet down`"
         )
     return state
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends an engine that was just started and waits for it, so that nothing of it is left behind."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.wait(STOP_SECONDS)
+    process.kill()
+    process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], output: Path) -> EngineState:
