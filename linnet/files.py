@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,11 @@ from linnet.errors import StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_DATABASE_FULL = {
+    f"SQLITE_IOERR{kind}"
+    for kind in ("", "_WRITE", "_FSYNC", "_DIR_FSYNC", "_TRUNCATE", "_SHMOPEN", "_SHMSIZE", "_SHMMAP")
+}
+"""How SQLite says that a file could not become longer; a write-ahead log and its index are files too."""
 
 
 @contextmanager
@@ -53,6 +59,16 @@ def translate_storage(error: OSError, where: object = "") -> Exception:
     else:
         return error
     return StorageError(f"{where or error.filename or 'while writing'}: {error.strerror}; {remedy}")
+
+
+def translate_database(error: sqlite3.Error, where: object) -> Exception:
+    """The same for an error of SQLite about the file `where`; one that is not the disk's unchanged."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_FULL" or name in _DATABASE_FULL:
+        return translate_storage(OSError(errno.ENOSPC, str(error)), where)
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return translate_storage(OSError(errno.EACCES, str(error)), where)
+    return error
 
 
 @contextmanager

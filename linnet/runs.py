@@ -46,6 +46,9 @@ _VERSIONED = (
 )
 _LITTLE_BYTES = 1_000_000
 """With less free space than this, a full disk is the likely reason of a sudden end."""
+FULL = (
+    "the disk is full: free some space and run the same command again (`linnet cache gc` drops old results)"
+)
 
 REFUSALS = ("fail", "rollback", "inconclusive")
 """Verdicts of a gate or a canary that say no. A finding, such as drift, refuses nothing."""
@@ -220,9 +223,14 @@ def _cut_short(folder: Path, stage: StageRecord) -> StageRecord:
 
 def _sudden(folder: Path) -> str:
     """Why a process may have ended without a word."""
-    if shutil.disk_usage(folder).free < _LITTLE_BYTES:
-        return "the disk is full: free some space (`linnet cache gc` drops old results)"
+    if disk_full(folder):
+        return FULL
     return "a step ended before it could say why: see log.txt"
+
+
+def disk_full(folder: Path) -> bool:
+    """Whether the disk below `folder` is as good as full."""
+    return shutil.disk_usage(folder).free < _LITTLE_BYTES
 
 
 def commit() -> str:

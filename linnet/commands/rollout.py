@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet.deployment.embedded import give_back
 from linnet.deployment.journal import UNDER_WAY, Journal
 from linnet.errors import RolloutError
 from linnet.files import file_name
@@ -110,6 +109,8 @@ def abort(name: Model = "", reason: Reason = "") -> None:
     state = journal.read()
     if state["phase"] not in UNDER_WAY:
         raise RolloutError("no rollout is under way: `linnet rollout status` shows how the last one ended")
+    from linnet.deployment.embedded import give_back  # brings an HTTP client that the base install lacks
+
     with journal.held():
         served = give_back(server_state_file(), str(state["candidate"]))
         journal.settle("rollback")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import os
 import socket
@@ -20,6 +21,7 @@ from linnet.engine.kill import started_at
 from linnet.engine.security import Guard
 from linnet.engine.state import EngineState, engine_dir, engine_state_file, token
 from linnet.errors import LinnetError, RunError
+from linnet.files import translate_storage
 
 IDLE_SECONDS = 60.0
 """How long an engine that `linnet run` started waits for another run before it ends."""
@@ -33,9 +35,15 @@ def main() -> int:
     words = parser.parse_args()
     try:
         return _serve(EngineConfig.model_validate_json(words.config_json), words.until_idle)
-    except LinnetError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+    except (LinnetError, OSError) as error:
+        _tell(translate_storage(error) if isinstance(error, OSError) else error)
         return 1
+
+
+def _tell(error: Exception) -> None:
+    """Says why the engine ends; on a full disk nobody may hear it."""
+    with contextlib.suppress(OSError):
+        print(f"error: {error}", file=sys.stderr, flush=True)
 
 
 def _serve(config: EngineConfig, until_idle: bool) -> int:
@@ -86,7 +94,11 @@ def _announce(server: uvicorn.Server, state: EngineState) -> None:
     """Says where the engine is, once it answers."""
     while not server.started:
         time.sleep(0.005)
-    state.write(engine_state_file())
+    try:
+        state.write(engine_state_file())
+    except OSError as error:  # nobody would find it
+        _tell(translate_storage(error, engine_state_file()))
+        server.should_exit = True
 
 
 def _end_when_idle(server: uvicorn.Server, engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from linnet.engine.submission import Submissions
 from linnet.engine.supervisor import Supervisor
 from linnet.engine.workers import Workers
 from linnet.errors import LinnetError, RunError, StorageError
+from linnet.files import translate_storage
 from linnet.retraining.webhook import retraining_router, webhook_token
 
 _REASONS: dict[int, Reason] = {404: "NOT_FOUND", 405: "UNIMPLEMENTED", 413: "INVALID_ARGUMENT"}
@@ -56,7 +58,8 @@ def create_app(engine: Engine, guard: Guard) -> FastAPI:
         yield
         engine.supervisor.stop()
         engine.supervisor.pool.close()
-        engine.store.close()
+        with contextlib.suppress(StorageError):  # what it could not write now stands in its log
+            engine.store.close()
 
     app = FastAPI(title="Linnet engine", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.state.engine = engine
@@ -121,4 +124,6 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _broken(_: Request, error: Exception) -> JSONResponse:
-    return JSONResponse(Refusal("INTERNAL", f"{type(error).__name__}: {error}").body(), 500)
+    told = translate_storage(error) if isinstance(error, OSError) else error
+    said = str(told) if isinstance(told, StorageError) else f"{type(error).__name__}: {error}"
+    return JSONResponse(Refusal("INTERNAL", said).body(), 500)

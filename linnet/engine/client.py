@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from linnet.config import EngineConfig
+from linnet.engine import interruption
 from linnet.engine.kill import started_at
 from linnet.engine.state import EngineState, engine_dir, engine_state_file, token
-from linnet.errors import RunError
+from linnet.errors import RunError, StorageError
 
 START_SECONDS = 60.0
 """Longest time that an engine may take to listen; two seconds are usual."""
@@ -120,14 +121,16 @@ def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool
     command = [sys.executable, "-m", "linnet.engine", "--config-json", settings.model_dump_json()]
     command += ["--until-idle"] if until_idle else []
     output = engine_dir() / "engine.log"
-    with output.open("wb") as log:
+    with interruption.held() as pressed, output.open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     try:
+        if pressed.is_set():
+            raise KeyboardInterrupt
         state = _wait(process, output)
     except BaseException:
-        process.terminate()
+        _end(process)
         raise
     if state.pid == process.pid:
         _started.add(state.pid)
@@ -203,7 +206,18 @@ def _of_this_folder(state: EngineState) -> EngineState:
     return state
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends an engine that was just started and waits for it, so that nothing of it is left behind."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.wait(STOP_SECONDS)
+    process.kill()
+    process.wait()
+
+
 def _wait(process: subprocess.Popen[bytes], output: Path) -> EngineState:
+    from linnet import runs
+
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         state = running_engine()
@@ -211,6 +225,8 @@ def _wait(process: subprocess.Popen[bytes], output: Path) -> EngineState:
             return _of_this_folder(state)  # another command may have started one at the same moment
         if process.poll() is not None and not _lost_race(output):
             said = output.read_text("utf-8", "replace").strip().splitlines()
+            if not said and runs.disk_full(engine_dir()):
+                raise StorageError(f"{engine_dir()}: the engine cannot start: {runs.FULL}")
             raise RunError(said[-1].removeprefix("error: ") if said else "the engine ended and said nothing")
         time.sleep(0.02)
     raise RunError(f"the engine did not listen within {START_SECONDS:.0f} seconds: see {output}")

@@ -18,11 +18,13 @@ from linnet import runs
 from linnet.config import EngineConfig
 from linnet.engine.client import answering, local_engine, running_engine
 from linnet.engine.submit import STOP_SECONDS, Submitted
-from linnet.errors import RunError
+from linnet.errors import RunError, StorageError
 from linnet.records import RunRecord, StageRecord, now
 
 _LOOK_SECONDS = 0.15
 _LOOK_REMOTE_SECONDS = 2.0
+_GONE_SECONDS = 3.0
+"""How long an engine may take to close a run whose worker is gone; it takes milliseconds."""
 _ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED", "CACHED")
 _FINE = ("pass", "promote")
 
@@ -69,30 +71,55 @@ def _stop(run: Submitted) -> None:
         with contextlib.suppress(RunError):  # it has just ended
             run.terminate()
         until = time.monotonic() + STOP_SECONDS
-        while not _ended(run) and time.monotonic() < until:
+        gone = _Gone()
+        while not _ended(run, gone) and time.monotonic() < until:
             time.sleep(0.05)
 
 
-def _ended(run: Submitted) -> bool:
+def _ended(run: Submitted, gone: _Gone) -> bool:
     """Whether the run has ended; sees to it that there is an engine that ends it."""
     if running_engine() is None:
         local_engine(EngineConfig())
-    return RunRecord.load(run.folder / "run.json").state != "running" and not runs.alive(run.folder)
+    alive = runs.alive(run.folder)
+    if RunRecord.load(run.folder / "run.json").state != "running":
+        return not alive
+    gone.look(run, alive)
+    return False
+
+
+class _Gone:
+    """A run without a process, whose end (or beginning) the engine cannot write either."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def look(self, run: Submitted, alive: bool) -> None:
+        """Raises StorageError if nothing works on the run and the disk is full, for some seconds."""
+        if alive or not runs.disk_full(run.folder) or (not _begun(run) and _others()):
+            self._since = None
+        elif self._since is None:
+            self._since = time.monotonic()
+        elif time.monotonic() - self._since > _GONE_SECONDS:
+            raise StorageError(f"{run.folder}: {runs.FULL}")
+
+
+def _others() -> bool:
+    return any(runs.alive(folder) for folder in runs.folders()[:20])
 
 
 def _follow_live(run: Submitted, console: Console) -> None:
-    spinner = Spinner("dots")
+    spinner, gone = Spinner("dots"), _Gone()
     with Live(console=console, refresh_per_second=8, transient=True) as live:
-        while not _ended(run):
+        while not _ended(run, gone):
             live.update(_table(run.folder, spinner) if _begun(run) else _waiting(spinner))
             time.sleep(_LOOK_SECONDS)
 
 
 def _follow_lines(run: Submitted, console: Console) -> None:
     told: set[str] = set()
-    ended = False
+    ended, gone = False, _Gone()
     while not ended:
-        ended = _ended(run)
+        ended = _ended(run, gone)
         for stage in runs.stages(run.folder):
             if stage.state != "running" and stage.task not in told:
                 told.add(stage.task)

@@ -10,13 +10,14 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from linnet.engine.listing import Query, make_token, read_token
 from linnet.engine.refusal import Refusal
+from linnet.files import translate_database
 
 Kind = Literal["pipeline", "version", "experiment", "run", "recurring"]
 
@@ -49,36 +50,55 @@ class Resource:
 
 
 class Store:
-    """The index. Every method is whole or not at all, from any thread."""
+    """The index. Every method is whole or not at all, from any thread.
+
+    Any method raises StorageError if the disk is full or refuses the file.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._lock = threading.RLock()
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-        journal = "DELETE" if _file_system(path) in _SHARED else "WAL"
-        self._connection.execute(f"PRAGMA journal_mode={journal}")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.executescript(_SCHEMA)
+        with self._storing():
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=30
+            )
+            journal = "DELETE" if _file_system(path) in _SHARED else "WAL"
+            self._connection.execute(f"PRAGMA journal_mode={journal}")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.executescript(_SCHEMA)
 
     def close(self) -> None:
         """Closes the file."""
-        with self._lock:
+        with self._lock, self._storing():
             self._connection.close()
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """A disk that cannot take or give the file becomes a StorageError."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            told = translate_database(error, self._path)
+            if told is error:
+                raise
+            raise told from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything within happens together, and nobody else is between."""
-        with self._lock:
+        with self._lock, self._storing():
             if self._connection.in_transaction:
                 yield
                 return
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                with suppress(sqlite3.OperationalError):  # a full disk may have ended it already
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def add(
         self,
@@ -160,7 +180,7 @@ class Store:
     def page(self, kind: Kind, asked: Query) -> tuple[list[Resource], str, int]:
         """A page of resources, the token of the next page (empty: there is none), and how many there are."""
         where, values = f"kind = ? AND {asked.where}", [kind, *asked.values]
-        with self._lock:
+        with self._lock, self._storing():
             counted = f"SELECT count(*) FROM resources WHERE {where}"  # noqa: S608
             total = self._connection.execute(counted, values).fetchone()[0]
             order = "DESC" if asked.descending else "ASC"
@@ -184,7 +204,7 @@ class Store:
 
     def _many(self, where: str, *values: Any) -> list[Resource]:
         # Names of columns come from this package, values are bound.
-        with self._lock:
+        with self._lock, self._storing():
             rows = self._connection.execute(
                 f"SELECT id, seq, body, hidden FROM resources WHERE {where}",  # noqa: S608
                 values,

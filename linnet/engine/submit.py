@@ -15,8 +15,10 @@ from typing import Any
 
 from linnet import runs
 from linnet.config import Config
+from linnet.engine import interruption
 from linnet.engine.client import KEY_HEADER, Host, answering, quiet
-from linnet.records import RunRequest
+from linnet.errors import RunError
+from linnet.records import RunRecord, RunRequest
 from linnet.state import state_dir
 
 STOP_SECONDS = 15.0
@@ -63,6 +65,7 @@ def submit(
 
     Raises:
         RunError: the host refused it.
+        KeyboardInterrupt: Ctrl-C, also while the host takes it: the run is then terminated.
     """
     from pipelines.compile import compile_pipeline
 
@@ -76,13 +79,32 @@ def submit(
         package = compile_pipeline(pipeline, config, Path(scratch) / "pipeline.yaml")
         if key:
             client._run_api.api_client.set_default_header(KEY_HEADER, key)
-        sent = client.create_run_from_pipeline_package(
-            str(package),
-            arguments={"request": request.model_dump(mode="json")},
-            run_name=title,
-            experiment_name=config.name,
-        )
-    return Submitted(host, client, sent.run_id)
+        with interruption.held() as pressed:
+            sent = client.create_run_from_pipeline_package(
+                str(package),
+                arguments={"request": request.model_dump(mode="json")},
+                run_name=title,
+                experiment_name=config.name,
+            )
+    submitted = Submitted(host, client, sent.run_id)
+    if pressed.is_set():
+        _take_back(submitted)
+        raise KeyboardInterrupt
+    return submitted
+
+
+def _take_back(submitted: Submitted) -> None:
+    """Ends a run whose submission was interrupted: nobody will follow it."""
+    with contextlib.suppress(RunError):  # it has just ended
+        submitted.terminate()
+    if submitted.host.engine is None:
+        return
+    until = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < until:
+        ended = RunRecord.load(submitted.folder / "run.json").state != "running"
+        if ended and not runs.alive(submitted.folder):
+            return
+        time.sleep(0.05)
 
 
 def _named(client: Any, title: str) -> str:

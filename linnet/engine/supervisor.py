@@ -19,7 +19,7 @@ from linnet.engine.listing import timestamp
 from linnet.engine.refusal import Refusal
 from linnet.engine.store import Resource, Store
 from linnet.engine.workers import Workers
-from linnet.errors import LinnetError
+from linnet.errors import LinnetError, StorageError
 from linnet.records import RunRecord, TaskRecord, now
 
 GRACE_SECONDS = 4.6
@@ -38,6 +38,8 @@ class Supervisor:
         self.every_second: list[Callable[[], None]] = []
         """What else is looked at once a second."""
         self._deadlines: dict[str, float] = {}
+        self._stuck: set[str] = set()
+        """Runs whose beginning or end could not be written; they are tried again, also by a later engine."""
         self._wake = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -60,8 +62,8 @@ class Supervisor:
         self._wake.set()
 
     def busy(self) -> bool:
-        """Whether a run is under way or waits."""
-        return bool(self.store.where("run", state=["PENDING", *ACTIVE]))
+        """Whether a run is under way or waits; not one whose beginning or end the disk does not take."""
+        return any(run.id not in self._stuck for run in self.store.where("run", state=["PENDING", *ACTIVE]))
 
     def terminate(self, run_id: str) -> None:
         """Ends a run: at once if it waits, within five seconds if it is under way.
@@ -119,7 +121,7 @@ class Supervisor:
                     for work in self.every_second:
                         work()
             except Exception as error:  # noqa: BLE001  one run's trouble must not stop the others
-                print(f"supervisor: {type(error).__name__}: {error}", flush=True)
+                _log(error)
                 active = True
                 time.sleep(0.2)
             self._wake.wait(_LOOK_SECONDS if active else 0.5)
@@ -130,15 +132,25 @@ class Supervisor:
         active = self.store.where("run", state=ACTIVE)
         for run in active:
             if not runs.alive(folder_of(run)):
-                self._finish(run)
+                self._try(run, self._finish)
             elif time.monotonic() > self._deadlines.get(run.id, float("inf")):
                 workers.end(folder_of(run))
         under_way = self.store.where("run", state=ACTIVE)
         room = self.config.concurrent_runs - len(under_way)
         for run in self.store.where("run", state="PENDING")[: max(room, 0)]:
-            self._begin(run)
+            self._try(run, self._begin)
             under_way.append(run)
-        return bool(under_way)
+        return any(run.id not in self._stuck for run in under_way)
+
+    def _try(self, run: Resource, step: Callable[[Resource], None]) -> None:
+        try:
+            step(run)
+        except (OSError, StorageError) as error:
+            if run.id not in self._stuck:
+                _log(error)
+            self._stuck.add(run.id)
+        else:
+            self._stuck.discard(run.id)
 
     def _begin(self, run: Resource) -> None:
         with self.store.transaction():
@@ -157,8 +169,9 @@ class Supervisor:
         record = RunRecord.load(folder / "run.json")
         asked = self.store.get("run", run.id).body["state"] == "CANCELING"
         if record.state == "running":
-            gone = "" if asked else _GONE.format(run.id)
-            record = runs.finish(folder, worked=False, interrupted=True, error=gone)
+            full = not asked and runs.disk_full(folder)
+            gone = "" if asked else runs.FULL if full else _GONE.format(run.id)
+            record = runs.finish(folder, worked=False, interrupted=not full, error=gone)
         close_tasks(folder)
         state = "CANCELED" if asked and record.state == "interrupted" else _STATES[record.state]
         self._close(run, state, record.error, record.ended_at)
@@ -169,6 +182,12 @@ class Supervisor:
             self.store.change("run", run.id, {"finished_at": timestamp(ended or now()), "error": told})
             set_state(self.store, self.store.get("run", run.id), state)
         self._deadlines.pop(run.id, None)
+
+
+def _log(error: Exception) -> None:
+    """Tells the engine's log; on a full disk nobody hears it."""
+    with contextlib.suppress(OSError):
+        print(f"supervisor: {type(error).__name__}: {error}", flush=True)
 
 
 def folder_of(run: Resource) -> Path:

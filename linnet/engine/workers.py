@@ -25,6 +25,7 @@ class Workers:
         """`log`: where the zygote writes."""
         self._log = log
         self._lock = threading.RLock()
+        self._spawning = threading.Lock()
         self._closed = False
         self._zygote: subprocess.Popen[str] | None = None
         self._loaded: object = None
@@ -57,8 +58,10 @@ class Workers:
 
     def close(self) -> None:
         """Ends the zygote at once, also while it loads; workers go on."""
-        self._closed = True
-        if (zygote := self._zygote) is not None:
+        with self._spawning:  # or one that is just being started would stay
+            self._closed = True
+            zygote = self._zygote
+        if zygote is not None:
             zygote.kill()
             zygote.wait()
 
@@ -86,7 +89,9 @@ class Workers:
             self._zygote = None
         if self._zygote is None:
             self._loaded = files
-            with self._log.open("ab") as log:
+            with self._spawning, self._log.open("ab") as log:
+                if self._closed:
+                    raise RunError("the engine ends: no worker is started")
                 self._zygote = subprocess.Popen(
                     [sys.executable, "-m", "linnet.engine.zygote"],
                     stdin=subprocess.PIPE,

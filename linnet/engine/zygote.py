@@ -93,8 +93,10 @@ def _become(folder: Path, width: int, lock: int, answers: int) -> NoReturn:
 
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+        finally:  # a full disk refuses the last words
+            os._exit(code)
 
 
 def _configured() -> dict[str, Any]:

@@ -139,16 +139,17 @@ def test_operator_rolls_back_with_a_reason_that_stands_in_ledger_and_audit_log(
     assert '"action":"roll back"' in audit and '"outcome":"done"' in audit
 
 
+@pytest.mark.proof  # a whole run in a browser: minutes that `make test` does not have
 def test_run_that_the_form_starts_is_watched_to_its_end(browser: Opened, use_case: UseCase) -> None:
     here = log_in(browser, "operator")
     here.go("/runs/new")
-    here.page.click("text=Train >> nth=0")
+    here.page.locator(".q-expansion-item .q-item__label").get_by_text("Train", exact=True).click()
     epochs = here.page.get_by_label("Epochs", exact=True)
     epochs.fill("0")
     here.page.click("button:has-text('Start the run')")
     assert "train.epochs" in here.page.locator(".problem").inner_text()
     epochs.fill("1")
-    here.page.click("text=Gates >> nth=0")
+    here.page.locator(".q-expansion-item .q-item__label").get_by_text("Gates", exact=True).click()
     here.page.get_by_label("Min accuracy", exact=True).fill("0.9999")
     here.page.get_by_label("Why do you run it?").fill("the walk")
     here.keep("new-run-filled")

@@ -106,6 +106,23 @@ def test_ctrl_c_before_the_first_stage_is_one_word(tmp_path: Path) -> None:
         assert case.processes() == {}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", ["engine/engine.db", "runs/*/run.json"])
+def test_ctrl_c_while_the_engine_starts_or_takes_the_run_leaves_nothing(tmp_path: Path, sign: str) -> None:
+    case = UseCase.of_photos(tmp_path, each=12)
+    process = case.start("run", "photos.toml")
+    until = time.monotonic() + 60
+    while not list(case.state.glob(sign)):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.001)
+    interrupt(process, whole_group=False)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in stdout + stderr, stdout + stderr
+    assert stderr == "interrupted\n" or (stderr == "" and "stopping the run" in stdout)
+    assert case.processes() == {}
+    assert all(case.record(run)["state"] == "interrupted" for run in case.runs())
+
+
 def wait_until_importing(pid: int, patience: float = 30.0) -> None:
     """Waits until the command imports its libraries: before that Python itself answers to Ctrl-C."""
     until = time.monotonic() + patience
