@@ -7,11 +7,15 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +33,10 @@ from tests.labels.contract import check_contract, choice
 
 ENVIRONMENT = Path(__file__).parents[2] / ".linnet" / "label-studio" / "venv"
 """Label Studio itself is installed once a checkout; its data is new in every test."""
+EMPTY = ENVIRONMENT.with_name(f"empty-{studio.VERSION}")
+"""Its database after the first start, with the state file that knows its user: to make it takes a minute."""
 BUDGET = 200
+DATABASE = "label_studio.sqlite3"
 LABELS = f"""
 [labels]
 budget = {BUDGET}
@@ -79,7 +86,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     before = os.environ.get("LINNET_HOME")
     os.environ["LINNET_HOME"] = str(case.state)
     try:
-        server = studio.up(environment=ENVIRONMENT)
+        server = _up()
     except LabelServerError as error:
         if "cannot be installed" in str(error):
             reason = f"Label Studio cannot be installed here: {error}"
@@ -93,6 +100,23 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             del os.environ["LINNET_HOME"]
         else:
             os.environ["LINNET_HOME"] = before
+
+
+def _up() -> studio.Studio:
+    """A server without projects; its tables are made once a checkout."""
+    data = studio.folder() / "data"
+    if EMPTY.exists():
+        data.mkdir(parents=True)
+        shutil.copy(EMPTY / DATABASE, data)
+        shutil.copy(EMPTY / "server.json", studio.folder())
+        return studio.up(environment=ENVIRONMENT)
+    server = studio.up(environment=ENVIRONMENT)
+    made = Path(tempfile.mkdtemp(dir=EMPTY.parent))
+    with closing(sqlite3.connect(data / DATABASE)) as one, closing(sqlite3.connect(made / DATABASE)) as two:
+        one.backup(two)
+    shutil.copy(studio.folder() / "server.json", made)
+    made.rename(EMPTY)
+    return server
 
 
 @pytest.fixture(autouse=True)
