@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -119,11 +120,14 @@ def test_predict_prints_three_classes_with_and_without_a_server_and_its_trail_le
     alone = finished.linnet("predict", image)
     assert alone.returncode == 0 and all(name in alone.stdout for name in COLORS), alone.stderr
     assert f"photos {version}" in alone.stdout and len(re.findall(r"\d+\.\d%", alone.stdout)) == 3
-    up = finished.linnet("up", "--detach", "--port", "0")
+    up = finished.linnet("up", "--detach", "--port", "0", "--console-port", "0")
     try:
         assert up.returncode == 0, up.stderr
         assert finished.linnet("predict", image).stdout == alone.stdout
         assert finished.linnet("up").returncode == 1
+        (link,) = re.findall(r"^operator +(http\S+)", up.stdout, re.M)
+        opened = httpx.get(link)
+        assert opened.status_code == 303 and "linnet_console=operator." in opened.headers["set-cookie"]
     finally:
         down = finished.linnet("down")
     assert down.returncode == 0 and "stopped" in down.stdout
