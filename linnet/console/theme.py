@@ -122,6 +122,13 @@ margin-right:6px}.legend i.second{background:var(--warm)}
 .bar i{display:block;height:100%;background:var(--accent);border-radius:9px}.bar i.warm{background:var(--warm)}
 .split{display:flex;height:12px;border-radius:9px;overflow:hidden;background:var(--hover);gap:2px}
 .split i{display:block;background:var(--accent)}.split i+i{background:var(--warm)}
+.judged .cards{display:grid;gap:12px;grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr))}
+.judged .card{padding:12px 14px}.judged .top{margin-bottom:4px;align-items:center;flex-wrap:nowrap}.judged h3{margin:0}
+.judged svg{width:100%;height:auto;display:block}.judged svg text{fill:var(--soft);font-size:11px}.judged p{font-size:13px;margin:4px 0 0}
+.judged .axis,.judged .step{stroke:var(--line)}.judged .step{stroke-dasharray:2 3}.judged .band{fill:var(--accent);opacity:.22}
+.judged .value{stroke:var(--accent);stroke-width:2;fill:none}.judged .margin{stroke:var(--bad);stroke-dasharray:5 4}
+.judged .forbidden{fill:var(--bad);opacity:.1}.judged circle.good{fill:var(--good)}.judged circle.bad{fill:var(--bad)}
+.judged circle.unknown{fill:var(--warn)}
 .shots{display:grid;grid-template-columns:repeat(auto-fill,minmax(118px,1fr));gap:12px}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:12px;padding:8px;overflow:hidden}
 figure .pair{display:grid;grid-template-columns:1fr 1fr;gap:6px}

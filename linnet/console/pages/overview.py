@@ -50,6 +50,7 @@ def load(context: Context, wanted: str) -> view.Overview:
         served=sources.served(),
         log=context.log.summary(),
         runs=sources.runs(),
+        canary=sources.canary(),
     )
 
 

@@ -26,7 +26,7 @@ from linnet.console.markup import (
     when,
 )
 from linnet.console.prediction_log import LogSummary
-from linnet.console.sources import Served
+from linnet.console.sources import Canary, Served
 from linnet.records import ModelVersion, RunRecord, now
 
 LAST_RUNS = 6
@@ -54,6 +54,7 @@ class Overview:
     served: Served
     log: LogSummary
     runs: Sequence[RunRecord]
+    canary: Canary | None = None
     extra_needs: tuple[Need, ...] = ()
     extra_tiles: tuple[Html, ...] = ()
 
@@ -67,7 +68,14 @@ def needs(view: Overview) -> list[Need]:
     elif champion is not None and served.champion not in ("", champion.version):
         why = f"The server answers with version {served.champion}; the champion is {champion.version}."
         found.append(Need("bad", "The server does not serve the champion", why, "/release"))
-    if served.candidate:
+    if (canary := view.canary) is not None and not canary.alive:
+        why = f"Nobody carries out the rollout of version {canary.version} any more."
+        found.append(Need("bad", "A canary is left behind", why, "/release"))
+    elif canary is not None and canary.phase in ("waiting", "paused"):
+        words = "waits for approval" if canary.phase == "waiting" else "is paused"
+        why = f"Version {canary.version} {words} at {canary.percent} % of the traffic."
+        found.append(Need("warn", "A canary waits for you", why, "/release"))
+    elif served.candidate:
         why = f"Version {served.candidate} gets {served.percent:g} % of the traffic."
         found.append(Need("accent", "A canary is under way", why, "/release"))
     if view.runs and view.runs[0].state in ("failed", "interrupted", "rejected"):
