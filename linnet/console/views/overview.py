@@ -16,6 +16,7 @@ from linnet.console.markup import (
     empty,
     join,
     link,
+    money,
     number,
     percent,
     prose,
@@ -144,19 +145,9 @@ def _tiles(view: Overview) -> Html:
         )
     log = view.log
     failed = log.failed / log.rows if log.rows else 0.0
-    third = tile(
-        "Answered",
-        f"{log.rows:,}",
-        f"{percent(failed, 2)} failed",
-        "bad" if failed > 0.01 else "",
-        "/monitoring",
-    )
-    fourth = tile(
-        "Latency p95",
-        f"{log.p95_ms:.1f} ms" if log.rows else "–",
-        f"p50 {log.p50_ms:.1f} ms" if log.rows else "no requests yet",
-    )
-    return tiles(first, second, third, fourth, *view.extra_tiles)
+    words = f"{percent(failed, 2)} failed, p95 {log.p95_ms:.1f} ms" if log.rows else "no requests yet"
+    third = tile("Answered", f"{log.rows:,}", words, "bad" if failed > 0.01 else "", "/monitoring")
+    return tiles(first, second, third, *view.extra_tiles)
 
 
 def _needs(found: Sequence[Need]) -> Html:
@@ -211,7 +202,7 @@ def _runs(records: Sequence[RunRecord]) -> Html:
 def runs_table(records: Sequence[RunRecord]) -> Html:
     """Runs, one a row."""
     return table(
-        ("Run", "State", "?Cause", "Started", ">Took", "?Result"),
+        ("Run", "State", "?Cause", "Started", ">Took", "?>Cost", "?Result"),
         (
             (
                 link(record.run_id, f"/runs/{record.run_id}"),
@@ -219,6 +210,7 @@ def runs_table(records: Sequence[RunRecord]) -> Html:
                 record.request.cause,
                 when(record.started_at, ago=True),
                 duration(_took(record)),
+                money(record.cost.cost, record.cost.currency) if record.cost else "–",
                 tag("span", _result(record), class_="soft small"),
             )
             for record in records
