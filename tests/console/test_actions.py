@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 import typer.main
 
-from docs.generate import _walk
+from docs.generate import walk
 from linnet.cli import app
 from linnet.console import actions
 from linnet.console.access import Role
@@ -77,7 +77,7 @@ IN_THE_COMMAND_LINE = {
 def test_everything_that_the_console_changes_the_command_line_can_change() -> None:
     acts = {name for name, _ in inspect.getmembers(Operator, inspect.isfunction) if not name.startswith("_")}
     assert acts == set(IN_THE_COMMAND_LINE)
-    known = {path.removeprefix("linnet ") for path, _ in _walk(typer.main.get_command(app))}
+    known = {path.removeprefix("linnet ") for path, _ in walk(typer.main.get_command(app))}
     for commands in IN_THE_COMMAND_LINE.values():
         assert commands <= known
 
