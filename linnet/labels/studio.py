@@ -135,6 +135,8 @@ def stop(studio: Studio) -> None:
             if (child := _children.get(studio.pid)) is not None:
                 child.poll()
             if not _alive(studio.pid):
+                if child is not None:
+                    child.wait()  # it ended between the two looks
                 return
             time.sleep(0.05)
         deadline = time.monotonic() + STOP_SECONDS

@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from linnet.labels.table import LabelTable
 from linnet.records import now
 from tests.e2e.use_case import COLORS, CONFIG, UseCase
 from tests.labels.contract import check_contract, choice
+from tests.labels.queue import fill
 
 ENVIRONMENT = Path(__file__).parents[2] / ".linnet" / "label-studio" / "venv"
 """Label Studio itself is installed once a checkout; its data is new in every test."""
@@ -59,10 +60,21 @@ class Lab:
         headers = {"Authorization": f"Token {token}"}
         return httpx.Client(base_url=self.server.url, headers=headers, timeout=120)
 
-    def tasks(self) -> list[dict[str, Any]]:
+    def project(self, title: str) -> int:
+        """Its number; 0: there is none."""
         with self.client() as client:
-            project = client.get("/api/projects/").json()["results"][0]["id"]
-            query = {"project": project, "page_size": 1000, "fields": "all"}
+            found = client.get("/api/projects/", params={"page_size": 100}).json()["results"]
+            return next((int(one["id"]) for one in found if one["title"] == title), 0)
+
+    def hooks(self, title: str) -> list[dict[str, Any]]:
+        with self.client() as client:
+            number = self.project(title)
+            found = client.get("/api/webhooks/", params={"project": number}).json() if number else []
+            return list(found)
+
+    def tasks(self, title: str = "Linnet photos") -> list[dict[str, Any]]:
+        with self.client() as client:
+            query = {"project": self.project(title), "page_size": 1000, "fields": "all"}
             found: list[dict[str, Any]] = client.get("/api/tasks", params=query).json()["tasks"]
             return found
 
@@ -156,6 +168,29 @@ def test_server_keeps_its_secrets_to_itself(lab: Lab) -> None:
     assert httpx.get(f"{lab.server.url}/api/projects/").status_code == 401
 
 
+def test_up_collects_answers_beside_the_engine_and_down_ends_that(lab: Lab) -> None:
+    case = lab.case
+    (case.folder / "d.toml").write_text(CONFIG.replace('"photos"', '"d"', 1))
+    fill(1)
+    up = case.linnet("up", "--detach", "--config", "d.toml", "--engine-port", "0", "--no-console")
+    try:
+        assert up.returncode == 0, up.stdout + up.stderr
+        found = re.search(r"answers are collected; their metrics are at (http://\S+)", up.stdout)
+        assert found is not None, up.stdout
+        _until(lambda: lab.hooks("Linnet d"), "the project got no webhook")
+        with lab.client("ann") as client:
+            (task,) = lab.tasks("Linnet d")
+            client.post(f"/api/tasks/{task['id']}/annotations", json=choice("bag")).raise_for_status()
+        _until(LabelTable("d").history, "the answer did not come")
+        (row,) = LabelTable("d").history()
+        assert (row.sample_id, row.label) == ("s00000", "bag")
+        assert 'linnet_label_tasks{dataset="d",state="done"} 1.0' in httpx.get(found[1], timeout=60).text
+    finally:
+        down = case.linnet("down")
+    assert down.returncode == 0 and "stopped" in down.stdout
+    assert not [one for one in case.processes().values() if "linnet.engine" in one]
+
+
 @pytest.mark.proof
 def test_loop_from_a_run_to_people_and_back_to_a_run(lab: Lab) -> None:
     case, draw = lab.case, random.Random(7)
@@ -241,6 +276,13 @@ def _answer_all(
     lab.answer("cleo", third)
     kinds = {"skip": "skipped", "cannot tell": "cannot_tell"}
     return truth, {key: kinds.get(label, label) for key, label in said.items()}
+
+
+def _until(true: Callable[[], object], otherwise: str) -> None:
+    until = time.monotonic() + 200
+    while not true():
+        assert time.monotonic() < until, otherwise
+        time.sleep(0.2)
 
 
 def _wait_for_overlap(lab: Lab, split: set[int]) -> None:
