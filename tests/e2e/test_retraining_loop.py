@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import re
-import subprocess
-import sys
+import shutil
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 
+from linnet.data.fetch import fetch
+from tests.e2e.timeline import Course, Traffic, draw
+from tests.e2e.timeline import seconds as seconds_of
 from tests.e2e.use_case import CONFIG, UseCase
 
-pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(1700)]
 
-WINDOW = 20
-"""Seconds."""
-SETTINGS = f"""\
+PHOTOS = """\
 log_images = 1.0
 [monitoring]
-window_minutes = {WINDOW / 60}
+window_minutes = 0.5
 lateness_minutes = 0
 min_rows = 50
 [retraining]
@@ -30,67 +28,133 @@ windows = 1
 violations = 1
 min_new_labels = 30
 """
-MONITOR = """
-import sys
-from pathlib import Path
-from linnet.config import load_config
-from linnet.engine.client import host_of
-from pipelines.compile import compile_pipeline
-config = load_config(Path("photos.toml"))
-package = compile_pipeline("monitoring", config, Path("monitoring.yaml"))
-host_of(config.engine).client().create_run_from_pipeline_package(
-    str(package), arguments={"end": sys.argv[1]}, run_name="monitoring", experiment_name="photos"
-)
+FASHION = """\
+name = "fashion"
+[data]
+kind = "idx"
+location = "images"
+classes = [
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+]
+production_fraction = 0.2
+[train]
+epochs = 4
+optimizer = "muon"
+width = 8
+shift = 0
+flip_average = false
+[gates]
+min_accuracy = 0.75
+min_macro_f1 = 0.75
+min_worst_recall = 0.3
+max_ece = 0.1
+max_cohort_gap = 0.4
+max_latency_p95_ms = 500
+[release]
+steps = [25, 50, 100]
+rate = 60
+max_latency_ratio = 10
+median_floor_ms = 100
+latency_floor_ms = 500
+first_latency_p95_ms = 500
+metrics = ["errors", "validity", "median", "accuracy"]
+[serving]
+port = 0
+log_images = 1.0
+[monitoring]
+window_minutes = 1
+lateness_minutes = 0.1
+[retraining]
+windows = 3
+violations = 2
+min_new_labels = 500
 """
+IMAGES = {"train": 12_000, "t10k": 3_000}
 
 
-def play(case: UseCase, seed: int) -> float:
-    """Plays the drifted stream, with its labels; the share that the server named rightly."""
-    done = case.linnet(
-        "drift", "simulate", "--kind", "invert", "--severity", "1", "--count", "300", "--rate", "60",
-        "--feedback", "--seed", str(seed),
-        "--training-set", case.state / "latest/build-features/training_set",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = re.search(r"([\d.]+)% named rightly", done.stdout)
-    assert found is not None, done.stdout
-    return float(found[1]) / 100
+def wait_for(what: Callable[[], object], course: Course, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until, (course.ledger, course.windows(), course.case.record())
+        time.sleep(2)
 
 
-def monitor(case: UseCase, end: float) -> None:
-    """Submits the monitoring DAG for the window that ends then, as a recurring run would."""
-    moment = datetime.fromtimestamp(end, UTC).isoformat()
-    sent = subprocess.run(
-        [sys.executable, "-c", MONITOR, moment], **case.place(), capture_output=True, text=True, check=False
-    )
-    assert sent.returncode == 0, sent.stdout + sent.stderr
+def start(case: UseCase, config: str) -> None:
+    """A champion that serves, and is watched."""
+    for words in (["run", config], ["up", "--detach", "--config", config], ["drift", "watch", config]):
+        done = case.linnet(*words, timeout=600)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
-def retraining(case: UseCase) -> list[dict[str, Any]]:
-    file = case.state / "ledger" / "retraining-photos.jsonl"
-    lines = file.read_text().splitlines() if file.exists() else []
-    return [json.loads(line)["entry"] for line in lines]
+def training_set(case: UseCase) -> Path:
+    """The first run's: the same images are sent before and after the retraining."""
+    kept = case.folder / "first-training-set"
+    shutil.copytree(case.state / "latest/build-features/training_set", kept)
+    return kept
 
 
-def test_drifted_stream_ends_in_a_champion_that_copes_with_it(tmp_path: Path) -> None:
+def write_part_of_fashion(folder: Path) -> None:
+    """The first images of the official splits, as IDX files of their own."""
+    folder.mkdir()
+    whole = fetch(Path("data.dvc"))
+    for prefix, count in IMAGES.items():
+        for name, sides in ((f"{prefix}-images-idx3-ubyte", (28, 28)), (f"{prefix}-labels-idx1-ubyte", ())):
+            values = np.fromfile(whole / name, np.uint8, offset=8 + 4 * len(sides))
+            shape = np.array([count, *sides], ">u4")
+            header = bytes([0, 0, 8, 1 + len(sides)]) + shape.tobytes()
+            (folder / name).write_bytes(header + values[: int(np.prod(shape))].tobytes())
+
+
+def test_negatives_end_in_a_champion_that_copes_with_them(tmp_path: Path) -> None:
     case = UseCase.of_photos(tmp_path, each=80)
-    (case.folder / "photos.toml").write_text(CONFIG + SETTINGS)
-    first = case.linnet("run", "photos.toml")
-    assert first.returncode == 0, first.stdout + first.stderr
-    up = case.linnet("up", "--detach", "--config", "photos.toml")
-    assert up.returncode == 0, up.stdout + up.stderr
+    (case.folder / "photos.toml").write_text(CONFIG + PHOTOS)
+    start(case, "photos.toml")
+    course, traffic = Course(case, "photos"), None
     try:
-        begin = (time.time() // WINDOW + 1) * WINDOW  # a window that the release did not touch
-        time.sleep(begin - time.time())
-        before = play(case, 1)
-        monitor(case, begin + WINDOW)
-        until = time.monotonic() + 500
-        while not [v for v in case.versions() if "champion" in v["aliases"] and v["version"] == "2"]:
-            assert time.monotonic() < until, (retraining(case), case.record())
-            time.sleep(3)
-        after = play(case, 2)
-        decisions = [entry["decision"] for entry in retraining(case) if entry["kind"] == "decision"]
-        assert [decision["request"] for decision in decisions] == [True], decisions
-        assert after >= before + 0.05, f"{before:.3f} before, {after:.3f} after"
+        traffic = Traffic(case, 30, 150, training_set(case), ("--kind", "invert", "--severity", "1"))
+        wait_for(lambda: course.champion() == "2", course, 600)
+        switched = time.time()
+        wait_for(lambda: len([a for a in traffic.answers if a[0] > switched]) >= 3, course, 100)
     finally:
+        if traffic:
+            traffic.stop()
         case.linnet("down")
+    assert not traffic.failures
+    before = traffic.accuracy(0, seconds_of(course.training_runs()[-1][0]["started_at"]))
+    after = traffic.accuracy(switched, np.inf)
+    assert after >= before + 0.05, f"{before:.3f} before, {after:.3f} after"
+    assert sum(decision["request"] for decision in course.decisions()) == 1
+
+
+def test_fashion_in_failing_light_retrains_itself(tmp_path: Path) -> None:
+    case = UseCase(tmp_path / "fashion")
+    case.folder.mkdir()
+    write_part_of_fashion(case.folder / "images")
+    (case.folder / "fashion.toml").write_text(FASHION)
+    start(case, "fashion.toml")
+    course, traffic = Course(case, "fashion"), None
+    try:
+        traffic = Traffic(case, 20, 200, training_set(case))
+        wait_for(lambda: [w for w in course.windows() if w[3] == "stable"], course, 240)
+        traffic.drift = ("--kind", "blur", "--kind", "darken", "--severity", "0.6")
+        began = time.time()
+        wait_for(lambda: course.champion() == "2", course, 700)
+        switched = time.time()
+        wait_for(lambda: [e for e in course.ledger if e["kind"] == "outcome"], course, 300)
+    finally:
+        if traffic:
+            traffic.stop()
+        case.linnet("down")
+    picture = Path(".linnet/proof/retraining.png").resolve()
+    asked = next(decision for decision in course.decisions() if decision["request"])
+    before = traffic.accuracy(began, seconds_of(asked["at"]))
+    after = traffic.accuracy(switched, np.inf)
+    title = f"Fashion-MNIST, blurred and darkened: accuracy {before:.3f} before, {after:.3f} after"
+    draw(course, traffic, began, title, picture)
+    print(f"{title}; {picture}")
+    assert not traffic.failures
+    assert after >= before + 0.05
+    assert sum(decision["request"] for decision in course.decisions()) == 1, "it asks once"
+    (outcome,) = [entry for entry in course.ledger if entry["kind"] == "outcome"]
+    assert outcome["helped"] is True
