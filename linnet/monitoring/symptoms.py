@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from linnet.monitoring import metric_names as names
 from linnet.records import Deploy, Interval, LookAt, Symptoms, VersionTraffic, now
+from linnet.served_log import served_files
 from linnet.server_process import ServerState
 
 TIMEOUT = 5.0
@@ -125,7 +126,7 @@ def _log(places: Places, at: datetime, span: timedelta, seen: _Seen) -> None:
     import pyarrow.dataset as ds
 
     since = at - 5 * span
-    files = [p for p in sorted(places.log.rglob("served*.parquet")) if p.stat().st_mtime >= since.timestamp()]
+    files = [p for p in served_files(places.log) if p.stat().st_mtime >= since.timestamp()]
     if not files:
         seen.notes.append(f"{places.log}: nothing was logged in the last {5 * span}")
         return
