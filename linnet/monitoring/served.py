@@ -43,14 +43,14 @@ class Served:
 def read_served(
     folder: Path,
     model: str,
-    version: str,
+    version: str | None,
     start: datetime,
     end: datetime,
     closed: datetime,
     most_images: int | None = None,
     seed: int = 0,
 ) -> Served:
-    """Rows of `version` answered in [start, end); those written after `closed` are marked late.
+    """Rows of `version` (None: any) answered in [start, end); those written after `closed` are late.
 
     `most_images` bounds how many kept images are read, an even random share of them; None: all.
 
@@ -163,7 +163,7 @@ def _share(most: int | None, kept: int) -> float:
 def _scan(
     files: list[Path],
     model: str,
-    version: str,
+    version: str | None,
     start: datetime,
     end: datetime,
     closed: datetime,
@@ -179,7 +179,9 @@ def _scan(
     schema, rng = served_schema(), np.random.default_rng(seed)
     first, last = (pa.scalar(moment, schema.field("at").type) for moment in (start, end))
     inside = (ds.field("at") >= first) & (ds.field("at") < last)
-    ours = (ds.field("version") == version) & (ds.field("model") == model)
+    ours = ds.field("model") == model
+    if version is not None:
+        ours &= ds.field("version") == version
     failed, parts = 0, []
     for late in (False, True):
         group = [str(path) for path in files if (written_at(path) > closed) == late]
