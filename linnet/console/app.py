@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
@@ -84,10 +83,3 @@ def _artifacts(app: FastAPI, context: Context) -> None:
 
 def _kind(file: Path) -> str | None:
     return "text/plain; charset=utf-8" if file.suffix == ".md" else None
-
-
-def serve(app: FastAPI, host: str, port: int, **options: Any) -> None:
-    """Serves the app until it is interrupted."""
-    import uvicorn
-
-    uvicorn.run(app, host=host, port=port, log_level="warning", **options)
