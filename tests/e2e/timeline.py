@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -11,6 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from linnet.errors import LinnetError, ServingError
+from linnet.monitoring.simulate import Kind, Pool, drifted, play
+from linnet.serving.client import ServerClient
+from linnet.vision.decode import encode_png
+from linnet.vision.onnx_model import Images
 from tests.e2e.use_case import UseCase
 
 STAGES = ("validate", "build_features", "train", "evaluate", "package", "release")
@@ -22,14 +26,15 @@ class Traffic:
     """Users: a stream that never stops until it is told to, with the labels that come for it."""
 
     case: UseCase
+    pool: Pool
     rate: int
     count: int
     """Requests at a time, after which their labels come."""
-    training_set: Path
-    drift: tuple[str, ...] = ("--kind", "blur", "--severity", "0")
+    kinds: tuple[Kind, ...] = ("blur",)
+    severity: float = 0.0
     answers: list[tuple[float, float, float]] = field(default_factory=list)
     """From, to, and the share that was named rightly."""
-    failures: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._over = threading.Event()
@@ -41,24 +46,37 @@ class Traffic:
         self._thread.join()
 
     def accuracy(self, begin: float, end: float) -> float:
+        """Of the stretches that lie in it."""
         inside = [share for start, stop, share in self.answers if begin <= start and stop <= end]
         return sum(inside) / len(inside)
 
     def _run(self) -> None:
+        client = ServerClient.from_state(self.case.state / "serving" / "server.json")
+
+        def ask(image: Images) -> tuple[str, str]:
+            answer = _answer(client, "/predict", encode_png(image), {"Content-Type": "image/png"})
+            return answer["request_id"], answer["predictions"][0]["class"]
+
         number = 0
         while not self._over.is_set():
             number += 1
             began = time.time()
-            done = self.case.linnet(
-                "drift", "simulate", *self.drift, "--rate", str(self.rate), "--count", str(self.count),
-                "--feedback", "--seed", str(number), "--training-set", self.training_set,
-            )  # fmt: skip
-            found = re.search(r"([\d.]+)% named rightly", done.stdout)
-            if found is not None:
-                self.answers.append((began, time.time(), float(found[1]) / 100))
-            if done.returncode:
-                self.failures.append(done.stdout + done.stderr)
-                self._over.wait(1)
+            stream = drifted(self.pool, self.kinds, self.severity, self.count, number)
+            sent = play(stream, ask, self.rate, self.count)
+            self.answers.append((began, time.time(), sent.right / max(sent.answered, 1)))
+            self.problems += [sent.problem] if sent.problem else []
+            labels = [{"request_id": name, "label": label} for name, label in sent.labels]
+            try:
+                _answer(client, "/feedback", json.dumps({"labels": labels}).encode())
+            except LinnetError as error:
+                self.problems.append(str(error))
+
+
+def _answer(client: ServerClient, path: str, body: bytes, headers: dict[str, str] | None = None) -> Any:
+    status, _, said = client.request("POST", path, body, headers or {})
+    if status >= 400:
+        raise ServingError(f"{path}: status {status}: {said!r}")
+    return json.loads(said)
 
 
 @dataclass

@@ -64,6 +64,12 @@ def test_rollouts_that_touched_a_window_mark_it(
     assert (found.windows[0].rollout, found.rollout_active) == (touched, active)
 
 
+def test_window_with_too_little_for_a_verdict_says_nothing(watched: DriftReport) -> None:
+    (folder,) = history_folder("tiny", "1").iterdir()
+    watched.model_copy(update={"verdict": "insufficient"}).save(folder / "drift.json")
+    assert gather_evidence(CHAMPION, (), ()).windows == ()
+
+
 def test_other_versions_windows_are_not_the_champions(watched: DriftReport) -> None:
     assert gather_evidence(Served("tiny", "2", NOW), (), ()).windows == ()
     assert gather_evidence(Served("tiny", None, None), (), ()).champion is None
