@@ -61,11 +61,11 @@ def load(context: Context, run_id: str, step: str) -> Found:
 
 def _gives(folder: Path, step: str) -> tuple[str, ...]:
     """The artefacts in the step's own folder; another backend leaves none here."""
-    try:
-        found = sorted((folder / step).iterdir())
-    except OSError:
+    named = folder / step
+    own = named if named.exists() else next(folder.glob(f"artifacts/*/{step}"), None)
+    if own is None:
         return ()
-    return tuple(path.name for path in found if path.name != "executor_output.json")
+    return tuple(sorted(path.name for path in own.iterdir() if path.name != "executor_output.json"))
 
 
 def _log(folder: Path, step: str) -> str:
