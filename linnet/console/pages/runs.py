@@ -11,7 +11,7 @@ from linnet.config import Config
 from linnet.console import settings_form, shell
 from linnet.console.configs import config_files
 from linnet.console.context import Context, role_of
-from linnet.console.markup import empty, heading, join, link, pager, problem, tag
+from linnet.console.markup import empty, heading, join, link, pager, problem, prose, tag
 from linnet.console.views import overview
 from linnet.console.views import run as view
 from linnet.errors import ConfigError, LinnetError
@@ -180,4 +180,4 @@ def _field(field: settings_form.Field, given: dict[str, Any]) -> None:
             text = ", ".join(map(str, field.value)) if field.kind == "list" else str(field.value)
             made = ui.input(label, value=text, on_change=keep)
         made.props("outlined dense stack-label").style("width:100%;max-width:560px")
-    shell.html(tag("p", field.help, class_="soft small", style="margin:4px 0 18px"))
+    shell.html(tag("p", prose(field.help), class_="soft small", style="margin:4px 0 18px"))
