@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from linnet.errors import DataError
 from linnet.labels.select import Pool
 from linnet.records import DatasetManifest, EvaluationReport
+from linnet.served_log import served_files
 from linnet.state import state_dir
 
 CANDIDATES_FILE, PREDICTIONS_FILE = "candidates.npz", "predictions.npz"
@@ -153,7 +154,7 @@ def _requests(name: str, classes: int) -> dict[str, tuple[list[float], bytes]]:
     A file that cannot be read is passed over: the log may be under way.
     """
     found: dict[str, tuple[list[float], bytes]] = {}
-    files = sorted((state_dir() / "serving" / "log").glob("served-*.parquet"), reverse=True)
+    files = sorted(served_files(state_dir() / "serving" / "log"), reverse=True)
     columns = ["model", "ok", "sample_id", "probabilities", "image"]
     for file in files[:_LOG_FILES]:
         try:
