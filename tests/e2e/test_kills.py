@@ -8,6 +8,8 @@ import random
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ import pytest
 
 from tests.e2e.use_case import UseCase
 
-KILLS = 50
-_LONGEST_SECONDS = 25.0
-"""About how long a run of this use case takes on a machine that does nothing else."""
+_chance = random.Random(20261124)
+POINTS = [(_chance.choice(("engine", "worker")), round(_chance.random(), 3)) for _ in range(50)]
+"""Whom to kill, and when: a part of the time that the undisturbed run took."""
 
 
 def engine(case: UseCase) -> int:
@@ -58,17 +60,22 @@ def finish(case: UseCase, tries: int = 4) -> None:
     assert case.processes() == {}
 
 
-def killed(case: UseCase, whom: str, after: float) -> subprocess.Popen[str]:
-    """Starts the command, and kills `whom` some seconds after the run began."""
+def killed(case: UseCase, whom: str, after: float) -> tuple[subprocess.Popen[str], str]:
+    """Starts the command, and kills `whom` some seconds after the run began.
+
+    Gives the process, and the stages that were under way; an empty text if all was over by then.
+    """
     process = case.start("run", "photos.toml")
     until = time.monotonic() + 120
     while not (case.runs() and (case.runs()[-1] / "worker.json").exists()):
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.02)
     time.sleep(after)
-    if process.poll() is None:
-        os.kill(engine(case) if whom == "engine" else worker(case.runs()[-1]), signal.SIGKILL)
-    return process
+    if process.poll() is not None or case.record()["state"] != "running":
+        return process, ""
+    under_way = [name for name, stage in case.stages().items() if stage["state"] == "running"]
+    os.kill(engine(case) if whom == "engine" else worker(case.runs()[-1]), signal.SIGKILL)
+    return process, ", ".join(under_way) or "between two steps"
 
 
 @pytest.mark.slow
@@ -77,8 +84,9 @@ def test_killed_engine_is_started_again_and_the_command_follows_its_run_to_the_e
     tmp_path: Path,
 ) -> None:
     case = UseCase.of_photos(tmp_path)
-    process = killed(case, "engine", after=2.0)
+    process, under_way = killed(case, "engine", after=2.0)
     stdout, stderr = process.communicate(timeout=500)
+    assert under_way
     assert process.returncode == 0 and "Traceback" not in stdout + stderr, stdout + stderr
     assert len(case.runs()) == 1
     assert outcome(case)["aliases"] == ["champion"] and outcome(case)["promotions"] == 1
@@ -86,16 +94,36 @@ def test_killed_engine_is_started_again_and_the_command_follows_its_run_to_the_e
     assert outcome(case)["promotions"] == 1
 
 
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a run leaves that nobody kills, and the seconds it takes from its first step to its end."""
+
+    outcome: dict[str, Any]
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    case = UseCase.of_photos(tmp_path_factory.mktemp("undisturbed"))
+    finish(case)
+    record = case.record()
+    began, ended = (datetime.fromisoformat(record[name]) for name in ("started_at", "ended_at"))
+    return Undisturbed(outcome(case), (ended - began).total_seconds())
+
+
 @pytest.mark.proof
-@pytest.mark.timeout(3 * 3600)
-def test_fifty_kills_at_random_points_leave_what_an_undisturbed_run_leaves(tmp_path: Path) -> None:
-    undisturbed = UseCase.of_photos(tmp_path / "undisturbed")
-    finish(undisturbed)
-    expected = outcome(undisturbed)
-    chance = random.Random(20261124)
-    for number in range(KILLS):
-        case = UseCase.of_photos(tmp_path / f"{number:02}")
-        whom, after = chance.choice(("engine", "worker")), chance.uniform(0, _LONGEST_SECONDS)
-        killed(case, whom, after).communicate(timeout=500)
-        finish(case)
-        assert outcome(case) == expected, (number, whom, after)
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("whom", "part"), POINTS)
+def test_kill_at_a_random_point_leaves_what_an_undisturbed_run_leaves(
+    undisturbed: Undisturbed, tmp_path: Path, whom: str, part: float
+) -> None:
+    for attempt in range(5):
+        case = UseCase.of_photos(tmp_path / str(attempt))
+        process, under_way = killed(case, whom, part * undisturbed.seconds * 0.8**attempt)
+        stdout, stderr = process.communicate(timeout=500)
+        if under_way:  # else the run was over before the kill: it went faster than the undisturbed one
+            break
+    print(f"{whom} killed in: {under_way}; the command then: exit status {process.returncode}")
+    assert under_way and "Traceback" not in stdout + stderr, stdout + stderr
+    finish(case)
+    assert outcome(case) == undisturbed.outcome
