@@ -147,15 +147,24 @@ def _gold(known: _Stored, labels: Mapping[str, str], classes: tuple[str, ...]) -
     ]
 
 
+def log_state() -> list[tuple[str, int, int]]:
+    """Name, size and time of change of the files of the latest requests: the same, the same requests."""
+    found = [(file.name, file.stat()) for file in _log_files()]
+    return [(name, about.st_size, about.st_ctime_ns) for name, about in found]
+
+
+def _log_files() -> list[Path]:
+    return sorted((state_dir() / "serving" / "log").glob("served-*.parquet"), reverse=True)[:_LOG_FILES]
+
+
 def _requests(name: str, classes: int) -> dict[str, tuple[list[float], bytes]]:
     """Probabilities and image of the latest requests whose image the prediction log kept, by sample_id.
 
     A file that cannot be read is passed over: the log may be under way.
     """
     found: dict[str, tuple[list[float], bytes]] = {}
-    files = sorted((state_dir() / "serving" / "log").glob("served-*.parquet"), reverse=True)
     columns = ["model", "ok", "sample_id", "probabilities", "image"]
-    for file in files[:_LOG_FILES]:
+    for file in _log_files():
         try:
             rows = pq.read_table(file, columns=columns).to_pylist()
         except (OSError, pa.ArrowException):
