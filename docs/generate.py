@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from linnet import records
 from linnet.cli import app
 from linnet.config import SECTIONS, Config, Section
+from linnet.config.wording import limits, meaning, tables
 
 REFERENCE = Path(__file__).parent / "reference.md"
 _HEAD = """\
@@ -59,14 +60,13 @@ a model speaks the Open Inference Protocol v2 (see the README).
 | method | path | what it does |
 |---|---|---|
 """
-_LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "pattern": "matches"}
 
 
 def reference() -> str:
     """The whole page."""
     name = f"\n`name`: {Config.model_fields['name'].description}\n"
     sections = "".join(_section(key, section) for key, section in SECTIONS.items())
-    commands = "".join(_command(path, command) for path, command in _walk(typer.main.get_command(app)))
+    commands = "".join(_command(path, command) for path, command in walk(typer.main.get_command(app)))
     parts = (_HEAD + name, sections, _COMMANDS + commands, _components(), _records(), _routes())
     return "".join(parts)
 
@@ -113,25 +113,17 @@ def _routes() -> str:
 
 
 def _section(key: str, section: type[Section]) -> str:
-    fields = section.model_fields.items()
-    inner = {name: field.annotation for name, field in fields if _is_section(field.annotation)}
-    rows = "".join(_row(name, field) for name, field in fields if name not in inner)
-    tables = "".join(
-        f"\n{' '.join((section.model_fields[name].description or '').split())}\n" for name in inner
-    )
-    tables += "".join(_section(f"{key}.{name}", kind) for name, kind in inner.items())
-    return f"\n### [{key}]\n\n| field | type | default | meaning |\n|---|---|---|---|\n{rows}{tables}"
-
-
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, Section)
+    inner = tables(section)
+    rows = "".join(_row(name, field) for name, field in section.model_fields.items() if name not in inner)
+    below = "".join(f"\n{meaning(section.model_fields[name])}\n" for name in inner)
+    below += "".join(_section(f"{key}.{name}", kind) for name, kind in inner.items())
+    return f"\n### [{key}]\n\n| field | type | default | meaning |\n|---|---|---|---|\n{rows}{below}"
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    kind = ", ".join([_kind(field.annotation), *_limits(field)])
+    kind = ", ".join([_kind(field.annotation), *limits(field)])
     default = json.dumps(field.get_default())
-    meaning = " ".join((field.description or "").split())
-    return f"| `{name}` | {_cell(kind)} | `{_cell(default)}` | {_cell(meaning)} |\n"
+    return f"| `{name}` | {_cell(kind)} | `{_cell(default)}` | {_cell(meaning(field))} |\n"
 
 
 def _kind(annotation: Any) -> str:
@@ -145,24 +137,17 @@ def _kind(annotation: Any) -> str:
     return {str: "text", int: "whole number", float: "number", bool: "true or false"}[annotation]
 
 
-def _limits(field: FieldInfo) -> Iterator[str]:
-    for part in field.metadata:
-        for attribute, sign in _LIMITS.items():
-            if (limit := getattr(part, attribute, None)) is not None:
-                yield f"{sign} {limit:,}" if isinstance(limit, int) else f"{sign} {limit}"
-
-
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _walk(command: Any, path: str = "linnet") -> Iterator[tuple[str, Any]]:
+def walk(command: Any, path: str = "linnet") -> Iterator[tuple[str, Any]]:
     """All commands that do something, with their full names. (Typer brings its own copy of click.)"""
     if not hasattr(command, "commands"):
         yield path, command
         return
     for name, inner in command.commands.items():
-        yield from _walk(inner, f"{path} {name}")
+        yield from walk(inner, f"{path} {name}")
 
 
 def _command(path: str, command: Any) -> str:

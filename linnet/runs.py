@@ -263,6 +263,14 @@ def commit() -> str:
     return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
 
 
+def commit_of(folder: Path | None) -> str:
+    """The commit that a run was asked for, whatever was committed since; without one the working tree's."""
+    with contextlib.suppress(StorageError):  # on a cluster a run may have no record yet
+        if folder is not None and (named := RunRecord.load(folder / "run.json").commit):
+            return named
+    return commit()
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that results depend on, where they are installed."""
     found = {"python": platform.python_version()}

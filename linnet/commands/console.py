@@ -9,7 +9,7 @@ from rich.console import Console
 
 
 def console(
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
     bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     name: Annotated[
         list[str] | None, typer.Option("--name", help="A host name under which people reach it; repeatable.")
@@ -21,9 +21,10 @@ def console(
         ),
     ] = "",
 ) -> None:
-    """Serve the web console: runs, models, releases, data and monitoring in a browser.
+    """Serve the web console alone: runs, models, releases, data and monitoring in a browser.
 
-    It prints two links, one a role: an operator may start runs and move the champion, a viewer looks.
+    `linnet up` serves it beside the engine and the model's server. It prints two links, one a role: an
+    operator may start runs and move the champion, a viewer looks.
 
     Examples:
 
@@ -31,18 +32,25 @@ def console(
 
       linnet console --port 9000 --bind 0.0.0.0 --name linnet.example.org
     """
-    from fastapi import FastAPI
+    from linnet.console.process import CONSOLE, serve
 
-    from linnet.console.access import LOOPBACK
-    from linnet.console.app import add_console, serve
-    from linnet.console.context import Context
-    from linnet.console.sources import Sources
-
-    app = FastAPI(title="Linnet", docs_url=None, redoc_url=None, openapi_url=None)
-    access = add_console(app, LOOPBACK | {bind} | set(name or ()), Context(Sources(host=host)))
-    url = f"http://{bind}:{port}"
     out = Console()
-    out.print(f"operator  {url}/login?token={access.operator}", soft_wrap=True, highlight=False)
-    out.print(f"viewer    {url}/login?token={access.viewer}", soft_wrap=True, highlight=False)
-    out.print("Ctrl-C stops it", style="dim")
-    serve(app, bind, port)
+    running = CONSOLE.running()
+    if running is not None:
+        out.print(f"a console runs here already at {running.url}; `linnet down` stops it", highlight=False)
+        show_links(running.url, out)
+        return
+
+    def ready(url: str) -> None:
+        show_links(url, out)
+        out.print("Ctrl-C stops it", style="dim")
+
+    serve(bind, port, name or (), host, ready)
+
+
+def show_links(url: str, out: Console) -> None:
+    """The links that open the console, each with its login token."""
+    from linnet.console.process import links
+
+    for role, link in links(url).items():
+        out.print(f"{role:<8}  {link}", soft_wrap=True, highlight=False)

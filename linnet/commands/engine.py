@@ -1,14 +1,15 @@
-"""`linnet up` and `linnet down`: the engine, and the champion's server beside it."""
+"""`linnet up` and `linnet down`: the engine, with the console and the champion's server beside it."""
 
 from __future__ import annotations
 
-import socket
 import time
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from linnet.commands.console import show_links
 from linnet.commands.serve import ConfigPath, Name, serve_champion, stop_server
 from linnet.config import EngineConfig, load_config
 from linnet.errors import RegistryError, ServingError
@@ -24,19 +25,29 @@ def up(
         int | None, typer.Option(help="Port of the champion's server; 0 takes a free one.")
     ] = None,
     engine_port: Annotated[int | None, typer.Option(help="Port of the engine; 0 takes a free one.")] = None,
+    console_port: Annotated[
+        int | None, typer.Option(help="Port of the console (8080); 0 takes a free one.")
+    ] = None,
+    with_console: Annotated[
+        bool, typer.Option("--console/--no-console", help="Serve the web console, too.")
+    ] = True,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Serve in the background.")] = False,
 ) -> None:
-    """Start the engine (the Kubeflow Pipelines API of this machine), and serve the champion.
+    """Start the engine (the Kubeflow Pipelines API of this machine) and the console; serve the champion.
 
-    The champion answers the Open Inference Protocol v2, and plain images at /predict. Without a champion
-    only the engine starts.
+    The console is opened with the links that are printed: they hold the login token of an operator and of
+    a viewer. The champion answers the Open Inference Protocol v2, and plain images at /predict; without
+    one only engine and console start.
 
     Examples:
 
       linnet up
 
       linnet up --detach --config configs/fashion.toml --port 9000
+
+      linnet up --no-console
     """
+    from linnet.console.process import CONSOLE
     from linnet.engine.client import stop_engine
 
     running = ServerState.read(server_state_file())
@@ -44,24 +55,22 @@ def up(
         raise ServingError(f"a server runs already at {running.url}: stop it with `linnet down`")
     if name and config is None:
         find_champion(name)  # says so before anything is started
-    console = Console()
-    started = _engine(load_config(config).engine if config else EngineConfig(), engine_port, console)
-    try:
-        serve_champion(name, config, port, detach, console)
-    except RegistryError as error:
-        if name or "no champion" not in str(error):
-            if started:
-                stop_engine()
-            raise
-        console.print(f"nothing to serve: {error}", highlight=False)
-        if not detach:
-            _wait(console)
-    except BaseException:
-        if started:
-            stop_engine()
-        raise
-    if started and not detach:
-        stop_engine()
+    out = Console()
+    with ExitStack() as started:
+        if _engine(load_config(config).engine if config else EngineConfig(), engine_port, out):
+            started.callback(stop_engine)
+        if with_console and _console(console_port, out):
+            started.callback(CONSOLE.stop)
+        try:
+            serve_champion(name, config, port, detach, out)
+        except RegistryError as error:
+            if name or "no champion" not in str(error):
+                raise
+            out.print(f"nothing to serve: {error}", highlight=False)
+            if not detach:
+                _wait(out)
+        if detach:
+            started.pop_all()
 
 
 def down() -> None:
@@ -69,19 +78,21 @@ def down() -> None:
 
     `linnet runs resume` lets an interrupted run go on.
     """
+    from linnet.console.process import CONSOLE
     from linnet.engine.client import stop_engine
 
-    engine, server = stop_engine(), stop_server()
-    typer.echo("stopped" if engine or server else "no server runs here")
+    stopped = [stop_engine(), stop_server(), CONSOLE.stop()]
+    typer.echo("stopped" if any(stopped) else "no server runs here")
 
 
 def _engine(config: EngineConfig, port: int | None, console: Console) -> bool:
     """Sees to it that the engine runs; whether it was started here."""
+    from linnet.engine.beside import taken
     from linnet.engine.client import local_engine
 
     if port is not None:
         config = config.model_copy(update={"port": port})
-    elif "port" not in config.model_fields_set and _taken(config):
+    elif "port" not in config.model_fields_set and taken(config.bind, config.port):
         console.print(f"port {config.port} is taken: the engine takes a free one")
         config = config.model_copy(update={"port": 0})
     host = local_engine(config, fresh_port=False, until_idle=False)
@@ -90,16 +101,27 @@ def _engine(config: EngineConfig, port: int | None, console: Console) -> bool:
     return host.started_here
 
 
-def _taken(config: EngineConfig) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in config.bind else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return probe.connect_ex((config.bind, config.port)) == 0
+def _console(port: int | None, out: Console) -> bool:
+    """Sees to it that the console runs, and prints its links; whether it was started here."""
+    from linnet.console.process import CONSOLE, PORT
+    from linnet.engine.beside import taken
+
+    state = CONSOLE.running()
+    started = state is None
+    if state is None:
+        if port is None and taken("127.0.0.1", PORT):
+            out.print(f"port {PORT} is taken: the console takes a free one")
+            port = 0
+        state = CONSOLE.start("--port", str(PORT if port is None else port))
+    out.print(f"the console is at {state.url}; a link a role, which holds its token:", highlight=False)
+    show_links(state.url, out)
+    return started
 
 
 def _wait(console: Console) -> None:
     from linnet.engine.client import running_engine
 
-    console.print("Ctrl-C stops the engine")
+    console.print("Ctrl-C stops it")
     try:
         while running_engine() is not None:
             time.sleep(0.5)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet.deployment.journal import UNDER_WAY, Journal
-from linnet.errors import RolloutError
-from linnet.files import file_name
+from linnet.deployment.journal import UNDER_WAY, Command
+from linnet.deployment.orders import journal_of, order
 from linnet.records import MetricJudgement
 from linnet.registry.champion import current_actor
-from linnet.state import server_state_file, state_dir
 
 app = typer.Typer(help="Watch a rollout; approve, pause, resume or abort it.", no_args_is_help=True)
 
@@ -42,7 +39,7 @@ def status(name: Model = "") -> None:
 
       linnet rollout status
     """
-    journal = _journal(name)
+    journal = journal_of(name)
     state = journal.read()
     console = Console()
     phase = str(state["phase"])
@@ -72,25 +69,19 @@ def approve(name: Model = "", reason: Reason = "") -> None:
 
       linnet rollout approve --reason "looked at 20 pictures"
     """
-    journal = _journal(name)
-    if journal.read()["phase"] != "waiting":
-        raise RolloutError("no rollout waits for an approval: see `linnet rollout status`")
-    _order(journal, "approve", reason)
-    typer.echo("approved")
+    _tell(name, "approve", reason)
 
 
 @app.command("pause")
 def pause(name: Model = "", reason: Reason = "") -> None:
     """Keep traffic as it is; the judge keeps looking, and still rolls back what is proven bad."""
-    _order(_journal(name), "pause", reason)
-    typer.echo("paused")
+    _tell(name, "pause", reason)
 
 
 @app.command("resume")
 def resume(name: Model = "", reason: Reason = "") -> None:
     """Let a paused rollout go on."""
-    _order(_journal(name), "resume", reason)
-    typer.echo("goes on")
+    _tell(name, "resume", reason)
 
 
 @app.command("abort")
@@ -101,43 +92,11 @@ def abort(name: Model = "", reason: Reason = "") -> None:
 
       linnet rollout abort --reason "complaints about sandals"
     """
-    journal = _journal(name)
-    if journal.is_held():
-        _order(journal, "abort", reason)
-        typer.echo("the rollout gives traffic back to the champion")
-        return
-    state = journal.read()
-    if state["phase"] not in UNDER_WAY:
-        raise RolloutError("no rollout is under way: `linnet rollout status` shows how the last one ended")
-    from linnet.deployment.embedded import give_back  # brings an HTTP client that the base install lacks
-
-    with journal.held():
-        served = give_back(server_state_file(), str(state["candidate"]))
-        journal.settle("rollback")
-    typer.echo("all traffic is with the champion" if served else "no server runs, so nobody has traffic")
+    _tell(name, "abort", reason)
 
 
-def _order(journal: Journal, command: Any, reason: str) -> None:
-    if not journal.is_held():
-        raise RolloutError(
-            "the rollout's process is gone: run the same command again to go on, or `linnet rollout abort`"
-            if journal.read()["phase"] in UNDER_WAY
-            else "no rollout is under way: `linnet rollout status` shows how the last one ended"
-        )
-    journal.give(command, current_actor(), reason)
-
-
-def _journal(name: str) -> Journal:
-    """The rollout of a model, or of the only one that has one."""
-    folder = state_dir() / "rollouts"
-    found = [folder / f"{file_name(name)}.json"] if name else sorted(folder.glob("*.json"))
-    journals = [journal for journal in map(Journal, found) if journal.read()]
-    if not journals:
-        raise RolloutError("there has been no rollout here yet: `linnet run CONFIG` makes one")
-    if len(journals) > 1:
-        names = ", ".join(Path(journal.path).stem for journal in journals)
-        raise RolloutError(f"which model? Give --name (known: {names})")
-    return journals[0]
+def _tell(name: str, command: Command, reason: str) -> None:
+    typer.echo(order(journal_of(name), command, current_actor(), reason))
 
 
 def _table(judgements: tuple[MetricJudgement, ...]) -> Table:

@@ -10,6 +10,8 @@ from linnet.config import EngineConfig, RegistryConfig, parse_config
 from linnet.console.access import Role
 from linnet.console.audit import AuditLog
 from linnet.console.sources import Sources
+from linnet.deployment.journal import Command
+from linnet.deployment.orders import journal_of, order
 from linnet.engine.champion_traffic import serve_champion
 from linnet.engine.client import Host, answering, host_of, quiet
 from linnet.errors import LinnetError
@@ -69,6 +71,19 @@ class Operator:
             return version.version
 
         return self._do("roll back", model, reason, work)
+
+    def steer(self, model: str, command: Command, reason: str) -> str:
+        """Tells the rollout under way to go on, wait or end; returns what that comes to.
+
+        Raises:
+            RolloutError: none is under way, or it waits for no approval.
+        """
+        return self._do(
+            f"{command} a rollout",
+            model,
+            reason,
+            lambda: order(journal_of(model), command, self.actor, reason),
+        )
 
     def start_run(self, values: dict[str, Any], reason: str) -> str:
         """Starts the training pipeline with a config; returns the run's id.

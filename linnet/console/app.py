@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
@@ -12,7 +11,8 @@ from nicegui import ui
 from linnet.console.access import LOOPBACK, Access
 from linnet.console.context import Context
 from linnet.console.gate import Gate
-from linnet.console.pages import data, models, overview, release, run, runs, try_it
+from linnet.console.pages import data, models, monitoring, overview, release, run, runs, try_it
+from linnet.console.pages.monitoring import SANDBOX
 from linnet.console.shell import HEAD
 from linnet.console.sources import console_dir
 from linnet.console.theme import LOGO, STYLE
@@ -23,11 +23,6 @@ _ICON = (
     .replace("var(--card)", "#fff")
     .replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ')
 )
-# What a run wrote may hold text from data: it runs in a page without an origin, and can ask nothing.
-_SANDBOX = {
-    "Content-Security-Policy": "sandbox allow-scripts allow-popups",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 def add_console(app: FastAPI, hosts: frozenset[str] = LOOPBACK, context: Context | None = None) -> Access:
@@ -49,6 +44,7 @@ def add_console(app: FastAPI, hosts: frozenset[str] = LOOPBACK, context: Context
     ui.add_head_html(f"<style>{STYLE}</style>{HEAD}", shared=True)
     for page in (overview, runs, run, models, data, release):
         page.register(context)
+    monitoring.register(context, app)
     try_it.register(context, app)
     _artifacts(app, context)
     ui.run_with(
@@ -79,15 +75,8 @@ def _artifacts(app: FastAPI, context: Context) -> None:
         file = (folder / path).resolve()
         if not file.is_relative_to(folder) or not file.is_file():
             return PlainTextResponse("the run has no such file", 404)
-        return FileResponse(file, headers=_SANDBOX, media_type=_kind(file))
+        return FileResponse(file, headers=SANDBOX, media_type=_kind(file))
 
 
 def _kind(file: Path) -> str | None:
     return "text/plain; charset=utf-8" if file.suffix == ".md" else None
-
-
-def serve(app: FastAPI, host: str, port: int, **options: Any) -> None:
-    """Serves the app until it is interrupted."""
-    import uvicorn
-
-    uvicorn.run(app, host=host, port=port, log_level="warning", **options)

@@ -109,6 +109,13 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{value:+.{digits}f}".replace("-", "−") if isfinite(value) else "–"
 
 
+def money(amount: float, currency: str) -> str:
+    """An amount; what is less than a hundredth of a cent is said to be that."""
+    if 0 < amount < 1e-4:
+        return f"< 0.0001 {currency}"
+    return f"{amount:,.{2 if amount >= 0.1 or not amount else 4}f} {currency}"
+
+
 def tile(name: str, value: object, note: object = "", tone: str = "", target: str = "") -> Html:
     """One figure with its name and a remark; a link where there is more to see."""
     content = (tag("span", name), tag("b", value), tag("span", note) if note else "")
@@ -122,8 +129,8 @@ def tiles(*content: Html) -> Html:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", marked: int = -1) -> Html:
-    """A table. A heading that begins with `>` is of a column of numbers, one with `?` may hide on a phone."""
-    kinds = [("n" if name.startswith(">") else "optional" if name.startswith("?") else None) for name in head]
+    """A table. A heading that begins with `?` may hide on a phone; one with `>`, also after it, is of numbers."""
+    kinds = [_kind(name) for name in head]
     heads = [
         tag("th", name.lstrip(">?"), class_=kind, scope="col") if name else tag("td")
         for name, kind in zip(head, kinds, strict=True)
@@ -138,6 +145,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = 
     ]
     inner = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body), aria_label=caption or None)
     return tag("div", inner, class_="wide", tabindex="0", role="region", aria_label=caption or "table")
+
+
+def _kind(name: str) -> str | None:
+    words = ("optional " if name.startswith("?") else "") + ("n" if name.lstrip("?").startswith(">") else "")
+    return words.strip() or None
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Html:

@@ -24,14 +24,17 @@ class LogFile:
     """Seconds since the epoch."""
     versions: dict[str, int]
     classes: dict[str, int]
-    latencies: np.ndarray[Any, np.dtype[np.float32]]
+    at: np.ndarray[tuple[int], np.dtype[np.float64]]
+    """Seconds since the epoch, a request."""
+    answered: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    latencies: np.ndarray[tuple[int], np.dtype[np.float32]]
     hours: dict[int, int]
     """Requests by hour since the epoch."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LogSummary:
-    """The whole log."""
+    """The whole log. `at` (seconds since the epoch), `answered` and `latencies` (ms) have a row a request."""
 
     rows: int = 0
     failed: int = 0
@@ -43,6 +46,11 @@ class LogSummary:
     p95_ms: float = float("nan")
     p99_ms: float = float("nan")
     hours: tuple[tuple[int, int], ...] = ()
+    at: np.ndarray[tuple[int], np.dtype[np.float64]] = field(default_factory=lambda: np.empty(0))
+    answered: np.ndarray[tuple[int], np.dtype[np.bool_]] = field(default_factory=lambda: np.empty(0, bool))
+    latencies: np.ndarray[tuple[int], np.dtype[np.float32]] = field(
+        default_factory=lambda: np.empty(0, np.float32)
+    )
 
 
 class PredictionLogReader:
@@ -83,6 +91,8 @@ def _read(path: Path) -> LogFile | None:
         last=float(at.max()),
         versions=_counts(table["version"]),
         classes=_counts(table["predicted"]),
+        at=at,
+        answered=table["ok"].to_numpy().astype(bool),
         latencies=table["latency_ms"].to_numpy().astype(np.float32),
         hours={int(hour): int(count) for hour, count in zip(hours, counts, strict=True)},
     )
@@ -114,6 +124,9 @@ def _sum(files: list[LogFile]) -> LogSummary:
         p95_ms=p95,
         p99_ms=p99,
         hours=tuple(sorted(_added([one.hours for one in files]).items())),
+        at=np.concatenate([one.at for one in files]),
+        answered=np.concatenate([one.answered for one in files]),
+        latencies=latencies,
     )
 
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic.fields import FieldInfo
-
 from linnet.config import SECTIONS, Section, assign
+from linnet.config.wording import limits, meaning, tables
 
 Kind = Literal["text", "integer", "number", "switch", "choice", "list"]
 FIRST = ("train", "gates", "data", "release")
@@ -46,17 +45,19 @@ def fields(section: str, values: dict[str, Any]) -> list[Field]:
 
 
 def _fields(section: str, above: str, model: type[Section], values: dict[str, Any]) -> Iterator[Field]:
+    inner = tables(model)
     for name, info in model.model_fields.items():
         value = values.get(name, info.get_default())
-        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
-            yield from _fields(section, f"{above}{name}.", info.annotation, value)
+        if name in inner:
+            yield from _fields(section, f"{above}{name}.", inner[name], value)
             continue
+        bounds = limits(info)
         yield Field(
             section=section,
             name=above + name,
             kind=_kind(info.annotation),
             value=value,
-            help=" ".join((info.description or "").split()) + _limits(info),
+            help=meaning(info) + (f" ({', '.join(bounds)})" if bounds else ""),
             choices=_choices(info.annotation),
         )
 
@@ -104,14 +105,3 @@ def _kind(annotation: Any) -> Kind:
 
 def _choices(annotation: Any) -> tuple[str, ...]:
     return tuple(str(choice) for choice in get_args(annotation)) if get_origin(annotation) is Literal else ()
-
-
-def _limits(info: FieldInfo) -> str:
-    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    found = [
-        f"{sign} {limit}"
-        for part in info.metadata
-        for name, sign in signs.items()
-        if (limit := getattr(part, name, None)) is not None
-    ]
-    return f" ({', '.join(found)})" if found else ""

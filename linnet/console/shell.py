@@ -58,7 +58,13 @@ HEAD = """
     if (time.textContent !== text) time.textContent = text;
   };
   const all = () => document.querySelectorAll("time[data-as]").forEach(write);
-  new MutationObserver(all).observe(document.documentElement, {childList: true, subtree: true});
+  const side = () => {  // on a phone the pages are a strip: the present one is to be seen
+    const strip = document.querySelector(".side"), here = strip?.querySelector("a[aria-current]");
+    if (!here || strip.dataset.seen) return;
+    strip.dataset.seen = "1";
+    strip.scrollLeft = here.offsetLeft - (strip.clientWidth - here.offsetWidth) / 2;
+  };
+  new MutationObserver(() => { all(); side(); }).observe(document.documentElement, {childList: true, subtree: true});
   setInterval(all, 30000);
   window.linnetTheme = () => {
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;

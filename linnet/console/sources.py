@@ -16,9 +16,11 @@ from typing import Any, TypeVar
 
 from linnet import runs
 from linnet.config import RegistryConfig
+from linnet.deployment.journal import UNDER_WAY
+from linnet.deployment.orders import journals
 from linnet.engine.run_evidence import RunEvidence, read_evidence
 from linnet.errors import LinnetError, RegistryError, RunError, ServingError, StorageError
-from linnet.records import LedgerEntry, ModelVersion, RunRecord
+from linnet.records import LedgerEntry, Look, ModelVersion, RunRecord, StepDecision
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.connect import connect
 from linnet.server_process import ServerState
@@ -66,6 +68,23 @@ class Served:
     percent: float = 0.0
     versions: tuple[str, ...] = ()
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A rollout under way, as its journal has it."""
+
+    model: str
+    version: str
+    champion: str | None
+    phase: str
+    alive: bool
+    """Whether a process carries it out."""
+    percent: int
+    seconds: float
+    """Of watching, so far."""
+    steps: tuple[StepDecision, ...]
+    looks: tuple[Look, ...]
 
 
 class Sources:
@@ -159,6 +178,10 @@ class Sources:
         """Where the server of this machine sends its requests."""
         return self.kept.get("served", SHORT_SECONDS, _served)
 
+    def canary(self) -> Canary | None:
+        """The rollout that is under way on this machine, if there is one."""
+        return self.kept.get("canary", 0.5, _canary)
+
     def client(self) -> ServerClient:
         """A client of this machine's server.
 
@@ -179,6 +202,28 @@ class Sources:
         """One thread at a time in MLflow, whose first import must not happen twice at once."""
         with self._store:
             yield
+
+
+def _canary() -> Canary | None:
+    for journal in journals():
+        state = journal.read()
+        if state.get("phase") not in UNDER_WAY:
+            continue
+        try:
+            return Canary(
+                model=str(state["model"]),
+                version=str(state["candidate"]),
+                champion=state["champion"],
+                phase=str(state["phase"]),
+                alive=journal.is_held(),
+                percent=int(state["percent"]),
+                seconds=float(state["total"]),
+                steps=tuple(StepDecision.model_validate(step) for step in state["steps"]),
+                looks=tuple(journal.looks()),
+            )
+        except (KeyError, ValueError):
+            continue  # of an older Linnet
+    return None
 
 
 def _served() -> Served:

@@ -75,6 +75,7 @@ table{border-collapse:collapse;width:100%;font-size:14px}
 th{font-weight:580;font-size:13px;color:var(--soft);text-align:left;white-space:nowrap}
 th,td{padding:9px 14px;border-bottom:1px solid var(--line);vertical-align:middle}
 tbody tr:last-child td{border-bottom:0}tbody tr:hover{background:var(--hover)}
+td>span.soft.small{display:block;min-width:210px}td time,td>a{white-space:nowrap}
 td.n,th.n{text-align:right;white-space:nowrap}td.why{color:var(--soft);font-size:13px;min-width:200px}
 tr.mark{background:var(--accentsoft)}
 .facts{display:grid;grid-template-columns:auto minmax(0,1fr);gap:5px 18px;margin:0;font-size:14px}
@@ -122,6 +123,15 @@ margin-right:6px}.legend i.second{background:var(--warm)}
 .bar i{display:block;height:100%;background:var(--accent);border-radius:9px}.bar i.warm{background:var(--warm)}
 .split{display:flex;height:12px;border-radius:9px;overflow:hidden;background:var(--hover);gap:2px}
 .split i{display:block;background:var(--accent)}.split i+i{background:var(--warm)}
+svg.bar{background:none;height:18px;width:160px;overflow:visible;border-radius:0}svg.bar .rail{fill:var(--line)}
+svg.bar .calm{fill:var(--good)}svg.bar .bad{fill:var(--bad)}svg.bar .mark{stroke:var(--ink);stroke-dasharray:3 2}
+.judged .cards{display:grid;gap:12px;grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr))}
+.judged .card{padding:12px 14px}.judged .top{margin-bottom:4px;align-items:center;flex-wrap:nowrap}.judged h3{margin:0}
+.judged svg{width:100%;height:auto;display:block}.judged svg text{fill:var(--soft);font-size:11px}.judged p{font-size:13px;margin:4px 0 0}
+.judged .axis,.judged .step{stroke:var(--line)}.judged .step{stroke-dasharray:2 3}.judged .band{fill:var(--accent);opacity:.22}
+.judged .value{stroke:var(--accent);stroke-width:2;fill:none}.judged .margin{stroke:var(--bad);stroke-dasharray:5 4}
+.judged .forbidden{fill:var(--bad);opacity:.1}.judged circle.good{fill:var(--good)}.judged circle.bad{fill:var(--bad)}
+.judged circle.unknown{fill:var(--warn)}
 .shots{display:grid;grid-template-columns:repeat(auto-fill,minmax(118px,1fr));gap:12px}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:12px;padding:8px;overflow:hidden}
 figure .pair{display:grid;grid-template-columns:1fr 1fr;gap:6px}

@@ -10,10 +10,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -25,6 +26,8 @@ T = TypeVar("T", bound=Record)
 Command = Literal["approve", "pause", "resume", "abort"]
 UNDER_WAY = ("running", "paused", "waiting", "promoting", "returning")
 """Phases of a rollout that is not over; `waiting` is for an approval."""
+_PATIENCE_SECONDS = 0.25
+"""Who asks whether a rollout is held holds it for a moment; who wants it waits so long for that."""
 
 
 class Order(Record):
@@ -53,24 +56,25 @@ class Journal:
         Raises:
             RolloutError: another process holds it.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RolloutError(
-                    f"another rollout is under way ({self.path}): wait for its end, or end it with "
-                    "`linnet rollout abort`"
-                ) from error
+        until = time.monotonic() + _PATIENCE_SECONDS
+        with self._lock() as lock:
+            while not _locked(lock):
+                if time.monotonic() > until:
+                    raise RolloutError(
+                        f"another rollout is under way ({self.path}): wait for its end, or end it with "
+                        "`linnet rollout abort`"
+                    )
+                time.sleep(0.01)
             yield
 
     def is_held(self) -> bool:
         """Whether a process carries the rollout out at this moment."""
-        try:
-            with self.held():
-                return False
-        except RolloutError:
-            return True
+        with self._lock() as lock:
+            return not _locked(lock)
+
+    def _lock(self) -> IO[str]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.path.with_suffix(".lock").open("w")
 
     def read(self) -> dict[str, Any]:
         """The state; empty if there is none that can be read."""
@@ -128,6 +132,14 @@ class Journal:
         """Orders for the rollout `rollout` beyond the first `after`."""
         found = _lines(self._orders, Order)
         return [order for order in found if order.rollout == rollout][after:]
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _lines(path: Path, kind: type[T]) -> list[T]:

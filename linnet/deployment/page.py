@@ -59,7 +59,7 @@ table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;
 padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 td.n,th.n{text-align:right}tr:last-child td{border:0}
 """
-_LEGEND = (
+LEGEND = (
     "Blue: the estimate and where the true value lies, at every moment at once. Red: not allowed. "
     "Promoted only when every band lies outside the red; rolled back as soon as one lies inside it."
 )
@@ -82,12 +82,16 @@ def render(decision: RolloutDecision, looks: list[Look]) -> str:
         shares = [(look.seconds, look.percent) for look in looks]
         plot = share_plot(shares, decision.marks, title, kind)
         parts.append(f"<h2>Traffic that the candidate answers</h2><div class=card>{plot}</div>")
-        parts.append(f"<h2>What the judge watched</h2><p class=soft>{_LEGEND}</p><div class=cards>")
-        last = sorted(looks[-1].judgements, key=lambda item: _ORDER[item.verdict])
-        parts += [_card(item, looks, alone=decision.champion is None) for item in last]
-        parts.append("</div>")
+        parts.append(f"<h2>What the judge watched</h2><p class=soft>{LEGEND}</p>")
+        parts.append(metric_cards(looks, alone=decision.champion is None))
     parts.append(_steps(decision) + _marks(decision))
     return document(title, _STYLE, "".join(parts))
+
+
+def metric_cards(looks: list[Look], *, alone: bool) -> str:
+    """Every metric of the newest look over time, what is wrong first; `alone`: there is no champion."""
+    last = sorted(looks[-1].judgements, key=lambda item: _ORDER[item.verdict])
+    return f"<div class=cards>{''.join(_card(item, looks, alone=alone) for item in last)}</div>"
 
 
 def _card(judgement: MetricJudgement, looks: list[Look], *, alone: bool) -> str:

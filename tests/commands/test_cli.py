@@ -18,7 +18,7 @@ COMMANDS = {
     "submit": {"config", "--set", "--host", "--wait", "--key", "--cause", "--commit", "--reason"},
     "init": {"name", "--data", "--force"},
     "compile": {"config", "--output", "--set"},
-    "up": {"--name", "--config", "--port", "--engine-port", "--detach"},
+    "up": {"--name", "--config", "--port", "--engine-port", "--console-port", "--console", "--detach"},
     "down": set(),
     "predict": {"images", "--name", "--config", "--json"},
     "diagnose": {"config", "--minutes", "--json"},

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import typer.main
 
+from docs.generate import walk
+from linnet.cli import app
+from linnet.console import actions
 from linnet.console.access import Role
 from linnet.console.actions import NotAllowed, Operator
 from linnet.console.audit import AuditLog
 from linnet.console.sources import Sources
-from linnet.errors import ConfigError, RegistryError
+from linnet.deployment.journal import Command
+from linnet.errors import ConfigError, RegistryError, RolloutError
 
 
 def operator(tmp_path: Path, role: Role) -> tuple[Operator, AuditLog]:
@@ -27,10 +35,12 @@ def test_viewer_can_change_nothing_and_the_try_is_on_record(tmp_path: Path) -> N
         lambda: person.start_run({"name": "m"}, "why"),
         lambda: person.terminate("r", "why"),
         lambda: person.retry("r", "why"),
+        lambda: person.steer("m", "approve", "why"),
     ):
         with pytest.raises(NotAllowed, match="log in with the operator's token"):
             act()
     assert [line.action for line in audit.lines()] == [
+        "approve a rollout",
         "retry",
         "terminate",
         "start a run",
@@ -44,8 +54,48 @@ def test_act_that_fails_is_on_record_with_its_error(tmp_path: Path) -> None:
     person, audit = operator(tmp_path, "operator")
     with pytest.raises(RegistryError):
         person.rollback("m", "why")
+    with pytest.raises(RolloutError, match="no rollout here yet"):
+        person.steer("m", "abort", "why")
     with pytest.raises(ConfigError):
         person.start_run({"name": "m", "train": {"epochs": 0}}, "why")
-    last, first = audit.lines()
+    last, _, first = audit.lines()
     assert (first.action, first.outcome, first.reason) == ("roll back", "failed", "why")
     assert "epochs" in last.detail and "(console)" in last.actor
+
+
+IN_THE_COMMAND_LINE = {
+    "promote": {"models promote"},
+    "rollback": {"models rollback"},
+    "start_run": {"run", "submit"},
+    "terminate": {"runs terminate"},
+    "retry": {"runs resume"},
+    "steer": {f"rollout {command}" for command in get_args(Command)},
+}
+"""What an operator can do in the console, and the commands that do the same."""
+
+
+def test_everything_that_the_console_changes_the_command_line_can_change() -> None:
+    acts = {name for name, _ in inspect.getmembers(Operator, inspect.isfunction) if not name.startswith("_")}
+    assert acts == set(IN_THE_COMMAND_LINE)
+    known = {path.removeprefix("linnet ") for path, _ in walk(typer.main.get_command(app))}
+    for commands in IN_THE_COMMAND_LINE.values():
+        assert commands <= known
+
+
+def test_pages_change_things_through_the_operator_alone() -> None:
+    """What they call on it is what is listed above; nothing else that acts is imported beside it."""
+    source = Path(actions.__file__).parent
+    pages = "".join(
+        file.read_text("utf-8") for file in [*source.glob("pages/*.py"), *source.glob("views/*.py")]
+    )
+    assert set(re.findall(r"context\.operator\(request\)\.(\w+)", pages)) == {"may_act"} | set(
+        IN_THE_COMMAND_LINE
+    )
+    for acting in (
+        "engine.submit",
+        "engine.client",
+        "champion_traffic",
+        "registry.connect",
+        "deployment.orders",
+    ):
+        assert f"linnet.{acting} import" not in pages, acting

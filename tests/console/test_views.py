@@ -10,11 +10,12 @@ import pytest
 
 from linnet.console import charts
 from linnet.console.markup import Html, duration, join, pager, prose, signed, table, tag, when
+from linnet.console.pages.release import allowed
 from linnet.console.prediction_log import LogSummary
-from linnet.console.sources import Served
+from linnet.console.sources import Canary, Served
 from linnet.console.views import models, monitoring, overview, release, run
 from linnet.engine.graph import Task
-from linnet.records import LedgerEntry, now
+from linnet.records import LedgerEntry, Look, MetricJudgement, now
 from tests.console.records import BEGAN, evaluation, evidence, run_record, version
 
 EVIL = "<script>alert('x')</script>"
@@ -60,6 +61,14 @@ def view(**more: object) -> overview.Overview:
     return overview.Overview(**values | more)  # type: ignore[arg-type]
 
 
+def canary(phase: str, alive: bool = True) -> Canary:
+    judgement = MetricJudgement(
+        metric="errors", champion=0.0, candidate=0.01, low=-0.01, high=0.02, margin=0.05, verdict="good", evidence=EVIL,
+    )  # fmt: skip
+    looks = tuple(Look(seconds=s, percent=50, judgements=(judgement,)) for s in (1.0, 2.0))
+    return Canary("fashion", "7", "6", phase, alive, 50, 2.0, (), looks)
+
+
 def titles(**more: object) -> list[str]:
     return [need.title for need in overview.needs(view(**more))]
 
@@ -75,6 +84,8 @@ def test_nothing_waits_where_all_is_well() -> None:
         ({"served": Served(problem="No server runs")}, "Nobody is answering requests"),
         ({"served": Served(champion="5")}, "The server does not serve the champion"),
         ({"served": Served(champion="6", candidate="7", percent=5)}, "A canary is under way"),
+        ({"canary": canary("waiting")}, "A canary waits for you"),
+        ({"canary": canary("running", alive=False)}, "A canary is left behind"),
         ({"runs": [run_record(state="failed", error="disk full")]}, "The last run failed"),
         ({"runs": [run_record(state="rejected")]}, "The last candidate was refused"),
         ({"runs": [run_record(state="interrupted")]}, "The last run was interrupted"),
@@ -89,6 +100,26 @@ def test_what_waits_for_a_person_is_named(change: dict[str, object], title: str)
 
 def test_challenger_of_a_run_that_is_under_way_does_not_wait() -> None:
     assert titles(challenger=version("7", "challenger"), runs=[run_record(state="running")]) == []
+
+
+@pytest.mark.parametrize(
+    ("phase", "alive", "orders"),
+    [
+        ("running", True, ("pause", "abort")),
+        ("waiting", True, ("approve", "pause", "abort")),
+        ("paused", True, ("resume", "abort")),
+        ("returning", True, ()),
+        ("waiting", False, ("abort",)),
+    ],
+)
+def test_canary_offers_what_its_phase_allows(phase: str, alive: bool, orders: tuple[str, ...]) -> None:
+    found = canary(phase, alive)
+    assert allowed(found) == orders
+    markup = check(release.canary(found))
+    assert "Canary of fashion 7 against champion 6" in markup and "class='band'" in markup.replace(
+        "class=band", "class='band'"
+    )
+    assert ("process is gone" in markup) is not alive
 
 
 def test_most_urgent_comes_first() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Callable
+
 import pytest
 
-from tests.console.browser import Browser
+from tests.console.browser import SIZES, Browser
 from tests.e2e.use_case import UseCase
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -140,23 +144,88 @@ def test_operator_rolls_back_with_a_reason_that_stands_in_ledger_and_audit_log(
 
 
 @pytest.mark.proof  # a whole run in a browser: minutes that `make test` does not have
-def test_run_that_the_form_starts_is_watched_to_its_end(browser: Opened, use_case: UseCase) -> None:
+@pytest.mark.timeout(1200)
+def test_run_that_the_form_starts_is_watched_to_a_canary_that_is_approved(
+    browser: Opened, use_case: UseCase
+) -> None:
     here = log_in(browser, "operator")
-    here.go("/runs/new")
-    here.page.locator(".q-expansion-item .q-item__label").get_by_text("Train", exact=True).click()
+    here.complaints.clear()
+    _start_from_the_form(here, paths(use_case)["run"].split("/")[2].split("?")[0])
+    run = use_case.runs()[-1]
+
+    here.page.wait_for_selector(".dag .box.running", timeout=120_000)
+    here.keep("run-under-way")
+    here.page.wait_for_selector(".dag .box.succeeded", timeout=120_000)
+    here.page.click(".dag a:has-text('ingest')")
+    here.page.wait_for_selector(".card:has-text('Log') pre")
+
+    until(lambda: _phase(use_case) == "waiting", 400)
+    here.go("/")
+    here.page.click("text=A canary waits for you")
+    here.page.wait_for_selector("button:has-text('Approve')")
+    here.page.wait_for_selector(".judged svg .band")
+    assert here.barriers() == []
+    for size, theme in (("desktop", "light"), ("phone", "dark")):
+        _look_like(here, size, theme)
+        here.keep(f"canary-{size}-{theme}")
+    _look_like(here, "desktop", "light")
+
+    here.page.click("button:has-text('Approve')")
+    dialog = here.page.locator("[role=dialog]", has_text="Approve this canary?").last
+    dialog.locator("input").fill("looked at it")
+    dialog.locator("button:has-text('Approve')").click()
+    here.page.wait_for_selector("button:has-text('Approve')", state="hidden", timeout=60_000)
+    until(lambda: use_case.record(run)["state"] == "succeeded", 200)
+    here.go("/")
+    assert f"Version {use_case.stages(run)['register']['values']['version']}" in here.page.inner_text(
+        ".tiles"
+    )
+    rollout = json.loads((run / "release" / "rollout" / "rollout.json").read_text())
+    orders = [mark for mark in rollout["marks"] if mark["what"] == "approve"]
+    assert [(mark["reason"], mark["by"].endswith("(console)")) for mark in orders] == [("looked at it", True)]
+    audit = (use_case.state / "console" / "audit.jsonl").read_text()
+    assert '"action":"approve a rollout"' in audit
+    assert here.complaints == []
+
+
+def _start_from_the_form(here: Browser, base: str) -> None:
+    """Fills the form in, once wrongly, and starts the run."""
+    here.go(f"/runs/new?config=run {base}")
+    _open_section(here, "Train")
     epochs = here.page.get_by_label("Epochs", exact=True)
     epochs.fill("0")
     here.page.click("button:has-text('Start the run')")
     assert "train.epochs" in here.page.locator(".problem").inner_text()
-    epochs.fill("1")
-    here.page.locator(".q-expansion-item .q-item__label").get_by_text("Gates", exact=True).click()
-    here.page.get_by_label("Min accuracy", exact=True).fill("0.9999")
+    epochs.fill("4")
+    _open_section(here, "Release")
+    here.page.get_by_label("Approval", exact=True).click()
+    here.page.get_by_role("option", name="promotion", exact=True).click()
     here.page.get_by_label("Why do you run it?").fill("the walk")
     here.keep("new-run-filled")
     here.page.click("button:has-text('Start the run')")
     here.page.wait_for_url("**/runs/photos-*", timeout=60_000)
-    here.page.wait_for_selector(".top .chip:has-text('rejected')", timeout=200_000)
-    record = use_case.record()
-    assert record["state"] == "rejected" and record["request"]["reason"] == "the walk"
-    assert record["config"]["train"]["epochs"] == 1
-    here.page.wait_for_selector("text=✗ fail")
+
+
+def _open_section(here: Browser, name: str) -> None:
+    here.page.locator(".q-expansion-item .q-item__label").get_by_text(name, exact=True).click()
+
+
+def _look_like(here: Browser, size: str, theme: str) -> None:
+    width, height = SIZES[size]
+    here.page.set_viewport_size({"width": width, "height": height})
+    here.page.emulate_media(color_scheme=theme)
+
+
+def _phase(case: UseCase) -> str:
+    try:
+        return str(json.loads((case.state / "rollouts" / "photos.json").read_text())["phase"])
+    except (OSError, ValueError):
+        return ""
+
+
+def until(holds: Callable[[], bool], seconds: float) -> None:
+    """Waits for something that another process does."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.2)

@@ -122,7 +122,7 @@ def test_predict_refuses_what_is_no_image(finished: UseCase) -> None:
     refused(finished, "predict", "note.png", status=1, says=("note.png",))
     refused(finished, "predict", "nowhere.png", status=1, says=("nowhere.png",))
     refused(finished, "predict", "photos", status=1, says=("photos",))
-    up = finished.linnet("up", "--detach", "--port", "0")
+    up = finished.linnet("up", "--no-console", "--detach", "--port", "0")
     assert up.returncode == 0, up.stderr
     try:
         for image in ("note.png", "nowhere.png", "photos"):
@@ -140,8 +140,8 @@ def test_up_on_a_taken_port_says_so(finished: UseCase) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         says = (f"port {port}", "is taken", "--port")
-        refused(finished, "up", "--detach", "--port", port, status=1, says=says)
-        refused(finished, "up", "--port", port, status=1, says=says)
+        refused(finished, "up", "--no-console", "--detach", "--port", port, status=1, says=says)
+        refused(finished, "up", "--no-console", "--port", port, status=1, says=says)
 
 
 def test_failed_gate_ends_with_its_reason_and_registers_nothing(finished: UseCase) -> None:

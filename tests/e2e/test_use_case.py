@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -38,10 +39,11 @@ def plan(case: UseCase, *words: str) -> dict[str, str]:
 
 
 def answers(case: UseCase, *images: str) -> list[dict[str, Any]]:
-    """What `linnet predict --json` says about images."""
+    """What `linnet predict --json` says about images, less what differs from request to request."""
     done = case.linnet("predict", "--json", *images)
     assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return [{name: line[name] for name in ("image", "model", "version", "predictions")} for line in found]
 
 
 def test_digits_of_scikit_learn_end_with_a_champion(tmp_path: Path) -> None:
@@ -110,20 +112,27 @@ def _wait_for_the_mirror(case: UseCase) -> None:
 
 def test_rollback_after_a_second_training_gives_the_earlier_answers_again(finished: UseCase) -> None:
     images = [f"photos/{name}/000.png" for name in COLORS]
-    first, earlier = champion(finished)["version"], answers(finished, *images)
-    planned = plan(finished, "--set", "train.seed=1")
-    done = finished.linnet("run", "photos.toml", "--set", "train.seed=1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    stages = finished.stages()
-    assert planned == {n: "cached" if s["cached"] else "run" for n, s in stages.items()} | {
-        "record_run": "run"
-    }
-    assert {n for n, s in stages.items() if s["cached"]} == {"ingest", "validate", "build_features"}
-    second, later = champion(finished)["version"], answers(finished, *images)
-    assert second != first and later != earlier
-    back = finished.linnet("models", "rollback", "--reason", "the test says so")
-    assert back.returncode == 0 and f"version {first} is the champion again" in back.stdout
-    assert answers(finished, *images) == earlier
+    up = finished.linnet("up", "--detach", "--port", "0")
+    try:
+        assert up.returncode == 0, up.stderr
+        first, earlier = champion(finished)["version"], answers(finished, *images)
+        planned = plan(finished, "--set", "train.seed=1")
+        done = finished.linnet("run", "photos.toml", "--set", "train.seed=1")
+        assert done.returncode == 0, done.stdout + done.stderr
+        stages = finished.stages()
+        assert planned == {n: "cached" if s["cached"] else "run" for n, s in stages.items()} | {
+            "record_run": "run"
+        }
+        assert {n for n, s in stages.items() if s["cached"]} == {"ingest", "validate", "build_features"}
+        second, later = champion(finished)["version"], answers(finished, *images)
+        assert second != first and later != earlier
+        back = finished.linnet("models", "rollback", "--reason", "the test says so")
+        assert back.returncode == 0 and f"version {first} is the champion again" in back.stdout
+        assert answers(finished, *images) == earlier, "bit for bit, from the server that ran all the while"
+    finally:
+        down = finished.linnet("down")
+    assert down.returncode == 0, down.stderr
+    assert answers(finished, *images) == earlier, "and without a server"
     assert finished.ledger()[-1]["entry"]["reason"] == "the test says so"
 
 
@@ -134,11 +143,14 @@ def test_predict_prints_three_classes_with_and_without_a_server_and_its_trail_le
     alone = finished.linnet("predict", image)
     assert alone.returncode == 0 and all(name in alone.stdout for name in COLORS), alone.stderr
     assert f"photos {version}" in alone.stdout and len(re.findall(r"\d+\.\d%", alone.stdout)) == 3
-    up = finished.linnet("up", "--detach", "--port", "0")
+    up = finished.linnet("up", "--detach", "--port", "0", "--console-port", "0")
     try:
         assert up.returncode == 0, up.stderr
         assert finished.linnet("predict", image).stdout == alone.stdout
         assert finished.linnet("up").returncode == 1
+        (link,) = re.findall(r"^operator +(http\S+)", up.stdout, re.M)
+        opened = httpx.get(link)
+        assert opened.status_code == 303 and "linnet_console=operator." in opened.headers["set-cookie"]
     finally:
         down = finished.linnet("down")
     assert down.returncode == 0 and "stopped" in down.stdout

@@ -18,10 +18,14 @@ def test_learning_rate_rises_to_the_peak_and_falls_but_never_to_nothing(schedule
         assert max(factors) > 0.95 and factors[-1] < 0.05
 
 
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("shape", [(16, 40), (40, 16)])
-def test_orthogonalise_keeps_directions_and_levels_their_strength(shape: tuple[int, int]) -> None:
+def test_orthogonalise_keeps_directions_and_levels_their_strength(
+    shape: tuple[int, int], precision: torch.dtype
+) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    result = orthogonalise(matrix)
+    result = orthogonalise(matrix, precision)
+    assert result.dtype == matrix.dtype
     strengths = torch.linalg.svdvals(result)
     assert strengths.min() > 0.5 and strengths.max() < 1.35
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)

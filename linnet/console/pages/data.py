@@ -14,8 +14,11 @@ from linnet.console.held_out import judged
 from linnet.console.markup import Html, empty, join, link, section, tag
 from linnet.console.samples import Filters, SampleTable, Shot
 from linnet.console.views import data as view
+from linnet.console.views.labelling import queue
+from linnet.console.watched import labelling
 from linnet.engine.run_evidence import RunEvidence
 from linnet.errors import LinnetError
+from linnet.labels.status import LabelStatus
 from linnet.records import SPLITS, DatasetManifest, RunRecord
 
 VERSIONS = 10
@@ -34,6 +37,7 @@ class Found:
     total: int
     number: int
     said: dict[str, str]
+    labels: LabelStatus | None
 
 
 def register(context: Context) -> None:
@@ -73,7 +77,8 @@ def load(context: Context, run_id: str, filters: Filters, mistakes: bool, number
     table = SampleTable(samples)
     asked = Filters(filters.label, filters.split, filters.cohort, frozenset(said) if mistakes else None)
     shots, total = table.page(asked, number)
-    return Found(evidence, table, versions, filters, mistakes, shots, total, number, said)
+    labels = labelling(context, str(evidence.record.config.get("name", "")))
+    return Found(evidence, table, versions, filters, mistakes, shots, total, number, said, labels)
 
 
 def dataset_versions(context: Context) -> list[tuple[RunRecord, DatasetManifest]]:
@@ -123,6 +128,7 @@ def _draw(found: Found | None) -> None:
                     class_="grid two",
                 ),
                 section("Validation", view.validation(found.evidence.validation, docs)),
+                tag("section", tag("h2", "Label queue"), queue(found.labels), id="labels"),
                 section("Dataset versions", view.versions(found.versions, record.run_id)),
                 tag(
                     "section",

@@ -1,4 +1,4 @@
-"""`/` and `/monitoring`."""
+"""`/`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from nicegui import ui
 
 from linnet.console import shell
 from linnet.console.context import Context, role_of
-from linnet.console.prediction_log import LogSummary
-from linnet.console.views import monitoring
+from linnet.console.views import labelling
 from linnet.console.views import overview as view
-from linnet.errors import LinnetError
+from linnet.console.views import watched as watched_view
+from linnet.console.watched import labelling as labels_of
+from linnet.console.watched import watched
+
+OWN = ("down", "not-serving", "rollout")
+"""Runbooks of what the overview says in its own words."""
 
 
 def register(context: Context) -> None:
@@ -21,15 +25,6 @@ def register(context: Context) -> None:
         with shell.frame("Overview", role_of(request)):
             shell.head("Overview", "Is all well, and what needs a person now?")
             await shell.shown(lambda: load(context, model), lambda found: shell.html(view.page(found)))
-
-    @ui.page("/monitoring", title="Monitoring · Linnet")
-    async def monitored(request: Request) -> None:
-        def read() -> tuple[LogSummary, dict[str, int]]:
-            return context.log.summary(), trained_counts(context)
-
-        with shell.frame("Monitoring", role_of(request)):
-            shell.head("Monitoring", "What production asks, and how it is answered.")
-            await shell.shown(read, lambda found: shell.html(monitoring.page(*found)))
 
 
 def load(context: Context, wanted: str) -> view.Overview:
@@ -42,27 +37,30 @@ def load(context: Context, wanted: str) -> view.Overview:
         if model
         else None
     )
+    seen = watched(context, model)
+    labels = labels_of(context, seen.config.name)
     return view.Overview(
         model=model,
         champion=next((v for v in versions if "champion" in v.aliases), None),
         challenger=next((v for v in versions if "challenger" in v.aliases), None),
         promoted_at=promoted,
         served=sources.served(),
-        log=context.log.summary(),
+        log=seen.log,
         runs=sources.runs(),
+        canary=sources.canary(),
+        extra_needs=tuple(
+            view.Need(
+                "bad" if alert.severity == "page" else "warn",
+                alert.name,
+                alert.summary,
+                f"/runbooks/{alert.runbook}",
+            )
+            for alert in seen.alerts
+            if alert.firing and alert.runbook not in OWN
+        ),
+        extra_tiles=(
+            watched_view.budget_tile(seen),
+            watched_view.drift_tile(seen),
+            labelling.tile_of(labels),
+        ),
     )
-
-
-def trained_counts(context: Context) -> dict[str, int]:
-    """Training images a class of the champion's run; empty where that is not here."""
-    from linnet import runs
-    from linnet.records import DatasetManifest
-
-    try:
-        model = context.model()
-        champion = context.sources.champion(model) if model else None
-        evidence = context.sources.evidence_of(champion) if champion else None
-        samples = runs.artifact(evidence.folder, "ingest", "samples") if evidence else None
-        return DatasetManifest.load(samples / "manifest.json").counts.get("train", {}) if samples else {}
-    except LinnetError:
-        return {}

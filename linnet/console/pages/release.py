@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import Request
 from nicegui import run, ui
 
 from linnet.console import shell
 from linnet.console.context import Context, role_of
-from linnet.console.sources import Served
+from linnet.console.sources import Canary, Served
 from linnet.console.views import release as view
+from linnet.deployment.journal import Command
 from linnet.errors import LinnetError
 from linnet.records import RolloutDecision
 
 LOOK_SECONDS = 2.0
+_ORDERS: dict[Command, tuple[str, str]] = {
+    "approve": ("It goes on to its next step, and the judge keeps looking.", "primary"),
+    "resume": ("It goes on from the step at which it was paused.", "primary"),
+    "pause": ("Traffic stays as it is; what is proven bad is still rolled back.", ""),
+    "abort": ("All traffic goes back to the champion at once, and the rollout ends.", "danger"),
+}
+"""What comes of each order, and how its button looks."""
 MOST = 20
 
 
@@ -26,21 +36,77 @@ def register(context: Context) -> None:
                 "Release",
                 "A candidate gets traffic step by step, and gives it back at once when the judge says no.",
             )
-            await shell.shown(context.sources.served, lambda found: _live(context, found))
+            await shell.shown(lambda: look(context), lambda found: _live(context, request, found))
             await shell.shown(lambda: decisions(context), lambda found: shell.html(view.history(found)))
 
 
-def _live(context: Context, served: Served) -> None:
-    place = ui.element("section")
-    with place:
+def look(context: Context) -> tuple[Served, Canary | None]:
+    """Where the traffic goes, and the rollout under way."""
+    return context.sources.served(), context.sources.canary()
+
+
+def _live(context: Context, request: Request, found: tuple[Served, Canary | None]) -> None:
+    served, canary = found
+    with ui.element("section"):
         shown = shell.html(view.live(served))
+    rollout = None if canary is None else _canary(context, request, canary)
 
-    async def look() -> None:
-        now = await run.io_bound(context.sources.served)
-        if now is not None:
-            shown.set_content(view.live(now))
+    async def again() -> None:
+        now = await run.io_bound(look, context)
+        if now is None:
+            return
+        shown.set_content(view.live(now[0]))
+        if (now[1] is None) != (rollout is None):  # one began, or came to its end
+            timer.deactivate()
+            ui.navigate.reload()
+        elif now[1] is not None and rollout is not None:
+            rollout(now[1])
 
-    ui.timer(LOOK_SECONDS, look, immediate=False)
+    timer = ui.timer(LOOK_SECONDS, again, immediate=False)
+
+
+def _canary(context: Context, request: Request, first: Canary) -> Callable[[Canary], None]:
+    """Draws the rollout under way; returns what draws it anew."""
+    with ui.element("section").classes("card"):
+        shown = shell.html("")
+        buttons = _orders(context, request, first.model) if context.operator(request).may_act else {}
+
+    def draw(canary: Canary) -> None:
+        shown.set_content(view.canary(canary))
+        for command, button in buttons.items():
+            button.set_visibility(command in allowed(canary))
+
+    draw(first)
+    return draw
+
+
+def allowed(canary: Canary) -> tuple[Command, ...]:
+    """What a person may tell a rollout as it stands."""
+    if not canary.alive:
+        return ("abort",)
+    by_phase: dict[str, tuple[Command, ...]] = {
+        "running": ("pause", "abort"),
+        "waiting": ("approve", "pause", "abort"),
+        "paused": ("resume", "abort"),
+    }
+    return by_phase.get(canary.phase, ())
+
+
+def _orders(context: Context, request: Request, model: str) -> dict[Command, shell.Button]:
+    """A button an order; each asks once more, and wants a reason."""
+
+    def button(command: Command) -> shell.Button:
+        def act(reason: str) -> str:
+            context.operator(request).steer(model, command, reason)
+            return "/release"
+
+        text, kind = _ORDERS[command]
+        word = command.capitalize()
+        ask = shell.confirm(f"{word} this canary?", text, word, act, danger=kind == "danger")
+        return shell.Button(word, ask, kind)
+
+    with ui.element("div").classes("actions").style("margin-top:16px"):
+        return {command: button(command) for command in _ORDERS}
 
 
 def decisions(context: Context) -> list[tuple[str, RolloutDecision]]:

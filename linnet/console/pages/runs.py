@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
 from typing import Any
 
 from fastapi import Request
 from nicegui import run, ui
 
-from linnet.config import Config, load_config
+from linnet.config import Config
 from linnet.console import settings_form, shell
+from linnet.console.configs import config_files
 from linnet.console.context import Context, role_of
 from linnet.console.markup import empty, heading, join, link, pager, problem, tag
 from linnet.console.views import overview
@@ -108,12 +107,7 @@ def _choose(found: list[RunRecord], a: str, b: str) -> None:
 
 def bases(records: list[RunRecord]) -> dict[str, dict[str, Any]]:
     """Configs to begin with: the files in `configs/` and here, then those of the last runs."""
-    found: dict[str, dict[str, Any]] = {}
-    for file in sorted([*Path("configs").glob("*.toml"), *Path().glob("*.toml")]):
-        try:
-            found[str(file)] = load_config(file).values()
-        except (ConfigError, tomllib.TOMLDecodeError):
-            continue  # another TOML file, such as pyproject.toml
+    found = {name: config.values() for name, config in config_files().items()}
     for record in records[:10]:
         try:
             found[f"run {record.run_id}"] = Config.parse(record.config).values()
@@ -160,7 +154,7 @@ def _form(context: Context, request: Request, found: dict[str, dict[str, Any]], 
 
 def _section(name: str, values: dict[str, Any], given: dict[str, Any]) -> None:
     """A section that draws its fields when it is opened: eighty at once would be slow."""
-    with ui.expansion(name.capitalize(), value=False).style("width:100%") as expansion:
+    with ui.expansion(name.replace("_", " ").capitalize(), value=False).style("width:100%") as expansion:
         place = ui.element("div").style("padding:12px 0")
 
     def fill() -> None:

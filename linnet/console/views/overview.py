@@ -16,6 +16,7 @@ from linnet.console.markup import (
     empty,
     join,
     link,
+    money,
     number,
     percent,
     prose,
@@ -26,7 +27,7 @@ from linnet.console.markup import (
     when,
 )
 from linnet.console.prediction_log import LogSummary
-from linnet.console.sources import Served
+from linnet.console.sources import Canary, Served
 from linnet.records import ModelVersion, RunRecord, now
 
 LAST_RUNS = 6
@@ -54,6 +55,7 @@ class Overview:
     served: Served
     log: LogSummary
     runs: Sequence[RunRecord]
+    canary: Canary | None = None
     extra_needs: tuple[Need, ...] = ()
     extra_tiles: tuple[Html, ...] = ()
 
@@ -67,7 +69,14 @@ def needs(view: Overview) -> list[Need]:
     elif champion is not None and served.champion not in ("", champion.version):
         why = f"The server answers with version {served.champion}; the champion is {champion.version}."
         found.append(Need("bad", "The server does not serve the champion", why, "/release"))
-    if served.candidate:
+    if (canary := view.canary) is not None and not canary.alive:
+        why = f"Nobody carries out the rollout of version {canary.version} any more."
+        found.append(Need("bad", "A canary is left behind", why, "/release"))
+    elif canary is not None and canary.phase in ("waiting", "paused"):
+        words = "waits for approval" if canary.phase == "waiting" else "is paused"
+        why = f"Version {canary.version} {words} at {canary.percent} % of the traffic."
+        found.append(Need("warn", "A canary waits for you", why, "/release"))
+    elif served.candidate:
         why = f"Version {served.candidate} gets {served.percent:g} % of the traffic."
         found.append(Need("accent", "A canary is under way", why, "/release"))
     if view.runs and view.runs[0].state in ("failed", "interrupted", "rejected"):
@@ -136,19 +145,9 @@ def _tiles(view: Overview) -> Html:
         )
     log = view.log
     failed = log.failed / log.rows if log.rows else 0.0
-    third = tile(
-        "Answered",
-        f"{log.rows:,}",
-        f"{percent(failed, 2)} failed",
-        "bad" if failed > 0.01 else "",
-        "/monitoring",
-    )
-    fourth = tile(
-        "Latency p95",
-        f"{log.p95_ms:.1f} ms" if log.rows else "–",
-        f"p50 {log.p50_ms:.1f} ms" if log.rows else "no requests yet",
-    )
-    return tiles(first, second, third, fourth, *view.extra_tiles)
+    words = f"{percent(failed, 2)} failed, p95 {log.p95_ms:.1f} ms" if log.rows else "no requests yet"
+    third = tile("Answered", f"{log.rows:,}", words, "bad" if failed > 0.01 else "", "/monitoring")
+    return tiles(first, second, third, *view.extra_tiles)
 
 
 def _needs(found: Sequence[Need]) -> Html:
@@ -203,7 +202,7 @@ def _runs(records: Sequence[RunRecord]) -> Html:
 def runs_table(records: Sequence[RunRecord]) -> Html:
     """Runs, one a row."""
     return table(
-        ("Run", "State", "?Cause", "Started", ">Took", "?Result"),
+        ("Run", "State", "?Cause", "Started", ">Took", "?>Cost", "?Result"),
         (
             (
                 link(record.run_id, f"/runs/{record.run_id}"),
@@ -211,6 +210,7 @@ def runs_table(records: Sequence[RunRecord]) -> Html:
                 record.request.cause,
                 when(record.started_at, ago=True),
                 duration(_took(record)),
+                money(record.cost.cost, record.cost.currency) if record.cost else "–",
                 tag("span", _result(record), class_="soft small"),
             )
             for record in records

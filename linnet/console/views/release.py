@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from linnet.console.markup import Html, chip, duration, empty, join, link, number, section, table, tag, when
-from linnet.console.sources import Served
+from linnet.console.markup import (
+    Html,
+    chip,
+    duration,
+    empty,
+    join,
+    link,
+    number,
+    problem,
+    section,
+    table,
+    tag,
+    when,
+)
+from linnet.console.sources import Canary, Served
+from linnet.deployment.page import LEGEND, metric_cards
 from linnet.evaluation import plots
 from linnet.records import Interval, MetricJudgement, RolloutDecision
 
@@ -34,6 +48,61 @@ def live(served: Served) -> Html:
         tag("p", words + ".", style="margin-top:12px"),
         tag("p", f"Loaded: {loaded} · ", tag("code", served.url), class_="soft small"),
         class_="card",
+    )
+
+
+PHASES = {
+    "running": ("under way", "accent"),
+    "paused": ("paused", "warn"),
+    "waiting": ("waits for approval", "warn"),
+    "promoting": ("is being promoted", "good"),
+    "returning": ("is being rolled back", "bad"),
+}
+"""A rollout's phases in words, with their colours."""
+
+
+def canary(found: Canary) -> Html:
+    """The rollout under way: its steps, and what the judge knows of each metric so far."""
+    words, tone = PHASES.get(found.phase, (found.phase, ""))
+    against = f"against champion {found.champion}" if found.champion else "with no champion before it"
+    gone = (
+        ""
+        if found.alive
+        else problem(
+            "Its process is gone: the same `linnet run` again goes on from here, and Abort gives the traffic back."
+        )
+    )
+    rows: list[tuple[object, ...]] = [
+        (
+            f"{step.percent} %",
+            f"{step.candidate_requests:,}",
+            duration(step.seconds),
+            chip(step.verdict, mark=True),
+            tag("span", step.reason, class_="soft small"),
+        )
+        for step in found.steps
+    ]
+    watched = max(found.seconds - sum(step.seconds for step in found.steps), 0.0)
+    rows.append((f"{found.percent} %", "", duration(watched), chip(words, tone), ""))
+    judged = (
+        tag("div", Html(metric_cards(list(found.looks), alone=found.champion is None)), class_="judged")
+        if found.looks
+        else tag("p", "The judge has not looked yet.", class_="soft")
+    )
+    return join(
+        [
+            tag("h2", f"Canary of {found.model} {found.version} {against}"),
+            gone,
+            tag(
+                "p",
+                chip(words, tone),
+                f" {found.percent} % of the traffic, {duration(found.seconds)} of watching",
+            ),
+            table((">Traffic", ">Requests", "?Time", "State", "Because"), rows, "Steps of the canary"),
+            tag("h3", "What the judge watches", style="margin-top:16px"),
+            tag("p", LEGEND, class_="soft small"),
+            judged,
+        ]
     )
 
 

@@ -17,6 +17,7 @@ from linnet.console.markup import (
     facts,
     join,
     link,
+    money,
     number,
     percent,
     problem,
@@ -36,6 +37,7 @@ from linnet.records import Gate, Interval, RunRecord, StageRecord, TrainingRepor
 from linnet.registry.protocol import flattened
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_INPUT = re.compile(r"^\[KFP Executor [^]]*\]: Got executor_input:\n\{\n.*?^\}\n", re.S | re.M)
 _SIGNS = {">=": "≥", "<=": "≤"}
 
 
@@ -83,6 +85,7 @@ def summary(evidence: RunEvidence) -> Html:
     worked = sum(stage.cpu_seconds for stage in record.stages)
     saved = sum(stage.saved_seconds for stage in record.stages)
     memory = max((stage.peak_memory_mb for stage in record.stages), default=0.0)
+    cost = record.cost
     accuracy = evidence.evaluation.metrics.get("accuracy") if evidence.evaluation else None
     gates = evidence.gates
     failed = len(evidence.failed_gates)
@@ -101,6 +104,13 @@ def summary(evidence: RunEvidence) -> Html:
                 ),
                 tile("Test accuracy", percent(accuracy.value if accuracy else None, 2), _bounds(accuracy)),
                 tile("Gates passed", judged, f"{failed} failed" if failed else "", "bad" if failed else ""),
+                tile(
+                    "Cost",
+                    money(cost.cost, cost.currency) if cost else "–",
+                    f"the cache saved {money(cost.saved_cost, cost.currency)}"
+                    if cost and cost.saved_cost
+                    else "",
+                ),
                 tile("Peak memory", f"{memory / 1000:.2f} GB" if memory else "–"),
             ),
         ]
@@ -194,8 +204,8 @@ def _log(text: str) -> Html:
 
 
 def plain(text: str) -> str:
-    """A log without the colours of a terminal."""
-    return _COLOUR.sub("", text)
+    """A log without the colours of a terminal, and without the JSON that KFP prints of every step's inputs."""
+    return _INPUT.sub("", _COLOUR.sub("", text))
 
 
 def log_of(text: str, task: str, most: int = 200) -> str:

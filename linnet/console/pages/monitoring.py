@@ -1,0 +1,113 @@
+"""`/monitoring`, the windows' reports and the runbooks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
+from nicegui import ui
+
+from linnet import runs
+from linnet.console import shell
+from linnet.console.configs import config_of
+from linnet.console.context import Context, role_of
+from linnet.console.markup import Html, empty, join, link, section, tag
+from linnet.console.views import monitoring
+from linnet.console.views import watched as view
+from linnet.console.watched import Watched, examples, watched
+from linnet.errors import LinnetError
+from linnet.monitoring.history import history_folder
+from linnet.records import DatasetManifest
+
+SANDBOX = {
+    "Content-Security-Policy": "sandbox allow-scripts allow-popups",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What a run or a window wrote may hold text from data: it runs in a page without an origin."""
+_NAME = re.compile(r"[a-z0-9-]{1,40}")
+_STAMP = re.compile(r"\d{8}T\d{6}")
+
+
+def register(context: Context, app: FastAPI) -> None:
+    """Adds the pages."""
+
+    @ui.page("/monitoring", title="Monitoring · Linnet")
+    async def monitored(request: Request, model: str = "") -> None:
+        def read() -> tuple[Watched, dict[str, int]]:
+            return watched(context, context.model(model)), trained_counts(context)
+
+        with shell.frame("Monitoring", role_of(request)):
+            shell.head("Monitoring", "What production asks, how it is answered, and what came of it.")
+            await shell.shown(read, lambda found: shell.html(page(*found)))
+            await shell.shown(
+                lambda: view.examples(examples(watched(context, context.model(model)))), shell.html
+            )
+
+    @ui.page("/runbooks/{name}", title="Runbook · Linnet")
+    async def runbook(request: Request, name: str) -> Response | None:
+        where = context.sources.kept.get("runbooks", 30.0, lambda: config_of(context.model())).service_levels
+        if where.runbooks.startswith(("http://", "https://")):
+            return RedirectResponse(f"{where.runbooks.rstrip('/')}/{name}.md")
+        with shell.frame("Monitoring", role_of(request)):
+            shell.head("Runbook", crumb=link("Monitoring", "/monitoring"))
+            await shell.shown(lambda: _rendered(name, Path(where.runbooks)), shell.html)
+        return None
+
+    @app.get("/windows/{model}/{version}/{start}", include_in_schema=False)
+    def window(model: str, version: str, start: str) -> Response:
+        """The page of a monitored window."""
+        file = history_folder(model, version) / start / "report.html"
+        if not _STAMP.fullmatch(start) or not file.is_file():
+            return PlainTextResponse("there is no such window", 404)
+        return FileResponse(file, headers=SANDBOX)
+
+
+def page(found: Watched, trained: dict[str, int]) -> Html:
+    """The whole page but its example images."""
+    costs = found.config
+    return join(
+        [
+            section("Alerts", view.alerts(found.alerts)),
+            _part("promises", "Promises", view.promises(found.promises)),
+            monitoring.page(found.log, trained),
+            _part("drift", "Drift", view.drift(found)),
+            _part(
+                "retraining",
+                "Retraining",
+                view.retraining(found.retraining, costs.cost.currency, costs.retraining.cost_per_month),
+            ),
+        ]
+    )
+
+
+def _part(anchor: str, title: str, content: Html) -> Html:
+    return tag("section", tag("h2", title), content, id=anchor)
+
+
+def _rendered(name: str, folder: Path) -> Html:
+    """A runbook as a card; the folder is meant from here, or from where Linnet lies."""
+    import markdown2
+
+    places = [folder, Path(__file__).parents[3] / folder]
+    file = next((place / f"{name}.md" for place in places if (place / f"{name}.md").is_file()), None)
+    if not _NAME.fullmatch(name) or file is None:
+        return empty(
+            "There is no such runbook here", f"It is looked for in {folder} (service_levels.runbooks)."
+        )
+    text = re.sub(r"\]\(([a-z-]+)\.md\)", r"](/runbooks/\1)", file.read_text("utf-8"))
+    text = re.sub(r"\[([^]]+)\]\(\.\./[^)]*\)", r"\1", text)
+    return tag("article", Html(markdown2.markdown(text, safe_mode="escape")), class_="card")
+
+
+def trained_counts(context: Context) -> dict[str, int]:
+    """Training images a class of the champion's run; empty where that is not here."""
+    try:
+        model = context.model()
+        champion = context.sources.champion(model) if model else None
+        evidence = context.sources.evidence_of(champion) if champion else None
+        samples = runs.artifact(evidence.folder, "ingest", "samples") if evidence else None
+        return DatasetManifest.load(samples / "manifest.json").counts.get("train", {}) if samples else {}
+    except LinnetError:
+        return {}

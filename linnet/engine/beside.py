@@ -1,0 +1,169 @@
+"""Servers that `linnet up` starts beside the engine: each a process of its own with a state file.
+
+A console that is busy with pictures, or a label service that waits for its server, holds up neither the
+engine nor the model's server, and one that dies takes nothing with it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from linnet.engine.kill import started_at
+from linnet.engine.state import EngineState
+from linnet.errors import RunError
+from linnet.state import state_dir
+
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
+START_SECONDS = 60.0
+"""Longest time that a server may take to listen; three seconds are usual for the console."""
+STOP_SECONDS = 15.0
+_started: dict[int, subprocess.Popen[bytes]] = {}
+"""What this process started."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """One such server: `python -m MODULE`, at most one a state folder."""
+
+    name: str
+    """Of its folder in the state folder, and of what people read."""
+    module: str
+
+    @property
+    def folder(self) -> Path:
+        """Its folder: state file and log."""
+        return state_dir() / self.name
+
+    @property
+    def state_file(self) -> Path:
+        """Where it says where it is."""
+        return self.folder / f"{self.name}.json"
+
+    def running(self) -> EngineState | None:
+        """Where it is, if it runs."""
+        state = EngineState.read(self.state_file)
+        return state if state is not None and str(started_at(state.pid)) == state.instance else None
+
+    def start(self, *words: str) -> EngineState:
+        """Starts it in the background, in a session of its own, and waits until it listens.
+
+        Raises:
+            RunError: it ended, or did not listen in time; the text is the last thing that it said.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        output = self.folder / f"{self.name}.log"
+        command = [sys.executable, "-m", self.module, *words]
+        with output.open("wb") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            state = self._wait(process, output)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        _started[state.pid] = process
+        return state
+
+    def _wait(self, process: subprocess.Popen[bytes], output: Path) -> EngineState:
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            state = self.running()
+            if state is not None and state.pid == process.pid:
+                return state
+            if process.poll() is not None:
+                said = output.read_text("utf-8", "replace").strip().splitlines()
+                nothing = f"the {self.name} ended and said nothing"
+                raise RunError(said[-1].removeprefix("error: ") if said else nothing)
+            time.sleep(0.02)
+        raise RunError(f"the {self.name} did not listen within {START_SECONDS:.0f} seconds: see {output}")
+
+    def stop(self) -> bool:
+        """Asks it to end and waits for that; whether there was one.
+
+        Raises:
+            RunError: it does not end.
+        """
+        state = self.running()
+        if state is None:
+            return False
+        os.kill(state.pid, signal.SIGTERM)
+        until = time.monotonic() + STOP_SECONDS
+        while str(started_at(state.pid)) == state.instance:
+            if time.monotonic() > until:
+                raise RunError(
+                    f"the {self.name} (process {state.pid}) did not end within {STOP_SECONDS:.0f} seconds"
+                )
+            time.sleep(0.02)
+        if (process := _started.pop(state.pid, None)) is not None:
+            process.wait()
+        self.state_file.unlink(missing_ok=True)
+        return True
+
+    def serve(self, app: FastAPI, bind: str, port: int, ready: Callable[[str], None]) -> None:
+        """Inside its process: listens, says where, and serves until it is told to end.
+
+        Args:
+            app: what it serves.
+            bind: the address to listen on.
+            port: 0 takes a free one.
+            ready: is given the server's address before the first request is answered.
+
+        Raises:
+            RunError: the port is taken.
+        """
+        import uvicorn
+
+        listening = self._listen(bind, port)
+        host = f"[{bind}]" if ":" in bind else bind
+        state = EngineState(
+            f"http://{host}:{listening.getsockname()[1]}",
+            os.getpid(),
+            str(started_at(os.getpid())),
+            str(Path.cwd()),
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+        )
+        threading.Thread(target=self._announce, args=(server, state), daemon=True).start()
+        ready(state.url)
+        server.run(sockets=[listening])
+
+    def _announce(self, server: uvicorn.Server, state: EngineState) -> None:
+        while not server.started:
+            time.sleep(0.005)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state.write(self.state_file)
+
+    def _listen(self, bind: str, port: int) -> socket.socket:
+        listening = socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((bind, port))
+        except OSError as error:
+            listening.close()
+            raise RunError(
+                f"the {self.name} cannot listen on {bind}:{port}: {error.strerror}; choose another port"
+            ) from error
+        return listening
+
+
+def taken(bind: str, port: int) -> bool:
+    """Whether somebody answers on a port."""
+    with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return probe.connect_ex((bind, port)) == 0
