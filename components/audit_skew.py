@@ -17,7 +17,7 @@ def audit_skew(
     window: dsl.Input[dsl.Dataset],
     skew: dsl.Output[dsl.Artifact],
 ) -> str:
-    """Returns the verdict: pass or fail."""
+    """Returns pass or fail; a skew that is found is an alert, and no refusal of the monitoring run."""
     from pathlib import Path
 
     from linnet.config import FeaturesConfig, RegistryConfig, ServingConfig
@@ -32,7 +32,7 @@ def audit_skew(
         package = version_package(RegistryConfig.parse(registry), name, version)
         folders = Path(window.path), package
         found = audit_window(*folders, name, service, out["skew"], redacted=redacted, progress=progress)
-        return {"verdict": found.verdict, "compared": found.compared, "differences": found.differences}
+        return {"skew": found.verdict, "compared": found.compared, "differences": found.differences}
 
     values = run_step(
         "audit_skew",
@@ -43,4 +43,4 @@ def audit_skew(
         outputs={"skew": skew},
         cached=False,
     )
-    return str(values["verdict"])
+    return str(values["skew"])

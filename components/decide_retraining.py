@@ -10,15 +10,11 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def decide_retraining(name: str, registry: dict[str, Any], retraining: dict[str, Any]) -> str:
     """Returns yes or no; on yes a training run was submitted."""
+    from linnet.engine.retraining import ask_for_model
     from linnet.step import run_step
 
     def work(_: Any) -> dict[str, Any]:
-        # The one step that submits a run. It reaches the engine by name, as the import contract keeps
-        # all other steps away from it.
-        from importlib import import_module
-
-        ask = import_module("linnet.engine.retraining").ask_for_model
-        decision = ask(name, registry, retraining)
+        decision = ask_for_model(name, registry, retraining)
         return {"request": "yes" if decision.request else "no", "reason": decision.reason}
 
     values = run_step(

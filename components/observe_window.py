@@ -11,11 +11,9 @@ from components.image import IMAGE
 def observe_window(
     name: str, registry: dict[str, Any], monitoring: dict[str, Any], end: str, window: dsl.Output[dsl.Dataset]
 ) -> str:
-    """Returns the champion's version; `end` (ISO 8601, empty: now) chooses the last window closed by then."""
-    from datetime import datetime
-
+    """Returns the champion's version; `end` (empty: now) chooses the last window closed by then."""
     from linnet.config import MonitoringConfig, RegistryConfig
-    from linnet.monitoring.window import last_closed, write_window
+    from linnet.monitoring.window import last_closed, moment_of, write_window
     from linnet.records import now
     from linnet.registry.connect import find_champion, model_name
     from linnet.state import state_dir
@@ -24,7 +22,7 @@ def observe_window(
     settings, config = MonitoringConfig.parse(monitoring), RegistryConfig.parse(registry)
     with preparing("observe_window"):
         champion = find_champion(model_name(config, name), config)
-        span = last_closed(datetime.fromisoformat(end) if end else now(), settings)
+        span = last_closed(moment_of(end) if end else now(), settings)
 
     def work(out: Any) -> dict[str, Any]:
         log = state_dir() / "serving" / "log"

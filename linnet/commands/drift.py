@@ -127,6 +127,41 @@ def simulate(
     raise typer.Exit(1 if sent.failed or not sent.answered else 0)
 
 
+@drift_app.command("watch")
+def watch(
+    config: Annotated[Path, typer.Argument(help="A config file, such as configs/fashion.toml.")],
+    stop: Annotated[bool, typer.Option("--stop", help="Do not watch any more.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say when it would look.")] = False,
+) -> None:
+    """Look at every window by itself, and let the policy decide after each whether to retrain.
+
+    Makes a recurring run of the monitoring pipeline, on this machine's engine (`linnet up` keeps it
+    running) or on the cluster that the config names. Asking again replaces it.
+
+    Examples:
+
+      linnet drift watch configs/fashion.toml
+
+      linnet drift watch configs/fashion.toml --stop
+    """
+    from linnet.engine import watch as watching
+    from linnet.engine.client import host_of
+    from linnet.registry.champion import current_actor
+
+    loaded, console = load_config(config), Console()
+    planned = watching.plan(loaded)
+    minutes = planned.every.total_seconds() / 60
+    when = f"every {minutes:g} minutes, first at {planned.first:%Y-%m-%d %H:%M:%S} UTC"
+    if dry_run:
+        console.print(f"would look at {loaded.name} {when}", highlight=False)
+    elif stop:
+        gone = watching.unwatch(loaded, host_of(loaded.engine))
+        console.print(f"{loaded.name} is not watched any more" if gone else f"{loaded.name} was not watched")
+    else:
+        watching.watch(loaded, host_of(loaded.engine), current_actor())
+        console.print(f"looks at {loaded.name} {when}", highlight=False)
+
+
 @skew_app.command("audit")
 def audit(
     name: Name = "",

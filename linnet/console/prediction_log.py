@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from linnet.served_log import served_files
+
 _COLUMNS = ["at", "version", "predicted", "confidence", "latency_ms", "ok"]
 
 
@@ -64,7 +66,7 @@ class PredictionLogReader:
     def summary(self) -> LogSummary:
         """The log as it stands. A file that cannot be read, or was removed meanwhile, is left out."""
         with self._lock:
-            names = {path.name: path for path in self._folder.glob("served-*.parquet")}
+            names = {path.name: path for path in served_files(self._folder)}
             self._files = {name: found for name, found in self._files.items() if name in names}
             for name, path in names.items():
                 if name not in self._files and (found := _read(path)) is not None:

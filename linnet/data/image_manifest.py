@@ -26,6 +26,19 @@ def read_manifest(location: Path, classes: tuple[str, ...] = (), cohorts: tuple[
     """Reads a manifest, or the `manifest.csv` or `manifest.parquet` of a folder.
 
     Raises:
+        DataError: as `manifest_rows`; or fewer than two classes, or a configured one without an image.
+    """
+    rows = manifest_rows(location, classes, cohorts)
+    path = str(_table_path(location))
+    return RawDataset(path, class_names(path, {row.label for row in rows}, classes), rows)
+
+
+def manifest_rows(
+    location: Path, classes: tuple[str, ...] = (), cohorts: tuple[str, ...] = ()
+) -> list[RawRow]:
+    """The rows of a manifest, whichever classes they have.
+
+    Raises:
         DataError: no such file, a missing column, or rows (all are named) without path or label, with
             an unknown label or split, with a time that is not ISO 8601, or whose file is missing.
     """
@@ -43,7 +56,7 @@ def read_manifest(location: Path, classes: tuple[str, ...] = (), cohorts: tuple[
         raise refuse(str(path), f"{len(problems)} row(s) are wrong", problems, "mend or remove these rows")
     if not rows:
         raise DataError(str(path), "has no rows", "list at least one image of each of 2 classes")
-    return RawDataset(str(path), class_names(str(path), {row.label for row in rows}, classes), rows)
+    return rows
 
 
 def _table_path(location: Path) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from linnet.config import DataConfig
-from linnet.data.image_manifest import read_manifest
+from linnet.data.image_manifest import manifest_rows
 from linnet.data.raw import RawDataset
 from linnet.data.split import unit_interval
 from linnet.errors import DataError
@@ -28,15 +28,15 @@ def with_recent(raw: RawDataset, config: DataConfig) -> RawDataset:
     if not config.recent:
         return raw
     folder = Path(config.recent).expanduser()
-    window = read_manifest(folder, ())
-    unknown = sorted(set(window.classes) - set(raw.classes))
+    window = manifest_rows(folder)
+    unknown = sorted({row.label for row in window} - set(raw.classes))
     if unknown:
         raise DataError(
             str(folder), f"its labels {', '.join(unknown)} are no class of the dataset", "leave them out"
         )
     brings_test = any(row.split == "test" for row in raw.rows)
     rows = []
-    for row in window.rows:
+    for row in window:
         stem = Path(row.origin).stem
         if len(stem) != 32 or not set(stem) <= set("0123456789abcdef"):
             raise DataError(str(folder), f"{row.origin} is not named by its sample id")

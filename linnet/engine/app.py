@@ -14,10 +14,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from linnet.config import EngineConfig, RegistryConfig
+from linnet.config import EngineConfig
 from linnet.engine.api import experiments, pipelines, recurring, runs
 from linnet.engine.api.request import Engine, engine_of
 from linnet.engine.exposition import exposition
+from linnet.engine.known import known_models
 from linnet.engine.library import Library
 from linnet.engine.mirror import Mirror
 from linnet.engine.recurring import Recurring
@@ -74,7 +75,7 @@ def create_app(engine: Engine, guard: Guard) -> FastAPI:
         app.include_router(part.router)
     app.include_router(
         retraining_router(
-            guard.token or webhook_token(), trigger_of_model, lambda: exposition(RegistryConfig())
+            guard.token or webhook_token(), trigger_of_model, lambda: exposition(known_models())
         )
     )
     app.add_api_route("/apis/v2beta1/healthz", _health)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from linnet.config import RegistryConfig, RetrainingConfig
+from linnet.engine.known import Known
 from linnet.errors import LinnetError
 from linnet.monitoring import metric_names as names
 from linnet.monitoring.history import DRIFT_FILE, history_folder
@@ -21,36 +22,48 @@ from linnet.retraining.policy import MONTH
 _MODEL, _VERSION = ["model"], ["model", "version"]
 
 
-def exposition(registry: RegistryConfig) -> bytes:
-    """Prometheus text about every model that has a champion; what cannot be read is left out."""
+def exposition(known: Sequence[Known]) -> bytes:
+    """Prometheus text about every model that has a champion; what cannot be read is left out.
+
+    `known`: the models of this installation, with their sections. Other models of their registries, and
+    of this machine's own, are shown too, with the defaults.
+    """
     collected = CollectorRegistry()
-    collected.register(_Known(registry))
+    collected.register(_Models(known))
     return generate_latest(collected)
 
 
-class _Known(Collector):
-    def __init__(self, registry: RegistryConfig) -> None:
-        self._registry = registry
+class _Models(Collector):
+    def __init__(self, known: Sequence[Known]) -> None:
+        self._settings = {one.model: one.retraining for one in known}
+        found = {one.registry.tracking_uri: one.registry for one in known}
+        self._registries = list({**found, "": found.get("", RegistryConfig())}.values())
 
     def collect(self) -> Iterator[Metric]:
-        try:
-            connected = connect(self._registry)
-            champions = [c for m in connected.store.models() if (c := connected.champion(m)) is not None]
-            promoted = {
-                (entry.model, entry.version): entry.at.timestamp()
-                for entry in connected.ledger.entries()
-                if entry.action in ("promote", "rollback")
-            }
-        except LinnetError:
-            return
-        for champion in champions:
-            at = promoted.get((champion.name, champion.version))
-            labels = [champion.name, champion.version]
-            yield _gauge(names.CHAMPION_CREATED, _VERSION, labels, champion.created_at.timestamp())
-            if at is not None:
-                yield _gauge(names.CHAMPION_PROMOTED, _VERSION, labels, at)
-            yield from _windows(champion)
-            yield from _retraining(champion.name)
+        seen: set[str] = set()  # a name in two registries would be the same series twice
+        for registry in self._registries:
+            try:
+                connected = connect(registry)
+                found = [c for m in connected.store.models() if (c := connected.champion(m)) is not None]
+                promoted = {
+                    (entry.model, entry.version): entry.at.timestamp()
+                    for entry in connected.ledger.entries()
+                    if entry.action in ("promote", "rollback")
+                }
+            except LinnetError:
+                continue
+            for champion in found:
+                if champion.name not in seen:
+                    seen.add(champion.name)
+                    yield from self._champion(champion, promoted.get((champion.name, champion.version)))
+
+    def _champion(self, champion: ModelVersion, promoted: float | None) -> Iterator[Metric]:
+        labels = [champion.name, champion.version]
+        yield _gauge(names.CHAMPION_CREATED, _VERSION, labels, champion.created_at.timestamp())
+        if promoted is not None:
+            yield _gauge(names.CHAMPION_PROMOTED, _VERSION, labels, promoted)
+        yield from _windows(champion)
+        yield from _retraining(champion.name, self._settings.get(champion.name, RetrainingConfig()))
 
 
 def _gauge(name: str, keys: list[str], labels: list[str], value: float) -> GaugeMetricFamily:
@@ -110,8 +123,8 @@ def _performance(report: PerformanceReport, labels: list[str]) -> Iterator[Metri
     yield shares
 
 
-def _retraining(model: str) -> Iterator[Metric]:
-    ledger, config = RetrainingLedger(model), RetrainingConfig()
+def _retraining(model: str, config: RetrainingConfig) -> Iterator[Metric]:
+    ledger = RetrainingLedger(model)
     try:
         ledger.refresh()
     except LinnetError:

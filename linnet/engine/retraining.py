@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from linnet import runs
 from linnet.config import Config, RegistryConfig, RetrainingConfig, parse_config
+from linnet.engine.known import known_models
 from linnet.errors import RetrainingError, RunError
 from linnet.records import ModelPackage, RetrainingDecision, RetrainingEvidence, RunRecord, RunRequest, now
 from linnet.retraining.ledger import RetrainingLedger
@@ -101,12 +102,7 @@ def trigger_of_model(model: str, retraining: RetrainingConfig | None = None) -> 
 
 def _monitored(model: str) -> RetrainingConfig:
     """The section that the model's newest monitoring run carries; without one the defaults."""
-    for folder in runs.folders():
-        values = RunRecord.load(folder / "run.json").config
-        named = values.get("registry", {}).get("model") or values.get("name")
-        if named == model and "retraining" in values:
-            return RetrainingConfig.parse(values["retraining"])
-    return RetrainingConfig()
+    return next((one.retraining for one in known_models() if one.model == model), RetrainingConfig())
 
 
 def ask_for_model(name: str, registry: dict[str, Any], retraining: dict[str, Any]) -> RetrainingDecision:
@@ -135,7 +131,8 @@ def evidence_of(config: Config) -> RetrainingEvidence:
     return gather_evidence(served, _rollouts(model), _labelled(config))
 
 
-def _labelled(config: Config) -> list[Labelled]:
+def _labelled(config: Config, of_champion: bool = True) -> list[Labelled]:
+    """Labelled images of the last `recent_days`: those that the champion was asked about, or all."""
     from linnet.monitoring.recent import labelled_window
     from linnet.registry.connect import connect
 
@@ -145,15 +142,18 @@ def _labelled(config: Config) -> list[Labelled]:
     if champion is None:
         return []
     package = ModelPackage.load(registry.package_folder(champion) / "package.json")
-    since = max(champion.created_at, now() - timedelta(days=config.retraining.recent_days))
-    log = state_dir() / "serving" / "log"
-    return labelled_window(log, model, champion.version, since, now(), package.classes)
+    since = now() - timedelta(days=config.retraining.recent_days)
+    log, version = state_dir() / "serving" / "log", None
+    if of_champion:
+        since, version = max(champion.created_at, since), champion.version
+    return labelled_window(log, model, version, since, now(), package.classes)
 
 
 def _write_recent(config: Config) -> Path | None:
     from linnet.monitoring.recent import write_recent
 
-    labelled = _labelled(config)
+    # What an earlier champion was asked about too: or the second retraining would forget the first.
+    labelled = _labelled(config, of_champion=False)
     return write_recent(labelled, config.registry.model or config.name) if labelled else None
 
 

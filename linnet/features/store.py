@@ -187,12 +187,13 @@ class Store:
         return result
 
     def _service(self, name: str) -> Any:
+        store = self.feast  # first: it imports Feast the quick way, and nothing else does
         from feast.errors import FeatureServiceNotFoundException
 
         try:
-            return self.feast.get_feature_service(name)
+            return store.get_feature_service(name)
         except FeatureServiceNotFoundException as error:
-            known = ", ".join(sorted(service.name for service in self.feast.list_feature_services()))
+            known = ", ".join(sorted(service.name for service in store.list_feature_services()))
             raise ConfigError(
                 "features.service", f"there is no service {name!r}", f"known: {known}"
             ) from error

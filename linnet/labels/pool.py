@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from linnet.errors import DataError
 from linnet.labels.select import Pool
 from linnet.records import DatasetManifest, EvaluationReport
+from linnet.served_log import served_files
 from linnet.state import state_dir
 
 CANDIDATES_FILE, PREDICTIONS_FILE = "candidates.npz", "predictions.npz"
@@ -154,7 +155,7 @@ def log_state() -> list[tuple[str, int, int]]:
 
 
 def _log_files() -> list[Path]:
-    return sorted((state_dir() / "serving" / "log").glob("served-*.parquet"), reverse=True)[:_LOG_FILES]
+    return sorted(served_files(state_dir() / "serving" / "log"), reverse=True)[:_LOG_FILES]
 
 
 def _requests(name: str, classes: int) -> dict[str, tuple[list[float], bytes]]:

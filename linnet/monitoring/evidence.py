@@ -41,20 +41,26 @@ def gather_evidence(
         )
     folder = history_folder(served.model, served.version)
     found = sorted(folder.glob(f"*/{DRIFT_FILE}"))[-MOST_WINDOWS:]
-    findings = sorted((_finding(path.parent, rollouts) for path in found), key=lambda window: window.start)
+    findings = [finding for path in found if (finding := _finding(path.parent, rollouts)) is not None]
     return RetrainingEvidence(
         model=served.model,
         champion=served.version,
         trained_until=served.registered_at,
-        windows=tuple(findings),
+        windows=tuple(sorted(findings, key=lambda window: window.start)),
         new_labels=len(labelled),
         rollout_active=any(end is None for _, end in rollouts),
         facts={"drift_report": str(found[-1])} if found else {},
     )
 
 
-def _finding(folder: Path, rollouts: Sequence[Span]) -> WindowFinding:
+def _finding(folder: Path, rollouts: Sequence[Span]) -> WindowFinding | None:
+    """A window as the policy sees it; None: too little was served in it for a verdict, so it says nothing.
+
+    A quiet night would otherwise push the violations of the day before out of sight.
+    """
     drift = DriftReport.load(folder / DRIFT_FILE)
+    if drift.verdict == "insufficient":
+        return None
     try:
         performance: PerformanceReport | None = PerformanceReport.load(folder / PERFORMANCE_FILE)
     except StorageError:

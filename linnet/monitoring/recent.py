@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from linnet.errors import StorageError
+from linnet.errors import InvalidImage, StorageError
 from linnet.files import file_name, write_text, writing
 from linnet.monitoring.served import read_feedback, read_served
 from linnet.state import state_dir
+from linnet.vision.decode import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,14 @@ class Labelled:
 
 
 def labelled_window(
-    log: Path, model: str, version: str, start: datetime, end: datetime, classes: tuple[str, ...]
+    log: Path, model: str, version: str | None, start: datetime, end: datetime, classes: tuple[str, ...]
 ) -> list[Labelled]:
-    """Kept images of a version that were answered in [start, end) and whose label came; each pixel once.
+    """Kept images answered in [start, end) whose label came; each pixel once.
 
-    Labels that are no class of the model are left out: a new class needs a new config.
+    `version`: the one that answered; None: any.
+
+    Left out: labels that are no class of the model (a new class needs a new config), and images that were
+    redacted before they were kept, which are not what the model saw.
 
     Raises:
         StorageError: the log or the feedback cannot be read.
@@ -48,9 +52,17 @@ def labelled_window(
     found: dict[str, Labelled] = {}
     for row in rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():
         label = feedback.get((row["request_id"], row["index"]), ("", None))[0]
-        if row["image"] is not None and label in classes:
+        if label in classes and _as_served(row["image"], row["sample_id"]):
             found[row["sample_id"]] = Labelled(row["sample_id"], row["image"], label, row["at"])
     return [found[name] for name in sorted(found)]
+
+
+def _as_served(image: bytes | None, wanted: str) -> bool:
+    """Whether a kept image has the pixels that the model saw."""
+    try:
+        return image is not None and decode(image, "a kept image").sample_id == wanted
+    except InvalidImage:
+        return False
 
 
 def write_recent(labelled: list[Labelled], model: str, folder: Path | None = None) -> Path:

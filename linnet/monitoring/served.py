@@ -1,30 +1,26 @@
 """Reads what the server wrote: prediction log and feedback, by the time of the answer.
 
-The one place that knows the files' columns; columns that are added to them do no harm, and one that is
-missing reads as null.
+A column that is missing reads as null.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from linnet.errors import StorageError
+from linnet.served_log import LIBRARIES, served_files, served_schema, written_at
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LIBRARIES = b"libraries"
-"""Key in a log file's metadata: JSON of the versions that the server ran with."""
-_STAMP = re.compile(r"served-(\d{8}T\d{6})-.*\.parquet")
 _SPILL = timedelta(hours=1)
 """A row's file is written later than the row was answered, by far less than this earlier."""
 
@@ -47,14 +43,14 @@ class Served:
 def read_served(
     folder: Path,
     model: str,
-    version: str,
+    version: str | None,
     start: datetime,
     end: datetime,
     closed: datetime,
     most_images: int | None = None,
     seed: int = 0,
 ) -> Served:
-    """Rows of `version` answered in [start, end); those written after `closed` are marked late.
+    """Rows of `version` (None: any) answered in [start, end); those written after `closed` are late.
 
     `most_images` bounds how many kept images are read, an even random share of them; None: all.
 
@@ -155,49 +151,19 @@ def _files(folder: Path, start: datetime | None) -> Iterator[Path]:
         raise StorageError(
             f"{folder}: there is no prediction log; `linnet up` starts a server that writes one"
         )
-    for path in sorted(folder.rglob("served*.parquet")):
-        if start is None or _written(path) >= start - _SPILL:
+    for path in served_files(folder):
+        if start is None or written_at(path) >= start - _SPILL:
             yield path
-
-
-def _written(path: Path) -> datetime:
-    """When the rows were written, as the file's name says; the file may have been replaced since."""
-    match = _STAMP.fullmatch(path.name)
-    if match is None:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
 
 
 def _share(most: int | None, kept: int) -> float:
     return 1.0 if most is None or kept <= most else most / kept
 
 
-def _schema() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema(
-        {
-            "request_id": pa.string(),
-            "index": pa.int32(),
-            "at": pa.timestamp("us", "UTC"),
-            "model": pa.string(),
-            "version": pa.string(),
-            "features": pa.list_(pa.float32()),
-            "probabilities": pa.list_(pa.float32()),
-            "predicted": pa.string(),
-            "confidence": pa.float32(),
-            "latency_ms": pa.float32(),
-            "ok": pa.bool_(),
-            "sample_id": pa.string(),
-            "image": pa.binary(),
-        }
-    )
-
-
 def _scan(
     files: list[Path],
     model: str,
-    version: str,
+    version: str | None,
     start: datetime,
     end: datetime,
     closed: datetime,
@@ -210,13 +176,15 @@ def _scan(
 
     wanted = ["request_id", "index", "at", "features", "probabilities", "predicted", "confidence"]
     wanted += ["latency_ms", "sample_id", "image"]
-    schema, rng = _schema(), np.random.default_rng(seed)
+    schema, rng = served_schema(), np.random.default_rng(seed)
     first, last = (pa.scalar(moment, schema.field("at").type) for moment in (start, end))
     inside = (ds.field("at") >= first) & (ds.field("at") < last)
-    ours = (ds.field("version") == version) & (ds.field("model") == model)
+    ours = ds.field("model") == model
+    if version is not None:
+        ours &= ds.field("version") == version
     failed, parts = 0, []
     for late in (False, True):
-        group = [str(path) for path in files if (_written(path) > closed) == late]
+        group = [str(path) for path in files if (written_at(path) > closed) == late]
         source = ds.dataset(group, schema=schema, format="parquet")
         for batch in source.scanner(columns=[*wanted, "ok"], filter=inside & ours).to_batches():
             good = batch.filter(batch["ok"])

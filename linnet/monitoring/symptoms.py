@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from linnet.monitoring import metric_names as names
 from linnet.records import Deploy, Interval, LookAt, Symptoms, VersionTraffic, now
+from linnet.served_log import served_files
 from linnet.server_process import ServerState
 
 TIMEOUT = 5.0
@@ -33,7 +34,7 @@ class Places:
     server_state: Path
     log: Path
     windows: Path
-    """Folder whose newest `drift.json`, `performance.json` and `skew.json` count."""
+    """Folder of monitored windows, of which the model's newest counts."""
     disk: Path
     deploys: tuple[Deploy, ...] = ()
 
@@ -125,7 +126,7 @@ def _log(places: Places, at: datetime, span: timedelta, seen: _Seen) -> None:
     import pyarrow.dataset as ds
 
     since = at - 5 * span
-    files = [p for p in sorted(places.log.rglob("served*.parquet")) if p.stat().st_mtime >= since.timestamp()]
+    files = [p for p in served_files(places.log) if p.stat().st_mtime >= since.timestamp()]
     if not files:
         seen.notes.append(f"{places.log}: nothing was logged in the last {5 * span}")
         return
@@ -167,10 +168,11 @@ def _samples(frame: Any) -> Iterable[LookAt]:
 
 
 def _windows(places: Places, seen: _Seen) -> None:
-    drift = _newest(places.windows, "drift.json", seen)
-    if drift is None:
-        seen.notes.append("no window was monitored yet, so nothing is known of drift")
+    newest = _newest(places, seen)
+    if newest is None:
+        seen.notes.append("no window of the champion was monitored yet, so nothing is known of drift")
         return
+    folder, drift = newest
     tests = [test for test in drift.get("tests", []) if test.get("drifted")]
     seen.values["window_checked"] = drift.get("verdict") in ("stable", "drift")
     for kind in ("input", "output"):
@@ -183,21 +185,32 @@ def _windows(places: Places, seen: _Seen) -> None:
         LookAt(name=f"sample {name}", why="least like the reference") for name in drift.get("samples", [])[:4]
     )
     seen.values["samples"] = (*seen.values.get("samples", ()), *strange)
-    performance = _newest(places.windows, "performance.json", seen)
-    if performance is not None and performance.get("loss"):
+    performance = _read(folder / "performance.json", seen)
+    if performance.get("loss"):
         seen.values["loss"] = Interval.model_validate(performance["loss"])
-    skew = _newest(places.windows, "skew.json", seen)
-    if skew is not None:
+    skew = _read(folder / "skew.json", seen)
+    if skew:
         seen.values["skew_differences"] = int(skew.get("differences", 0))
 
 
-def _newest(folder: Path, name: str, seen: _Seen) -> dict[str, Any] | None:
-    files = sorted(folder.rglob(f"*{name}"), key=lambda file: file.stat().st_mtime)
-    if not files:
-        return None
+def _newest(places: Places, seen: _Seen) -> tuple[Path, dict[str, Any]] | None:
+    """Folder and drift report of the newest window that the champion served."""
+    found = []
+    for path in places.windows.rglob("drift.json"):
+        report = _read(path, seen)
+        window = report.get("window", {})
+        if window.get("model") == places.model and places.champion in (None, window.get("version")):
+            found.append((str(window.get("end")), path.parent, report))
+    return max(found, key=lambda one: one[0])[1:] if found else None
+
+
+def _read(path: Path, seen: _Seen) -> dict[str, Any]:
+    """A record; one that is missing is empty, and so is one that cannot be read, with a note."""
     try:
-        values = json.loads(files[-1].read_text("utf-8"))
+        values = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
     except (OSError, ValueError) as error:
-        seen.notes.append(f"{files[-1]} cannot be read: {error}")
-        return None
-    return values if isinstance(values, dict) else None
+        seen.notes.append(f"{path} cannot be read: {error}")
+        return {}
+    return values if isinstance(values, dict) else {}

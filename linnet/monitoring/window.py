@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import MonitoringConfig
-from linnet.errors import StorageError
+from linnet.errors import ConfigError, StorageError
 from linnet.monitoring.served import read_served
 from linnet.records import Window
 
@@ -22,7 +23,23 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
+_SCHEDULED = re.compile(r"\d{14}")
 WINDOW_FILE, ROWS_FILE, LIBRARIES_FILE = "window.json", "window.parquet", "libraries.json"
+
+
+def moment_of(text: str) -> datetime:
+    """A moment as a person writes it (ISO 8601; UTC where no zone is named), or as KFP's [[ScheduledTime]].
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    try:
+        if _SCHEDULED.fullmatch(text):
+            return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError("end", f"{text!r} is not a moment", "write 2026-11-25T14:00:00Z") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def last_closed(moment: datetime, config: MonitoringConfig) -> tuple[datetime, datetime]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Any
 
 from linnet.errors import RequestRejected
 from linnet.files import replacing
+from linnet.served_log import FEEDBACK, feedback_schema, new_file
 
 logger = logging.getLogger(__name__)
-PREFIX = "feedback-"
 FILE_ROWS = 10_000
 """Labels a file; the file that is being filled is written anew with each batch."""
 BATCH_SECONDS = 0.05
@@ -93,11 +92,10 @@ class Feedback:
 
         assert self._folder is not None
         if self._path is None or len(self._rows) >= FILE_ROWS:
-            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
             self._number += 1
-            self._path = self._folder / f"{PREFIX}{stamp}-{os.getpid()}-{self._number:06d}.parquet"
+            self._path = new_file(self._folder, FEEDBACK, self._number)
             self._rows = []
-        table = pa.Table.from_pylist([*self._rows, *rows], schema=_schema())
+        table = pa.Table.from_pylist([*self._rows, *rows], schema=feedback_schema())
         self._folder.mkdir(parents=True, exist_ok=True)
         with replacing(self._path) as scratch:
             parquet.write_table(table, scratch, compression="zstd")
@@ -137,7 +135,7 @@ def read_feedback(folder: Path) -> list[Row]:
     from pyarrow import parquet
 
     rows: list[Row] = []
-    for path in folder.glob(f"{PREFIX}*.parquet"):
+    for path in folder.glob(f"{FEEDBACK}-*.parquet"):
         rows += parquet.read_table(path).to_pylist()
     rows.sort(key=lambda row: row["at"])
     return list({(row["request_id"], row["index"]): row for row in rows}.values())
@@ -145,17 +143,3 @@ def read_feedback(folder: Path) -> list[Row]:
 
 def _read_known(folder: Path) -> dict[_Image, str]:
     return {(row["request_id"], row["index"]): row["label"] for row in read_feedback(folder)}
-
-
-def _schema() -> Any:
-    import pyarrow as pa
-
-    return pa.schema(
-        {
-            "request_id": pa.string(),
-            "index": pa.int32(),
-            "label": pa.string(),
-            "at": pa.timestamp("us", "UTC"),
-            "source": pa.string(),
-        }
-    )

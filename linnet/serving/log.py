@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import queue
 import random
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from linnet.files import replacing
+from linnet.served_log import LIBRARIES, SERVED, new_file, served_schema
 from linnet.serving.predictor import Prediction
 from linnet.vision.decode import Pixels, encode_png, sample_id
 from linnet.vision.libraries import libraries
@@ -45,11 +44,10 @@ class LogEntry:
 
 
 class PredictionLog:
-    """Writes Parquet files `served-<time>-<pid>-<number>.parquet` under a folder.
+    """Writes Parquet files of `linnet.served_log` under a folder.
 
-    Columns: request_id, index (image in the request), at (UTC), model, version, features
-    (list<float>, as served), probabilities (list<float>), predicted, confidence, latency_ms, ok,
-    error, sample_id (digest of the pixels as the model saw them), image (PNG of a sampled share).
+    index: image in the request; features as served; sample_id: digest of the pixels as the model saw
+    them; image: PNG of a sampled share.
     """
 
     def __init__(self, folder: Path | None, capacity: int, image_share: float, image_blocks: int = 0) -> None:
@@ -131,10 +129,10 @@ class PredictionLog:
         assert self._folder is not None
         columns = _columns(entries, self._image_share, self._image_blocks)
         self._number += 1
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        path = self._folder / f"served-{stamp}-{os.getpid()}-{self._number:06d}.parquet"
-        with replacing(path) as scratch:
-            parquet.write_table(pa.table(columns, schema=_schema()), scratch, compression="zstd")
+        # So that a skew audit can name a library that changed since the package was proved.
+        schema = served_schema().with_metadata({LIBRARIES: json.dumps(libraries())})
+        with replacing(new_file(self._folder, SERVED, self._number)) as scratch:
+            parquet.write_table(pa.table(columns, schema=schema), scratch, compression="zstd")
         self.written += len(columns["request_id"])
 
 
@@ -145,7 +143,7 @@ def _columns(entries: list[LogEntry], image_share: float, blocks: int) -> dict[s
     """
     import pyarrow as pa
 
-    columns: dict[str, list[Any]] = {name: [] for name in _schema().names}
+    columns: dict[str, list[Any]] = {name: [] for name in served_schema().names}
     vectors: dict[str, list[Any]] = {"features": [], "probabilities": []}
     for entry in entries:
         prediction = entry.prediction
@@ -200,28 +198,3 @@ def _coarse(image: Pixels, blocks: int) -> Pixels:
     counts = np.bincount(rows)[:, None] * np.bincount(columns)[None]
     means = (sums / counts[:, :, None]).round().astype(np.uint8)
     return np.ascontiguousarray(means[rows][:, columns])
-
-
-def _schema() -> Any:
-    import pyarrow as pa
-
-    return pa.schema(
-        {
-            "request_id": pa.string(),
-            "index": pa.int32(),
-            "at": pa.timestamp("us", "UTC"),
-            "model": pa.string(),
-            "version": pa.string(),
-            "features": pa.list_(pa.float32()),
-            "probabilities": pa.list_(pa.float32()),
-            "predicted": pa.string(),
-            "confidence": pa.float32(),
-            "latency_ms": pa.float32(),
-            "ok": pa.bool_(),
-            "error": pa.string(),
-            "sample_id": pa.string(),
-            "image": pa.binary(),
-        },
-        # So that a skew audit can name a library that changed since the package was proved.
-        metadata={"libraries": json.dumps(libraries())},
-    )

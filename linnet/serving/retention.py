@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from linnet.files import replacing
+from linnet.served_log import served_files, written_at
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 3600.0
-_STAMP = re.compile(r"served-(\d{8}T\d{6})-.*\.parquet")
 _CLEARED = b"linnet.images_deleted"
 
 
@@ -34,12 +32,8 @@ def delete_images(folder: Path, days: float, now: float) -> int:
     A file is replaced as a whole by one without its images, so that a reader never sees half of one.
     """
     deleted = 0
-    for path in sorted(folder.glob("served-*.parquet")):
-        match = _STAMP.fullmatch(path.name)
-        if match is None:
-            continue
-        written = datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()
-        if written < now - days * 86_400:
+    for path in served_files(folder):
+        if written_at(path).timestamp() < now - days * 86_400:
             deleted += _clear(path)
     return deleted
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "drift report": {"--name", "--config", "--minutes", "--output", "--evidently", "--json"},
     "drift simulate": {"--kind", "--severity", "--rate", "--count", "--seconds", "--feedback"}
     | {"--training-set", "--seed", "--dry-run"},
+    "drift watch": {"config", "--stop", "--dry-run"},
     "skew audit": {"--name", "--config", "--minutes", "--known", "--json"},
     "retraining why": {"config"},
     "retraining check": {"config", "--dry-run"},

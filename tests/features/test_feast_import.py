@@ -35,3 +35,16 @@ import linnet.features.build, linnet.features.serve, linnet.features.audit
 print(sorted({"feast", "pandas", "torch", "pyarrow", "ibis"} & set(sys.modules)))
 """
     assert run(script) == "[]"
+
+
+def test_first_question_to_a_store_imports_feast_the_quick_way() -> None:
+    script = """
+import sys
+from linnet.errors import ConfigError
+from linnet.features.store import Store
+try:
+    Store("x").historical("nothing", [], [], [])
+except ConfigError as error:
+    print("torch" in sys.modules, "image_classifier_v1" in str(error))
+"""
+    assert run(script) == "False True"

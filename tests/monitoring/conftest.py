@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linnet.config import MonitoringConfig
+from linnet.config import MonitoringConfig, RegistryConfig
 from linnet.monitoring.window import write_window
 from linnet.packaging.reference import summarise
-from linnet.records import TrainingSetManifest, Window
+from linnet.records import GateDecision, RolloutDecision, TrainingSetManifest, Window
+from linnet.registry.connect import connect
+from linnet.registry.protocol import Submission
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Predictor
 from linnet.vision.reference import REFERENCE_FILE
 from linnet.vision.statistics import FEATURES, image_statistics
+from tests.packaging.folders import make_folders
 from tests.serving.packages import CLASSES, make_package
 
 SIDE = 8
@@ -79,6 +82,27 @@ def serve(champion: Path, tmp_path: Path) -> Serve:
         return folder
 
     return log_of
+
+
+@pytest.fixture
+def registered(champion: Path, state: Path, tmp_path: Path) -> Path:
+    """The tiny champion, in a real registry."""
+    steps = make_folders(tmp_path / "steps")
+    GateDecision(stage="package", verdict="pass", gates=()).save(champion / "gates.json")
+    registry = connect(RegistryConfig(), "test")
+    submission = Submission(
+        model="tiny", package=champion, evaluation=steps.evaluation, training=steps.model, config={},
+        tags={"gate_verdict": "pass"},
+    )  # fmt: skip
+    version = registry.register(submission).version
+    registry.set_challenger("tiny", version)
+    now = datetime.now(UTC)
+    decision = RolloutDecision(
+        model="tiny", version=version, champion=None, verdict="promote", steps=(), reason="a test",
+        started_at=now, ended_at=now,
+    )  # fmt: skip
+    registry.promote("tiny", version, None, decision)
+    return champion
 
 
 def window_of(log: Path, out: Path, config: MonitoringConfig | None = None, version: str = "1") -> Window:

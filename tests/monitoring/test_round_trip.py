@@ -14,38 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from linnet.config import MonitoringConfig, RegistryConfig
+from linnet.config import MonitoringConfig
 from linnet.monitoring.window import last_closed
-from linnet.records import DriftReport, GateDecision, RolloutDecision, SkewReport, TrainingSetManifest
-from linnet.registry.connect import connect
-from linnet.registry.protocol import Submission
+from linnet.records import DriftReport, SkewReport, TrainingSetManifest
 from linnet.state import server_state_file, state_dir
 from linnet.vision.statistics import FEATURES
 from tests.monitoring.conftest import Serve, pictures, truth
-from tests.packaging.folders import make_folders
 from tests.serving.packages import CLASSES
 from tests.serving.running import running
-
-
-@pytest.fixture
-def registered(champion: Path, state: Path, tmp_path: Path) -> Path:
-    """The tiny champion, in a real registry."""
-    steps = make_folders(tmp_path / "steps")
-    GateDecision(stage="package", verdict="pass", gates=()).save(champion / "gates.json")
-    registry = connect(RegistryConfig(), "test")
-    submission = Submission(
-        model="tiny", package=champion, evaluation=steps.evaluation, training=steps.model, config={},
-        tags={"gate_verdict": "pass"},
-    )  # fmt: skip
-    version = registry.register(submission).version
-    registry.set_challenger("tiny", version)
-    now = datetime.now(UTC)
-    decision = RolloutDecision(
-        model="tiny", version=version, champion=None, verdict="promote", steps=(), reason="a test",
-        started_at=now, ended_at=now,
-    )  # fmt: skip
-    registry.promote("tiny", version, None, decision)
-    return champion
 
 
 def linnet(*words: str) -> subprocess.CompletedProcess[str]:

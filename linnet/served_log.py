@@ -1,0 +1,84 @@
+"""The prediction log's files as server and readers both know them: names, columns, metadata.
+
+`served-<time>-<process>-<number>.parquet` has a row an image that was served; `feedback-...` a row a label
+that came for one. Columns that are added do no reader harm.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SERVED, FEEDBACK = "served", "feedback"
+LIBRARIES = b"libraries"
+"""Key in a served file's metadata: JSON of the versions that the server ran with."""
+_STAMP = "%Y%m%dT%H%M%S"
+_NAME = re.compile(r"[a-z]+-(\d{8}T\d{6})-.*\.parquet")
+
+
+def served_schema() -> pa.Schema:
+    """Columns of `served-*`: a row an image, and one for a request that failed."""
+    import pyarrow as pa
+
+    return pa.schema(
+        {
+            "request_id": pa.string(),
+            "index": pa.int32(),
+            "at": pa.timestamp("us", "UTC"),
+            "model": pa.string(),
+            "version": pa.string(),
+            "features": pa.list_(pa.float32()),
+            "probabilities": pa.list_(pa.float32()),
+            "predicted": pa.string(),
+            "confidence": pa.float32(),
+            "latency_ms": pa.float32(),
+            "ok": pa.bool_(),
+            "error": pa.string(),
+            "sample_id": pa.string(),
+            "image": pa.binary(),
+        }
+    )
+
+
+def feedback_schema() -> pa.Schema:
+    """Columns of `feedback-*`: a row a label."""
+    import pyarrow as pa
+
+    return pa.schema(
+        {
+            "request_id": pa.string(),
+            "index": pa.int32(),
+            "label": pa.string(),
+            "at": pa.timestamp("us", "UTC"),
+            "source": pa.string(),
+        }
+    )
+
+
+def new_file(folder: Path, kind: str, number: int) -> Path:
+    """Where this process writes its file `number` of a kind, now."""
+    return folder / f"{kind}-{datetime.now(UTC):{_STAMP}}-{os.getpid()}-{number:06d}.parquet"
+
+
+def served_files(folder: Path) -> Iterator[Path]:
+    """The served files below a folder, the oldest first of each folder."""
+    return iter(sorted(folder.rglob(f"{SERVED}-*.parquet")))
+
+
+def written_at(path: Path) -> datetime:
+    """When a file's rows were written, as its name says: it may have been replaced since.
+
+    Raises:
+        FileNotFoundError: the name does not say, and the file is gone.
+    """
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return datetime.strptime(match[1], _STAMP).replace(tzinfo=UTC)

@@ -1,0 +1,84 @@
+"""Evidence for the policy: the champion's windows out of their records, and rollouts that touched them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from linnet.config import MonitoringConfig
+from linnet.errors import StorageError
+from linnet.monitoring.evidence import Served, gather_evidence
+from linnet.monitoring.history import history_folder, keep
+from linnet.monitoring.measure import measure_drift
+from linnet.monitoring.performance import measure_performance
+from linnet.monitoring.recent import Labelled
+from linnet.records import DriftReport
+from tests.monitoring.conftest import Serve, pictures, window_of
+
+NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1)
+CHAMPION = Served("tiny", "1", NOW - 9 * HOUR)
+
+
+@pytest.fixture
+def watched(champion: Path, serve: Serve, tmp_path: Path) -> DriftReport:
+    """One window of dark images, looked at without labels."""
+    log = serve(pictures(400, 3) // 3)
+    config, window = MonitoringConfig(), tmp_path / "window"
+    about = window_of(log, window)
+    drift = measure_drift(window, champion, config, (), tmp_path / "drift")
+    measure_performance(window, champion, log, drift, config, tmp_path / "performance")
+    keep(about, window, tmp_path / "drift", tmp_path / "performance")
+    return drift
+
+
+def test_window_is_found_again_with_its_verdict(watched: DriftReport) -> None:
+    labelled = [Labelled("a", b"", "dark", NOW)] * 7
+    found = gather_evidence(CHAMPION, (), labelled)
+    (window,) = found.windows
+    assert window.violates and window.version == "1" and not window.rollout
+    assert (window.start, window.end) == (watched.window.start, watched.window.end)
+    assert window.reasons == tuple(watched.reasons) and window.reasons
+    assert window.accuracy is None and window.loss is None, "no labels came, and the estimate does not hold"
+    assert found.new_labels == 7 and found.trained_until == CHAMPION.registered_at
+    assert Path(found.facts["drift_report"]).name == "drift.json"
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "touched", "active"),
+    [
+        (-3.0, -2.0, False, False),  # before the window, which is of the last hour
+        (-3.0, -0.5, True, False),
+        (-0.5, -0.4, True, False),
+        (-0.5, None, True, True),
+        (0.5, None, False, True),
+    ],
+)
+def test_rollouts_that_touched_a_window_mark_it(
+    watched: DriftReport, begin: float, end: float | None, touched: bool, active: bool
+) -> None:
+    span = (NOW + begin * HOUR, None if end is None else NOW + end * HOUR)
+    found = gather_evidence(CHAMPION, (span,), ())
+    assert (found.windows[0].rollout, found.rollout_active) == (touched, active)
+
+
+def test_window_with_too_little_for_a_verdict_says_nothing(watched: DriftReport) -> None:
+    (folder,) = history_folder("tiny", "1").iterdir()
+    watched.model_copy(update={"verdict": "insufficient"}).save(folder / "drift.json")
+    assert gather_evidence(CHAMPION, (), ()).windows == ()
+
+
+def test_other_versions_windows_are_not_the_champions(watched: DriftReport) -> None:
+    assert gather_evidence(Served("tiny", "2", NOW), (), ()).windows == ()
+    assert gather_evidence(Served("tiny", None, None), (), ()).champion is None
+
+
+def test_damaged_record_is_one_error_and_a_missing_one_none(watched: DriftReport) -> None:
+    (folder,) = history_folder("tiny", "1").iterdir()
+    (folder / "performance.json").write_text("{")
+    with pytest.raises(StorageError, match=r"performance\.json"):
+        gather_evidence(CHAMPION, (), ())
+    (folder / "performance.json").unlink()
+    assert gather_evidence(CHAMPION, (), ()).windows[0].labelled == 0

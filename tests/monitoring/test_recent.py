@@ -1,0 +1,125 @@
+"""The recent labelled window: what it takes in, and that it is a dataset."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from linnet.config import DataConfig
+from linnet.data.ingest import ingest, source_identity
+from linnet.errors import DataError, StorageError
+from linnet.monitoring.recent import Labelled, labelled_window, write_recent
+from linnet.vision.decode import decode, encode_png, sample_id
+from tests.monitoring.conftest import Serve, pictures
+from tests.serving.packages import CLASSES
+
+HOUR = timedelta(hours=1)
+
+
+def give_labels(log: Path, labels: dict[str, str], hours_later: float = 0.0) -> None:
+    """As `POST /feedback` writes them, but as JSON lines."""
+    at = (datetime.now(UTC) + timedelta(hours=hours_later)).isoformat()
+    lines = [json.dumps({"request_id": r, "label": label, "at": at}) for r, label in labels.items()]
+    (log / f"feedback-{hours_later}.jsonl").write_text("\n".join(lines))
+
+
+def window(log: Path, version: str | None = "1", ago: timedelta = HOUR) -> list[Labelled]:
+    moment = datetime.now(UTC)
+    return labelled_window(log, "tiny", version, moment - ago, moment + HOUR, CLASSES)
+
+
+def test_window_has_each_labelled_image_once_with_its_last_label(serve: Serve) -> None:
+    images = pictures(12, 3)
+    images[1] = images[0]  # the same pixels were sent twice
+    log = serve(images)
+    give_labels(log, {f"r{k}": CLASSES[0] for k in range(10)})
+    give_labels(log, {"r5": CLASSES[1], "r6": "zebra", "r99": CLASSES[1]}, hours_later=1)
+    found = {one.sample_id: one for one in window(log)}
+    assert len(found) == 8, "ten labels; one image came twice, and one label is no class of the model"
+    assert found[sample_id(images[5])].label == CLASSES[1]
+    assert {one.label for name, one in found.items() if name != sample_id(images[5])} == {CLASSES[0]}
+    assert all(decode(one.image).sample_id == name for name, one in found.items())
+
+
+def test_window_goes_by_version_and_time(serve: Serve) -> None:
+    log = serve(pictures(5, 1), version="2")
+    next(log.glob("served*")).rename(log / "served-of-another-process.parquet")
+    serve(pictures(7, 2), at=(datetime.now(UTC) - 5 * HOUR).timestamp())
+    give_labels(log, {f"r{k}": CLASSES[0] for k in range(7)})
+    assert (len(window(log)), len(window(log, "2")), len(window(log, "1", 6 * HOUR))) == (0, 5, 7)
+    assert len(window(log, None, 6 * HOUR)) == 12, "of any version"
+
+
+def test_window_leaves_redacted_images_out(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    from linnet.serving import log as serving_log
+
+    monkeypatch.setattr(serving_log, "encode_png", lambda image: encode_png(image // 2))
+    log = serve(pictures(5, 1))
+    give_labels(log, {f"r{k}": CLASSES[0] for k in range(5)})
+    assert window(log) == []
+
+
+def test_no_log_is_an_empty_window(tmp_path: Path) -> None:
+    assert window(tmp_path / "nowhere") == []
+
+
+def labelled(images: list[bytes], label: str = "dark") -> list[Labelled]:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    return [Labelled(decode(image).sample_id, image, label, at) for image in images]
+
+
+def test_recent_dataset_is_named_by_its_contents(tmp_path: Path) -> None:
+    images = [encode_png(image) for image in pictures(6, 4)]
+    first = write_recent(labelled(images), "tiny", tmp_path)
+    assert write_recent(labelled(images), "tiny", tmp_path) == first
+    assert write_recent(labelled(images, "bright"), "tiny", tmp_path) != first
+    assert write_recent(labelled(images[:5]), "tiny", tmp_path) != first
+    with (first / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(first / row["path"]).read_bytes() for row in rows] == images
+    assert {(row["label"], row["captured_at"]) for row in rows} == {("dark", "2026-03-01T00:00:00+00:00")}
+
+
+def test_recent_dataset_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="nothing to train on"):
+        write_recent([], "tiny", tmp_path)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> DataConfig:
+    """Ninety images of two classes, in folders."""
+    for number, image in enumerate(pictures(90, 9)):
+        folder = tmp_path / "images" / ("dark" if image.mean() < 128 else "bright")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.png").write_bytes(encode_png(image))
+    return DataConfig(location=str(tmp_path / "images"), height=8, width=8)
+
+
+def test_recent_window_joins_the_dataset_and_changes_its_identity(
+    dataset: DataConfig, tmp_path: Path
+) -> None:
+    window = write_recent(labelled([encode_png(image) for image in pictures(30, 77)]), "tiny", tmp_path / "w")
+    joined = dataset.model_copy(update={"recent": str(window)})
+    before, after = (ingest(config, "x", tmp_path / "samples") for config in (dataset, joined))
+    assert (before.rows, after.rows) == (90, 120) and after.digest != before.digest
+    assert source_identity(joined) != source_identity(dataset)
+    assert all(after.counts[split]["dark"] > before.counts[split]["dark"] for split in ("train", "test"))
+
+
+def test_recent_window_that_does_not_fit_is_refused(dataset: DataConfig, tmp_path: Path) -> None:
+    window = write_recent(labelled([encode_png(image) for image in pictures(3, 77)]), "tiny", tmp_path / "w")
+    joined = dataset.model_copy(update={"recent": str(window)})
+    manifest = window / "manifest.csv"
+    written = manifest.read_text()
+    manifest.write_text(written.replace("dark", "zebra"))
+    with pytest.raises(DataError, match="labels zebra are no class of the dataset"):
+        ingest(joined, "x", tmp_path / "samples")
+    for image in (window / "images").iterdir():
+        image.rename(image.with_name(f"x{image.name}"))
+    manifest.write_text(written.replace("images/", "images/x"))
+    with pytest.raises(DataError, match="is not named by its sample id"):
+        ingest(joined, "x", tmp_path / "samples")

@@ -1,0 +1,111 @@
+"""Symptoms are seen where they are: a real server, a real log, real records; what is not there is a note."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from linnet.errors import RequestRejected
+from linnet.monitoring.symptoms import Places, gather
+from linnet.records import Symptoms
+from tests.monitoring.conftest import Serve, pictures
+from tests.serving.packages import make_package
+from tests.serving.running import png, running
+
+
+def places(folder: Path, champion: str | None = "1") -> Places:
+    return Places(
+        model="tiny", champion=champion, server_state=folder / "server.json", log=folder / "log",
+        windows=folder / "windows", disk=folder / "not" / "there",
+    )  # fmt: skip
+
+
+def write_window(folder: Path, model: str = "tiny", version: str = "1", end: str = "2026-03-01T12") -> None:
+    """A window's records, as far as a diagnosis reads them."""
+    target = folder / "windows" / model / version / end
+    target.mkdir(parents=True)
+    tests = [
+        {"name": name, "kind": kind, "effect": effect, "threshold": 0.1, "drifted": effect > 0.1}
+        for name, kind, effect in (("contrast", "feature", 0.2), ("brightness", "feature", 0.4),
+                                   ("entropy", "feature", 0.05), ("classes", "output", 0.3))
+    ]  # fmt: skip
+    window = {"model": model, "version": version, "end": end}
+    drift = {"window": window, "verdict": "drift", "tests": tests, "samples": ["a", "b"]}
+    (target / "drift.json").write_text(json.dumps(drift))
+    loss = {"value": 0.1, "low": 0.05, "high": 0.15}
+    (target / "performance.json").write_text(json.dumps({"loss": loss}))
+    (target / "skew.json").write_text(json.dumps({"differences": 3}))
+
+
+def test_nothing_to_see_is_told_and_no_error(tmp_path: Path) -> None:
+    found = gather(places(tmp_path))
+    assert not found.reachable and not found.ready and not found.window_checked
+    notes = " ".join(found.notes)
+    assert "no server of this machine" in notes and "nothing was logged" in notes and "no window" in notes
+    assert 0 < found.disk_free < 1, "of the nearest folder that is there"
+
+
+def test_real_server_is_asked(tmp_path: Path) -> None:
+    with running(tmp_path, make_package(tmp_path / "package"), "1", "--name", "tiny") as server:
+        for _ in range(3):
+            server.client.predict(png(200))
+        with pytest.raises(RequestRejected):
+            server.client.predict(b"no image")
+        found = gather(places(tmp_path))
+        assert found.reachable and found.ready and found.serving == "1" and found.computed == 3
+        assert sum(found.refused.values()) == 1 and found.queue == 0
+        state = server.state_file.read_text()
+    (tmp_path / "server.json").write_text(state)  # as a killed server leaves it
+    assert not gather(places(tmp_path)).reachable
+
+
+def test_log_is_split_into_now_and_before(serve: Serve, tmp_path: Path) -> None:
+    log = serve(pictures(20, 1), fail=2)
+    next(log.glob("served*")).rename(log / "served-of-another-process.parquet")
+    serve(pictures(30, 2), at=time.time() - 3600)
+    found = gather(places(tmp_path), minutes=30)
+    assert [(one.version, one.answered, one.failed) for one in found.recent] == [("1", 20, 2)]
+    assert [(one.answered, one.latency_p95_ms) for one in found.before] == [(30, 1.5)]
+    assert any("failed on version 1: broken" in sample.why for sample in found.samples)
+    assert any("with confidence" in sample.why for sample in found.samples)
+
+
+def test_damaged_log_is_a_note(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "served-1.parquet").write_bytes(b"no")
+    assert any("cannot be read" in note for note in gather(places(tmp_path)).notes)
+
+
+def seen(folder: Path, champion: str | None = "1") -> Symptoms:
+    return gather(places(folder, champion))
+
+
+def test_newest_window_of_the_champion_counts(tmp_path: Path) -> None:
+    write_window(tmp_path)
+    write_window(tmp_path, end="2026-03-01T11")
+    (tmp_path / "windows/tiny/1/2026-03-01T11/skew.json").write_text('{"differences": 99}')
+    found = seen(tmp_path)
+    assert found.window_checked and found.skew_differences == 3
+    assert [text.split(",")[0] for text in found.input_drift] == ["brightness", "contrast"]
+    assert [text.split(",")[0] for text in found.output_drift] == ["classes"]
+    assert found.loss is not None and found.loss.low == 0.05
+    assert {"sample a", "sample b"} <= {sample.name for sample in found.samples}
+
+
+def test_windows_of_other_models_and_versions_say_nothing(tmp_path: Path) -> None:
+    write_window(tmp_path, model="other")
+    write_window(tmp_path, version="2")
+    assert not seen(tmp_path).window_checked
+    assert seen(tmp_path, "2").window_checked and seen(tmp_path, None).window_checked
+
+
+def test_damaged_record_is_a_note(tmp_path: Path) -> None:
+    write_window(tmp_path)
+    for name in ("performance.json", "skew.json"):
+        (tmp_path / "windows/tiny/1/2026-03-01T12" / name).write_text("{")
+    found = seen(tmp_path)
+    assert found.window_checked and found.loss is None
+    assert sum("cannot be read" in note for note in found.notes) == 2
