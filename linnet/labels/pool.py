@@ -7,6 +7,7 @@ the model thinks of them, so that no knowledge of the test reaches the choice of
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -149,9 +150,13 @@ def _gold(known: _Stored, labels: Mapping[str, str], classes: tuple[str, ...]) -
 
 
 def log_state() -> list[tuple[str, int, int]]:
-    """Name, size and time of change of the files of the latest requests: the same, the same requests."""
-    found = [(file.name, file.stat()) for file in _log_files()]
-    return [(name, about.st_size, about.st_ctime_ns) for name, about in found]
+    """Place, size and time of change of the files of the latest requests: the same, the same requests."""
+    found = []
+    for file in _log_files():
+        with contextlib.suppress(FileNotFoundError):  # it is being replaced, and another one then
+            about = file.stat()
+            found.append((str(file), about.st_size, about.st_ctime_ns))
+    return found
 
 
 def _log_files() -> list[Path]:
