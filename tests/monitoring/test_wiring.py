@@ -21,10 +21,10 @@ from linnet.engine.known import known_models
 from linnet.engine.retraining import ask_for_model, evidence_of, trigger_of_model
 from linnet.engine.watch import unwatch, watch
 from linnet.errors import RetrainingError
-from linnet.monitoring.history import keep
+from linnet.monitoring.history import history_folder, keep
 from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import measure_performance
-from linnet.records import RunRecord, RunRequest
+from linnet.records import RunRecord, RunRequest, SkewReport
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.webhook import webhook_token
 from linnet.state import state_dir
@@ -66,6 +66,16 @@ def engine() -> Iterator[Host]:
     stop_engine()
 
 
+def plant_another_library() -> None:
+    """An audit of the window in which no value differed, but the server ran with another numpy."""
+    (folder,) = history_folder("tiny", "1").iterdir()
+    counts = dict.fromkeys(("rows", "compared", "by_store", "by_pixels"), 400)
+    SkewReport(
+        verdict="fail", **counts, unknown=0, differences=0, by_name={}, examples=(),
+        libraries=("numpy 1.0 served 400 rows, but the package was proved with 2.0",),
+    ).save(folder / "skew.json")  # fmt: skip
+
+
 def kinds() -> list[str]:
     return [entry.kind for entry in RetrainingLedger("tiny").entries()]
 
@@ -99,6 +109,7 @@ def test_drift_becomes_one_run_on_the_recent_window_and_its_end_is_learnt(
     assert not ask_for_model("tiny", {}, POLICY.values()).request, "the cool-down, and the breaker"
     assert kinds()[3:] == ["ended", "decision"]
 
+    plant_another_library()
     _check_engine_side(engine.url)
     _check_watch(engine)
     with monkeypatch.context() as patch:
@@ -109,6 +120,7 @@ def _check_engine_side(url: str) -> None:
     """The engine's own application tells of it, and takes Alertmanager's word for a question."""
     told = httpx.get(f"{url}/retraining/metrics").text
     assert 'linnet_drift_violation{model="tiny",version="1"} 1.0' in told
+    assert 'linnet_skew_differences{model="tiny",version="1"} 1.0' in told, "another library is skew too"
     assert 'linnet_retraining_breaker_open{model="tiny"} 1.0' in told, "as this model's config says"
     labels = {"alertname": "LinnetDrift", "model": "tiny", "retraining": "consider"}
     alert = {"status": "firing", "labels": labels}
