@@ -132,9 +132,11 @@ def stages(folder: Path) -> list[StageRecord]:
 
 
 def artifact(folder: Path, task: str, output: str) -> Path | None:
-    """The folder that a task of the run wrote as `output`, or None."""
+    """The folder that a task of the run wrote as `output`, or None; also while the run is under way."""
     found = folder / task / output
-    return found if found.exists() else None
+    if found.exists():
+        return found
+    return next(folder.glob(f"artifacts/*/{task}/{output}"), None)  # short names are given at the end
 
 
 def link_results(folder: Path) -> None:

@@ -29,7 +29,7 @@ a{color:var(--accent);text-decoration:none}a:hover,p a,dd a{text-decoration:unde
 code,pre,.mono{font-family:ui-monospace,"SF Mono","DejaVu Sans Mono",Menlo,Consolas,monospace;font-size:.87em}
 h1{font-size:24px;line-height:1.25;margin:0;letter-spacing:-.015em;font-weight:650}
 h2{font-size:16px;line-height:1.35;margin:0 0 10px;font-weight:620;letter-spacing:-.005em}
-h3{font-size:14px;margin:0 0 6px;font-weight:620}p{margin:0 0 10px;max-width:75ch}
+h3{font-size:14px;line-height:1.35;letter-spacing:0;margin:0 0 6px;font-weight:620}p{margin:0 0 10px;max-width:75ch}
 .soft{color:var(--soft)}.small{font-size:13px}.nowrap{white-space:nowrap}
 .skip{position:absolute;left:-999px}.skip:focus{left:12px;top:12px;z-index:99;background:var(--card);padding:8px 14px}
 

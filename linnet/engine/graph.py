@@ -21,6 +21,8 @@ class Task:
     timeout_seconds: int
     always: bool
     """Whether it runs whatever happened before it: the exit handler."""
+    takes: tuple[str, ...] = ()
+    """Its inputs: `model of train` for what another task gives, the name alone for a setting."""
 
 
 def tasks(pipeline: Path) -> list[Task]:
@@ -65,6 +67,7 @@ def _walk(
             accelerator=str(executor.get("resources", {}).get("accelerator", {}).get("resourceType", "")),
             timeout_seconds=int(environment.get("LINNET_TIMEOUT", "0")),
             always=task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED",
+            takes=tuple(f"{key} of {source}" if source else key for key, source in sources.items()),
         )
 
 

@@ -20,13 +20,16 @@ from linnet.serving.shared import SharedPage
 from linnet.serving.totals import Totals
 
 logger = logging.getLogger(__name__)
+LOAD_SECONDS = 45.0
+"""Longest time for all workers together to load a version and to answer its golden samples."""
 
 
 class Control:
     """The supervisor's view of its workers. Changes are made one after the other."""
 
-    def __init__(self, page: SharedPage) -> None:
-        self.page = page
+    def __init__(self, page: SharedPage, load_seconds: float = LOAD_SECONDS) -> None:
+        self.page, self._load_seconds = page, load_seconds
+        self._forgetting: set[asyncio.Task[Any]] = set()
         self.workers: dict[int, Channel] = {}
         self.versions: dict[str, dict[str, Any]] = {}
         """Loaded versions: what `fleet.describe` says, and `package`, the folder."""
@@ -42,14 +45,25 @@ class Control:
 
         Raises:
             RequestRejected: 400, not a version; 409, it is routed, from another package; 422, the package
-                cannot be served: then no worker has it.
+                cannot be served, or not within `load_seconds`: then no worker has it.
         """
         check_version(version)
         async with self.changing:
             try:
                 about: dict[str, Any] = {}
-                for worker in list(self.workers.values()):
-                    about = await self._of(worker, "stage", version=version, folder=str(folder)) or about
+                async with asyncio.timeout(self._load_seconds):
+                    for worker in list(self.workers.values()):
+                        about = await self._of(worker, "stage", version=version, folder=str(folder)) or about
+            except TimeoutError as error:
+                # A worker drops it as soon as it is done with it; nobody waits for that.
+                task = asyncio.ensure_future(self._all("drop", version=version))
+                self._forgetting.add(task)
+                task.add_done_callback(self._forgetting.discard)
+                raise RequestRejected(
+                    422,
+                    f"version {version} did not load and answer its golden samples within "
+                    f"{self._load_seconds:g} s: it is too slow to be served here",
+                ) from error
             except RequestRejected:
                 await self._all("drop", version=version)
                 raise

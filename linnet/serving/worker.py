@@ -100,7 +100,8 @@ class Worker:
             self._metrics.known(version)
 
     async def _drop(self, version: str) -> None:
-        self._fleet.drop(version)
+        async with self._loading:  # what is still being loaded is dropped when it is there
+            self._fleet.drop(version)
 
     async def _unload(self, version: str) -> None:
         self._fleet.unload(version)

@@ -35,13 +35,18 @@ def make(folder: Path) -> UseCase:
     case = UseCase.of_photos(folder, each=60, noise=110)
     gates = ("min_accuracy", "min_macro_f1", "min_worst_recall")
     loose = [word for name in gates for word in ("--set", f"gates.{name}=0.05")]
-    for settings, status in (
-        (loose, 0),
-        ([*loose, "--set", "train.seed=1"], 0),
-        ([*loose, "--set", "train.seed=1", "--set", "gates.min_accuracy=0.9999"], 3),
-    ):
-        done = case.linnet("run", "photos.toml", *settings, timeout=900)
-        assert done.returncode == status, done.stdout + done.stderr
+    up = case.linnet("up", "--no-console", "--detach", "--engine-port", "0")  # one engine for all three runs
+    assert up.returncode == 0, up.stderr
+    try:
+        for settings, status in (
+            (loose, 0),
+            ([*loose, "--set", "train.seed=1"], 0),
+            ([*loose, "--set", "train.seed=1", "--set", "gates.min_accuracy=0.9999"], 3),
+        ):
+            done = case.linnet("run", "photos.toml", *settings, timeout=900)
+            assert done.returncode == status, done.stdout + done.stderr
+    finally:
+        case.linnet("down")
     return case
 
 

@@ -30,6 +30,7 @@ def paths(case: UseCase) -> dict[str, str]:
         "release": "/release",
         "data": "/data",
         "monitoring": "/monitoring",
+        "runbook": "/runbooks/drift",
         "try": "/try",
     }
 
@@ -41,7 +42,15 @@ def log_in(opened: Opened, role: str, size: str = "desktop", theme: str = "light
     return browser
 
 
-@pytest.mark.parametrize(("size", "theme"), [("desktop", "light"), ("phone", "dark")])
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [
+        ("desktop", "light"),
+        ("phone", "dark"),
+        pytest.param("desktop", "dark", marks=pytest.mark.proof),
+        pytest.param("phone", "light", marks=pytest.mark.proof),
+    ],
+)
 def test_every_page_is_whole_readable_and_open_to_everyone(
     browser: Opened, use_case: UseCase, size: str, theme: str
 ) -> None:

@@ -80,8 +80,20 @@ def _own_golden(folder: Path) -> None:
     session = onnxruntime.InferenceSession(str(folder / MODEL_FILE), providers=["CPUExecutionProvider"])
     with np.load(folder / GOLDEN_FILE) as golden:
         images, features = golden["images"][4:], golden["features"][4:]
-    (probabilities,) = session.run(["probabilities"], {"image": images, "features": features})
-    np.savez(folder / GOLDEN_FILE, images=images, features=features, probabilities=probabilities)
+    kept, answers = [], []
+    for place in range(len(images)):  # one by one: a model that raises on some has them left out
+        one = slice(place, place + 1)
+        try:
+            (answer,) = session.run(["probabilities"], {"image": images[one], "features": features[one]})
+        except Exception:  # noqa: BLE001 -- onnxruntime has a class of its own for each
+            continue
+        kept.append(place)
+        answers.append(answer)
+    assert kept, "a candidate that answers nothing would be refused, and prove nothing"
+    np.savez(
+        folder / GOLDEN_FILE,
+        images=images[kept], features=features[kept], probabilities=np.concatenate(answers),
+    )  # fmt: skip
 
 
 def _constant(name: str, change: Callable[[Any], Any]) -> Change:
@@ -127,11 +139,15 @@ def _where(condition: tuple[str, str], otherwise: list[str] | None = None, **con
 
 
 def _slow_where(kind: str, level: float, size: int) -> Change:
-    """Multiplies matrices of `size` where brightness is Less or Greater than `level`, else of one row."""
+    """Multiplies matrices of `size` where brightness is Less or Greater than `level`, else of one row.
+
+    One such image makes its whole batch slow.
+    """
     weights = np.full((size, size), 1e-9, np.float32)
     return _last(
         (kind, ["brightness", "level"], "slow", {}),
-        ("Cast", ["slow"], "flag", {"to": 7}),
+        ("Cast", ["slow"], "flags", {"to": 7}),
+        ("ReduceMax", ["flags"], "flag", {"keepdims": 0}),
         ("Mul", ["flag", "rows"], "many2", {}),
         ("Add", ["many2", "one"], "many", {}),
         ("Reshape", ["many", "flat"], "count", {}),

@@ -27,6 +27,8 @@ class Found:
     evidence: RunEvidence
     tasks: list[graph.Task]
     log: str
+    gives: tuple[str, ...] = ()
+    """Artefacts that the picked step gave."""
 
     @property
     def under_way(self) -> bool:
@@ -52,7 +54,18 @@ def load(context: Context, run_id: str, step: str) -> Found:
     compiled = next((file for file in files if file.exists()), files[0])
     kept = context.sources.kept
     tasks = kept.get(("tasks", compiled), 3600.0, lambda: graph.tasks(compiled)) if compiled.exists() else []
-    return Found(evidence, tasks, _log(evidence.folder, step) if step else "")
+    if not step:
+        return Found(evidence, tasks, "")
+    return Found(evidence, tasks, _log(evidence.folder, step), _gives(evidence.folder, step))
+
+
+def _gives(folder: Path, step: str) -> tuple[str, ...]:
+    """The artefacts in the step's own folder; another backend leaves none here."""
+    named = folder / step
+    own = named if named.exists() else next(folder.glob(f"artifacts/*/{step}"), None)
+    if own is None:
+        return ()
+    return tuple(sorted(path.name for path in own.iterdir() if path.name != "executor_output.json"))
 
 
 def _log(folder: Path, step: str) -> str:
@@ -129,7 +142,7 @@ def _body(found: Found, step: str) -> str:
     if step:
         stage = next((s for s in evidence.record.stages if s.task.replace("_", "-") == step), None)
         task = next((t for t in found.tasks if t.name == step), None)
-        parts.append(tag("section", view.step(stage, task, found.log)))
+        parts.append(tag("section", view.step(stage, task, found.log, found.gives)))
     parts.append(section("Gates", view.gates(evidence.gates, view.intervals_of(evidence))))
     parts += [view.canary(evidence), view.training(evidence.training)]
     if evidence.pages:

@@ -11,7 +11,7 @@ from linnet.config import Config
 from linnet.console import settings_form, shell
 from linnet.console.configs import config_files
 from linnet.console.context import Context, role_of
-from linnet.console.markup import empty, heading, join, link, pager, problem, tag
+from linnet.console.markup import empty, heading, join, link, pager, problem, prose, tag
 from linnet.console.views import overview
 from linnet.console.views import run as view
 from linnet.errors import ConfigError, LinnetError
@@ -155,7 +155,7 @@ def _form(context: Context, request: Request, found: dict[str, dict[str, Any]], 
 def _section(name: str, values: dict[str, Any], given: dict[str, Any]) -> None:
     """A section that draws its fields when it is opened: eighty at once would be slow."""
     with ui.expansion(name.replace("_", " ").capitalize(), value=False).style("width:100%") as expansion:
-        place = ui.element("div").style("padding:12px 0")
+        place = ui.element("div").style("padding:12px 0;width:100%")
 
     def fill() -> None:
         if expansion.value and not place.default_slot.children:
@@ -173,12 +173,11 @@ def _field(field: settings_form.Field, given: dict[str, Any]) -> None:
     label = field.name.replace("_", " ").replace(".", ": ").capitalize()
     if field.kind == "switch":
         ui.switch(label, value=bool(field.value), on_change=keep)
-        shell.html(tag("p", field.help, class_="soft small"))
-        return
-    if field.kind == "choice":
-        made: Any = ui.select(list(field.choices), label=label, value=str(field.value), on_change=keep)
     else:
-        text = ", ".join(map(str, field.value)) if field.kind == "list" else str(field.value)
-        made = ui.input(label, value=text, on_change=keep)
-    made.props("outlined dense stack-label").props["hint"] = field.help
-    made.style("width:100%;margin-bottom:26px")
+        if field.kind == "choice":
+            made: Any = ui.select(list(field.choices), label=label, value=str(field.value), on_change=keep)
+        else:
+            text = ", ".join(map(str, field.value)) if field.kind == "list" else str(field.value)
+            made = ui.input(label, value=text, on_change=keep)
+        made.props("outlined dense stack-label").style("width:100%;max-width:560px")
+    shell.html(tag("p", prose(field.help), class_="soft small", style="margin:4px 0 18px"))

@@ -159,7 +159,7 @@ def _picture(gate: Gate, intervals: dict[str, Interval]) -> Html:
     return Html(plots.whisker(interval, low, high, gate.threshold, gate.passed))
 
 
-def step(stage: StageRecord | None, task: Task | None, log: str, explained: Html | str = "") -> Html:
+def step(stage: StageRecord | None, task: Task | None, log: str, gives: Sequence[str] = ()) -> Html:
     """The details of one step: what it was given, what it gave, and what it said."""
     if stage is None:
         hint = "It begins when the steps before it are done, and the conditions around it hold."
@@ -172,23 +172,30 @@ def step(stage: StageRecord | None, task: Task | None, log: str, explained: Html
         ("Began", when(stage.started_at)),
         ("Time", f"{duration(stage.seconds)}, {duration(stage.cpu_seconds)} of CPU"),
         ("Peak memory", f"{stage.peak_memory_mb:,.0f} MB" if stage.peak_memory_mb else "–"),
-        (
-            "Cache key",
-            tag("code", stage.key[:20]) if stage.key else "never cached: it asks or changes the world",
-        ),
+        ("Cache", _cache(stage)),
     ]
     if task is not None:
         pairs += [
+            ("Takes", ", ".join(task.takes) or "nothing"),
+            ("Gives", ", ".join(gives) or "nothing yet"),
             ("Waits for", ", ".join(task.needs) or "nothing"),
             ("Only if", ", ".join(task.conditions) or "always"),
             ("Tries again", f"{task.retries} times" if task.retries else "no"),
             ("At most", duration(task.timeout_seconds) if task.timeout_seconds else "no limit"),
         ]
     pairs += [(name.replace("_", " "), _value(value)) for name, value in stage.values.items() if value != ""]
-    body = tag(
-        "div", card(stage.task.replace("_", "-"), facts(pairs), explained), _log(log), class_="grid two"
-    )
+    body = tag("div", card(stage.task.replace("_", "-"), facts(pairs)), _log(log), class_="grid two")
     return join([problem(stage.error) if stage.error else "", body])
+
+
+def _cache(stage: StageRecord) -> Html | str:
+    if not stage.key:
+        return "never cached: it asks or changes the world"
+    key = tag("code", stage.key[:20])
+    if stage.cached:
+        why = "taken from an earlier step with the same code, settings, environment and contents of inputs"
+        return join([why, f", which saved {duration(stage.saved_seconds)}: ", key])
+    return join(["no earlier step had the same code, settings, environment and contents of inputs: ", key])
 
 
 def _value(value: Any) -> str:
