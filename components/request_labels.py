@@ -1,6 +1,6 @@
 """request_labels: sends the samples worth a person's time, and returns at once."""
 
-from typing import Any
+from typing import Any, Optional
 
 from kfp import dsl
 
@@ -12,21 +12,24 @@ def request_labels(
     name: str,
     labels: dict[str, Any],
     samples: dsl.Input[dsl.Dataset],
-    report: dsl.Input[dsl.Artifact],
     requests: dsl.Output[dsl.Dataset],
+    report: Optional[dsl.Input[dsl.Artifact]] = None,  # noqa: UP045  what kfp reads
 ) -> None:
-    """Writes the chosen samples, each with the reason why it was chosen."""
+    """Writes the chosen samples, each with why; without a `report` by the newest evaluation there is."""
     from pathlib import Path
 
     from linnet.config import LabelsConfig
+    from linnet.labels.latest import latest_evaluation
     from linnet.labels.offer import offer
     from linnet.labels.request import request_labels
-    from linnet.step import run_step
+    from linnet.step import preparing, run_step
 
     config = LabelsConfig.parse(labels)
+    with preparing("request_labels"):
+        evaluation = Path(report.path) if report else latest_evaluation(name)
 
     def work(out: Any) -> dict[str, Any]:
-        chosen = request_labels(Path(report.path), Path(samples.path), config, name, out["requests"])
+        chosen = request_labels(evaluation, Path(samples.path), config, name, out["requests"])
         return {"requested": len(chosen), **offer(name, config)}
 
     run_step(
@@ -34,7 +37,7 @@ def request_labels(
         work,
         code=__file__,
         parameters={"name": name, "labels": labels},
-        inputs={"report": report, "samples": samples},
+        inputs={"report": evaluation, "samples": samples},
         outputs={"requests": requests},
         acts=True,
         needed=False,
