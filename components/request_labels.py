@@ -1,6 +1,6 @@
 """request_labels: sends the samples worth a person's time, and returns at once."""
 
-from typing import Any
+from typing import Any, Optional
 
 from kfp import dsl
 
@@ -12,30 +12,41 @@ def request_labels(
     name: str,
     labels: dict[str, Any],
     samples: dsl.Input[dsl.Dataset],
-    report: dsl.Input[dsl.Artifact],
     requests: dsl.Output[dsl.Dataset],
+    report: Optional[dsl.Input[dsl.Artifact]] = None,  # noqa: UP045  what kfp reads
 ) -> None:
-    """Writes the chosen samples, each with the reason why it was chosen."""
+    """Writes the chosen samples, each with why; without a `report` by the newest evaluation there is."""
     from pathlib import Path
 
     from linnet.config import LabelsConfig
+    from linnet.labels.connect import find_server
+    from linnet.labels.latest import latest_evaluation
     from linnet.labels.offer import offer
-    from linnet.labels.request import request_labels
-    from linnet.step import run_step
+    from linnet.labels.pool import log_state
+    from linnet.labels.request import is_queued, request_labels
+    from linnet.step import preparing, run_step
 
     config = LabelsConfig.parse(labels)
+    with preparing("request_labels"):
+        evaluation = Path(report.path) if report else latest_evaluation(name)
 
     def work(out: Any) -> dict[str, Any]:
-        chosen = request_labels(Path(report.path), Path(samples.path), config, name, out["requests"])
-        return {"requested": len(chosen), **offer(name, config)}
+        chosen = request_labels(evaluation, Path(samples.path), config, name, out["requests"])
+        batch = chosen[0].batch if chosen else ""
+        return {"batch": batch, "requested": len(chosen), **offer(name, config)}
+
+    def still_queued(stored: Any) -> bool:
+        """And no server is at hand that would be offered what waits."""
+        return find_server(config) is None and is_queued(name, stored["batch"], stored["requested"])
 
     run_step(
         "request_labels",
         work,
         code=__file__,
         parameters={"name": name, "labels": labels},
-        inputs={"report": report, "samples": samples},
+        inputs={"report": evaluation, "samples": samples},
         outputs={"requests": requests},
-        acts=True,
+        world=lambda: {"production": log_state()},
+        still_valid=still_queued,
         needed=False,
     )

@@ -4,13 +4,10 @@ from typing import Any
 
 from kfp import dsl
 
-from components.collect_labels import collect_labels as collect_labels_step
-from components.ingest import ingest as ingest_step
-from components.record_run import record_run as record_run_step
-from components.request_latest import request_latest as request_latest_step
-from components.validate import validate as validate_step
+from components.request_labels import request_labels as request_labels_step
 from linnet.config import Config
-from pipelines.placement import place
+from pipelines.answered import answered_samples
+from pipelines.placement import place, recorded
 
 
 def labeling_pipeline(config: Config) -> Any:
@@ -31,19 +28,9 @@ def labeling_pipeline(config: Config) -> Any:
         cost: dict[str, Any] = config.cost.values(),
         request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        with dsl.ExitHandler(
-            place(record_run_step(name=name, request=request, cost=cost, registry=registry), minutes=5)
-        ):
-            raw = place(ingest_step(name=name, data=data), minutes=60, cpu="2", memory="4G")
-            samples = raw.outputs["samples"]
-            checked = place(
-                validate_step(name=name, data=data, validation=validation, samples=samples),
-                minutes=30,
-                memory="4G",
-            )
-            answers = place(collect_labels_step(name=name, labels=labels, samples=samples), minutes=10)
-            answers.after(checked)
-            asked = place(request_latest_step(name=name, labels=labels, samples=samples), minutes=10)
-            asked.after(answers)
+        with recorded(name, request, cost, registry):
+            head = answered_samples(name, data, validation, labels)
+            asked = request_labels_step(name=name, labels=labels, samples=head.samples)
+            place(asked, minutes=10).after(head.answers)
 
     return linnet_labeling

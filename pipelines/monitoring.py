@@ -14,9 +14,8 @@ from components.measure_drift import measure_drift as measure_drift_step
 from components.measure_performance import measure_performance as measure_performance_step
 from components.observe_window import observe_window as observe_window_step
 from components.publish_window import publish_window as publish_window_step
-from components.record_run import record_run as record_run_step
 from linnet.config import Config
-from pipelines.placement import place
+from pipelines.placement import place, recorded
 
 
 def monitoring_pipeline(config: Config) -> Any:
@@ -36,8 +35,7 @@ def monitoring_pipeline(config: Config) -> Any:
         cost: dict[str, Any] = config.cost.values(),
         request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        recording = record_run_step(name=name, request=request, cost=cost, registry=registry)
-        with dsl.ExitHandler(place(recording, minutes=5)):
+        with recorded(name, request, cost, registry):
             observed = place(
                 observe_window_step(name=name, registry=registry, monitoring=monitoring, end=end),
                 minutes=15,

@@ -5,18 +5,15 @@ from typing import Any
 from kfp import dsl
 
 from components.build_features import build_features as build_features_step
-from components.collect_labels import collect_labels as collect_labels_step
 from components.evaluate import evaluate as evaluate_step
-from components.ingest import ingest as ingest_step
 from components.package import package as package_step
-from components.record_run import record_run as record_run_step
 from components.register import register as register_step
 from components.release import release as release_step
 from components.request_labels import request_labels as request_labels_step
 from components.train import train as train_step
-from components.validate import validate as validate_step
 from linnet.config import Config
-from pipelines.placement import place
+from pipelines.answered import answered_samples
+from pipelines.placement import place, recorded
 
 
 def training_pipeline(config: Config) -> Any:
@@ -38,23 +35,11 @@ def training_pipeline(config: Config) -> Any:
         cost: dict[str, Any] = config.cost.values(),
         request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        recording = record_run_step(name=name, request=request, cost=cost, registry=registry)
-        with dsl.ExitHandler(place(recording, minutes=5)):
-            raw = place(ingest_step(name=name, data=data), minutes=60, cpu="2", memory="4G").set_retry(
-                2, "30s"
-            )
-            samples = raw.outputs["samples"]
-            checked = place(
-                validate_step(name=name, data=data, validation=validation, samples=samples),
-                minutes=30,
-                memory="4G",
-            )
-            answers = place(collect_labels_step(name=name, labels=labels, samples=samples), minutes=10)
-            answers.after(checked)
+        with recorded(name, request, cost, registry):
+            head = answered_samples(name, data, validation, labels)
+            samples, batch = head.samples, head.answers.outputs["batch"]
             joined = place(
-                build_features_step(
-                    name=name, data=data, features=features, samples=samples, batch=answers.outputs["batch"]
-                ),
+                build_features_step(name=name, data=data, features=features, samples=samples, batch=batch),
                 minutes=60,
                 cpu="2",
                 memory="8G",

@@ -1,9 +1,10 @@
-"""`linnet up` and `linnet down`: the engine, with the console and the champion's server beside it."""
+"""`linnet up` and `linnet down`: the engine; console, label service and the champion's server beside it."""
 
 from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from rich.console import Console
 from linnet.commands.console import show_links
 from linnet.commands.serve import ConfigPath, Name, serve_champion, stop_server
 from linnet.config import EngineConfig, load_config
-from linnet.errors import RegistryError, ServingError
+from linnet.errors import LinnetError, RegistryError, ServingError
 from linnet.registry.connect import find_champion
 from linnet.server_process import ServerState
 from linnet.state import server_state_file
@@ -31,13 +32,17 @@ def up(
     with_console: Annotated[
         bool, typer.Option("--console/--no-console", help="Serve the web console, too.")
     ] = True,
+    with_labels: Annotated[
+        bool, typer.Option("--labels/--no-labels", help="Collect answers of the config's label server, too.")
+    ] = True,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Serve in the background.")] = False,
 ) -> None:
     """Start the engine (the Kubeflow Pipelines API of this machine) and the console; serve the champion.
 
     The console is opened with the links that are printed: they hold the login token of an operator and of
     a viewer. The champion answers the Open Inference Protocol v2, and plain images at /predict; without
-    one only engine and console start.
+    one only engine and console start. With --config, what people answer is collected from its label
+    server as it comes, and a complete round starts a training run.
 
     Examples:
 
@@ -49,6 +54,7 @@ def up(
     """
     from linnet.console.process import CONSOLE
     from linnet.engine.client import stop_engine
+    from linnet.engine.label_service import stop_services
 
     running = ServerState.read(server_state_file())
     if running is not None:
@@ -61,6 +67,8 @@ def up(
             started.callback(stop_engine)
         if with_console and _console(console_port, out):
             started.callback(CONSOLE.stop)
+        if with_labels and config and _labels(config, out):
+            started.callback(stop_services)
         try:
             serve_champion(name, config, port, detach, out)
         except RegistryError as error:
@@ -80,8 +88,9 @@ def down() -> None:
     """
     from linnet.console.process import CONSOLE
     from linnet.engine.client import stop_engine
+    from linnet.engine.label_service import stop_services
 
-    stopped = [stop_engine(), stop_server(), CONSOLE.stop()]
+    stopped = [stop_services(), stop_engine(), stop_server(), CONSOLE.stop()]
     typer.echo("stopped" if any(stopped) else "no server runs here")
 
 
@@ -116,6 +125,27 @@ def _console(port: int | None, out: Console) -> bool:
     out.print(f"the console is at {state.url}; a link a role, which holds its token:", highlight=False)
     show_links(state.url, out)
     return started
+
+
+def _labels(config: Path, out: Console) -> bool:
+    """Starts the label service where people were asked and a label server is at hand; whether it did."""
+    from linnet.engine.beside import taken
+    from linnet.engine.label_service import PORT, service_of
+    from linnet.labels.connect import find_server
+    from linnet.labels.request import queued
+
+    loaded = load_config(config)
+    service = service_of(loaded.name)
+    try:
+        if service.running() or not queued(loaded.name) or find_server(loaded.labels) is None:
+            return False
+        port = 0 if taken("127.0.0.1", PORT) else PORT
+        url = service.start(str(config), "--port", str(port)).url
+    except LinnetError as error:
+        out.print(f"answers are not collected: {error}", highlight=False, soft_wrap=True)
+        return False
+    out.print(f"answers are collected; their metrics are at {url}/labels/metrics", highlight=False)
+    return True
 
 
 def _wait(console: Console) -> None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from linnet.engine.label_run import EngineTrigger
     from linnet.labels.label_studio import LabelStudio
     from linnet.labels.reconcile import Pulled
-    from linnet.labels.service import Reconciler
     from linnet.labels.status import LabelStatus
 
 app = typer.Typer(
@@ -79,6 +78,7 @@ def export_command(config: ConfigPath, dry_run: DryRun = False) -> None:
       linnet labels export configs/fashion.toml
     """
     from linnet.labels.export import export, project_title
+    from linnet.labels.request import asked_classes
     from linnet.labels.rounds import Rounds
 
     console, loaded = Console(), load_config(config)
@@ -88,7 +88,7 @@ def export_command(config: ConfigPath, dry_run: DryRun = False) -> None:
         console.print(f"would export {len(queued)} tasks to the project '{title}':")
         console.print(_reasons([request.reasons[0] for request in queued]))
         return
-    classes = _classes(loaded)
+    classes = asked_classes(loaded.name)
     with _connected(loaded) as server, _bar(console) as progress:
         done = export(loaded.name, server, loaded.labels, classes, progress)
     again = f", {done.found} were there already" if done.found else ""
@@ -116,6 +116,7 @@ def collect_command(
       linnet labels collect configs/fashion.toml --full --run
     """
     from linnet.labels.reconcile import pull
+    from linnet.labels.request import asked_classes
     from linnet.labels.settle import settle
 
     console, loaded = Console(), load_config(config)
@@ -124,7 +125,7 @@ def collect_command(
             server.check()
         console.print(f"would collect from {server.url}; {_status(loaded).open} tasks are open")
         return
-    classes = _classes(loaded)
+    classes = asked_classes(loaded.name)
     with _connected(loaded) as server, _bar(console) as progress:
         found = pull(loaded.name, server, loaded.labels, classes, full, progress)
     console.print(_brought(found))
@@ -176,7 +177,7 @@ def status_command(config: ConfigPath) -> None:
 
 
 @app.command("serve")
-def serve(
+def serve_command(
     config: ConfigPath,
     port: Annotated[int, typer.Option(help="Port for webhooks and metrics; 0 takes a free one.")] = 8089,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -195,39 +196,14 @@ def serve(
 
       linnet labels serve configs/fashion.toml --port 9100 --every 10 --no-run
     """
-    import socket
+    from linnet.engine.label_service import serve
 
-    import uvicorn
-
-    from linnet.labels.service import Reconciler, app
-    from linnet.labels.webhook import PATH, SECRET_HEADER, webhook_secret
-
-    console, loaded = Console(), load_config(config)
-    classes = _classes(loaded)
+    console = Console()
 
     def told(text: str) -> None:
         console.print(text, soft_wrap=True, highlight=False)
 
-    with _connected(loaded) as server, socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            raise ConfigError(
-                "--port", f"{host}:{port} cannot be taken: {error.strerror}", "choose another"
-            ) from error
-        trigger = _trigger(loaded) if run else None
-        reconciler = Reconciler(loaded.name, server, loaded.labels, classes, trigger, seconds, told)
-        address = f"http://{host}:{listener.getsockname()[1]}"
-        _hook(
-            reconciler, address + PATH.format(name=loaded.name), {SECRET_HEADER: webhook_secret(loaded.name)}
-        )
-        told(f"collecting from {server.url}; metrics at {address}/labels/metrics; Ctrl-C stops")
-        reconciler.start()
-        try:
-            uvicorn.Server(uvicorn.Config(app(reconciler), log_level="warning")).run([listener])
-        finally:
-            reconciler.stop()
+    serve(load_config(config), host, port, told, seconds, run)
 
 
 @app.command("cut")
@@ -272,17 +248,6 @@ def show(config: ConfigPath, sample: Annotated[str, typer.Argument(help="A sampl
     Console().print(table)
 
 
-def _classes(config: Config) -> tuple[str, ...]:
-    """The dataset's classes, as the newest request knows them."""
-    from linnet.labels.request import queued
-
-    requests = queued(config.name)
-    if not requests:
-        problem = "no run has asked about a sample yet"
-        raise DataError(f"labels of '{config.name}'", problem, "`linnet run` does, at its end")
-    return requests[-1].classes
-
-
 @contextmanager
 def _connected(config: Config) -> Iterator[LabelStudio]:
     from linnet.labels.connect import connect
@@ -308,15 +273,6 @@ def _trigger(config: Config) -> EngineTrigger:
     from linnet.engine.label_run import EngineTrigger
 
     return EngineTrigger(config)
-
-
-def _hook(reconciler: Reconciler, url: str, headers: dict[str, str]) -> None:
-    """Tells the project where its webhooks go, once there is a project."""
-    from linnet.labels.export import export
-
-    one = reconciler
-    project = export(one.name, one.server, one.config, one.classes).project
-    one.server.ensure_webhook(project, url, headers)
 
 
 def _status(config: Config) -> LabelStatus:

@@ -25,7 +25,7 @@ from linnet.state import state_dir
 
 if TYPE_CHECKING:
     import uvicorn
-    from fastapi import FastAPI
+    from starlette.applications import Starlette
 
 START_SECONDS = 60.0
 """Longest time that a server may take to listen; three seconds are usual for the console."""
@@ -114,7 +114,7 @@ class Beside:
         self.state_file.unlink(missing_ok=True)
         return True
 
-    def serve(self, app: FastAPI, bind: str, port: int, ready: Callable[[str], None]) -> None:
+    def serve(self, app: Starlette, bind: str, port: int, ready: Callable[[str], None]) -> None:
         """Inside its process: listens, says where, and serves until it is told to end.
 
         Args:

@@ -26,16 +26,16 @@ def label_suspects(predictions: Predictions, limit: int = 500) -> Ints:
 
 
 def by_doubt(predictions: Predictions) -> Ints:
-    """All samples [N], the most doubtful label first: the suspects, then the others by their margin.
+    """All samples [N], the most doubtful label first: for whoever has a budget to spend on labels.
 
-    For whoever has a budget to spend on labels: the suspects alone may be fewer than that, and the
-    next best guess is worth more than none.
+    Ranked by the log-odds of the label against the likeliest other class. Where the model is sure, the
+    normalized margin is -1 for all alike; log-odds still tell "impossible" from "unlikely", and so put
+    planted errors before the model's own confusions (benchmarks/labels.py: 89 % of them against 82 %).
+    The margin of the logits: Pleiss et al., "Area Under the Margin Ranking" (2020), arXiv 2001.10528.
     """
     if predictions.not_finite:
         return np.zeros(0, np.int64)
-    first = label_suspects(predictions, limit=predictions.samples)
-    order = np.argsort(normalized_margin(predictions), kind="stable")
-    return np.concatenate([first, order[~np.isin(order, first)]])
+    return np.argsort(log_odds(predictions), kind="stable")
 
 
 def average_self_confidence(predictions: Predictions) -> Floats:
@@ -54,3 +54,13 @@ def normalized_margin(predictions: Predictions) -> Floats:
     others[rows, predictions.labels] = -np.inf
     margin: Floats = predictions.probabilities[rows, predictions.labels] - others.max(axis=1)
     return margin
+
+
+def log_odds(predictions: Predictions) -> Floats:
+    """A sample [N]: logarithm of the label's probability over the highest one of any other class."""
+    rows = np.arange(predictions.samples)
+    logs = np.log(np.maximum(predictions.probabilities, np.finfo(np.float64).tiny))
+    others = logs.copy()
+    others[rows, predictions.labels] = -np.inf
+    odds: Floats = logs[rows, predictions.labels] - others.max(axis=1)
+    return odds

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from linnet.config import LabelsConfig
-from linnet.errors import StorageError
+from linnet.errors import DataError, StorageError
 from linnet.labels.collect import dataset_labels
 from linnet.labels.pool import Candidates, read_candidates, read_images
 from linnet.labels.select import select
@@ -90,11 +90,29 @@ def request_labels(
     return requests
 
 
+def is_queued(name: str, batch: str, count: int) -> bool:
+    """Whether a batch of so many requests is in the queue; one of none is never known to be."""
+    return count > 0 and len(_held(name, batch)) == count
+
+
 def queued(name: str) -> list[LabelRequest]:
     """Every request ever queued for the dataset, in order; the export takes them from here."""
     with transaction(database(name), write=False) as connection:
         rows = connection.execute("SELECT request FROM requests ORDER BY sequence").fetchall()
     return [LabelRequest.model_validate_json(row[0]) for row in rows]
+
+
+def asked_classes(name: str) -> tuple[str, ...]:
+    """The dataset's classes, as the newest request knows them.
+
+    Raises:
+        DataError: no run has asked about a sample yet.
+    """
+    requests = queued(name)
+    if not requests:
+        problem, remedy = "no run has asked about a sample yet", "`linnet run` does, at its end"
+        raise DataError(f"labels of '{name}'", problem, remedy)
+    return requests[-1].classes
 
 
 def _batch(candidates: Candidates, config: LabelsConfig) -> str:

@@ -50,12 +50,17 @@ class Reconciler:
         self.last_error = ""
         self.last_look: datetime | None = None
         self._full_at = now()
+        self._hook, self._hooked = "", 0
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
         """Looks soon: what a webhook calls."""
         self._wake.set()
+
+    def hook(self, url: str) -> None:
+        """From the next look on the project's webhooks go to `url`; to that of a new project, too."""
+        self._hook, self._hooked = url, 0
 
     def routes(self) -> list[BaseRoute]:
         """The webhook, /metrics and /healthz of the reconciler."""
@@ -88,7 +93,11 @@ class Reconciler:
         """One look: exports what is queued, collects what is new, and settles closed rounds."""
         rounds = Rounds(self.name)
         events = rounds.events()
-        export(self.name, self.server, self.config, self.classes)
+        project = export(self.name, self.server, self.config, self.classes).project
+        if self._hook and self._hooked != project:
+            secret = {webhook.SECRET_HEADER: webhook.webhook_secret(self.name)}
+            self.server.ensure_webhook(project, self._hook, secret)
+            self._hooked = project
         deleted = any("DELETED" in action for _, action in events)
         found = pull(self.name, self.server, self.config, self.classes, full or deleted)
         for run_id in settle(self.name, self.trigger):

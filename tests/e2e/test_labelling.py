@@ -7,11 +7,15 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +30,14 @@ from linnet.labels.table import LabelTable
 from linnet.records import now
 from tests.e2e.use_case import COLORS, CONFIG, UseCase
 from tests.labels.contract import check_contract, choice
+from tests.labels.queue import fill
 
 ENVIRONMENT = Path(__file__).parents[2] / ".linnet" / "label-studio" / "venv"
 """Label Studio itself is installed once a checkout; its data is new in every test."""
+EMPTY = ENVIRONMENT.with_name(f"empty-{studio.VERSION}")
+"""Its database after the first start, with the state file that knows its user: to make it takes a minute."""
 BUDGET = 200
+DATABASE = "label_studio.sqlite3"
 LABELS = f"""
 [labels]
 budget = {BUDGET}
@@ -52,10 +60,21 @@ class Lab:
         headers = {"Authorization": f"Token {token}"}
         return httpx.Client(base_url=self.server.url, headers=headers, timeout=120)
 
-    def tasks(self) -> list[dict[str, Any]]:
+    def project(self, title: str) -> int:
+        """Its number; 0: there is none."""
         with self.client() as client:
-            project = client.get("/api/projects/").json()["results"][0]["id"]
-            query = {"project": project, "page_size": 1000, "fields": "all"}
+            found = client.get("/api/projects/", params={"page_size": 100}).json()["results"]
+            return next((int(one["id"]) for one in found if one["title"] == title), 0)
+
+    def hooks(self, title: str) -> list[dict[str, Any]]:
+        with self.client() as client:
+            number = self.project(title)
+            found = client.get("/api/webhooks/", params={"project": number}).json() if number else []
+            return list(found)
+
+    def tasks(self, title: str = "Linnet photos") -> list[dict[str, Any]]:
+        with self.client() as client:
+            query = {"project": self.project(title), "page_size": 1000, "fields": "all"}
             found: list[dict[str, Any]] = client.get("/api/tasks", params=query).json()["tasks"]
             return found
 
@@ -79,7 +98,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     before = os.environ.get("LINNET_HOME")
     os.environ["LINNET_HOME"] = str(case.state)
     try:
-        server = studio.up(environment=ENVIRONMENT)
+        server = _up()
     except LabelServerError as error:
         if "cannot be installed" in str(error):
             reason = f"Label Studio cannot be installed here: {error}"
@@ -93,6 +112,23 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             del os.environ["LINNET_HOME"]
         else:
             os.environ["LINNET_HOME"] = before
+
+
+def _up() -> studio.Studio:
+    """A server without projects; its tables are made once a checkout."""
+    data = studio.folder() / "data"
+    if EMPTY.exists():
+        data.mkdir(parents=True)
+        shutil.copy(EMPTY / DATABASE, data)
+        shutil.copy(EMPTY / "server.json", studio.folder())
+        return studio.up(environment=ENVIRONMENT)
+    server = studio.up(environment=ENVIRONMENT)
+    made = Path(tempfile.mkdtemp(dir=EMPTY.parent))
+    with closing(sqlite3.connect(data / DATABASE)) as one, closing(sqlite3.connect(made / DATABASE)) as two:
+        one.backup(two)
+    shutil.copy(studio.folder() / "server.json", made)
+    made.rename(EMPTY)
+    return server
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +166,29 @@ def test_server_keeps_its_secrets_to_itself(lab: Lab) -> None:
     shown = Path(f"/proc/{lab.server.pid}/cmdline")
     assert not shown.exists() or lab.server.password not in shown.read_text()
     assert httpx.get(f"{lab.server.url}/api/projects/").status_code == 401
+
+
+def test_up_collects_answers_beside_the_engine_and_down_ends_that(lab: Lab) -> None:
+    case = lab.case
+    (case.folder / "d.toml").write_text(CONFIG.replace('"photos"', '"d"', 1))
+    fill(1)
+    up = case.linnet("up", "--detach", "--config", "d.toml", "--engine-port", "0", "--no-console")
+    try:
+        assert up.returncode == 0, up.stdout + up.stderr
+        found = re.search(r"answers are collected; their metrics are at (http://\S+)", up.stdout)
+        assert found is not None, up.stdout
+        _until(lambda: lab.hooks("Linnet d"), "the project got no webhook")
+        with lab.client("ann") as client:
+            (task,) = lab.tasks("Linnet d")
+            client.post(f"/api/tasks/{task['id']}/annotations", json=choice("bag")).raise_for_status()
+        _until(LabelTable("d").history, "the answer did not come")
+        (row,) = LabelTable("d").history()
+        assert (row.sample_id, row.label) == ("s00000", "bag")
+        assert 'linnet_label_tasks{dataset="d",state="done"} 1.0' in httpx.get(found[1], timeout=60).text
+    finally:
+        down = case.linnet("down")
+    assert down.returncode == 0 and "stopped" in down.stdout
+    assert not [one for one in case.processes().values() if "linnet.engine" in one]
 
 
 @pytest.mark.proof
@@ -217,6 +276,13 @@ def _answer_all(
     lab.answer("cleo", third)
     kinds = {"skip": "skipped", "cannot tell": "cannot_tell"}
     return truth, {key: kinds.get(label, label) for key, label in said.items()}
+
+
+def _until(true: Callable[[], object], otherwise: str) -> None:
+    until = time.monotonic() + 200
+    while not true():
+        assert time.monotonic() < until, otherwise
+        time.sleep(0.2)
 
 
 def _wait_for_overlap(lab: Lab, split: set[int]) -> None:

@@ -92,6 +92,25 @@ def test_webhook_brings_answers_in_and_a_complete_round_asks_for_one_run(
     assert 'linnet_label_answers_total{dataset="d",status="skipped"} 1.0' in shown
 
 
+def test_webhook_is_registered_once_a_project_and_anew_for_a_new_one() -> None:
+    server = MemoryLabelServer(CHOICES)
+    fill(1)
+    one = Reconciler("d", server, LabelsConfig(), CLASSES, None)
+    one.look()
+    assert server.hooks == {}
+    one.hook("http://127.0.0.1:8089/labels/d/webhook")
+    one.look()
+    (project,) = server.projects
+    hook = ("http://127.0.0.1:8089/labels/d/webhook", {SECRET_HEADER: webhook_secret("d")})
+    assert server.hooks.pop(project) == hook
+    one.look()
+    assert server.hooks == {}, "a look does not register it again"
+    del server.projects[project]
+    one.look()
+    (again,) = server.projects
+    assert again != project and server.hooks == {again: hook}
+
+
 def test_metrics_are_prometheus_text_with_latency_backlog_and_agreement() -> None:
     server = MemoryLabelServer(CHOICES)
     config = LabelsConfig(annotators=2)
