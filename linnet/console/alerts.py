@@ -117,5 +117,5 @@ def _model(known: Known, levels: ServiceLevelsConfig) -> Iterator[Alert]:
         words = f"registered {days} days ago; {levels.max_model_age_days:g} are allowed"
         yield Alert("Champion's age", days > levels.max_model_age_days, "ticket", words, "stale")
     hours = (known.at - drift.window.end).total_seconds() / 3600 if drift else 0.0
-    words = unseen if drift is None else f"the newest window ended {hours:.0f} hours ago"
+    words = unseen if drift is None else f"the newest window ended {hours:.0f} h ago"
     yield Alert("Monitoring's age", hours > levels.max_window_age_hours, "ticket", words, "stale")

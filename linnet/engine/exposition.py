@@ -87,7 +87,8 @@ def _windows(champion: ModelVersion) -> Iterator[Metric]:
         yield effects
         if (newest / "skew.json").exists():
             skew = SkewReport.load(newest / "skew.json")
-            yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, skew.differences)
+            found = skew.differences + len(skew.libraries)
+            yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, found)
         for folder in reversed(folders):
             if (folder.parent / PERFORMANCE_FILE).exists():
                 report = PerformanceReport.load(folder.parent / PERFORMANCE_FILE)

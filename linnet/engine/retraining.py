@@ -84,20 +84,30 @@ def trigger_of(config: Config) -> Trigger:
 
 
 def trigger_of_model(model: str, retraining: RetrainingConfig | None = None) -> Trigger:
-    """The trigger of a model by its name: with the config of its newest training run.
+    """The trigger of a model by its name: with the config of its newest training run that succeeded.
+
+    Without one that did, the newest. Runs that the policy asked for are not looked at: their data was more.
 
     `retraining`: how it is to be decided; None: as the newest monitoring run was told.
 
     Raises:
         RetrainingError: it was never trained here.
     """
+    newest: RunRecord | None = None
     for folder in runs.folders():
         record = RunRecord.load(folder / "run.json")
         named = record.config.get("registry", {}).get("model") or record.config.get("name")
         if record.pipeline == "training" and named == model and record.request.evidence.get("key") is None:
-            config = parse_config(record.config)
-            return trigger_of(config.model_copy(update={"retraining": retraining or _monitored(model)}))
-    raise RetrainingError(f"model {model} was never trained here, so there is no config to retrain it with")
+            newest = newest or record
+            if record.state == "succeeded":
+                newest = record
+                break
+    if newest is None:
+        raise RetrainingError(
+            f"model {model} was never trained here, so there is no config to retrain it with"
+        )
+    config = parse_config(newest.config)
+    return trigger_of(config.model_copy(update={"retraining": retraining or _monitored(model)}))
 
 
 def _monitored(model: str) -> RetrainingConfig:

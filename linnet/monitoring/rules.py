@@ -188,7 +188,7 @@ def _model_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any
         ),
         ticket(
             "LinnetSkew", f"{names.SKEW_DIFFERENCES}{mine} > 0", "skew",
-            "{{ $value }} served value(s) differ from what training would have computed",
+            "{{ $value }} served value(s) or libraries differ from what training computes with",
         ),
         ticket(
             "LinnetModelStale",

@@ -120,6 +120,8 @@ def test_canary_offers_what_its_phase_allows(phase: str, alive: bool, orders: tu
         "class=band", "class='band'"
     )
     assert ("process is gone" in markup) is not alive
+    traffic = check(release.live(Served(problem="No server runs"), found))
+    assert ("50 % champion, 50 % candidate" in traffic) is alive
 
 
 def test_most_urgent_comes_first() -> None:

@@ -64,7 +64,7 @@ metrics = ["errors", "validity", "median", "accuracy"]
 port = 0
 log_images = 1.0
 [monitoring]
-window_minutes = 1
+window_minutes = 0.75
 lateness_minutes = 0.1
 min_rows = 100
 [retraining]
@@ -72,7 +72,7 @@ windows = 3
 violations = 2
 min_new_labels = 500
 """
-IMAGES = {"train": 12_000, "t10k": 3_000}
+IMAGES = {"train": 8_000, "t10k": 2_000}
 
 
 def wait_for(what: Callable[[], object], course: Course, seconds: float) -> None:
@@ -137,7 +137,7 @@ def test_fashion_in_failing_light_retrains_itself(tmp_path: Path) -> None:
     start(case, "fashion.toml")
     course, traffic = Course(case, "fashion"), None
     try:
-        traffic = Traffic(case, unseen(case), 20, 200)
+        traffic = Traffic(case, unseen(case), 15, 120)
         wait_for(lambda: [w for w in course.windows() if w[3] == "stable"], course, 300)
         traffic.kinds, traffic.severity = ("blur", "darken"), 0.6
         began = time.time()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from linnet.config import Config, MonitoringConfig
-from linnet.engine.client import Host, quiet
-from linnet.engine.watch import plan, unwatch, watch
+from linnet.engine.watch import plan
 from linnet.errors import RunError
 from linnet.monitoring.window import last_closed, moment_of
-from tests.engine.engines import RunningEngine
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -38,28 +35,6 @@ def test_watch_looks_at_each_window_once_and_when_it_is_closed(minutes: float, l
 def test_windows_finer_than_a_second_are_refused() -> None:
     with pytest.raises(RunError, match="whole number of seconds"):
         plan(config(0.001), NOON)
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
-    running = RunningEngine(tmp_path_factory.mktemp("engine") / "state", {"allow_uploads": False}).start()
-    yield running
-    running.stop()
-
-
-def test_watch_replaces_itself_fills_in_the_window_and_ends(engine: RunningEngine) -> None:
-    host, client = Host(engine.url), engine.client()
-    watch(config(60), host, "ada")
-    watch(config(30), host, "ada")
-    with quiet():
-        (found,) = client.list_recurring_runs().recurring_runs
-    assert found.display_name == "monitoring of tiny"
-    assert found.trigger.periodic_schedule.interval_second == "1800"
-    parameters = found.runtime_config.parameters
-    assert parameters["end"] == "[[ScheduledTime]]" and parameters["request"]["actor"] == "ada"
-    assert unwatch(config(), host) and not unwatch(config(), host)
-    with quiet():
-        assert not client.list_recurring_runs().recurring_runs
 
 
 def test_scheduled_time_is_read_as_the_engine_writes_it() -> None:

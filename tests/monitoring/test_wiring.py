@@ -15,15 +15,16 @@ import pytest
 
 from linnet import runs
 from linnet.config import Config, DataConfig, MonitoringConfig, RegistryConfig, RetrainingConfig
-from linnet.engine.client import Host, local_engine, stop_engine
+from linnet.engine.client import Host, local_engine, quiet, stop_engine
 from linnet.engine.exposition import exposition
 from linnet.engine.known import known_models
 from linnet.engine.retraining import ask_for_model, evidence_of, trigger_of_model
+from linnet.engine.watch import unwatch, watch
 from linnet.errors import RetrainingError
-from linnet.monitoring.history import keep
+from linnet.monitoring.history import history_folder, keep
 from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import measure_performance
-from linnet.records import RunRecord, RunRequest
+from linnet.records import RunRecord, RunRequest, SkewReport
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.webhook import webhook_token
 from linnet.state import state_dir
@@ -41,8 +42,12 @@ def drifted(registered: Path, serve: Serve, tmp_path: Path) -> Config:
     """A champion that a run here trained, and a window of dark images that it names wrongly."""
     config = Config(name="tiny", data=DataConfig(location=str(tmp_path / "nowhere")), retraining=POLICY)
     person = RunRequest(cause="person", actor="ada")
-    _, folder = runs.create("training", {**config.values(), "retraining": POLICY.values()}, person)
-    runs.finish(folder, worked=True)
+    broken = config.model_copy(update={"data": DataConfig(location="a config that never worked")})
+    for one, worked in ((config, True), (broken, False)):
+        values = {**one.values(), "retraining": POLICY.values()}
+        _, folder = runs.create("training", values, person)
+        runs.finish(folder, worked)
+        time.sleep(1.0 * worked)  # runs of one second have no order
     log = serve(pictures(400, 3) // 3)
     give_labels(log, {f"r{k}": CLASSES[-1] for k in range(LABELLED)})
     state_dir().joinpath("serving").mkdir(parents=True)
@@ -59,6 +64,16 @@ def drifted(registered: Path, serve: Serve, tmp_path: Path) -> Config:
 def engine() -> Iterator[Host]:
     yield local_engine(Config(name="tiny").engine, until_idle=False)
     stop_engine()
+
+
+def plant_another_library() -> None:
+    """An audit of the window in which no value differed, but the server ran with another numpy."""
+    (folder,) = history_folder("tiny", "1").iterdir()
+    counts = dict.fromkeys(("rows", "compared", "by_store", "by_pixels"), 400)
+    SkewReport(
+        verdict="fail", **counts, unknown=0, differences=0, by_name={}, examples=(),
+        libraries=("numpy 1.0 served 400 rows, but the package was proved with 2.0",),
+    ).save(folder / "skew.json")  # fmt: skip
 
 
 def kinds() -> list[str]:
@@ -94,7 +109,9 @@ def test_drift_becomes_one_run_on_the_recent_window_and_its_end_is_learnt(
     assert not ask_for_model("tiny", {}, POLICY.values()).request, "the cool-down, and the breaker"
     assert kinds()[3:] == ["ended", "decision"]
 
+    plant_another_library()
     _check_engine_side(engine.url)
+    _check_watch(engine)
     with monkeypatch.context() as patch:
         _check_registry_elsewhere(patch, tmp_path / "other")
 
@@ -103,6 +120,7 @@ def _check_engine_side(url: str) -> None:
     """The engine's own application tells of it, and takes Alertmanager's word for a question."""
     told = httpx.get(f"{url}/retraining/metrics").text
     assert 'linnet_drift_violation{model="tiny",version="1"} 1.0' in told
+    assert 'linnet_skew_differences{model="tiny",version="1"} 1.0' in told, "another library is skew too"
     assert 'linnet_retraining_breaker_open{model="tiny"} 1.0' in told, "as this model's config says"
     labels = {"alertname": "LinnetDrift", "model": "tiny", "retraining": "consider"}
     alert = {"status": "firing", "labels": labels}
@@ -118,6 +136,23 @@ def _check_engine_side(url: str) -> None:
     assert kinds()[-1] == "decision", "a refusal stands in the ledger too"
     refused = notify(headers, unknown)
     assert refused.status_code == 503 and "never trained here" in refused.text
+
+
+def _check_watch(host: Host) -> None:
+    """A watch replaces an earlier one, is given the window's moment by the schedule, and ends."""
+    client = host.client()
+    for minutes in (60, 30):
+        monitoring = MonitoringConfig(window_minutes=minutes)
+        watch(Config(name="tiny", monitoring=monitoring), host, "ada")
+    with quiet():
+        (found,) = client.list_recurring_runs().recurring_runs
+    assert found.display_name == "monitoring of tiny"
+    assert found.trigger.periodic_schedule.interval_second == "1800"
+    parameters = found.runtime_config.parameters
+    assert parameters["end"] == "[[ScheduledTime]]" and parameters["request"]["actor"] == "ada"
+    assert unwatch(Config(name="tiny"), host) and not unwatch(Config(name="tiny"), host)
+    with quiet():
+        assert not client.list_recurring_runs().recurring_runs
 
 
 def _check_registry_elsewhere(monkeypatch: pytest.MonkeyPatch, other: Path) -> None:

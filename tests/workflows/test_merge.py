@@ -27,7 +27,7 @@ def merged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[UseCase, 
         shutil.copytree(ROOT / part, case.folder / part)
     (case.folder / ".gitignore").write_text("/state/\n/.linnet/\n/action/\n")
     commit(case, "workflows")
-    up = case.linnet("up", "--detach", "--engine-port", "0")
+    up = case.linnet("up", "--no-console", "--detach", "--engine-port", "0")
     try:
         assert up.returncode == 0, up.stderr
         (address,) = re.findall(r"kfp.Client at (http://\S+)", up.stdout)

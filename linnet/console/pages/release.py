@@ -48,14 +48,14 @@ def look(context: Context) -> tuple[Served, Canary | None]:
 def _live(context: Context, request: Request, found: tuple[Served, Canary | None]) -> None:
     served, canary = found
     with ui.element("section"):
-        shown = shell.html(view.live(served))
+        shown = shell.html(view.live(served, canary))
     rollout = None if canary is None else _canary(context, request, canary)
 
     async def again() -> None:
         now = await run.io_bound(look, context)
         if now is None:
             return
-        shown.set_content(view.live(now[0]))
+        shown.set_content(view.live(*now))
         if (now[1] is None) != (rollout is None):  # one began, or came to its end
             timer.deactivate()
             ui.navigate.reload()

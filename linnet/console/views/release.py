@@ -24,12 +24,21 @@ from linnet.evaluation import plots
 from linnet.records import Interval, MetricJudgement, RolloutDecision
 
 
-def live(served: Served) -> Html:
-    """Where the requests go now."""
-    if served.problem:
+def live(served: Served, canary: Canary | None = None) -> Html:
+    """Where the requests go now; a run that finds no server judges its canary on one of its own."""
+    if not served.problem:
+        champion, candidate = served.champion, served.candidate
+        loaded = ", ".join(served.versions) or "none"
+        about = join([f"Loaded: {loaded} · ", tag("code", served.url)])
+        return _split(champion, candidate, served.percent if candidate else 0.0, about)
+    if canary is None or not canary.alive:
         return empty("No server answers", served.problem)
-    share = served.percent if served.candidate else 0.0
-    split = tag(
+    about = tag("span", "Replayed requests to a server of the run's own: no other one runs.")
+    return _split(canary.champion or "none", canary.version, float(canary.percent), about)
+
+
+def _split(champion: str, candidate: str, share: float, about: Html) -> Html:
+    bars = tag(
         "div",
         tag("i", style=f"width:{100 - share:g}%"),
         tag("i", style=f"width:{share:g}%") if share else "",
@@ -37,16 +46,15 @@ def live(served: Served) -> Html:
         role="img",
         aria_label=f"{100 - share:g} % champion, {share:g} % candidate",
     )
-    words = f"Version {served.champion or 'none'} answers {100 - share:g} % of the requests"
-    if served.candidate:
-        words += f", version {served.candidate} the other {share:g} %"
-    loaded = ", ".join(served.versions) or "none"
+    words = f"Version {champion or 'none'} answers {100 - share:g} % of the requests"
+    if candidate:
+        words += f", version {candidate} the other {share:g} %"
     return tag(
         "div",
         tag("h2", "Traffic now"),
-        split,
+        bars,
         tag("p", words + ".", style="margin-top:12px"),
-        tag("p", f"Loaded: {loaded} · ", tag("code", served.url), class_="soft small"),
+        tag("p", about, class_="soft small"),
         class_="card",
     )
 
