@@ -53,7 +53,7 @@ class Engine:
     def __enter__(self) -> Self:
         os.environ["LINNET_HOME"] = str(self.home / "state")
         os.chdir(self.home)
-        self._host = local_engine(EngineConfig(allow_uploads=True), until_idle=False)
+        self._host = local_engine(EngineConfig(allow_uploads=True, mirror_runs=False), until_idle=False)
         self._client = self._host.client()
         return self
 

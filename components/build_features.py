@@ -24,7 +24,7 @@ def build_features(
 
     service, layout = FeaturesConfig.parse(features), DataConfig.parse(data)
 
-    def still_online() -> bool:
+    def still_online(_: Any) -> bool:
         from linnet.features.build import store_holds
 
         return store_holds(Path(samples.path), Path(batch.path), service, layout, name)

@@ -20,14 +20,17 @@ def collect_labels(
     from linnet.config import LabelsConfig
     from linnet.data.fetch import fetch
     from linnet.data.version import read_version
-    from linnet.labels.collect import collect
+    from linnet.labels.collect import answers_digest, collect
     from linnet.step import run_step
 
     config = LabelsConfig.parse(labels)
 
+    def version_now() -> str:
+        return read_version(Path(config.version)).digest if config.version else ""
+
     def work(out: Any) -> dict[str, Any]:
         chosen = fetch(Path(config.version)) if config.version else None
-        version = read_version(Path(config.version)).digest if config.version else ""
+        version = version_now()
         found = collect(Path(samples.path), name, config, out["batch"], None, chosen, version)
         return {"labels": found.rows, "corrections": found.corrections, "label_set": found.version}
 
@@ -38,5 +41,5 @@ def collect_labels(
         parameters={"name": name, "labels": labels},
         inputs={"samples": samples},
         outputs={"batch": batch},
-        cached=False,
+        world=lambda: {"answers": answers_digest(name, config, version_now())},
     )

@@ -19,9 +19,11 @@ def request_labels(
     from pathlib import Path
 
     from linnet.config import LabelsConfig
+    from linnet.labels.connect import find_server
     from linnet.labels.latest import latest_evaluation
     from linnet.labels.offer import offer
-    from linnet.labels.request import request_labels
+    from linnet.labels.pool import log_state
+    from linnet.labels.request import is_queued, request_labels
     from linnet.step import preparing, run_step
 
     config = LabelsConfig.parse(labels)
@@ -30,7 +32,12 @@ def request_labels(
 
     def work(out: Any) -> dict[str, Any]:
         chosen = request_labels(evaluation, Path(samples.path), config, name, out["requests"])
-        return {"requested": len(chosen), **offer(name, config)}
+        batch = chosen[0].batch if chosen else ""
+        return {"batch": batch, "requested": len(chosen), **offer(name, config)}
+
+    def still_queued(stored: Any) -> bool:
+        """And no server is at hand that would be offered what waits."""
+        return find_server(config) is None and is_queued(name, stored["batch"], stored["requested"])
 
     run_step(
         "request_labels",
@@ -39,6 +46,7 @@ def request_labels(
         parameters={"name": name, "labels": labels},
         inputs={"report": evaluation, "samples": samples},
         outputs={"requests": requests},
-        acts=True,
+        world=lambda: {"production": log_state()},
+        still_valid=still_queued,
         needed=False,
     )

@@ -17,12 +17,13 @@ import subprocess
 import threading
 import time
 from importlib import metadata
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from linnet.config import CostConfig
 from linnet.cost import of_run, priced
-from linnet.errors import RunError
+from linnet.errors import RunError, StorageError
 from linnet.files import replacing
 from linnet.records import RunRecord, RunRequest, StageRecord, now
 from linnet.state import state_dir
@@ -32,6 +33,9 @@ DRY_RUN = "LINNET_DRY_RUN"
 
 KEYS = "keys"
 """Folder of a run: the cache key of each step, part by part, with its parameters: keys/TASK.json."""
+
+MIRRORED = "mirrored"
+"""File in a run's folder, once MLflow has the run's record as it is."""
 
 _VERSIONED = (
     "linnet",
@@ -121,8 +125,21 @@ def find(run_id: str = "") -> Path:
 
 def folders() -> list[Path]:
     """All runs, the newest first."""
-    found = [file.parent for file in runs_dir().glob("*/run.json")]
-    return sorted(found, key=lambda folder: folder.name.rsplit("-", 3)[1:], reverse=True)
+
+    def second(folder: Path) -> list[str]:
+        return folder.name.rsplit("-", 3)[1:3]
+
+    def begun(folder: Path) -> float:
+        with contextlib.suppress(StorageError):  # it is being deleted
+            return RunRecord.load(folder / "run.json").started_at.timestamp()
+        return 0.0
+
+    found = sorted((file.parent for file in runs_dir().glob("*/run.json")), key=second, reverse=True)
+    ordered: list[Path] = []
+    for _, same in groupby(found, key=second):  # names tell seconds, records tell microseconds
+        several = list(same)
+        ordered += sorted(several, key=begun, reverse=True) if len(several) > 1 else several
+    return ordered
 
 
 def stages(folder: Path) -> list[StageRecord]:
@@ -176,6 +193,7 @@ def close(
 def reopen(folder: Path) -> None:
     """Prepares an ended run for another life: what succeeded stays, and what did not may be tried again."""
     record = RunRecord.load(folder / "run.json")
+    (folder / MIRRORED).unlink(missing_ok=True)
     for stage in stages(folder):
         if stage.state != "succeeded":
             (folder / "stages" / f"{stage.task}.json").unlink()
@@ -245,6 +263,14 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
+
+
+def commit_of(folder: Path | None) -> str:
+    """The commit that a run was asked for, whatever was committed since; without one the working tree's."""
+    with contextlib.suppress(StorageError):  # on a cluster a run may have no record yet
+        if folder is not None and (named := RunRecord.load(folder / "run.json").commit):
+            return named
+    return commit()
 
 
 def versions() -> dict[str, str]:

@@ -54,7 +54,8 @@ def run_step(
     outputs: Mapping[str, Artifact],
     cached: bool = True,
     acts: bool = False,
-    still_valid: Callable[[], bool] = lambda: True,
+    world: Callable[[], Mapping[str, Any]] = dict,
+    still_valid: Callable[[Mapping[str, Any]], bool] = lambda _: True,
     needed: bool = True,
 ) -> dict[str, Any]:
     """Runs one step of a pipeline and returns its scalar values.
@@ -68,7 +69,10 @@ def run_step(
         outputs: artefacts to produce, each a folder (or a file).
         cached: False for steps whose result depends on more than their inputs.
         acts: True for steps that change the world (register, release); never cached, never in a dry run.
-        still_valid: asked before a hit is used; False where an effect outside the outputs is gone.
+        world: gives what else the result depends on, such as the answers that are known now; part of the
+            key, and asked again after the work: a result that may have seen another world is not kept.
+        still_valid: asked, with the stored values, before a hit is used; False where an effect outside
+            the outputs is gone.
         needed: False if no other step takes its outputs: a dry run goes on after it.
 
     Raises:
@@ -81,7 +85,7 @@ def run_step(
     targets = {name: Path(artifact.path) for name, artifact in outputs.items()}
 
     def key_now() -> Key:
-        return _key(store, task, code, parameters, inputs)
+        return _key(store, task, code, {**parameters, **world()}, inputs)
 
     try:
         with deadline(task):
@@ -89,11 +93,12 @@ def run_step(
             stage.key = key.digest
             _note(key, parameters)
             may_hit = cached and not acts
-            result = store.get(key, targets) if may_hit and still_valid() else None
-            if result is not None:
+            result = store.get(key, targets) if may_hit else None
+            if result is not None and still_valid(result.values):
                 stage.came_from_cache(result.seconds, result.cpu_seconds, result.gpu_seconds)
             else:
-                _announce(store, key, cached, acts)
+                again = "what it does besides its outputs has to be done again" if result else ""
+                _announce(store, key, cached, acts, again)
                 result = _work_and_store(store, key, key_now if may_hit else None, work, outputs, stage)
     except WouldRun as plan:
         stage.end("skipped", values={"reason": str(plan)}, error=plan if needed else None)
@@ -138,9 +143,9 @@ def _note(key: Key, parameters: Mapping[str, Any]) -> None:
         write_text(folder / KEYS / f"{key.task}.json", json.dumps(told, default=str))
 
 
-def _announce(store: Cache, key: Key, cached: bool, acts: bool) -> None:
+def _announce(store: Cache, key: Key, cached: bool, acts: bool, again: str) -> None:
     """Says why the step works; in a dry run that is all that happens."""
-    why = "always runs" if acts or not cached else explain(key, store.latest(key.task))
+    why = "always runs" if acts or not cached else again or explain(key, store.latest(key.task))
     print(f"{key.task}: {why}", flush=True)
     if DRY_RUN in os.environ and (cached or acts):
         raise WouldRun(why)
@@ -168,7 +173,10 @@ def _work_and_store(
             return result
         if key_now is not None:
             # Which of both the work saw, nobody knows.
-            print(f"{key.task}: code or inputs changed while it worked: not kept in the cache", flush=True)
+            print(
+                f"{key.task}: code, inputs or the world changed while it worked: not kept in the cache",
+                flush=True,
+            )
         store.hand_over(staged, targets, key.task)
         return result
     except BaseException as error:

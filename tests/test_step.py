@@ -67,13 +67,36 @@ def test_run_step_input_changed_under_its_path_works_again(tmp_path: Path, run_f
     assert not record(run_folder).cached
 
 
-@pytest.mark.parametrize("changed", [{"cached": False}, {"acts": True}, {"still_valid": lambda: False}])
+@pytest.mark.parametrize(
+    "changed", [{"cached": False}, {"acts": True}, {"still_valid": lambda values: values != {"n": 1}}]
+)
 def test_run_step_not_cacheable_works_each_time(
     tmp_path: Path, run_folder: Path, changed: dict[str, Any]
 ) -> None:
     step(tmp_path)
     step(tmp_path, **changed)
     assert not record(run_folder).cached
+
+
+def test_run_step_in_another_world_works_again_and_keeps_nothing_of_a_world_that_changed_meanwhile(
+    tmp_path: Path, run_folder: Path
+) -> None:
+    world = {"answers": 1}
+
+    def work(out: Any) -> dict[str, Any]:
+        (out["out"]).write_text("text")
+        world["answers"] += later
+        return {"n": world["answers"]}
+
+    later = 0
+    assert step(tmp_path, work, world=lambda: world) == {"n": 1}
+    assert step(tmp_path, work, world=lambda: world) == {"n": 1} and record(run_folder).cached
+    world["answers"], later = 2, 5
+    assert step(tmp_path, work, world=lambda: world) == {"n": 7} and not record(run_folder).cached
+    later = 0
+    assert step(tmp_path, work, world=lambda: world) == {"n": 7} and not record(run_folder).cached
+    world["answers"] = 2
+    assert step(tmp_path, work, world=lambda: world) == {"n": 2} and not record(run_folder).cached
 
 
 def test_run_step_failure_is_recorded_and_keeps_what_was_written(tmp_path: Path, run_folder: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,31 +44,37 @@ def library_digest(memo: Memo | None = None, root: Path | None = None) -> str:
     With a memo the sources are only read if a file of theirs came, went or changed.
     """
     root = root or LIBRARY
-    sources = sorted(_sources(root))
-    states = [(os.path.relpath(path, root), path.stat()) for path in sources]
-    signature = text_digest(
-        json.dumps([boot_id(), *((n, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for n, s in states)])
-    )
+    states = source_states(root)
+    signature = text_digest(json.dumps([boot_id(), states]))
     name = f"library-{text_digest(str(root))[:16]}"
     if memo is not None and (known := memo.recall_as(name, signature)) is not None:
         return known
-    rested = at_rest(max((status.st_ctime_ns for _, status in states), default=0))
-    text = [
-        (name, text_digest(path.read_text("utf-8"))) for (name, _), path in zip(states, sources, strict=True)
-    ]
+    rested = at_rest(max((changed for *_, changed in states), default=0))
+    text = [(name, text_digest((root / name).read_text("utf-8"))) for name, *_ in states]
     digest = text_digest(json.dumps(text))
     if memo is not None and rested and is_local(root / "x"):
         memo.keep_as(name, signature, digest)
     return digest
 
 
-def _sources(folder: str | Path) -> Iterator[Path]:
-    with os.scandir(folder) as found:
-        for entry in found:
-            if entry.is_dir():
-                yield from _sources(entry.path)
-            elif entry.name.endswith(".py"):
-                yield Path(entry.path)
+def source_states(root: Path = LIBRARY) -> list[tuple[str, int, int, int, int]]:
+    """Name below `root`, inode, size, times of modification and of change of every source file, sorted.
+
+    The time of change too, because the other can be set back: an edit that does so would still be seen.
+    """
+    found: list[tuple[str, int, int, int, int]] = []
+    top, folders = len(str(root)) + 1, [str(root)]
+    while folders:  # plain strings and one stat a file: every step asks
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    if entry.name != "__pycache__":
+                        folders.append(entry.path)
+                elif entry.name.endswith(".py"):
+                    about = entry.stat()
+                    times = about.st_mtime_ns, about.st_ctime_ns
+                    found.append((entry.path[top:], about.st_ino, about.st_size, *times))
+    return sorted(found)
 
 
 def environment_digest() -> str:

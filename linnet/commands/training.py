@@ -132,12 +132,15 @@ def follow_to_end(submitted: Submitted, console: Console) -> int:
     """Follows a run that was submitted, shows its summary, and gives the command's exit status."""
     from linnet.commands.summary import show_summary
     from linnet.engine.follow import follow, follow_remote
+    from linnet.engine.remote_evidence import refusal
 
     if submitted.host.engine is None:
         console.print(f"run {submitted.run_id} on {submitted.host.url}", highlight=False)
         state = follow_remote(submitted, console)
-        console.print(f"run {submitted.run_id}: {state.lower()}", highlight=False)
-        return {"SUCCEEDED": 0, "CANCELED": 130}.get(state, 1)
+        why = refusal(submitted.host, submitted.run_id) if state == "SUCCEEDED" else ""
+        told = f"rejected: {why}" if why else state.lower()
+        console.print(f"run {submitted.run_id}: {told}", highlight=False)
+        return EXIT_CODES["rejected"] if why else {"SUCCEEDED": 0, "CANCELED": 130}.get(state, 1)
     record = follow(submitted, console)
     show_summary(submitted.folder, console)
     return _exit_code(record.state, [stage.exit_code for stage in record.stages])

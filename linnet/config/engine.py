@@ -25,5 +25,7 @@ class EngineConfig(Section):
     """How many tasks of a run may work at once; 0: one for every four cores, and at least one."""
     max_upload_mb: float = Field(default=8.0, gt=0, le=256)
     """Largest request, and largest pipeline file after unpacking, in megabytes."""
+    mirror_runs: bool = True
+    """Whether this machine's engine writes the record of each ended run to MLflow, in the background."""
     allow_uploads: bool = False
     """Whether to run pipelines that Linnet did not compile. Running one executes its code as you."""

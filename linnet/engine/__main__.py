@@ -115,6 +115,7 @@ def _end_when_idle(server: uvicorn.Server, engine: Engine) -> None:
             engine.hurry.clear()
         else:
             idle += IDLE_SECONDS if hurried else 0.25
+    engine.idle.set()
     server.should_exit = True
 
 

@@ -20,6 +20,7 @@ from linnet.engine.api.request import Engine, engine_of
 from linnet.engine.exposition import exposition
 from linnet.engine.known import known_models
 from linnet.engine.library import Library
+from linnet.engine.mirror import Mirror
 from linnet.engine.recurring import Recurring
 from linnet.engine.refusal import Reason, Refusal
 from linnet.engine.retraining import trigger_of_model
@@ -45,7 +46,10 @@ def build_engine(folder: Path, config: EngineConfig) -> Engine:
     submissions = Submissions(store, library, supervisor)
     rerunning = Recurring(store, submissions)
     supervisor.every_second.append(rerunning.look)
-    return Engine(config, store, supervisor, library, submissions, rerunning)
+    mirror = Mirror(folder / "mirror.log")
+    if config.mirror_runs:
+        supervisor.after_run.append(mirror.start)
+    return Engine(config, store, supervisor, library, submissions, rerunning, mirror)
 
 
 def create_app(engine: Engine, guard: Guard) -> FastAPI:
@@ -59,6 +63,8 @@ def create_app(engine: Engine, guard: Guard) -> FastAPI:
         yield
         engine.supervisor.stop()
         engine.supervisor.pool.close()
+        if not engine.idle.is_set():
+            engine.mirror.stop()
         with contextlib.suppress(StorageError):  # what it could not write now stands in its log
             engine.store.close()
 

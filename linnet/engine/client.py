@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Host:
     """This machine's engine, if it is that."""
     started_here: bool = False
     """Whether this process started it."""
+    config: EngineConfig = field(default_factory=EngineConfig)
+    """How another one is started in the place of one that was killed."""
 
     def client(self) -> Any:
         """The SDK's client for it.
@@ -115,7 +117,7 @@ def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool
     """
     state = running_engine()
     if state is not None:
-        return Host(_of_this_folder(state).url, state)
+        return Host(_of_this_folder(state).url, state, config=config)
     engine_dir().mkdir(parents=True, exist_ok=True)
     settings = config.model_copy(update={"port": 0}) if fresh_port else config
     command = [sys.executable, "-m", "linnet.engine", "--config-json", settings.model_dump_json()]
@@ -134,7 +136,7 @@ def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool
         raise
     if state.pid == process.pid:
         _started.add(state.pid)
-    return Host(state.url, state, started_here=state.pid == process.pid)
+    return Host(state.url, state, started_here=state.pid == process.pid, config=config)
 
 
 def stop_engine() -> bool:

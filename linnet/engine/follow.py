@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from linnet import runs
-from linnet.config import EngineConfig
 from linnet.engine.client import answering, local_engine, running_engine
 from linnet.engine.submit import STOP_SECONDS, Submitted
 from linnet.errors import RunError, StorageError
@@ -79,7 +78,7 @@ def _stop(run: Submitted) -> None:
 def _ended(run: Submitted, gone: _Gone) -> bool:
     """Whether the run has ended; sees to it that there is an engine that ends it."""
     if running_engine() is None:
-        local_engine(EngineConfig())
+        local_engine(run.host.config)
     alive = runs.alive(run.folder)
     if RunRecord.load(run.folder / "run.json").state != "running":
         return not alive

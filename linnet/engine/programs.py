@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linnet.engine import child, kill, sources
+from linnet.cache.key import source_states
+from linnet.engine import child, kill
 from linnet.engine.dag import ENDED, Node, argument_values
 from linnet.engine.driver import Outcome
 from linnet.engine.leaf import Leaf
@@ -47,7 +48,7 @@ class Programs:
         self.folder, self.spec, self.environment, self._close = folder, spec, environment, close
         self._running: dict[int, _Running] = {}
         self._records: dict[str, TaskRecord] = {}
-        self._loaded = sources.signature()
+        self._loaded = source_states()
         self._stop = False
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         names = Counter(
@@ -77,7 +78,7 @@ class Programs:
         if leaf.is_importer:
             return Outcome(True, leaf.imported())
         source, words, environment = leaf.prepare()
-        fresh = sources.signature() != self._loaded
+        fresh = source_states() != self._loaded
         for note in leaf.notes:
             self._say(f"{node.path}: {note}")
         log = self.log(node.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -55,6 +56,17 @@ def fetch_evidence(host: Host, run_id: str, scratch: Path) -> Path:
     return folder
 
 
+def refusal(host: Host, run_id: str) -> str:
+    """Why a run that came to its end there promoted nothing: a gate or the canary said no; else nothing.
+
+    Raises:
+        RunError: the host does not answer, or knows no such run.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        record = RunRecord.load(fetch_evidence(host, run_id, Path(scratch)) / "run.json")
+    return record.error if record.state == "rejected" else ""
+
+
 def _run(host: Host, run_id: str) -> Any:
     from linnet.engine.client import answering, quiet
 
@@ -79,7 +91,7 @@ def _record(run: Any, run_id: str, folder: Path) -> RunRecord:
     """The run's record, as far as the API tells; gates or a canary that said no make it `rejected`."""
     given = dict((run.runtime_config.parameters if run.runtime_config else None) or {})
     request = given.pop("request", None) or {"cause": "person", "actor": "unknown"}
-    refusals = _refusals(folder)
+    refusals = _refusals(folder) or _unreleased(run)
     state: Any = _STATES.get(str(run.state), "running")
     if state == "succeeded" and refusals:
         state = "rejected"
@@ -107,3 +119,12 @@ def _refusals(folder: Path) -> list[str]:
     if rollout.exists() and (decision := RolloutDecision.load(rollout)).verdict != "promote":
         reasons.append(f"canary: {decision.reason}")
     return reasons
+
+
+def _unreleased(run: Any) -> list[str]:
+    """What the tasks alone tell, where the host keeps the files elsewhere: gates kept a model back."""
+    tasks = (run.run_details.task_details if run.run_details else None) or []
+    done = {task.display_name for task in tasks if task.state in ("SUCCEEDED", "CACHED")}
+    if "evaluate" in done and "release" not in done:
+        return ["a gate said no: the run ended before its release"]
+    return []

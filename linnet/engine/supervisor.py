@@ -37,6 +37,8 @@ class Supervisor:
         self.store, self.pool, self.config = store, pool, config
         self.every_second: list[Callable[[], None]] = []
         """What else is looked at once a second."""
+        self.after_run: list[Callable[[], None]] = []
+        """What is started when a run has ended."""
         self._deadlines: dict[str, float] = {}
         self._stuck: set[str] = set()
         """Runs whose beginning or end could not be written; they are tried again, also by a later engine."""
@@ -182,6 +184,8 @@ class Supervisor:
             self.store.change("run", run.id, {"finished_at": timestamp(ended or now()), "error": told})
             set_state(self.store, self.store.get("run", run.id), state)
         self._deadlines.pop(run.id, None)
+        for work in self.after_run:
+            work()
 
 
 def _log(error: Exception) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pipelines
-from linnet.engine import kill, sources
+from linnet.cache.key import source_states
+from linnet.engine import kill
 from linnet.errors import RunError
 from linnet.files import write_text
 
@@ -82,7 +83,7 @@ class Workers:
         """The zygote, with today's sources."""
         if self._closed:
             raise RunError("the engine ends: no worker is started")
-        files = sources.signature()
+        files = source_states()
         if self._zygote is not None and (self._zygote.poll() is not None or self._loaded != files):
             self._zygote.kill()
             self._zygote.wait()

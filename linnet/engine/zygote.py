@@ -20,6 +20,7 @@ from linnet import runs
 from linnet.engine import kill
 
 _LOADED = (
+    "encodings.ascii",
     "google.protobuf.json_format",
     "kfp.dsl.executor_main",
     "kfp.local.executor_input_utils",
@@ -28,12 +29,15 @@ _LOADED = (
     "kfp.local.placeholder_utils",
     "linnet.config",
     "linnet.data.ingest",
+    "linnet.data.validate",
     "linnet.deployment.release",
     "linnet.engine.worker",
     "linnet.features.build",
     "linnet.labels.collect",
+    "linnet.labels.offer",
     "linnet.labels.request",
     "linnet.registry.connect",
+    "linnet.registry.run_mirror",
     "linnet.step",
     "pandas",
 )

@@ -113,6 +113,25 @@ def collect(
     return batch
 
 
+def answers_digest(name: str, config: LabelsConfig, version: str = "") -> str:
+    """Digest of all that `collect` would take in now, besides the samples: the same, and it writes the same.
+
+    `version`: the label set's digest, where one is taken instead of what is known now.
+    """
+    if version:
+        return version
+    table = LabelTable(name)
+    digest = table.digest(table.horizon())
+    if config.consensus != "crowdlab":
+        return digest
+    from linnet.labels.request import queued
+
+    said = hashlib.blake2b(digest.encode(), digest_size=16)
+    for one in queued(name):
+        said.update(one.model_dump_json().encode())
+    return said.hexdigest()
+
+
 def _known(name: str, as_of: datetime | None, label_set: Path | None) -> list[LabelRow]:
     """Each annotator's newest answer a sample."""
     if label_set is not None:

@@ -7,6 +7,7 @@ the model thinks of them, so that no knowledge of the test reaches the choice of
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -148,15 +149,28 @@ def _gold(known: _Stored, labels: Mapping[str, str], classes: tuple[str, ...]) -
     ]
 
 
+def log_state() -> list[tuple[str, int, int]]:
+    """Place, size and time of change of the files of the latest requests: the same, the same requests."""
+    found = []
+    for file in _log_files():
+        with contextlib.suppress(FileNotFoundError):  # it is being replaced, and another one then
+            about = file.stat()
+            found.append((str(file), about.st_size, about.st_ctime_ns))
+    return found
+
+
+def _log_files() -> list[Path]:
+    return sorted(served_files(state_dir() / "serving" / "log"), reverse=True)[:_LOG_FILES]
+
+
 def _requests(name: str, classes: int) -> dict[str, tuple[list[float], bytes]]:
     """Probabilities and image of the latest requests whose image the prediction log kept, by sample_id.
 
     A file that cannot be read is passed over: the log may be under way.
     """
     found: dict[str, tuple[list[float], bytes]] = {}
-    files = sorted(served_files(state_dir() / "serving" / "log"), reverse=True)
     columns = ["model", "ok", "sample_id", "probabilities", "image"]
-    for file in files[:_LOG_FILES]:
+    for file in _log_files():
         try:
             rows = pq.read_table(file, columns=columns).to_pylist()
         except (OSError, pa.ArrowException):

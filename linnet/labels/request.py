@@ -90,6 +90,11 @@ def request_labels(
     return requests
 
 
+def is_queued(name: str, batch: str, count: int) -> bool:
+    """Whether a batch of so many requests is in the queue; one of none is never known to be."""
+    return count > 0 and len(_held(name, batch)) == count
+
+
 def queued(name: str) -> list[LabelRequest]:
     """Every request ever queued for the dataset, in order; the export takes them from here."""
     with transaction(database(name), write=False) as connection:

@@ -110,6 +110,11 @@ class LabelTable:
         with transaction(self.path, write=True) as connection:
             return moment_of(self._advance(connection, 0))
 
+    def horizon(self) -> datetime:
+        """The latest moment at which the table can have learnt of any answer that it has now."""
+        with transaction(self.path, write=False) as connection:
+            return moment_of(int(connection.execute("SELECT moment FROM horizon").fetchone()[0]))
+
     def as_of(self, moment: datetime) -> list[LabelRow]:
         """What was known at `moment`: each annotator's newest answer a sample, in order of both.
 

@@ -15,7 +15,7 @@ from linnet.records import EvaluationReport, GateDecision, ModelPackage, ModelVe
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import Submission
-from linnet.runs import commit, run_dir
+from linnet.runs import commit_of, run_dir
 
 _TRAINED, _COMPARED = "trained_digest", "compared_with"
 
@@ -62,7 +62,7 @@ def register_challenger(
     run = run_dir()
     tags = {
         "run": run.name if run else "",
-        "commit": commit(),
+        "commit": commit_of(run),
         "dataset_digest": described.dataset_digest,
         "feature_service": described.feature_service,
         "config_digest": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
@@ -130,8 +130,11 @@ def release_candidates(
     """
     registry, registered = connect(config), model_name(config, name)
     candidate = registry.package_folder(registry.version(registered, version))
-    champion, champion_version = champion_package(config, name)
-    return candidate, version, champion, champion_version or None
+    champion = registry.champion(registered)
+    if champion is None:
+        return candidate, version, None, None
+    folder = candidate if champion.version == version else registry.package_folder(champion)
+    return candidate, version, folder, champion.version
 
 
 def promote_after(config: RegistryConfig, name: str, decision: RolloutDecision) -> bool:

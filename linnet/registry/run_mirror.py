@@ -1,17 +1,20 @@
 """The record of a run as an MLflow run, so that runs and models are found in one place.
 
-MLflow takes seconds to import, so that a run does not wait for it: on this machine its record is
-mirrored after it ended, with whatever was left over by a kill; on a cluster the exit handler does it.
+MLflow takes seconds to import, so that a run does not wait for it: on this machine the engine starts
+`python -m linnet.registry.run_mirror` after it ended, which also takes what was left over by a kill;
+on a cluster the exit handler does it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
 from typing import Any
 
 from linnet import runs
 from linnet.config import RegistryConfig
-from linnet.errors import StorageError
+from linnet.errors import LinnetError, StorageError
 from linnet.files import write_text
 from linnet.records import RunRecord
 from linnet.registry.connect import model_name
@@ -19,8 +22,6 @@ from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import flattened
 
 TAG = "linnet.pipeline_run"
-MARK = "mirrored"
-"""File in a run's folder, once MLflow has the run's record."""
 _STATUS = {"succeeded": "FINISHED", "rejected": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
@@ -95,19 +96,38 @@ def mirror_pending() -> list[str]:
     """
     done = []
     for folder in reversed(runs.folders()):
-        if (folder / MARK).exists():
+        if (folder / runs.MIRRORED).exists():
             continue
         try:
             record = runs.load(folder)
         except StorageError:  # it is being deleted
             continue
-        if record.state == "running":
+        if record.ended_at is None:  # under way, or its process is gone and the engine closes it yet
             continue
         run_id = mirror(record, RegistryConfig.parse(record.config.get("registry", {})))
-        write_text(folder / MARK, run_id + "\n")
+        write_text(folder / runs.MIRRORED, run_id + "\n")
         done.append(record.run_id)
     return done
 
 
+def main() -> int:
+    """Mirrors what is pending, one process at a time; a second one waits, a third one need not."""
+    os.nice(10)  # whatever runs now is more urgent
+    folder = runs.runs_dir()
+    with (folder / ".mirror-waits").open("w") as waiting, (folder / ".mirror").open("w") as working:
+        try:
+            fcntl.flock(waiting, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return 0  # the one that waits has yet to look
+        fcntl.flock(working, fcntl.LOCK_EX)
+        fcntl.flock(waiting, fcntl.LOCK_UN)
+        try:
+            mirror_pending()
+        except LinnetError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
+    return 0
+
+
 if __name__ == "__main__":
-    mirror_pending()
+    sys.exit(main())

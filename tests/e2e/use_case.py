@@ -56,6 +56,8 @@ latency_floor_ms = 1000
 first_latency_p95_ms = 1000
 [serving]
 port = 0
+[engine]
+mirror_runs = false
 """
 
 

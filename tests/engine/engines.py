@@ -35,7 +35,9 @@ class RunningEngine:
     def start(self) -> RunningEngine:
         file = self.state / "engine" / "engine.json"
         file.unlink(missing_ok=True)
-        settings = json.dumps({"port": 0, "allow_uploads": True, "parallel_tasks": 2, **self.settings})
+        settings = json.dumps(
+            {"port": 0, "allow_uploads": True, "parallel_tasks": 2, "mirror_runs": False, **self.settings}
+        )
         command = [sys.executable, "-m", "linnet.engine", "--config-json", settings]
         self.state.mkdir(parents=True, exist_ok=True)
         with (self.state / "engine.out").open("ab") as output:

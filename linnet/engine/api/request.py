@@ -12,6 +12,7 @@ from fastapi import Request
 from linnet.config import EngineConfig
 from linnet.engine.library import Library
 from linnet.engine.listing import query
+from linnet.engine.mirror import Mirror
 from linnet.engine.recurring import Recurring
 from linnet.engine.refusal import Refusal
 from linnet.engine.store import Kind, Resource, Store
@@ -32,10 +33,13 @@ class Engine:
     library: Library
     submissions: Submissions
     recurring: Recurring
+    mirror: Mirror
     stay: threading.Event = field(default_factory=threading.Event)
     """Set when `linnet up` wants it to stay, though a run started it."""
     hurry: threading.Event = field(default_factory=threading.Event)
     """Set when whoever started it needs it no more: it need not wait for others then."""
+    idle: threading.Event = field(default_factory=threading.Event)
+    """Set when it ends because there is nothing left to do, and not because it was told to."""
 
 
 def engine_of(request: Request) -> Engine:
