@@ -82,7 +82,7 @@ def _many_predictions(folder: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    from linnet.serving.log import _schema
+    from linnet.served_log import SERVED, new_file, served_schema
 
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
@@ -104,8 +104,8 @@ def _many_predictions(folder: Path) -> None:
             "sample_id": ["0" * 32] * 1000,
             "image": [None] * 1000,
         }
-        table = pa.Table.from_pydict(rows, schema=_schema())
-        parquet.write_table(table, folder / f"served-{number:06d}.parquet", compression="zstd")
+        table = pa.Table.from_pydict(rows, schema=served_schema())
+        parquet.write_table(table, new_file(folder, SERVED, number), compression="zstd")
 
 
 def _measure(browser: Browser, token: str, case: UseCase) -> dict[str, list[float]]:

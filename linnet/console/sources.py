@@ -117,7 +117,9 @@ class Sources:
         """
         if not run_id or any(letter in run_id for letter in "/\\*?["):
             raise RunError(f"there is no run {run_id[:80]!r} here: `linnet runs list` shows them")
-        return self._unchanged(runs.find(run_id), read_evidence, "run.json")
+        folder = runs.runs_dir() / run_id
+        whole = (folder / "run.json").exists()  # else a beginning, for which all runs are looked through
+        return self._unchanged(folder if whole else runs.find(run_id), read_evidence, "run.json")
 
     def _unchanged(self, folder: Path, read: Callable[[Path], T], name: str) -> T:
         """What `read` gives for a folder, kept as long as its file `name` is the same and says it ended."""

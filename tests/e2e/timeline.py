@@ -146,7 +146,7 @@ def draw(course: Course, traffic: Traffic, drift_began: float, title: str, path:
         moment = at(seconds(decision["at"]))
         below.plot(moment, 2, "^" if yes else "x", color="#d9480f" if yes else "#868e96", ms=10 if yes else 7)
         if yes:
-            below.text(moment + 4, 2, "the policy asks for a run", va="center", fontsize=8)
+            below.text(moment, 2.25, "the policy asks for a run", ha="center", fontsize=8)
     stages = course.training_runs()[-1][1]
     for number, name in enumerate(STAGES):
         begin = at(seconds(stages[name]["started_at"]))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fastapi import Request
 from nicegui import run, ui
 
+from linnet import runs
 from linnet.console import shell
 from linnet.console.context import Context, role_of
 from linnet.console.sources import Canary, Served
@@ -23,7 +24,7 @@ _ORDERS: dict[Command, tuple[str, str]] = {
     "abort": ("All traffic goes back to the champion at once, and the rollout ends.", "danger"),
 }
 """What comes of each order, and how its button looks."""
-MOST = 20
+MOST = 10
 
 
 def register(context: Context) -> None:
@@ -113,7 +114,7 @@ def decisions(context: Context) -> list[tuple[str, RolloutDecision]]:
     """Run and decision of the last releases, the newest first."""
     found = []
     for record in context.sources.runs():
-        if not any(stage.task == "release" for stage in record.stages):
+        if runs.artifact(runs.runs_dir() / record.run_id, "release", "rollout") is None:
             continue
         try:
             rollout = context.sources.evidence(record.run_id).rollout
