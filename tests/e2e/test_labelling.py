@@ -215,7 +215,7 @@ def test_loop_from_a_run_to_people_and_back_to_a_run(lab: Lab) -> None:
         second = _run_caused_by_labels(case, service, first)
     finally:
         service.terminate()
-        service.wait(60)
+        service.communicate(timeout=60)  # closes its pipes, too
 
     # What the table holds is what people said, exactly.
     rows = LabelTable("photos").as_of(now())
