@@ -123,7 +123,8 @@ def test_rollback_after_a_second_training_gives_the_earlier_answers_again(finish
         assert planned == {n: "cached" if s["cached"] else "run" for n, s in stages.items()} | {
             "record_run": "run"
         }
-        assert {n for n, s in stages.items() if s["cached"]} == {"ingest", "validate", "build_features"}
+        kept = {"ingest", "validate", "collect_labels", "build_features"}
+        assert {n for n, s in stages.items() if s["cached"]} == kept
         second, later = champion(finished)["version"], answers(finished, *images)
         assert second != first and later != earlier
         back = finished.linnet("models", "rollback", "--reason", "the test says so")
