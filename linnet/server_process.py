@@ -5,22 +5,16 @@ Commands, releases and the trial of a package all start the same server, and non
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import subprocess
 import sys
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from linnet import background
 from linnet.config import ServingConfig
 from linnet.errors import ServingError
 from linnet.files import replacing
-
-START_SECONDS = 60.0
-"""Longest time that a server may take to load its version and listen; one second is usual."""
-STOP_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +65,15 @@ class ServerProcess:
         Raises:
             ServingError: it ended, or did not listen in time; the text is the last thing it said.
         """
-        output.parent.mkdir(parents=True, exist_ok=True)
         state_file.unlink(missing_ok=True)
-        with output.open("wb") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=own_session
-            )
-        try:
-            self.state = self._wait(state_file, output)
-        except BaseException:
-            self.stop()
-            raise
+
+        def find(process: background.Process) -> ServerState | None:
+            state = ServerState.read(state_file)
+            return state if state is not None and state.pid == process.pid else None
+
+        self._process, self.state = background.start(
+            command, output, find=find, failed=_failed, own_session=own_session
+        )
 
     @property
     def pid(self) -> int:
@@ -90,20 +82,8 @@ class ServerProcess:
 
     def stop(self) -> None:
         """Asks the process to end, and makes it if it does not."""
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_SECONDS)
-        self._process.kill()
-        self._process.wait()
+        background.end(self._process)
 
-    def _wait(self, state_file: Path, output: Path) -> ServerState:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            state = ServerState.read(state_file)
-            if state is not None and state.pid == self.pid:
-                return state
-            if self._process.poll() is not None:
-                said = output.read_text("utf-8", "replace").strip().splitlines()
-                raise ServingError(said[-1] if said else "it ended and said nothing")
-            time.sleep(0.02)
-        raise ServingError(f"it did not listen within {START_SECONDS:.0f} seconds: see {output}")
+
+def _failed(said: str) -> ServingError:
+    return ServingError(said or "it ended and said nothing")

@@ -42,7 +42,7 @@ def test_process_is_ready_when_it_is_there_and_gone_when_it_is_stopped(tmp_path:
 
 def test_process_that_ends_at_once_says_its_last_words(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import sys; sys.exit('starting\\nerror: the port is taken')"]
-    with pytest.raises(ServingError, match=r"^error: the port is taken$"):
+    with pytest.raises(ServingError, match=r"^the port is taken$"):
         ServerProcess(command, tmp_path / "server.json", tmp_path / "output")
 
 

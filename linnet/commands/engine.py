@@ -96,32 +96,39 @@ def down() -> None:
 
 def _engine(config: EngineConfig, port: int | None, console: Console) -> bool:
     """Sees to it that the engine runs; whether it was started here."""
-    from linnet.engine.beside import taken
     from linnet.engine.client import local_engine
 
     if port is not None:
         config = config.model_copy(update={"port": port})
-    elif "port" not in config.model_fields_set and taken(config.bind, config.port):
-        console.print(f"port {config.port} is taken: the engine takes a free one")
-        config = config.model_copy(update={"port": 0})
+    elif "port" not in config.model_fields_set:
+        config = config.model_copy(update={"port": _expected(config.bind, config.port, "engine", console)})
     host = local_engine(config, fresh_port=False, until_idle=False)
     host.stay()
     console.print(f"the engine answers kfp.Client at {host.url}", highlight=False)
     return host.started_here
 
 
+def _expected(bind: str, port: int, who: str, out: Console) -> int:
+    """The port that people expect; 0, and a line that says so, where it is taken."""
+    from linnet.engine.beside import free_port
+
+    if free := free_port(bind, port):
+        return free
+    if port:
+        out.print(f"port {port} is taken: the {who} takes a free one")
+    return 0
+
+
 def _console(port: int | None, out: Console) -> bool:
     """Sees to it that the console runs, and prints its links; whether it was started here."""
     from linnet.console.process import CONSOLE, PORT
-    from linnet.engine.beside import taken
 
     state = CONSOLE.running()
     started = state is None
     if state is None:
-        if port is None and taken("127.0.0.1", PORT):
-            out.print(f"port {PORT} is taken: the console takes a free one")
-            port = 0
-        state = CONSOLE.start("--port", str(PORT if port is None else port))
+        if port is None:
+            port = _expected("127.0.0.1", PORT, "console", out)
+        state = CONSOLE.start("--port", str(port))
     out.print(f"the console is at {state.url}; a link a role, which holds its token:", highlight=False)
     show_links(state.url, out)
     return started
@@ -129,7 +136,7 @@ def _console(port: int | None, out: Console) -> bool:
 
 def _labels(config: Path, out: Console) -> bool:
     """Starts the label service where people were asked and a label server is at hand; whether it did."""
-    from linnet.engine.beside import taken
+    from linnet.engine.beside import free_port
     from linnet.engine.label_service import PORT, service_of
     from linnet.labels.connect import find_server
     from linnet.labels.request import queued
@@ -139,8 +146,7 @@ def _labels(config: Path, out: Console) -> bool:
     try:
         if service.running() or not queued(loaded.name) or find_server(loaded.labels) is None:
             return False
-        port = 0 if taken("127.0.0.1", PORT) else PORT
-        url = service.start(str(config), "--port", str(port)).url
+        url = service.start(str(config), "--port", str(free_port("127.0.0.1", PORT))).url
     except LinnetError as error:
         out.print(f"answers are not collected: {error}", highlight=False, soft_wrap=True)
         return False

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from linnet.commands.reason import Reason, given
 from linnet.config import RegistryConfig
 from linnet.deployment.journal import UNDER_WAY, Journal
 from linnet.engine.champion_traffic import serve_champion
@@ -21,7 +22,6 @@ app = typer.Typer(help="Look at model versions; promote or roll back by hand.", 
 
 Model = Annotated[str, typer.Option("--name", help="The model's name; needed where there are several.")]
 Version = Annotated[str, typer.Argument(help="The version's number, as `linnet models list` shows it.")]
-Reason = Annotated[str, typer.Option(help="Why; stands in the ledger.", prompt=True)]
 Tracking = Annotated[str, typer.Option(help="MLflow tracking URI; empty: the one of this machine.")]
 
 
@@ -67,7 +67,7 @@ def show(version: Version, name: Model = "", tracking_uri: Tracking = "") -> Non
 
 
 @app.command("promote")
-def promote(version: Version, reason: Reason, name: Model = "", tracking_uri: Tracking = "") -> None:
+def promote(version: Version, reason: Reason = "", name: Model = "", tracking_uri: Tracking = "") -> None:
     """Make a version the champion without a canary; who and why stand in the ledger.
 
     Example:
@@ -76,14 +76,15 @@ def promote(version: Version, reason: Reason, name: Model = "", tracking_uri: Tr
     """
     registry = _registry(tracking_uri)
     model = _model(registry, name)
+    registry.version(model, version)  # says so before a reason is asked for
     champion = registry.champion(model)
-    registry.promote(model, version, champion.version if champion else None, override=reason)
+    registry.promote(model, version, champion.version if champion else None, override=given(reason))
     serve_champion(registry, model)
     typer.echo(f"{model} version {version} is the champion")
 
 
 @app.command("rollback")
-def rollback(reason: Reason, name: Model = "", tracking_uri: Tracking = "") -> None:
+def rollback(reason: Reason = "", name: Model = "", tracking_uri: Tracking = "") -> None:
     """Give the alias, and the traffic of a running server, back to the champion before this one.
 
     A rollout that is under way is aborted.
@@ -94,6 +95,7 @@ def rollback(reason: Reason, name: Model = "", tracking_uri: Tracking = "") -> N
     """
     registry = _registry(tracking_uri)
     model = _model(registry, name)
+    reason = given(reason)
     journal = Journal(state_dir() / "rollouts" / f"{file_name(model)}.json")
     if journal.read().get("phase") in UNDER_WAY and journal.is_held():
         journal.give("abort", current_actor(), reason)  # its candidate must not stay behind
@@ -108,9 +110,11 @@ def _registry(tracking_uri: str) -> ModelRegistry:
 
 def _model(registry: ModelRegistry, name: str) -> str:
     models = registry.store.models()
+    known = ", ".join(models) or "none yet"
+    if name and name not in models:
+        raise RegistryError(f"there is no model {name!r} (known: {known})")
     if name:
         return name
     if len(models) != 1:
-        known = ", ".join(models) or "none yet"
         raise RegistryError(f"which model? Give --name (known: {known})")
     return models[0]

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from linnet.commands.reason import Reason, given
 from linnet.config import load_config
 from linnet.errors import RetrainingError
 from linnet.records import RetrainingDecision, RetrainingEntry, now
@@ -117,10 +118,7 @@ def ledger_command(
 
 
 @app.command("reset-breaker")
-def reset(
-    config: ConfigPath,
-    reason: Annotated[str, typer.Option(help="What was wrong; stands in the ledger.", prompt=True)],
-) -> None:
+def reset(config: ConfigPath, reason: Reason = "") -> None:
     """Let retraining go on after failures in a row, once somebody has looked at them.
 
     Example:
@@ -130,7 +128,7 @@ def reset(
     from linnet.registry.champion import current_actor
     from linnet.retraining.breaker import reset_breaker
 
-    failures = reset_breaker(_ledger(config), current_actor(), reason)
+    failures = reset_breaker(_ledger(config), current_actor(), given(reason))
     typer.echo(f"the breaker is closed; {failures} failure(s) are forgiven")
 
 

@@ -108,6 +108,22 @@ def runs_show(run_id: RunId = "", host: HostName = "") -> None:
     Console().print(table)
 
 
+@runs_app.command("compare")
+def runs_compare(first: OneRun, second: OneRun) -> None:
+    """Show two runs side by side: the settings that differ, the metrics, and the gates.
+
+    The console draws the learning curves as well, on its page Compare.
+
+    Example:
+
+      linnet runs compare 20261124-101500 20261125-093000
+    """
+    from linnet.commands.summary import show_comparison
+    from linnet.engine.run_evidence import read_evidence
+
+    show_comparison(read_evidence(runs.find(first)), read_evidence(runs.find(second)), Console())
+
+
 @runs_app.command("mirror")
 def runs_mirror() -> None:
     """Write the records of ended runs to MLflow, where that did not happen yet.

@@ -151,7 +151,4 @@ def _champion(name: str, path: Path | None) -> tuple[Champion, ServingConfig]:
 def _start_detached(command: list[str]) -> str:
     """Starts the server in the background and returns its address once it is ready."""
     state_file = server_state_file()
-    try:
-        return ServerProcess(command, state_file, state_file.with_name("server.log")).state.url
-    except ServingError as error:
-        raise ServingError(str(error).removeprefix("error: ")) from error
+    return ServerProcess(command, state_file, state_file.with_name("server.log")).state.url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from linnet import runs
+from linnet.engine import run_comparison
 from linnet.engine.follow import describe
+from linnet.engine.run_evidence import RunEvidence
 from linnet.records import Gate, GateDecision, RolloutDecision, RunCost, RunRecord
 from linnet.state import state_dir
 
@@ -56,6 +59,41 @@ def show_origin(folder: Path, console: Console) -> None:
     for section, values in record.config.items():
         told = ", ".join(f"{k} {v!r}" for k, v in values.items()) if isinstance(values, dict) else str(values)
         console.print(Text.assemble((f"  {section:<12}", "dim"), told))
+
+
+def show_comparison(first: RunEvidence, second: RunEvidence, console: Console) -> None:
+    """Prints two runs side by side: the settings that differ, their metrics and their gates."""
+    a, b = first.record, second.record
+    table = Table("", a.run_id, b.run_id)
+    for what in ("state", "started_at", "commit"):
+        table.add_row(what.removesuffix("_at"), _said(getattr(a, what)), _said(getattr(b, what)))
+    table.add_row("cause", a.request.cause, b.request.cause)
+    table.add_section()
+    for key, before, after in run_comparison.settings(first, second):
+        table.add_row(Text(key), _said(before), _said(after))
+    console.print(table)
+    scores = Table("metric", title="metrics", title_justify="left", title_style="bold")
+    for column in (a.run_id, b.run_id, "change"):
+        scores.add_column(column, justify="right")
+    for metric in run_comparison.metrics(first, second) or []:
+        color = {"better": "green", "worse": "red"}.get(metric.verdict, "")
+        change = Text(f"{metric.change:+.4f} {metric.verdict}".rstrip(), color)
+        scores.add_row(metric.name, f"{metric.first:.4f}", f"{metric.second:.4f}", change)
+    console.print(scores if scores.row_count else "no metrics to compare: one of them was not evaluated")
+    judged = Table("gate", a.run_id, b.run_id, title="gates", title_justify="left", title_style="bold")
+    for name, *pair in run_comparison.gates(first, second):
+        judged.add_row(name, *(_judged(gate) for gate in pair))
+    console.print(judged if judged.row_count else "neither run was judged by a gate")
+
+
+def _said(value: object) -> Text:
+    if isinstance(value, datetime):
+        return Text(f"{value:%Y-%m-%d %H:%M:%S} UTC")
+    return Text("–" if value is None or value == "" else str(value))
+
+
+def _judged(gate: Gate | None) -> Text:
+    return Text("–") if gate is None else Text(f"{gate.value:.4g} ").append_text(_passed(gate))
 
 
 def _took(cost: RunCost) -> str:

@@ -17,8 +17,9 @@ from linnet.errors import RolloutError, ServingError
 from linnet.records import ServedRecord
 from linnet.server_process import ServerProcess, ServerState, server_command
 
-LOAD_SECONDS = 60.0
-"""Longest time that a server may take to load a version beside those that serve."""
+LOAD_ANSWER_SECONDS = 60.0
+"""Longest wait for the answer to a load. Longer than the server itself tries (`LOAD_SECONDS` in
+`serving.control`), so that a candidate that takes too long is refused by it, not found silent."""
 ANSWER_SECONDS = 5.0
 
 _RECORDS = TypeAdapter(list[ServedRecord])
@@ -77,7 +78,7 @@ class EmbeddedServer:
     def load(self, version: str, package: Path) -> None:
         """Loads a package that lies on the server's machine. Raises LoadRefused."""
         body = {"package": str(package.resolve())}
-        answer = self._send("PUT", f"/admin/versions/{version}", body, LOAD_SECONDS)
+        answer = self._send("PUT", f"/admin/versions/{version}", body, LOAD_ANSWER_SECONDS)
         if answer.is_error:
             raise LoadRefused(_problem(answer))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from linnet import background
 from linnet.engine.kill import started_at
 from linnet.engine.state import EngineState
 from linnet.errors import RunError
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.applications import Starlette
 
-START_SECONDS = 60.0
-"""Longest time that a server may take to listen; three seconds are usual for the console."""
-STOP_SECONDS = 15.0
-_started: dict[int, subprocess.Popen[bytes]] = {}
+_started: dict[int, background.Process] = {}
 """What this process started."""
 
 
@@ -55,7 +52,7 @@ class Beside:
     def running(self) -> EngineState | None:
         """Where it is, if it runs."""
         state = EngineState.read(self.state_file)
-        return state if state is not None and str(started_at(state.pid)) == state.instance else None
+        return state if state is not None and state.runs() else None
 
     def start(self, *words: str) -> EngineState:
         """Starts it in the background, in a session of its own, and waits until it listens.
@@ -63,34 +60,18 @@ class Beside:
         Raises:
             RunError: it ended, or did not listen in time; the text is the last thing that it said.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        output = self.folder / f"{self.name}.log"
         command = [sys.executable, "-m", self.module, *words]
-        with output.open("wb") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        try:
-            state = self._wait(process, output)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
+        output = self.folder / f"{self.name}.log"
+        process, state = background.start(command, output, find=self._state_of, failed=self._failed)
         _started[state.pid] = process
         return state
 
-    def _wait(self, process: subprocess.Popen[bytes], output: Path) -> EngineState:
-        until = time.monotonic() + START_SECONDS
-        while time.monotonic() < until:
-            state = self.running()
-            if state is not None and state.pid == process.pid:
-                return state
-            if process.poll() is not None:
-                said = output.read_text("utf-8", "replace").strip().splitlines()
-                nothing = f"the {self.name} ended and said nothing"
-                raise RunError(said[-1].removeprefix("error: ") if said else nothing)
-            time.sleep(0.02)
-        raise RunError(f"the {self.name} did not listen within {START_SECONDS:.0f} seconds: see {output}")
+    def _state_of(self, process: background.Process) -> EngineState | None:
+        state = self.running()
+        return state if state is not None and state.pid == process.pid else None
+
+    def _failed(self, said: str) -> RunError:
+        return RunError(said or f"the {self.name} ended and said nothing")
 
     def stop(self) -> bool:
         """Asks it to end and waits for that; whether there was one.
@@ -102,13 +83,7 @@ class Beside:
         if state is None:
             return False
         os.kill(state.pid, signal.SIGTERM)
-        until = time.monotonic() + STOP_SECONDS
-        while str(started_at(state.pid)) == state.instance:
-            if time.monotonic() > until:
-                raise RunError(
-                    f"the {self.name} (process {state.pid}) did not end within {STOP_SECONDS:.0f} seconds"
-                )
-            time.sleep(0.02)
+        state.wait_for_end(f"the {self.name}", background.STOP_SECONDS)
         if (process := _started.pop(state.pid, None)) is not None:
             process.wait()
         self.state_file.unlink(missing_ok=True)
@@ -162,8 +137,12 @@ class Beside:
         return listening
 
 
-def taken(bind: str, port: int) -> bool:
-    """Whether somebody answers on a port."""
+def free_port(bind: str, preferred: int) -> int:
+    """The port that people expect, or 0 (any free one) where somebody answers on it already."""
+    return 0 if _taken(bind, preferred) else preferred
+
+
+def _taken(bind: str, port: int) -> bool:
     with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return probe.connect_ex((bind, port)) == 0

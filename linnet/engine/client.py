@@ -9,7 +9,6 @@ import contextlib
 import io
 import os
 import signal
-import subprocess
 import sys
 import time
 import warnings
@@ -18,15 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from linnet import background
 from linnet.config import EngineConfig
 from linnet.engine import interruption
-from linnet.engine.kill import started_at
 from linnet.engine.state import EngineState, engine_dir, engine_state_file, token
 from linnet.errors import RunError, StorageError
 
-START_SECONDS = 60.0
-"""Longest time that an engine may take to listen; two seconds are usual."""
-STOP_SECONDS = 15.0
 KEY_HEADER = "Idempotency-Key"
 
 
@@ -70,8 +66,8 @@ class Host:
         if state is None or state.pid not in _started:
             return
         Host(state.url)._tell("hurry")
-        until = time.monotonic() + STOP_SECONDS
-        while started_at(state.pid) and time.monotonic() < until and not self._used():
+        until = time.monotonic() + background.STOP_SECONDS
+        while state.runs() and time.monotonic() < until and not self._used():
             time.sleep(0.02)
 
     def _tell(self, word: str) -> None:
@@ -101,7 +97,7 @@ def host_of(config: EngineConfig, host: str = "") -> Host:
 def running_engine() -> EngineState | None:
     """This machine's engine, if it runs."""
     state = EngineState.read(engine_state_file())
-    return state if state is not None and str(started_at(state.pid)) == state.instance else None
+    return state if state is not None and state.runs() else None
 
 
 def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool = True) -> Host:
@@ -115,25 +111,25 @@ def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool
     Raises:
         RunError: it cannot be started, or works for another folder.
     """
-    state = running_engine()
-    if state is not None:
-        return Host(_of_this_folder(state).url, state, config=config)
+    running = running_engine()
+    if running is not None:
+        return Host(_of_this_folder(running).url, running, config=config)
     engine_dir().mkdir(parents=True, exist_ok=True)
     settings = config.model_copy(update={"port": 0}) if fresh_port else config
     command = [sys.executable, "-m", "linnet.engine", "--config-json", settings.model_dump_json()]
     command += ["--until-idle"] if until_idle else []
-    output = engine_dir() / "engine.log"
-    with interruption.held() as pressed, output.open("wb") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-        state = _wait(process, output)
-    except BaseException:
-        _end(process)
-        raise
+    with interruption.held() as pressed:
+
+        def find(process: background.Process) -> EngineState | None:
+            if pressed.is_set():
+                raise KeyboardInterrupt
+            return _listening(process)
+
+        output = engine_dir() / "engine.log"
+        process, state = background.start(command, output, find=find, failed=_failed)
+    if pressed.is_set():
+        background.end(process)
+        raise KeyboardInterrupt
     if state.pid == process.pid:
         _started.add(state.pid)
     return Host(state.url, state, started_here=state.pid == process.pid, config=config)
@@ -155,11 +151,8 @@ def stop_engine() -> bool:
     for folder in under_way:
         workers.interrupt(folder)
     os.kill(state.pid, signal.SIGTERM)
-    until = time.monotonic() + STOP_SECONDS
-    while started_at(state.pid):
-        if time.monotonic() > until:
-            raise RunError(f"the engine (process {state.pid}) did not end within {STOP_SECONDS:.0f} seconds")
-        time.sleep(0.05)
+    state.wait_for_end("the engine", background.STOP_SECONDS)
+    until = time.monotonic() + background.STOP_SECONDS
     for folder in under_way:
         while runs.alive(folder) and time.monotonic() < until:
             time.sleep(0.05)
@@ -208,31 +201,18 @@ def _of_this_folder(state: EngineState) -> EngineState:
     return state
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends an engine that was just started and waits for it, so that nothing of it is left behind."""
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.wait(STOP_SECONDS)
-    process.kill()
-    process.wait()
+def _listening(process: background.Process) -> EngineState | None:
+    state = running_engine()
+    if state is not None and (state.pid == process.pid or process.poll() is not None):
+        return _of_this_folder(state)  # another command may have started one at the same moment
+    return None
 
 
-def _wait(process: subprocess.Popen[bytes], output: Path) -> EngineState:
+def _failed(said: str) -> RunError | StorageError | None:
     from linnet import runs
 
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        state = running_engine()
-        if state is not None and (state.pid == process.pid or process.poll() is not None):
-            return _of_this_folder(state)  # another command may have started one at the same moment
-        if process.poll() is not None and not _lost_race(output):
-            said = output.read_text("utf-8", "replace").strip().splitlines()
-            if not said and runs.disk_full(engine_dir()):
-                raise StorageError(f"{engine_dir()}: the engine cannot start: {runs.FULL}")
-            raise RunError(said[-1].removeprefix("error: ") if said else "the engine ended and said nothing")
-        time.sleep(0.02)
-    raise RunError(f"the engine did not listen within {START_SECONDS:.0f} seconds: see {output}")
-
-
-def _lost_race(output: Path) -> bool:
-    return "works on" in output.read_text("utf-8", "replace")
+    if "works on" in said:
+        return None  # this one lost the race: the other's state file comes
+    if not said and runs.disk_full(engine_dir()):
+        return StorageError(f"{engine_dir()}: the engine cannot start: {runs.FULL}")
+    return RunError(said or "the engine ended and said nothing")

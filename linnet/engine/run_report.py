@@ -8,19 +8,10 @@ from __future__ import annotations
 from html import escape
 from math import isfinite
 
+from linnet.engine.run_comparison import METRICS, MetricChange
 from linnet.engine.run_evidence import RunEvidence
 from linnet.page import document
 from linnet.records import Gate, Interval, RolloutDecision, TrainingReport
-
-METRICS = (
-    ("accuracy", "Accuracy", True),
-    ("macro_f1", "Macro F1", True),
-    ("worst_recall", "Worst class recall", True),
-    ("auc", "Macro AUC", True),
-    ("ece", "Calibration error", False),
-    ("brier", "Brier score", False),
-)
-"""Key, name, and whether more is better, of the metrics that a report shows."""
 
 _HEADLINES = {
     "succeeded": "✅ The candidate passed",
@@ -30,6 +21,7 @@ _HEADLINES = {
     "running": "⏳ The run is under way",
 }
 _SIGNS = {">=": "≥", "<=": "≤"}
+_MARKS = {"better": " 🟢", "worse": " 🔴", "": ""}
 _BAR = 20
 
 
@@ -94,9 +86,8 @@ def _metric_row(name: str, found: Interval, before: float | None, columns: bool,
         return row
     if before is None or not isfinite(before):
         return f"{row} – | – |"
-    change = found.value - before
-    mark = "" if abs(change) < 0.00005 else (" 🟢" if (change > 0) == more else " 🔴")
-    return f"{row} {_number(before)} | {_signed(change)}{mark} |"
+    moved = MetricChange(name, before, found.value, more)
+    return f"{row} {_number(before)} | {_signed(moved.change)}{_MARKS[moved.verdict]} |"
 
 
 def _comparison(evidence: RunEvidence) -> str:

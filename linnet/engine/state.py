@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from linnet.engine.kill import started_at
+from linnet.errors import RunError
 from linnet.files import write_text
 from linnet.state import state_dir
 
@@ -52,3 +55,19 @@ class EngineState:
     def write(self, path: Path) -> None:
         """Writes the state file."""
         write_text(path, json.dumps(asdict(self)))
+
+    def runs(self) -> bool:
+        """Whether the very process that wrote it still runs."""
+        return str(started_at(self.pid)) == self.instance
+
+    def wait_for_end(self, who: str, seconds: float) -> None:
+        """Waits until its process is gone.
+
+        Raises:
+            RunError: it does not end within that time; the text names `who`.
+        """
+        until = time.monotonic() + seconds
+        while self.runs():
+            if time.monotonic() > until:
+                raise RunError(f"{who} (process {self.pid}) did not end within {seconds:.0f} seconds")
+            time.sleep(0.02)

@@ -91,7 +91,8 @@ def transaction(path: Path, write: bool) -> Iterator[sqlite3.Connection]:
     """One transaction on the file, which is made if need be; written whole or not at all.
 
     Raises:
-        StorageError: the file is damaged, locked for too long, or the disk is full or not writable.
+        StorageError: the file is damaged, of a newer Linnet, locked for too long, or the disk is full or
+            not writable.
     """
     connection: sqlite3.Connection | None = None
     try:
@@ -112,10 +113,15 @@ def transaction(path: Path, write: bool) -> Iterator[sqlite3.Connection]:
             connection.close()
 
 
-def _bring_up_to_date(connection: sqlite3.Connection) -> None:
-    """Makes the tables of a new file, and gives an older one what came since."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    """Makes the tables of a new file, and gives an older one what came since; a newer one is not touched."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == _VERSION:
         return
+    if version > _VERSION:
+        raise StorageError(
+            f"{path}: the label table has format {version}, and this Linnet knows {_VERSION}: update Linnet"
+        )
     have = {row[1] for row in connection.execute("PRAGMA table_info(labels)")}
     for column, kind in _ADDED.items() if have else ():
         if column not in have:
@@ -133,7 +139,7 @@ def _open(path: Path) -> sqlite3.Connection:
             # SQLite does not wait by itself where two processes switch a new file to WAL at once.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            _bring_up_to_date(connection)
+            _bring_up_to_date(connection, path)
             return connection
         except sqlite3.OperationalError as error:
             connection.close()

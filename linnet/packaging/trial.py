@@ -74,8 +74,7 @@ def _server(folder: Path, serving: ServingConfig) -> Iterator[str]:
         try:
             process = ServerProcess(command, state, output, own_session=False)
         except ServingError as error:
-            why = str(error).removeprefix("error: ")
-            raise PackagingError(f"the server cannot serve the package: {why}") from error
+            raise PackagingError(f"the server cannot serve the package: {error}") from error
         try:
             yield process.state.url
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,14 @@ def test_runs_show_tells_cause_versions_and_cost(tmp_path: Path, monkeypatch: py
     assert "drift, by monitor@host: PSI 0.4" in told and "reports/7.json" in told
     assert "python 3." in told and "CPU seconds" in told and "USD" in told
     assert "the cache saved" in told and "epochs 3" in told
+
+
+def test_runs_compare_tells_what_differs_between_two_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (one_run(tmp_path, monkeypatch, epochs=epochs).name for epochs in (3, 4))
+    told = linnet("runs", "compare", first, second)
+    assert first in told and second in told and "succeeded" in told
+    assert re.search(r"train\.epochs\W+3\W+4\W", told)
+    assert "no metrics to compare" in told and "neither run was judged" in told
+    assert "train.epochs" not in linnet("runs", "compare", first, first)

@@ -6,6 +6,9 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 
+import pytest
+
+from linnet.errors import StorageError
 from linnet.labels.store import database, micros
 from linnet.labels.table import Appended, LabelRow, LabelTable
 
@@ -53,3 +56,13 @@ def test_file_of_the_first_version_keeps_its_answers_and_takes_new_ones() -> Non
         ("s2", 3.5, "here/1"),
     ]
     assert table.as_of(old.created_at) == [old], "what was known then is what is known of then"
+
+
+def test_file_of_a_newer_linnet_is_refused_and_left_as_it_is() -> None:
+    LabelTable("d").freeze()
+    with closing(sqlite3.connect(database("d"))) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = database("d").read_bytes()
+    with pytest.raises(StorageError, match=r"labels\.sqlite: .* format 99, .*: update Linnet"):
+        LabelTable("d").history()
+    assert database("d").read_bytes() == before

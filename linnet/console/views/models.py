@@ -24,7 +24,8 @@ from linnet.console.markup import (
     tiles,
     when,
 )
-from linnet.engine.run_report import METRICS
+from linnet.console.views.run import change
+from linnet.engine.run_comparison import METRICS, MetricChange
 from linnet.evaluation import plots
 from linnet.evaluation.calibration import ReliabilityBin
 from linnet.records import CohortResult, EvaluationReport, LedgerEntry, ModelPackage, ModelVersion
@@ -144,9 +145,8 @@ def _differences(version: ModelVersion, champion: ModelVersion) -> Html:
     for key, name, more in METRICS:
         mine, other = version.metrics.get(key), champion.metrics.get(key)
         if mine is not None and other is not None:
-            change = mine - other
-            tone = "" if abs(change) < 5e-5 else ("good" if (change > 0) == more else "bad")
-            rows.append((name, number(mine), number(other), chip(signed(change, 4), tone)))
+            moved = change(MetricChange(name, other, mine, more))
+            rows.append((name, number(mine), number(other), moved))
     return table(
         ("Metric", f">Version {version.version}", f">Champion {champion.version}", ">Change"), rows, "Metrics"
     )

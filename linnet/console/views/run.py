@@ -29,12 +29,11 @@ from linnet.console.markup import (
     tiles,
     when,
 )
+from linnet.engine import run_comparison
 from linnet.engine.graph import Task
 from linnet.engine.run_evidence import RunEvidence
-from linnet.engine.run_report import METRICS
 from linnet.evaluation import plots
 from linnet.records import Gate, Interval, RunRecord, StageRecord, TrainingReport, now
-from linnet.registry.protocol import flattened
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _INPUT = re.compile(r"^\[KFP Executor [^]]*\]: Got executor_input:\n\{\n.*?^\}\n", re.S | re.M)
@@ -306,7 +305,7 @@ def compare(first: RunEvidence, second: RunEvidence) -> Html:
     return join(
         [
             tag("section", head),
-            section("Settings that differ", _settings(a.config, b.config)),
+            section("Settings that differ", _settings(first, second)),
             section("Metrics", _metrics(first, second)),
             section("Gates", _gate_pairs(first, second)),
             _curves(first, second),
@@ -314,24 +313,10 @@ def compare(first: RunEvidence, second: RunEvidence) -> Html:
     )
 
 
-def _whole(config: dict[str, Any]) -> dict[str, Any]:
-    """Undoes what KFP's structs do to whole numbers: 3.0 is 3 again."""
-    return {
-        key: _whole(value)
-        if isinstance(value, dict)
-        else int(value)
-        if isinstance(value, float) and value.is_integer()
-        else value
-        for key, value in config.items()
-    }
-
-
-def _settings(a: dict[str, Any], b: dict[str, Any]) -> Html:
-    left, right = flattened(_whole(a)), flattened(_whole(b))
+def _settings(first: RunEvidence, second: RunEvidence) -> Html:
     rows = [
-        (tag("code", key), left.get(key, "–"), right.get(key, "–"))
-        for key in sorted({*left, *right})
-        if left.get(key) != right.get(key)
+        (tag("code", key), "–" if a is None else a, "–" if b is None else b)
+        for key, a, b in run_comparison.settings(first, second)
     ]
     return (
         table(("Setting", "A", "B"), rows, "Settings that differ")
@@ -341,28 +326,27 @@ def _settings(a: dict[str, Any], b: dict[str, Any]) -> Html:
 
 
 def _metrics(first: RunEvidence, second: RunEvidence) -> Html:
-    if first.evaluation is None or second.evaluation is None:
+    found = run_comparison.metrics(first, second)
+    if found is None:
         return empty("Nothing to compare", "One of the runs was not evaluated.")
-    a, b = first.evaluation.metrics, second.evaluation.metrics
-    rows = []
-    for key, name, more in METRICS:
-        if key in a and key in b:
-            change = b[key].value - a[key].value
-            better = (change > 0) == more
-            tone = "" if abs(change) < 5e-5 or not isfinite(change) else ("good" if better else "bad")
-            rows.append((name, number(a[key].value), number(b[key].value), chip(signed(change, 4), tone)))
+    rows = [(metric.name, number(metric.first), number(metric.second), change(metric)) for metric in found]
     return table(("Metric", ">A", ">B", ">B − A"), rows, "Metrics")
 
 
-def _gate_pairs(first: RunEvidence, second: RunEvidence) -> Html:
-    a, b = ({gate.name: gate for _, gate in one.gates} for one in (first, second))
+def change(metric: run_comparison.MetricChange) -> Html:
+    """By how much a metric moved, coloured by whether that is good."""
+    tones = {"better": "good", "worse": "bad"}
+    return chip(signed(metric.change, 4), tones.get(metric.verdict, ""))
 
+
+def _gate_pairs(first: RunEvidence, second: RunEvidence) -> Html:
     def cell(gate: Gate | None) -> object:
         if gate is None:
             return "–"
         return join([chip("pass" if gate.passed else "fail", mark=True), f" {number(gate.value)}"])
 
-    rows = [(name.replace("_", " "), cell(a.get(name)), cell(b.get(name))) for name in {**a, **b}]
+    found = run_comparison.gates(first, second)
+    rows = [(name.replace("_", " "), cell(a), cell(b)) for name, a, b in found]
     return table(("Gate", "A", "B"), rows, "Gates") if rows else empty("No gates", "Neither run was judged.")
 
 
