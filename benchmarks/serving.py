@@ -45,6 +45,7 @@ class Measure:
 
 MEASURES = (
     *(Measure(f"binary, 1 image, {n} connections", "binary1", n) for n in (1, 8, 32)),
+    *(Measure(f"JSON, 1 image, {n} connections", "json1", n) for n in (1, 8, 32)),
     *(Measure(f"PNG, {n} connections", "png", n) for n in (1, 8, 32)),
     *(Measure(f"PNG in JSON, {n} connections", "png_json", n) for n in (1, 8, 32)),
     *(Measure(f"binary, 32 images, {n} connections", "binary32", n) for n in (1, 8)),
@@ -53,23 +54,31 @@ MEASURES = (
 )
 
 
+def tensors_of(count: int) -> list[tuple[dict[str, Any], Any]]:
+    """Name, shape and datatype of each input for a number of images, and its values."""
+    images = sample_images(count)
+    given = (("image", "UINT8", images), ("features", "FP32", image_statistics(images)))
+    return [
+        ({"name": name, "shape": list(values.shape), "datatype": kind}, values)
+        for name, kind, values in given
+    ]
+
+
+def json_request() -> tuple[str, bytes, list[str]]:
+    """Path, body and headers of an infer request for one image, all of it JSON."""
+    tensors = [{**about, "data": values.ravel().tolist()} for about, values in tensors_of(1)]
+    body = {"inputs": tensors, "outputs": [{"name": "probabilities"}]}
+    return "/v2/models/fashion/infer", json.dumps(body).encode(), ["Content-Type: application/json"]
+
+
 def binary_request(count: int) -> tuple[str, bytes, list[str]]:
     """Path, body and headers of an infer request with binary tensors in and out."""
-    images = sample_images(count)
-    features = image_statistics(images)
-    tensors = [
-        {
-            "name": name,
-            "shape": list(values.shape),
-            "datatype": kind,
-            "parameters": {"binary_data_size": values.nbytes},
-        }
-        for name, kind, values in (("image", "UINT8", images), ("features", "FP32", features))
-    ]
+    given = tensors_of(count)
+    tensors = [{**about, "parameters": {"binary_data_size": values.nbytes}} for about, values in given]
     asked = [{"name": "probabilities", "parameters": {"binary_data": True}}]
     head = json.dumps({"inputs": tensors, "outputs": asked}).encode()
     headers = [f"Inference-Header-Content-Length: {len(head)}", "Content-Type: application/octet-stream"]
-    return "/v2/models/fashion/infer", head + images.tobytes() + features.tobytes(), headers
+    return "/v2/models/fashion/infer", head + b"".join(values.tobytes() for _, values in given), headers
 
 
 def png_request() -> tuple[str, bytes, list[str]]:
@@ -83,8 +92,8 @@ def png_json_request() -> tuple[str, bytes, list[str]]:
 
 def write_requests(folder: Path) -> None:
     kinds = {
-        "binary1": binary_request(1), "binary32": binary_request(32), "png": png_request(),
-        "png_json": png_json_request(),
+        "binary1": binary_request(1), "binary32": binary_request(32), "json1": json_request(),
+        "png": png_request(), "png_json": png_json_request(),
     }  # fmt: skip
     for name, (path, body, headers) in kinds.items():
         lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}", *headers, "", ""]
@@ -158,7 +167,7 @@ def main(arguments: list[str] | None = None) -> None:
         other = raw(package, options.seconds, 1, PEERS["openvino"].python(), "openvino")
         print(f"  OpenVINO without HTTP, 1 image a run: {other:.0f} images/s", flush=True)
         for name in options.only:
-            kinds = ("binary1", "binary32", "png") if name == "linnet" else PEERS[name].kinds
+            kinds = ("binary1", "binary32", "json1", "png") if name == "linnet" else PEERS[name].kinds
             if kinds:
                 opened = linnet(package, folder) if name == "linnet" else start(name, package, folder, CORES)
                 with opened as port:

@@ -42,8 +42,9 @@ _RUNTIME = ("onnxruntime==1.32.0", "pillow", "numpy==2.4.6")
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("kserve", ("kserve==0.21.*", *_RUNTIME), ("binary1", "binary32")),
-        Peer("mlserver", ("mlserver", *_RUNTIME), ("binary1", "binary32")),
+        Peer("kserve", ("kserve==0.21.*", *_RUNTIME), ("binary1", "binary32", "json1")),
+        # Its worker processes do not start with uvloop 0.22, and its REST server refuses binary tensors.
+        Peer("mlserver", ("mlserver==1.7.*", "uvloop<0.22", *_RUNTIME), ("json1",)),
         Peer("litserve", ("litserve", *_RUNTIME), ("png_json",)),
         Peer("bentoml", ("bentoml", *_RUNTIME), ("png",)),
         Peer("openvino", ("openvino", *_RUNTIME)),
@@ -107,7 +108,7 @@ def _command(name: str, python: str, modules: Path, port: int, workers: int) -> 
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, peer: Peer, log: Path) -> None:
-    path = "/v2/models/fashion/ready" if "binary1" in peer.kinds else "/health"
+    path = "/v2/models/fashion/ready" if "json1" in peer.kinds else "/health"
     path = "/readyz" if peer.name == "bentoml" else path
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and process.poll() is None:

@@ -11,10 +11,8 @@ from linnet.console.views.overview import class_bars
 def page(log: LogSummary, trained: dict[str, int]) -> Html:
     """The whole page; `trained`: training images a class, to hold the answers against."""
     if not log.rows:
-        return empty(
-            "No predictions are logged yet",
-            "Serve the champion with `linnet up`, and ask it: each answer is logged.",
-        )
+        hint = "Serve the champion with `linnet up`, and ask it: each answer is logged."
+        return section("Traffic", empty("No predictions are logged yet", hint))
     failed = log.failed / log.rows
     far = distance(log.classes, trained)
     note = "total variation; 0: as in training" if trained else "the training counts are not here"

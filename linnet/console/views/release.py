@@ -141,7 +141,7 @@ def decision(run_id: str, rollout: RolloutDecision) -> Html:
             " · ",
             link("the run", f"/runs/{run_id}"),
         ),
-        table((">Traffic", ">Candidate", "?Champion", "?Time", "Verdict", "Because"), rows, "Steps"),
+        table((">Traffic", ">Candidate", "?>Champion", "?>Time", "Verdict", "Because"), rows, "Steps"),
         tag("div", judgements(judged), style="margin-top:12px") if judged else "",
     )
 

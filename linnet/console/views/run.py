@@ -267,7 +267,7 @@ def canary(evidence: RunEvidence) -> Html:
     return section(
         f"Canary of version {rollout.version}",
         tag("p", chip(rollout.verdict, mark=True), " ", rollout.reason),
-        table((">Traffic", ">Requests", "?Time", "Verdict", "Because"), rows, "Canary"),
+        table((">Traffic", ">Requests", "?>Time", "Verdict", "Because"), rows, "Canary"),
     )
 
 
