@@ -19,7 +19,6 @@ from tests.e2e.use_case import CONFIG, UseCase
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(2400)]
 
 PHOTOS = """\
-log_images = 1.0
 [monitoring]
 window_minutes = 0.5
 lateness_minutes = 0
@@ -110,7 +109,8 @@ def write_part_of_fashion(folder: Path) -> None:
 
 def test_negatives_end_in_a_champion_that_copes_with_them(tmp_path: Path) -> None:
     case = UseCase.of_photos(tmp_path, each=80)
-    (case.folder / "photos.toml").write_text(CONFIG + PHOTOS)
+    config = CONFIG.replace("[serving]", "[serving]\nlog_images = 1.0") + PHOTOS
+    (case.folder / "photos.toml").write_text(config)
     start(case, "photos.toml")
     course, traffic = Course(case, "photos"), None
     try:
