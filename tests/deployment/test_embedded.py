@@ -124,7 +124,7 @@ def test_process_lives_until_it_is_stopped(folder: Path, tmp_path: Path) -> None
 
 
 def test_process_that_cannot_start_says_why(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(LoadRefused, match=r"did not start: .*error"):
+    with pytest.raises(LoadRefused, match=r"did not start: .*model.onnx: its digest is"):
         start_server(folder / "corrupt", "1", ServingConfig(), tmp_path)
 
 
