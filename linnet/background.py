@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from linnet import interruption
 from linnet.errors import LinnetError
 
 START_SECONDS = 60.0
@@ -46,11 +47,13 @@ def start(
         LinnetError: what `failed` made of its end or of its silence. Nothing of it is left behind.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("wb") as log:
+    with interruption.held() as pressed, output.open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=own_session
         )
     try:
+        if pressed.is_set():
+            raise KeyboardInterrupt
         return process, _listening(process, output, find, failed)
     except BaseException:
         end(process)

@@ -112,11 +112,10 @@ def _expected(bind: str, port: int, who: str, out: Console) -> int:
     """The port that people expect; 0, and a line that says so, where it is taken."""
     from linnet.engine.beside import free_port
 
-    if free := free_port(bind, port):
-        return free
-    if port:
+    free = free_port(bind, port)
+    if free != port:
         out.print(f"port {port} is taken: the {who} takes a free one")
-    return 0
+    return free
 
 
 def _console(port: int | None, out: Console) -> bool:

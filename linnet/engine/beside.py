@@ -51,8 +51,7 @@ class Beside:
 
     def running(self) -> EngineState | None:
         """Where it is, if it runs."""
-        state = EngineState.read(self.state_file)
-        return state if state is not None and state.runs() else None
+        return EngineState.read(self.state_file)
 
     def start(self, *words: str) -> EngineState:
         """Starts it in the background, in a session of its own, and waits until it listens.
@@ -83,7 +82,7 @@ class Beside:
         if state is None:
             return False
         os.kill(state.pid, signal.SIGTERM)
-        state.wait_for_end(f"the {self.name}", background.STOP_SECONDS)
+        state.wait_for_end(f"the {self.name}")
         if (process := _started.pop(state.pid, None)) is not None:
             process.wait()
         self.state_file.unlink(missing_ok=True)

@@ -19,7 +19,6 @@ from typing import Any
 
 from linnet import background
 from linnet.config import EngineConfig
-from linnet.engine import interruption
 from linnet.engine.state import EngineState, engine_dir, engine_state_file, token
 from linnet.errors import RunError, StorageError
 
@@ -96,8 +95,7 @@ def host_of(config: EngineConfig, host: str = "") -> Host:
 
 def running_engine() -> EngineState | None:
     """This machine's engine, if it runs."""
-    state = EngineState.read(engine_state_file())
-    return state if state is not None and state.runs() else None
+    return EngineState.read(engine_state_file())
 
 
 def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool = True) -> Host:
@@ -114,22 +112,11 @@ def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool
     running = running_engine()
     if running is not None:
         return Host(_of_this_folder(running).url, running, config=config)
-    engine_dir().mkdir(parents=True, exist_ok=True)
     settings = config.model_copy(update={"port": 0}) if fresh_port else config
     command = [sys.executable, "-m", "linnet.engine", "--config-json", settings.model_dump_json()]
     command += ["--until-idle"] if until_idle else []
-    with interruption.held() as pressed:
-
-        def find(process: background.Process) -> EngineState | None:
-            if pressed.is_set():
-                raise KeyboardInterrupt
-            return _listening(process)
-
-        output = engine_dir() / "engine.log"
-        process, state = background.start(command, output, find=find, failed=_failed)
-    if pressed.is_set():
-        background.end(process)
-        raise KeyboardInterrupt
+    output = engine_dir() / "engine.log"
+    process, state = background.start(command, output, find=_listening, failed=_failed)
     if state.pid == process.pid:
         _started.add(state.pid)
     return Host(state.url, state, started_here=state.pid == process.pid, config=config)
@@ -151,7 +138,7 @@ def stop_engine() -> bool:
     for folder in under_way:
         workers.interrupt(folder)
     os.kill(state.pid, signal.SIGTERM)
-    state.wait_for_end("the engine", background.STOP_SECONDS)
+    state.wait_for_end("the engine")
     until = time.monotonic() + background.STOP_SECONDS
     for folder in under_way:
         while runs.alive(folder) and time.monotonic() < until:

@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from linnet.background import STOP_SECONDS
 from linnet.engine.kill import started_at
 from linnet.errors import RunError
 from linnet.files import write_text
@@ -47,10 +48,9 @@ class EngineState:
         """The state of the engine that wrote `path`; None if there is none, or its process is gone."""
         try:
             state = cls(**json.loads(path.read_bytes()))
-            os.kill(state.pid, 0)
         except (OSError, ValueError, TypeError):
             return None
-        return state
+        return state if state.runs() else None
 
     def write(self, path: Path) -> None:
         """Writes the state file."""
@@ -60,14 +60,14 @@ class EngineState:
         """Whether the very process that wrote it still runs."""
         return str(started_at(self.pid)) == self.instance
 
-    def wait_for_end(self, who: str, seconds: float) -> None:
+    def wait_for_end(self, who: str) -> None:
         """Waits until its process is gone.
 
         Raises:
-            RunError: it does not end within that time; the text names `who`.
+            RunError: it does not end within `background.STOP_SECONDS`; the text names `who`.
         """
-        until = time.monotonic() + seconds
+        until = time.monotonic() + STOP_SECONDS
         while self.runs():
             if time.monotonic() > until:
-                raise RunError(f"{who} (process {self.pid}) did not end within {seconds:.0f} seconds")
+                raise RunError(f"{who} (process {self.pid}) did not end within {STOP_SECONDS:.0f} seconds")
             time.sleep(0.02)

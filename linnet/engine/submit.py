@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linnet import runs
+from linnet import interruption, runs
 from linnet.config import Config
-from linnet.engine import interruption
 from linnet.engine.client import KEY_HEADER, Host, answering, quiet
 from linnet.errors import RunError
 from linnet.records import RunRecord, RunRequest
