@@ -32,6 +32,8 @@ HERE = Path(__file__).parent
 CORES = len(os.sched_getaffinity(0))
 OPEN_LOAD = 0.7
 """Share of a server's own closed-loop throughput that the open loop asks for."""
+WARM_SECONDS = 5.0
+"""Load on a server before its first measurement: what it loads late is loaded then."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,11 @@ def load(
 def measure_server(
     program: Path, port: int, folder: Path, kinds: tuple[str, ...], seconds: float
 ) -> Iterator[tuple[Measure, dict[str, Any]]]:
+    measures = [measure for measure in MEASURES if measure.request in kinds]
+    load(program, port, folder, measures[0], WARM_SECONDS, 0.0)
     best = 0.0
-    for measure in MEASURES:
-        if measure.request not in kinds or (measure.open_loop and not best):
+    for measure in measures:
+        if measure.open_loop and not best:
             continue
         rate = OPEN_LOAD * best if measure.open_loop else 0.0
         load(program, port, folder, measure, 0.5, rate)
