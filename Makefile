@@ -22,7 +22,7 @@ run: $(STAMP) ## raw images to a champion that came through its canary (Fashion-
 	@linnet run configs/fashion.toml
 
 test: $(STAMP) ## all tests (under 20 minutes on 2 cores)
-	@python -m pytest -m "not proof" -n 2 --dist loadfile
+	@python -m pytest -m "not proof" -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## ruff (style, security) and the import contract
 	@ruff check . && ruff format --check . && lint-imports

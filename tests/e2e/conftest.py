@@ -1,4 +1,4 @@
-"""One finished run that all tests of a file may look at."""
+"""One use case, and one finished run of it, that all tests of a file may look at."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from tests.e2e.use_case import UseCase
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> UseCase:
-    """A use case with a champion, for one file: tests run it again, and each file knows what it did.
+def photos(tmp_path_factory: pytest.TempPathFactory) -> UseCase:
+    """A use case for one file; nothing was run in it yet when the first test gets it."""
+    return UseCase.of_photos(tmp_path_factory.mktemp("photos"))
 
-    A test must leave some champion behind.
+
+@pytest.fixture(scope="module")
+def finished(photos: UseCase) -> UseCase:
+    """The file's use case with a champion: tests run it again, and each file knows what it did.
+
+    A test must leave some champion behind. What a test of `photos` did before is taken from the cache.
     """
-    case = UseCase.of_photos(tmp_path_factory.mktemp("photos"))
-    done = case.linnet("run", "photos.toml")
+    done = photos.linnet("run", "photos.toml")
     assert done.returncode == 0, done.stdout + done.stderr
-    return case
+    return photos

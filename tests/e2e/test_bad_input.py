@@ -16,26 +16,44 @@ import pytest
 import yaml
 
 from linnet.data.version import listing_digest
-from tests.e2e.use_case import UseCase
+from tests.e2e.use_case import UseCase, refused
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
-def refused(case: UseCase, *words: str | Path, status: int, says: tuple[str, ...]) -> str:
-    """Runs `linnet WORDS`, which must end with `status` and say all of `says`; returns what it said."""
-    done = case.linnet(*words)
-    told = " ".join((done.stdout + done.stderr).replace("│", " ").split())
-    assert done.returncode == status, told
-    for text in says:
-        assert text in told
-    assert "Traceback" not in told
-    assert case.processes() == {}
-    return told
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UseCase]:
+    """The use case of this file, its state folder on a file system of its own if one may be mounted."""
+    case = UseCase.of_photos(tmp_path_factory.mktemp("photos"))
+    case.state.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=400m", "linnet-test", str(case.state)]
+    mounted = os.geteuid() == 0 and subprocess.run(command, capture_output=True).returncode == 0
+    yield case
+    if mounted:
+        subprocess.run(["umount", "-l", str(case.state)], check=True)
 
 
-def test_broken_folders_and_configs_are_refused_and_the_repaired_one_runs(tmp_path: Path) -> None:
-    case = UseCase.of_photos(tmp_path)
-    photo, config = tmp_path / "photos" / "grass" / "007.png", tmp_path / "photos.toml"
+def remount(case: UseCase, option: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{option}", str(case.state)], check=True)
+
+
+def test_full_disk_is_told_and_with_room_the_same_command_goes_on(photos: UseCase) -> None:
+    if not photos.state.is_mount():
+        pytest.skip("may not mount a file system here")
+    remount(photos, "size=2m")
+    refused(photos, "run", "photos.toml", status=1, says=("the disk is full", "run the same command again"))
+    remount(photos, "size=400m")
+    done = photos.linnet("run", "photos.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(photos.versions()) == 1
+    remount(photos, "ro")
+    refused(photos, "run", "photos.toml", status=1, says=("LINNET_HOME",))
+    remount(photos, "rw")
+
+
+def test_broken_folders_and_configs_are_refused_and_the_repaired_one_runs(photos: UseCase) -> None:
+    case, folder = photos, photos.folder
+    photo, config = folder / "photos" / "grass" / "007.png", folder / "photos.toml"
     whole, good = photo.read_bytes(), config.read_text()
 
     photo.write_bytes(whole[: len(whole) // 2])
@@ -43,17 +61,17 @@ def test_broken_folders_and_configs_are_refused_and_the_repaired_one_runs(tmp_pa
     assert case.record()["state"] == "failed"
     photo.write_bytes(whole)
 
-    (tmp_path / "photos" / "sky").mkdir()
+    (folder / "photos" / "sky").mkdir()
     began = time.monotonic()
     refused(case, "run", "photos.toml", status=1, says=("sky",))
     assert time.monotonic() - began < 30  # a cluster's waits between retries are not for a person
     assert len([stage for stage in case.stages().values() if stage["final"]]) == 1
     for number in range(12):
-        (tmp_path / "photos" / "sky" / f"{number}.png").write_text("a text, not an image")
+        (folder / "photos" / "sky" / f"{number}.png").write_text("a text, not an image")
     refused(case, "run", "photos.toml", status=1, says=("sky/",))
     refused(case, "init", "sky", "--data", "photos", status=1, says=("no image",))
-    assert not (tmp_path / "configs").exists()
-    shutil.rmtree(tmp_path / "photos" / "sky")
+    assert not (folder / "configs").exists()
+    shutil.rmtree(folder / "photos" / "sky")
 
     runs = len(case.runs())
     config.write_text(good + "[labels]\nbugdet = 3\n")
@@ -154,46 +172,6 @@ def test_failed_gate_ends_with_its_reason_and_registers_nothing(finished: UseCas
     assert not {"package", "register", "release"} & set(stages)
     assert finished.versions() == before and finished.ledger() == ledger
     assert finished.linnet("run", "photos.toml").returncode == 0
-
-
-def test_canary_that_says_no_leaves_the_champion_and_the_same_command_may_try_again(
-    finished: UseCase,
-) -> None:
-    before = {version["version"]: version["aliases"] for version in finished.versions()}
-    words = ("run", "photos.toml", "--set", "train.seed=5")
-    strict = ("max_latency_ratio=1.0001", "median_floor_ms=0", "latency_floor_ms=0", "deadline_seconds=2")
-    settings = [word for setting in strict for word in ("--set", f"release.{setting}")]
-    refused(finished, *words, *settings, status=3, says=("rejected", "canary of version", "latency"))
-    assert finished.record()["state"] == "rejected"
-    after = {version["version"]: version["aliases"] for version in finished.versions()}
-    (new,) = set(after) - set(before)
-    assert after == {**before, new: ["challenger"]}
-    done = finished.linnet(*words)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert {v["version"]: v["aliases"] for v in finished.versions()}[new] == ["champion"]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB, mounted at `state`."""
-    folder = tmp_path / "state"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "linnet-test", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("may not mount a file system here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_full_disk_is_told_and_with_room_the_same_command_goes_on(small_disk: Path) -> None:
-    case = UseCase.of_photos(small_disk.parent)
-    refused(case, "run", "photos.toml", status=1, says=("the disk is full", "run the same command again"))
-    subprocess.run(["mount", "-o", "remount,size=400m", str(small_disk)], check=True)
-    done = case.linnet("run", "photos.toml")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(case.versions()) == 1
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    refused(case, "run", "photos.toml", status=1, says=("LINNET_HOME",))
 
 
 def test_file_size_limit_is_told(tmp_path: Path) -> None:

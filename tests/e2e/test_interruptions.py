@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.test_kills import finish, kill, outcome, said
 from tests.e2e.use_case import UseCase, interrupt
 
 STAGES = (
@@ -45,6 +46,20 @@ def interrupted(case: UseCase, stage: str, whole_group: bool) -> None:
     assert done_meanwhile or (ended["state"], ended["error"]) == ("failed", "interrupted"), ended
 
 
+def worker_killed(case: UseCase, stage: str) -> None:
+    """Kills the run's worker while `stage` is under way: the command ends, and nothing goes on without it."""
+    seen = len(case.runs())
+    process = case.start("run", "photos.toml")
+    run = case.wait_for_stage(stage, process, seen)
+    time.sleep(1.5 if stage == "release" else 0.3)  # until its server is up
+    os.kill(json.loads((run / "worker.json").read_text())["pid"], signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in stdout + stderr, stdout + stderr
+    assert gone(case), case.processes()
+    shown = case.linnet("runs", "list", "--limit", "1").stdout
+    assert run.name in shown and "interrupted" in shown
+
+
 def all_in_turn(case: UseCase, stages: tuple[str, ...]) -> None:
     """Interrupts the same command in one stage after the other; then it ends with one champion."""
     for number, stage in enumerate(stages):
@@ -60,35 +75,30 @@ def all_in_turn(case: UseCase, stages: tuple[str, ...]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_ctrl_c_in_training_and_release_and_the_same_command_ends_with_one_version(tmp_path: Path) -> None:
-    all_in_turn(UseCase.of_photos(tmp_path), ("train", "release"))
+def test_ctrl_c_and_kills_in_training_and_release_and_the_same_command_ends_with_one_version(
+    tmp_path: Path,
+) -> None:
+    case = UseCase.of_photos(tmp_path)
+    for stage in ("train", "release"):
+        interrupted(case, stage, whole_group=stage == "train")
+        worker_killed(case, stage)
+    assert {line["entry"]["action"] for line in case.ledger()} == {"register", "challenge"}
+    seen = len(case.runs())
+    process = case.start("run", "photos.toml")
+    case.wait_for_stage("release", process, seen)
+    assert kill(case, process, "engine", after=0.5) == "engine in release"
+    assert said(process) == 0, "the command starts the engine again and follows its run to the end"
+    assert len(case.runs()) == seen + 1
+    left = outcome(case)
+    assert (left["aliases"], left["promotions"]) == (["champion"], 1)
+    finish(case)
+    assert outcome(case) == left
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(900)
 def test_ctrl_c_in_every_stage_in_turn_and_the_same_command_ends_with_one_version(tmp_path: Path) -> None:
     all_in_turn(UseCase.of_photos(tmp_path), STAGES)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_kill_of_the_worker_ends_its_step_and_the_same_command_finishes(tmp_path: Path) -> None:
-    case = UseCase.of_photos(tmp_path)
-    for stage in ("train", "release"):
-        seen = len(case.runs())
-        process = case.start("run", "photos.toml")
-        run = case.wait_for_stage(stage, process, seen)
-        time.sleep(1.5 if stage == "release" else 0.3)  # until its server is up
-        os.kill(json.loads((run / "worker.json").read_text())["pid"], signal.SIGKILL)
-        stdout, stderr = process.communicate(timeout=60)
-        assert process.returncode == 130 and "Traceback" not in stdout + stderr, stdout + stderr
-        assert gone(case), case.processes()
-        shown = case.linnet("runs", "list", "--limit", "1").stdout
-        assert run.name in shown and "interrupted" in shown
-    done = case.linnet("run", "photos.toml")
-    assert done.returncode == 0, done.stdout + done.stderr
-    (version,) = case.versions()
-    assert version["aliases"] == ["champion"]
 
 
 @pytest.mark.slow

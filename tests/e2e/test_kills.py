@@ -86,21 +86,6 @@ def kill(case: UseCase, process: subprocess.Popen[str], whom: str, after: float)
     return f"{whom} in {', '.join(under_way) or 'no step'}"
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_killed_engine_is_started_again_and_the_command_follows_its_run_to_the_end(
-    tmp_path: Path,
-) -> None:
-    case = UseCase.of_photos(tmp_path)
-    process = case.start("run", "photos.toml")
-    assert kill(case, process, "engine", after=2.0)
-    assert said(process) == 0
-    assert len(case.runs()) == 1
-    assert outcome(case)["aliases"] == ["champion"] and outcome(case)["promotions"] == 1
-    finish(case)
-    assert outcome(case)["promotions"] == 1
-
-
 @dataclass(frozen=True)
 class Undisturbed:
     """What a run leaves that nobody kills, and the seconds it takes."""

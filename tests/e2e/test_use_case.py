@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.e2e.use_case import COLORS, UseCase
+from tests.e2e.use_case import COLORS, UseCase, refused
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ALWAYS = {"register", "release"}
 """Steps that change the world, and so are never cached."""
+SECOND = ("--set", "train.seed=1")
+"""Another training on the same data."""
 
 
 def champion(case: UseCase) -> dict[str, Any]:
@@ -129,21 +131,34 @@ def test_labelling_round_alone_asks_what_the_newest_evaluation_doubts(finished: 
     )
 
 
+def test_canary_that_says_no_leaves_the_champion(finished: UseCase) -> None:
+    before = {version["version"]: version["aliases"] for version in finished.versions()}
+    strict = ("max_latency_ratio=1.0001", "median_floor_ms=0", "latency_floor_ms=0", "deadline_seconds=2")
+    words = (*SECOND, *(word for setting in strict for word in ("--set", f"release.{setting}")))
+    planned = plan(finished, *words)
+    says = ("rejected", "canary of version", "latency")
+    refused(finished, "run", "photos.toml", *words, status=3, says=says)
+    assert finished.record()["state"] == "rejected"
+    stages = finished.stages()
+    assert planned == {n: "cached" if s["cached"] else "run" for n, s in stages.items()} | {
+        "record_run": "run"
+    }
+    kept = {"ingest", "validate", "collect_labels", "build_features"}
+    assert {n for n, s in stages.items() if s["cached"]} == kept
+    after = {version["version"]: version["aliases"] for version in finished.versions()}
+    (new,) = set(after) - set(before)
+    assert after == {**before, new: ["challenger"]}
+
+
 def test_rollback_after_a_second_training_gives_the_earlier_answers_again(finished: UseCase) -> None:
+    # the canary has refused this training: the same command, less strict, may try again
     images = [f"photos/{name}/000.png" for name in COLORS]
     up = finished.linnet("up", "--detach", "--port", "0")
     try:
         assert up.returncode == 0, up.stderr
         first, earlier = champion(finished)["version"], answers(finished, *images)
-        planned = plan(finished, "--set", "train.seed=1")
-        done = finished.linnet("run", "photos.toml", "--set", "train.seed=1")
+        done = finished.linnet("run", "photos.toml", *SECOND)
         assert done.returncode == 0, done.stdout + done.stderr
-        stages = finished.stages()
-        assert planned == {n: "cached" if s["cached"] else "run" for n, s in stages.items()} | {
-            "record_run": "run"
-        }
-        kept = {"ingest", "validate", "collect_labels", "build_features"}
-        assert {n for n, s in stages.items() if s["cached"]} == kept
         second, later = champion(finished)["version"], answers(finished, *images)
         assert second != first and later != earlier
         back = finished.linnet("models", "rollback", "--reason", "the test says so")

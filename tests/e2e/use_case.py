@@ -184,6 +184,19 @@ class UseCase:
         return found
 
 
+def refused(case: UseCase, *words: str | Path, status: int, says: tuple[str, ...]) -> str:
+    """Runs `linnet WORDS`, which must end with `status` and say all of `says`; returns what it said."""
+    done = case.linnet(*words)
+    told = " ".join((done.stdout + done.stderr).replace("│", " ").split())
+    assert done.returncode == status, told
+    for text in says:
+        assert text in told, f"{text!r} is not in {told!r}"
+    assert "Traceback" not in told, told
+    left = case.processes()
+    assert left == {}, left
+    return told
+
+
 def interrupt(process: subprocess.Popen[str], whole_group: bool) -> None:
     """Ctrl-C: a terminal tells the whole foreground group, `kill -INT` only the one process."""
     if whole_group:

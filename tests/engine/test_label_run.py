@@ -14,6 +14,7 @@ from linnet.records import RunRequest
 from tests.engine.engines import RunningEngine
 
 
+@pytest.mark.slow
 def test_round_causes_one_run_with_its_label_set_however_often_it_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -215,6 +215,7 @@ class Receiver:
         asyncio.run(send())
 
 
+@pytest.mark.slow
 def test_loop_under_kills_and_webhook_chaos_loses_and_doubles_nothing(stand_in: StandIn) -> None:
     loop_under_fire(stand_in, 600, waves=3)
 

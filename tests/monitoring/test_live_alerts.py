@@ -60,6 +60,7 @@ def ask(server: RunningServer, image: bytes, times: int) -> int:
     return failed
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_outage_pages_rollout_is_silenced_and_drift_reaches_the_policy(tmp_path: Path) -> None:
     program("prometheus", "prometheus")

@@ -80,6 +80,7 @@ def kinds() -> list[str]:
     return [entry.kind for entry in RetrainingLedger("tiny").entries()]
 
 
+@pytest.mark.slow
 def test_drift_becomes_one_run_on_the_recent_window_and_its_end_is_learnt(
     drifted: Config, engine: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def test_two_runs_with_one_seed_give_the_same_weights(
     assert not same(tmp_path / "a", tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_run_killed_in_mid_epoch_and_resumed_gives_the_same_weights(
     made: Path, quick: TrainConfig, tmp_path: Path
 ) -> None:
@@ -154,6 +155,7 @@ def test_cuda_without_gpu_is_a_config_error(made: Path, quick: TrainConfig, tmp_
         train(made, changed(quick, device="cuda"), tmp_path / "out", tmp_path / "work")
 
 
+@pytest.mark.slow
 def test_two_processes_learn_and_write_one_result(made: Path, quick: TrainConfig, tmp_path: Path) -> None:
     said: list[str] = []
     config = changed(quick, processes=2)
