@@ -146,7 +146,7 @@ def round_command(
 
       linnet labels round configs/fashion.toml
     """
-    from linnet.engine.client import host_of
+    from linnet.engine.client import borrowed
     from linnet.engine.follow import follow
     from linnet.engine.submit import submit
     from linnet.records import RunRequest
@@ -154,12 +154,12 @@ def round_command(
 
     loaded, console = load_config(config), Console()
     request = RunRequest(cause="person", actor=current_actor(), reason="a labelling round")
-    where = host_of(loaded.engine, host)
-    sent = submit("labeling", loaded, request, where)
-    if where.engine is None:
-        console.print(f"run {sent.run_id} on {where.url}", highlight=False)
-        return
-    record = follow(sent, console)
+    with borrowed(loaded.engine, host) as where:
+        sent = submit("labeling", loaded, request, where)
+        if where.engine is None:
+            console.print(f"run {sent.run_id} on {where.url}", highlight=False)
+            return
+        record = follow(sent, console)
     if record.state != "succeeded":
         raise RunError(f"run {record.run_id} {record.state}: {record.error}")
 

@@ -48,21 +48,17 @@ def submit(
 
       linnet submit configs/fashion.toml --host https://kfp.example.org/pipeline --wait
     """
-    from linnet.engine.client import host_of
+    from linnet.engine.client import borrowed, host_of
     from linnet.engine.submit import submit
     from linnet.registry.champion import current_actor
 
     loaded = load_config(config, parse_settings(settings or []))
     request = RunRequest(cause=cause, actor=current_actor(), reason=reason, commit=commit or runs.commit())
-    where = host_of(loaded.engine, host)
-    sent = submit("training", loaded, request, where, key)
-    if not wait:
-        typer.echo(sent.run_id)
+    if not wait:  # an engine that is started here ends when the run has ended
+        typer.echo(submit("training", loaded, request, host_of(loaded.engine, host), key).run_id)
         return
-    try:
-        code = follow_to_end(sent, Console())
-    finally:
-        where.leave()
+    with borrowed(loaded.engine, host) as where:
+        code = follow_to_end(submit("training", loaded, request, where, key), Console())
     raise typer.Exit(code)
 
 
@@ -182,21 +178,20 @@ def runs_resume(
 
       linnet runs resume
     """
-    from linnet.engine.client import answering, host_of
+    from linnet.engine.client import Host, answering, borrowed, host_of
     from linnet.engine.submit import Submitted
 
-    where = host_of(EngineConfig(), host)
-    client = where.client()
-    run = run_id if host else runs.find(run_id).name
-    with answering(where.url):
-        client.runs.run_service_retry_run(run_id=run)
+    def go_on(where: Host) -> Submitted:
+        client, run = where.client(), run_id if host else runs.find(run_id).name
+        with answering(where.url):
+            client.runs.run_service_retry_run(run_id=run)
+        return Submitted(where, client, run)
+
     if not wait:
-        typer.echo(f"{run} goes on")
+        typer.echo(f"{go_on(host_of(EngineConfig(), host)).run_id} goes on")
         return
-    try:
-        code = follow_to_end(Submitted(where, client, run), Console())
-    finally:
-        where.leave()
+    with borrowed(EngineConfig(), host) as where:
+        code = follow_to_end(go_on(where), Console())
     raise typer.Exit(code)
 
 
@@ -220,13 +215,12 @@ def runs_delete(run_id: OneRun, host: HostName = "") -> None:
 
 @contextmanager
 def _client(host: str) -> Iterator[Any]:
-    from linnet.engine.client import answering, host_of
+    from linnet.engine.client import answering, borrowed
 
-    where = host_of(EngineConfig(), host)
-    client = where.client()
-    with answering(where.url):
-        yield client
-    where.leave()
+    with borrowed(EngineConfig(), host) as where:
+        client = where.client()
+        with answering(where.url):
+            yield client
 
 
 def _act(run_id: str, host: str, action: Callable[[Any, str], object], done: str) -> None:

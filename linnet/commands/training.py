@@ -51,7 +51,7 @@ def run(
 
       linnet run configs/fashion.toml --host https://kfp.example.org/pipeline
     """
-    from linnet.engine.client import host_of
+    from linnet.engine.client import borrowed
     from linnet.engine.submit import submit
     from linnet.registry.champion import current_actor
 
@@ -63,11 +63,8 @@ def run(
 
         show_plan("training", loaded, request, console)
         return
-    where = host_of(loaded.engine, host)
-    try:
+    with borrowed(loaded.engine, host) as where:
         code = follow_to_end(submit("training", loaded, request, where), console)
-    finally:
-        where.leave()
     raise typer.Exit(code)
 
 

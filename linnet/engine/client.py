@@ -93,6 +93,16 @@ def host_of(config: EngineConfig, host: str = "") -> Host:
     return Host(url.rstrip("/")) if url else local_engine(config)
 
 
+@contextlib.contextmanager
+def borrowed(config: EngineConfig, host: str = "") -> Iterator[Host]:
+    """`host_of` for one command: an engine that it starts ends with it, unless somebody else uses it."""
+    where = host_of(config, host)
+    try:
+        yield where
+    finally:
+        where.leave()
+
+
 def running_engine() -> EngineState | None:
     """This machine's engine, if it runs."""
     return EngineState.read(engine_state_file())

@@ -117,6 +117,7 @@ def test_labelling_round_alone_asks_what_the_newest_evaluation_doubts(finished: 
     before = finished.runs()
     done = finished.linnet("labels", "round", "photos.toml")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert finished.processes() == {}
     (run,) = set(finished.runs()) - set(before)
     assert finished.record(run)["pipeline"] == "labeling"
     stages = finished.stages(run)

@@ -7,12 +7,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+import tritonclient.http as client
 
 from linnet.vision.statistics import image_statistics
 from tests.serving.packages import image_of, make_package
 from tests.serving.running import running
-
-client = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http] (PyPI)")
 
 
 @pytest.mark.parametrize("binary", [True, False], ids=["binary tensors", "JSON"])
