@@ -5,44 +5,22 @@ Commands, releases and the trial of a package all start the same server, and non
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from linnet import background
 from linnet.config import ServingConfig
 from linnet.errors import ServingError
-from linnet.files import replacing
+from linnet.process_state import ProcessState
 
 
-@dataclass(frozen=True, slots=True)
-class ServerState:
-    """Where a server is: the state file's contents."""
+@dataclass(frozen=True)
+class ServerState(ProcessState):
+    """Where a server is, and how it is ordered about."""
 
-    url: str
-    pid: int
     token: str = field(repr=False)
     """Opens the admin routes."""
-
-    @classmethod
-    def read(cls, path: Path) -> ServerState | None:
-        """The state of the server that wrote `path`; None if there is none, or its process is gone."""
-        try:
-            values = json.loads(path.read_bytes())
-            state = cls(values["url"], values["pid"], values["token"])
-            os.kill(state.pid, 0)
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return state
-
-    def write(self, path: Path) -> None:
-        """Writes the state file, whole, readable by its owner only (it holds the admin token)."""
-        with replacing(path) as scratch:
-            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(asdict(self), file)
 
 
 def server_command(

@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 
 from linnet.errors import LinnetError, RunError
 from linnet.files import write_text
+from linnet.process_state import started_at
 from linnet.records import StageRecord, now
 from linnet.runs import run_dir
 
@@ -107,9 +107,8 @@ def _process_age() -> float:
     """Seconds since this process began, if it is a step's own: starting it and importing are its cost."""
     if os.environ.get("_KFP_RUNTIME") != "true":
         return 0.0
-    try:
-        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
+    ticks = started_at(os.getpid())
+    if ticks is None:  # no /proc here
         return 0.0
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,23 +69,9 @@ def stop_server() -> bool:
     if running is None:
         return False
     os.kill(running.pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
-    while _runs(running.pid):
-        if time.monotonic() > deadline:
-            raise ServingError(f"process {running.pid} did not end within {STOP_SECONDS:.0f} seconds")
-        time.sleep(0.05)
+    if not running.ends_within(STOP_SECONDS):
+        raise ServingError(f"process {running.pid} did not end within {STOP_SECONDS:.0f} seconds")
     return True
-
-
-def _runs(process: int) -> bool:
-    """Whether a process is there and not merely waiting to be collected by its parent."""
-    try:
-        os.kill(process, 0)
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except ProcessLookupError:
-        return False
-    except OSError:  # no /proc here
-        return True
 
 
 def predict(

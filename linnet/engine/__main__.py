@@ -17,7 +17,6 @@ import uvicorn
 from linnet.config import EngineConfig
 from linnet.engine.api.request import Engine
 from linnet.engine.app import build_engine, create_app
-from linnet.engine.kill import started_at
 from linnet.engine.security import Guard
 from linnet.engine.state import EngineState, engine_dir, engine_state_file, token
 from linnet.errors import LinnetError, RunError
@@ -64,7 +63,7 @@ def _serve(config: EngineConfig, until_idle: bool) -> int:
             create_app(engine, guard), log_level="warning", access_log=False, timeout_graceful_shutdown=3
         )
     )
-    state = EngineState(url, os.getpid(), str(started_at(os.getpid())), str(Path.cwd()))
+    state = EngineState.of(os.getpid(), url, str(Path.cwd()))
     threading.Thread(target=_announce, args=(server, state), daemon=True).start()
     if until_idle:
         threading.Thread(target=_end_when_idle, args=(server, engine), daemon=True).start()

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from linnet import background
-from linnet.engine.kill import started_at
 from linnet.engine.state import EngineState
 from linnet.errors import RunError
 from linnet.state import state_dir
@@ -104,12 +103,8 @@ class Beside:
 
         listening = self._listen(bind, port)
         host = f"[{bind}]" if ":" in bind else bind
-        state = EngineState(
-            f"http://{host}:{listening.getsockname()[1]}",
-            os.getpid(),
-            str(started_at(os.getpid())),
-            str(Path.cwd()),
-        )
+        url = f"http://{host}:{listening.getsockname()[1]}"
+        state = EngineState.of(os.getpid(), url, str(Path.cwd()))
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
         )

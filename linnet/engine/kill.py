@@ -9,6 +9,8 @@ import signal
 import time
 from pathlib import Path
 
+from linnet.process_state import started_at
+
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -19,18 +21,6 @@ def adopt_orphans() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def started_at(pid: int) -> int | None:
-    """When a process began, in clock ticks after boot (proc(5)); None if it is gone or only a zombie.
-
-    An id alone may name another process by now; id and start time together do not.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else int(fields[19])
 
 
 def descendants(pid: int) -> list[int]:

@@ -23,6 +23,7 @@ from linnet.engine.driver import Outcome
 from linnet.engine.leaf import Leaf
 from linnet.engine.spec import Spec
 from linnet.errors import LinnetError, RunError
+from linnet.process_state import started_at
 from linnet.records import ArtifactRecord, TaskRecord, now
 
 STOP_SECONDS = 4.0
@@ -216,7 +217,7 @@ class Programs:
                 "started_at": started,
                 "ended_at": moment if done else None,
                 "error": node.error,
-                "process": (running.pid, kill.started_at(running.pid) or 0) if running else None,
+                "process": (running.pid, started_at(running.pid) or 0) if running else None,
                 "inputs": "" if node.is_group or node.state == "SKIPPED" else _inputs_digest(node),
                 "parameters": parameters,
                 "artifacts": artifacts,
@@ -231,7 +232,7 @@ class Programs:
                 record = TaskRecord.load(file)
                 if record.state == "SUCCEEDED" and record.kind == "program":
                     finished[record.path] = record
-                elif record.process and kill.started_at(record.process[0]) == record.process[1]:
+                elif record.process and started_at(record.process[0]) == record.process[1]:
                     kill.kill_tree(record.process[0])
                 if record.state != "SUCCEEDED" or record.kind != "program":
                     file.unlink()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from linnet.background import STOP_SECONDS
-from linnet.engine.kill import started_at
 from linnet.errors import RunError
-from linnet.files import write_text
+from linnet.process_state import ProcessState
 from linnet.state import state_dir
 
 TOKEN = "LINNET_ENGINE_TOKEN"  # noqa: S105  the variable's name
@@ -33,32 +30,11 @@ def token() -> str:
 
 
 @dataclass(frozen=True)
-class EngineState:
+class EngineState(ProcessState):
     """Where an engine is."""
 
-    url: str
-    pid: int
-    instance: str
-    """When its process began (clock ticks after boot): an id alone may name another process by now."""
     folder: str
     """Its working folder: relative paths of a config are meant from there."""
-
-    @classmethod
-    def read(cls, path: Path) -> EngineState | None:
-        """The state of the engine that wrote `path`; None if there is none, or its process is gone."""
-        try:
-            state = cls(**json.loads(path.read_bytes()))
-        except (OSError, ValueError, TypeError):
-            return None
-        return state if state.runs() else None
-
-    def write(self, path: Path) -> None:
-        """Writes the state file."""
-        write_text(path, json.dumps(asdict(self)))
-
-    def runs(self) -> bool:
-        """Whether the very process that wrote it still runs."""
-        return str(started_at(self.pid)) == self.instance
 
     def wait_for_end(self, who: str) -> None:
         """Waits until its process is gone.
@@ -66,8 +42,5 @@ class EngineState:
         Raises:
             RunError: it does not end within `background.STOP_SECONDS`; the text names `who`.
         """
-        until = time.monotonic() + STOP_SECONDS
-        while self.runs():
-            if time.monotonic() > until:
-                raise RunError(f"{who} (process {self.pid}) did not end within {STOP_SECONDS:.0f} seconds")
-            time.sleep(0.02)
+        if not self.ends_within(STOP_SECONDS):
+            raise RunError(f"{who} (process {self.pid}) did not end within {STOP_SECONDS:.0f} seconds")

@@ -20,6 +20,7 @@ from linnet.engine.refusal import Refusal
 from linnet.engine.store import Resource, Store
 from linnet.engine.workers import Workers
 from linnet.errors import LinnetError, StorageError
+from linnet.process_state import started_at
 from linnet.records import RunRecord, TaskRecord, now
 
 GRACE_SECONDS = 4.6
@@ -210,7 +211,7 @@ def close_tasks(folder: Path) -> None:
     for file in (folder / "tasks").glob("[!.]*.json"):
         with contextlib.suppress(LinnetError):
             task = TaskRecord.load(file)
-            if task.process and kill.started_at(task.process[0]) == task.process[1]:
+            if task.process and started_at(task.process[0]) == task.process[1]:
                 kill.kill_tree(task.process[0])  # it outlived its worker
             if task.state in ("RUNNING", "PENDING"):
                 ended = {"state": "CANCELED", "ended_at": now(), "error": "interrupted"}

@@ -17,6 +17,7 @@ from linnet.cache.key import source_states
 from linnet.engine import kill
 from linnet.errors import RunError
 from linnet.files import write_text
+from linnet.process_state import started_at
 
 
 class Workers:
@@ -126,7 +127,7 @@ def _process(folder: Path) -> int | None:
         told = json.loads((folder / "worker.json").read_text())
     except (OSError, ValueError):
         return None
-    alive = kill.started_at(told["pid"])
+    alive = started_at(told["pid"])
     return int(told["pid"]) if alive is not None and alive == told["started"] else None
 
 

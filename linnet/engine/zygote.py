@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from linnet import runs
-from linnet.engine import kill
+from linnet.process_state import started_at
 
 _LOADED = (
     "encodings.ascii",
@@ -73,7 +73,7 @@ def _worker(request: dict[str, Any], answers: int) -> dict[str, Any]:
     if pid == 0:
         _become(folder, int(request["width"]), lock, answers)
     os.close(lock)
-    return {"pid": pid, "started": kill.started_at(pid) or 0}
+    return {"pid": pid, "started": started_at(pid) or 0}
 
 
 def _become(folder: Path, width: int, lock: int, answers: int) -> NoReturn:

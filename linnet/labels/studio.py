@@ -7,7 +7,6 @@ generated password and token; the file that holds them can be read by its owner 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -17,14 +16,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from linnet.errors import LabelServerError
-from linnet.files import replacing, writing
+from linnet.files import writing
 from linnet.labels.label_studio import LabelStudio
+from linnet.process_state import ProcessState
 from linnet.state import state_dir
 
 VERSION = "1.23.2"
@@ -38,12 +38,10 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Studio:
+@dataclass(frozen=True)
+class Studio(ProcessState):
     """The server of this machine: the contents of its state file."""
 
-    url: str
-    pid: int
     user: str
     password: str = field(repr=False)
     token: str = field(repr=False)
@@ -60,18 +58,7 @@ def folder() -> Path:
 
 def running() -> Studio | None:
     """The server that runs here; None if there is none."""
-    studio = _read()
-    if studio is None:
-        return None
-    try:
-        os.kill(studio.pid, 0)
-        command = Path(f"/proc/{studio.pid}/cmdline")
-        # A process id is used again: after a restart of the machine it may be anybody's.
-        if command.exists() and b"label-studio" not in command.read_bytes():
-            return None
-    except OSError:
-        return None
-    return studio
+    return Studio.read(_file())
 
 
 def up(port: int = 0, say: Say = lambda _: None, environment: Path | None = None) -> Studio:
@@ -91,7 +78,7 @@ def up(port: int = 0, say: Say = lambda _: None, environment: Path | None = None
     with writing(home):
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         program = install(environment or home / "venv", say)
-        before = _read()
+        before = Studio.last(_file())  # port, password and token stay
         chosen = port or _free_port(int(before.url.rpartition(":")[2]) if before else 0)
         password = before.password if before else secrets.token_urlsafe(12)
         token = before.token if before else secrets.token_hex(20)
@@ -106,8 +93,8 @@ def up(port: int = 0, say: Say = lambda _: None, environment: Path | None = None
                 start_new_session=True,
             )
         _children[process.pid] = process
-        studio = Studio(f"http://127.0.0.1:{chosen}", process.pid, USER, password, token)
-        _write(studio)
+        studio = Studio.of(process.pid, f"http://127.0.0.1:{chosen}", USER, password, token)
+        studio.write(_file())
     try:
         _wait(studio, process)
     except BaseException:
@@ -134,7 +121,7 @@ def stop(studio: Studio) -> None:
         while time.monotonic() < deadline:
             if (child := _children.get(studio.pid)) is not None:
                 child.poll()
-            if not _alive(studio.pid):
+            if not studio.runs():
                 if child is not None:
                     child.wait()  # it ended between the two looks
                 return
@@ -247,22 +234,5 @@ def _free_port(wanted: int) -> int:
     raise LabelServerError("of this machine", "no port is free")
 
 
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def _read() -> Studio | None:
-    try:
-        return Studio(**json.loads((folder() / "server.json").read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _write(studio: Studio) -> None:
-    with replacing(folder() / "server.json") as scratch:
-        scratch.touch(mode=0o600)
-        scratch.write_text(json.dumps(asdict(studio)), "utf-8")
+def _file() -> Path:
+    return folder() / "server.json"

@@ -120,7 +120,7 @@ class Supervisor:
         try:
             await self._start()
             if launch.state_file is not None:
-                ServerState(self._url(), os.getpid(), self._token).write(launch.state_file)
+                ServerState.of(os.getpid(), self._url(), self._token).write(launch.state_file)
             logger.info("serving %s version %s at %s", self._name, launch.version, self._url())
             await self._ending.wait()
         finally:
