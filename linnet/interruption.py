@@ -1,11 +1,42 @@
-"""Ctrl-C held back while something is begun that would be left behind if its beginning were cut short."""
+"""Ctrl-C: not lost where Python would drop it, and held back where it would leave something behind."""
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+
+_AGAIN_SECONDS = 0.02
+
+
+def insist() -> None:
+    """Has Ctrl-C raised again, a moment later, where it was raised in vain.
+
+    An exception in a destructor, or in Python code that an extension calls without being able to fail
+    (pydantic-core building a validator at import), goes to `sys.unraisablehook`, which prints it; then
+    the program goes on as if nobody had pressed anything.
+    """
+    usual = sys.unraisablehook
+
+    def hear(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            usual(lost)
+            return
+        again = threading.Timer(_AGAIN_SECONDS, _thread.interrupt_main)  # here it would be lost once more
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hear
+
+
+def is_behind(error: BaseException | None) -> bool:
+    """Whether an exception is Ctrl-C, or was made of it, as a class that is being defined does."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 @contextlib.contextmanager
