@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import signal
 import sys
@@ -19,13 +18,14 @@ def insist() -> None:
     (pydantic-core building a validator at import), goes to `sys.unraisablehook`, which prints it; then
     the program goes on as if nobody had pressed anything.
     """
-    usual = sys.unraisablehook
+    usual, main = sys.unraisablehook, threading.main_thread().ident or 0
 
     def hear(lost: sys.UnraisableHookArgs) -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
             usual(lost)
             return
-        again = threading.Timer(_AGAIN_SECONDS, _thread.interrupt_main)  # here it would be lost once more
+        # Not here, where it would be lost once more; and to the thread that waits, or it would wait on.
+        again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main, signal.SIGINT))
         again.daemon = True
         again.start()
 
