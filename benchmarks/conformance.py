@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1 if report(options.url, target) else 0)
     from benchmarks.serving_package import build
     from linnet.config import ServingConfig
-    from linnet.server_process import ServerProcess, server_command
+    from linnet.process.model_server import ServerProcess, server_command
 
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)

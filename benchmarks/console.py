@@ -82,7 +82,7 @@ def _many_predictions(folder: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    from linnet.served_log import SERVED, new_file, served_schema
+    from linnet.records.prediction_log import SERVED, new_file, served_schema
 
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)

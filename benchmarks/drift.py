@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe
+from linnet.artifacts.reference import Sample
 from linnet.config import MonitoringConfig
 from linnet.monitoring.drift import compare_columns
 from linnet.records import DriftReport
-from linnet.vision.reference import Sample
 
 ROWS, COLUMNS, REPEATS = 1_000_000, 20, 3
 _PEER = """

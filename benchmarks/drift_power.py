@@ -28,6 +28,8 @@ import numpy as np
 
 from benchmarks.machine import describe
 from benchmarks.small_model import CLASSES, fashion, make_champion
+from linnet.artifacts.onnx_model import PackagedModel
+from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig, RetrainingConfig
 from linnet.monitoring.measure import Kept, compare
 from linnet.monitoring.performance import judge
@@ -35,8 +37,6 @@ from linnet.monitoring.simulate import KINDS, Pool, drifted
 from linnet.monitoring.window import Rows
 from linnet.records import DriftReport, PerformanceReport, RetrainingEvidence, Window, WindowFinding
 from linnet.retraining.policy import History, decide
-from linnet.vision.onnx_model import PackagedModel
-from linnet.vision.reference import Reference
 
 ROWS, KEPT, WINDOWS, STREAMS = 500, 250, 5, 8
 SEVERITIES = (0.05, 0.15, 0.4)

@@ -11,8 +11,8 @@ from kfp import dsl
 from kfp.compiler import Compiler
 
 from linnet.config import EngineConfig, load_config
-from linnet.engine.client import local_engine, quiet, stop_engine
-from linnet.engine.submit import submit
+from linnet.launch.client import local_engine, quiet, stop_engine
+from linnet.launch.submit import submit
 from linnet.records import RunRequest
 
 _LOOK_SECONDS = 0.01
@@ -21,7 +21,7 @@ PHOTOS = "photos.toml"
 
 @dsl.component(base_image="linnet-python", install_kfp_package=False)
 def nothing(number: int, salt: str) -> int:
-    from linnet.step import run_step
+    from linnet.run.step import run_step
 
     values = run_step(
         f"step_{number}",

@@ -13,8 +13,7 @@ from scipy.stats import norm
 
 from benchmarks.machine import describe
 from linnet.config import ReleaseConfig
-from linnet.deployment.latency import Histogram
-from linnet.deployment.simulation import (
+from linnet.deployment.false_positive_study import (
     INCONCLUSIVE,
     LATENCY,
     PROMOTE,
@@ -24,6 +23,7 @@ from linnet.deployment.simulation import (
     lognormal,
     simulate,
 )
+from linnet.deployment.latency import Histogram
 
 TRIALS = 2000
 VOLUME = 12_000

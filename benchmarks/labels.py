@@ -32,15 +32,15 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.machine import describe
+from linnet.artifacts.training_set import HeldOut
 from linnet.config import TrainConfig
 from linnet.data.fetch import fetch
 from linnet.data.idx import read_idx
 from linnet.evaluation.calibration import softmax
 from linnet.evaluation.evaluate import predict
-from linnet.evaluation.metrics import Predictions
-from linnet.evaluation.suspects import by_doubt
-from linnet.evaluation.training_set import HeldOut
+from linnet.evaluation.label_issues import by_doubt
 from linnet.labels.select import Pool, select
+from linnet.statistics.metrics import Predictions
 from linnet.training.train import train
 from linnet.vision.networks import load_model
 from linnet.vision.statistics import FEATURES, image_statistics

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 from benchmarks.machine import describe
-from linnet import runs
+from linnet.run import runs
 
 
 def main() -> None:

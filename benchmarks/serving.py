@@ -141,7 +141,7 @@ def measure_server(
 @contextmanager
 def linnet(package: Path, folder: Path) -> Iterator[int]:
     from linnet.config import ServingConfig
-    from linnet.server_process import ServerProcess, server_command
+    from linnet.process.model_server import ServerProcess, server_command
 
     state = folder / "server.json"
     config = ServingConfig(port=0)

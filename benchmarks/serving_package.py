@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from linnet.artifacts.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, model_digest
 from linnet.config import load_config
 from linnet.packaging.export import export
 from linnet.packaging.parity import torch_probabilities
 from linnet.records import ModelPackage, now
-from linnet.vision.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, model_digest
 from linnet.vision.statistics import FEATURES, image_statistics
 
 CLASSES = 10

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from linnet.artifacts.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, PackagedModel, model_digest
+from linnet.artifacts.reference import REFERENCE_FILE
 from linnet.data.fetch import fetch
 from linnet.data.idx import read_idx
 from linnet.packaging.reference import summarise
 from linnet.records import ModelPackage, TrainingSetManifest, now
-from linnet.vision.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, PackagedModel, model_digest
-from linnet.vision.reference import REFERENCE_FILE
 from linnet.vision.statistics import FEATURES, image_statistics
 
 CLASSES = (

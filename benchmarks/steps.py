@@ -16,8 +16,8 @@ from kfp import dsl
 from kfp.compiler import Compiler
 
 from benchmarks.machine import describe
-from linnet import runs
 from linnet.records import RunRequest
+from linnet.run import runs
 
 STEPS = 12
 REPEATS = 5
@@ -42,7 +42,7 @@ def seconds_of(length: int) -> float:
     _, folder = runs.create("nothing", {"name": "nothing"}, RunRequest(cause="person", actor="benchmark"))
     Compiler().compile(chain(length), str(folder / "pipeline.yaml"))
     started = time.perf_counter()
-    command = [sys.executable, "-m", "linnet.engine.worker", str(folder)]
+    command = [sys.executable, "-m", "linnet.runner.run_worker", str(folder)]
     environment = {**os.environ, "LINNET_RUN_DIR": str(folder)}
     subprocess.run(command, check=True, capture_output=True, env=environment)
     return time.perf_counter() - started

@@ -23,7 +23,7 @@ def audit_skew(
     from linnet.config import FeaturesConfig, RegistryConfig, ServingConfig
     from linnet.features.skew import audit_window
     from linnet.registry.connect import version_package
-    from linnet.step import progress, run_step
+    from linnet.run.step import progress, run_step
 
     service = FeaturesConfig.parse(features).service
     redacted = bool(getattr(ServingConfig.parse(serving), "log_image_blocks", 0))

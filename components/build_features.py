@@ -20,7 +20,7 @@ def build_features(
     from pathlib import Path
 
     from linnet.config import DataConfig, FeaturesConfig
-    from linnet.step import progress, run_step
+    from linnet.run.step import progress, run_step
 
     service, layout = FeaturesConfig.parse(features), DataConfig.parse(data)
 

@@ -21,7 +21,7 @@ def collect_labels(
     from linnet.data.fetch import fetch
     from linnet.data.version import read_version
     from linnet.labels.collect import answers_digest, collect
-    from linnet.step import run_step
+    from linnet.run.step import run_step
 
     config = LabelsConfig.parse(labels)
 

@@ -10,8 +10,8 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def decide_retraining(name: str, registry: dict[str, Any], retraining: dict[str, Any]) -> str:
     """Returns yes or no; on yes a training run was submitted."""
-    from linnet.engine.retraining import ask_for_model
-    from linnet.step import run_step
+    from linnet.automation.retraining import ask_for_model
+    from linnet.run.step import run_step
 
     def work(_: Any) -> dict[str, Any]:
         decision = ask_for_model(name, registry, retraining)

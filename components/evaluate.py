@@ -22,7 +22,7 @@ def evaluate(
 
     from linnet.config import EvaluationConfig, GatesConfig, RegistryConfig
     from linnet.registry.connect import rival_package
-    from linnet.step import preparing, progress, run_step
+    from linnet.run.step import preparing, progress, run_step
 
     sections = EvaluationConfig.parse(evaluation), GatesConfig.parse(gates)
     with preparing("evaluate"):

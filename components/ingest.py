@@ -12,7 +12,7 @@ def ingest(name: str, data: dict[str, Any], samples: dsl.Output[dsl.Dataset]) ->
     """Writes the sample table of the dataset that `data` names."""
     from linnet.config import DataConfig
     from linnet.data.ingest import ingest, source_identity
-    from linnet.step import preparing, progress, run_step
+    from linnet.run.step import preparing, progress, run_step
 
     with preparing("ingest"):
         config = DataConfig.parse(data)

@@ -24,7 +24,7 @@ def measure_drift(
     from linnet.monitoring.measure import measure_drift
     from linnet.records import Window
     from linnet.registry.connect import version_package
-    from linnet.step import progress, run_step
+    from linnet.run.step import progress, run_step
 
     settings = MonitoringConfig.parse(monitoring)
 

@@ -24,8 +24,8 @@ def measure_performance(
     from linnet.monitoring.performance import measure_performance
     from linnet.records import DriftReport
     from linnet.registry.connect import version_package
-    from linnet.state import state_dir
-    from linnet.step import run_step
+    from linnet.run.step import run_step
+    from linnet.storage.paths import state_dir
 
     settings = MonitoringConfig.parse(monitoring)
 

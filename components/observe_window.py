@@ -16,8 +16,8 @@ def observe_window(
     from linnet.monitoring.window import last_closed, moment_of, write_window
     from linnet.records import now
     from linnet.registry.connect import find_champion, model_name
-    from linnet.state import state_dir
-    from linnet.step import preparing, run_step
+    from linnet.run.step import preparing, run_step
+    from linnet.storage.paths import state_dir
 
     settings, config = MonitoringConfig.parse(monitoring), RegistryConfig.parse(registry)
     with preparing("observe_window"):

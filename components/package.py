@@ -21,7 +21,7 @@ def package(
     from pathlib import Path
 
     from linnet.config import GatesConfig, ServingConfig
-    from linnet.step import progress, run_step
+    from linnet.run.step import progress, run_step
 
     sections = GatesConfig.parse(gates), ServingConfig.parse(serving)
     folders = Path(model.path), Path(report.path), Path(training_set.path)

@@ -24,7 +24,7 @@ def publish_window(
     from linnet.config import RegistryConfig
     from linnet.monitoring.publish import publish
     from linnet.registry.connect import version_package
-    from linnet.step import run_step
+    from linnet.run.step import run_step
 
     def work(out: Any) -> dict[str, Any]:
         package = version_package(RegistryConfig.parse(registry), name, version)

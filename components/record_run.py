@@ -17,7 +17,7 @@ def record_run(
 ) -> None:
     """Closes the run's record with its state and cost, which follow from the stages."""
     from linnet.registry.run_mirror import mirror_from_cluster
-    from linnet.runs import close
+    from linnet.run.runs import close
 
     record = close(name, request, worked=status.state == "SUCCEEDED", prices=cost)
     mirror_from_cluster(record, registry)

@@ -26,7 +26,7 @@ def register(
 
     from linnet.config import RegistryConfig, parse_sections
     from linnet.registry.connect import register_challenger
-    from linnet.step import run_step
+    from linnet.run.step import run_step
 
     config = RegistryConfig.parse(registry)
     made_of = {"data": data, "features": features, "train": train, "evaluation": evaluation, "gates": gates}

@@ -23,8 +23,8 @@ def release(
     from linnet.config import RegistryConfig, ReleaseConfig, ServingConfig
     from linnet.deployment.release import release as roll_out
     from linnet.registry.connect import promote_after, release_candidates
-    from linnet.state import server_state_file
-    from linnet.step import progress, run_step
+    from linnet.run.step import progress, run_step
+    from linnet.storage.paths import server_state_file
 
     canary, server, where = (
         ReleaseConfig.parse(release),

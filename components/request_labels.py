@@ -19,12 +19,12 @@ def request_labels(
     from pathlib import Path
 
     from linnet.config import LabelsConfig
+    from linnet.labels.candidates import log_state
     from linnet.labels.connect import find_server
+    from linnet.labels.export_after_run import offer
     from linnet.labels.latest import latest_evaluation
-    from linnet.labels.offer import offer
-    from linnet.labels.pool import log_state
     from linnet.labels.request import is_queued, request_labels
-    from linnet.step import preparing, run_step
+    from linnet.run.step import preparing, run_step
 
     config = LabelsConfig.parse(labels)
     with preparing("request_labels"):

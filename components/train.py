@@ -14,7 +14,7 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
     from shutil import rmtree
 
     from linnet.config import TrainConfig
-    from linnet.step import hold_gpus, progress, run_step, work_dir
+    from linnet.run.step import hold_gpus, progress, run_step, work_dir
 
     config = TrainConfig.parse(train)
     weights = Path(config.init_weights) if config.init_weights else None

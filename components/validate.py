@@ -21,7 +21,7 @@ def validate(
     from linnet.config import DataConfig, ValidationConfig
     from linnet.data.accepted import accept, last_accepted
     from linnet.data.validate import validate
-    from linnet.step import preparing, progress, run_step
+    from linnet.run.step import preparing, progress, run_step
 
     sections = ValidationConfig.parse(validation), DataConfig.parse(data)
     with preparing("validate"):

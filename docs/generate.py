@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from linnet import records
 from linnet.cli import app
 from linnet.config import SECTIONS, Config, Section
-from linnet.config.wording import limits, meaning, tables
+from linnet.config.error_messages import limits, meaning, tables
 
 REFERENCE = Path(__file__).parent / "reference.md"
 _HEAD = """\

@@ -15,7 +15,8 @@ def main() -> None:
     if usual is signal.default_int_handler:  # else a shell had it ignored, for a job in the background
         # Nothing is begun yet, and an exception in the midst of an import may come out as any other.
         signal.signal(signal.SIGINT, lambda *_: _interrupted())
-    from linnet import cli, interruption
+    from linnet import cli
+    from linnet.process import interruption
 
     signal.signal(signal.SIGINT, usual)
     interruption.insist()

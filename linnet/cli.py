@@ -11,10 +11,9 @@ from linnet.commands import (
     alerts,
     cache,
     console,
+    data,
     diagnose,
     drift,
-    engine,
-    inspect,
     keys,
     labels,
     models,
@@ -24,6 +23,7 @@ from linnet.commands import (
     runs,
     serve,
     training,
+    up,
 )
 from linnet.errors import LinnetError
 
@@ -41,8 +41,8 @@ app.command("init")(training.init)
 app.command("compile")(training.compile_command)
 app.command("console")(console.console)
 app.command("report")(report.report)
-app.command("up")(engine.up)
-app.command("down")(engine.down)
+app.command("up")(up.up)
+app.command("down")(up.down)
 app.command("predict")(serve.predict)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(models.app, name="models")
@@ -54,7 +54,7 @@ app.add_typer(drift.skew_app, name="skew")
 app.add_typer(retraining.app, name="retraining")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(runs.runs_app, name="runs")
-app.add_typer(inspect.data_app, name="data")
+app.add_typer(data.data_app, name="data")
 app.add_typer(cache.app, name="cache")
 
 
@@ -78,7 +78,7 @@ def main() -> None:
     except OSError as error:
         if debug:
             raise
-        from linnet.files import translate_storage
+        from linnet.storage.files import translate_storage
 
         Console(stderr=True).print(f"[bold red]error:[/] {_plain(translate_storage(error))}", soft_wrap=True)
         sys.exit(1)

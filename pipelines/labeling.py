@@ -6,8 +6,8 @@ from kfp import dsl
 
 from components.request_labels import request_labels as request_labels_step
 from linnet.config import Config
-from pipelines.answered import answered_samples
-from pipelines.placement import place, recorded
+from pipelines.labelled_samples import answered_samples
+from pipelines.task_defaults import place, recorded
 
 
 def labeling_pipeline(config: Config) -> Any:

@@ -15,7 +15,7 @@ from components.measure_performance import measure_performance as measure_perfor
 from components.observe_window import observe_window as observe_window_step
 from components.publish_window import publish_window as publish_window_step
 from linnet.config import Config
-from pipelines.placement import place, recorded
+from pipelines.task_defaults import place, recorded
 
 
 def monitoring_pipeline(config: Config) -> Any:

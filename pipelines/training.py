@@ -12,8 +12,8 @@ from components.release import release as release_step
 from components.request_labels import request_labels as request_labels_step
 from components.train import train as train_step
 from linnet.config import Config
-from pipelines.answered import answered_samples
-from pipelines.placement import place, recorded
+from pipelines.labelled_samples import answered_samples
+from pipelines.task_defaults import place, recorded
 
 
 def training_pipeline(config: Config) -> Any:

@@ -71,7 +71,7 @@ def test_blocker_keeps_other_packages_out() -> None:
 @pytest.mark.parametrize(
     ("extra", "modules"),
     [
-        ("", ("linnet.cli", "linnet.config", "linnet.records", "linnet.step", "linnet.runs")),
+        ("", ("linnet.cli", "linnet.config", "linnet.records", "linnet.run.step", "linnet.run.runs")),
         ("serving", ("linnet.serving.__main__", "linnet.serving.server", "linnet.serving.worker", "pyarrow")),
         ("training", ("linnet.training.__main__", "linnet.training.train", "linnet.vision.networks")),
     ],

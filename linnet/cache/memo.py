@@ -20,7 +20,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from linnet.files import write_text
+from linnet.storage.files import write_text
 
 FLOOR = 1 << 16
 """Smaller files, in bytes, are read again: that costs no more than remembering them."""

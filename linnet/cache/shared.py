@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from linnet.errors import StorageError
-from linnet.files import replacing, shown_url
+from linnet.storage.files import replacing, shown_url
 
 _Answer = TypeVar("_Answer")
 

@@ -32,8 +32,8 @@ from linnet.cache.key import Key
 from linnet.cache.memo import FLOOR, REST_NS, Memo
 from linnet.cache.shared import FolderObjects, ObjectStore, Shared
 from linnet.errors import StorageError
-from linnet.files import file_name, write_text
-from linnet.state import state_dir
+from linnet.storage.files import file_name, write_text
+from linnet.storage.paths import state_dir
 
 _Answer = TypeVar("_Answer")
 

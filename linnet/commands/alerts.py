@@ -40,7 +40,7 @@ def generate(
 
       linnet alerts generate configs/fashion.toml -o /etc/linnet --target 10.0.0.4:8090 --dry-run
     """
-    from linnet.monitoring.alert_files import alert_files, write_alert_files
+    from linnet.alerting.files import alert_files, write_alert_files
 
     loaded = load_config(config)
     targets = target or [f"{loaded.serving.host}:{loaded.serving.port}"]

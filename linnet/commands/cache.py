@@ -11,12 +11,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet import runs
 from linnet.cache.key import Key, differences
 from linnet.cache.store import open_cache
 from linnet.cache.sweep import Held, damaged, held_entries, plan, sweep
 from linnet.errors import RegistryError, RunError
 from linnet.records import StageRecord
+from linnet.run import runs
 
 app = typer.Typer(help="Look at the content cache, check it, and shrink it.", no_args_is_help=True)
 

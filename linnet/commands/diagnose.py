@@ -51,7 +51,7 @@ def diagnose(
 
 def _places(config: Config) -> tuple[Places, list[str]]:
     from linnet.monitoring.symptoms import Places
-    from linnet.state import server_state_file, state_dir
+    from linnet.storage.paths import server_state_file, state_dir
 
     model = config.registry.model or config.name
     champion, deploys, notes = _deploys(config, model)

@@ -17,7 +17,7 @@ from linnet.commands.drift_show import show_drift, show_skew
 from linnet.config import MonitoringConfig, ServingConfig, load_config
 from linnet.errors import DataError, ServingError
 from linnet.registry.connect import Champion, find_champion, model_name
-from linnet.state import server_state_file, state_dir
+from linnet.storage.paths import server_state_file, state_dir
 
 if TYPE_CHECKING:
     from linnet.monitoring.simulate import Pool
@@ -144,8 +144,8 @@ def watch(
 
       linnet drift watch configs/fashion.toml --stop
     """
-    from linnet.engine import watch as watching
-    from linnet.engine.client import host_of
+    from linnet.automation import monitoring_schedule as watching
+    from linnet.launch.client import host_of
     from linnet.registry.champion import current_actor
 
     loaded, console = load_config(config), Console()
@@ -221,7 +221,7 @@ def _rows(
     champion: Champion, monitoring: MonitoringConfig, minutes: float | None, *, all_images: bool
 ) -> Iterator[Path]:
     """A window of the champion's rows up to now, in a folder that is gone afterwards."""
-    from linnet.monitoring.served import first_and_last
+    from linnet.monitoring.log_reader import first_and_last
     from linnet.monitoring.window import write_window
 
     span = first_and_last(_log())
@@ -294,7 +294,7 @@ def _picture(pool: Pool, stream: Any, most: int = 12) -> Path:
     """Twelve images of the pool above twelve of the stream, four times as large."""
     import numpy as np
 
-    from linnet.files import replacing
+    from linnet.storage.files import replacing
     from linnet.vision.decode import encode_png
 
     sent = np.concatenate([image for _, (image, _) in zip(range(most), stream, strict=False)], axis=1)

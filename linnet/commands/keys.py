@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from linnet.serving.keys import KeyFile, Scope
-from linnet.state import api_keys_file
+from linnet.storage.paths import api_keys_file
 
 app = typer.Typer(help="API keys of the server: make, list, revoke.", no_args_is_help=True)
 

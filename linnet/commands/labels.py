@@ -18,7 +18,7 @@ from linnet.errors import ConfigError, DataError, RunError
 from linnet.progress import Progress as Told
 
 if TYPE_CHECKING:
-    from linnet.engine.label_run import EngineTrigger
+    from linnet.automation.label_run import EngineTrigger
     from linnet.labels.label_studio import LabelStudio
     from linnet.labels.reconcile import Pulled
     from linnet.labels.status import LabelStatus
@@ -48,13 +48,13 @@ def up(
 
       linnet labels up --port 8080 --show-password
     """
-    from linnet.labels import studio
+    from linnet.labels import local_label_studio
 
     console = Console()
     with console.status("Label Studio ...") as shown:
-        found = studio.up(port, shown.update)
+        found = local_label_studio.up(port, shown.update)
     console.print(f"Label Studio runs at {found.url} (process {found.pid}); `linnet labels down` stops it")
-    place = studio.folder() / "server.json"
+    place = local_label_studio.folder() / "server.json"
     password = found.password if show_password else f"in {place} (or --show-password)"
     console.print(f"  user      {found.user}\n  password  {password}", soft_wrap=True, highlight=False)
 
@@ -62,9 +62,9 @@ def up(
 @app.command("down")
 def down() -> None:
     """Stop the Label Studio server that `linnet labels up` started; its projects stay."""
-    from linnet.labels import studio
+    from linnet.labels import local_label_studio
 
-    typer.echo("stopped" if studio.down() else "no Label Studio server runs here")
+    typer.echo("stopped" if local_label_studio.down() else "no Label Studio server runs here")
 
 
 @app.command("export")
@@ -115,9 +115,9 @@ def collect_command(
 
       linnet labels collect configs/fashion.toml --full --run
     """
+    from linnet.labels.close_rounds import settle
     from linnet.labels.reconcile import pull
     from linnet.labels.request import asked_classes
-    from linnet.labels.settle import settle
 
     console, loaded = Console(), load_config(config)
     if dry_run:
@@ -146,9 +146,9 @@ def round_command(
 
       linnet labels round configs/fashion.toml
     """
-    from linnet.engine.client import borrowed
-    from linnet.engine.follow import follow
-    from linnet.engine.submit import submit
+    from linnet.launch.client import borrowed
+    from linnet.launch.follow import follow
+    from linnet.launch.submit import submit
     from linnet.records import RunRequest
     from linnet.registry.champion import current_actor
 
@@ -196,7 +196,7 @@ def serve_command(
 
       linnet labels serve configs/fashion.toml --port 9100 --every 10 --no-run
     """
-    from linnet.engine.label_service import serve
+    from linnet.automation.label_service import serve
 
     console = Console()
 
@@ -270,7 +270,7 @@ def _bar(console: Console) -> Iterator[Told]:
 
 
 def _trigger(config: Config) -> EngineTrigger:
-    from linnet.engine.label_run import EngineTrigger
+    from linnet.automation.label_run import EngineTrigger
 
     return EngineTrigger(config)
 

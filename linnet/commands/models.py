@@ -8,15 +8,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from linnet.automation.champion_traffic import serve_champion
 from linnet.commands.reason import Reason, given
 from linnet.config import RegistryConfig
 from linnet.deployment.journal import UNDER_WAY, Journal
-from linnet.engine.champion_traffic import serve_champion
 from linnet.errors import RegistryError
-from linnet.files import file_name
 from linnet.registry.champion import ModelRegistry, current_actor
 from linnet.registry.connect import connect
-from linnet.state import state_dir
+from linnet.storage.files import file_name
+from linnet.storage.paths import state_dir
 
 app = typer.Typer(help="Look at model versions; promote or roll back by hand.", no_args_is_help=True)
 

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from linnet import runs
 from linnet.errors import RunError
+from linnet.run import runs
 
 RunId = Annotated[str, typer.Argument(help="A run's id or its beginning; empty: the newest run.")]
 REFUSED = 3
@@ -40,17 +40,17 @@ def report(
 
       linnet report fashion-20261124-101500-ab12 --host http://kfp.example.org --exit-code
     """
-    from linnet.engine import run_report
-    from linnet.engine.client import Host
-    from linnet.engine.remote_evidence import fetch_evidence
-    from linnet.engine.run_evidence import champion_metrics, read_evidence
+    from linnet.launch.client import Host
+    from linnet.report import render
+    from linnet.report.evidence import champion_metrics, read_evidence
+    from linnet.report.remote import fetch_evidence
 
     if host and not run_id:
         raise RunError("a report of another host needs the run's id, as `linnet submit` printed it")
     with tempfile.TemporaryDirectory() as scratch:
         folder = fetch_evidence(Host(host.rstrip("/")), run_id, Path(scratch)) if host else runs.find(run_id)
         evidence = read_evidence(folder)
-        write = run_report.html if form == "html" else run_report.markdown
+        write = render.html if form == "html" else render.markdown
         text = write(evidence, champion_metrics(evidence))
     if output is None:
         typer.echo(text, nl=False)

@@ -53,7 +53,7 @@ def check(
 
       linnet retraining check configs/fashion.toml
     """
-    from linnet.engine.retraining import trigger_of
+    from linnet.automation.retraining import trigger_of
     from linnet.registry.champion import current_actor
 
     decision = trigger_of(load_config(config)).consider("person", current_actor(), dry_run)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from linnet.deployment.journal import UNDER_WAY, Command
-from linnet.deployment.orders import journal_of, order
+from linnet.deployment.rollout_commands import journal_of, order
 from linnet.records import MetricJudgement
 from linnet.registry.champion import current_actor
 

@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet import runs
 from linnet.commands.training import ConfigPath, Settings, follow_to_end, parse_settings
 from linnet.config import EngineConfig, load_config
 from linnet.errors import RunError
 from linnet.records import RunRequest
+from linnet.run import runs
 
 runs_app = typer.Typer(help="Look at runs, end them, and let them go on.", no_args_is_help=True)
 
@@ -48,8 +48,8 @@ def submit(
 
       linnet submit configs/fashion.toml --host https://kfp.example.org/pipeline --wait
     """
-    from linnet.engine.client import borrowed, host_of
-    from linnet.engine.submit import submit
+    from linnet.launch.client import borrowed, host_of
+    from linnet.launch.submit import submit
     from linnet.registry.champion import current_actor
 
     loaded = load_config(config, parse_settings(settings or []))
@@ -115,7 +115,7 @@ def runs_compare(first: OneRun, second: OneRun) -> None:
       linnet runs compare 20261124-101500 20261125-093000
     """
     from linnet.commands.summary import show_comparison
-    from linnet.engine.run_evidence import read_evidence
+    from linnet.report.evidence import read_evidence
 
     show_comparison(read_evidence(runs.find(first)), read_evidence(runs.find(second)), Console())
 
@@ -178,8 +178,8 @@ def runs_resume(
 
       linnet runs resume
     """
-    from linnet.engine.client import Host, answering, borrowed, host_of
-    from linnet.engine.submit import Submitted
+    from linnet.launch.client import Host, answering, borrowed, host_of
+    from linnet.launch.submit import Submitted
 
     def go_on(where: Host) -> Submitted:
         client, run = where.client(), run_id if host else runs.find(run_id).name
@@ -215,7 +215,7 @@ def runs_delete(run_id: OneRun, host: HostName = "") -> None:
 
 @contextmanager
 def _client(host: str) -> Iterator[Any]:
-    from linnet.engine.client import answering, borrowed
+    from linnet.launch.client import answering, borrowed
 
     with borrowed(EngineConfig(), host) as where:
         client = where.client()

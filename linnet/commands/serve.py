@@ -14,9 +14,9 @@ from rich.table import Table
 
 from linnet.config import ServingConfig, load_config
 from linnet.errors import RequestRejected, ServingError
+from linnet.process.model_server import ServerProcess, ServerState, server_command
 from linnet.registry.connect import Champion, find_champion, model_name
-from linnet.server_process import ServerProcess, ServerState, server_command
-from linnet.state import api_keys_file, server_state_file, state_dir
+from linnet.storage.paths import api_keys_file, server_state_file, state_dir
 
 if TYPE_CHECKING:
     from linnet.serving.client import ServerClient

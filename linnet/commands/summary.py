@@ -11,12 +11,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from linnet import runs
-from linnet.engine import run_comparison
-from linnet.engine.follow import describe
-from linnet.engine.run_evidence import RunEvidence
+from linnet.launch.follow import describe
 from linnet.records import Gate, GateDecision, RolloutDecision, RunCost, RunRecord
-from linnet.state import state_dir
+from linnet.report import comparison
+from linnet.report.evidence import RunEvidence
+from linnet.run import runs
+from linnet.storage.paths import state_dir
 
 _COLORS = {"succeeded": "green", "rejected": "yellow", "failed": "red", "interrupted": "yellow"}
 _VERDICTS = {"pass": "green", "promote": "green", "proceed": "green", "inconclusive": "yellow"}
@@ -69,19 +69,19 @@ def show_comparison(first: RunEvidence, second: RunEvidence, console: Console) -
         table.add_row(what.removesuffix("_at"), _said(getattr(a, what)), _said(getattr(b, what)))
     table.add_row("cause", a.request.cause, b.request.cause)
     table.add_section()
-    for key, before, after in run_comparison.settings(first, second):
+    for key, before, after in comparison.settings(first, second):
         table.add_row(Text(key), _said(before), _said(after))
     console.print(table)
     scores = Table("metric", title="metrics", title_justify="left", title_style="bold")
     for column in (a.run_id, b.run_id, "change"):
         scores.add_column(column, justify="right")
-    for metric in run_comparison.metrics(first, second) or []:
+    for metric in comparison.metrics(first, second) or []:
         color = {"better": "green", "worse": "red"}.get(metric.verdict, "")
         change = Text(f"{metric.change:+.4f} {metric.verdict}".rstrip(), color)
         scores.add_row(metric.name, f"{metric.first:.4f}", f"{metric.second:.4f}", change)
     console.print(scores if scores.row_count else "no metrics to compare: one of them was not evaluated")
     judged = Table("gate", a.run_id, b.run_id, title="gates", title_justify="left", title_style="bold")
-    for name, *pair in run_comparison.gates(first, second):
+    for name, *pair in comparison.gates(first, second):
         judged.add_row(name, *(_judged(gate) for gate in pair))
     console.print(judged if judged.row_count else "neither run was judged by a gate")
 

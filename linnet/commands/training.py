@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from linnet import runs
 from linnet.config import Config, load_config
 from linnet.errors import ConfigError
 from linnet.records import RunRequest
+from linnet.run import runs
 
 if TYPE_CHECKING:
-    from linnet.engine.submit import Submitted
+    from linnet.launch.submit import Submitted
 
 EXIT_CODES = {"succeeded": 0, "rejected": 3, "interrupted": 130}
 
@@ -51,15 +51,15 @@ def run(
 
       linnet run configs/fashion.toml --host https://kfp.example.org/pipeline
     """
-    from linnet.engine.client import borrowed
-    from linnet.engine.submit import submit
+    from linnet.launch.client import borrowed
+    from linnet.launch.submit import submit
     from linnet.registry.champion import current_actor
 
     console = Console()
     loaded = load_config(config, parse_settings(settings or []))
     request = RunRequest(cause="person", actor=current_actor(), reason=reason, commit=runs.commit())
     if dry_run:
-        from linnet.engine.dry_run import show_plan
+        from linnet.launch.dry_run import show_plan
 
         show_plan("training", loaded, request, console)
         return
@@ -128,8 +128,8 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
 def follow_to_end(submitted: Submitted, console: Console) -> int:
     """Follows a run that was submitted, shows its summary, and gives the command's exit status."""
     from linnet.commands.summary import show_summary
-    from linnet.engine.follow import follow, follow_remote
-    from linnet.engine.remote_evidence import refusal
+    from linnet.launch.follow import follow, follow_remote
+    from linnet.report.remote import refusal
 
     if submitted.host.engine is None:
         console.print(f"run {submitted.run_id} on {submitted.host.url}", highlight=False)

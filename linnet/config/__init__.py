@@ -11,6 +11,7 @@ from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, Validat
 from linnet.config.engine import EngineConfig
 from linnet.config.monitoring import MonitoringConfig
 from linnet.config.retraining import RetrainingConfig
+from linnet.config.root import SECTIONS, Config, assign, load_config, parse_config, parse_sections
 from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import (
@@ -21,7 +22,6 @@ from linnet.config.serving import (
     ServingConfig,
 )
 from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
-from linnet.config.whole import SECTIONS, Config, assign, load_config, parse_config, parse_sections
 
 __all__ = [
     "JUDGED_METRICS",

@@ -7,7 +7,7 @@ import sys
 
 from linnet.console.process import PORT, serve
 from linnet.errors import LinnetError
-from linnet.files import translate_storage
+from linnet.storage.files import translate_storage
 
 
 def main() -> int:

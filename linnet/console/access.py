@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from linnet.files import replacing
+from linnet.storage.files import replacing
 
 Role = Literal["viewer", "operator"]
 COOKIE = "linnet_console"

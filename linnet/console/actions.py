@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from linnet import runs
+from linnet.automation.champion_traffic import serve_champion
 from linnet.config import EngineConfig, RegistryConfig, parse_config
 from linnet.console.access import Role
 from linnet.console.audit import AuditLog
 from linnet.console.sources import Sources
 from linnet.deployment.journal import Command
-from linnet.deployment.orders import journal_of, order
-from linnet.engine.champion_traffic import serve_champion
-from linnet.engine.client import Host, answering, host_of, quiet
+from linnet.deployment.rollout_commands import journal_of, order
 from linnet.errors import LinnetError
+from linnet.launch.client import Host, answering, host_of, quiet
 from linnet.records import RunRequest
 from linnet.registry.champion import current_actor
 from linnet.registry.connect import connect
+from linnet.run import runs
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class Operator:
         """
 
         def work() -> str:
-            from linnet.engine.submit import submit
+            from linnet.launch.submit import submit
 
             config = parse_config(values)
             request = RunRequest(cause="person", actor=self.actor, reason=reason, commit=runs.commit())

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Literal
 
 from linnet.config import RetrainingConfig, ServiceLevelsConfig
-from linnet.console.promises import Promise
+from linnet.console.slo import Promise
 from linnet.console.sources import Canary, Served
 from linnet.records import DriftReport, ModelVersion, PerformanceReport, SkewReport
 

@@ -9,8 +9,8 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response
 from nicegui import ui
 
 from linnet.console.access import LOOPBACK, Access
+from linnet.console.auth_middleware import Gate
 from linnet.console.context import Context
-from linnet.console.gate import Gate
 from linnet.console.pages import data, models, monitoring, overview, release, run, runs, try_it
 from linnet.console.pages.monitoring import SANDBOX
 from linnet.console.shell import HEAD

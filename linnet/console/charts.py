@@ -8,7 +8,7 @@ from html import escape
 from math import isfinite
 
 from linnet.console.markup import Html, when
-from linnet.engine.graph import Task
+from linnet.launch.graph import Task
 
 _BOX, _HIGH, _GAP_X, _GAP_Y = 136, 46, 26, 16
 _ACROSS = 6

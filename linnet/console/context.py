@@ -9,6 +9,7 @@ from threading import Lock, Thread
 
 from fastapi import Request
 
+from linnet.artifacts.onnx_model import PackagedModel
 from linnet.console.access import Role
 from linnet.console.actions import Operator
 from linnet.console.audit import AuditLog
@@ -16,8 +17,7 @@ from linnet.console.explain import TrainingIndex
 from linnet.console.prediction_log import PredictionLogReader
 from linnet.console.sources import Sources, console_dir
 from linnet.errors import LinnetError
-from linnet.state import state_dir
-from linnet.vision.onnx_model import PackagedModel
+from linnet.storage.paths import state_dir
 
 
 @dataclass

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from linnet.evaluation.shots import thumbnail
-from linnet.evaluation.training_set import HeldOut, read_split
-from linnet.files import replacing
+from linnet.artifacts.onnx_model import PackagedModel
+from linnet.artifacts.training_set import HeldOut, read_split
+from linnet.evaluation.sample_images import thumbnail
+from linnet.storage.files import replacing
 from linnet.vision.decode import color_of, encode_png, resize
-from linnet.vision.onnx_model import PackagedModel
 
 Pixels = npt.NDArray[np.uint8]
 _GRID = 12

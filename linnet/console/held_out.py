@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from linnet import runs
+from linnet.artifacts.training_set import HeldOut, read_split
 from linnet.evaluation.calibration import ReliabilityBin, reliability, softmax
-from linnet.evaluation.metrics import Predictions
-from linnet.evaluation.training_set import HeldOut, read_split
+from linnet.run import runs
+from linnet.statistics.metrics import Predictions
 
 BINS = 15
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from linnet.console.theme import LOGO, STYLE
-from linnet.page import document
+from linnet.pages.document import document
 
 
 def login_page(wanted: str = "/", problem: str = "") -> str:

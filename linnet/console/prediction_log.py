@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from linnet.served_log import served_files
+from linnet.records.prediction_log import served_files
 
 _COLUMNS = ["at", "version", "predicted", "confidence", "latency_ms", "ok"]
 

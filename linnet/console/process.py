@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from linnet.engine.beside import Beside
+from linnet.process.sidecar import Beside
 
 CONSOLE = Beside("console", "linnet.console")
 PORT = 8080

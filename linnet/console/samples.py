@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from linnet.errors import DataError, InvalidImage, StorageError
-from linnet.evaluation.shots import thumbnail
+from linnet.evaluation.sample_images import thumbnail
 from linnet.records import DatasetManifest
 from linnet.vision.decode import decode
 

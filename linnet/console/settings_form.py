@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 from linnet.config import SECTIONS, Section, assign
-from linnet.config.wording import limits, meaning, tables
+from linnet.config.error_messages import limits, meaning, tables
 
 Kind = Literal["text", "integer", "number", "switch", "choice", "list"]
 FIRST = ("train", "gates", "data", "release")

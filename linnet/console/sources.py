@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from linnet import runs
 from linnet.config import RegistryConfig
 from linnet.deployment.journal import UNDER_WAY
-from linnet.deployment.orders import journals
-from linnet.engine.run_evidence import RunEvidence, read_evidence
+from linnet.deployment.rollout_commands import journals
 from linnet.errors import LinnetError, RegistryError, RunError, ServingError, StorageError
+from linnet.process.model_server import ServerState
 from linnet.records import LedgerEntry, Look, ModelVersion, RunRecord, StepDecision
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.connect import connect
-from linnet.server_process import ServerState
+from linnet.report.evidence import RunEvidence, read_evidence
+from linnet.run import runs
 from linnet.serving.client import ServerClient
-from linnet.state import server_state_file, state_dir
+from linnet.storage.paths import server_state_file, state_dir
 
 T = TypeVar("T")
 SHORT_SECONDS = 2.0

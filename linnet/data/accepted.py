@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 from linnet.errors import StorageError
-from linnet.files import replacing
 from linnet.records import DatasetManifest, ValidationReport
-from linnet.state import state_dir
+from linnet.storage.files import replacing
+from linnet.storage.paths import state_dir
 
 
 def last_accepted(name: str, samples: Path) -> Path | None:

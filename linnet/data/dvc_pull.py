@@ -18,7 +18,7 @@ from dvc_data.hashfile.db import HashFileDB
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 
-from linnet.state import state_dir
+from linnet.storage.paths import state_dir
 
 
 def pull(root: Path, digest: str, target: Path) -> None:

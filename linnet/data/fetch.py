@@ -12,8 +12,8 @@ from linnet.data.digest import check_folder
 from linnet.data.sources import NoAnswer, Source, sources_of
 from linnet.data.version import DatasetVersion, read_version
 from linnet.errors import DatasetUnavailable, DigestMismatch
-from linnet.files import writing
 from linnet.progress import Progress
+from linnet.storage.files import writing
 
 
 def fetch(dvc_file: Path, revision: str = "", progress: Progress | None = None) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from linnet.data.raw import RawDataset, RawRow, class_names, refuse
+from linnet.data.rows import RawDataset, RawRow, class_names, refuse
 from linnet.errors import DataError
 
 _SPLITS = {"train": "train", "t10k": "test"}

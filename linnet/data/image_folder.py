@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from linnet.data.raw import RawDataset, RawRow, class_names, refuse
+from linnet.data.rows import RawDataset, RawRow, class_names, refuse
 from linnet.errors import DataError
 
 _OFFICIAL = {"train": "train", "test": "test", "val": "validation", "validation": "validation"}

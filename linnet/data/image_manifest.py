@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from linnet.data.raw import RawDataset, RawRow, class_names, instant, refuse
+from linnet.data.rows import RawDataset, RawRow, class_names, instant, refuse
 from linnet.errors import DataError
 from linnet.records import SPLITS
 

@@ -12,16 +12,16 @@ from linnet.data.fetch import fetch
 from linnet.data.idx import read_idx
 from linnet.data.image_folder import read_image_folder
 from linnet.data.image_manifest import read_manifest
-from linnet.data.raw import RawDataset, instant
 from linnet.data.recent import with_recent
+from linnet.data.rows import RawDataset, instant
 from linnet.data.sample_table import Sample, TableWriter
 from linnet.data.scan import Seen, content_of, encoded, in_order, scan
 from linnet.data.selection import Selection, content_digest, select
 from linnet.data.version import read_version
 from linnet.errors import ConfigError, DataError
-from linnet.files import writing
 from linnet.progress import Progress
 from linnet.records import SPLITS, DatasetManifest
+from linnet.storage.files import writing
 
 _MANIFEST = "manifest.json"
 _NAMED_DROPS = 1000

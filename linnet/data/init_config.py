@@ -9,7 +9,7 @@ from pathlib import Path
 
 from linnet.config import parse_config
 from linnet.data.image_folder import read_image_folder
-from linnet.data.raw import RawDataset, refuse
+from linnet.data.rows import RawDataset, refuse
 from linnet.errors import InvalidImage
 from linnet.vision.decode import decode
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from linnet.config import DataConfig
 from linnet.data.image_manifest import manifest_rows
-from linnet.data.raw import RawDataset
+from linnet.data.rows import RawDataset
 from linnet.data.split import unit_interval
 from linnet.errors import DataError
 

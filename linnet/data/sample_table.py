@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linnet.data.raw import RawRow
+from linnet.data.rows import RawRow
 from linnet.data.scan import Seen
 from linnet.records import Split
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from linnet.data.raw import RawDataset, RawRow, refuse
+from linnet.data.rows import RawDataset, RawRow, refuse
 from linnet.errors import InvalidImage
 from linnet.progress import Progress
 from linnet.vision.decode import decode, encode_png, sample_id, threads_pay

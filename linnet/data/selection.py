@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from linnet.config import DataConfig
-from linnet.data.raw import RawDataset, RawRow
+from linnet.data.rows import RawDataset, RawRow
 from linnet.data.scan import Seen
 from linnet.data.split import assign
 from linnet.records import Split

@@ -22,7 +22,7 @@ from typing import IO, Protocol, cast
 from linnet.data.digest import check_file
 from linnet.data.version import DatasetVersion, NamedFile
 from linnet.progress import Progress
-from linnet.state import state_dir
+from linnet.storage.paths import state_dir
 
 _BLOCK = 1 << 20
 _CONNECT_SECONDS = 15

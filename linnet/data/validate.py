@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from linnet.config import DataConfig, ValidationConfig
 from linnet.data.validate_frames import Table, class_frame, dataset_frame, read_table
 from linnet.errors import ValidationFailed
-from linnet.files import writing
 from linnet.progress import Progress
 from linnet.records import DatasetManifest, ExpectationResult, ValidationReport
+from linnet.storage.files import writing
 
 if TYPE_CHECKING:
     from linnet.data.validate_docs import Finding, Suites

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linnet.page import document
+from linnet.pages.document import document
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from linnet.errors import DataError
-from linnet.state import state_dir
+from linnet.storage.paths import state_dir
 
 
 class NamedFile(BaseModel):

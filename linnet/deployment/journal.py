@@ -19,8 +19,8 @@ from typing import IO, Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from linnet.errors import RolloutError
-from linnet.files import write_text
 from linnet.records import Look, Record, now
+from linnet.storage.files import write_text
 
 T = TypeVar("T", bound=Record)
 Command = Literal["approve", "pause", "resume", "abort"]

@@ -34,9 +34,9 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import JudgedMetric, ReleaseConfig
-from linnet.deployment.alone import Reference, judge_alone
 from linnet.deployment.evidence import QUANTILES, Evidence
 from linnet.deployment.findings import describe
+from linnet.deployment.first_release import Reference, judge_alone
 from linnet.deployment.sequential import FREQUENT, RARE, SOME, Counts, difference_evidence, share_evidence
 from linnet.records import JudgeVerdict, MetricJudgement
 

@@ -6,7 +6,7 @@ from html import escape
 from itertools import pairwise
 
 from linnet.deployment.plot import metric_plot, share_plot
-from linnet.page import document
+from linnet.pages.document import document
 from linnet.records import Look, MetricJudgement, RolloutDecision
 
 _VERDICTS = {

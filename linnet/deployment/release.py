@@ -16,18 +16,18 @@ from pathlib import Path
 from types import FrameType
 
 from linnet.config import ReleaseConfig, ServingConfig
-from linnet.deployment.alone import Reference
-from linnet.deployment.embedded import EmbeddedServer, start_server
+from linnet.deployment.first_release import Reference
 from linnet.deployment.kserve import KServeTarget
+from linnet.deployment.local_server import EmbeddedServer, start_server
 from linnet.deployment.page import render
 from linnet.deployment.replay import Replayer, Traffic
 from linnet.deployment.rollout import Candidate, Rollout
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
-from linnet.files import file_name
 from linnet.progress import Progress
 from linnet.records import JudgeVerdict, Look, ModelPackage, RolloutDecision, now
-from linnet.state import state_dir
+from linnet.storage.files import file_name
+from linnet.storage.paths import state_dir
 
 
 def release(

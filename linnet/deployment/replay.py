@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from linnet.deployment.embedded import is_loopback
 from linnet.deployment.evidence import Outcome
+from linnet.deployment.local_server import is_loopback
 from linnet.errors import RolloutError, StorageError
 from linnet.records import TrainingSetManifest
 from linnet.vision.decode import encode_png

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from linnet.config import ReleaseConfig
-from linnet.deployment.alone import Reference
 from linnet.deployment.evidence import Evidence, Outcome
+from linnet.deployment.first_release import Reference
 from linnet.deployment.journal import UNDER_WAY, Journal
 from linnet.deployment.judge import decide, judge
 from linnet.deployment.traffic import LoadRefused, TrafficTarget

@@ -18,9 +18,9 @@ from linnet.config import EngineConfig
 from linnet.engine.api.request import Engine
 from linnet.engine.app import build_engine, create_app
 from linnet.engine.security import Guard
-from linnet.engine.state import EngineState, engine_dir, engine_state_file, token
 from linnet.errors import LinnetError, RunError
-from linnet.files import translate_storage
+from linnet.process.engine import EngineState, engine_dir, engine_state_file, token
+from linnet.storage.files import translate_storage
 
 IDLE_SECONDS = 60.0
 """How long an engine that `linnet run` started waits for another run before it ends."""

@@ -14,24 +14,24 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from linnet.automation.known_models import known_models
+from linnet.automation.metrics import exposition
+from linnet.automation.mlflow_sync import Mirror
+from linnet.automation.retraining import trigger_of_model
 from linnet.config import EngineConfig
 from linnet.engine.api import experiments, pipelines, recurring, runs
 from linnet.engine.api.request import Engine, engine_of
-from linnet.engine.exposition import exposition
-from linnet.engine.known import known_models
-from linnet.engine.library import Library
-from linnet.engine.mirror import Mirror
+from linnet.engine.api_errors import Reason, Refusal
+from linnet.engine.catalog import Library
 from linnet.engine.recurring import Recurring
-from linnet.engine.refusal import Reason, Refusal
-from linnet.engine.retraining import trigger_of_model
 from linnet.engine.security import Guard, GuardMiddleware
 from linnet.engine.store import Store
 from linnet.engine.submission import Submissions
 from linnet.engine.supervisor import Supervisor
-from linnet.engine.workers import Workers
 from linnet.errors import LinnetError, RunError, StorageError
-from linnet.files import translate_storage
 from linnet.retraining.webhook import retraining_router, webhook_token
+from linnet.runner.worker_pool import Workers
+from linnet.storage.files import translate_storage
 
 _REASONS: dict[int, Reason] = {404: "NOT_FOUND", 405: "UNIMPLEMENTED", 413: "INVALID_ARGUMENT"}
 

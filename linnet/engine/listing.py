@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from linnet.engine.refusal import Refusal
+from linnet.engine.api_errors import Refusal
 
 _OPERATIONS = {
     1: "EQUALS",

@@ -7,8 +7,8 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+from linnet.engine.api_errors import Refusal
 from linnet.engine.listing import timestamp
-from linnet.engine.refusal import Refusal
 from linnet.engine.schedule import Schedule
 from linnet.engine.store import Resource, Store
 from linnet.engine.submission import Submissions

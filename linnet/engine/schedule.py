@@ -13,7 +13,7 @@ from typing import Any
 
 from croniter import CroniterError, croniter
 
-from linnet.engine.refusal import Refusal
+from linnet.engine.api_errors import Refusal
 
 _EVERY = re.compile(r"@every\s+((?:\d+(?:\.\d+)?[hms])+)")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}

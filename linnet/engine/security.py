@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from linnet.engine.refusal import Refusal
+from linnet.engine.api_errors import Refusal
 
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _OPEN = {"/apis/v2beta1/healthz"}

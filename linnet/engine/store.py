@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from linnet.engine.api_errors import Refusal
 from linnet.engine.listing import Query, make_token, read_token
-from linnet.engine.refusal import Refusal
-from linnet.files import translate_database
+from linnet.storage.files import translate_database
 
 Kind = Literal["pipeline", "version", "experiment", "run", "recurring"]
 

@@ -9,18 +9,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from linnet import runs
 from linnet.config import SECTIONS
-from linnet.engine import limits
-from linnet.engine.library import Library
+from linnet.engine.api_errors import Refusal
+from linnet.engine.catalog import Library
 from linnet.engine.listing import timestamp
-from linnet.engine.refusal import Refusal
-from linnet.engine.spec import Spec
 from linnet.engine.store import Resource, Store
 from linnet.engine.supervisor import Supervisor, set_state
 from linnet.errors import RunError
-from linnet.files import write_text
 from linnet.records import RunRequest, now
+from linnet.run import runs
+from linnet.runner import unsupported
+from linnet.runner.spec import Spec
+from linnet.storage.files import write_text
 
 _NEEDLESS = {"pipeline_root": "outputs go to the run's folder", "service_account": "tasks run as you"}
 
@@ -75,7 +75,7 @@ class Submissions:
         except RunError as error:
             raise Refusal("INVALID_ARGUMENT", str(error)) from error
         self._library.allow(spec)
-        problems = limits.unmet(spec)
+        problems = unsupported.unmet(spec)
         if problems:
             raise Refusal("INVALID_ARGUMENT", f"this backend cannot honour: {'; '.join(problems)}")
         return spec, parameters

@@ -12,16 +12,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from linnet import runs
 from linnet.config import EngineConfig
-from linnet.engine import kill, workers
+from linnet.engine.api_errors import Refusal
 from linnet.engine.listing import timestamp
-from linnet.engine.refusal import Refusal
 from linnet.engine.store import Resource, Store
-from linnet.engine.workers import Workers
 from linnet.errors import LinnetError, StorageError
-from linnet.process_state import started_at
+from linnet.process import tree
+from linnet.process.state import started_at
 from linnet.records import RunRecord, TaskRecord, now
+from linnet.run import runs
+from linnet.runner import worker_pool
+from linnet.runner.worker_pool import Workers
 
 GRACE_SECONDS = 4.6
 """How long a worker may take to stop its programs, after which everything of the run is killed."""
@@ -84,7 +85,7 @@ class Supervisor:
                 raise Refusal("FAILED_PRECONDITION", f"the run {run_id} has ended: {run.body['state']}")
             set_state(self.store, run, "CANCELING")
             self._deadlines[run_id] = time.monotonic() + GRACE_SECONDS
-        workers.interrupt(folder_of(run))
+        worker_pool.interrupt(folder_of(run))
 
     def retry(self, run_id: str) -> None:
         """Lets a run that failed or was terminated go on: tasks that succeeded are not run again.
@@ -137,7 +138,7 @@ class Supervisor:
             if not runs.alive(folder_of(run)):
                 self._try(run, self._finish)
             elif time.monotonic() > self._deadlines.get(run.id, float("inf")):
-                workers.end(folder_of(run))
+                worker_pool.end(folder_of(run))
         under_way = self.store.where("run", state=ACTIVE)
         room = self.config.concurrent_runs - len(under_way)
         for run in self.store.where("run", state="PENDING")[: max(room, 0)]:
@@ -212,7 +213,7 @@ def close_tasks(folder: Path) -> None:
         with contextlib.suppress(LinnetError):
             task = TaskRecord.load(file)
             if task.process and started_at(task.process[0]) == task.process[1]:
-                kill.kill_tree(task.process[0])  # it outlived its worker
+                tree.kill_tree(task.process[0])  # it outlived its worker
             if task.state in ("RUNNING", "PENDING"):
                 ended = {"state": "CANCELED", "ended_at": now(), "error": "interrupted"}
                 task.model_copy(update=ended).save(file)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from linnet.evaluation.metrics import Floats, Ints, Predictions, equal_mass_bins
+from linnet.statistics.metrics import Floats, Ints, Predictions, equal_mass_bins
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 """Bounds of the temperature; beyond them a network is broken, not merely over- or underconfident."""

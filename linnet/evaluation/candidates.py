@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from linnet.artifacts.training_set import HeldOut, read_split
 from linnet.errors import StorageError
 from linnet.evaluation.calibration import softmax
-from linnet.evaluation.metrics import Predictions
+from linnet.evaluation.label_issues import by_doubt
 from linnet.evaluation.predict import Outputs, predict
-from linnet.evaluation.suspects import by_doubt
-from linnet.evaluation.training_set import HeldOut, read_split
 from linnet.progress import Progress
+from linnet.statistics.metrics import Predictions
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from linnet.evaluation.intervals import simultaneous, wilson
-from linnet.evaluation.metrics import Predictions
 from linnet.records import CohortResult
+from linnet.statistics.intervals import simultaneous, wilson
+from linnet.statistics.metrics import Predictions
 
 Strings = npt.NDArray[np.str_]
 CLASS = "class"

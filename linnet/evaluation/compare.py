@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from linnet.evaluation.intervals import quantile_of_normal, unknown
-from linnet.evaluation.metrics import Ints
 from linnet.records import Comparison, Interval
+from linnet.statistics.intervals import quantile_of_normal, unknown
+from linnet.statistics.metrics import Ints
 
 
 def compare(candidate: Ints, champion: Ints, labels: Ints, version: str, confidence: float) -> Comparison:

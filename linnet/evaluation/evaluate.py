@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from linnet.artifacts.training_set import HeldOut, read_split
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
 from linnet.evaluation.calibration import fit_temperature, softmax
@@ -14,16 +15,15 @@ from linnet.evaluation.candidates import Tuned, write_candidates
 from linnet.evaluation.compare import compare
 from linnet.evaluation.gates import decide
 from linnet.evaluation.measure import measure
-from linnet.evaluation.metrics import Ints, Predictions
 from linnet.evaluation.predict import Floats32, batch_size, predict
 from linnet.evaluation.report import write_report
-from linnet.evaluation.shots import Evidence
-from linnet.evaluation.training_set import HeldOut, read_split
+from linnet.evaluation.sample_images import Evidence
 from linnet.progress import Progress
 from linnet.records import Comparison, EvaluationReport, GateDecision
+from linnet.statistics.metrics import Ints, Predictions
 
 if TYPE_CHECKING:
-    from linnet.vision.onnx_model import PackagedModel
+    from linnet.artifacts.onnx_model import PackagedModel
 
 EVALUATION_FILE, GATES_FILE = "evaluation.json", "gates.json"
 PREDICTIONS_FILE, REPORT_FILE = "predictions.npz", "report.html"
@@ -104,7 +104,7 @@ def against_champion(
 
     Classes are matched by name. A champion of another image size gets the test images resized.
     """
-    from linnet.vision.onnx_model import PackagedModel
+    from linnet.artifacts.onnx_model import PackagedModel
 
     packaged = PackagedModel.load(champion)
     about = packaged.package

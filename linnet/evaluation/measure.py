@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from linnet.config import EvaluationConfig
-from linnet.evaluation import intervals
 from linnet.evaluation.cohorts import Strings, cohort_table
-from linnet.evaluation.metrics import (
+from linnet.evaluation.label_issues import label_suspects
+from linnet.records import Comparison, EvaluationReport, Interval
+from linnet.statistics import intervals
+from linnet.statistics.metrics import (
     Predictions,
     calibration_error,
     false_positive_rates,
     metrics_by_class,
 )
-from linnet.evaluation.suspects import label_suspects
-from linnet.records import Comparison, EvaluationReport, Interval
 
 METRICS = (
     "accuracy",

@@ -11,9 +11,9 @@ from html import escape
 import numpy as np
 
 from linnet.evaluation.calibration import ReliabilityBin
-from linnet.evaluation.intervals import wilson
-from linnet.evaluation.metrics import Ints
 from linnet.records import Interval
+from linnet.statistics.intervals import wilson
+from linnet.statistics.metrics import Ints
 
 MOST_CLASSES = 24
 """Classes a confusion matrix shows; of more, those with the most mistakes."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from linnet.artifacts.training_set import HeldOut
 from linnet.errors import DataError
-from linnet.evaluation.training_set import HeldOut
 from linnet.progress import Progress
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from linnet.errors import StorageError
-from linnet.files import replacing
+from linnet.storage.files import replacing
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -179,7 +179,7 @@ def changed_libraries(proved: Mapping[str, str], served: Mapping[str, Mapping[st
 
 def _proved_with(package: Path) -> dict[str, str]:
     """Libraries of the package's reference; those that are installed here for a package without one."""
-    from linnet.vision.reference import REFERENCE_FILE, Reference
+    from linnet.artifacts.reference import REFERENCE_FILE, Reference
 
     if not (package / REFERENCE_FILE).exists():
         return libraries()

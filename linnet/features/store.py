@@ -27,9 +27,9 @@ import linnet
 from linnet.errors import ConfigError, DataError, StorageError
 from linnet.features.feast_import import import_feast
 from linnet.features.history import EVENT, KEY
-from linnet.files import write_text
 from linnet.progress import Progress
-from linnet.state import state_dir
+from linnet.storage.files import write_text
+from linnet.storage.paths import state_dir
 from linnet.vision.statistics import FEATURES
 
 if TYPE_CHECKING:

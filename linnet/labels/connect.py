@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError
-from linnet.labels import studio
+from linnet.labels import local_label_studio
 from linnet.labels.label_studio import LabelStudio, read_token
 
 
@@ -16,7 +16,7 @@ def find_server(config: LabelsConfig) -> LabelStudio | None:
     """
     if config.server:
         return LabelStudio(config.server, read_token(config.token_file), config.images)
-    local = studio.running()
+    local = local_label_studio.running()
     return local.client(config.images) if local else None
 
 

@@ -15,7 +15,7 @@ from dvc.repo import Repo
 from dvc_data.hashfile.build import build
 from dvc_data.hashfile.transfer import transfer
 
-from linnet.state import state_dir
+from linnet.storage.paths import state_dir
 
 
 def commit(root: Path, folder: Path) -> str:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError, ProjectGone
-from linnet.files import writing
 from linnet.labels.interface import INTERFACES, Interface
 from linnet.labels.request import LabelRequest
 from linnet.labels.rounds import Rounds, Task
@@ -24,6 +23,7 @@ from linnet.labels.server import LabelServer, NewTask
 from linnet.labels.store import database
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.progress import Progress
+from linnet.storage.files import writing
 
 CHUNK = 200
 """Tasks an import."""

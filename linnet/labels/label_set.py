@@ -25,12 +25,12 @@ import pyarrow.parquet as pq
 import yaml
 
 from linnet.errors import DataError, StorageError
-from linnet.files import write_text, writing
 from linnet.labels.agreement import fleiss_kappa, votes_of
 from linnet.labels.collect import consensus
 from linnet.labels.store import database
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.records import LabelSet
+from linnet.storage.files import write_text, writing
 
 SET_FILE, ANSWERS_FILE, CONSENSUS_FILE = "label_set.json", "answers.parquet", "consensus.csv"
 _COMMIT_SECONDS = 300

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from linnet import runs
 from linnet.errors import RunError
+from linnet.run import runs
 
 
 def latest_evaluation(name: str) -> Path:

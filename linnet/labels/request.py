@@ -12,8 +12,8 @@ import numpy as np
 
 from linnet.config import LabelsConfig
 from linnet.errors import DataError, StorageError
+from linnet.labels.candidates import Candidates, read_candidates, read_images
 from linnet.labels.collect import dataset_labels
-from linnet.labels.pool import Candidates, read_candidates, read_images
 from linnet.labels.select import select
 from linnet.labels.store import database, micros, transaction
 from linnet.labels.table import LabelTable

@@ -18,11 +18,11 @@ from starlette.routing import BaseRoute, Route
 from linnet.config import LabelsConfig
 from linnet.errors import LinnetError
 from linnet.labels import metrics, webhook
+from linnet.labels.close_rounds import settle
 from linnet.labels.export import export
 from linnet.labels.reconcile import Pulled, pull
 from linnet.labels.rounds import Rounds
 from linnet.labels.server import LabelServer
-from linnet.labels.settle import settle
 from linnet.labels.trigger import RunTrigger
 from linnet.records import now
 

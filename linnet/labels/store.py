@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from linnet.errors import DataError, StorageError
-from linnet.state import state_dir
+from linnet.storage.paths import state_dir
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PATIENCE_S = 30.0

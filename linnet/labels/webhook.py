@@ -21,9 +21,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from linnet.errors import StorageError
-from linnet.files import replacing
 from linnet.labels.rounds import Rounds
 from linnet.labels.store import database
+from linnet.storage.files import replacing
 
 SECRET_HEADER, SIGNATURE_HEADER, TIME_HEADER = "X-Linnet-Secret", "X-Linnet-Signature", "X-Linnet-Time"
 PATH = "/labels/{name}/webhook"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from linnet.vision.reference import Sample
+from linnet.artifacts.reference import Sample
 
 Floats = npt.NDArray[np.float64]
 Values = npt.NDArray[np.floating[Any]]

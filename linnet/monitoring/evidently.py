@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from linnet.artifacts.reference import Reference
 from linnet.errors import ConfigError
 from linnet.monitoring.window import Rows
-from linnet.vision.reference import Reference
 
 EVIDENTLY_FILE = "evidently.html"
 _ROWS = 2048

@@ -9,9 +9,9 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
-from linnet.files import file_name, writing
 from linnet.records import DriftReport, Window
-from linnet.state import state_dir
+from linnet.storage.files import file_name, writing
+from linnet.storage.paths import state_dir
 
 DRIFT_FILE = "drift.json"
 _ROWS = ".parquet"

@@ -11,18 +11,18 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from linnet.artifacts.onnx_model import Images, PackagedModel
+from linnet.artifacts.reference import Reference, brightness_cohort
 from linnet.config import MonitoringConfig
 from linnet.errors import InvalidImage
-from linnet.monitoring.discoveries import adjusted, next_level, simes
 from linnet.monitoring.drift import NumberDrift, compare_classes, compare_columns, compare_numbers
 from linnet.monitoring.embeddings import EmbeddingDrift, compare_embeddings
 from linnet.monitoring.history import DRIFT_FILE
+from linnet.monitoring.online_fdr import adjusted, next_level, simes
 from linnet.monitoring.window import WINDOW_FILE, Rows
 from linnet.progress import Progress
 from linnet.records import CohortDrift, DriftReport, DriftTest, DriftVerdict, Window
 from linnet.vision.decode import decode, sample_id
-from linnet.vision.onnx_model import Images, PackagedModel
-from linnet.vision.reference import Reference, brightness_cohort
 
 MIN_EMBEDDINGS = 50
 """Fewest kept images for a test of the embeddings."""

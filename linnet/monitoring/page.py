@@ -9,13 +9,13 @@ from math import isfinite
 
 import numpy as np
 
-from linnet.monitoring import pictures
+from linnet.artifacts.onnx_model import Images
+from linnet.artifacts.reference import Reference
+from linnet.monitoring import charts
 from linnet.monitoring.measure import kept_pixels
 from linnet.monitoring.window import Rows
-from linnet.page import document
+from linnet.pages.document import document
 from linnet.records import DriftReport, Interval, PerformanceReport, SkewReport
-from linnet.vision.onnx_model import Images
-from linnet.vision.reference import Reference
 
 PAGE_FILE = "report.html"
 _MOST_PLOTS, _PAIRS = 6, 12
@@ -176,10 +176,10 @@ def _moved(report: DriftReport, evidence: Evidence) -> str:
         if test.name == "classes":
             then = reference.class_counts / reference.class_counts.sum()
             now = np.bincount(rows.predicted, minlength=len(reference.classes)) / max(len(rows.predicted), 1)
-            picture = pictures.class_mix(reference.classes, list(then), list(now))
+            picture = charts.class_mix(reference.classes, list(then), list(now))
         else:
             sample = reference.columns[reference.names.index(test.name)]
-            picture = pictures.distributions(sample, values[test.name])
+            picture = charts.distributions(sample, values[test.name])
         state = "drifted" if test.drifted else "within what is normal"
         cards.append(
             f'<div class="card"><h3>{escape(test.name)}</h3>{picture}'
@@ -222,7 +222,7 @@ def _looks(report: DriftReport, evidence: Evidence) -> str:
 
 def _grid(images: Sequence[tuple[Images, str]]) -> str:
     figures = "".join(
-        f'<figure><img src="{pictures.thumbnail(image)}" alt=""><figcaption>{escape(text)}</figcaption>'
+        f'<figure><img src="{charts.thumbnail(image)}" alt=""><figcaption>{escape(text)}</figcaption>'
         "</figure>"
         for image, text in images
     )
@@ -231,7 +231,7 @@ def _grid(images: Sequence[tuple[Images, str]]) -> str:
 
 def _cohorts(report: DriftReport, evidence: Evidence) -> str:
     ranked = sorted(report.cohorts, key=lambda cohort: (cohort.cohort, -cohort.effect))[:24]
-    picture = pictures.heat_map(
+    picture = charts.heat_map(
         ranked, evidence.reference.names, min((t.threshold for t in report.tests), default=0.1)
     )
     if not picture:
@@ -248,7 +248,7 @@ def _all_tests(report: DriftReport) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{f'<b>{escape(t.name)}</b>' if t.drifted else escape(t.name)}</td><td>{t.test}</td>"
-        f'<td>{pictures.bar(t)}</td><td class="n">{t.effect:.3f}</td>'
+        f'<td>{charts.bar(t)}</td><td class="n">{t.effect:.3f}</td>'
         f'<td class="n">{_p_value(t.adjusted)}</td><td class="n">{_or_dash(t.psi)}</td>'
         f'<td class="n">{_or_dash(t.wasserstein)}</td></tr>'
         for t in sorted(report.tests, key=lambda test: -test.severity)

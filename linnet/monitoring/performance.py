@@ -11,13 +11,13 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig
-from linnet.monitoring.discoveries import adjusted
 from linnet.monitoring.drift import compare_classes
-from linnet.monitoring.served import read_feedback
+from linnet.monitoring.log_reader import read_feedback
+from linnet.monitoring.online_fdr import adjusted
 from linnet.monitoring.window import WINDOW_FILE, Rows
 from linnet.records import ConfusionDrift, DriftReport, Interval, PerformanceReport, Window
-from linnet.vision.reference import Reference
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

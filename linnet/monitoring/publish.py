@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from linnet.files import write_text
+from linnet.artifacts.reference import Reference
 from linnet.monitoring.evidently import EVIDENTLY_FILE, available, write_evidently
 from linnet.monitoring.history import DRIFT_FILE, keep
 from linnet.monitoring.page import PAGE_FILE, Evidence, render
 from linnet.monitoring.performance import PERFORMANCE_FILE
 from linnet.monitoring.window import Rows
 from linnet.records import DriftReport, PerformanceReport, SkewReport
-from linnet.vision.reference import Reference
+from linnet.storage.files import write_text
 
 _SKEW_FILE = "skew.json"
 

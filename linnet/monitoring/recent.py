@@ -15,9 +15,9 @@ from datetime import datetime
 from pathlib import Path
 
 from linnet.errors import InvalidImage, StorageError
-from linnet.files import file_name, write_text, writing
-from linnet.monitoring.served import read_feedback, read_served
-from linnet.state import state_dir
+from linnet.monitoring.log_reader import read_feedback, read_served
+from linnet.storage.files import file_name, write_text, writing
+from linnet.storage.paths import state_dir
 from linnet.vision.decode import decode
 
 

@@ -28,10 +28,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from linnet.artifacts.onnx_model import Images
 from linnet.errors import ConfigError, LinnetError
 from linnet.progress import Progress
 from linnet.vision.decode import color_of, resize
-from linnet.vision.onnx_model import Images
 
 Kind = Literal["blur", "noise", "darken", "invert", "class-mix", "label-shift", "new-class", "relabel"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

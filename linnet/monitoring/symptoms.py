@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from linnet.monitoring import metric_names as names
+from linnet.process.model_server import ServerState
 from linnet.records import Deploy, Interval, LookAt, Symptoms, VersionTraffic, now
-from linnet.served_log import served_files
-from linnet.server_process import ServerState
+from linnet.records.prediction_log import served_files
 
 TIMEOUT = 5.0
 """Seconds that a server may take to answer."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from linnet.config import MonitoringConfig
 from linnet.errors import ConfigError, StorageError
-from linnet.monitoring.served import read_served
+from linnet.monitoring.log_reader import read_served
 from linnet.records import Window
 
 if TYPE_CHECKING:

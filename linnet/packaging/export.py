@@ -11,9 +11,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from linnet.artifacts.onnx_model import MODEL_FILE
 from linnet.errors import PackagingError
-from linnet.files import replacing
-from linnet.vision.onnx_model import MODEL_FILE
+from linnet.storage.files import replacing
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from linnet.artifacts.onnx_model import Floats, Images
 from linnet.errors import DataError, StorageError
 from linnet.records import TrainingSetManifest
-from linnet.vision.onnx_model import Floats, Images
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from linnet.page import document
+from linnet.pages.document import document
 from linnet.records import (
     EvaluationReport,
     GateDecision,

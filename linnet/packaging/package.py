@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from linnet.artifacts.onnx_model import GOLDEN_FILE, PACKAGE_FILE, PackagedModel, model_digest
 from linnet.config import GatesConfig, ServingConfig
 from linnet.errors import PackagingError
 from linnet.packaging import gates as package_gates
@@ -16,10 +17,9 @@ from linnet.packaging.held_out import TestSplit, golden_rows, read_test_split
 from linnet.packaging.model_card import write_card
 from linnet.packaging.parity import compare, torch_probabilities
 from linnet.packaging.reference import write_reference
-from linnet.packaging.trial import REQUESTS, Latency, try_out
+from linnet.packaging.smoke_test import REQUESTS, Latency, try_out
 from linnet.progress import Progress
 from linnet.records import EvaluationReport, GateDecision, ModelPackage, TrainingReport, now
-from linnet.vision.onnx_model import GOLDEN_FILE, PACKAGE_FILE, PackagedModel, model_digest
 
 if TYPE_CHECKING:
     from torch import nn

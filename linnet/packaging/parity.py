@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from linnet.artifacts.onnx_model import Floats, Images, PackagedModel
 from linnet.packaging.held_out import TestSplit
 from linnet.progress import Progress
-from linnet.vision.onnx_model import Floats, Images, PackagedModel
 
 if TYPE_CHECKING:
     from torch import nn

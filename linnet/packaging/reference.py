@@ -7,13 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from linnet.errors import DataError
-from linnet.packaging.held_out import golden_rows
-from linnet.progress import Progress
-from linnet.records import TrainingSetManifest
-from linnet.vision.libraries import libraries
-from linnet.vision.onnx_model import Floats, Images, PackagedModel
-from linnet.vision.reference import (
+from linnet.artifacts.onnx_model import Floats, Images, PackagedModel
+from linnet.artifacts.reference import (
     COHORT_POINTS,
     REFERENCE_FILE,
     Cohort,
@@ -21,6 +16,11 @@ from linnet.vision.reference import (
     Sample,
     brightness_cohort,
 )
+from linnet.errors import DataError
+from linnet.packaging.held_out import golden_rows
+from linnet.progress import Progress
+from linnet.records import TrainingSetManifest
+from linnet.vision.libraries import libraries
 
 TRAINED, HELD_OUT = ("train", "validation"), ("validation", "test")
 HELD_OUT_ROWS = 12_000

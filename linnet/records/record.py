@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from linnet.errors import StorageError
-from linnet.files import write_text
+from linnet.storage.files import write_text
 
 Verdict = Literal["pass", "fail"]
 JudgeVerdict = Literal["proceed", "promote", "rollback", "inconclusive"]

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from linnet.errors import PromotionConflict, RegistryError, StorageError
-from linnet.files import file_name
 from linnet.records import LedgerEntry, ModelVersion, RolloutDecision, now
 from linnet.registry import promotion
 from linnet.registry.ledger import Ledger
 from linnet.registry.protocol import Alias, Registry, Submission
-from linnet.state import state_dir
+from linnet.storage.files import file_name
+from linnet.storage.paths import state_dir
 
 Action = Literal["register", "challenge", "canary", "promote", "rollback"]
 _ALIAS: dict[str, Alias] = {"challenge": "challenger", "promote": "champion", "rollback": "champion"}

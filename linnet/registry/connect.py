@@ -15,7 +15,7 @@ from linnet.records import EvaluationReport, GateDecision, ModelPackage, ModelVe
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import Submission
-from linnet.runs import commit_of, run_dir
+from linnet.run.runs import commit_of, run_dir
 
 _TRAINED, _COMPARED = "trained_digest", "compared_with"
 

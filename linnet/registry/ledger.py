@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from linnet.chained_log import ChainedLog
 from linnet.errors import RegistryError
 from linnet.records import LedgerEntry
+from linnet.records.ledger import ChainedLog
 
 
 class Ledger:

@@ -20,13 +20,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from linnet.errors import LinnetError, RegistryError, StorageError
-from linnet.files import file_name, shown_url
 from linnet.records import EvaluationReport, ModelPackage, ModelVersion, TrainingReport
 from linnet.registry.mlflow_database import create_database
 from linnet.registry.mlflow_sqlite import SqliteReader
 from linnet.registry.protocol import DESCRIPTOR, Alias, Submission, flattened, package_digest
 from linnet.registry.signature import write_descriptor
-from linnet.state import state_dir
+from linnet.storage.files import file_name, shown_url
+from linnet.storage.paths import state_dir
 
 _DIGEST = "linnet.package_digest"
 _BATCH = 100

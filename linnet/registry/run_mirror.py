@@ -12,14 +12,14 @@ import os
 import sys
 from typing import Any
 
-from linnet import runs
 from linnet.config import RegistryConfig
 from linnet.errors import LinnetError, StorageError
-from linnet.files import write_text
 from linnet.records import RunRecord
 from linnet.registry.connect import model_name
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import flattened
+from linnet.run import runs
+from linnet.storage.files import write_text
 
 TAG = "linnet.pipeline_run"
 _STATUS = {"succeeded": "FINISHED", "rejected": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from linnet.chained_log import ChainedLog
 from linnet.errors import RetrainingError
-from linnet.files import file_name, writing
 from linnet.records import RetrainingDecision, RetrainingEntry
+from linnet.records.ledger import ChainedLog
 from linnet.retraining.policy import History, PastRun
-from linnet.state import state_dir
+from linnet.storage.files import file_name, writing
+from linnet.storage.paths import state_dir
 
 _FAILURES = ("failed", "rejected")
 

@@ -18,9 +18,9 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from linnet.errors import LinnetError, RetrainingError
-from linnet.files import replacing
 from linnet.retraining.trigger import Trigger
-from linnet.state import state_dir
+from linnet.storage.files import replacing
+from linnet.storage.paths import state_dir
 
 MAX_BODY = 1_000_000
 """Bytes; Alertmanager's notification of a thousand alerts has about that."""

@@ -8,13 +8,13 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from linnet.errors import RequestRejected
-from linnet.serving.control import Control
-from linnet.serving.exchange import Request, Response
 from linnet.serving.feedback import Feedback
+from linnet.serving.messages import Request, Response
 from linnet.serving.protocol_json import parse_json
 from linnet.serving.ring import PAGE
 from linnet.serving.router import RoutingTable
 from linnet.serving.totals import CONTENT_TYPE
+from linnet.serving.version_manager import Control
 
 Route = Callable[[Request], Awaitable[Response]]
 

@@ -12,7 +12,7 @@ from linnet import __version__
 from linnet.errors import RequestRejected
 from linnet.serving import protocol
 from linnet.serving.access import Access
-from linnet.serving.exchange import JSON, REQUEST_HEADER, VERSION_HEADER, Request, Response, request_id
+from linnet.serving.messages import JSON, REQUEST_HEADER, VERSION_HEADER, Request, Response, request_id
 from linnet.serving.metrics import Metrics
 from linnet.serving.predictor import Prediction, Predictor, top_classes
 from linnet.serving.service import Call, Inputs, Outcome, Service

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from linnet.artifacts.onnx_model import Floats, Images
 from linnet.errors import RequestRejected
 from linnet.serving.predictor import Prediction, Predictor
-from linnet.vision.onnx_model import Floats, Images
 
 INLINE_SECONDS = 0.006
 """What is expected to take no longer runs on the event loop."""

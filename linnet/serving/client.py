@@ -11,8 +11,8 @@ from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from linnet.errors import RequestRejected, ServingError
+from linnet.process.model_server import ServerState
 from linnet.records import ServedRecord
-from linnet.server_process import ServerState
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from linnet.errors import RequestRejected
-from linnet.files import replacing
-from linnet.served_log import FEEDBACK, feedback_schema, new_file
+from linnet.records.prediction_log import FEEDBACK, feedback_schema, new_file
+from linnet.storage.files import replacing
 
 logger = logging.getLogger(__name__)
 FILE_ROWS = 10_000

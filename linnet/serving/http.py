@@ -18,7 +18,7 @@ from typing import Any
 import httptools
 
 from linnet.errors import RequestRejected
-from linnet.serving.exchange import Request, Response
+from linnet.serving.messages import Request, Response
 
 MAX_HEAD = 32_768
 """Most bytes of a request line with its headers."""

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from linnet.errors import ServingError
-from linnet.files import write_text
 from linnet.records.record import Record
 from linnet.serving.shared import MAX_KEYS
+from linnet.storage.files import write_text
 
 Scope = Literal["infer", "admin"]
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from linnet.files import replacing
-from linnet.served_log import LIBRARIES, SERVED, new_file, served_schema
+from linnet.records.prediction_log import LIBRARIES, SERVED, new_file, served_schema
 from linnet.serving.predictor import Prediction
+from linnet.storage.files import replacing
 from linnet.vision.decode import Pixels, encode_png, sample_id
 from linnet.vision.libraries import libraries
 
@@ -44,7 +44,7 @@ class LogEntry:
 
 
 class PredictionLog:
-    """Writes Parquet files of `linnet.served_log` under a folder.
+    """Writes Parquet files of `linnet.records.prediction_log` under a folder.
 
     index: image in the request; features as served; sample_id: digest of the pixels as the model saw
     them; image: PNG of a sampled share.

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from linnet.artifacts.onnx_model import Floats, Images, PackagedModel
 from linnet.errors import ConfigError, RequestRejected
 from linnet.serving.predictor import FeatureSource, PixelFeatures
-from linnet.vision.onnx_model import Floats, Images, PackagedModel
 
 ENTITY = "sample_id"
 """The entity key that samples are known by."""

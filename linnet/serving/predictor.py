@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
+from linnet.artifacts.onnx_model import GOLDEN_FILE, Floats, Images, PackagedModel
 from linnet.errors import InvalidImage, RequestRejected, ServingError
 from linnet.vision.decode import color_of, decode, encode_png, resize
-from linnet.vision.onnx_model import GOLDEN_FILE, Floats, Images, PackagedModel
 
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference of a probability from the packaged golden sample at warm-up."""

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from linnet.artifacts.onnx_model import Floats, Images
 from linnet.errors import RequestRejected
 from linnet.records import ModelPackage
 from linnet.serving.predictor import Prediction
 from linnet.serving.protocol_json import parse_json
-from linnet.vision.onnx_model import Floats, Images
 
 _DTYPES: dict[str, tuple[str, Any]] = {"image": ("UINT8", np.uint8), "features": ("FP32", np.float32)}
 OUTPUTS = ("probabilities", "embedding", "class")

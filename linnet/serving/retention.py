@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from linnet.files import replacing
-from linnet.served_log import served_files, written_at
+from linnet.records.prediction_log import served_files, written_at
+from linnet.storage.files import replacing
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 3600.0

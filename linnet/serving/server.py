@@ -16,14 +16,14 @@ from typing import Any
 
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected, ServingError
-from linnet.server_process import ServerState
+from linnet.process.model_server import ServerState
 from linnet.serving.admin import Admin
-from linnet.serving.control import Control
-from linnet.serving.exchange import Request, Response
 from linnet.serving.feedback import Feedback
+from linnet.serving.messages import Request, Response
 from linnet.serving.retention import keep_images_for
 from linnet.serving.router import RoutingTable
 from linnet.serving.shared import MAX_WORKERS, SharedPage
+from linnet.serving.version_manager import Control
 from linnet.serving.workers import Place, WorkerSettings
 
 logger = logging.getLogger(__name__)

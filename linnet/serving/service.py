@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from linnet.artifacts.onnx_model import Floats, Images
 from linnet.errors import RequestRejected, ServingError
 from linnet.serving.batcher import Batcher, Job
 from linnet.serving.fleet import Fleet
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.metrics import Metrics
 from linnet.serving.predictor import Prediction, Predictor
-from linnet.vision.onnx_model import Floats, Images
 
 logger = logging.getLogger(__name__)
 MIRROR_QUEUE = 256

@@ -15,17 +15,17 @@ import uvloop
 
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected
-from linnet.serving.accepting import Acceptor
+from linnet.serving.acceptor import Acceptor
 from linnet.serving.access import Access
 from linnet.serving.app import App
-from linnet.serving.channel import Channel, ChannelClosed
-from linnet.serving.exchange import Request, Response
 from linnet.serving.fleet import Fleet, describe
 from linnet.serving.http import HttpServer
 from linnet.serving.log import PredictionLog
+from linnet.serving.messages import Request, Response
 from linnet.serving.metrics import Metrics
 from linnet.serving.online import feature_source
 from linnet.serving.router import RoutingTable
+from linnet.serving.rpc import Channel, ChannelClosed
 from linnet.serving.service import Service
 from linnet.serving.shared import SharedPage
 

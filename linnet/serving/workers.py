@@ -13,8 +13,8 @@ from typing import Any
 
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected, ServingError
-from linnet.serving.channel import Answerer, Channel, ChannelClosed
-from linnet.serving.control import Control
+from linnet.serving.rpc import Answerer, Channel, ChannelClosed
+from linnet.serving.version_manager import Control
 
 logger = logging.getLogger(__name__)
 STOP_SECONDS = 25.0

@@ -22,7 +22,7 @@ from linnet.training.dataset import Batches, SplitData, TrainingSet, read_traini
 from linnet.training.device import choose_device, choose_precision, describe, prepare_threads
 from linnet.training.initial import take_initial_weights
 from linnet.training.meter import Meter
-from linnet.training.optimiser import Optimiser, learning_rate_factor
+from linnet.training.optimizer import Optimiser, learning_rate_factor
 from linnet.training.progress import Progress, silent
 from linnet.vision.networks import ResidualNetwork, build_network, plan_architecture, save_model
 

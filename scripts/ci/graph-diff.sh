@@ -7,7 +7,7 @@ base=${1:-}
 work=.linnet/ci/graphs
 rm -rf "$work" && mkdir -p "$work"
 export PATH="$PWD/.linnet/venv/bin:$PATH"
-python -m linnet.engine.graph >"$work/here.mmd"
+python -m linnet.launch.graph >"$work/here.mmd"
 
 summary=${GITHUB_STEP_SUMMARY:-/dev/stdout}
 if ! git cat-file -e "$base^{commit}" 2>/dev/null; then
@@ -16,7 +16,7 @@ if ! git cat-file -e "$base^{commit}" 2>/dev/null; then
 fi
 git worktree add --quiet --detach "$work/base" "$base"
 trap 'git worktree remove --force "$work/base"' EXIT
-(cd "$work/base" && python -m linnet.engine.graph) >"$work/base.mmd"
+(cd "$work/base" && python -m linnet.launch.graph) >"$work/base.mmd"
 
 if changes=$(diff -u --label "$base" --label here "$work/base.mmd" "$work/here.mmd"); then
     printf '### Pipelines\n\nThe compiled graphs are as before.\n' >>"$summary"

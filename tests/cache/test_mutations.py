@@ -22,8 +22,8 @@ import pytest
 from linnet.cache import key as cache_key
 from linnet.cache.key import DECLARED
 from linnet.cache.memo import FLOOR
-from linnet.step import run_step
-from tests.test_step import Artifact
+from linnet.run.step import run_step
+from tests.run.test_step import Artifact
 
 STEPS = {"ingest": (), "features": ("ingest",), "train": ("features",), "evaluate": ("train", "features")}
 """Each step with the steps whose outputs it takes."""

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from linnet import runs
 from linnet.cache.store import open_cache
 from linnet.cli import app
 from linnet.errors import LinnetError
 from linnet.records import RunRequest, StageRecord
-from linnet.step import run_step
-from tests.test_step import Artifact
+from linnet.run import runs
+from linnet.run.step import run_step
+from tests.run.test_step import Artifact
 
 
 def one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int = 3, name: str = "photos") -> Path:

@@ -147,6 +147,6 @@ def test_request_labels_always_works_where_a_server_waits_for_its_questions(
         offers.append(name)
         return {}
 
-    monkeypatch.setattr("linnet.labels.offer.offer", offer)
+    monkeypatch.setattr("linnet.labels.export_after_run.offer", offer)
     assert [requesting(), requesting()] == [False, False]
     assert offers == ["d", "d"]

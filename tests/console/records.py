@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from linnet.engine.run_evidence import RunEvidence
 from linnet.records import (
     Comparison,
     EvaluationReport,
@@ -22,6 +21,7 @@ from linnet.records import (
     TrainingReport,
     now,
 )
+from linnet.report.evidence import RunEvidence
 
 BEGAN = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from linnet.artifacts.onnx_model import PackagedModel
 from linnet.console.explain import TrainingIndex, heat, occlusion
-from linnet.vision.onnx_model import PackagedModel
 from tests.evaluation.samples import write_training_set
 from tests.serving.packages import make_package
 

@@ -14,7 +14,7 @@ from linnet.console.pages.release import allowed
 from linnet.console.prediction_log import LogSummary
 from linnet.console.sources import Canary, Served
 from linnet.console.views import models, monitoring, overview, release, run
-from linnet.engine.graph import Task
+from linnet.launch.graph import Task
 from linnet.records import LedgerEntry, Look, MetricJudgement, now
 from tests.console.records import BEGAN, evaluation, evidence, run_record, version
 

@@ -12,8 +12,8 @@ from linnet.config import Config, load_config, parse_config
 from linnet.data.ingest import ingest
 from linnet.data.init_config import config_for_folder
 from linnet.errors import ConfigError, DataError
-from linnet.evaluation.intervals import auc
-from linnet.evaluation.metrics import Predictions
+from linnet.statistics.intervals import auc
+from linnet.statistics.metrics import Predictions
 from linnet.vision.decode import encode_png
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from linnet.vision.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, model_digest
+from linnet.artifacts.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, model_digest
 from linnet.vision.statistics import FEATURES
 from tests.serving.packages import CLASSES, make_package
 

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from linnet.config import ReleaseConfig
-from linnet.deployment.alone import Reference
 from linnet.deployment.evidence import Evidence, Outcome
-from linnet.deployment.judge import decide, judge
-from linnet.deployment.simulation import (
+from linnet.deployment.false_positive_study import (
     INCONCLUSIVE,
     LATENCY,
     PROMOTE,
@@ -21,6 +19,8 @@ from linnet.deployment.simulation import (
     Version,
     simulate,
 )
+from linnet.deployment.first_release import Reference
+from linnet.deployment.judge import decide, judge
 from linnet.records import ServedRecord
 
 CONFIG = ReleaseConfig()

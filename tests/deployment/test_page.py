@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from linnet.config import ReleaseConfig
-from linnet.deployment.alone import Reference
+from linnet.deployment.first_release import Reference
 from linnet.deployment.page import render
 from linnet.deployment.rollout import Candidate, Rollout
-from linnet.deployment.simulated import Behaviour, SimulatedTarget
+from tests.doubles.rollout_target import Behaviour, SimulatedTarget
 
 CONFIG = ReleaseConfig(
     bake_seconds=0.0, look_seconds=0.001, deadline_seconds=20.0, max_error_increase=0.02,

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from linnet.config import ReleaseConfig
-from linnet.deployment.alone import Reference
 from linnet.deployment.evidence import Outcome
+from linnet.deployment.first_release import Reference
 from linnet.deployment.journal import Journal
 from linnet.deployment.rollout import Candidate, Rollout
-from linnet.deployment.simulated import Behaviour, SimulatedTarget
 from linnet.errors import RolloutError
 from linnet.records import ServedRecord
+from tests.doubles.rollout_target import Behaviour, SimulatedTarget
 
 FAST = ReleaseConfig(
     bake_seconds=0.0, look_seconds=0.001, deadline_seconds=30.0, max_error_increase=0.02,

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from linnet.errors import LabelServerError
-from linnet.labels import studio
+from linnet.labels import local_label_studio
 from linnet.labels.table import LabelTable
 from linnet.records import now
 from tests.e2e.use_case import COLORS, CONFIG, UseCase
@@ -34,7 +34,7 @@ from tests.labels.queue import fill
 
 ENVIRONMENT = Path(__file__).parents[2] / ".linnet" / "label-studio" / "venv"
 """Label Studio itself is installed once a checkout; its data is new in every test."""
-EMPTY = ENVIRONMENT.with_name(f"empty-{studio.VERSION}")
+EMPTY = ENVIRONMENT.with_name(f"empty-{local_label_studio.VERSION}")
 """Its database after the first start, with the state file that knows its user: to make it takes a minute."""
 BUDGET = 200
 DATABASE = "label_studio.sqlite3"
@@ -51,7 +51,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 @dataclass
 class Lab:
     case: UseCase
-    server: studio.Studio
+    server: local_label_studio.Studio
     people: dict[str, str]
     """API token of each annotator."""
 
@@ -107,26 +107,26 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     try:
         yield Lab(case, server, _people(server))
     finally:
-        studio.stop(server)
+        local_label_studio.stop(server)
         if before is None:
             del os.environ["LINNET_HOME"]
         else:
             os.environ["LINNET_HOME"] = before
 
 
-def _up() -> studio.Studio:
+def _up() -> local_label_studio.Studio:
     """A server without projects; its tables are made once a checkout."""
-    data = studio.folder() / "data"
+    data = local_label_studio.folder() / "data"
     if EMPTY.exists():
         data.mkdir(parents=True)
         shutil.copy(EMPTY / DATABASE, data)
-        shutil.copy(EMPTY / "server.json", studio.folder())
-        return studio.up(environment=ENVIRONMENT)
-    server = studio.up(environment=ENVIRONMENT)
+        shutil.copy(EMPTY / "server.json", local_label_studio.folder())
+        return local_label_studio.up(environment=ENVIRONMENT)
+    server = local_label_studio.up(environment=ENVIRONMENT)
     made = Path(tempfile.mkdtemp(dir=EMPTY.parent))
     with closing(sqlite3.connect(data / DATABASE)) as one, closing(sqlite3.connect(made / DATABASE)) as two:
         one.backup(two)
-    shutil.copy(studio.folder() / "server.json", made)
+    shutil.copy(local_label_studio.folder() / "server.json", made)
     made.rename(EMPTY)
     return server
 
@@ -138,7 +138,7 @@ def state(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Path:
     return lab.case.state
 
 
-def _people(server: studio.Studio) -> dict[str, str]:
+def _people(server: local_label_studio.Studio) -> dict[str, str]:
     """The annotators' accounts, made as people make them: by an invitation. Their API tokens."""
     with httpx.Client(headers={"Authorization": f"Token {server.token}"}, timeout=120) as owner:
         invitation = server.url + owner.get(f"{server.url}/api/invite").json()["invite_url"]
@@ -160,7 +160,7 @@ def test_contract_holds_for_the_real_server_with_images_in_tasks_and_in_its_stor
 
 
 def test_server_keeps_its_secrets_to_itself(lab: Lab) -> None:
-    file = studio.folder() / "server.json"
+    file = local_label_studio.folder() / "server.json"
     assert file.stat().st_mode & 0o777 == 0o600
     assert lab.server.token not in repr(lab.server) and lab.server.password not in repr(lab.server)
     shown = Path(f"/proc/{lab.server.pid}/cmdline")

@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from linnet.artifacts.onnx_model import Images
 from linnet.errors import LinnetError, ServingError
 from linnet.monitoring.simulate import Kind, Pool, drifted, play
 from linnet.serving.client import ServerClient
 from linnet.vision.decode import encode_png
-from linnet.vision.onnx_model import Images
 from tests.e2e.use_case import UseCase
 
 STAGES = ("validate", "build_features", "train", "evaluate", "package", "release")

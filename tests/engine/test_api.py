@@ -19,7 +19,7 @@ import pytest
 from kfp import dsl
 from kfp.compiler import Compiler
 
-from linnet.engine.kill import descendants, started_at
+from linnet.process.tree import descendants, started_at
 from tests.engine.engines import RunningEngine, quiet, run_of, wait_for
 from tests.engine.parity import parts
 

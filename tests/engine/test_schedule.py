@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from linnet.engine.refusal import Refusal
+from linnet.engine.api_errors import Refusal
 from linnet.engine.schedule import Schedule
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)

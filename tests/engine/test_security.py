@@ -15,7 +15,7 @@ from kfp import dsl
 from kfp.compiler import Compiler
 
 from linnet.config import parse_config
-from linnet.engine.refusal import Refusal
+from linnet.engine.api_errors import Refusal
 from linnet.engine.security import Guard
 from pipelines.compile import compile_pipeline
 from tests.engine.engines import RunningEngine, client_of, quiet, run_of
@@ -103,7 +103,9 @@ def test_foreign_pipeline_is_refused_and_a_configured_one_is_taken(
     with quiet():
         kept = client.upload_pipeline(str(file), "shoes")
     assert kept.pipeline_id
-    changed = file.read_text().replace("from linnet.step import", "import this; from linnet.step import")
+    changed = file.read_text().replace(
+        "from linnet.run.step import", "import this; from linnet.run.step import"
+    )
     assert changed != file.read_text()
     file.write_text(changed)
     with pytest.raises(kfp_server_api.ApiException, match="allow_uploads"), quiet():
@@ -149,8 +151,8 @@ def test_hostile_files_are_refused(closed: RunningEngine, tmp_path: Path) -> Non
 def test_settings_that_a_laptop_cannot_honour_are_named(tmp_path: Path) -> None:
     from kfp import kubernetes
 
-    from linnet.engine.limits import unmet
-    from linnet.engine.spec import Spec
+    from linnet.runner.spec import Spec
+    from linnet.runner.unsupported import unmet
 
     @dsl.container_component
     def shell() -> dsl.ContainerSpec:

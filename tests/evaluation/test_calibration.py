@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from linnet.evaluation.calibration import fit_temperature, reliability, softmax
-from linnet.evaluation.metrics import Predictions, log_losses
+from linnet.statistics.metrics import Predictions, log_losses
 from tests.evaluation.samples import logits_for, predictions
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from linnet.evaluation.cohorts import cohort_table, comparison_note, stands_out
-from linnet.evaluation.metrics import Predictions
+from linnet.statistics.metrics import Predictions
 from tests.evaluation.samples import predictions
 
 NAMES = ("a", "b", "c", "d")

@@ -9,8 +9,8 @@ from linnet.config import EvaluationConfig, GatesConfig
 from linnet.evaluation.compare import compare
 from linnet.evaluation.gates import decide
 from linnet.evaluation.measure import measure
-from linnet.evaluation.metrics import Predictions
 from linnet.records import EvaluationReport, Gate, Interval
+from linnet.statistics.metrics import Predictions
 from tests.evaluation.samples import predictions
 
 NAN = float("nan")

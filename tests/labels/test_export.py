@@ -10,10 +10,10 @@ import pytest
 from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError
 from linnet.labels.export import export
-from linnet.labels.memory import MemoryLabelServer
 from linnet.labels.reconcile import pull
 from linnet.labels.rounds import Rounds
 from linnet.labels.server import NewTask
+from tests.doubles.label_server import MemoryLabelServer
 from tests.labels.queue import CHOICES, fill, put, request
 from tests.labels.sample_tables import CLASSES
 

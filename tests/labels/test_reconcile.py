@@ -10,16 +10,16 @@ import pytest
 
 from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError, ProjectGone
+from linnet.labels.close_rounds import run_key, settle
 from linnet.labels.export import export
-from linnet.labels.memory import MemoryLabelServer
 from linnet.labels.reconcile import pull
 from linnet.labels.rounds import Rounds
 from linnet.labels.server import NewTask
-from linnet.labels.settle import run_key, settle
 from linnet.labels.status import status
 from linnet.labels.table import LabelTable
 from linnet.labels.trigger import MemoryTrigger
 from linnet.records import now
+from tests.doubles.label_server import MemoryLabelServer
 from tests.labels.queue import CHOICES, fill, put, request
 from tests.labels.sample_tables import CLASSES
 

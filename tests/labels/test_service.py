@@ -15,15 +15,15 @@ import pytest
 from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError
 from linnet.labels import service
-from linnet.labels.memory import MemoryLabelServer
+from linnet.labels.export_after_run import offer
 from linnet.labels.metrics import text
-from linnet.labels.offer import offer
 from linnet.labels.rounds import Rounds
 from linnet.labels.server import ServerTask
 from linnet.labels.service import Reconciler, app
 from linnet.labels.table import LabelTable
 from linnet.labels.trigger import MemoryTrigger
 from linnet.labels.webhook import PATH, SECRET_HEADER, webhook_secret
+from tests.doubles.label_server import MemoryLabelServer
 from tests.labels.queue import CHOICES, fill
 from tests.labels.sample_tables import CLASSES
 

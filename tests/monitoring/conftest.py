@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from linnet.artifacts.reference import REFERENCE_FILE
 from linnet.config import MonitoringConfig, RegistryConfig
 from linnet.monitoring.window import write_window
 from linnet.packaging.reference import summarise
@@ -18,7 +19,6 @@ from linnet.registry.connect import connect
 from linnet.registry.protocol import Submission
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Predictor
-from linnet.vision.reference import REFERENCE_FILE
 from linnet.vision.statistics import FEATURES, image_statistics
 from tests.packaging.folders import make_folders
 from tests.serving.packages import CLASSES, make_package

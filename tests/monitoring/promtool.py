@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from linnet.alerting.rules import rule_groups
 from linnet.config import ServiceLevelsConfig
-from linnet.monitoring.rules import rule_groups
 from tests.monitoring.debian import program, run
 
 LEVELS = ServiceLevelsConfig(critical_cohorts=("class=Shirt",))

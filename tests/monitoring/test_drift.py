@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
+from linnet.artifacts.reference import Sample
 from linnet.monitoring.drift import (
     compare_classes,
     compare_columns,
@@ -19,7 +20,6 @@ from linnet.monitoring.drift import (
     psi,
     spread,
 )
-from linnet.vision.reference import Sample
 
 ALL = 10**9
 floats = st.floats(-1e4, 1e4, width=32)

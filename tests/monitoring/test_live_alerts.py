@@ -12,9 +12,9 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from linnet.alerting.files import TOKEN_FILE, alert_files, write_alert_files
 from linnet.config import RetrainingConfig, ServiceLevelsConfig
 from linnet.errors import RequestRejected
-from linnet.monitoring.alert_files import TOKEN_FILE, alert_files, write_alert_files
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.runs import RunsInMemory
 from linnet.retraining.trigger import Trigger

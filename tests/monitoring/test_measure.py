@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig
 from linnet.errors import StorageError
 from linnet.monitoring.history import keep, past_p_values, past_reports
 from linnet.monitoring.measure import measure_drift
 from linnet.records import DriftReport
 from linnet.vision.decode import encode_png
-from linnet.vision.reference import Reference
 from tests.monitoring.conftest import Serve, pictures, window_of
 from tests.serving.packages import make_package
 

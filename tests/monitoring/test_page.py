@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig
 from linnet.errors import ConfigError
 from linnet.monitoring import evidently, page
@@ -15,7 +16,6 @@ from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import measure_performance
 from linnet.monitoring.publish import publish
 from linnet.monitoring.window import Rows
-from linnet.vision.reference import Reference
 from tests.monitoring.conftest import Serve, pictures, window_of
 
 CONFIG = MonitoringConfig(min_rows=200)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from linnet.artifacts.reference import Reference, Sample
 from linnet.config import MonitoringConfig
 from linnet.monitoring.measure import compare
 from linnet.monitoring.performance import compare_confusion, difference, estimate_accuracy, judge
 from linnet.monitoring.window import Rows
 from linnet.records import DriftReport, Interval, PerformanceReport
-from linnet.vision.reference import Reference, Sample
 from linnet.vision.statistics import FEATURES
 from tests.monitoring.conftest import Serve, pictures, truth, window_of
 from tests.serving.packages import CLASSES

@@ -17,7 +17,7 @@ import pytest
 from linnet.config import MonitoringConfig
 from linnet.monitoring.window import last_closed
 from linnet.records import DriftReport, SkewReport, TrainingSetManifest
-from linnet.state import server_state_file, state_dir
+from linnet.storage.paths import server_state_file, state_dir
 from linnet.vision.statistics import FEATURES
 from tests.monitoring.conftest import Serve, pictures, truth
 from tests.serving.packages import CLASSES

@@ -13,7 +13,7 @@ import pytest
 
 from linnet.config import MonitoringConfig
 from linnet.errors import StorageError
-from linnet.monitoring.served import first_and_last, read_feedback, read_served
+from linnet.monitoring.log_reader import first_and_last, read_feedback, read_served
 from linnet.monitoring.window import Rows, last_closed, write_window
 from linnet.vision.libraries import libraries
 from linnet.vision.statistics import FEATURES, image_statistics

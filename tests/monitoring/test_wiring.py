@@ -13,21 +13,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from linnet import runs
+from linnet.automation.known_models import known_models
+from linnet.automation.metrics import exposition
+from linnet.automation.monitoring_schedule import unwatch, watch
+from linnet.automation.retraining import ask_for_model, evidence_of, trigger_of_model
 from linnet.config import Config, DataConfig, MonitoringConfig, RegistryConfig, RetrainingConfig
-from linnet.engine.client import Host, local_engine, quiet, stop_engine
-from linnet.engine.exposition import exposition
-from linnet.engine.known import known_models
-from linnet.engine.retraining import ask_for_model, evidence_of, trigger_of_model
-from linnet.engine.watch import unwatch, watch
 from linnet.errors import RetrainingError
+from linnet.launch.client import Host, local_engine, quiet, stop_engine
 from linnet.monitoring.history import history_folder, keep
 from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import measure_performance
 from linnet.records import RunRecord, RunRequest, SkewReport
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.webhook import webhook_token
-from linnet.state import state_dir
+from linnet.run import runs
+from linnet.storage.paths import state_dir
 from tests.monitoring.conftest import Serve, pictures, window_of
 from tests.monitoring.test_recent import give_labels
 from tests.serving.packages import CLASSES

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from linnet.artifacts.onnx_model import PackagedModel
 from linnet.config import GatesConfig, ServingConfig
 from linnet.errors import DataError, PackagingError, ServingError
 from linnet.packaging import package as module
@@ -17,7 +18,6 @@ from linnet.packaging.held_out import golden_rows
 from linnet.packaging.package import package
 from linnet.packaging.parity import Parity
 from linnet.records import GateDecision, ModelPackage
-from linnet.vision.onnx_model import PackagedModel
 from tests.packaging.folders import CLASSES, Folders, make_folders
 
 SERVING = ServingConfig(threads=1)

@@ -14,9 +14,9 @@ from linnet.errors import PromotionConflict, RegistryError
 from linnet.records import JudgeVerdict, RolloutDecision, now
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.ledger import Ledger
-from linnet.registry.memory import MemoryRegistry
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import package_digest
+from tests.doubles.registry import MemoryRegistry
 from tests.registry.conftest import Submit
 from tests.registry.forked import kill_self, start, wait
 

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from linnet.artifacts.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, model_digest
 from linnet.records import ModelPackage
-from linnet.vision.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, model_digest
 from linnet.vision.statistics import FEATURES, image_statistics
 
 Broken = Literal["permuted", "slow", "raising", "nan", "nan_some", "shape", "corrupt", "golden"]

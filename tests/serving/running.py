@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from linnet.server_process import ServerState
+from linnet.process.model_server import ServerState
 from linnet.serving.client import ServerClient
 from linnet.vision.decode import encode_png
 from tests.serving.packages import image_of

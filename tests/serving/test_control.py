@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from linnet.errors import RequestRejected
-from linnet.serving.channel import Channel
-from linnet.serving.control import Control
+from linnet.serving.rpc import Channel
 from linnet.serving.shared import SharedPage
+from linnet.serving.version_manager import Control
 
 
 def test_version_that_does_not_load_in_time_is_refused_and_dropped_and_the_next_one_loads() -> None:

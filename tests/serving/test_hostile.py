@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from linnet.artifacts.onnx_model import PackagedModel
 from linnet.errors import RequestRejected
 from linnet.serving.predictor import Predictor
 from linnet.serving.upload import decodes_soon
-from linnet.vision.onnx_model import PackagedModel
 from tests.serving.packages import make_package
 from tests.serving.running import RunningServer, png, running
 

@@ -10,10 +10,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from linnet.artifacts.onnx_model import PackagedModel
 from linnet.errors import ConfigError, RequestRejected
 from linnet.serving.online import feature_source
 from linnet.serving.upload import entity_of, seconds_of
-from linnet.vision.onnx_model import PackagedModel
 from linnet.vision.statistics import FEATURES, image_statistics
 from tests.serving.packages import image_of, make_package
 

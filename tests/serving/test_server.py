@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from linnet.errors import ConfigError, ServingError
-from linnet.server_process import ServerState
+from linnet.process.model_server import ServerState
 from linnet.serving.__main__ import parse_arguments
 from linnet.serving.client import ServerClient
 from tests.serving.load import Load, statuses
@@ -90,8 +90,8 @@ def read_log(server: RunningServer) -> list[dict[str, object]]:
 
 
 def test_prediction_log_holds_what_was_answered(tmp_path: Path) -> None:
+    from linnet.artifacts.onnx_model import PackagedModel
     from linnet.vision.decode import decode, sample_id
-    from linnet.vision.onnx_model import PackagedModel
 
     package = make_package(tmp_path / "package", broken="raising")
     bodies = {f"r{i}": noise_png(i) for i in range(60)} | {"bad": png(RAISING_LEVEL - 1)}

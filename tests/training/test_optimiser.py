@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from linnet.training.optimiser import learning_rate_factor, orthogonalise
+from linnet.training.optimizer import learning_rate_factor, orthogonalise
 
 
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine"])

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from linnet.artifacts.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, PackagedModel, model_digest
 from linnet.errors import ServingError
-from linnet.vision.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, PackagedModel, model_digest
 from linnet.vision.statistics import image_statistics
 from tests.serving.packages import RAISING_LEVEL, expected_probabilities, image_of, make_package
 

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from fastapi import Request
 from nicegui import ui
 
-from linnet import runs
 from linnet.console import shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import judged
 from linnet.console.markup import Html, empty, join, link, section, tag
+from linnet.console.production_status import labelling
 from linnet.console.samples import Filters, SampleTable, Shot
 from linnet.console.views import data as view
 from linnet.console.views.labelling import queue
-from linnet.console.watched import labelling
-from linnet.engine.run_evidence import RunEvidence
 from linnet.errors import LinnetError
 from linnet.labels.status import LabelStatus
 from linnet.records import SPLITS, DatasetManifest, RunRecord
+from linnet.report.evidence import RunEvidence
+from linnet.run import runs
 
 VERSIONS = 10
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from fastapi import Request
 from nicegui import ui
 
+from linnet.artifacts.onnx_model import PackagedModel
 from linnet.console import explain, shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import Judged, calibration, judged
 from linnet.console.markup import Html, chip, empty, heading, join, link, pager, percent, section, tag
 from linnet.console.views import models as view
 from linnet.console.views import run as run_view
-from linnet.engine.run_evidence import RunEvidence
 from linnet.errors import LinnetError
-from linnet.evaluation.shots import thumbnail
+from linnet.evaluation.sample_images import thumbnail
 from linnet.records import LedgerEntry, ModelPackage, ModelVersion
-from linnet.vision.onnx_model import PackagedModel
+from linnet.report.evidence import RunEvidence
 
 SHOTS = 12
 

@@ -9,17 +9,17 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from nicegui import ui
 
-from linnet import runs
 from linnet.console import shell
 from linnet.console.configs import config_of
 from linnet.console.context import Context, role_of
 from linnet.console.markup import Html, empty, join, link, section, tag
+from linnet.console.production_status import Watched, examples, watched
 from linnet.console.views import monitoring
-from linnet.console.views import watched as view
-from linnet.console.watched import Watched, examples, watched
+from linnet.console.views import production as view
 from linnet.errors import LinnetError
 from linnet.monitoring.history import history_folder
 from linnet.records import DatasetManifest
+from linnet.run import runs
 
 SANDBOX = {
     "Content-Security-Policy": "sandbox allow-scripts allow-popups",

@@ -7,11 +7,11 @@ from nicegui import ui
 
 from linnet.console import shell
 from linnet.console.context import Context, role_of
+from linnet.console.production_status import labelling as labels_of
+from linnet.console.production_status import watched
 from linnet.console.views import labelling
 from linnet.console.views import overview as view
-from linnet.console.views import watched as watched_view
-from linnet.console.watched import labelling as labels_of
-from linnet.console.watched import watched
+from linnet.console.views import production as watched_view
 
 OWN = ("down", "not-serving", "rollout")
 """Runbooks of what the overview says in its own words."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from fastapi import Request
 from nicegui import run, ui
 
-from linnet import runs
 from linnet.console import shell
 from linnet.console.context import Context, role_of
 from linnet.console.sources import Canary, Served
@@ -15,6 +14,7 @@ from linnet.console.views import release as view
 from linnet.deployment.journal import Command
 from linnet.errors import LinnetError
 from linnet.records import RolloutDecision
+from linnet.run import runs
 
 LOOK_SECONDS = 2.0
 _ORDERS: dict[Command, tuple[str, str]] = {

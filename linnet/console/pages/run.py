@@ -12,8 +12,8 @@ from linnet.console import shell
 from linnet.console.context import Context, role_of
 from linnet.console.markup import card, heading, join, link, section, tag
 from linnet.console.views import run as view
-from linnet.engine import graph
-from linnet.engine.run_evidence import RunEvidence
+from linnet.launch import graph
+from linnet.report.evidence import RunEvidence
 
 LOOK_SECONDS = 1.5
 _LOG_BYTES = 60_000

@@ -15,7 +15,7 @@ from linnet.console.context import Context, role_of
 from linnet.console.held_out import training_set_of
 from linnet.console.markup import Html, bar, card, empty, join, link, percent, problem, section, tag
 from linnet.errors import LinnetError
-from linnet.evaluation.shots import thumbnail
+from linnet.evaluation.sample_images import thumbnail
 from linnet.records import ModelVersion
 from linnet.serving.predictor import Predictor, top_classes
 from linnet.vision.decode import color_of, decode, resize

@@ -25,10 +25,10 @@ from linnet.console.markup import (
     when,
 )
 from linnet.console.views.run import change
-from linnet.engine.run_comparison import METRICS, MetricChange
 from linnet.evaluation import plots
 from linnet.evaluation.calibration import ReliabilityBin
 from linnet.records import CohortResult, EvaluationReport, LedgerEntry, ModelPackage, ModelVersion
+from linnet.report.comparison import METRICS, MetricChange
 
 PAGE = 20
 

@@ -29,11 +29,11 @@ from linnet.console.markup import (
     tiles,
     when,
 )
-from linnet.engine import run_comparison
-from linnet.engine.graph import Task
-from linnet.engine.run_evidence import RunEvidence
 from linnet.evaluation import plots
+from linnet.launch.graph import Task
 from linnet.records import Gate, Interval, RunRecord, StageRecord, TrainingReport, now
+from linnet.report import comparison
+from linnet.report.evidence import RunEvidence
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _INPUT = re.compile(r"^\[KFP Executor [^]]*\]: Got executor_input:\n\{\n.*?^\}\n", re.S | re.M)
@@ -316,7 +316,7 @@ def compare(first: RunEvidence, second: RunEvidence) -> Html:
 def _settings(first: RunEvidence, second: RunEvidence) -> Html:
     rows = [
         (tag("code", key), "–" if a is None else a, "–" if b is None else b)
-        for key, a, b in run_comparison.settings(first, second)
+        for key, a, b in comparison.settings(first, second)
     ]
     return (
         table(("Setting", "A", "B"), rows, "Settings that differ")
@@ -326,14 +326,14 @@ def _settings(first: RunEvidence, second: RunEvidence) -> Html:
 
 
 def _metrics(first: RunEvidence, second: RunEvidence) -> Html:
-    found = run_comparison.metrics(first, second)
+    found = comparison.metrics(first, second)
     if found is None:
         return empty("Nothing to compare", "One of the runs was not evaluated.")
     rows = [(metric.name, number(metric.first), number(metric.second), change(metric)) for metric in found]
     return table(("Metric", ">A", ">B", ">B − A"), rows, "Metrics")
 
 
-def change(metric: run_comparison.MetricChange) -> Html:
+def change(metric: comparison.MetricChange) -> Html:
     """By how much a metric moved, coloured by whether that is good."""
     tones = {"better": "good", "worse": "bad"}
     return chip(signed(metric.change, 4), tones.get(metric.verdict, ""))
@@ -345,7 +345,7 @@ def _gate_pairs(first: RunEvidence, second: RunEvidence) -> Html:
             return "–"
         return join([chip("pass" if gate.passed else "fail", mark=True), f" {number(gate.value)}"])
 
-    found = run_comparison.gates(first, second)
+    found = comparison.gates(first, second)
     rows = [(name.replace("_", " "), cell(a), cell(b)) for name, a, b in found]
     return table(("Gate", "A", "B"), rows, "Gates") if rows else empty("No gates", "Neither run was judged.")
 

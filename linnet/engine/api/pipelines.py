@@ -11,10 +11,10 @@ from typing import Any
 from fastapi import APIRouter, Request, UploadFile
 
 from linnet.engine.api.request import engine_of, page, plain_view
-from linnet.engine.library import read_spec
-from linnet.engine.refusal import Refusal
-from linnet.engine.spec import Spec
+from linnet.engine.api_errors import Refusal
+from linnet.engine.catalog import read_spec
 from linnet.errors import RunError
+from linnet.runner.spec import Spec
 
 router = APIRouter()
 PIPELINES = "/apis/v2beta1/pipelines"

@@ -9,12 +9,12 @@ from typing import Any
 
 from fastapi import Request
 
+from linnet.automation.mlflow_sync import Mirror
 from linnet.config import EngineConfig
-from linnet.engine.library import Library
+from linnet.engine.api_errors import Refusal
+from linnet.engine.catalog import Library
 from linnet.engine.listing import query
-from linnet.engine.mirror import Mirror
 from linnet.engine.recurring import Recurring
-from linnet.engine.refusal import Refusal
 from linnet.engine.store import Kind, Resource, Store
 from linnet.engine.submission import Submissions
 from linnet.engine.supervisor import Supervisor

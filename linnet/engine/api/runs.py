@@ -10,13 +10,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, StreamingResponse
 
-from linnet import runs
 from linnet.engine.api.request import KEY_HEADER, Engine, engine_of, page
-from linnet.engine.refusal import Refusal
+from linnet.engine.api_errors import Refusal
+from linnet.engine.serializers import run_view, tasks_of
 from linnet.engine.store import Resource
 from linnet.engine.supervisor import ACTIVE, folder_of
-from linnet.engine.views import run_view, tasks_of
 from linnet.records import TaskRecord
+from linnet.run import runs
 
 router = APIRouter()
 RUNS = "/apis/v2beta1/runs"

@@ -1,0 +1,145 @@
+"""The files that Prometheus, Alertmanager and Grafana read, written from one config."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from linnet.alerting.dashboards import dashboards
+from linnet.alerting.rules import job, rule_groups
+from linnet.config import ServiceLevelsConfig
+from linnet.storage.files import write_text, writing
+
+_HEAD = (
+    "# Written by `linnet alerts generate`: change the [service_levels] of the config and generate again.\n"
+)
+TOKEN_FILE = "linnet-token"  # noqa: S105  the name of a file, not a token
+"""File beside alertmanager.yml that holds the webhook's token; never generated into a repository."""
+
+
+def alert_files(
+    model: str,
+    config: ServiceLevelsConfig,
+    targets: list[str],
+    monitor: str,
+    interval: str = "15s",
+    alertmanager_at: str = "127.0.0.1:9093",
+) -> dict[str, str]:
+    """Path -> contents, for the servers `targets`, the monitor and Alertmanager, each as host:port.
+
+    `interval`: how often Prometheus scrapes and evaluates; an outage pages within two minutes at 15 s.
+
+    Raises:
+        ConfigError: a service level cannot be measured.
+    """
+    files = {
+        "prometheus/prometheus.yml": _yaml(prometheus(model, targets, monitor, interval, alertmanager_at)),
+        f"prometheus/{model}.rules.yml": _yaml(rule_groups(model, config)),
+        "alertmanager/alertmanager.yml": _yaml(alertmanager(config)),
+    }
+    for name, board in dashboards(model, config).items():
+        files[f"grafana/{name}.json"] = json.dumps(board, indent=1) + "\n"
+    return files
+
+
+def write_alert_files(files: dict[str, str], out: Path) -> None:
+    """Writes the files below `out`, each whole or not at all.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
+    with writing(out):
+        for name, text in files.items():
+            write_text(out / name, text)
+
+
+def prometheus(
+    model: str, targets: list[str], monitor: str, interval: str, alertmanager_at: str
+) -> dict[str, Any]:
+    """Prometheus' own configuration: what is scraped, and where alerts go."""
+    return {
+        "global": {
+            "scrape_interval": interval,
+            "scrape_timeout": interval if interval.endswith("s") and int(interval[:-1]) < 10 else "10s",
+            "evaluation_interval": interval,
+        },
+        "rule_files": ["*.rules.yml"],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager_at]}]}]},
+        "scrape_configs": [
+            {"job_name": job(model), "static_configs": [{"targets": targets}]},
+            {
+                "job_name": f"{job(model)}-monitor",
+                "metrics_path": "/retraining/metrics",
+                "static_configs": [{"targets": [monitor]}],
+            },
+        ],
+    }
+
+
+def alertmanager(config: ServiceLevelsConfig) -> dict[str, Any]:
+    """Routes, grouping by service and version, and what silences what.
+
+    A rollout inhibits, rather than rules being written with `unless`: the alert stays visible to whoever
+    looks, and nothing about it is lost when the rollout ends. Never silenced: a server that is down or
+    serves nothing, and the fast burn of any version but the candidate, which the canary's judge watches.
+    """
+    same = ["service", "model", "version"]
+    return {
+        "route": {
+            "receiver": "ticket",
+            "group_by": same,
+            "group_wait": "10s",
+            "group_interval": "5m",
+            "repeat_interval": "4h",
+            "routes": [
+                {"receiver": "nobody", "matchers": ['severity="none"']},
+                {
+                    "receiver": "retraining",
+                    "matchers": ['retraining="consider"'],
+                    "group_by": ["service", "model"],
+                    "group_wait": "30s",
+                    "continue": True,
+                },
+                {
+                    "receiver": "page",
+                    "matchers": ['severity="page"'],
+                    "group_interval": "1m",  # what joins a group that was told already waits this long
+                    "repeat_interval": "1h",
+                },
+            ],
+        },
+        "inhibit_rules": [
+            _inhibit(['alertname="LinnetRollout"'], ['rollout="silenced"'], ["service", "model"]),
+            _inhibit(['alertname="LinnetRollout"'], ['rollout="own"'], same),
+            _inhibit(['burn="14.4"'], ['burn=~"6|3|1"'], [*same, "slo"]),
+            _inhibit(['burn=~"6|3"', 'severity="page"'], ['burn="1"'], [*same, "slo"]),
+            _inhibit(['burn="6"', 'severity="page"'], ['burn="3"'], [*same, "slo"]),
+            _inhibit(['alertname=~"LinnetDown|LinnetAbsent"'], ['alertname=~"LinnetReplicaDown"'], ["model"]),
+        ],
+        "receivers": [
+            {"name": "nobody"},
+            _receiver("page", config.page_webhook),
+            _receiver("ticket", config.ticket_webhook),
+            _receiver("retraining", config.retraining_webhook, token=True),
+        ],
+    }
+
+
+def _inhibit(source: list[str], target: list[str], equal: list[str]) -> dict[str, Any]:
+    return {"source_matchers": source, "target_matchers": target, "equal": equal}
+
+
+def _receiver(name: str, address: str, token: bool = False) -> dict[str, Any]:
+    if not address:
+        return {"name": name}
+    hook: dict[str, Any] = {"url": address, "send_resolved": True}
+    if token:
+        hook["http_config"] = {"authorization": {"type": "Bearer", "credentials_file": TOKEN_FILE}}
+    return {"name": name, "webhook_configs": [hook]}
+
+
+def _yaml(values: dict[str, Any]) -> str:
+    import yaml
+
+    return _HEAD + yaml.safe_dump(values, sort_keys=False, width=110, allow_unicode=True)

@@ -1,0 +1,64 @@
+"""The models that this state folder's runs were about, with the sections that the runs were given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from linnet.config import RegistryConfig, RetrainingConfig
+from linnet.errors import LinnetError
+from linnet.records import RunRecord
+from linnet.run import runs
+
+_MOST_RUNS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A model, where it is registered, and how its retraining is decided."""
+
+    model: str
+    registry: RegistryConfig
+    retraining: RetrainingConfig
+
+
+def known_models() -> list[Known]:
+    """Every model of the newest runs, by name: the newest run of it that carries a section counts.
+
+    A run that cannot be read, or is of an older Linnet, is passed over.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for config in _configs():
+        registry = config.get("registry") or {}
+        model = str(registry.get("model") or config.get("name") or "")
+        sections = found.setdefault(model, {})
+        for name in ("registry", "retraining"):
+            if name in config:
+                sections.setdefault(name, config[name])
+    known = []
+    for model, sections in sorted(found.items()):
+        try:
+            registry = RegistryConfig.parse(sections.get("registry") or {})
+            retraining = RetrainingConfig.parse(sections.get("retraining") or {})
+        except LinnetError:
+            continue
+        known.append(Known(model, registry, retraining))
+    return [one for one in known if one.model]
+
+
+def _configs() -> Iterator[dict[str, Any]]:
+    """The configs of the runs, the newest first."""
+    for folder in runs.folders()[:_MOST_RUNS]:
+        try:
+            yield _config(folder / "run.json")
+        except LinnetError:
+            continue
+
+
+@lru_cache(2 * _MOST_RUNS)
+def _config(path: Path) -> dict[str, Any]:
+    """A run's config, which never changes."""
+    return RunRecord.load(path).config

@@ -1,0 +1,143 @@
+"""What monitoring, registry and policy know, as Prometheus metrics: read from their records when scraped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from linnet.automation.known_models import Known
+from linnet.config import RegistryConfig, RetrainingConfig
+from linnet.errors import LinnetError
+from linnet.monitoring import metric_names as names
+from linnet.monitoring.history import DRIFT_FILE, history_folder
+from linnet.monitoring.performance import PERFORMANCE_FILE
+from linnet.records import DriftReport, Interval, ModelVersion, PerformanceReport, SkewReport, now
+from linnet.registry.connect import connect
+from linnet.retraining.ledger import RetrainingLedger
+from linnet.retraining.policy import MONTH
+
+_MODEL, _VERSION = ["model"], ["model", "version"]
+
+
+def exposition(known: Sequence[Known]) -> bytes:
+    """Prometheus text about every model that has a champion; what cannot be read is left out.
+
+    `known`: the models of this installation, with their sections. Other models of their registries, and
+    of this machine's own, are shown too, with the defaults.
+    """
+    collected = CollectorRegistry()
+    collected.register(_Models(known))
+    return generate_latest(collected)
+
+
+class _Models(Collector):
+    def __init__(self, known: Sequence[Known]) -> None:
+        self._settings = {one.model: one.retraining for one in known}
+        found = {one.registry.tracking_uri: one.registry for one in known}
+        self._registries = list({**found, "": found.get("", RegistryConfig())}.values())
+
+    def collect(self) -> Iterator[Metric]:
+        seen: set[str] = set()  # a name in two registries would be the same series twice
+        for registry in self._registries:
+            try:
+                connected = connect(registry)
+                found = [c for m in connected.store.models() if (c := connected.champion(m)) is not None]
+                promoted = {
+                    (entry.model, entry.version): entry.at.timestamp()
+                    for entry in connected.ledger.entries()
+                    if entry.action in ("promote", "rollback")
+                }
+            except LinnetError:
+                continue
+            for champion in found:
+                if champion.name not in seen:
+                    seen.add(champion.name)
+                    yield from self._champion(champion, promoted.get((champion.name, champion.version)))
+
+    def _champion(self, champion: ModelVersion, promoted: float | None) -> Iterator[Metric]:
+        labels = [champion.name, champion.version]
+        yield _gauge(names.CHAMPION_CREATED, _VERSION, labels, champion.created_at.timestamp())
+        if promoted is not None:
+            yield _gauge(names.CHAMPION_PROMOTED, _VERSION, labels, promoted)
+        yield from _windows(champion)
+        yield from _retraining(champion.name, self._settings.get(champion.name, RetrainingConfig()))
+
+
+def _gauge(name: str, keys: list[str], labels: list[str], value: float) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, name.replace("_", " "), labels=keys)
+    family.add_metric(labels, value)
+    return family
+
+
+def _windows(champion: ModelVersion) -> Iterator[Metric]:
+    folders = sorted(history_folder(champion.name, champion.version).glob(f"*/{DRIFT_FILE}"))
+    if not folders:
+        return
+    newest, labels = folders[-1].parent, [champion.name, champion.version]
+    try:
+        drift = DriftReport.load(newest / DRIFT_FILE)
+        yield _gauge(names.WINDOW_END, _MODEL, labels[:1], drift.window.end.timestamp())
+        yield _gauge(names.DRIFT_VIOLATION, _VERSION, labels, float(drift.verdict == "drift"))
+        effects = GaugeMetricFamily(names.DRIFT_EFFECT, "effect size", labels=[*_VERSION, "feature"])
+        for test in drift.tests:
+            effects.add_metric([*labels, test.name], test.effect)
+        yield effects
+        if (newest / "skew.json").exists():
+            skew = SkewReport.load(newest / "skew.json")
+            found = skew.differences + len(skew.libraries)
+            yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, found)
+        for folder in reversed(folders):
+            if (folder.parent / PERFORMANCE_FILE).exists():
+                report = PerformanceReport.load(folder.parent / PERFORMANCE_FILE)
+                if report.accuracy is not None or folder == folders[0]:
+                    yield from _performance(report, labels)
+                    return
+    except LinnetError:
+        return
+
+
+def _performance(report: PerformanceReport, labels: list[str]) -> Iterator[Metric]:
+    yield _gauge(names.ESTIMATED_ACCURACY, _VERSION, labels, report.estimate.value)
+    found: dict[tuple[str, str], Interval] = {("class", name): i for name, i in report.cohorts.items()}
+    if report.accuracy is not None:
+        found["all", "all"] = report.accuracy
+    keys = [*_VERSION, "cohort", "value"]
+    for name, side in ((names.ACCURACY, "value"), (names.ACCURACY_LOW, "low"), (names.ACCURACY_HIGH, "high")):
+        family = GaugeMetricFamily(name, "accuracy on labelled feedback", labels=keys)
+        for (cohort, value), interval in found.items():
+            family.add_metric([*labels, cohort, value], getattr(interval, side))
+        yield family
+    confusion = GaugeMetricFamily(
+        names.CONFUSION, "labelled requests", labels=[*_VERSION, "actual", "predicted"]
+    )
+    shares = GaugeMetricFamily(names.PREDICTED_SHARE, "share", labels=[*_VERSION, "predicted", "of"])
+    total = sum(map(sum, report.confusion)) or 1
+    for column, predicted in enumerate(report.classes):
+        for row, actual in enumerate(report.classes):
+            confusion.add_metric([*labels, actual, predicted], report.confusion[row][column])
+        share = sum(row[column] for row in report.confusion) / total
+        shares.add_metric([*labels, predicted, "window"], share)
+    yield confusion
+    yield shares
+
+
+def _retraining(model: str, config: RetrainingConfig) -> Iterator[Metric]:
+    ledger = RetrainingLedger(model)
+    try:
+        ledger.refresh()
+    except LinnetError:
+        return
+    history = ledger.history()
+    decisions = CounterMetricFamily(
+        names.RETRAINING_DECISIONS.removesuffix("_total"), "decisions", labels=["model", "decision"]
+    )
+    for word, count in ledger.decisions.items():
+        decisions.add_metric([model, word], count)
+    yield decisions
+    opened = history.failures >= config.breaker_failures
+    yield _gauge(names.RETRAINING_BREAKER, _MODEL, [model], float(opened))
+    yield _gauge(names.RETRAINING_ACTIVE, _MODEL, [model], history.active)
+    yield _gauge(names.RETRAINING_COST, _MODEL, [model], history.spent(now() - MONTH, config))

@@ -1,0 +1,93 @@
+"""The monitoring as a recurring run: one window after the other, without anybody."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from linnet.config import Config
+from linnet.errors import RunError
+from linnet.launch.client import Host, answering, quiet
+from linnet.monitoring.window import last_closed
+from linnet.records import RunRequest, now
+
+_MOST = 100
+"""Recurring runs of one experiment that are looked through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """When the windows of a model are looked at."""
+
+    name: str
+    every: timedelta
+    first: datetime
+    """When the window of now is closed."""
+
+
+def plan(config: Config, at: datetime | None = None) -> Watch:
+    """The watch of a config: a run whenever a window is closed, so that none is judged half or twice.
+
+    Raises:
+        RunError: the windows are no whole number of seconds, which is as fine as schedules are.
+    """
+    settings = config.monitoring
+    every = timedelta(minutes=settings.window_minutes)
+    if every % timedelta(seconds=1) or not every:
+        raise RunError(
+            f"monitoring.window_minutes: {settings.window_minutes:g} is not a whole number of seconds"
+        )
+    moment = at or now()
+    _, end = last_closed(moment + every, settings)
+    return Watch(f"monitoring of {config.name}", every, end + timedelta(minutes=settings.lateness_minutes))
+
+
+def watch(config: Config, host: Host, actor: str) -> Watch:
+    """Makes the recurring run on `host`, in the place of an earlier one.
+
+    Of windows that passed while the host was stopped, or busy with an earlier one, only the newest is
+    looked at: a verdict that comes too late helps nobody.
+
+    Raises:
+        RunError: the host refused it.
+    """
+    from pipelines.compile import compile_pipeline
+
+    planned = plan(config)
+    client = host.client()
+    with tempfile.TemporaryDirectory() as scratch, quiet(), answering(host.url):
+        package = compile_pipeline("monitoring", config, Path(scratch) / "monitoring.yaml")
+        experiment = client.create_experiment(config.name).experiment_id
+        _remove(client, experiment, planned.name)
+        request = RunRequest(cause="schedule", actor=actor, reason="a window is closed")
+        client.create_recurring_run(
+            experiment, planned.name, interval_second=round(planned.every.total_seconds()),
+            start_time=planned.first.isoformat(), max_concurrency=1, no_catchup=True,
+            pipeline_package_path=str(package),
+            params={"end": "[[ScheduledTime]]", "request": request.model_dump(mode="json")},
+        )  # fmt: skip
+    host.stay()
+    return planned
+
+
+def unwatch(config: Config, host: Host) -> bool:
+    """Removes the recurring run; whether there was one. Its runs stay.
+
+    Raises:
+        RunError: the host refused it.
+    """
+    client = host.client()
+    with quiet(), answering(host.url):
+        experiment = client.create_experiment(config.name).experiment_id
+        return _remove(client, experiment, plan(config).name)
+
+
+def _remove(client: Any, experiment: str, name: str) -> bool:
+    found = client.list_recurring_runs(page_size=_MOST, experiment_id=experiment).recurring_runs or []
+    ours = [recurring.recurring_run_id for recurring in found if recurring.display_name == name]
+    for identity in ours:
+        client.delete_recurring_run(identity)
+    return bool(ours)

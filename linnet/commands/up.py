@@ -1,0 +1,164 @@
+"""`linnet up` and `linnet down`: the engine; console, label service and the champion's server beside it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from linnet.commands.console import show_links
+from linnet.commands.serve import ConfigPath, Name, serve_champion, stop_server
+from linnet.config import EngineConfig, load_config
+from linnet.errors import LinnetError, RegistryError, ServingError
+from linnet.process.model_server import ServerState
+from linnet.registry.connect import find_champion
+from linnet.storage.paths import server_state_file
+
+
+def up(
+    name: Name = "",
+    config: ConfigPath = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the champion's server; 0 takes a free one.")
+    ] = None,
+    engine_port: Annotated[int | None, typer.Option(help="Port of the engine; 0 takes a free one.")] = None,
+    console_port: Annotated[
+        int | None, typer.Option(help="Port of the console (8080); 0 takes a free one.")
+    ] = None,
+    with_console: Annotated[
+        bool, typer.Option("--console/--no-console", help="Serve the web console, too.")
+    ] = True,
+    with_labels: Annotated[
+        bool, typer.Option("--labels/--no-labels", help="Collect answers of the config's label server, too.")
+    ] = True,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Serve in the background.")] = False,
+) -> None:
+    """Start the engine (the Kubeflow Pipelines API of this machine) and the console; serve the champion.
+
+    The console is opened with the links that are printed: they hold the login token of an operator and of
+    a viewer. The champion answers the Open Inference Protocol v2, and plain images at /predict; without
+    one only engine and console start. With --config, what people answer is collected from its label
+    server as it comes, and a complete round starts a training run.
+
+    Examples:
+
+      linnet up
+
+      linnet up --detach --config configs/fashion.toml --port 9000
+
+      linnet up --no-console
+    """
+    from linnet.automation.label_service import stop_services
+    from linnet.console.process import CONSOLE
+    from linnet.launch.client import stop_engine
+
+    running = ServerState.read(server_state_file())
+    if running is not None:
+        raise ServingError(f"a server runs already at {running.url}: stop it with `linnet down`")
+    if name and config is None:
+        find_champion(name)  # says so before anything is started
+    out = Console()
+    with ExitStack() as started:
+        if _engine(load_config(config).engine if config else EngineConfig(), engine_port, out):
+            started.callback(stop_engine)
+        if with_console and _console(console_port, out):
+            started.callback(CONSOLE.stop)
+        if with_labels and config and _labels(config, out):
+            started.callback(stop_services)
+        try:
+            serve_champion(name, config, port, detach, out)
+        except RegistryError as error:
+            if name or "no champion" not in str(error):
+                raise
+            out.print(f"nothing to serve: {error}", highlight=False)
+            if not detach:
+                _wait(out)
+        if detach:
+            started.pop_all()
+
+
+def down() -> None:
+    """Stop what `linnet up` started: requests under way are answered, runs under way are interrupted.
+
+    `linnet runs resume` lets an interrupted run go on.
+    """
+    from linnet.automation.label_service import stop_services
+    from linnet.console.process import CONSOLE
+    from linnet.launch.client import stop_engine
+
+    stopped = [stop_services(), stop_engine(), stop_server(), CONSOLE.stop()]
+    typer.echo("stopped" if any(stopped) else "no server runs here")
+
+
+def _engine(config: EngineConfig, port: int | None, console: Console) -> bool:
+    """Sees to it that the engine runs; whether it was started here."""
+    from linnet.launch.client import local_engine
+
+    if port is not None:
+        config = config.model_copy(update={"port": port})
+    elif "port" not in config.model_fields_set:
+        config = config.model_copy(update={"port": _expected(config.bind, config.port, "engine", console)})
+    host = local_engine(config, fresh_port=False, until_idle=False)
+    host.stay()
+    console.print(f"the engine answers kfp.Client at {host.url}", highlight=False)
+    return host.started_here
+
+
+def _expected(bind: str, port: int, who: str, out: Console) -> int:
+    """The port that people expect; 0, and a line that says so, where it is taken."""
+    from linnet.process.sidecar import free_port
+
+    free = free_port(bind, port)
+    if free != port:
+        out.print(f"port {port} is taken: the {who} takes a free one")
+    return free
+
+
+def _console(port: int | None, out: Console) -> bool:
+    """Sees to it that the console runs, and prints its links; whether it was started here."""
+    from linnet.console.process import CONSOLE, PORT
+
+    state = CONSOLE.running()
+    started = state is None
+    if state is None:
+        if port is None:
+            port = _expected("127.0.0.1", PORT, "console", out)
+        state = CONSOLE.start("--port", str(port))
+    out.print(f"the console is at {state.url}; a link a role, which holds its token:", highlight=False)
+    show_links(state.url, out)
+    return started
+
+
+def _labels(config: Path, out: Console) -> bool:
+    """Starts the label service where people were asked and a label server is at hand; whether it did."""
+    from linnet.automation.label_service import PORT, service_of
+    from linnet.labels.connect import find_server
+    from linnet.labels.request import queued
+    from linnet.process.sidecar import free_port
+
+    loaded = load_config(config)
+    service = service_of(loaded.name)
+    try:
+        if service.running() or not queued(loaded.name) or find_server(loaded.labels) is None:
+            return False
+        url = service.start(str(config), "--port", str(free_port("127.0.0.1", PORT))).url
+    except LinnetError as error:
+        out.print(f"answers are not collected: {error}", highlight=False, soft_wrap=True)
+        return False
+    out.print(f"answers are collected; their metrics are at {url}/labels/metrics", highlight=False)
+    return True
+
+
+def _wait(console: Console) -> None:
+    from linnet.launch.client import running_engine
+
+    console.print("Ctrl-C stops it")
+    try:
+        while running_engine() is not None:
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None

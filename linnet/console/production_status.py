@@ -1,0 +1,173 @@
+"""What monitoring, retraining and labelling left of a model, read from their own records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from linnet.config import Config
+from linnet.console.alerts import Alert, Known, alerts
+from linnet.console.configs import config_of
+from linnet.console.context import Context
+from linnet.console.prediction_log import LogSummary
+from linnet.console.slo import Promise, promises
+from linnet.errors import LinnetError
+from linnet.evaluation.sample_images import thumbnail
+from linnet.labels.status import LabelStatus, status
+from linnet.labels.store import database
+from linnet.monitoring.history import DRIFT_FILE, history_folder
+from linnet.monitoring.log_reader import read_served
+from linnet.monitoring.performance import PERFORMANCE_FILE
+from linnet.records import (
+    DriftReport,
+    ModelVersion,
+    PerformanceReport,
+    Record,
+    RetrainingDecision,
+    RetrainingEntry,
+    SkewReport,
+    now,
+)
+from linnet.retraining.ledger import RetrainingLedger
+from linnet.retraining.policy import MONTH
+from linnet.storage.paths import state_dir
+from linnet.vision.decode import decode
+
+R = TypeVar("R", bound=Record)
+WINDOWS, ENTRIES, EXAMPLES = 12, 20, 12
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """What the policy did."""
+
+    newest: RetrainingDecision | None = None
+    entries: tuple[RetrainingEntry, ...] = ()
+    """The last ones that are more than a plain no, the newest first."""
+    failures: int = 0
+    spent: float = 0.0
+    """In the last 30 days."""
+    problem: str = ""
+    """Why the ledger cannot be read."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """All that is watched of one model."""
+
+    model: str
+    config: Config
+    champion: ModelVersion | None
+    log: LogSummary
+    promises: tuple[Promise, ...]
+    windows: tuple[tuple[Path, DriftReport], ...]
+    """Folder and report of the champion's monitored windows, the newest first."""
+    performance: PerformanceReport | None
+    retraining: Retraining
+    alerts: tuple[Alert, ...] = field(default=())
+
+    @property
+    def drift(self) -> DriftReport | None:
+        """Of the newest window."""
+        return self.windows[0][1] if self.windows else None
+
+
+def watched(context: Context, model: str) -> Watched:
+    """Everything that is known of a model's production; kept for some seconds."""
+    return context.sources.kept.get(("watched", model), 5.0, lambda: _watched(context, model))
+
+
+def _watched(context: Context, model: str) -> Watched:
+    config = context.sources.kept.get(("config", model), 30.0, lambda: config_of(model))
+    champion = context.sources.champion(model) if model else None
+    log, at = context.log.summary(), now()
+    kept = promises(log, config.service_levels, at.timestamp())
+    windows = _windows(champion) if champion else ()
+    newest = windows[0][0] if windows else None
+    performance = _read(PerformanceReport, newest, PERFORMANCE_FILE)
+    policy = _retraining(model, config)
+    known = Known(
+        at=at,
+        champion=champion,
+        served=context.sources.served(),
+        promises=kept,
+        drift=windows[0][1] if windows else None,
+        performance=performance,
+        skew=_read(SkewReport, newest, "skew.json"),
+        failures=policy.failures,
+        canary=context.sources.canary(),
+    )
+    found = alerts(known, config.service_levels, config.retraining)
+    return Watched(model, config, champion, log, kept, windows, performance, policy, tuple(found))
+
+
+def _windows(champion: ModelVersion) -> tuple[tuple[Path, DriftReport], ...]:
+    files = sorted(history_folder(champion.name, champion.version).glob(f"*/{DRIFT_FILE}"))[-WINDOWS:]
+    read = ((file.parent, _read(DriftReport, file.parent, DRIFT_FILE)) for file in reversed(files))
+    return tuple((folder, report) for folder, report in read if report is not None)
+
+
+def _read(kind: type[R], folder: Path | None, name: str) -> R | None:
+    if folder is None or not (folder / name).exists():
+        return None
+    try:
+        return kind.load(folder / name)
+    except LinnetError:
+        return None
+
+
+def _retraining(model: str, config: Config) -> Retraining:
+    if not model:
+        return Retraining()
+    ledger = RetrainingLedger(model)
+    try:
+        ledger.refresh()
+        entries = ledger.entries()
+    except LinnetError as error:
+        return Retraining(problem=str(error))
+    shown = [entry for entry in entries if entry.decision is None or entry.decision.request]
+    history = ledger.history()
+    return Retraining(
+        newest=ledger.newest,
+        entries=tuple(shown[-ENTRIES:][::-1]),
+        failures=history.failures,
+        spent=history.spent(now() - MONTH, config.retraining),
+    )
+
+
+@dataclass(frozen=True)
+class Example:
+    """A kept image of a window that is unlike what the champion was trained on."""
+
+    sample_id: str
+    predicted: str
+    picture: str
+
+
+def examples(found: Watched) -> list[Example]:
+    """The images of the newest window that are least like the reference, the strangest first."""
+    report = found.drift
+    if report is None or not report.samples:
+        return []
+    window = report.window
+    rows = read_served(
+        state_dir() / "serving" / "log", window.model, window.version, window.start, window.end,
+        window.end + timedelta(days=1),
+    ).rows.select(["sample_id", "predicted", "image"])  # fmt: skip
+    kept = {row["sample_id"]: row for row in rows.to_pylist() if row["image"] is not None}
+    return [
+        Example(name, str(kept[name]["predicted"]), thumbnail(decode(kept[name]["image"]).pixels))
+        for name in dict.fromkeys(report.samples)
+        if name in kept
+    ][:EXAMPLES]
+
+
+def labelling(context: Context, name: str) -> LabelStatus | None:
+    """How labelling of a dataset stands; None where nobody was asked anything yet."""
+    if not name or not database(name).exists():
+        return None
+    read: Callable[[], LabelStatus] = lambda: status(name)  # noqa: E731
+    return context.sources.kept.get(("labels", name), 5.0, read)

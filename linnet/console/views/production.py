@@ -1,0 +1,261 @@
+"""Promises, alerts, drift and retraining of a model. Records in, markup out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+
+from linnet.console.alerts import Alert
+from linnet.console.markup import (
+    Html,
+    bar,
+    card,
+    chip,
+    empty,
+    facts,
+    join,
+    link,
+    number,
+    percent,
+    prose,
+    section,
+    table,
+    tag,
+    tile,
+    when,
+)
+from linnet.console.production_status import Example, Retraining, Watched
+from linnet.console.slo import WINDOWS, Promise
+from linnet.monitoring import charts
+from linnet.records import DriftReport, RetrainingEntry
+
+_LIGHTS = {"drift": "bad", "stable": "good", "insufficient": ""}
+
+
+def promises(found: Sequence[Promise]) -> Html:
+    """Each objective: what was promised, what was kept, the budget left, and how fast it burns."""
+    if not any(promise.total for promise in found):
+        return empty("No requests in 30 days", "Promises are kept or broken by requests: `linnet up` serves.")
+    rows = [
+        (
+            tag("b", promise.title),
+            percent(promise.objective, 2),
+            percent(promise.kept, 3),
+            join([bar(max(promise.budget_left or 0.0, 0.0)), percent(promise.budget_left, 0)]),
+            *(f"{promise.burns[window]:.1f}" for window in WINDOWS),
+        )
+        for promise in found
+    ]
+    head = ("Promise", ">Promised", ">Kept, 30 d", ">Budget left", *(f">Burn {window}" for window in WINDOWS))
+    hint = "Burn: how many times too fast the error budget is used; 1 uses it up in 30 days. Requests that were turned away before they reached a model are in the server's metrics alone."
+    return join([table(head, rows, "Promises"), tag("p", hint, class_="soft small", style="margin-top:8px")])
+
+
+def alerts(found: Sequence[Alert]) -> Html:
+    """What fires first, each with what to do about it."""
+    rows = [
+        (
+            chip(alert.severity if alert.firing else "quiet", _tone(alert), mark=True),
+            tag("b", alert.name),
+            tag("span", alert.summary, class_="soft small"),
+            link("Runbook", f"/runbooks/{alert.runbook}"),
+        )
+        for alert in found
+    ]
+    return table(("State", "Alert", "What is known", "What to do"), rows, "Alerts")
+
+
+def _tone(alert: Alert) -> str:
+    if not alert.firing:
+        return "good"
+    return "bad" if alert.severity == "page" else "warn"
+
+
+def drift(found: Watched) -> Html:
+    """The newest window against the reference, a quantity a row; and the windows before it."""
+    report = found.drift
+    if report is None:
+        hint = "`linnet drift report` compares what the champion served with what it was trained on; the monitoring pipeline does so on a schedule."
+        return empty("No window was monitored yet", hint)
+    rows = [
+        (
+            tag("b", test.name),
+            chip("drift" if test.drifted else "as before", "bad" if test.drifted else "good", mark=True),
+            Html(charts.bar(test)),
+            number(test.effect),
+            f"{test.threshold:g}",
+            f"{test.adjusted:.2g}",
+        )
+        for test in sorted(report.tests, key=lambda test: -test.severity)
+    ]
+    head = (
+        "Quantity",
+        "Verdict",
+        "Effect; the line is what matters",
+        ">Effect",
+        ">Matters from",
+        "?>Adjusted p",
+    )
+    return join(
+        [
+            _window(found, report),
+            table(head, rows, "Drift a quantity") if rows else "",
+            _cohorts(report),
+            tag("h3", "Windows", style="margin:16px 0 8px"),
+            tag("div", *(_step(found, index) for index in range(len(found.windows))), class_="steps"),
+            *(tag("p", note, class_="soft small") for note in report.notes),
+        ]
+    )
+
+
+def _window(found: Watched, report: DriftReport) -> Html:
+    window = report.window
+    measured = found.performance.accuracy if found.performance else None
+    words = [
+        chip(report.verdict, _LIGHTS[report.verdict], mark=True),
+        f" {window.rows:,} images of version {window.version}, ",
+        when(window.start),
+        " to ",
+        when(window.end),
+    ]
+    if measured is not None:
+        words.append(
+            f"; accuracy {percent(measured.value)} ({percent(measured.low)} to {percent(measured.high)})"
+        )
+    elif found.performance is not None and isfinite(found.performance.estimate.value):
+        words.append(f"; accuracy without labels about {percent(found.performance.estimate.value)}")
+    page = _page(found, 0)
+    return tag(
+        "p",
+        *words,
+        ". ",
+        tag("a", "The whole report", href=page, target="_blank", rel="noopener") if page else "",
+    )
+
+
+def _step(found: Watched, index: int) -> Html:
+    report, page = found.windows[index][1], _page(found, index)
+    shown = chip(f"{report.window.end:%m-%d %H:%M} {report.verdict}", _LIGHTS[report.verdict], mark=True)
+    return tag("a", shown, href=page, target="_blank", rel="noopener") if page else shown
+
+
+def _page(found: Watched, index: int) -> str:
+    folder, report = found.windows[index]
+    if not (folder / "report.html").exists():
+        return ""
+    return f"/windows/{report.window.model}/{report.window.version}/{folder.name}"
+
+
+def _cohorts(report: DriftReport) -> Html:
+    moved = [cohort for cohort in report.cohorts if cohort.drifted]
+    if not moved:
+        return Html("")
+    rows = [
+        (
+            join([f"{cohort.cohort} = ", tag("b", cohort.value)]),
+            f"{cohort.rows:,}",
+            percent(cohort.share),
+            percent(cohort.reference_share),
+            cohort.column,
+            number(cohort.effect),
+        )
+        for cohort in moved
+    ]
+    head = ("Cohort", ">Images", ">Share", ">Share before", "?Moved most", ">By (KS)")
+    return tag("div", table(head, rows, "Cohorts that drifted"), style="margin-top:12px")
+
+
+def examples(found: Sequence[Example]) -> Html:
+    """Kept images of the window that are least like the reference."""
+    if not found:
+        return Html("")
+    figures = [
+        tag(
+            "figure",
+            tag("img", src=one.picture, alt=f"served image {one.sample_id}", width=112, height=112),
+            tag(
+                "figcaption",
+                "taken for ",
+                tag("b", one.predicted),
+                tag("div", one.sample_id[:8], class_="soft"),
+            ),
+        )
+        for one in found
+    ]
+    return section(
+        "Images least like the training data",
+        tag("p", "Of the newest window, the strangest first.", class_="soft small"),
+        tag("div", *figures, class_="shots"),
+    )
+
+
+def retraining(found: Retraining, currency: str, allowed: float) -> Html:
+    """The newest decision with its conditions, and the ledger."""
+    if found.problem:
+        return tag("p", prose(found.problem), class_="problem", role="alert")
+    if found.newest is None and not found.entries:
+        hint = "Monitoring and alerts ask the policy whether a run is due; `linnet retraining check` asks it now."
+        return empty("The policy decided nothing yet", hint)
+    parts: list[object] = []
+    if (newest := found.newest) is not None:
+        conditions = [
+            (
+                chip("met" if one.met else "not met", "good" if one.met else "", mark=True),
+                one.name,
+                tag("span", one.detail, class_="soft small"),
+            )
+            for one in newest.conditions
+        ]
+        verdict = chip(
+            "a run was asked for" if newest.request else "no run", "good" if newest.request else ""
+        )
+        parts.append(
+            card(
+                "The newest decision",
+                tag("p", verdict, f" {newest.reason} · asked by {newest.source} · ", when(newest.at)),
+                tag(
+                    "details",
+                    tag("summary", "Its conditions"),
+                    table(("", "Condition", "Found"), conditions, "Conditions"),
+                ),
+                facts(
+                    (
+                        ("Cost in 30 days", f"{found.spent:g} of {allowed:g} {currency}"),
+                        ("Failures in a row", found.failures),
+                    )
+                ),
+            )
+        )
+    if found.entries:
+        head = ("When", "What", "Run", "?Who", "Because")
+        parts.append(table(head, [_entry(entry) for entry in found.entries], "Retraining ledger"))
+    return tag("div", *parts, class_="stack")
+
+
+def _entry(entry: RetrainingEntry) -> tuple[object, ...]:
+    what = f"{entry.kind} {entry.state}".strip()
+    helped = {True: "good", False: "bad", None: ""}[entry.helped]
+    return (
+        when(entry.at),
+        chip(what.replace("-", " "), helped),
+        link(entry.run_id, f"/runs/{entry.run_id}") if entry.run_id else "",
+        entry.actor,
+        tag("span", entry.decision.reason if entry.decision else entry.reason, class_="soft small"),
+    )
+
+
+def budget_tile(found: Watched) -> Html:
+    """The error budget that is left, of the objective that has least."""
+    left = min((p.budget_left for p in found.promises if p.budget_left is not None), default=None)
+    tone = "" if left is None else "bad" if left <= 0 else "warn" if left < 0.25 else "good"
+    note = "of 30 days" if left is not None else "no requests in 30 days"
+    return tile("Error budget left", percent(left, 0), note, tone, "/monitoring#promises")
+
+
+def drift_tile(found: Watched) -> Html:
+    """The drift light."""
+    report = found.drift
+    if report is None:
+        return tile("Drift", "–", "no window was monitored", "", "/monitoring#drift")
+    tone = {"drift": "bad", "stable": "good", "insufficient": ""}[report.verdict]
+    return tile("Drift", report.verdict, when(report.window.end, ago=True), tone, "/monitoring#drift")

@@ -1,0 +1,71 @@
+"""What a person tells a rollout: approve, pause, resume, abort. Commands and the console call the same."""
+
+from __future__ import annotations
+
+from linnet.deployment.journal import UNDER_WAY, Command, Journal
+from linnet.errors import RolloutError
+from linnet.storage.files import file_name
+from linnet.storage.paths import server_state_file, state_dir
+
+NONE_UNDER_WAY = "no rollout is under way: `linnet rollout status` shows how the last one ended"
+DONE = {"approve": "approved", "pause": "paused", "resume": "goes on"}
+"""What an order comes to, in words."""
+
+
+def journals() -> list[Journal]:
+    """The rollouts that this state folder knows: the last one of each model."""
+    return [
+        found for file in sorted((state_dir() / "rollouts").glob("*.json")) if (found := Journal(file)).read()
+    ]
+
+
+def journal_of(model: str = "") -> Journal:
+    """The rollout of a model, or of the only one that has one.
+
+    Raises:
+        RolloutError: there is none, or no telling which.
+    """
+    found = [one for one in journals() if not model or one.path.stem == file_name(model)]
+    if not found:
+        raise RolloutError("there has been no rollout here yet: `linnet run CONFIG` makes one")
+    if len(found) > 1:
+        names = ", ".join(one.path.stem for one in found)
+        raise RolloutError(f"which model? Give --name (known: {names})")
+    return found[0]
+
+
+def order(journal: Journal, command: Command, by: str, reason: str) -> str:
+    """Tells the rollout under way; returns what that comes to, in words. `reason` stands in its record.
+
+    Raises:
+        RolloutError: none is under way, its process is gone, or it waits for no approval.
+    """
+    if command == "abort":
+        return _abort(journal, by, reason)
+    phase = journal.read().get("phase")
+    if command == "approve" and phase != "waiting":
+        raise RolloutError("no rollout waits for an approval: see `linnet rollout status`")
+    if not journal.is_held():
+        raise RolloutError(
+            "the rollout's process is gone: run the same command again to go on, or `linnet rollout abort`"
+            if phase in UNDER_WAY
+            else NONE_UNDER_WAY
+        )
+    journal.give(command, by, reason)
+    return DONE[command]
+
+
+def _abort(journal: Journal, by: str, reason: str) -> str:
+    """Gives all traffic back to the champion, also where the rollout's process is gone."""
+    if journal.is_held():
+        journal.give("abort", by, reason)
+        return "the rollout gives traffic back to the champion"
+    state = journal.read()
+    if state.get("phase") not in UNDER_WAY:
+        raise RolloutError(NONE_UNDER_WAY)
+    from linnet.deployment.local_server import give_back  # brings an HTTP client that the base install lacks
+
+    with journal.held():
+        served = give_back(server_state_file(), str(state["candidate"]))
+        journal.settle("rollback")
+    return "all traffic is with the champion" if served else "no server runs, so nobody has traffic"

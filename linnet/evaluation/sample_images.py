@@ -1,0 +1,113 @@
+"""Pictures of single samples in the report: the surest mistakes, and the doubtful labels."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.config import EvaluationConfig, GatesConfig
+from linnet.records import EvaluationReport
+from linnet.statistics.metrics import Predictions
+
+_SHOTS = 24
+_THUMBNAIL = 112
+"""Pixels of a thumbnail's longer side."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the page shows beyond the report itself, for N test samples."""
+
+    calibrated: Predictions
+    uncalibrated: Predictions
+    images: npt.NDArray[np.uint8]
+    """[N, H, W, C]"""
+    ids: Sequence[str]
+    evaluation: EvaluationConfig
+    gates: GatesConfig
+    validation_samples: int
+    remarks: tuple[str, ...] = ()
+    """Sentences without a full stop, such as about how the champion was fed."""
+
+
+def confusions(report: EvaluationReport, most: int = 12) -> list[tuple[str, str, int, float]]:
+    """The commonest confusions: true class, predicted class, samples, share of the true class."""
+    return [
+        (report.classes[true], report.classes[named], count, count / sum(report.confusion[true]))
+        for true, named, count in confused(report)[:most]
+    ]
+
+
+def confused(report: EvaluationReport) -> list[tuple[int, int, int]]:
+    """Pairs of true and predicted class with their count, the commonest first."""
+    counts = np.array(report.confusion)
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[: int((counts > 0).sum())]
+    pairs = zip(*np.unravel_index(order, counts.shape), strict=True)
+    return [(int(true), int(named), int(counts[true, named])) for true, named in pairs]
+
+
+def mistakes(report: EvaluationReport, evidence: Evidence) -> list[dict[str, Any]]:
+    """The surest mistake of each of the commonest confusions; none where probabilities are no numbers."""
+    predictions = evidence.calibrated
+    if predictions.not_finite:
+        return []
+    found = []
+    for true, named, count in confused(report)[:_SHOTS]:
+        pair = np.flatnonzero((predictions.labels == true) & (predictions.predicted == named))
+        surest = int(pair[predictions.confidence[pair].argmax()])
+        found.append(
+            _shot(
+                evidence,
+                surest,
+                "{} taken for <b>{}</b><br>{:.0f} % sure, {} of a kind",
+                report.classes[true],
+                report.classes[named],
+                100 * predictions.confidence[surest],
+                count,
+            )
+        )
+    return found
+
+
+def suspects(report: EvaluationReport, evidence: Evidence) -> list[dict[str, Any]]:
+    """The most doubtful labels, with what the model would say instead."""
+    predictions = evidence.calibrated
+    position = {name: i for i, name in enumerate(evidence.ids)} if report.suspects else {}
+    found = []
+    for name in report.suspects[:_SHOTS]:
+        i = position[name]
+        label, own = int(predictions.labels[i]), predictions.probabilities[i]
+        better = int(np.where(np.arange(len(own)) == label, -1.0, own).argmax())
+        text = "labelled {} ({:.0f} %)<br><b>{}</b>? ({:.0f} %)"
+        values = (report.classes[label], 100 * own[label], report.classes[better], 100 * own[better])
+        found.append(_shot(evidence, i, text, *values))
+    return found
+
+
+def _shot(evidence: Evidence, i: int, text: str, *values: object) -> dict[str, Any]:
+    """A picture with its caption; `values` are escaped into `text`."""
+    from markupsafe import Markup
+
+    return {
+        "image": thumbnail(np.asarray(evidence.images[i])),
+        "id": evidence.ids[i],
+        "alt": f"test sample {evidence.ids[i]}",
+        "text": Markup(text).format(*values),  # noqa: S704  a constant; format escapes the values
+    }
+
+
+def thumbnail(pixels: npt.NDArray[np.uint8]) -> str:
+    """A data URI of an image uint8 [H, W, C], shrunk to at most 112 pixels a side."""
+    from linnet.vision.decode import color_of, encode_png, resize
+
+    height, width, channels = pixels.shape
+    scale = min(1.0, _THUMBNAIL / max(height, width))
+    rows, columns = (max(1, round(side * scale)) for side in (height, width))
+    small = resize(pixels, rows, columns, color_of(channels))
+    return "data:image/png;base64," + base64.b64encode(encode_png(np.ascontiguousarray(small))).decode()

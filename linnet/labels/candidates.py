@@ -1,0 +1,184 @@
+"""Whom a labelling round may ask about, read from what `evaluate` and the server wrote.
+
+The pool is the training side of the dataset (training, validation and production splits) and what
+users sent to the served model. Test samples only take part in the audit: drawn at random, whatever
+the model thinks of them, so that no knowledge of the test reaches the choice of training labels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from linnet.errors import DataError
+from linnet.labels.select import Pool
+from linnet.records import DatasetManifest, EvaluationReport
+from linnet.records.prediction_log import served_files
+from linnet.storage.paths import state_dir
+
+CANDIDATES_FILE, PREDICTIONS_FILE = "candidates.npz", "predictions.npz"
+GOLD_CONFIDENCE = 0.97
+"""A label is taken as known where a model that did not train on it is so sure of the very same class."""
+_LATEST_REQUESTS = 2_000
+_LOG_FILES = 200
+Floats32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The pool, and what is known of each sample besides."""
+
+    pool: Pool
+    labels: Mapping[str, str]
+    """The label a sample has now; a production request has none."""
+    images: Mapping[str, bytes]
+    """Images that are not in the sample table: those of production requests."""
+    digest: str
+    """16 hex digits over everything that the choice depends on."""
+
+
+def read_candidates(
+    evaluation: Path, report: EvaluationReport, labels: Mapping[str, str], name: str
+) -> Candidates:
+    """Everything that may be asked about after an evaluation.
+
+    Args:
+        evaluation: Folder of `evaluate` (candidates.npz, predictions.npz).
+        report: The evaluation's report.
+        labels: The label that the dataset gives each sample; other samples are left out.
+        name: The dataset's name, which the served model bears too.
+
+    Raises:
+        DataError: the evaluation's files cannot be read or do not fit.
+    """
+    known = _read(evaluation / CANDIDATES_FILE, len(report.classes))
+    test = _read(evaluation / PREDICTIONS_FILE, len(report.classes))
+    asked = {key: row for key, row in _requests(name, len(report.classes)).items() if key not in labels}
+    ids = [*known.ids, *test.ids, *asked]
+    said = [known.probabilities, test.probabilities]
+    said += [np.array([row[0] for row in asked.values()], np.float32)] if asked else []
+    width = known.embeddings.shape[1]
+    blank = np.zeros((len(test.ids) + len(asked), width), np.float32)
+    keep = [i for i, key in enumerate(ids) if key in labels or key in asked]
+    pool = Pool(
+        ids=[ids[i] for i in keep],
+        probabilities=np.concatenate(said)[keep],
+        embeddings=np.concatenate([known.embeddings, blank])[keep],
+        suspects=[key for key in known.suspects if key in labels],
+        requests=list(asked),
+        gold=[key for key in _gold(known, labels, report.classes) if key in labels],
+        audit=[key for key in test.ids if key in labels],
+    )
+    digest = hashlib.blake2b(json.dumps([pool.ids, list(pool.suspects)]).encode(), digest_size=8)
+    digest.update(np.ascontiguousarray(pool.probabilities).tobytes())
+    images = {key: row[1] for key, row in asked.items()}
+    return Candidates(pool, labels, images, digest.hexdigest())
+
+
+def read_images(samples: Path, manifest: DatasetManifest, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+    """(sample_id, encoded image) of the wanted samples, from the shards of the sample table.
+
+    Raises:
+        DataError: a shard cannot be read.
+    """
+    for shard in manifest.shards if wanted else ():
+        try:
+            rows = pq.read_table(
+                samples / shard, columns=["sample_id", "image"], filters=[("sample_id", "in", sorted(wanted))]
+            )
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(str(samples / shard), f"cannot be read ({error})", "ingest again") from error
+        yield from zip(rows["sample_id"].to_pylist(), rows["image"].to_pylist(), strict=True)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Arrays of N samples as `evaluate` wrote them."""
+
+    ids: tuple[str, ...]
+    probabilities: Floats32
+    embeddings: Floats32
+    suspects: tuple[str, ...] = ()
+    held_out: frozenset[str] = frozenset()
+
+
+def _read(path: Path, classes: int) -> _Stored:
+    try:
+        with path.open("rb") as stream, np.load(stream) as stored:
+            ids = tuple(key.decode() for key in stored["ids"].tolist())
+            extra = "suspects" in stored.files
+            found = _Stored(
+                ids=ids,
+                probabilities=stored["probabilities"],
+                embeddings=stored["embeddings"].astype(np.float32),
+                suspects=tuple(ids[i] for i in stored["suspects"].tolist()) if extra else (),
+                held_out=frozenset(
+                    key for key, held in zip(ids, stored["held_out"].tolist(), strict=True) if held
+                )
+                if extra
+                else frozenset(),
+            )
+    except (OSError, ValueError, KeyError, AttributeError, IndexError, BadZipFile) as error:
+        raise DataError(str(path), f"the predictions cannot be read ({error})", "evaluate again") from error
+    if found.probabilities.shape != (len(ids), classes) or len(found.embeddings) != len(ids):
+        wanted = (len(ids), classes)
+        problem = f"probabilities are {found.probabilities.shape}, but samples and classes are {wanted}"
+        raise DataError(str(path), problem, "evaluate again")
+    return found
+
+
+def _gold(known: _Stored, labels: Mapping[str, str], classes: tuple[str, ...]) -> list[str]:
+    """Held-out samples whose label a model that never saw them is sure of as well."""
+    said = np.nan_to_num(known.probabilities)
+    sure = said.max(axis=1) >= GOLD_CONFIDENCE
+    top = said.argmax(axis=1)
+    return [
+        key
+        for i, key in enumerate(known.ids)
+        if sure[i] and key in known.held_out and labels.get(key) == classes[top[i]]
+    ]
+
+
+def log_state() -> list[tuple[str, int, int]]:
+    """Place, size and time of change of the files of the latest requests: the same, the same requests."""
+    found = []
+    for file in _log_files():
+        with contextlib.suppress(FileNotFoundError):  # it is being replaced, and another one then
+            about = file.stat()
+            found.append((str(file), about.st_size, about.st_ctime_ns))
+    return found
+
+
+def _log_files() -> list[Path]:
+    return sorted(served_files(state_dir() / "serving" / "log"), reverse=True)[:_LOG_FILES]
+
+
+def _requests(name: str, classes: int) -> dict[str, tuple[list[float], bytes]]:
+    """Probabilities and image of the latest requests whose image the prediction log kept, by sample_id.
+
+    A file that cannot be read is passed over: the log may be under way.
+    """
+    found: dict[str, tuple[list[float], bytes]] = {}
+    columns = ["model", "ok", "sample_id", "probabilities", "image"]
+    for file in _log_files():
+        try:
+            rows = pq.read_table(file, columns=columns).to_pylist()
+        except (OSError, pa.ArrowException):
+            continue
+        for row in rows:
+            usable = row["ok"] and row["model"] == name and row["image"] is not None
+            if usable and len(row["probabilities"] or ()) == classes:
+                found.setdefault(row["sample_id"], (row["probabilities"], row["image"]))
+        if len(found) >= _LATEST_REQUESTS:
+            break
+    return found

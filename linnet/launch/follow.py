@@ -1,0 +1,180 @@
+"""Follows a run on the terminal: a line a stage, with a bar for the one that is under way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from linnet.errors import RunError, StorageError
+from linnet.launch.client import answering, local_engine, running_engine
+from linnet.launch.submit import STOP_SECONDS, Submitted
+from linnet.records import RunRecord, StageRecord, now
+from linnet.run import runs
+
+_LOOK_SECONDS = 0.15
+_LOOK_REMOTE_SECONDS = 2.0
+_GONE_SECONDS = 3.0
+"""How long an engine may take to close a run whose worker is gone; it takes milliseconds."""
+_ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED", "CACHED")
+_FINE = ("pass", "promote")
+
+
+def follow(run: Submitted, console: Console) -> RunRecord:
+    """Shows a run of this machine's engine until it ends, and returns its record. Ctrl-C terminates it.
+
+    An engine that dies meanwhile is started again: the run goes on, or its end is noted.
+    """
+    try:
+        if console.is_terminal:
+            _follow_live(run, console)
+        else:
+            _follow_lines(run, console)
+    except KeyboardInterrupt:
+        console.print("[yellow]stopping the run ...[/]")
+        _stop(run)
+    return runs.load(run.folder)
+
+
+def follow_remote(run: Submitted, console: Console) -> str:
+    """Tells a line a task of a run on a cluster until it ends; its last state. Ctrl-C terminates it."""
+    told: set[str] = set()
+    try:
+        while True:
+            with answering(run.host.url):
+                seen = run.client.get_run(run.run_id)
+            for task in (seen.run_details.task_details or []) if seen.run_details else []:
+                if task.state in _ENDED and task.task_id not in told:
+                    told.add(task.task_id)
+                    console.print(f"{task.display_name:<25} {task.state.lower()}", highlight=False)
+            if seen.state in _ENDED:
+                return str(seen.state)
+            time.sleep(_LOOK_REMOTE_SECONDS)
+    except KeyboardInterrupt:
+        console.print("[yellow]stopping the run ...[/]")
+        run.terminate()
+        return "CANCELED"
+
+
+def _stop(run: Submitted) -> None:
+    """Terminates a run and waits for its end; a second Ctrl-C does not wait."""
+    with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(RunError):  # it has just ended
+            run.terminate()
+        until = time.monotonic() + STOP_SECONDS
+        gone = _Gone()
+        while not _ended(run, gone) and time.monotonic() < until:
+            time.sleep(0.05)
+
+
+def _ended(run: Submitted, gone: _Gone) -> bool:
+    """Whether the run has ended; sees to it that there is an engine that ends it."""
+    if running_engine() is None:
+        local_engine(run.host.config)
+    alive = runs.alive(run.folder)
+    if RunRecord.load(run.folder / "run.json").state != "running":
+        return not alive
+    gone.look(run, alive)
+    return False
+
+
+class _Gone:
+    """A run without a process, whose end (or beginning) the engine cannot write either."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def look(self, run: Submitted, alive: bool) -> None:
+        """Raises StorageError if nothing works on the run and the disk is full, for some seconds."""
+        if alive or not runs.disk_full(run.folder) or (not _begun(run) and _others()):
+            self._since = None
+        elif self._since is None:
+            self._since = time.monotonic()
+        elif time.monotonic() - self._since > _GONE_SECONDS:
+            raise StorageError(f"{run.folder}: {runs.FULL}")
+
+
+def _others() -> bool:
+    return any(runs.alive(folder) for folder in runs.folders()[:20])
+
+
+def _follow_live(run: Submitted, console: Console) -> None:
+    spinner, gone = Spinner("dots"), _Gone()
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        while not _ended(run, gone):
+            live.update(_table(run.folder, spinner) if _begun(run) else _waiting(spinner))
+            time.sleep(_LOOK_SECONDS)
+
+
+def _follow_lines(run: Submitted, console: Console) -> None:
+    told: set[str] = set()
+    ended, gone = False, _Gone()
+    while not ended:
+        ended = _ended(run, gone)
+        for stage in runs.stages(run.folder):
+            if stage.state != "running" and stage.task not in told:
+                told.add(stage.task)
+                console.print(f"{stage.task:<15} {describe(stage).plain}", highlight=False)
+        time.sleep(_LOOK_SECONDS)
+
+
+def _begun(run: Submitted) -> bool:
+    return (run.folder / "worker.json").exists()
+
+
+def _waiting(spinner: Spinner) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_row(spinner, "waits for other runs to end (engine.concurrent_runs)")
+    return table
+
+
+def _table(folder: Path, spinner: Spinner) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for stage in runs.stages(folder):
+        if stage.state == "running":
+            elapsed = (now() - stage.started_at).total_seconds()
+            table.add_row(spinner, stage.task, f"{elapsed:.0f} s", _bar(folder))
+        else:
+            mark = Text("✓", "green") if stage.state == "succeeded" else Text("✗", "red")
+            table.add_row(mark, stage.task, f"{stage.seconds:.1f} s", describe(stage, seconds=False))
+    return table
+
+
+def _bar(folder: Path) -> Table | str:
+    try:
+        told = json.loads((folder / "progress.json").read_text())
+    except (OSError, ValueError):
+        return ""
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(ProgressBar(total=max(told["total"], 1), completed=told["done"], width=24), told["what"])
+    return bar
+
+
+def describe(stage: StageRecord, seconds: bool = True) -> Text:
+    """What a finished stage did, in a line."""
+    if stage.state == "failed":
+        return Text(stage.error.splitlines()[0] if stage.error else "failed", "red")
+    facts = [
+        f"{name} {_short(value)}" for name, value in stage.values.items() if name not in ("reason", "verdict")
+    ]
+    verdict = stage.values.get("verdict")
+    text = Text(f"{stage.seconds:6.1f} s  " if seconds else "")
+    if stage.cached:
+        text.append(f"cached (saved {stage.saved_seconds:.0f} s)  ", "cyan")
+    if verdict:
+        text.append(f"{verdict}  ", "green" if verdict in _FINE else "red")
+    return text.append(", ".join(facts), "dim")
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,200 @@
+"""Reads what the server wrote: prediction log and feedback, by the time of the answer.
+
+A column that is missing reads as null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from linnet.errors import StorageError
+from linnet.records.prediction_log import LIBRARIES, served_files, served_schema, written_at
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SPILL = timedelta(hours=1)
+"""A row's file is written later than the row was answered, by far less than this earlier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the log holds of one version between two moments."""
+
+    rows: pa.Table
+    """request_id, index, at, features, probabilities, predicted, confidence, latency_ms, sample_id,
+    image (null where none was kept, or more than asked for), late (bool); in order of `at`."""
+    failed: int
+    """Requests that the version could not answer."""
+    libraries: dict[str, dict[str, int]]
+    """Rows by library and version, as far as the files say."""
+    damaged: tuple[str, ...]
+    """Files that could not be read."""
+
+
+def read_served(
+    folder: Path,
+    model: str,
+    version: str | None,
+    start: datetime,
+    end: datetime,
+    closed: datetime,
+    most_images: int | None = None,
+    seed: int = 0,
+) -> Served:
+    """Rows of `version` (None: any) answered in [start, end); those written after `closed` are late.
+
+    `most_images` bounds how many kept images are read, an even random share of them; None: all.
+
+    Raises:
+        StorageError: `folder` is not there, or holds no log.
+    """
+    files, damaged, kept = [], [], 0
+    libraries: Counter[tuple[str, str]] = Counter()
+    for path in _files(folder, start):
+        try:
+            about = _read_footer(path)
+        except (OSError, ValueError) as error:
+            damaged.append(f"{path.name}: {error}")
+            continue
+        files.append(path)
+        kept += about.images
+        for name, found in about.libraries.items():
+            libraries[name, found] += about.rows
+    rows, failed = _scan(files, model, version, start, end, closed, _share(most_images, kept), seed)
+    by_library: dict[str, dict[str, int]] = {}
+    for (name, found), count in libraries.items():
+        by_library.setdefault(name, {})[found] = count
+    return Served(rows, failed, by_library, tuple(damaged))
+
+
+def first_and_last(folder: Path) -> tuple[datetime, datetime] | None:
+    """When the log's first and last row were answered; None if it is empty."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    files = list(_files(folder, None))
+    if not files:
+        return None
+    moments = ds.dataset([str(path) for path in files], format="parquet").to_table(columns=["at"])["at"]
+    return (pc.min(moments).as_py(), pc.max(moments).as_py()) if len(moments) else None
+
+
+def read_feedback(folder: Path) -> dict[tuple[str, int], tuple[str, datetime]]:
+    """True labels that came later: (request id, image in the request) to label and arrival.
+
+    Parquet or JSON lines (`feedback*`) with request_id, label, at and, for requests of several images,
+    index. Of several answers to one image the last one counts. No file: no labels.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    found: dict[tuple[str, int], tuple[str, datetime]] = {}
+    for path in sorted(folder.glob("feedback*")):
+        for row in _feedback_rows(path):
+            at = row["at"]
+            moment = (
+                at if isinstance(at, datetime) else datetime.fromisoformat(str(at).replace("Z", "+00:00"))
+            )
+            key = str(row["request_id"]), int(row.get("index") or 0)
+            if key not in found or moment >= found[key][1]:
+                found[key] = str(row["label"]), moment
+    return found
+
+
+def _feedback_rows(path: Path) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix == ".parquet":
+            yield from pq.read_table(path).to_pylist()
+        elif path.suffix in (".jsonl", ".ndjson"):
+            yield from (json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip())
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise StorageError(f"{path}: the feedback cannot be read ({error})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Footer:
+    rows: int
+    images: int
+    libraries: dict[str, str]
+
+
+def _read_footer(path: Path) -> _Footer:
+    """What a file's footer says, without its rows."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        metadata = file.metadata
+        columns = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
+        images = 0
+        for group in range(metadata.num_row_groups if "image" in columns else 0):
+            part = metadata.row_group(group).column(columns["image"])
+            images += part.num_values - (part.statistics.null_count if part.statistics else 0)
+        said = json.loads((file.schema_arrow.metadata or {}).get(LIBRARIES, b"{}"))
+    return _Footer(metadata.num_rows, images, said)
+
+
+def _files(folder: Path, start: datetime | None) -> Iterator[Path]:
+    """Log files that may hold rows from `start` on: a file is written after its rows."""
+    if not folder.is_dir():
+        raise StorageError(
+            f"{folder}: there is no prediction log; `linnet up` starts a server that writes one"
+        )
+    for path in served_files(folder):
+        if start is None or written_at(path) >= start - _SPILL:
+            yield path
+
+
+def _share(most: int | None, kept: int) -> float:
+    return 1.0 if most is None or kept <= most else most / kept
+
+
+def _scan(
+    files: list[Path],
+    model: str,
+    version: str | None,
+    start: datetime,
+    end: datetime,
+    closed: datetime,
+    share: float,
+    seed: int,
+) -> tuple[pa.Table, int]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    wanted = ["request_id", "index", "at", "features", "probabilities", "predicted", "confidence"]
+    wanted += ["latency_ms", "sample_id", "image"]
+    schema, rng = served_schema(), np.random.default_rng(seed)
+    first, last = (pa.scalar(moment, schema.field("at").type) for moment in (start, end))
+    inside = (ds.field("at") >= first) & (ds.field("at") < last)
+    ours = ds.field("model") == model
+    if version is not None:
+        ours &= ds.field("version") == version
+    failed, parts = 0, []
+    for late in (False, True):
+        group = [str(path) for path in files if (written_at(path) > closed) == late]
+        source = ds.dataset(group, schema=schema, format="parquet")
+        for batch in source.scanner(columns=[*wanted, "ok"], filter=inside & ours).to_batches():
+            good = batch.filter(batch["ok"])
+            failed += batch.num_rows - good.num_rows
+            image = good["image"]
+            if share < 1.0:
+                chosen = pa.array(rng.random(good.num_rows) < share)
+                image = pc.if_else(chosen, image, pa.scalar(None, pa.binary()))
+            flags = pa.array(np.full(good.num_rows, late))
+            arrays = [good[name] for name in wanted[:-1]] + [image, flags]
+            parts.append(pa.record_batch(arrays, names=[*wanted, "late"]))
+    fields = [schema.field(name) for name in wanted] + [pa.field("late", pa.bool_())]
+    return pa.Table.from_batches(parts, pa.schema(fields)).sort_by("at"), failed

@@ -1,0 +1,93 @@
+"""A server in a process of its own: started, awaited until it says where it listens, and ended.
+
+Engine, console, label service and the model's server are all started so; each brings its own state file
+and its own words for what went wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from linnet.errors import LinnetError
+from linnet.process import interruption
+
+START_SECONDS = 60.0
+"""Longest time that a server may take to listen; one to three seconds are usual."""
+STOP_SECONDS = 15.0
+"""Longest time between the request to end and the end."""
+
+Process = subprocess.Popen[bytes]
+State = TypeVar("State")
+
+
+def start(
+    command: list[str],
+    output: Path,
+    *,
+    find: Callable[[Process], State | None],
+    failed: Callable[[str], LinnetError | None],
+    own_session: bool = True,
+) -> tuple[Process, State]:
+    """Starts a server and waits until it listens.
+
+    Args:
+        command: its words.
+        output: the file that takes what it prints.
+        find: its state, once it has written one.
+        failed: the error to raise, given the last line that it printed (empty: nothing; without
+            "error: ") or that it is late. None lets the wait go on: another process took its place.
+        own_session: Ctrl-C here does not reach it.
+
+    Raises:
+        LinnetError: what `failed` made of its end or of its silence. Nothing of it is left behind.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with interruption.held() as pressed, output.open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=own_session
+        )
+    try:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        return process, _listening(process, output, find, failed)
+    except BaseException:
+        end(process)
+        raise
+
+
+def end(process: Process) -> None:
+    """Asks a process to end, makes it if it does not, and waits for it."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.wait(STOP_SECONDS)
+    process.kill()
+    process.wait()
+
+
+def _listening(
+    process: Process,
+    output: Path,
+    find: Callable[[Process], State | None],
+    failed: Callable[[str], LinnetError | None],
+) -> State:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        gone = process.poll() is not None
+        state = find(process)
+        if state is not None:
+            return state
+        if gone and (error := failed(_last_line(output))) is not None:
+            raise error
+        time.sleep(0.02)
+    late = f"it did not listen within {START_SECONDS:.0f} seconds: see {output}"
+    raise failed(late) or LinnetError(late)
+
+
+def _last_line(output: Path) -> str:
+    said = output.read_text("utf-8", "replace").strip().splitlines()
+    return said[-1].removeprefix("error: ") if said else ""

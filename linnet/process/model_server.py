@@ -1,0 +1,67 @@
+"""A server process seen from outside: its command line, its state file, its start and its end.
+
+Commands, releases and the trial of a package all start the same server, and none of them imports it.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from linnet.config import ServingConfig
+from linnet.errors import ServingError
+from linnet.process import background
+from linnet.process.state import ProcessState
+
+
+@dataclass(frozen=True)
+class ServerState(ProcessState):
+    """Where a server is, and how it is ordered about."""
+
+    token: str = field(repr=False)
+    """Opens the admin routes."""
+
+
+def server_command(
+    package: Path, version: str, serving: ServingConfig, state_file: Path, log_dir: Path
+) -> list[str]:
+    """The words that start a server; flags may follow."""
+    command = [sys.executable, "-m", "linnet.serving", "--package", str(package), "--version", version]
+    command += ["--config-json", serving.model_dump_json(), "--state-file", str(state_file)]
+    return [*command, "--log-dir", str(log_dir)]
+
+
+class ServerProcess:
+    """A server that was started here and listens. What it prints goes to the file `output`."""
+
+    def __init__(
+        self, command: list[str], state_file: Path, output: Path, *, own_session: bool = True
+    ) -> None:
+        """Starts the server and waits until it listens; `own_session`: Ctrl-C here does not reach it.
+
+        Raises:
+            ServingError: it ended, or did not listen in time; the text is the last thing it said.
+        """
+        state_file.unlink(missing_ok=True)
+
+        def find(process: background.Process) -> ServerState | None:
+            state = ServerState.read(state_file)
+            return state if state is not None and state.pid == process.pid else None
+
+        self._process, self.state = background.start(
+            command, output, find=find, failed=_failed, own_session=own_session
+        )
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Asks the process to end, and makes it if it does not."""
+        background.end(self._process)
+
+
+def _failed(said: str) -> ServingError:
+    return ServingError(said or "it ended and said nothing")

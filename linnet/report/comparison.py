@@ -1,0 +1,79 @@
+"""Two runs side by side: the settings that differ, what that did to the metrics, and the gates of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from linnet.records import Gate
+from linnet.registry.protocol import flattened
+from linnet.report.evidence import RunEvidence
+
+METRICS = (
+    ("accuracy", "Accuracy", True),
+    ("macro_f1", "Macro F1", True),
+    ("worst_recall", "Worst class recall", True),
+    ("auc", "Macro AUC", True),
+    ("ece", "Calibration error", False),
+    ("brier", "Brier score", False),
+)
+"""Key, name, and whether more is better, of the metrics that people are shown."""
+
+
+@dataclass(frozen=True)
+class MetricChange:
+    """One metric of two models."""
+
+    name: str
+    first: float
+    second: float
+    more_is_better: bool
+
+    @property
+    def change(self) -> float:
+        """Second minus first."""
+        return self.second - self.first
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse`, or empty where four digits show no change."""
+        if not isfinite(self.change) or abs(self.change) < 5e-5:
+            return ""
+        return "better" if (self.change > 0) == self.more_is_better else "worse"
+
+
+def settings(first: RunEvidence, second: RunEvidence) -> list[tuple[str, str | None, str | None]]:
+    """Dotted name and both values of each setting that differs; None where a run has no such setting."""
+    a, b = (flattened(_whole(one.record.config)) for one in (first, second))
+    return [(key, a.get(key), b.get(key)) for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
+
+
+def metrics(first: RunEvidence, second: RunEvidence) -> list[MetricChange] | None:
+    """The metrics that both runs have; None if one of them was not evaluated."""
+    if first.evaluation is None or second.evaluation is None:
+        return None
+    a, b = first.evaluation.metrics, second.evaluation.metrics
+    return [
+        MetricChange(name, a[key].value, b[key].value, more)
+        for key, name, more in METRICS
+        if key in a and key in b
+    ]
+
+
+def gates(first: RunEvidence, second: RunEvidence) -> list[tuple[str, Gate | None, Gate | None]]:
+    """Name and both judgements of each gate; None where a run was not judged by it."""
+    a, b = ({gate.name: gate for _, gate in one.gates} for one in (first, second))
+    return [(name, a.get(name), b.get(name)) for name in {**a, **b}]
+
+
+def _whole(config: dict[str, Any]) -> dict[str, Any]:
+    """Undoes what KFP's structs do to whole numbers: 3.0 is 3 again."""
+    return {
+        key: _whole(value)
+        if isinstance(value, dict)
+        else int(value)
+        if isinstance(value, float) and value.is_integer()
+        else value
+        for key, value in config.items()
+    }

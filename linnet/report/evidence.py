@@ -1,0 +1,119 @@
+"""What a run left as evidence: its records, read from the run's folder once, whatever is there of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from linnet.config import RegistryConfig
+from linnet.errors import LinnetError, StorageError
+from linnet.records import (
+    EvaluationReport,
+    Gate,
+    GateDecision,
+    Record,
+    RolloutDecision,
+    RunRecord,
+    TrainingReport,
+    ValidationReport,
+)
+from linnet.run import runs
+
+T = TypeVar("T", bound=Record)
+
+PAGES = (
+    ("Data validation", "validate", "report", "data_docs/index.html"),
+    ("Gates and metrics", "evaluate", "report", "report.html"),
+    ("Model card", "package", "package", "model_card.md"),
+    ("Canary", "release", "rollout", "rollout.html"),
+)
+"""Title, task, output and file of each page that a run may have written for people."""
+
+
+@dataclass(frozen=True)
+class RunEvidence:
+    """The records of one run; None or empty for a step that did not come so far."""
+
+    folder: Path
+    record: RunRecord
+    training: TrainingReport | None = None
+    evaluation: EvaluationReport | None = None
+    decisions: tuple[GateDecision, ...] = ()
+    rollout: RolloutDecision | None = None
+    validation: ValidationReport | None = None
+
+    @property
+    def gates(self) -> list[tuple[str, Gate]]:
+        """Stage and gate, in the order in which they were judged."""
+        return [(decision.stage, gate) for decision in self.decisions for gate in decision.gates]
+
+    @property
+    def failed_gates(self) -> list[Gate]:
+        """The gates that said no."""
+        return [gate for _, gate in self.gates if not gate.passed]
+
+    @property
+    def version(self) -> str:
+        """The model version that the run registered, or empty."""
+        found = [stage.values.get("version") for stage in self.record.stages if stage.task == "register"]
+        return str(found[0]) if found and found[0] else ""
+
+    @property
+    def pages(self) -> list[tuple[str, Path]]:
+        """Title and file of the pages that are there."""
+        known = [
+            (title, runs.artifact(self.folder, task, output), page) for title, task, output, page in PAGES
+        ]
+        return [
+            (title, where / page)
+            for title, where, page in known
+            if where is not None and (where / page).exists()
+        ]
+
+
+def read_evidence(folder: Path) -> RunEvidence:
+    """The evidence of the run in `folder`; a record that cannot be read counts as not there.
+
+    Raises:
+        StorageError: the folder holds no run record.
+    """
+    decisions = [
+        _read(GateDecision, folder, task, output, "gates.json")
+        for task, output in (("evaluate", "report"), ("package", "package"))
+    ]
+    return RunEvidence(
+        folder=folder,
+        record=runs.load(folder),
+        training=_read(TrainingReport, folder, "train", "model", "training.json"),
+        evaluation=_read(EvaluationReport, folder, "evaluate", "report", "evaluation.json"),
+        decisions=tuple(decision for decision in decisions if decision is not None),
+        rollout=_read(RolloutDecision, folder, "release", "rollout", "rollout.json"),
+        validation=_read(ValidationReport, folder, "validate", "report", "validation.json"),
+    )
+
+
+def champion_metrics(evidence: RunEvidence) -> dict[str, float]:
+    """Metrics of the champion that the run compared with, as the registry has them; empty if unknown."""
+    comparison = evidence.evaluation.comparison if evidence.evaluation else None
+    if comparison is None:
+        return {}
+    from linnet.registry.connect import connect, model_name
+
+    config = evidence.record.config
+    try:
+        registry = RegistryConfig.parse(config.get("registry", {}))
+        name = model_name(registry, str(config.get("name", "")))
+        return connect(registry).version(name, comparison.champion).metrics
+    except LinnetError:  # the report says what is known here; a registry that is away is not its subject
+        return {}
+
+
+def _read(kind: type[T], folder: Path, task: str, output: str, name: str) -> T | None:
+    where = runs.artifact(folder, task, output)
+    if where is None or not (where / name).exists():
+        return None
+    try:
+        return kind.load(where / name)
+    except StorageError:
+        return None

@@ -1,0 +1,188 @@
+"""A run's report in Markdown, as a job summary or a comment of a pull request shows it, or as a page.
+
+Pictures are Mermaid charts and bars of text: GitHub draws both, and shows neither SVG nor data URIs.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from math import isfinite
+
+from linnet.pages.document import document
+from linnet.records import Gate, Interval, RolloutDecision, TrainingReport
+from linnet.report.comparison import METRICS, MetricChange
+from linnet.report.evidence import RunEvidence
+
+_HEADLINES = {
+    "succeeded": "✅ The candidate passed",
+    "rejected": "❌ The candidate was refused",
+    "failed": "💥 The run failed",
+    "interrupted": "⏹ The run was interrupted",
+    "running": "⏳ The run is under way",
+}
+_SIGNS = {">=": "≥", "<=": "≤"}
+_MARKS = {"better": " 🟢", "worse": " 🔴", "": ""}
+_BAR = 20
+
+
+def markdown(evidence: RunEvidence, champion: dict[str, float] | None = None) -> str:
+    """The report as GitHub Markdown; `champion`: the champion's metrics as the registry has them."""
+    parts = [
+        _headline(evidence),
+        _metrics(evidence, champion or {}),
+        _comparison(evidence),
+        _gates(evidence.gates),
+        _canary(evidence.rollout),
+        _curves(evidence.training),
+        _steps(evidence),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def html(evidence: RunEvidence, champion: dict[str, float] | None = None) -> str:
+    """The same report as a page of its own, where there is nothing that renders Markdown."""
+    import markdown2
+
+    text = markdown(evidence, champion)
+    body = markdown2.markdown(text, extras=["tables", "fenced-code-blocks"])
+    return document(f"Run {evidence.record.run_id}", _STYLE, f"<main>{body}</main>")
+
+
+def _headline(evidence: RunEvidence) -> str:
+    record = evidence.record
+    lines = [f"## {_HEADLINES[record.state]}: {_text(str(record.config.get('name', record.pipeline)))}"]
+    request = record.request
+    facts = [f"run `{record.run_id}`", f"cause: {request.cause}", f"by {_text(request.actor)}"]
+    if record.commit:
+        facts.append(f"commit `{record.commit[:12]}`")
+    if evidence.version:
+        facts.append(f"model version **{evidence.version}**")
+    lines.append(" · ".join(facts))
+    if record.error:
+        lines.append(f"> {_text(record.error.splitlines()[0])}")
+    return "\n\n".join(lines)
+
+
+def _metrics(evidence: RunEvidence, champion: dict[str, float]) -> str:
+    report = evidence.evaluation
+    if report is None:
+        return ""
+    against = report.comparison.champion if report.comparison else ""
+    head = "| metric | candidate | interval |"
+    rule = "|---|--:|--:|"
+    if champion:
+        head, rule = f"{head} champion {against} | change |", f"{rule}--:|--:|"
+    rows = [
+        _metric_row(name, report.metrics[key], champion.get(key) if champion else None, bool(champion), more)
+        for key, name, more in METRICS
+        if key in report.metrics
+    ]
+    return f"### Metrics\n\n{head}\n{rule}\n" + "\n".join(rows)
+
+
+def _metric_row(name: str, found: Interval, before: float | None, columns: bool, more: bool) -> str:
+    row = f"| {name} | **{_number(found.value)}** | {_number(found.low)} – {_number(found.high)} |"
+    if not columns:
+        return row
+    if before is None or not isfinite(before):
+        return f"{row} – | – |"
+    moved = MetricChange(name, before, found.value, more)
+    return f"{row} {_number(before)} | {_signed(moved.change)}{_MARKS[moved.verdict]} |"
+
+
+def _comparison(evidence: RunEvidence) -> str:
+    found = evidence.evaluation.comparison if evidence.evaluation else None
+    if found is None:
+        return "There was no champion to compare with." if evidence.evaluation else ""
+    low, value, high = (
+        100 * v for v in (found.difference.low, found.difference.value, found.difference.high)
+    )
+    return (
+        f"On the same samples, accuracy differs from champion {found.champion} by **{value:+.2f} points** "
+        f"({low:+.2f} to {high:+.2f}); both name the same class for {found.agreement:.1%}."
+    ).replace("-", "−")
+
+
+def _gates(gates: list[tuple[str, Gate]]) -> str:
+    if not gates:
+        return ""
+    rows = [
+        f"| {'✅' if gate.passed else '❌'} | {_text(gate.name.replace('_', ' '))} | {stage} "
+        f"| {_number(gate.value)} {_SIGNS.get(gate.comparator, gate.comparator)} {_number(gate.threshold)} "
+        f"| {_text(gate.evidence)} |"
+        for stage, gate in gates
+    ]
+    return "### Gates\n\n| | gate | stage | judged | evidence |\n|---|---|---|--:|---|\n" + "\n".join(rows)
+
+
+def _canary(rollout: RolloutDecision | None) -> str:
+    if rollout is None:
+        return ""
+    rows = [
+        f"| {step.percent} % | {'█' * max(1, step.percent * _BAR // 100)} | {step.candidate_requests:,} "
+        f"| {step.verdict} | {_text(step.reason)} |"
+        for step in rollout.steps
+    ]
+    head = "| traffic | | requests | verdict | because |\n|--:|---|--:|---|---|\n"
+    return f"### Canary: {rollout.verdict}\n\n{_text(rollout.reason)}\n\n{head}" + "\n".join(rows)
+
+
+def _curves(training: TrainingReport | None) -> str:
+    """Validation and training accuracy an epoch."""
+    history = [row for row in training.history if "validation_accuracy" in row] if training else []
+    if len(history) < 2:
+        return ""
+    lines = [
+        [row.get(key, float("nan")) for row in history] for key in ("validation_accuracy", "train_accuracy")
+    ]
+    shown = [line for line in lines if all(isfinite(value) for value in line)]
+    if not shown:
+        return ""
+    low = min(value for line in shown for value in line)
+    epochs = ", ".join(f"{row['epoch']:.0f}" for row in history)
+    drawn = "\n".join(f"    line [{', '.join(f'{value:.4f}' for value in line)}]" for line in shown)
+    return (
+        "### Training\n\n```mermaid\nxychart-beta\n"
+        '    title "accuracy an epoch: validation, training"\n'
+        f'    x-axis "epoch" [{epochs}]\n'
+        f'    y-axis "accuracy" {max(0.0, low - 0.02):.2f} --> 1.00\n{drawn}\n```'
+    )
+
+
+def _steps(evidence: RunEvidence) -> str:
+    stages = evidence.record.stages
+    if not stages:
+        return ""
+    rows = [
+        f"| {stage.task} | {'cached' if stage.cached else stage.state} | {stage.seconds:.1f} |"
+        for stage in stages
+    ]
+    total = sum(stage.seconds for stage in stages)
+    head = "| step | | seconds |\n|---|---|--:|\n"
+    return (
+        f"<details><summary>{len(stages)} steps, {total:.0f} s</summary>\n\n{head}"
+        + "\n".join(rows)
+        + "\n\n</details>"
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}".replace("-", "−") if isfinite(value) else "–"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def _text(text: str) -> str:
+    """Text from data, without what would be markup, a mention or the end of a table's cell."""
+    safe = escape(text.replace("\n", " "), quote=False).replace("|", "\\|")
+    return safe.replace("@", "@&#8203;")
+
+
+_STYLE = """
+:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:0}
+main{max-width:900px;margin:0 auto;padding:20px 16px 60px}table{border-collapse:collapse;width:100%}
+th,td{padding:6px 10px;border-bottom:1px solid #8884;text-align:left}code{font-size:13px}
+blockquote{border-left:3px solid #c33;margin:10px 0;padding:2px 12px}pre{overflow-x:auto}
+"""

@@ -1,0 +1,103 @@
+"""One run in one process: `python -m linnet.runner.run_worker RUN_FOLDER` executes its pipeline.yaml."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from linnet.errors import LinnetError
+from linnet.process import tree
+from linnet.records import RunRecord
+from linnet.run import runs
+from linnet.run.runs import DRY_RUN
+from linnet.runner.dag import first_error
+from linnet.runner.driver import Driver
+from linnet.runner.spec import Spec
+from linnet.runner.task_runner import Programs, recorded_outputs
+from linnet.storage.paths import state_dir
+
+
+def execute(folder: Path, width: int = 1, close: tuple[int, ...] = ()) -> None:
+    """Runs the pipeline of a run folder to its end, and closes the run's record.
+
+    Tasks that an earlier life of the run finished are not run again. SIGINT or SIGTERM stops the
+    programs that are under way; the record then says `interrupted`.
+
+    Args:
+        folder: the run's folder with pipeline.yaml, parameters.json and run.json.
+        width: how many programs may run at once.
+        close: descriptors that programs must not inherit (the run's lock).
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
+    tree.adopt_orphans()
+    interrupted, error = False, "it did not come to its end"
+    try:
+        error = _drive(folder, width, list(close))
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
+    except LinnetError as problem:
+        error = str(problem)
+        print(f"error: {problem}", flush=True)
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        for left in tree.descendants(os.getpid()):  # as a pod's end would end them
+            tree.kill_tree(left)
+        # The exit handler closes the record; a worker that ends before it does so here.
+        if RunRecord.load(folder / "run.json").state == "running":
+            runs.finish(folder, worked=not error, interrupted=interrupted, error=error)
+
+
+def _drive(folder: Path, width: int, close: list[int]) -> str:
+    """Runs the tasks; what went wrong, or nothing."""
+    file = folder / "pipeline.json"  # the same, quicker to read
+    spec = Spec.from_text((file if file.exists() else folder / "pipeline.yaml").read_bytes())
+    programs = Programs(folder, spec, _environment(folder), close)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: programs.interrupt())
+    driver = Driver(spec, _parameters(folder), programs, width)
+    try:
+        worked = driver.run()
+        (folder / "outputs.json").write_text(json.dumps(_outputs(driver)), "utf-8")
+    except BaseException:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        programs.cancel()
+        for node in driver.nodes():
+            if node.state in ("PENDING", "RUNNING"):
+                node.state, node.error = "CANCELED", "interrupted"
+                programs.changed(node)
+        raise
+    failed = [f"{node.label}: {first_error(node)}" for node in driver.root.failed]
+    return failed[0] if not worked else ""
+
+
+def _outputs(driver: Driver) -> dict[str, Any]:
+    """The pipeline's outputs, artefacts by their place."""
+    parameters, artifacts = recorded_outputs(driver.outputs())
+    return {**parameters, **{a.output: a.uri for a in artifacts}}
+
+
+def _parameters(folder: Path) -> dict[str, Any]:
+    file = folder / "parameters.json"
+    parameters: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    return parameters
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    dry = {DRY_RUN: os.environ[DRY_RUN]} if DRY_RUN in os.environ else {}
+    return {"LINNET_HOME": str(state_dir()), "LINNET_RUN_DIR": str(folder), **dry}
+
+
+if __name__ == "__main__":
+    try:
+        execute(Path(sys.argv[1]), close=tuple(int(word) for word in sys.argv[2:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

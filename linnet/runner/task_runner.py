@@ -1,0 +1,271 @@
+"""Runs the programs of a run's tasks, keeps their records, and knows what an earlier life finished."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import select
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linnet.cache.key import source_states
+from linnet.errors import LinnetError, RunError
+from linnet.process import tree
+from linnet.process.state import started_at
+from linnet.records import ArtifactRecord, TaskRecord, now
+from linnet.runner import task_process
+from linnet.runner.dag import ENDED, Node, argument_values
+from linnet.runner.driver import Outcome
+from linnet.runner.spec import Spec
+from linnet.runner.task_io import Leaf
+
+STOP_SECONDS = 4.0
+"""How long a program may take to stop after SIGINT, before it is killed: a release gives traffic back."""
+
+
+@dataclass
+class _Running:
+    node: Node
+    leaf: Leaf
+    pid: int
+    deadline: float
+    seconds: float
+    descriptor: int
+    """A pidfd, or -1 where the system has none."""
+
+
+class Programs:
+    """The `Tasks` of a driver, in a run's folder: tasks/, logs/ and artifacts/."""
+
+    def __init__(self, folder: Path, spec: Spec, environment: Mapping[str, str], close: list[int]) -> None:
+        """`close`: descriptors that a program must not inherit."""
+        self.folder, self.spec, self.environment, self._close = folder, spec, environment, close
+        self._running: dict[int, _Running] = {}
+        self._records: dict[str, TaskRecord] = {}
+        self._loaded = source_states()
+        self._stop = False
+        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        names = Counter(
+            name
+            for component in [spec.root, *spec.pipeline.get("components", {}).values()]
+            for name in component.get("dag", {}).get("tasks", {})
+        )
+        self._unique = {name for name, count in names.items() if count == 1}
+        self._earlier = self._end_earlier_life()
+
+    def interrupt(self) -> None:
+        """Makes `wait` raise KeyboardInterrupt; safe in a signal handler."""
+        self._stop = True
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._write, b"!")
+
+    def start(self, node: Node, arguments: dict[str, Any]) -> Outcome | None:
+        """Starts a task's program, unless an earlier life finished the same task with the same inputs."""
+        leaf = Leaf.of(self.spec, node, arguments, self.folder, self._place(node))
+        before = self._earlier.get(node.path)
+        if before is not None and not node.is_exit_task and before.inputs == _digest(arguments):
+            outputs = leaf.recorded(before)
+            if outputs is not None:
+                self._say(f"{node.path}: finished earlier, not run again")
+                self._records[node.path] = before
+                return Outcome(True, outputs)
+        if leaf.is_importer:
+            return Outcome(True, leaf.imported())
+        source, words, environment = leaf.prepare()
+        fresh = source_states() != self._loaded
+        for note in leaf.notes:
+            self._say(f"{node.path}: {note}")
+        log = self.log(node.path)
+        log.parent.mkdir(exist_ok=True)
+        close = [*self._close, self._read, self._write]
+        program = task_process.Program(source, words, {**self.environment, **environment}, log, fresh)
+        pid = task_process.start(program, close)
+        with contextlib.suppress(OSError):  # the child does it too: whoever comes first
+            os.setpgid(pid, pid)
+        descriptor = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+        limit = time.monotonic() + leaf.timeout if leaf.timeout else float("inf")
+        self._running[pid] = _Running(node, leaf, pid, limit, leaf.timeout, descriptor)
+        return None
+
+    def wait(self, until: float | None) -> list[tuple[Node, Outcome]]:
+        """What ended.
+
+        Raises:
+            KeyboardInterrupt: the run was interrupted.
+        """
+        while True:
+            if self._stop:
+                raise KeyboardInterrupt
+            ended = [done for running in list(self._running.values()) if (done := self._look(running))]
+            moment = time.monotonic()
+            if ended or (until is not None and moment >= until):
+                return ended
+            nearest = min(
+                [r.deadline for r in self._running.values()] + ([until] if until else []), default=moment
+            )
+            pause = min(max(nearest - moment, 0.0), 60.0)
+            descriptors = [r.descriptor for r in self._running.values() if r.descriptor >= 0]
+            if len(descriptors) < len(self._running):
+                pause = min(pause, 0.02)
+            select.select([self._read, *descriptors], [], [], pause)
+
+    def changed(self, node: Node) -> None:
+        """Writes the task's record."""
+        self._records[node.path] = record = self._record(node)
+        record.save(self.folder / "tasks" / f"{node.path}.json")
+
+    def cancel(self) -> None:
+        """Interrupts all programs, and kills what does not end within `STOP_SECONDS`."""
+        for pid in self._running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGINT)
+        until = time.monotonic() + STOP_SECONDS
+        left = dict(self._running)
+        while left and time.monotonic() < until:
+            for pid in list(left):
+                if os.waitpid(pid, os.WNOHANG) != (0, 0):
+                    del left[pid]
+            time.sleep(0.01)
+        for pid in left:
+            tree.kill_tree(pid)
+        for running in self._running.values():
+            self._keep_log(running.node.path)
+        self._running.clear()
+
+    def log(self, path: str) -> Path:
+        """Where a task's output goes."""
+        return self.folder / "logs" / f"{path}.txt"
+
+    def _look(self, running: _Running) -> tuple[Node, Outcome] | None:
+        """The outcome of a program that ended, or ran out of time."""
+        pid, status = os.waitpid(running.pid, os.WNOHANG)
+        overdue = time.monotonic() > running.deadline
+        if pid == 0 and not overdue:
+            return None
+        if pid == 0:
+            tree.kill_tree(running.pid)
+            os.waitpid(running.pid, 0)
+        del self._running[running.pid]
+        if running.descriptor >= 0:
+            os.close(running.descriptor)
+        self._keep_log(running.node.path)
+        code = os.waitstatus_to_exitcode(status)
+        if overdue and pid == 0:
+            return running.node, Outcome(False, error=f"took longer than its {running.seconds:g} seconds")
+        if code != 0:
+            return running.node, Outcome(False, error=self._why(running.node, code))
+        try:
+            return running.node, Outcome(True, running.leaf.outputs())
+        except (LinnetError, ValueError, OSError) as error:
+            return running.node, Outcome(False, error=f"its outputs cannot be read: {error}")
+
+    def _why(self, node: Node, code: int) -> str:
+        said = [line for line in self._said(node.path).splitlines() if line.strip()]
+        how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+        return f"{said[-1].strip()[:500]} ({how})" if said else how
+
+    def _said(self, path: str) -> str:
+        with contextlib.suppress(OSError):
+            return self.log(path).read_bytes()[-8000:].decode("utf-8", "replace")
+        return ""
+
+    def _keep_log(self, path: str) -> None:
+        """Puts the task's output into the run's log as well, where a person reads it in order."""
+        with contextlib.suppress(OSError), (self.folder / "log.txt").open("ab") as whole:
+            whole.write(f"=== {path}\n".encode())
+            with self.log(path).open("rb") as own:
+                shutil.copyfileobj(own, whole)
+
+    def _say(self, line: str) -> None:
+        print(line, flush=True)
+
+    def _place(self, node: Node) -> Path:
+        """Where a task's outputs go: short where its name is unique and no loop is around it."""
+        plain = node.name in self._unique and not any(part.isdigit() for part in node.path.split("."))
+        return self.folder / "artifacts" / self.spec.name / (node.name if plain else node.path)
+
+    def _record(self, node: Node) -> TaskRecord:
+        before = self._records.get(node.path)
+        moment = now()
+        done = node.state in ENDED
+        kind = "loop" if node.is_loop else "group" if node.is_group else "program"
+        if kind == "program" and "importer" in self.spec.executor(node.component):
+            kind = "importer"
+        if before is not None and before.state == "SUCCEEDED" and node.state == "SUCCEEDED":
+            return before  # finished in an earlier life
+        started = before.started_at if before else None
+        if node.state != "PENDING" and started is None and node.state != "SKIPPED":
+            started = moment
+        parameters, artifacts = recorded_outputs(node.outputs)
+        running = next((r for r in self._running.values() if r.node is node), None)
+        return TaskRecord.model_validate(
+            {
+                "path": node.path,
+                "name": node.label,
+                "parent": node.scope.path,
+                "kind": kind,
+                "state": node.state,
+                "attempts": node.attempts,
+                "created_at": before.created_at if before else moment,
+                "started_at": started,
+                "ended_at": moment if done else None,
+                "error": node.error,
+                "process": (running.pid, started_at(running.pid) or 0) if running else None,
+                "inputs": "" if node.is_group or node.state == "SKIPPED" else _inputs_digest(node),
+                "parameters": parameters,
+                "artifacts": artifacts,
+            }
+        )
+
+    def _end_earlier_life(self) -> dict[str, TaskRecord]:
+        """The finished tasks of this run before its worker was gone; a program that outlived it is ended."""
+        finished = {}
+        for file in (self.folder / "tasks").glob("[!.]*.json"):
+            with contextlib.suppress(LinnetError):
+                record = TaskRecord.load(file)
+                if record.state == "SUCCEEDED" and record.kind == "program":
+                    finished[record.path] = record
+                elif record.process and started_at(record.process[0]) == record.process[1]:
+                    tree.kill_tree(record.process[0])
+                if record.state != "SUCCEEDED" or record.kind != "program":
+                    file.unlink()
+        return finished
+
+
+def recorded_outputs(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[ArtifactRecord]]:
+    """A task's outputs as values and records."""
+    parameters, artifacts = {}, []
+    for name, value in outputs.items():
+        items = value if isinstance(value, list) else [value]
+        if items and all(hasattr(item, "uri") for item in items):
+            artifacts += [
+                ArtifactRecord(output=name, uri=i.uri, type=i.schema_title, metadata=dict(i.metadata))
+                for i in items
+            ]
+        else:
+            parameters[name] = value
+    return parameters, artifacts
+
+
+def _inputs_digest(node: Node) -> str:
+    with contextlib.suppress(RunError):
+        return _digest(argument_values(node))
+    return ""
+
+
+def _digest(arguments: Mapping[str, Any]) -> str:
+    """Digest of a task's inputs: values of parameters, places of artefacts."""
+
+    def plain(value: Any) -> Any:
+        return {"uri": value.uri} if hasattr(value, "uri") else str(value)
+
+    text = json.dumps(arguments, sort_keys=True, default=plain)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,138 @@
+"""Worker processes as the server sees them: started through the zygote, and ended whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pipelines
+from linnet.cache.key import source_states
+from linnet.errors import RunError
+from linnet.process import tree
+from linnet.process.state import started_at
+from linnet.storage.files import write_text
+
+
+class Workers:
+    """Starts workers, and knows which pipelines this installation compiles."""
+
+    def __init__(self, log: Path) -> None:
+        """`log`: where the zygote writes."""
+        self._log = log
+        self._lock = threading.RLock()
+        self._spawning = threading.Lock()
+        self._closed = False
+        self._zygote: subprocess.Popen[str] | None = None
+        self._loaded: object = None
+        self._pipelines: tuple[object, dict[str, str]] | None = None
+
+    def prepare(self) -> None:
+        """Loads what a first run would wait for."""
+        with contextlib.suppress(RunError):  # the first run will say it
+            self.configured()
+
+    def start(self, folder: Path, width: int) -> None:
+        """Starts a worker on a run's folder.
+
+        Raises:
+            RunError: it cannot be started.
+        """
+        answer = self._ask({"folder": str(folder), "width": width})
+        write_text(folder / "worker.json", json.dumps(answer))
+
+    def configured(self) -> dict[str, str]:
+        """The names of the pipelines that this installation compiles, by what they would execute."""
+        with self._lock:
+            files = _pipeline_files()
+            if self._pipelines is None or self._pipelines[0] != files:
+                answer = self._ask({})
+                if "error" in answer:
+                    raise RunError(f"{answer['error']}: see {self._log}")
+                self._pipelines = files, answer
+            return self._pipelines[1]
+
+    def close(self) -> None:
+        """Ends the zygote at once, also while it loads; workers go on."""
+        with self._spawning:  # or one that is just being started would stay
+            self._closed = True
+            zygote = self._zygote
+        if zygote is not None:
+            zygote.kill()
+            zygote.wait()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            for _ in range(2):  # a zygote that was killed is replaced
+                zygote = self._ready()
+                assert zygote.stdin and zygote.stdout
+                with contextlib.suppress(OSError, ValueError):
+                    zygote.stdin.write(json.dumps(request) + "\n")
+                    zygote.stdin.flush()
+                    answer: dict[str, Any] = json.loads(zygote.stdout.readline())
+                    return answer
+                zygote.kill()
+            raise RunError(f"no worker can be started: see {self._log}")
+
+    def _ready(self) -> subprocess.Popen[str]:
+        """The zygote, with today's sources."""
+        if self._closed:
+            raise RunError("the engine ends: no worker is started")
+        files = source_states()
+        if self._zygote is not None and (self._zygote.poll() is not None or self._loaded != files):
+            self._zygote.kill()
+            self._zygote.wait()
+            self._zygote = None
+        if self._zygote is None:
+            self._loaded = files
+            with self._spawning, self._log.open("ab") as log:
+                if self._closed:
+                    raise RunError("the engine ends: no worker is started")
+                self._zygote = subprocess.Popen(
+                    [sys.executable, "-m", "linnet.runner.forkserver"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    start_new_session=True,
+                )
+            assert self._zygote.stdout
+            if self._zygote.stdout.readline() != "ready\n":
+                raise RunError(f"no worker can be started: see {self._log}")
+        return self._zygote
+
+
+def interrupt(folder: Path) -> None:
+    """Asks a run's worker to end, which stops its programs."""
+    if (pid := _process(folder)) is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
+
+
+def end(folder: Path) -> None:
+    """Ends a run's worker and everything that it started, at once."""
+    if (pid := _process(folder)) is not None:
+        tree.kill_tree(pid)
+
+
+def _process(folder: Path) -> int | None:
+    """The worker's process id, if that is still the worker."""
+    try:
+        told = json.loads((folder / "worker.json").read_text())
+    except (OSError, ValueError):
+        return None
+    alive = started_at(told["pid"])
+    return int(told["pid"]) if alive is not None and alive == told["started"] else None
+
+
+def _pipeline_files() -> tuple[tuple[str, int], ...]:
+    """What a compiled pipeline is made of: components, pipelines and the library, with times of change."""
+    root = Path(pipelines.__file__).parent.parent
+    files = [*(root / "components").glob("*.py"), *(root / "pipelines").glob("*.py")]
+    return tuple((str(file), file.stat().st_mtime_ns) for file in sorted(files))

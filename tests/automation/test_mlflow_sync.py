@@ -1,0 +1,81 @@
+"""Records of ended runs go to MLflow by themselves, one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linnet.automation.mlflow_sync import Mirror
+from linnet.errors import RegistryError
+from linnet.records import RunRequest
+from linnet.registry import run_mirror
+from linnet.run import runs
+
+
+@pytest.fixture
+def mirrored(monkeypatch: pytest.MonkeyPatch, state: Path) -> list[str]:
+    """Names of the runs that were sent; no MLflow takes part."""
+    sent: list[str] = []
+
+    def mirror(record: Any, config: Any) -> str:
+        sent.append(record.run_id)
+        return "1"
+
+    monkeypatch.setattr(run_mirror, "mirror", mirror)
+    monkeypatch.setattr(run_mirror.os, "nice", lambda by: by)
+    runs.runs_dir().mkdir(parents=True)
+    return sent
+
+
+def ended() -> str:
+    record, folder = runs.create("training", {"name": "d"}, RunRequest(cause="person", actor="a"))
+    runs.finish(folder, worked=True)
+    return record.run_id
+
+
+def test_mirror_sends_ended_runs_once_and_leaves_those_under_way(mirrored: list[str]) -> None:
+    first = ended()
+    under_way, _ = runs.create("training", {"name": "d"}, RunRequest(cause="person", actor="a"))
+    assert run_mirror.main() == 0 and mirrored == [first]
+    second = ended()
+    assert run_mirror.main() == 0 and mirrored == [first, second]
+    assert under_way.run_id not in mirrored
+
+
+def test_mirror_is_not_needed_where_another_waits_to_look(mirrored: list[str]) -> None:
+    ended()
+    with (runs.runs_dir() / ".mirror-waits").open("w") as waiting:
+        fcntl.flock(waiting, fcntl.LOCK_EX)
+        assert run_mirror.main() == 0
+    assert mirrored == []
+    assert run_mirror.main() == 0 and len(mirrored) == 1
+
+
+def test_mirror_that_fails_says_why_in_a_line_and_the_next_one_takes_what_is_left(
+    mirrored: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ended()
+
+    def refuse(record: Any, config: Any) -> str:
+        raise RegistryError("the registry is down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_mirror, "mirror", refuse)
+        assert run_mirror.main() == 1
+    assert capsys.readouterr().err == "error: the registry is down\n"
+    assert run_mirror.main() == 0 and mirrored == [run]
+
+
+def test_engine_that_is_stopped_ends_its_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs.runs_dir().mkdir(parents=True)
+    mirror = Mirror(tmp_path / "mirror.log")
+    with (runs.runs_dir() / ".mirror").open("w") as working:
+        fcntl.flock(working, fcntl.LOCK_EX)  # so that it waits
+        mirror.start()
+        (process,) = mirror._processes
+        assert process.poll() is None
+        mirror.stop()
+    assert process.returncode == -9

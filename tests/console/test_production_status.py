@@ -1,0 +1,194 @@
+"""Promises and alerts are pure: a log and records in, what is kept and what fires out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from linnet.config import Config, RetrainingConfig, ServiceLevelsConfig
+from linnet.console.alerts import Known, alerts
+from linnet.console.prediction_log import LogSummary
+from linnet.console.production_status import Example, Retraining, Watched
+from linnet.console.slo import promises
+from linnet.console.sources import Canary, Served
+from linnet.console.views import labelling, production
+from linnet.labels.status import LabelStatus
+from linnet.records import (
+    Condition,
+    DriftReport,
+    DriftTest,
+    Interval,
+    PerformanceReport,
+    RetrainingDecision,
+    RetrainingEntry,
+    SkewReport,
+    Window,
+)
+from tests.console.records import BEGAN, version
+from tests.console.test_views import EVIL, check
+
+LEVELS = ServiceLevelsConfig(availability=0.99, latency=0.9, latency_ms=50)
+AT = BEGAN.timestamp()
+
+
+def log(ages: list[float], bad: int = 0, slow: int = 0) -> LogSummary:
+    """Requests so many seconds ago; the first `bad` failed, the next `slow` took long."""
+    count = len(ages)
+    latencies = np.full(count, 10.0, np.float32)
+    latencies[bad : bad + slow] = 80.0
+    return LogSummary(
+        rows=count, at=AT - np.array(ages), answered=np.arange(count) >= bad, latencies=latencies
+    )
+
+
+def test_budget_and_burn_follow_from_the_log() -> None:
+    kept, fast = promises(log([60.0] * 100, bad=2, slow=5), LEVELS, AT)
+    assert (kept.total, kept.bad, kept.kept) == (100, 2, pytest.approx(0.98))
+    assert kept.budget_left == pytest.approx(-1.0), "twice the budget of one in a hundred"
+    assert kept.burns["5m"] == kept.burns["3d"] == pytest.approx(2.0)
+    assert (fast.bad, fast.budget_left) == (5, pytest.approx(0.5)), "a failed request is no slow one as well"
+
+
+def test_old_requests_burn_no_short_window_and_leave_the_budget_after_thirty_days() -> None:
+    kept, _ = promises(log([7200.0] * 10, bad=10), LEVELS, AT)
+    assert (kept.burns["1h"], kept.burns["6h"], kept.total) == (0.0, pytest.approx(100.0), 10)
+    assert promises(log([31 * 86_400.0] * 10, bad=10), LEVELS, AT)[0].budget_left is None
+
+
+@pytest.mark.parametrize(("bad", "least", "severity"), [(20, 5, "page"), (20, 50, ""), (0, 5, "")])
+def test_burn_pages_where_both_windows_burn_and_enough_failed(bad: int, least: int, severity: str) -> None:
+    assert promises(log([60.0] * 100, bad=bad), LEVELS, AT)[0].burning(least) == severity
+
+
+def window(**more: Any) -> Window:
+    values: dict[str, Any] = {
+        "model": "m", "version": "7", "start": BEGAN - timedelta(hours=2), "end": BEGAN - timedelta(hours=1),
+        "rows": 100, "served": 100, "failed": 0, "late": 0, "images": 0, "latency_p50_ms": 1.0,
+        "latency_p95_ms": 2.0, "enough": True,
+    }  # fmt: skip
+    return Window(**values | more)
+
+
+def drift(verdict: Any = "drift", name: str = "brightness", **more: Any) -> DriftReport:
+    test = DriftTest(
+        name=name, kind="feature", test="kolmogorov-smirnov", rows=100, statistic=0.5, p_value=0.0, adjusted=0.0,
+        effect=0.5, threshold=0.1, drifted=verdict == "drift",
+    )  # fmt: skip
+    return DriftReport(
+        window=window(**more), reference_rows=1, reference_held_out=1, verdict=verdict, level=0.05, p_value=0.0,
+        tests=(test,), cohorts=(), notes=(name,),
+    )  # fmt: skip
+
+
+def performance(value: float) -> PerformanceReport:
+    found = Interval(value=value, low=value - 0.01, high=value + 0.01)
+    return PerformanceReport(
+        window=window(), reference_accuracy=0.9, labelled=100, delay_p50_seconds=1.0, accuracy=found, loss=None,
+        estimate=found, estimate_atc=value, estimate_holds=True, doubts=(), classes=("a",), confusion=((1,),),
+        confusion_drift=(),
+    )  # fmt: skip
+
+
+def skew(differences: int) -> SkewReport:
+    return SkewReport(
+        verdict="fail" if differences else "pass", rows=9, compared=9, by_store=9, by_pixels=0, unknown=0,
+        differences=differences, by_name={}, examples=(), libraries=(),
+    )  # fmt: skip
+
+
+def known(**more: Any) -> Known:
+    """All is well, but for what is given."""
+    values: dict[str, Any] = {
+        "at": BEGAN,
+        "champion": version("7", "champion").model_copy(update={"created_at": BEGAN - timedelta(days=1)}),
+        "served": Served(url="http://127.0.0.1:1", champion="7"),
+        "promises": promises(log([60.0] * 100), LEVELS, AT),
+        "drift": drift("stable"),
+        "performance": performance(0.95),
+        "skew": skew(0),
+    }
+    return Known(**values | more)
+
+
+def firing(found: Known) -> list[tuple[str, str, str]]:
+    listed = alerts(found, LEVELS, RetrainingConfig())
+    return [(one.name, one.severity, one.runbook) for one in listed if one.firing]
+
+
+def test_nothing_fires_where_all_is_well() -> None:
+    assert firing(known()) == []
+    assert firing(Known(at=BEGAN, champion=None, served=Served(problem="No server runs"))) == []
+
+
+CANARY = Canary("m", "8", "7", "running", True, 5, 60.0, (), ())
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"served": Served(problem="No server runs")}, ("Server", "page", "down")),
+        ({"served": Served(champion="6")}, ("Champion is served", "page", "not-serving")),
+        (
+            {"promises": promises(log([60.0] * 100, bad=50), LEVELS, AT)},
+            ("Requests answered", "page", "availability"),
+        ),
+        ({"drift": drift()}, ("Input drift", "ticket", "drift")),
+        ({"performance": performance(0.7)}, ("Live accuracy", "ticket", "accuracy")),
+        ({"skew": skew(3)}, ("Skew", "ticket", "skew")),
+        ({"failures": 3}, ("Retraining breaker", "ticket", "retraining")),
+        ({"champion": version("7").model_copy(update={"created_at": BEGAN - timedelta(days=40)})}, ("Champion's age", "ticket", "stale")),
+        ({"drift": drift("stable", end=BEGAN - timedelta(days=2))}, ("Monitoring's age", "ticket", "stale")),
+        ({"canary": Canary("m", "8", "7", "running", False, 5, 60.0, (), ())}, ("Rollout is stuck", "ticket", "rollout")),
+    ],
+)  # fmt: skip
+def test_each_alert_fires_alone_and_names_its_runbook(
+    change: dict[str, Any], expected: tuple[str, str, str]
+) -> None:
+    assert firing(known(**change)) == [expected]
+
+
+def test_runbook_of_every_alert_is_in_the_docs() -> None:
+    docs = Path(__file__).parents[2] / "docs" / "runbooks"
+    for alert in alerts(known(canary=CANARY), LEVELS, RetrainingConfig()):
+        assert (docs / f"{alert.runbook}.md").is_file(), alert.runbook
+
+
+def test_page_escapes_what_comes_from_records() -> None:
+    decision = RetrainingDecision(
+        at=BEGAN, model="m", source="monitoring", request=True, cause="drift", reason=EVIL,
+        conditions=(Condition(name=EVIL, met=True, detail=EVIL),),
+    )  # fmt: skip
+    entry = RetrainingEntry(
+        at=BEGAN, model="m", kind="ended", actor=EVIL, run_id=EVIL, state="failed", reason=EVIL
+    )
+    report = drift(name=EVIL)
+    found = Watched(
+        "m", Config(name="m"), version("7"), log([60.0]), promises(log([60.0]), LEVELS, AT), ((Path("/nowhere"), report),),
+        performance(0.9), Retraining(newest=decision, entries=(entry,)),
+        tuple(alerts(known(served=Served(problem=EVIL)), LEVELS, RetrainingConfig())),
+    )  # fmt: skip
+    for markup in (
+        production.promises(found.promises),
+        production.alerts(found.alerts),
+        production.drift(found),
+        production.retraining(found.retraining, "USD", 100.0),
+        production.examples([Example(EVIL, EVIL, "data:,")]),
+        production.budget_tile(found),
+        production.drift_tile(found),
+    ):
+        check(markup)
+    assert "✗ drift" in production.drift(found)
+
+
+def test_label_queue_says_what_waits_for_people() -> None:
+    status = LabelStatus(
+        queued=5, open=3, done=2, lost=0, answers={"label": 2}, quarantined=0, latencies=(3600.0,), oldest_open=BEGAN,
+        agreement=0.5, fleiss=None, cohen=None, annotators=[], reasons={}, rounds=(),
+    )  # fmt: skip
+    markup = check(labelling.queue(status))
+    assert "Wait for people" in markup and "1 h 00 min" in markup
+    assert "3" in check(labelling.tile_of(status)) and "nobody was asked" in check(labelling.tile_of(None))

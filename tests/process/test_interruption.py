@@ -1,0 +1,64 @@
+"""Ctrl-C that Python would drop is heard all the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from linnet.process.interruption import is_behind
+
+DROPS = """
+import time
+from linnet import interruption
+{first}
+
+class Drops:
+    def __del__(self):
+        raise {error}
+
+try:
+    Drops()
+    time.sleep({wait})
+    print("went on")
+except KeyboardInterrupt:
+    print("heard")
+"""
+
+
+def run(first: str, error: str, wait: float) -> tuple[str, str]:
+    program = DROPS.format(first=first, error=error, wait=wait)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.strip(), done.stderr
+
+
+def test_interrupt_that_a_destructor_drops_is_heard_and_nothing_is_printed() -> None:
+    began = time.monotonic()
+    assert run("interruption.insist()", "KeyboardInterrupt", wait=50) == ("heard", "")
+    assert time.monotonic() - began < 40
+
+
+@pytest.mark.parametrize(
+    ("first", "error"), [("", "KeyboardInterrupt"), ("interruption.insist()", "ValueError('why')")]
+)
+def test_anything_else_is_told_as_ever(first: str, error: str) -> None:
+    heard, told = run(first, error, wait=0.2)
+    assert heard == "went on" and "Exception ignored in" in told and error.split("(")[0] in told
+
+
+def test_ctrl_c_behind_another_error_is_found() -> None:
+    class Descriptor:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(RuntimeError) as caught:  # Python 3.12 and later let it through
+        try:
+            type("Defined", (), {"field": Descriptor()})
+        except KeyboardInterrupt as error:
+            raise RuntimeError from error
+    assert is_behind(caught.value) and is_behind(KeyboardInterrupt())
+    assert not is_behind(RuntimeError()) and not is_behind(None)

@@ -1,0 +1,86 @@
+"""A run on another host, followed to its end: the exit status is that of a run on this machine."""
+
+# No `from __future__ import annotations`: kfp reads the annotations themselves.
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kfp import dsl
+from rich.console import Console
+
+from linnet.commands.training import follow_to_end
+from linnet.launch.client import Host
+from linnet.launch.submit import Submitted
+from linnet.report import remote
+from tests.engine.engines import RunningEngine, run_of
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
+
+
+@dsl.component(base_image="python:3.11")
+def evaluate(verdict: str, report: dsl.Output[dsl.Artifact]) -> str:
+    import json
+    import os
+
+    gate = {"name": "accuracy", "value": 0.5, "comparator": ">=", "threshold": 0.9}
+    gate |= {"passed": verdict == "pass", "evidence": "0.5 < 0.9"}
+    os.makedirs(report.path)
+    with open(os.path.join(report.path, "gates.json"), "w") as file:
+        json.dump({"stage": "evaluation", "verdict": verdict, "gates": [gate]}, file)
+    return verdict
+
+
+@dsl.component(base_image="python:3.11")
+def release() -> None:
+    pass
+
+
+@dsl.pipeline(name="gated")
+def gated(verdict: str) -> None:
+    with dsl.If(evaluate(verdict=verdict).outputs["Output"] == "pass"):
+        release()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
+    running = RunningEngine(tmp_path_factory.mktemp("state")).start()
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "says"), [("pass", 0, "succeeded"), ("fail", 3, "rejected: 0.5 < 0.9")]
+)
+def test_remote_run_that_a_gate_rejects_ends_with_3_and_its_reason(
+    engine: RunningEngine, verdict: str, status: int, says: str
+) -> None:
+    client = engine.client()
+    run = run_of(client, gated, {"verdict": verdict})
+    shown = io.StringIO()
+    assert follow_to_end(Submitted(Host(engine.url), client, run), Console(file=shown)) == status
+    assert says in shown.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("states", "state", "error"),
+    [
+        ({"evaluate": "SUCCEEDED", "release": "SUCCEEDED"}, "succeeded", ""),
+        ({"evaluate": "SUCCEEDED", "release": "SKIPPED"}, "rejected", "a gate said no"),
+        ({"evaluate": "SUCCEEDED"}, "rejected", "a gate said no"),
+        ({"measure": "SUCCEEDED"}, "succeeded", ""),
+    ],
+)
+def test_host_without_the_files_tells_a_rejection_by_the_tasks_that_did_not_run(
+    tmp_path: Path, states: dict[str, str], state: str, error: str
+) -> None:
+    tasks = [SimpleNamespace(display_name=name, state=told) for name, told in states.items()]
+    run: Any = SimpleNamespace(
+        run_details=SimpleNamespace(task_details=tasks), state="SUCCEEDED", display_name="d", error=None,
+        runtime_config=None, created_at=None, finished_at=None,
+    )  # fmt: skip
+    record = remote._record(run, "id", tmp_path)
+    assert record.state == state and record.error.startswith(error)

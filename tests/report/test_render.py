@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from linnet.report.render import html, markdown
+from tests.console.records import evidence, run_record
+
+
+def test_report_of_a_promoted_candidate_compares_it_with_the_champion() -> None:
+    text = markdown(evidence(), {"accuracy": 0.88, "ece": 0.91})
+    assert text.startswith("## ✅ The candidate passed: fashion")
+    assert "model version **7**" in text and "commit `abcdef012345`" in text
+    assert "| metric | candidate | interval | champion 6 | change |" in text
+    assert "| Accuracy | **0.9000** | 0.8900 – 0.9100 | 0.8800 | +0.0200 🟢 |" in text
+    assert "| Calibration error | **0.9000** | 0.8900 – 0.9100 | 0.9100 | −0.0100 🟢 |" in text
+    assert "| Macro F1 | **0.9000** | 0.8900 – 0.9100 | – | – |" in text
+    assert "by **+2.00 points** (+1.00 to +3.00)" in text
+    assert "### Canary: promote" in text and "| 50 % | ██████████ | 95 |" in text
+    assert "line [0.8100, 0.8200, 0.8300]" in text
+
+
+def test_report_of_a_refused_candidate_says_which_gate_and_why() -> None:
+    text = markdown(evidence(state="rejected", passed=False))
+    assert "## ❌ The candidate was refused" in text and "> accuracy is too low" in text
+    assert "| ❌ | accuracy | evaluation | 0.8900 ≥ 0.9500 |" in text
+    assert "Canary" not in text
+
+
+def test_texts_from_data_cannot_become_markup_or_mentions() -> None:
+    record = run_record(state="failed", error="<script>alert(1)</script> @everyone | x")
+    text = markdown(evidence(record=record))
+    assert "<script>" not in text and "@everyone" not in text and "\\| x" in text
+    assert "0.90 \\| on 100 &lt;b&gt;samples&lt;/b&gt;" in text
+    assert "<script>" not in html(evidence(record=record))
+
+
+def test_run_that_failed_early_has_a_report_too() -> None:
+    nothing = {"training": None, "evaluation": None, "decisions": (), "rollout": None}
+    text = markdown(
+        evidence(record=run_record(state="failed", error="the disk is full", stages=()), **nothing)
+    )
+    assert "💥 The run failed" in text and "the disk is full" in text
+    assert "Gates" not in text and "Metrics" not in text
+
+
+def test_page_holds_the_tables() -> None:
+    page = html(evidence(), {"accuracy": 0.88})
+    assert page.startswith("<!doctype html>") and page.count("<table>") >= 3
+    assert "<strong>0.9000</strong>" in page and "http" not in page.partition("<body>")[2]
