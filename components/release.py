@@ -22,8 +22,9 @@ def release(
 
     from linnet.config import RegistryConfig, ReleaseConfig, ServingConfig
     from linnet.deployment.release import release as roll_out
-    from linnet.registry.connect import promote_after, release_candidates
+    from linnet.registry.connect import model_name, promote_after, release_candidates
     from linnet.run.step import progress, run_step
+    from linnet.serving.champion_traffic import ServerTraffic
     from linnet.storage.paths import server_state_file
 
     canary, server, where = (
@@ -33,18 +34,20 @@ def release(
     )
 
     def work(out: Any) -> dict[str, Any]:
-        candidates = release_candidates(where, name, version)
+        traffic = ServerTraffic()
+        candidates = release_candidates(where, name, version, traffic)
         decision = roll_out(
             *candidates,
             Path(training_set.path),
             canary,
             server,
-            name,
+            model_name(where, name),
             out["rollout"],
             server_state_file(),
             progress,
+            lambda decided, give: promote_after(where, decided, traffic, give),
         )
-        promote_after(where, name, decision)
+        promote_after(where, decision, traffic)  # writes the lines of one that is not promoted
         return {"verdict": decision.verdict, "reason": decision.reason}
 
     values = run_step(

@@ -10,6 +10,7 @@ LinnetError                      shown to a person as one message, without a tra
 |- TrainingError                 training cannot start or go on
 |- PackagingError                the exported model is not the trained model
 |- RegistryError                 the model registry refused or cannot be reached
+|  |- NoChampion                 nothing can be served yet
 |  `- PromotionConflict          somebody else moved the alias first
 |- ServingError                  the server cannot start or a model cannot be loaded
 |  `- RequestRejected            a request is wrong; carries the HTTP status
@@ -24,6 +25,8 @@ This module imports no framework, so that every part of Linnet may raise these.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class LinnetError(Exception):
@@ -108,6 +111,17 @@ class PackagingError(LinnetError):
 
 class RegistryError(LinnetError):
     """The model registry refused, or cannot be reached."""
+
+
+class NoChampion(RegistryError):
+    """Nothing can be served: a model, or every model, has no champion yet."""
+
+    def __init__(self, model: str, known: Sequence[str]) -> None:
+        """`model` empty: none has one."""
+        of = f" of {model}" if model else ""
+        others = model and known and model not in known
+        unknown = f" (models that are registered: {', '.join(known)})" if others else ""
+        super().__init__(f"there is no champion{of} yet{unknown}: `linnet run CONFIG` makes one")
 
 
 class PromotionConflict(RegistryError):

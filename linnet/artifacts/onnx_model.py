@@ -60,7 +60,7 @@ class PackagedModel:
         Raises:
             ServingError: the package is missing, damaged, or not a model that Linnet can serve.
         """
-        package = _read_package(folder)
+        package = read_package(folder)
         model = cls(package, _open_session(folder / MODEL_FILE, threads))
         model._check_signature()
         probe = np.full((2, package.height, package.width, package.channels), 128, np.uint8)
@@ -135,7 +135,12 @@ class PackagedModel:
         _check_nodes("output", self._session.get_outputs(), _OUTPUTS, sizes)
 
 
-def _read_package(folder: Path) -> ModelPackage:
+def read_package(folder: Path) -> ModelPackage:
+    """What package.json says; the model's digest is checked.
+
+    Raises:
+        ServingError: the package is missing or damaged.
+    """
     remedy = "package the model again, or name the folder that `package` wrote"
     for name in (PACKAGE_FILE, MODEL_FILE):
         if not (folder / name).is_file():

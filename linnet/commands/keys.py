@@ -20,6 +20,9 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option(help="infer or admin; several times for both. Default: infer.")
     ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model that it is for; repeatable. Default: all models.")
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(min=0.01, help="Requests a second that it may send; default: no limit.")
     ] = None,
@@ -30,7 +33,7 @@ def create(
 
     Examples:
 
-      linnet keys create webshop --rate 200
+      linnet keys create webshop --rate 200 --model fashion
 
       linnet keys create release-bot --scope admin
     """
@@ -39,7 +42,9 @@ def create(
         if given not in ("infer", "admin"):
             raise typer.BadParameter(f"{given!r} is no scope: infer or admin", param_hint="--scope")
         scopes.append("infer" if given == "infer" else "admin")
-    key, secret = KeyFile(api_keys_file()).create(name, tuple(dict.fromkeys(scopes)), rate)
+    key, secret = KeyFile(api_keys_file()).create(
+        name, tuple(dict.fromkeys(scopes)), rate, tuple(model or ())
+    )
     typer.echo(secret)
     Console(stderr=True).print(f"key {key.id} for {name}: {', '.join(key.scopes)}; it is not shown again")
 
@@ -52,12 +57,14 @@ def list_keys() -> None:
 
       linnet keys list
     """
-    table = Table("id", "name", "scopes", "requests/s", "made (UTC)", "revoked (UTC)")
+    table = Table("id", "name", "scopes", "models", "requests/s", "made (UTC)", "revoked (UTC)")
     for key in KeyFile(api_keys_file()).read():
         made = f"{key.created_at:%Y-%m-%d %H:%M}"
         revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
         rate = f"{key.rate:g}" if key.rate is not None else "any"
-        table.add_row(key.id, key.name, ", ".join(key.scopes), rate, made, revoked)
+        table.add_row(
+            key.id, key.name, ", ".join(key.scopes), ", ".join(key.models) or "all", rate, made, revoked
+        )
     Console().print(table)
 
 

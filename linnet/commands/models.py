@@ -8,13 +8,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet.automation.champion_traffic import serve_champion
 from linnet.commands.reason import Reason, given
 from linnet.config import RegistryConfig
 from linnet.deployment.journal import UNDER_WAY, Journal
-from linnet.errors import RegistryError
 from linnet.registry.champion import ModelRegistry, current_actor
-from linnet.registry.connect import connect
+from linnet.registry.connect import chosen_model, connect
+from linnet.serving.champion_traffic import ServerTraffic
 from linnet.storage.files import file_name
 from linnet.storage.paths import state_dir
 
@@ -48,7 +47,7 @@ def list_versions(name: Model = "", tracking_uri: Tracking = "") -> None:
 def show(version: Version, name: Model = "", tracking_uri: Tracking = "") -> None:
     """Show one version: tags, metrics, where its evidence lies, and its lines in the ledger."""
     registry = _registry(tracking_uri)
-    found = registry.version(_model(registry, name), version)
+    found = registry.version(chosen_model(registry, name), version)
     console = Console()
     table = Table("what", "value", title=f"{found.name} version {found.version}", title_justify="left")
     for key, value in sorted(found.tags.items()):
@@ -75,11 +74,10 @@ def promote(version: Version, reason: Reason = "", name: Model = "", tracking_ur
       linnet models promote 3 --reason "the canary's traffic was broken, checked by hand"
     """
     registry = _registry(tracking_uri)
-    model = _model(registry, name)
+    model = chosen_model(registry, name)
     registry.version(model, version)  # says so before a reason is asked for
     champion = registry.champion(model)
     registry.promote(model, version, champion.version if champion else None, override=given(reason))
-    serve_champion(registry, model)
     typer.echo(f"{model} version {version} is the champion")
 
 
@@ -94,27 +92,15 @@ def rollback(reason: Reason = "", name: Model = "", tracking_uri: Tracking = "")
       linnet models rollback --reason "complaints about sandals"
     """
     registry = _registry(tracking_uri)
-    model = _model(registry, name)
+    model = chosen_model(registry, name)
+    registry.earlier_champion(model)  # says that there is none before anything is aborted
     reason = given(reason)
     journal = Journal(state_dir() / "rollouts" / f"{file_name(model)}.json")
     if journal.read().get("phase") in UNDER_WAY and journal.is_held():
         journal.give("abort", current_actor(), reason)  # its candidate must not stay behind
     version = registry.rollback(model, reason)
-    serve_champion(registry, model)
     typer.echo(f"{model} version {version.version} is the champion again")
 
 
 def _registry(tracking_uri: str) -> ModelRegistry:
-    return connect(RegistryConfig(tracking_uri=tracking_uri))
-
-
-def _model(registry: ModelRegistry, name: str) -> str:
-    models = registry.store.models()
-    known = ", ".join(models) or "none yet"
-    if name and name not in models:
-        raise RegistryError(f"there is no model {name!r} (known: {known})")
-    if name:
-        return name
-    if len(models) != 1:
-        raise RegistryError(f"which model? Give --name (known: {known})")
-    return models[0]
+    return connect(RegistryConfig(tracking_uri=tracking_uri), traffic=ServerTraffic())

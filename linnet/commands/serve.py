@@ -14,8 +14,8 @@ from rich.table import Table
 
 from linnet.config import ServingConfig, load_config
 from linnet.errors import RequestRejected, ServingError
-from linnet.process.model_server import ServerProcess, ServerState, server_command
-from linnet.registry.connect import Champion, find_champion, model_name
+from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
+from linnet.registry.connect import Champion, find_champion, find_champions, model_name, several_models
 from linnet.storage.paths import api_keys_file, server_state_file, state_dir
 
 if TYPE_CHECKING:
@@ -27,26 +27,40 @@ ConfigPath = Annotated[
     Path | None, typer.Option("--config", help="A config, for its model, registry and serving settings.")
 ]
 Name = Annotated[str, typer.Option("--name", help="The model's name; needed where there are several.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--name", help="A model to serve; repeatable. Default: all that have a champion."),
+]
 
 
-def serve_champion(name: str, config: Path | None, port: int | None, detach: bool, console: Console) -> None:
-    """Serves the champion: in the background, or here until Ctrl-C.
+def serve_champions(
+    names: list[str], config: Path | None, port: int | None, detach: bool, console: Console
+) -> None:
+    """Serves the champions of the models that are named, or of all: in the background, or until Ctrl-C.
 
     Raises:
         ServingError: the server cannot start.
-        RegistryError: there is no champion, or no telling which.
+        RegistryError: there is no champion.
     """
-    champion, serving = _champion(name, config)
+    champions, serving = _champions(names, config)
     log_dir = state_dir() / "serving" / "log"
-    command = server_command(champion.package, champion.version, serving, server_state_file(), log_dir)
-    command += ["--name", champion.name, "--keys", str(api_keys_file())]
+    models = [ModelToServe(one.name, one.version, one.package) for one in champions]
+    command = models_command(models, serving, server_state_file(), log_dir)
+    command += ["--keys", str(api_keys_file())]
     command += [] if port is None else ["--port", str(port)]
     server_state_file().parent.mkdir(parents=True, exist_ok=True)
+    what = ", ".join(f"{one.name} version {one.version}" for one in champions)
     if detach:
         url = _start_detached(command)
-        console.print(f"{champion.name} version {champion.version} serves at {url}; `linnet down` stops it")
+        missing = _missing(models)
+        console.print(f"{what} {'serves' if len(models) == 1 else 'serve'} at {url}; `linnet down` stops it")
+        if missing:
+            console.print(
+                f"not served: {', '.join(missing)}; {server_state_file().with_name('server.log')} says why",
+                style="red",
+            )
         return
-    console.print(f"serving {champion.name} version {champion.version}; Ctrl-C stops it")
+    console.print(f"serving {what}; Ctrl-C stops it")
     process = subprocess.Popen([*command, "--parent", str(os.getpid())])
     try:
         raise typer.Exit(process.wait())
@@ -57,6 +71,29 @@ def serve_champion(name: str, config: Path | None, port: int | None, detach: boo
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             process.kill()
         raise typer.Exit(0) from None
+
+
+def serve_too(names: list[str], config: Path | None, console: Console) -> None:
+    """Has the server that runs serve more models beside those that it serves.
+
+    Raises:
+        ServingError: a model is served already, or cannot be; those before it are served.
+        RegistryError: a model has no champion.
+    """
+    from linnet.serving.client import ServerClient
+
+    champions, serving = _champions(names, config)
+    client = ServerClient.from_state(server_state_file())
+    for champion in champions:
+        client.open_model(champion.name, champion.version, champion.package, serving if config else None)
+        console.print(f"{champion.name} version {champion.version} serves at {client.url}, too")
+
+
+def _missing(models: list[ModelToServe]) -> list[str]:
+    """Models that the server could not load when it started."""
+    state = ServerState.read(server_state_file())
+    served = (state.models or []) if state is not None else []
+    return [model.name for model in models if model.name not in served]
 
 
 def stop_server() -> bool:
@@ -82,11 +119,13 @@ def predict(
 ) -> None:
     """Name the three likeliest classes of images, and the model version that says so.
 
-    Asks the server that `linnet up` started; without one, the champion is loaded here.
+    Asks the server that `linnet up` started; a champion that none serves is loaded here.
 
-    Example:
+    Examples:
 
       linnet predict examples/boot.png
+
+      linnet predict --name fashion examples/boot.png
     """
     import json
 
@@ -115,22 +154,31 @@ def _answer(client: ServerClient, image: Path) -> dict[str, Any]:
 def _answers(images: list[Path], name: str, config: Path | None) -> list[dict[str, Any]]:
     from linnet.serving.client import ServerClient
 
+    loaded = load_config(config) if config is not None else None
+    wanted = name or (model_name(loaded.registry, loaded.name) if loaded is not None else "")
     if ServerState.read(server_state_file()) is not None:
         client = ServerClient.from_state(server_state_file())
-        return [_answer(client, image) for image in images]
+        served = client.models()
+        if not wanted and len(served) > 1:
+            raise several_models(served, "are served")
+        if not wanted or wanted in served:
+            client.model = wanted or served[0]
+            return [_answer(client, image) for image in images]
     from linnet.serving.local import local_answers
 
-    champion, serving = _champion(name, config)
+    champion = find_champion(wanted, loaded.registry if loaded is not None else None)
+    serving = loaded.serving if loaded is not None else ServingConfig()
     where = champion.package, champion.name, champion.version
     return list(local_answers(*where, images, serving.max_pixels))
 
 
-def _champion(name: str, path: Path | None) -> tuple[Champion, ServingConfig]:
-    """The champion to serve and how: as a config says, or of this machine's registry with defaults."""
+def _champions(names: list[str], path: Path | None) -> tuple[list[Champion], ServingConfig]:
+    """The champions to serve and how: as a config says, or of this machine's registry with defaults."""
     if path is None:
-        return find_champion(name), ServingConfig()
+        return find_champions(names), ServingConfig()
     config = load_config(path)
-    return find_champion(name or model_name(config.registry, config.name), config.registry), config.serving
+    own = model_name(config.registry, config.name)
+    return find_champions(names or [own], config.registry), config.serving
 
 
 def _start_detached(command: list[str]) -> str:

@@ -11,16 +11,16 @@ import typer
 from rich.console import Console
 
 from linnet.commands.console import show_links
-from linnet.commands.serve import ConfigPath, Name, serve_champion, stop_server
+from linnet.commands.serve import ConfigPath, Names, serve_champions, serve_too, stop_server
 from linnet.config import EngineConfig, load_config
-from linnet.errors import LinnetError, RegistryError, ServingError
+from linnet.errors import LinnetError, NoChampion, ServingError
 from linnet.process.model_server import ServerState
-from linnet.registry.connect import find_champion
+from linnet.registry.connect import find_champions
 from linnet.storage.paths import server_state_file
 
 
 def up(
-    name: Name = "",
+    name: Names = None,
     config: ConfigPath = None,
     port: Annotated[
         int | None, typer.Option(help="Port of the champion's server; 0 takes a free one.")
@@ -37,11 +37,13 @@ def up(
     ] = True,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Serve in the background.")] = False,
 ) -> None:
-    """Start the engine (the Kubeflow Pipelines API of this machine) and the console; serve the champion.
+    """Start the engine (the Kubeflow Pipelines API of this machine) and the console; serve the champions.
 
     The console is opened with the links that are printed: they hold the login token of an operator and of
-    a viewer. The champion answers the Open Inference Protocol v2, and plain images at /predict; without
-    one only engine and console start. With --config, what people answer is collected from its label
+    a viewer. Every model that has a champion, or those that are named, answers by its name: the Open
+    Inference Protocol v2 at /v2/models/NAME, and plain images at /predict/NAME (/predict where there is
+    one); without any only engine and console start. Where a server runs already, --name has it serve one
+    more. With --config, what people answer is collected from its label
     server as it comes, and a complete round starts a training run.
 
     Examples:
@@ -50,18 +52,27 @@ def up(
 
       linnet up --detach --config configs/fashion.toml --port 9000
 
+      linnet up --name fashion --name digits
+
       linnet up --no-console
     """
     from linnet.automation.label_service import stop_services
     from linnet.console.process import CONSOLE
     from linnet.launch.client import stop_engine
 
+    names, out = name or [], Console()
     running = ServerState.read(server_state_file())
+    if running is not None and names:
+        serve_too(names, config, out)
+        return
     if running is not None:
-        raise ServingError(f"a server runs already at {running.url}: stop it with `linnet down`")
-    if name and config is None:
-        find_champion(name)  # says so before anything is started
-    out = Console()
+        served = f", serving {', '.join(running.models)}" if running.models else ""
+        raise ServingError(
+            f"a server runs already at {running.url}{served}: `linnet up --name NAME` has it serve one more, "
+            "`linnet down` stops it"
+        )
+    if names and config is None:
+        find_champions(names)  # says so before anything is started
     with ExitStack() as started:
         if _engine(load_config(config).engine if config else EngineConfig(), engine_port, out):
             started.callback(stop_engine)
@@ -70,9 +81,9 @@ def up(
         if with_labels and config and _labels(config, out):
             started.callback(stop_services)
         try:
-            serve_champion(name, config, port, detach, out)
-        except RegistryError as error:
-            if name or "no champion" not in str(error):
+            serve_champions(names, config, port, detach, out)
+        except NoChampion as error:
+            if names:
                 raise
             out.print(f"nothing to serve: {error}", highlight=False)
             if not detach:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from linnet.automation.champion_traffic import serve_champion
 from linnet.config import EngineConfig, RegistryConfig, parse_config
 from linnet.console.access import Role
 from linnet.console.audit import AuditLog
@@ -18,6 +17,7 @@ from linnet.records import RunRequest
 from linnet.registry.champion import current_actor
 from linnet.registry.connect import connect
 from linnet.run import runs
+from linnet.serving.champion_traffic import ServerTraffic
 
 T = TypeVar("T")
 
@@ -50,10 +50,9 @@ class Operator:
         """
 
         def work() -> None:
-            registry = connect(RegistryConfig(), self.actor)
+            registry = connect(RegistryConfig(), self.actor, ServerTraffic())
             champion = registry.champion(model)
             registry.promote(model, version, champion.version if champion else None, override=reason)
-            serve_champion(registry, model)
 
         self._do("promote", f"{model} {version}", reason, work)
 
@@ -65,9 +64,8 @@ class Operator:
         """
 
         def work() -> str:
-            registry = connect(RegistryConfig(), self.actor)
+            registry = connect(RegistryConfig(), self.actor, ServerTraffic())
             version = registry.rollback(model, reason)
-            serve_champion(registry, model)
             return version.version
 
         return self._do("roll back", model, reason, work)

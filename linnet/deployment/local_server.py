@@ -6,7 +6,7 @@ import ipaddress
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -35,12 +35,16 @@ def is_loopback(url: str) -> bool:
 
 
 class EmbeddedServer:
-    """A `TrafficTarget` over one server process. `candidate` is the version that is being released."""
+    """A `TrafficTarget` over one model of one server process, and over none of its other models.
 
-    def __init__(self, url: str, token: str, candidate: str) -> None:
+    `candidate` is the version that is being released.
+    """
+
+    def __init__(self, url: str, token: str, model: str, candidate: str) -> None:
         # a server that listens on all addresses is met on the loopback one
         self.url = url.rstrip("/").replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-        self._candidate = candidate
+        self._model, self._candidate = model, candidate
+        self._admin = f"/admin/models/{quote(model, safe='')}"
         self._client = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}"},
@@ -49,12 +53,20 @@ class EmbeddedServer:
         )
 
     @classmethod
-    def find(cls, state_file: Path, candidate: str) -> EmbeddedServer | None:
-        """The running server that wrote `state_file`; None if there is none or it does not answer."""
+    def find(cls, state_file: Path, model: str, candidate: str) -> EmbeddedServer | None:
+        """The running server that wrote `state_file`, if it serves `model`.
+
+        None if there is none, if it does not answer, or if it serves other models only: those are not this
+        release's business.
+
+        Raises:
+            ServingError: it is of an older Linnet, which cannot tell models apart.
+        """
         state = ServerState.read(state_file)
         if state is None:
             return None
-        server = cls(state.url, state.token, candidate)
+        state.check_release()
+        server = cls(state.url, state.token, model, candidate)
         try:
             server.routes()
         except RolloutError:
@@ -68,7 +80,7 @@ class EmbeddedServer:
 
     def routes(self) -> dict[str, Any]:
         """The routing table: champion, candidate, percent, mirror, and what is loaded."""
-        return self._ask("GET", "/admin/routes")
+        return self._ask("GET", f"{self._admin}/routes")
 
     def champion(self) -> str | None:
         """The version that answers by default; None if that is the candidate itself (first release)."""
@@ -78,13 +90,15 @@ class EmbeddedServer:
     def load(self, version: str, package: Path) -> None:
         """Loads a package that lies on the server's machine. Raises LoadRefused."""
         body = {"package": str(package.resolve())}
-        answer = self._send("PUT", f"/admin/versions/{version}", body, LOAD_ANSWER_SECONDS)
+        answer = self._send(
+            "PUT", f"{self._admin}/versions/{quote(version, safe='')}", body, LOAD_ANSWER_SECONDS
+        )
         if answer.is_error:
             raise LoadRefused(_problem(answer))
 
     def unload(self, version: str) -> None:
         """Forgets a version that has no traffic; one that is not loaded is no error."""
-        answer = self._send("DELETE", f"/admin/versions/{version}")
+        answer = self._send("DELETE", f"{self._admin}/versions/{quote(version, safe='')}")
         if answer.is_error and answer.status_code != 404:
             raise RolloutError(f"version {version} cannot be unloaded: {_problem(answer)}")
 
@@ -94,24 +108,31 @@ class EmbeddedServer:
         if candidate == champion:  # a first release: the candidate is all there is
             candidate, percent, mirror = None, 0, 0.0
         table = {"champion": champion, "candidate": candidate, "percent": percent, "mirror": mirror}
-        self._ask("PUT", "/admin/routes", table)
+        self._ask("PUT", f"{self._admin}/routes", table)
 
     def promote(self, version: str) -> None:
         """Makes a version the champion; the one before stays loaded, so that a way back is short."""
         table = {"champion": version, "candidate": None, "percent": 0, "mirror": 0.0}
-        self._ask("PUT", "/admin/routes", table)
+        self._ask("PUT", f"{self._admin}/routes", table)
 
     def records(self, after: int) -> tuple[int, list[ServedRecord]]:
         """See `TrafficTarget.records`."""
         found: list[ServedRecord] = []
         cursor = max(after, 0)
         while True:
-            page = self._ask("GET", f"/admin/records?after={cursor}")
+            page = self._ask("GET", f"{self._admin}/records?after={cursor}")
             cursor = page["last"]
             if after >= 0:
-                found += _parse(page["records"])
+                found += self._own(_parse(page["records"]))
             if not page.get("more"):
                 return cursor, found
+
+    def _own(self, records: list[ServedRecord]) -> list[ServedRecord]:
+        """The records, if all are of this model: no verdict ever rests on another one's answers."""
+        others = {record.model for record in records} - {self._model, ""}
+        if others:
+            raise RolloutError(f"the server gave records of {', '.join(others)} for {self._model}")
+        return records
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = self._send(method, path, body)
@@ -132,9 +153,9 @@ class EmbeddedServer:
             raise RolloutError(f"the server at {self.url} does not answer: {error or type(error)}") from error
 
 
-def give_back(server_state: Path, candidate: str) -> bool:
-    """Takes the candidate's traffic away on a running server; False if none runs (then it has none)."""
-    server = EmbeddedServer.find(server_state, candidate)
+def give_back(server_state: Path, model: str, candidate: str) -> bool:
+    """Takes a model's candidate its traffic away; False if no server serves it (then it has none)."""
+    server = EmbeddedServer.find(server_state, model, candidate)
     if server is None:
         return False
     try:
@@ -145,14 +166,16 @@ def give_back(server_state: Path, candidate: str) -> bool:
     return True
 
 
-def start_server(package: Path, version: str, serving: ServingConfig, folder: Path) -> ServerProcess:
-    """Starts a server for a release, on a free port of the loopback address; its files lie in `folder`.
+def start_server(
+    package: Path, model: str, version: str, serving: ServingConfig, folder: Path
+) -> ServerProcess:
+    """Starts a server for a release of `model`, on a free port of the loopback address; files in `folder`.
 
     Raises:
         LoadRefused: it ended before it listened; the message has its last words.
     """
     state_file = folder / "server.json"
-    command = server_command(package, version, serving, state_file, folder / "log")
+    command = server_command(package, version, serving, state_file, folder / "log", model)
     command += ["--host", "127.0.0.1", "--port", "0", "--parent", str(os.getpid())]
     try:
         return ServerProcess(command, state_file, folder / "server.log")

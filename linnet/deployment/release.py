@@ -1,7 +1,7 @@
 """`release`: canary a package under replayed traffic and say whether it may become the champion.
 
-Wires server, traffic, judge and rollout. It moves no alias in the registry: its caller does, by the
-verdict in the RolloutDecision.
+Wires server, traffic, judge and rollout. It moves no alias in the registry: its caller does, in `promote`,
+which is told the decision and how the traffic is given.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from linnet.deployment.kserve import KServeTarget
 from linnet.deployment.local_server import EmbeddedServer, start_server
 from linnet.deployment.page import render
 from linnet.deployment.replay import Replayer, Traffic
-from linnet.deployment.rollout import Candidate, Rollout
+from linnet.deployment.rollout import Candidate, Promote, Rollout
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
 from linnet.progress import Progress
@@ -42,12 +42,15 @@ def release(
     out: Path,
     server_state: Path | None = None,
     progress: Progress | None = None,
+    promote: Promote | None = None,
 ) -> RolloutDecision:
     """Rolls `package` out as `version` of model `name`; writes rollout.json and rollout.html to `out`.
 
-    The server that wrote `server_state` is used if it runs (and then serves the outcome); else one is
-    started for the release and stopped after it. Without a champion the candidate is held against its
-    own evaluation and absolute limits. Interrupting (Ctrl-C, SIGTERM) gives traffic back first.
+    The server that wrote `server_state` is used if it runs and serves this model (and then serves the
+    outcome); else one is started for the release and stopped after it. Without a champion the candidate is
+    held against its own evaluation and absolute limits. `promote` moves the alias together with the
+    traffic, when the verdict says so. Interrupting (Ctrl-C, SIGTERM) gives traffic back
+    first.
 
     Raises:
         RolloutError: another release is under way, there is nothing to replay, or no server starts.
@@ -59,7 +62,7 @@ def release(
         return _write(_ended(candidate, version, "promote", "it is the champion already"), [], out)
     state_file = state_dir() / "rollouts" / f"{file_name(name)}.json"
     if config.kserve.service:
-        return _into_kserve(candidate, champion_version, config, state_file, out, progress)
+        return _into_kserve(candidate, champion_version, config, state_file, out, progress, promote)
     traffic = Traffic.of_training_set(training_set)
     with ExitStack() as stack:
         stack.enter_context(_terminable())
@@ -71,7 +74,7 @@ def release(
             refused = _ended(candidate, None, "rollback", f"the candidate cannot be loaded: {error}")
             return _write(refused, [], out)
         longest = config.deadline_seconds * (len(config.steps) + 1) + 60.0
-        replayer = Replayer(server.url, traffic, config.rate, max_seconds=longest)
+        replayer = Replayer(server.url, name, traffic, config.rate, max_seconds=longest)
         rollout = Rollout(
             server,
             candidate,
@@ -80,6 +83,7 @@ def release(
             state_file,
             reference=_reference(package) if champion is None else None,
             progress=progress,
+            promote=promote,
         )
         with replayer:
             decision = rollout.run()
@@ -93,6 +97,7 @@ def _into_kserve(
     state_file: Path,
     out: Path,
     progress: Progress | None,
+    promote: Promote | None,
 ) -> RolloutDecision:
     """Rolls out into an InferenceService that has users: nothing is replayed, and nobody knows labels."""
     target = KServeTarget(config.kserve, candidate.model, candidate.version)
@@ -106,7 +111,7 @@ def _into_kserve(
                 f"InferenceService {config.kserve.service} serves no version that the registry knows as "
                 "champion: promote the one it serves with `linnet models promote`"
             )
-        rollout = Rollout(target, candidate, config, list, state_file, progress=progress)
+        rollout = Rollout(target, candidate, config, list, state_file, progress=progress, promote=promote)
         return _write(rollout.run(), rollout.looks, out)
 
 
@@ -118,15 +123,19 @@ def _server(
     serving: ServingConfig,
     server_state: Path | None,
 ) -> EmbeddedServer:
-    """The running server, serving the registry's champion; or one that lives as long as `stack`."""
-    server = EmbeddedServer.find(server_state, candidate.version) if server_state is not None else None
+    """The running server of this model, serving the registry's champion; or one that lives with `stack`."""
+    server = None
+    if server_state is not None:
+        server = EmbeddedServer.find(server_state, candidate.model, candidate.version)
     if server is None:
         folder = state_dir() / "rollouts" / f"server-{os.getpid()}"
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         first = champion if champion is not None else candidate.package
-        process = start_server(first, champion_version or candidate.version, serving, folder)
+        version = champion_version or candidate.version
+        process = start_server(first, candidate.model, version, serving, folder)
         stack.callback(process.stop)
-        server = EmbeddedServer(process.state.url, process.state.token, candidate.version)
+        url, token = process.state.url, process.state.token
+        server = EmbeddedServer(url, token, candidate.model, candidate.version)
     stack.callback(server.close)
     if champion is not None and champion_version is not None and server.champion() != champion_version:
         server.load(champion_version, champion)  # it was started before the last promotion

@@ -18,7 +18,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 
@@ -69,12 +69,21 @@ class Replayer:
     """Traffic at a set rate to a loopback URL, from `with` to its end (at most `max_seconds`)."""
 
     def __init__(
-        self, url: str, traffic: Traffic, rate: float, *, max_seconds: float = 600.0, seed: int = 0
+        self,
+        url: str,
+        model: str,
+        traffic: Traffic,
+        rate: float,
+        *,
+        max_seconds: float = 600.0,
+        seed: int = 0,
     ) -> None:
+        """`model`: whom the server is asked for; answers of any other would count as failures."""
         if not is_loopback(url):
             raise RolloutError(f"{url}: replayed traffic is sent to this machine only")
         self._host, self._port = urlsplit(url).hostname or "", urlsplit(url).port or 80
         self._traffic, self._rate = traffic, rate
+        self._model = quote(model, safe="")
         self._random = random.Random(seed)  # noqa: S311  chooses images, keeps no secret
         self._most = int(rate * max_seconds)
         self._lock = threading.Lock()
@@ -131,7 +140,7 @@ class Replayer:
     def _send(self, connection: HTTPConnection, body: bytes, truth: str) -> Outcome:
         kept = connection.sock is not None
         try:
-            answer = _post(connection, body)
+            answer = _post(connection, f"/predict/{self._model}", body)
             content = answer.read()
         except (OSError, HTTPException) as error:
             connection.close()
@@ -139,7 +148,7 @@ class Replayer:
                 return self._send(connection, body, truth)
             return Outcome(None, None)
         version = answer.headers.get("Linnet-Model-Version")
-        if answer.status != 200 or version is None:
+        if answer.status != 200 or version is None or answer.headers.get("Linnet-Model") != self._model:
             return Outcome(version, None)
         try:
             return Outcome(version, json.loads(content)["predictions"][0]["class"] == truth)
@@ -153,6 +162,6 @@ class Replayer:
             counter[outcome.version or "none"] += 1
 
 
-def _post(connection: HTTPConnection, body: bytes) -> HTTPResponse:
-    connection.request("POST", "/predict", body, {"Content-Type": "image/png"})
+def _post(connection: HTTPConnection, path: str, body: bytes) -> HTTPResponse:
+    connection.request("POST", path, body, {"Content-Type": "image/png"})
     return connection.getresponse()

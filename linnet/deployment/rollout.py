@@ -14,8 +14,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from linnet.deployment.first_release import Reference
 from linnet.deployment.journal import UNDER_WAY, Journal
 from linnet.deployment.judge import decide, judge
 from linnet.deployment.traffic import LoadRefused, TrafficTarget
-from linnet.errors import RolloutError
+from linnet.errors import LinnetError, RolloutError
 from linnet.progress import Progress
 from linnet.records import JudgeVerdict, Look, RolloutDecision, RolloutMark, StepDecision, now
 
@@ -45,6 +47,8 @@ class Candidate:
 
 
 Ending = tuple[JudgeVerdict, str]
+Promote = Callable[[RolloutDecision, Callable[[], None]], object]
+"""Makes a promotion known (alias, ledger) and gives the traffic by its second argument: all, or nothing."""
 
 
 @dataclass(slots=True)
@@ -61,6 +65,8 @@ class Rollout:
     reference: Reference | None = None
     """Absolute limits; needed if there is no champion."""
     progress: Progress | None = None
+    promote: Promote | None = None
+    """None: the traffic is all that moves."""
     looks: list[Look] = field(default_factory=list)
     marks: list[RolloutMark] = field(default_factory=list)
     _journal: Journal = field(init=False)
@@ -100,13 +106,16 @@ class Rollout:
                 self._save("interrupted")
                 raise
             self._save(verdict)
+        return self._decision(verdict, interrupted + reason)
+
+    def _decision(self, verdict: JudgeVerdict, reason: str) -> RolloutDecision:
         return RolloutDecision(
             model=self.candidate.model,
             version=self.candidate.version,
             champion=self._champion,
             verdict=verdict,
             steps=tuple(self._steps),
-            reason=interrupted + reason,
+            reason=reason,
             started_at=self._started_at,
             ended_at=now(),
             marks=tuple(self.marks),
@@ -316,12 +325,19 @@ class Rollout:
             self._save("promoting")
             try:
                 self.target.load(self.candidate.version, self.candidate.package)  # free if it is there
-                self.target.promote(self.candidate.version)
+                if self.promote is None:
+                    self.target.promote(self.candidate.version)
+                else:
+                    give = partial(self.target.promote, self.candidate.version)
+                    self.promote(self._decision(verdict, reason), give)
                 return verdict, reason
-            except RolloutError as error:
+            except LinnetError as error:
                 verdict = "inconclusive"
                 reason = f"the candidate proved itself, but could not be promoted: {error}"
                 self._ending = (verdict, reason)
+                if self._champion is not None:
+                    with suppress(RolloutError):  # `_give_back` tells of a server that does not answer
+                        self.target.promote(self._champion)
         self._save("returning")
         return verdict, reason + self._give_back()
 

@@ -19,6 +19,11 @@ def journals() -> list[Journal]:
     ]
 
 
+def model_of(journal: Journal) -> str:
+    """The model that a rollout is of."""
+    return str(journal.read().get("model") or journal.path.stem)
+
+
 def journal_of(model: str = "") -> Journal:
     """The rollout of a model, or of the only one that has one.
 
@@ -27,10 +32,15 @@ def journal_of(model: str = "") -> Journal:
     """
     found = [one for one in journals() if not model or one.path.stem == file_name(model)]
     if not found:
-        raise RolloutError("there has been no rollout here yet: `linnet run CONFIG` makes one")
+        known = ", ".join(model_of(one) for one in journals())
+        of, others = f" of {model}" if model else "", f" (known: {known})" if known else ""
+        raise RolloutError(f"there has been no rollout{of} here yet{others}: `linnet run CONFIG` makes one")
     if len(found) > 1:
-        names = ", ".join(one.path.stem for one in found)
-        raise RolloutError(f"which model? Give --name (known: {names})")
+        names = [model_of(one) for one in found]
+        raise RolloutError(
+            f"several models have a rollout ({', '.join(names)}): name one with --name, such as "
+            f"--name {names[0]}"
+        )
     return found[0]
 
 
@@ -66,6 +76,6 @@ def _abort(journal: Journal, by: str, reason: str) -> str:
     from linnet.deployment.local_server import give_back  # brings an HTTP client that the base install lacks
 
     with journal.held():
-        served = give_back(server_state_file(), str(state["candidate"]))
+        served = give_back(server_state_file(), str(state["model"]), str(state["candidate"]))
         journal.settle("rollback")
     return "all traffic is with the champion" if served else "no server runs, so nobody has traffic"

@@ -5,7 +5,9 @@ Commands, releases and the trial of a package all start the same server, and non
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,13 +23,57 @@ class ServerState(ProcessState):
 
     token: str = field(repr=False)
     """Opens the admin routes."""
+    models: list[str] | None = None
+    """Names of the models that it was started with; None: by an older Linnet, which wrote none."""
+
+    def check_release(self) -> None:
+        """Raises ServingError if an older Linnet started the server: it does not tell models apart."""
+        if self.models is None:
+            raise ServingError(
+                f"the server at {self.url} was started by an older version of Linnet: stop it with "
+                "`linnet down` and start it again with `linnet up`"
+            )
+
+
+@dataclass(frozen=True)
+class ModelToServe:
+    """A model as a server is started with it."""
+
+    name: str
+    version: str
+    package: Path
+    config: ServingConfig | None = None
+    """Its own limits; None: the server's."""
 
 
 def server_command(
-    package: Path, version: str, serving: ServingConfig, state_file: Path, log_dir: Path
+    package: Path,
+    version: str,
+    serving: ServingConfig,
+    state_file: Path,
+    log_dir: Path,
+    name: str | None = None,
 ) -> list[str]:
-    """The words that start a server; flags may follow."""
-    command = [sys.executable, "-m", "linnet.serving", "--package", str(package), "--version", version]
+    """The words that start a server for one model (`name` None: the package's); flags may follow."""
+    words = ["--package", str(package), "--version", version]
+    words += ["--name", name] if name is not None else []
+    return _command(words, serving, state_file, log_dir)
+
+
+def models_command(
+    models: Sequence[ModelToServe], serving: ServingConfig, state_file: Path, log_dir: Path
+) -> list[str]:
+    """The words that start a server for several models, each by its name; flags may follow."""
+    entries = [
+        {"name": model.name, "version": model.version, "package": str(model.package)}
+        | ({} if model.config is None else {"config": model.config.model_dump(mode="json")})
+        for model in models
+    ]
+    return _command(["--models-json", json.dumps(entries)], serving, state_file, log_dir)
+
+
+def _command(words: list[str], serving: ServingConfig, state_file: Path, log_dir: Path) -> list[str]:
+    command = [sys.executable, "-m", "linnet.serving", *words]
     command += ["--config-json", serving.model_dump_json(), "--state-file", str(state_file)]
     return [*command, "--log-dir", str(log_dir)]
 

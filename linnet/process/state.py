@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from linnet.storage.files import replacing
 
@@ -34,7 +34,7 @@ class ProcessState:
     """When its process began, as `started_at` says it: its id may be somebody else's by now."""
 
     @classmethod
-    def of(cls, pid: int, url: str, *more: str) -> Self:
+    def of(cls, pid: int, url: str, *more: Any) -> Self:
         """The state of the process `pid`, which runs; `more`: the fields that a subclass adds."""
         return cls(url, pid, str(started_at(pid)), *more)
 

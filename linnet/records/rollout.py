@@ -13,6 +13,8 @@ class ServedRecord(Record):
 
     at: float
     """Seconds since the epoch."""
+    model: str = ""
+    """Empty: by a server of an older Linnet, which had one."""
     version: str
     ok: bool
     latency_ms: float

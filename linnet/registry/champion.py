@@ -1,9 +1,11 @@
 """Aliases moved by compare-and-swap, each move in the ledger: the one way to change what is served.
 
-A move is: intent on disk, alias, ledger line, intent gone; all under a file lock. Whoever takes the
-lock next finishes or forgets what a kill left between: moved aliases get their line, others are
-as if nothing happened. The lock is of this machine; several machines with one registry are guarded
-by the comparison just before the move alone, since MLflow offers no compare-and-swap.
+A move is: intent on disk, traffic, alias, ledger line, intent gone; all under a file lock. It happens
+wholly or not at all: if a part fails, those before it are taken back. Whoever takes the lock next
+finishes or forgets what a kill left between, and the alias decides which: a moved alias gets its line
+and its traffic, else traffic goes back to whom the alias names. The lock is of this machine; several
+machines with one registry are guarded by the comparison just before the move alone, since MLflow offers
+no compare-and-swap.
 """
 
 from __future__ import annotations
@@ -13,15 +15,15 @@ import fcntl
 import getpass
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from linnet.errors import PromotionConflict, RegistryError, StorageError
+from linnet.errors import LinnetError, PromotionConflict, RegistryError, StorageError
 from linnet.records import LedgerEntry, ModelVersion, RolloutDecision, now
 from linnet.registry import promotion
 from linnet.registry.ledger import Ledger
-from linnet.registry.protocol import Alias, Registry, Submission
+from linnet.registry.protocol import Alias, ChampionTraffic, Registry, Submission
 from linnet.storage.files import file_name
 from linnet.storage.paths import state_dir
 
@@ -43,9 +45,18 @@ def current_actor() -> str:
 class ModelRegistry:
     """A registry with its ledger, for all models of one state folder."""
 
-    def __init__(self, store: Registry, actor: str = "", state: Path | None = None) -> None:
-        """`actor`: who the ledger names, such as user@host; `state`: empty for `state_dir()`."""
-        self.store, self.actor = store, actor or current_actor()
+    def __init__(
+        self,
+        store: Registry,
+        actor: str = "",
+        state: Path | None = None,
+        traffic: ChampionTraffic | None = None,
+    ) -> None:
+        """`actor`: who the ledger names, such as user@host; `state`: empty for `state_dir()`.
+
+        `traffic`: follows the champion; None: nobody's, as where a rollout directs it.
+        """
+        self.store, self.actor, self._traffic = store, actor or current_actor(), traffic
         self._state = state or state_dir()
         self.ledger = Ledger(self._state / "ledger" / "promotions.jsonl")
 
@@ -100,11 +111,13 @@ class ModelRegistry:
         expected_champion: str | None,
         rollout: RolloutDecision | None = None,
         override: str = "",
+        give: Callable[[], None] | None = None,
     ) -> ModelVersion:
         """Makes `version` champion if the champion still is `expected_champion` (None: there is none).
 
-        `rollout`: the canary's decision; `override`: a person's reason to do without its word. A
-        version that is champion already stays so, and the ledger gets no second line.
+        `rollout`: the canary's decision; `override`: a person's reason to do without its word; `give`:
+        gives it the traffic, where a rollout directs that (it may raise LinnetError). A version that is
+        champion already stays so, and the ledger gets no second line.
 
         Raises:
             PromotionConflict: somebody else moved the alias first.
@@ -120,7 +133,7 @@ class ModelRegistry:
             evidence: dict[str, Any] = {}
             if rollout is not None:
                 evidence = {"verdict": rollout.verdict, "started_at": rollout.started_at.isoformat()}
-            self._move(self._entry("promote", model, version, found, reason, evidence))
+            self._move(self._entry("promote", model, version, found, reason, evidence), give)
             if self.store.alias(model, "challenger") == version:
                 self.store.set_alias(model, "challenger", None)
             return self.version(model, version)
@@ -150,15 +163,29 @@ class ModelRegistry:
         if not reason.strip():
             raise RegistryError("a rollback needs a reason, for the ledger: give one with --reason")
         with self._locked(model):
-            found = self.store.alias(model, "champion")
-            line = promotion.champions(self.ledger.entries(model))
-            if found is None or len(line) < 2 or line[-1] != found:
-                raise RegistryError(
-                    f"model {model} has no earlier champion in the ledger: choose a version with "
-                    "`linnet models list` and promote it with a reason"
-                )
-            self._move(self._entry("rollback", model, line[-2], found, reason.strip()))
-            return self.version(model, line[-2])
+            found, before = self._before(model)
+            self._move(self._entry("rollback", model, before, found, reason.strip()))
+            return self.version(model, before)
+
+    def earlier_champion(self, model: str) -> str:
+        """The version that a rollback would go back to.
+
+        Raises:
+            RegistryError: there is none.
+        """
+        with self._locked(model):
+            return self._before(model)[1]
+
+    def _before(self, model: str) -> tuple[str, str]:
+        """The champion, and the one before it."""
+        found = self.store.alias(model, "champion")
+        line = promotion.champions(self.ledger.entries(model))
+        if found is None or len(line) < 2 or line[-1] != found:
+            raise RegistryError(
+                f"model {model} has no earlier champion in the ledger: choose a version with "
+                f"`linnet models list --name {model}` and promote it with a reason"
+            )
+        return found, line[-2]
 
     def repair(self, model: str) -> None:
         """Finishes or forgets a move that was cut short; any command that changes something does it too."""
@@ -179,25 +206,55 @@ class ModelRegistry:
             previous=previous, reason=reason, evidence=evidence or {},
         )  # fmt: skip
 
-    def _move(self, entry: LedgerEntry) -> None:
-        intent = self._intent(entry.model)
+    def _move(self, entry: LedgerEntry, give: Callable[[], None] | None = None) -> None:
+        intent, alias = self._intent(entry.model, _ALIAS[entry.action]), _ALIAS[entry.action]
         entry.save(intent)
-        self.store.set_alias(entry.model, _ALIAS[entry.action], entry.version)
-        self.ledger.append(entry)
+        try:
+            if give is not None:
+                give()
+            else:
+                self._serve(entry, entry.version)
+            self.store.set_alias(entry.model, alias, entry.version)
+            self.ledger.append(entry)
+        except LinnetError:
+            self._take_back(entry)
+            intent.unlink()
+            raise
         intent.unlink()
+
+    def _take_back(self, entry: LedgerEntry) -> None:
+        """As it was before a move that failed, as far as that can be done; the error tells of the failure."""
+        with contextlib.suppress(LinnetError):
+            if self.store.alias(entry.model, _ALIAS[entry.action]) == entry.version:
+                self.store.set_alias(entry.model, _ALIAS[entry.action], entry.previous)
+        with contextlib.suppress(LinnetError):
+            self._serve(entry, entry.previous)
 
     def _repair(self, model: str) -> None:
-        intent = self._intent(model)
-        if not intent.exists():
-            return
-        entry = LedgerEntry.load(intent)
-        written = entry in self.ledger.entries(model)
-        if not written and self.store.alias(model, _ALIAS[entry.action]) == entry.version:
-            self.ledger.append(entry)
-        intent.unlink()
+        kinds: tuple[Alias, ...] = ("champion", "challenger")
+        for kept in kinds:
+            intent = self._intent(model, kept)
+            if not intent.exists():
+                continue
+            entry = LedgerEntry.load(intent)
+            alias = _ALIAS[entry.action]
+            pointed = self.store.alias(model, alias)
+            if pointed == entry.version and entry not in self.ledger.entries(model):
+                self.ledger.append(entry)
+            if alias == "champion" and self._traffic is None:
+                continue  # whoever comes next and can tell the server does
+            self._serve(entry, pointed)
+            intent.unlink()
 
-    def _intent(self, model: str) -> Path:
-        return self._state / "registry" / f"{file_name(model)}.intent.json"
+    def _serve(self, entry: LedgerEntry, version: str | None) -> None:
+        """Gives the model's traffic to a version, if the entry is about who is served."""
+        if self._traffic is None or version is None or _ALIAS[entry.action] != "champion":
+            return
+        self._traffic.give(entry.model, version, self.store.package_folder(entry.model, version))
+
+    def _intent(self, model: str, alias: Alias) -> Path:
+        kind = "" if alias == "champion" else f".{alias}"
+        return self._state / "registry" / f"{file_name(model)}{kind}.intent.json"
 
     @contextlib.contextmanager
     def _locked(self, model: str) -> Iterator[None]:

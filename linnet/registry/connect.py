@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from linnet.cache.digest import tree_digest
 from linnet.config import RegistryConfig
-from linnet.errors import RegistryError
+from linnet.errors import NoChampion, RegistryError
 from linnet.records import EvaluationReport, GateDecision, ModelPackage, ModelVersion, RolloutDecision
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.mlflow_registry import MlflowRegistry
-from linnet.registry.protocol import Submission
+from linnet.registry.protocol import ChampionTraffic, Submission
 from linnet.run.runs import commit_of, run_dir
 
 _TRAINED, _COMPARED = "trained_digest", "compared_with"
@@ -29,9 +30,12 @@ class Champion:
     package: Path
 
 
-def connect(config: RegistryConfig, actor: str = "") -> ModelRegistry:
-    """The registry that the config names; nothing is opened before it is used."""
-    return ModelRegistry(MlflowRegistry(config.tracking_uri), actor)
+def connect(config: RegistryConfig, actor: str = "", traffic: ChampionTraffic | None = None) -> ModelRegistry:
+    """The registry that the config names; nothing is opened before it is used.
+
+    `traffic` follows the champion when it is moved.
+    """
+    return ModelRegistry(MlflowRegistry(config.tracking_uri), actor, traffic=traffic)
 
 
 def model_name(config: RegistryConfig, name: str) -> str:
@@ -121,14 +125,17 @@ def rival_package(config: RegistryConfig, name: str, model: Path) -> tuple[Path 
 
 
 def release_candidates(
-    config: RegistryConfig, name: str, version: str
+    config: RegistryConfig, name: str, version: str, traffic: ChampionTraffic | None = None
 ) -> tuple[Path, str, Path | None, str | None]:
     """Package and version of the candidate, then of the champion (None twice if there is none).
+
+    A promotion that was cut short is finished or forgotten first; `traffic` follows it.
 
     Raises:
         RegistryError: there is no such version.
     """
-    registry, registered = connect(config), model_name(config, name)
+    registry, registered = connect(config, traffic=traffic), model_name(config, name)
+    registry.repair(registered)
     candidate = registry.package_folder(registry.version(registered, version))
     champion = registry.champion(registered)
     if champion is None:
@@ -137,19 +144,25 @@ def release_candidates(
     return candidate, version, folder, champion.version
 
 
-def promote_after(config: RegistryConfig, name: str, decision: RolloutDecision) -> bool:
+def promote_after(
+    config: RegistryConfig,
+    decision: RolloutDecision,
+    traffic: ChampionTraffic | None = None,
+    give: Callable[[], None] | None = None,
+) -> bool:
     """Writes the canary's decisions into the ledger and moves `champion` if it says promote.
 
-    Gives whether the candidate now is champion.
+    `give` gives the candidate the traffic, as a part of the move: all of it happens, or nothing. Gives
+    whether the candidate now is champion.
 
     Raises:
         PromotionConflict: the champion is no longer the one the canary compared with.
     """
-    registry, model = connect(config), model_name(config, name)
-    registry.record_canary(model, decision)
+    registry = connect(config, traffic=traffic)
+    registry.record_canary(decision.model, decision)
     if decision.verdict != "promote":
         return False
-    registry.promote(model, decision.version, decision.champion, decision)
+    registry.promote(decision.model, decision.version, decision.champion, decision, give=give)
     return True
 
 
@@ -157,16 +170,54 @@ def find_champion(name: str | None = None, config: RegistryConfig | None = None)
     """The champion of model `name`; without a name, of the only model that has one.
 
     Raises:
-        RegistryError: there is none, or there are several to choose from.
+        NoChampion: there is none.
+        RegistryError: there are several to choose from.
+    """
+    found = find_champions([name] if name else [], config)
+    if len(found) > 1:
+        raise several_models([champion.name for champion in found], "have a champion")
+    return found[0]
+
+
+def find_champions(names: Sequence[str] = (), config: RegistryConfig | None = None) -> list[Champion]:
+    """The champions of the models that are named, or of all that have one; at least one.
+
+    Raises:
+        NoChampion: a model that is named has none, or no model has one.
     """
     registry = connect(config or RegistryConfig())
-    names = [name] if name else registry.store.models()
-    found = [version for each in names if (version := registry.champion(each)) is not None]
+    found = []
+    for name in dict.fromkeys(names) or registry.store.models():
+        version = registry.champion(name)
+        if version is not None:
+            found.append(Champion(version.name, version.version, registry.package_folder(version)))
+        elif names:
+            raise NoChampion(name, registry.store.models())
     if not found:
-        of = f" of {name}" if name else ""
-        raise RegistryError(f"there is no champion{of} yet: `linnet run CONFIG` makes one")
-    if len(found) > 1:
-        choices = ", ".join(version.name for version in found)
-        raise RegistryError(f"several models have a champion ({choices}): name one")
-    version = found[0]
-    return Champion(version.name, version.version, registry.package_folder(version))
+        raise NoChampion("", registry.store.models())
+    return found
+
+
+def chosen_model(registry: ModelRegistry, name: str) -> str:
+    """The model that a command means: the one it names, or the only one that is registered.
+
+    Raises:
+        RegistryError: there is no such model, or no telling which.
+    """
+    models = registry.store.models()
+    if name and name not in models:
+        raise RegistryError(f"there is no model {name!r} (known: {', '.join(models) or 'none yet'})")
+    if name:
+        return name
+    if not models:
+        raise RegistryError("no model is registered yet: `linnet run CONFIG` makes one")
+    if len(models) > 1:
+        raise several_models(models, "are registered")
+    return models[0]
+
+
+def several_models(names: Sequence[str], what: str) -> RegistryError:
+    """The error where a command must name a model."""
+    return RegistryError(
+        f"several models {what} ({', '.join(names)}): name one with --name, such as --name {names[0]}"
+    )

@@ -59,6 +59,18 @@ class Registry(Protocol):
         ...
 
 
+class ChampionTraffic(Protocol):
+    """What serves a model's champion to people, if anything does."""
+
+    def give(self, model: str, version: str, package: Path) -> None:
+        """Gives a model's traffic to a version; without effect where nothing serves the model.
+
+        Raises:
+            ServingError: the version cannot be served; traffic is where it was.
+        """
+        ...
+
+
 DESCRIPTOR = "MLmodel"
 """MLflow's description of the signature; it is laid beside a registered package."""
 _NOT_OURS = frozenset({DESCRIPTOR, "registered_model_meta"})

@@ -1,4 +1,4 @@
-"""`python -m linnet.serving`: one server for one model package."""
+"""`python -m linnet.serving`: one server for one model package, or for several models by their names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from linnet.config import ServingConfig
 from linnet.errors import ConfigError, LinnetError
-from linnet.serving.server import Launch, serve
+from linnet.serving.server import Launch, ModelLaunch, serve
 
 _OVERRIDES = ("host", "port", "workers", "threads", "max_body_mb", "max_pixels", "log_images", "log_queue")
 
@@ -23,9 +23,13 @@ def parse_arguments(arguments: list[str]) -> Launch:
         ConfigError: a setting is wrong.
     """
     parser = argparse.ArgumentParser("python -m linnet.serving", description=__doc__)
-    parser.add_argument("--package", type=Path, required=True, help="folder that `package` wrote")
-    parser.add_argument("--version", required=True, help="version that answers carry")
+    parser.add_argument("--package", type=Path, help="folder that `package` wrote")
+    parser.add_argument("--version", help="version that answers carry")
     parser.add_argument("--name", help="model name in the addresses (default: the package's)")
+    parser.add_argument(
+        "--models-json",
+        help='several models instead: [{"name", "version", "package", and "config" for limits of its own}]',
+    )
     parser.add_argument("--state-file", type=Path, help="gets url, pid and admin token when ready")
     parser.add_argument("--log-dir", type=Path, help="folder of the prediction log (default: no log)")
     parser.add_argument("--keys", type=Path, help="file of API keys (default: none)")
@@ -42,16 +46,43 @@ def parse_arguments(arguments: list[str]) -> Launch:
     except (TypeError, ValueError) as error:
         raise ConfigError("--config-json", f"is not a JSON object: {error}") from error
     values |= {field: given for field in _OVERRIDES if (given := getattr(options, field)) is not None}
+    one = (options.package, options.version)
+    if (options.models_json is None) != all(value is not None for value in one):
+        parser.error("give --package and --version for one model, or --models-json for several")
+    models = (
+        _models(options.models_json)
+        if options.models_json is not None
+        else (ModelLaunch(options.package, options.version, options.name),)
+    )
     return Launch(
-        package=options.package,
-        version=options.version,
-        name=options.name,
+        models=models,
         config=ServingConfig.parse(values),
         state_file=options.state_file,
         log_dir=options.log_dir,
         parent=options.parent,
         keys=options.keys,
     )
+
+
+def _models(text: str) -> tuple[ModelLaunch, ...]:
+    try:
+        entries = json.loads(text)
+        found = tuple(
+            ModelLaunch(
+                Path(entry["package"]),
+                str(entry["version"]),
+                str(entry["name"]),
+                ServingConfig.parse(entry["config"]) if "config" in entry else None,
+            )
+            for entry in entries
+        )
+    except (TypeError, ValueError, KeyError) as error:
+        raise ConfigError(
+            "--models-json", f"must be a list of objects with name, version and package ({error!r})"
+        ) from error
+    if not found or len({model.name for model in found}) < len(found):
+        raise ConfigError("--models-json", "must name at least one model, and none twice")
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -29,12 +29,12 @@ class Access:
         self._stamp: tuple[int, int] | None = None
         self._looked = -math.inf
 
-    def admit(self, headers: dict[str, str], scope: Scope) -> None:
-        """Whether a request with these headers may use routes of `scope`.
+    def admit(self, headers: dict[str, str], scope: Scope, model: str | None = None) -> None:
+        """Whether a request with these headers may use routes of `scope`, of `model` (None: of no one).
 
         Raises:
-            RequestRejected: 401, no key or a wrong one; 403, a key without the scope; 429, its budget
-                is spent.
+            RequestRejected: 401, no key or a wrong one; 403, a key without the scope, or for other models;
+                429, its budget is spent.
         """
         given = headers.get("authorization", "")
         if scope == "infer" and not self._required and not given.startswith("Bearer lk_"):
@@ -49,6 +49,8 @@ class Access:
         place, key = found
         if scope not in key.scopes:
             raise RequestRejected(403, f"this API key has not the scope {scope}")
+        if key.models and model not in key.models and (model is not None or scope == "admin"):
+            raise RequestRejected(403, f"this API key is for {', '.join(key.models)} only")
         if key.rate is not None and (wait := self._page.spend(place, key.rate, time.monotonic_ns())):
             problem = f"this API key may send {key.rate:g} requests a second; wait {wait / 1e9:.2g} seconds"
             raise RequestRejected(429, problem)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from linnet.errors import RequestRejected
+from linnet.config import ServingConfig
+from linnet.errors import ConfigError, RequestRejected
 from linnet.serving.feedback import Feedback
 from linnet.serving.messages import Request, Response
+from linnet.serving.models import Models, named
 from linnet.serving.protocol_json import parse_json
 from linnet.serving.ring import PAGE
 from linnet.serving.router import RoutingTable
@@ -20,10 +22,13 @@ Route = Callable[[Request], Awaitable[Response]]
 
 
 class Admin:
-    """Answers requests that workers pass on; who may send them was checked there."""
+    """Answers requests that workers pass on; who may send them was checked there.
 
-    def __init__(self, name: str, control: Control, feedback: Feedback) -> None:
-        self._name, self._control, self._feedback = name, control, feedback
+    Every address names the model that it is about; what is asked of one never touches another.
+    """
+
+    def __init__(self, models: Models, feedback: Feedback) -> None:
+        self._models, self._feedback = models, feedback
 
     async def handle(self, request: Request) -> Response:
         """Answers a request.
@@ -43,57 +48,108 @@ class Admin:
 
     def _routes(self, parts: list[str]) -> dict[str, Route]:
         """The handlers at a path, by method."""
-        control = self._control
         if parts == ["metrics"]:
             return {"GET": self._metrics}
-        if parts == ["feedback"]:
-            return {"POST": self._label}
-        if parts == ["admin", "routes"]:
-            return {"GET": self._described, "PUT": self._route}
-        if parts == ["admin", "records"]:
-            return {"GET": self._records}
-        if parts[:2] == ["admin", "versions"] and len(parts) == 3 and parts[2]:
-            version = parts[2]
-
-            async def load(request: Request) -> Response:
-                about = await control.load(version, _package(_document(request)))
-                return Response.of({"version": version, "model_digest": about["model_digest"]})
-
-            async def unload(_: Request) -> Response:
-                await control.unload(version)
-                return Response.of({"version": version, "unloaded": True})
-
-            return {"PUT": load, "DELETE": unload}
+        if parts[0] == "feedback" and len(parts) <= 2:
+            control = named(self._models.controls, parts[1] if len(parts) == 2 else None, "/feedback/NAME")
+            return {"POST": lambda request: self._label(control, request)}
+        if parts == ["admin", "models"]:
+            return {"GET": self._described}
+        if parts[:2] == ["admin", "models"] and parts[2]:
+            return self._of_model(parts[2], parts[3:])
+        if parts[:1] == ["admin"] and parts[1:2] in (["routes"], ["records"], ["versions"]):
+            known = ", ".join(sorted(self._models.controls)) or "none"
+            raise RequestRejected(
+                400,
+                f"/{'/'.join(parts)[:80]} names no model: use "
+                f"/admin/models/NAME/{'/'.join(parts[1:])[:80]} (served here: {known})",
+            )
         return self._repository(parts)
+
+    def _of_model(self, name: str, parts: list[str]) -> dict[str, Route]:
+        """What is asked of one model by its name."""
+        if not parts:
+            return {
+                "PUT": lambda request: self._open(name, request),
+                "DELETE": lambda _: self._close(name),
+            }
+        if parts not in (["routes"], ["records"]) and not (parts[0] == "versions" and len(parts) == 2):
+            return {}
+        control = named(self._models.controls, name, "/admin/models/NAME")
+        if parts == ["records"]:
+            return {"GET": lambda request: self._records(control, request)}
+        if parts == ["routes"]:
+            return {
+                "GET": lambda _: self._routing(control),
+                "PUT": lambda request: self._route(control, request),
+            }
+        version = parts[1]
+        if not version:
+            return {}
+        return {
+            "PUT": lambda request: self._load_version(control, version, request),
+            "DELETE": lambda _: self._unload_version(control, version),
+        }
 
     def _repository(self, parts: list[str]) -> dict[str, Route]:
         """The protocol's model repository extension."""
+        if parts == ["v2", "models"]:
+            return {"GET": self._index}
         if parts == ["v2", "repository", "index"]:
             return {"POST": self._index}
         if parts[:3] == ["v2", "repository", "models"] and len(parts) == 5:
-            actions: dict[str, Route] = {"load": self._load, "unload": self._unload}
-            if parts[4] in actions and parts[3] != self._name:
-                raise RequestRejected(404, f"model {parts[3]:.80} is not served here; {self._name} is")
-            return {"POST": actions[parts[4]]} if parts[4] in actions else {}
+            actions = {"load": self._load, "unload": self._unload}
+            if parts[4] in actions:
+                control = named(self._models.controls, parts[3], "/v2/repository/models/NAME")
+                return {"POST": lambda request: actions[parts[4]](control, request)}
         return {}
 
     async def _described(self, _: Request) -> Response:
-        return Response.of(self._control.describe())
+        return Response.of([control.describe() for _, control in sorted(self._models.controls.items())])
 
-    async def _route(self, request: Request) -> Response:
-        await self._control.route(RoutingTable.parse(parse_json(request.body)))
-        return Response.of(self._control.describe())
+    async def _open(self, name: str, request: Request) -> Response:
+        """Serves another model beside those that are: {"package", "version", and "config" if it has one}."""
+        values = _document(request)
+        folder, version, given = _package(values), values.get("version"), values.get("config", {})
+        if not isinstance(version, str) or not isinstance(given, dict):
+            raise RequestRejected(400, "version: must be a string, and config an object")
+        try:
+            settings = ServingConfig.parse(given)
+        except ConfigError as error:
+            raise RequestRejected(400, f"config: {error}") from error
+        await self._models.serve(name, version, folder, settings)
+        return Response.of(self._models.controls[name].describe())
 
-    async def _records(self, request: Request) -> Response:
+    async def _close(self, name: str) -> Response:
+        await self._models.close(name)
+        return Response.of({"model": name, "closed": True})
+
+    async def _routing(self, control: Control) -> Response:
+        return Response.of(control.describe())
+
+    async def _route(self, control: Control, request: Request) -> Response:
+        await control.route(RoutingTable.parse(parse_json(request.body)))
+        return Response.of(control.describe())
+
+    async def _load_version(self, control: Control, version: str, request: Request) -> Response:
+        about = await control.load(version, _package(_document(request)))
+        answer = {"model": control.name, "version": version, "model_digest": about["model_digest"]}
+        return Response.of(answer)
+
+    async def _unload_version(self, control: Control, version: str) -> Response:
+        await control.unload(version)
+        return Response.of({"model": control.name, "version": version, "unloaded": True})
+
+    async def _records(self, control: Control, request: Request) -> Response:
         query = parse_qs(request.query)
         after, limit = _number(query, "after", 0), _number(query, "limit", PAGE)
-        return Response.of(await self._control.records(after, min(limit, PAGE)))
+        return Response.of(await control.records(after, min(limit, PAGE)))
 
     async def _metrics(self, _: Request) -> Response:
-        return Response(200, await self._control.metrics(), CONTENT_TYPE)
+        return Response(200, await self._models.metrics(), CONTENT_TYPE)
 
-    async def _label(self, request: Request) -> Response:
-        classes = {name for about in self._control.versions.values() for name in about["classes"]}
+    async def _label(self, control: Control, request: Request) -> Response:
+        classes = {name for about in control.versions.values() for name in about["classes"]}
         return Response.of(await self._feedback.take(parse_json(request.body), classes))
 
     async def _index(self, request: Request) -> Response:
@@ -101,33 +157,27 @@ class Admin:
         only_ready = document.get("ready", False)
         if not isinstance(only_ready, bool):
             raise RequestRejected(400, "ready: must be true or false")
-        control, entries = self._control, []
-        gone = control.unloaded[0] if control.unloaded is not None else {}
-        for version in sorted({*control.versions, *gone}):
-            state = "READY" if version in control.versions else "UNAVAILABLE"
-            reason = "" if version in control.versions else "unloaded"
-            entries.append({"name": self._name, "version": version, "state": state, "reason": reason})
-        shown = [entry for entry in entries if entry["state"] == "READY" or not only_ready]
-        return Response.of(shown)
+        entries = self._models.index()
+        return Response.of([entry for entry in entries if entry["state"] == "READY" or not only_ready])
 
-    async def _load(self, request: Request) -> Response:
+    async def _load(self, control: Control, request: Request) -> Response:
         parameters = _parameters(request)
         if "version" in parameters or "package" in parameters:
             version = parameters.get("version")
             if not isinstance(version, str):
                 raise RequestRejected(400, "parameters.version: must be a string")
-            await self._control.load(version, _package(parameters))
+            await control.load(version, _package(parameters))
         else:
-            await self._control.load_model()
+            await control.load_model()
         return Response.of({})
 
-    async def _unload(self, request: Request) -> Response:
+    async def _unload(self, control: Control, request: Request) -> Response:
         parameters = _parameters(request)
         version = parameters.get("version")
         if version is None:
-            await self._control.unload_model()
+            await control.unload_model()
         elif isinstance(version, str):
-            await self._control.unload(version)
+            await control.unload(version)
         else:
             raise RequestRejected(400, "parameters.version: must be a string")
         return Response.of({})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,10 +12,20 @@ from linnet import __version__
 from linnet.errors import RequestRejected
 from linnet.serving import protocol
 from linnet.serving.access import Access
-from linnet.serving.messages import JSON, REQUEST_HEADER, VERSION_HEADER, Request, Response, request_id
+from linnet.serving.messages import (
+    JSON,
+    MODEL_HEADER,
+    REQUEST_HEADER,
+    VERSION_HEADER,
+    Request,
+    Response,
+    request_id,
+)
 from linnet.serving.metrics import Metrics
+from linnet.serving.models import named
 from linnet.serving.predictor import Prediction, Predictor, top_classes
-from linnet.serving.service import Call, Inputs, Outcome, Service
+from linnet.serving.served_model import ServedModel
+from linnet.serving.service import Call, Inputs, Outcome
 from linnet.serving.upload import decodes_soon, entity_of, seconds_of
 
 logger = logging.getLogger(__name__)
@@ -32,71 +42,101 @@ Elsewhere = Callable[[Request], Awaitable[Response]]
 class App:
     """Routes of the server: Open Inference Protocol v2, image upload, metrics, and admin."""
 
-    def __init__(
-        self,
-        name: str,
-        service: Service,
-        metrics: Metrics,
-        access: Access,
-        elsewhere: Elsewhere,
-        max_pixels: int,
-    ) -> None:
-        """`max_pixels` of an uploaded image; `elsewhere` answers what is not this worker's alone."""
-        self.name = name
+    def __init__(self, models: Mapping[str, ServedModel], access: Access, elsewhere: Elsewhere) -> None:
+        """`models` by name, as they are opened and closed; `elsewhere` answers what is not this worker's."""
         self.ready = True
-        self._service, self._metrics, self._access = service, metrics, access
-        self._elsewhere, self._max_pixels = elsewhere, max_pixels
+        self.unnamed = Metrics("")
+        """Counts requests that were refused before they meant one of several models."""
+        self._models, self._access, self._elsewhere = models, access, elsewhere
 
     async def handle(self, request: Request) -> Response:
         """Answers one request; nothing that happens inside reaches the client as a traceback."""
-        named: str | None = None
+        request_name: str | None = None
+        model = self._only()
         try:
             if request.rejected is not None:
                 raise request.rejected
-            named = request_id(request.headers)
-            response = await self._route(request, named)
+            request_name = request_id(request.headers)
+            parts = [unquote(part) for part in request.path.strip("/").split("/")]
+            model = self._meant(parts) or model
+            response = await self._route(request, parts, model, request_name)
         except RequestRejected as error:
-            self._metrics.rejected(error.status)
+            self._count_refusal(model, error.status)
             response = Response.failure(error.status, error.problem)
         except Exception:
             logger.exception("%s %s failed", request.method, request.path)
-            self._metrics.rejected(500)
+            self._count_refusal(model, 500)
             response = Response.failure(500, "the server failed on this request; its log has the reason")
-        version = response.version or self._service.fleet.snapshot.leading
-        response.headers.append((VERSION_HEADER, version))
-        if named is not None:
-            response.headers.append((REQUEST_HEADER, named))
-        if response.status in (429, 503):
-            response.headers.append(("retry-after", str(self._service.retry_after())))
+        if model is not None:
+            version = response.version or model.fleet.snapshot.leading
+            response.headers += ((MODEL_HEADER, model.header), (VERSION_HEADER, version))
+            if response.status in (429, 503):
+                response.headers.append(("retry-after", str(model.service.retry_after())))
+        elif response.status in (429, 503):
+            response.headers.append(("retry-after", "1"))
+        if request_name is not None:
+            response.headers.append((REQUEST_HEADER, request_name))
         if response.status == 401:
             response.headers.append(("www-authenticate", "Bearer"))
         return response
 
-    async def _route(self, request: Request, named: str) -> Response:
-        parts = [unquote(part) for part in request.path.strip("/").split("/")]
+    def _only(self) -> ServedModel | None:
+        """The one model that is served; None where there are several, or none."""
+        return next(iter(self._models.values())) if len(self._models) == 1 else None
+
+    def _meant(self, parts: list[str]) -> ServedModel | None:
+        """The model that an address is about; None: about no single one.
+
+        Raises:
+            RequestRejected: 404, it is not served here; 400, it must be named; 503, none is served.
+        """
+        if parts[0] in ("predict", "feedback") and len(parts) <= 2:
+            return named(self._models, parts[1] if len(parts) == 2 else None, f"/{parts[0]}/NAME")
+        if parts[:2] == ["v2", "models"] and len(parts) > 2:
+            return named(self._models, parts[2], "/v2/models/NAME")
+        return None
+
+    def _count_refusal(self, model: ServedModel | None, status: int) -> None:
+        (model.metrics if model is not None else self.unnamed).rejected(status)
+
+    async def _route(
+        self, request: Request, parts: list[str], model: ServedModel | None, request_name: str
+    ) -> Response:
         if parts[0] == "v2":
-            return await self._v2(request, parts[1:], named)
-        if parts == ["predict"]:
+            return await self._v2(request, parts[1:], model, request_name)
+        if parts[0] == "predict" and len(parts) <= 2:
+            assert model is not None
             _allow(request, "POST")
-            self._access.admit(request.headers, "infer")
-            return await self._predict(request, named)
+            self._access.admit(request.headers, "infer", model.name)
+            return await self._predict(request, model, request_name)
         if parts[0] == "admin":
-            self._access.admit(request.headers, "admin")
+            self._access.admit(
+                request.headers, "admin", parts[2] if parts[1:2] == ["models"] and parts[2:] else None
+            )
             return await self._elsewhere(request)
-        if parts == ["feedback"]:
+        if parts[0] == "feedback" and len(parts) <= 2:
+            assert model is not None
             _allow(request, "POST")
-            self._access.admit(request.headers, "infer")
+            self._access.admit(request.headers, "infer", model.name)
             return await self._elsewhere(request)
         if parts == ["metrics"]:
             _allow(request, "GET", "HEAD")
             return await self._elsewhere(request)
         raise RequestRejected(404, f"there is nothing at {request.path:.200}")
 
-    async def _v2(self, request: Request, parts: list[str], named: str) -> Response:
-        if len(parts) > 1 and parts[0] == "models":
-            return await self._model(request, parts[1], parts[2:], named)
+    async def _v2(
+        self, request: Request, parts: list[str], model: ServedModel | None, request_name: str
+    ) -> Response:
+        if parts == ["models"]:
+            _allow(request, "GET", "HEAD")
+            self._access.admit(request.headers, "infer")
+            return await self._elsewhere(request)
+        if parts[0:1] == ["models"]:
+            assert model is not None
+            return await self._model(request, model, parts[2:], request_name)
         if parts and parts[0] == "repository":
-            self._access.admit(request.headers, "infer" if parts[1:] == ["index"] else "admin")
+            named_model = parts[2] if parts[1:2] == ["models"] and parts[2:] else None
+            self._access.admit(request.headers, "infer" if parts[1:] == ["index"] else "admin", named_model)
             return await self._elsewhere(request)
         known = {(): self._about, ("health", "live"): self._live, ("health", "ready"): self._ready}
         handler = known.get(tuple(parts))
@@ -113,13 +153,15 @@ class App:
         return Response.of({"live": True})
 
     def _ready(self) -> Response:
-        ready = self.ready and self._service.fleet.snapshot.leading != "none"
+        """Ready as soon as a model answers: one that cannot be loaded keeps no other from being asked."""
+        leading = (model.fleet.snapshot.leading for model in self._models.values())
+        ready = self.ready and any(version != "none" for version in leading)
         return Response.of({"ready": ready}, 200 if ready else 503)
 
-    async def _model(self, request: Request, name: str, parts: list[str], named: str) -> Response:
-        if name != self.name:
-            raise RequestRejected(404, f"model {name:.80} is not served here; {self.name} is")
-        snapshot = self._service.fleet.snapshot
+    async def _model(
+        self, request: Request, model: ServedModel, parts: list[str], request_name: str
+    ) -> Response:
+        snapshot = model.fleet.snapshot
         version = None
         if parts and parts[0] == "versions" and len(parts) > 1:
             version, parts = parts[1], parts[2:]
@@ -127,13 +169,13 @@ class App:
                 raise RequestRejected(404, f"version {version:.80} is not loaded")
         if parts == ["infer"]:
             _allow(request, "POST")
-            self._access.admit(request.headers, "infer")
-            return await self._infer(request, version, named)
+            self._access.admit(request.headers, "infer", model.name)
+            return await self._infer(request, model, version, request_name)
         shown = version or snapshot.leading
         if parts == ["ready"]:
             _allow(request, "GET", "HEAD")
             ready = self.ready and shown in snapshot.predictors
-            response = Response.of({"name": name, "ready": ready}, 200 if ready else 503)
+            response = Response.of({"name": model.name, "ready": ready}, 200 if ready else 503)
         elif parts:
             raise RequestRejected(404, f"there is nothing at {request.path:.200}")
         else:
@@ -141,29 +183,32 @@ class App:
             if shown not in snapshot.predictors:
                 raise RequestRejected(503, "no model version is routed yet; try again later")
             package = snapshot.predictors[shown].package
-            response = Response.of(protocol.model_metadata(name, sorted(snapshot.predictors), package))
+            response = Response.of(protocol.model_metadata(model.name, sorted(snapshot.predictors), package))
         response.version = shown
         return response
 
-    async def _predict(self, request: Request, named: str) -> Response:
+    async def _predict(self, request: Request, model: ServedModel, request_name: str) -> Response:
         body = request.body
 
         def prepare(predictor: Predictor) -> Inputs:
-            return predictor.image_of(body, self._max_pixels), None
+            return predictor.image_of(body, model.max_pixels), None
 
         def render(predictor: Predictor, prediction: Prediction, milliseconds: float) -> tuple[bytes, None]:
             answer = {
-                "request_id": named,
-                "model": self.name,
+                "request_id": request_name,
+                "model": model.name,
                 "version": predictor.version,
                 "predictions": top_classes(predictor.classes, prediction.probabilities[0]),
                 "latency_ms": round(milliseconds, 3),
             }
             return json.dumps(answer, separators=(",", ":")).encode(), None
 
-        return await self._answer(request, named, None, prepare, render, not decodes_soon(body))
+        heavy = not decodes_soon(body)
+        return await self._answer(request, model, request_name, None, prepare, render, heavy)
 
-    async def _infer(self, request: Request, version: str | None, named: str) -> Response:
+    async def _infer(
+        self, request: Request, model: ServedModel, version: str | None, request_name: str
+    ) -> Response:
         head = request.headers.get(_BINARY_HEADER)
         if head is not None and not (head.isascii() and head.isdigit() and len(head) < 12):
             raise RequestRejected(400, "Inference-Header-Content-Length: must be a whole number of bytes")
@@ -177,24 +222,31 @@ class App:
 
         def render(predictor: Predictor, prediction: Prediction, _: float) -> tuple[bytes, int | None]:
             return protocol.format_answer(
-                self.name, predictor.version, parsed[0], prediction, predictor.classes
+                model.name, predictor.version, parsed[0], prediction, predictor.classes
             )
 
         json_size = len(request.body) if length is None else length
         heavy = json_size > _LONG_JSON or len(request.body) > _BINARY_PATIENCE
-        return await self._answer(request, named, version, prepare, render, heavy)
+        return await self._answer(request, model, request_name, version, prepare, render, heavy)
 
     async def _answer(
-        self, request: Request, named: str, version: str | None, prepare: Any, render: Any, heavy: bool
+        self,
+        request: Request,
+        model: ServedModel,
+        request_name: str,
+        version: str | None,
+        prepare: Any,
+        render: Any,
+        heavy: bool,
     ) -> Response:
         headers = request.headers
         key, entity, wait = headers.get("linnet-key"), entity_of(headers), seconds_of(headers)
-        call = Call(named, key, version, prepare, render, heavy, entity, wait)
-        outcome, finish = await self._service.answer(call)
+        call = Call(request_name, key, version, prepare, render, heavy, entity, wait)
+        outcome, finish = await model.service.answer(call)
         response = _response_of(outcome)
         response.after = finish
         if outcome.status not in (200, 500):
-            self._metrics.rejected(outcome.status)
+            model.metrics.rejected(outcome.status)
         return response
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
+from linnet.config import ServingConfig
 from linnet.errors import RequestRejected, ServingError
 from linnet.process.model_server import ServerState
 from linnet.records import ServedRecord
@@ -35,24 +36,26 @@ class _Connection(http.client.HTTPConnection):
 class ServerClient:
     """Talks to one server; keeps one connection a thread. Closing it is optional."""
 
-    def __init__(self, url: str, token: str | None = None, timeout: float = 30.0) -> None:
-        """`timeout` in seconds, for each answer."""
+    def __init__(self, url: str, token: str | None = None, timeout: float = 30.0, model: str = "") -> None:
+        """`model`: whom to ask; empty: the only one. Admin calls need it. `timeout`: seconds an answer."""
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
         self.url, self._token, self._timeout = url, token, timeout
+        self.model = model
         self._local = threading.local()
 
     @classmethod
-    def from_state(cls, path: Path, timeout: float = 30.0) -> Self:
+    def from_state(cls, path: Path, timeout: float = 30.0, model: str = "") -> Self:
         """A client of the server that wrote the state file.
 
         Raises:
-            ServingError: no server runs there.
+            ServingError: no server runs there, or one of an older Linnet.
         """
         state = ServerState.read(path)
         if state is None:
             raise ServingError("no server is running: start it with `linnet up`")
-        return cls(state.url, state.token, timeout)
+        state.check_release()
+        return cls(state.url, state.token, timeout, model)
 
     def predict(
         self, image: Path | bytes, key: str | None = None, request_id: str | None = None
@@ -74,8 +77,25 @@ class ServerClient:
             headers["Linnet-Key"] = key
         if request_id is not None:
             headers["Linnet-Request-Id"] = request_id
-        answer: dict[str, Any] = self._json("POST", "/predict", image, headers)
+        answer: dict[str, Any] = self._json("POST", self._predict_path, image, headers)
         return answer
+
+    def models(self) -> list[str]:
+        """Names of the models that the server serves."""
+        return sorted({str(entry["name"]) for entry in self._json("GET", "/v2/models")})
+
+    def open_model(
+        self, name: str, version: str, package: Path, settings: ServingConfig | None = None
+    ) -> None:
+        """Has the server serve another model, with `version` as its champion; `settings`: limits of its own.
+
+        Raises:
+            RequestRejected: 409, it is served already; 422, the package cannot be served.
+        """
+        values: dict[str, Any] = {"package": str(package.resolve()), "version": version}
+        if settings is not None:
+            values["config"] = settings.model_dump(mode="json")
+        self._json("PUT", f"/admin/models/{quote(name, safe='')}", json.dumps(values).encode())
 
     def ready(self) -> bool:
         """Whether the server says that it is ready; False if it cannot be reached."""
@@ -95,7 +115,7 @@ class ServerClient:
 
     def routes(self) -> dict[str, Any]:
         """champion, candidate, percent, mirror, and the loaded versions."""
-        answer: dict[str, Any] = self._json("GET", "/admin/routes")
+        answer: dict[str, Any] = self._json("GET", self._admin("routes"))
         return answer
 
     def set_routes(
@@ -103,7 +123,7 @@ class ServerClient:
     ) -> dict[str, Any]:
         """Puts a routing table in force, atomically; returns `routes()`."""
         table = {"champion": champion, "candidate": candidate, "percent": percent, "mirror": mirror}
-        answer: dict[str, Any] = self._json("PUT", "/admin/routes", json.dumps(table).encode())
+        answer: dict[str, Any] = self._json("PUT", self._admin("routes"), json.dumps(table).encode())
         return answer
 
     def load(self, version: str, package: Path) -> None:
@@ -113,15 +133,15 @@ class ServerClient:
             RequestRejected: 422, the package cannot be served; the message says why.
         """
         body = json.dumps({"package": str(package.resolve())}).encode()
-        self._json("PUT", f"/admin/versions/{quote(version, safe='')}", body)
+        self._json("PUT", self._admin(f"versions/{quote(version, safe='')}"), body)
 
     def unload(self, version: str) -> None:
         """Unloads a version that is not routed."""
-        self._json("DELETE", f"/admin/versions/{quote(version, safe='')}")
+        self._json("DELETE", self._admin(f"versions/{quote(version, safe='')}"))
 
     def records(self, after: int = 0) -> RecordPage:
         """Served records after a sequence number."""
-        page = self._json("GET", f"/admin/records?after={after}")
+        page = self._json("GET", self._admin(f"records?after={after}"))
         records = tuple(ServedRecord.model_validate(record) for record in page["records"])
         return RecordPage(page["last"], page["lost"], page["more"], records)
 
@@ -165,6 +185,15 @@ class ServerClient:
         if connection is not None:
             connection.close()
             self._local.connection = None
+
+    @property
+    def _predict_path(self) -> str:
+        return f"/predict/{quote(self.model, safe='')}" if self.model else "/predict"
+
+    def _admin(self, path: str) -> str:
+        if not self.model:
+            raise ServingError("an admin call must name the model that it is about")
+        return f"/admin/models/{quote(self.model, safe='')}/{path}"
 
     def _connection(self) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)

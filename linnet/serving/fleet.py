@@ -1,4 +1,4 @@
-"""The loaded versions and the routing table of one worker: one immutable snapshot, replaced as a whole.
+"""The loaded versions and the routing table of one model in one worker: a snapshot, replaced as a whole.
 
 A request takes the snapshot once and keeps its predictor to the end, so a swap or an unload never
 touches a request in flight.
@@ -15,7 +15,7 @@ from typing import Any
 from linnet.errors import RequestRejected
 from linnet.serving.predictor import MakeSource, Predictor
 from linnet.serving.router import RoutingTable
-from linnet.serving.shared import SharedPage
+from linnet.serving.shared import Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Fleet:
     force from the moment that the shared page has that number.
     """
 
-    def __init__(self, page: SharedPage, threads: int = 1, source: MakeSource | None = None) -> None:
+    def __init__(self, in_force: Generation, threads: int = 1, source: MakeSource | None = None) -> None:
         """`threads`: ONNX Runtime threads a session; `source`: makes a model's feature source."""
-        self._page, self._threads, self._source = page, threads, source
+        self._in_force, self._threads, self._source = in_force, threads, source
         self._predictors: Mapping[str, Predictor] = MappingProxyType({})
         self._tables: dict[int, RoutingTable] = {}
         self._staged: dict[str, Predictor] = {}
@@ -50,7 +50,7 @@ class Fleet:
     @property
     def snapshot(self) -> Snapshot:
         """What is loaded and in force now."""
-        generation = self._page.generation
+        generation = self._in_force.number
         if self._current is None or generation != self._generation:
             self._generation = generation
             self._current = Snapshot(self._predictors, self._tables.get(generation, RoutingTable()))
@@ -94,7 +94,7 @@ class Fleet:
         for version in table.versions:
             if version not in self._predictors:
                 raise RequestRejected(409, f"version {version} is not loaded: load it first")
-        in_force = self._page.generation
+        in_force = self._in_force.number
         self._tables = {number: one for number, one in self._tables.items() if number >= in_force}
         self._tables[generation] = table
 

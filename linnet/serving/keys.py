@@ -33,6 +33,8 @@ class ApiKey(Record):
     scopes: tuple[Scope, ...]
     rate: float | None
     """Requests a second that it may send, over all workers; None: as many as it likes."""
+    models: tuple[str, ...] = ()
+    """Names of the models that it is for; empty: all."""
     digest: str
     """SHA-256 of the whole key, in hexadecimal."""
     created_at: datetime
@@ -58,7 +60,13 @@ class KeyFile:
         except (OSError, ValueError) as error:
             raise ServingError(f"{self.path}: the API keys cannot be read ({error})") from error
 
-    def create(self, name: str, scopes: tuple[Scope, ...], rate: float | None = None) -> tuple[ApiKey, str]:
+    def create(
+        self,
+        name: str,
+        scopes: tuple[Scope, ...],
+        rate: float | None = None,
+        models: tuple[str, ...] = (),
+    ) -> tuple[ApiKey, str]:
         """A new key: what is kept, and the key itself, which nobody can see again.
 
         Raises:
@@ -74,7 +82,7 @@ class KeyFile:
             number = next(one for one in iter(lambda: secrets.token_hex(4), "") if one not in taken)
             secret = f"lk_{number}_{secrets.token_urlsafe(32)}"
             key = ApiKey(
-                id=number, name=name, scopes=scopes, rate=rate, digest=_digest(secret),
+                id=number, name=name, scopes=scopes, rate=rate, models=models, digest=_digest(secret),
                 created_at=datetime.now(UTC),
             )  # fmt: skip
             self._write([*known, key])

@@ -6,6 +6,7 @@ When the queue is full, or the disk refuses, rows are dropped and counted.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import queue
@@ -25,6 +26,8 @@ from linnet.vision.decode import Pixels, encode_png, sample_id
 from linnet.vision.libraries import libraries
 
 BATCH_ROWS, BATCH_SECONDS = 5_000, 1.0
+_NUMBERS = itertools.count(1)
+"""Of this process's files: several models' logs write beside each other, and none over another's."""
 logger = logging.getLogger(__name__)
 
 
@@ -61,7 +64,6 @@ class PredictionLog:
         self._folder = folder
         self._image_share, self._image_blocks = image_share, image_blocks
         self._queue: queue.Queue[LogEntry | None] = queue.Queue(capacity)
-        self._number = 0
         self._thread: threading.Thread | None = None
         self._complained = False
 
@@ -128,10 +130,9 @@ class PredictionLog:
 
         assert self._folder is not None
         columns = _columns(entries, self._image_share, self._image_blocks)
-        self._number += 1
         # So that a skew audit can name a library that changed since the package was proved.
         schema = served_schema().with_metadata({LIBRARIES: json.dumps(libraries())})
-        with replacing(new_file(self._folder, SERVED, self._number)) as scratch:
+        with replacing(new_file(self._folder, SERVED, next(_NUMBERS))) as scratch:
             parquet.write_table(pa.table(columns, schema=schema), scratch, compression="zstd")
         self.written += len(columns["request_id"])
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from linnet.errors import RequestRejected
 
+MODEL_HEADER = "linnet-model"
+"""The model that answered, percent-encoded as in an address."""
 VERSION_HEADER, REQUEST_HEADER = "linnet-model-version", "linnet-request-id"
 JSON = "application/json"
 _ID_LENGTH = 128

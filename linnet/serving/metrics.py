@@ -1,4 +1,4 @@
-"""Prometheus metrics of one worker process: one registry an instance, nothing global.
+"""Prometheus metrics of one model in one worker process: one registry an instance.
 
 The supervisor adds the workers' values up; see `totals`.
 """
@@ -39,7 +39,6 @@ class Metrics:
     def __init__(self, model: str) -> None:
         self.model = model
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
         labels = ("model", "version")
         self._requests = Counter(
             "linnet_requests",
@@ -83,7 +82,7 @@ class Metrics:
 
     def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """Adds a gauge that is read when it is scraped."""
-        Gauge(name, help_text, registry=self.registry).set_function(read)
+        Gauge(name, help_text, ("model",), registry=self.registry).labels(self.model).set_function(read)
 
     def answered(self, version: str, outcome: str, total: float, service: float) -> None:
         """Counts a request that `version` handled; times in seconds."""
@@ -111,13 +110,29 @@ class Metrics:
 
     def values(self) -> list[list[Any]]:
         """Every metric as JSON values: [name, help, type, [[sample, labels, value], ...]]."""
-        return [
-            [
-                family.name, family.documentation, family.type,
-                [[one.name, one.labels, one.value] for one in family.samples if not _is_time(one.name)],
-            ]
-            for family in self.registry.collect()
-        ]  # fmt: skip
+        return _values(self.registry)
+
+
+def process_values() -> list[list[Any]]:
+    """The process's own metrics (memory, processor time, descriptors), as `Metrics.values` has them."""
+    return _values(_process())
+
+
+@cache
+def _process() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def _values(registry: CollectorRegistry) -> list[list[Any]]:
+    return [
+        [
+            family.name, family.documentation, family.type,
+            [[one.name, one.labels, one.value] for one in family.samples if not _is_time(one.name)],
+        ]
+        for family in registry.collect()
+    ]  # fmt: skip
 
 
 def _is_time(sample: str) -> bool:

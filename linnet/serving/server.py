@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from linnet.artifacts.onnx_model import read_package
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected, ServingError
 from linnet.process.model_server import ServerState
 from linnet.serving.admin import Admin
 from linnet.serving.feedback import Feedback
 from linnet.serving.messages import Request, Response
+from linnet.serving.models import Models
 from linnet.serving.retention import keep_images_for
-from linnet.serving.router import RoutingTable
 from linnet.serving.shared import MAX_WORKERS, SharedPage
-from linnet.serving.version_manager import Control
 from linnet.serving.workers import Place, WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -31,13 +31,22 @@ BACKLOG = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
-    """What one server is started with."""
+class ModelLaunch:
+    """One model that a server is started with."""
 
     package: Path
     version: str
-    name: str | None
-    """Model name in the addresses; None: the package's."""
+    name: str | None = None
+    """Name in the addresses; None: the package's."""
+    config: ServingConfig | None = None
+    """Its own limits (queue, batch, pixels, log); None: the server's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What one server is started with."""
+
+    models: tuple[ModelLaunch, ...]
     config: ServingConfig
     state_file: Path | None
     log_dir: Path | None
@@ -51,7 +60,7 @@ def serve(launch: Launch) -> None:
     """Serves until SIGTERM or SIGINT; then drains, flushes the log and returns.
 
     Raises:
-        ServingError: the package cannot be served, or the port is taken.
+        ServingError: none of the packages can be served, or the port is taken.
     """
     config = launch.config
     holder = hold_port(config.host, config.port)  # before the model, so that a taken port is told at once
@@ -99,7 +108,7 @@ class Supervisor:
     def __init__(self, launch: Launch, holder: socket.socket) -> None:
         self._launch, self._holder = launch, holder
         self._token = secrets.token_urlsafe(24)
-        self._control = Control(SharedPage.create())
+        self._models = Models(SharedPage.create())
         self._feedback = Feedback(launch.log_dir)
         self._admin: Admin | None = None
         self._ending = asyncio.Event()
@@ -110,7 +119,7 @@ class Supervisor:
         """Serves until a signal, and drains.
 
         Raises:
-            ServingError: the package cannot be served.
+            ServingError: none of the packages can be served.
         """
         launch, loop = self._launch, asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -120,8 +129,10 @@ class Supervisor:
         try:
             await self._start()
             if launch.state_file is not None:
-                ServerState.of(os.getpid(), self._url(), self._token).write(launch.state_file)
-            logger.info("serving %s version %s at %s", self._name, launch.version, self._url())
+                names = sorted(self._models.controls)
+                ServerState.of(os.getpid(), self._url(), self._token, names).write(launch.state_file)
+            for name, control in sorted(self._models.controls.items()):
+                logger.info("serving %s version %s at %s", name, control.table.champion, self._url())
             await self._ending.wait()
         finally:
             await self._stop()
@@ -133,24 +144,34 @@ class Supervisor:
         launch = self._launch
         workers, threads = layout(launch.config)
         settings = WorkerSettings(launch.config, workers, threads, self._token, launch.keys, launch.log_dir)
-        self._places = [Place(i, self._holder, self._control, settings, self._answer) for i in range(workers)]
+        self._places = [Place(i, self._holder, self._models, settings, self._answer) for i in range(workers)]
         for place in self._places:
-            self._control.page.set_connections(place.number, 1 << 40)  # not there yet
+            self._models.page.set_connections(place.number, 1 << 40)  # not there yet
         await asyncio.gather(*(place.start() for place in self._places))
-        try:
-            about = await self._control.load(launch.version, launch.package)
-        except RequestRejected as error:
-            raise ServingError(error.problem) from error
-        await self._control.route(RoutingTable(champion=launch.version))
-        self._name: str = launch.name or about["name"]
-        self._control.totals.name(self._name)
-        self._admin = Admin(self._name, self._control, self._feedback)
+        await self._load()
+        self._admin = Admin(self._models, self._feedback)
         self._holder.listen(BACKLOG)
-        await asyncio.gather(*(place.serve(self._name) for place in self._places))
-        self._tasks += [asyncio.ensure_future(place.watch(self._name)) for place in self._places]
+        await asyncio.gather(*(place.serve() for place in self._places))
+        self._tasks += [asyncio.ensure_future(place.watch()) for place in self._places]
         if launch.log_dir is not None:
             days = launch.config.log_image_days
             self._tasks.append(asyncio.ensure_future(keep_images_for(launch.log_dir, days)))
+
+    async def _load(self) -> None:
+        """Loads the models; one that cannot be served keeps no other from being served."""
+        problems: list[str] = []
+        for model in self._launch.models:
+            try:
+                name = model.name or read_package(model.package).name
+                settings = model.config or self._launch.config
+                await self._models.serve(name, model.version, model.package, settings)
+            except ServingError as error:
+                said = error.problem if isinstance(error, RequestRejected) else str(error)
+                problems.append(said if len(self._launch.models) == 1 else f"model {model.name}: {said}")
+        if not self._models.controls:
+            raise ServingError("; ".join(problems))
+        for problem in problems:
+            logger.error("%s; it is not served", problem)
 
     async def _stop(self) -> None:
         """Drains the workers and waits for them."""

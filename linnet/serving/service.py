@@ -186,7 +186,7 @@ class Service:
         )  # fmt: skip
         if call.version is not None:
             return  # asked for by name: not part of the split that a judge compares
-        record = _served_record(predictor, outcome.prediction, at, latency_ms)
+        record = _served_record(self.metrics.model, predictor, outcome.prediction, at, latency_ms)
         if mirror is None or outcome.prediction is None:
             self._publish(record)
         elif len(self._mirrors) >= MIRROR_QUEUE:
@@ -208,7 +208,7 @@ class Service:
             logger.debug("mirrored request %s failed on %s: %s", call.request_id, mirror.version, error)
         prediction = job.prediction if job is not None else None
         seconds += job.seconds if job is not None else 0.0
-        shadow = _served_record(mirror, prediction, time.time(), round(seconds * 1e3, 3))
+        shadow = _served_record(self.metrics.model, mirror, prediction, time.time(), round(seconds * 1e3, 3))
         record["agrees"] = prediction is not None and shadow["predicted"] == record["predicted"]
         outcome = "failed" if prediction is None else "agrees" if record["agrees"] else "differs"
         self.metrics.mirrored(mirror.version, outcome)
@@ -237,7 +237,7 @@ def _problem(call: Call, version: str, error: Exception | None) -> str:
 
 
 def _served_record(
-    predictor: Predictor, prediction: Prediction | None, at: float, latency_ms: float
+    model: str, predictor: Predictor, prediction: Prediction | None, at: float, latency_ms: float
 ) -> dict[str, Any]:
     """The fields of a `ServedRecord`; of several images the first speaks for the request."""
     predicted = confidence = None
@@ -246,6 +246,7 @@ def _served_record(
         predicted, confidence = predictor.classes[top], float(prediction.probabilities[0, top])
     return {
         "at": at,
+        "model": model,
         "version": predictor.version,
         "ok": prediction is not None,
         "latency_ms": latency_ms,

@@ -1,7 +1,7 @@
 """A few numbers that all processes of one server see at once: a page of memory that they share.
 
-The supervisor writes the generation of the routing table, one aligned 64-bit store, so that every
-worker changes over at the same moment; each worker writes its own numbers and reads the others'.
+The supervisor writes the generation of each model's routing table, one aligned 64-bit store, so that
+every worker changes over at the same moment; each worker writes its own numbers and reads the others'.
 """
 
 from __future__ import annotations
@@ -13,7 +13,24 @@ import tempfile
 
 MAX_WORKERS = 64
 MAX_KEYS = 256
-_GENERATION, _CONNECTIONS, _BUDGETS, _SIZE = 0, 64, 128, 4096
+MAX_MODELS = 1024
+_CONNECTIONS, _BUDGETS, _GENERATIONS, _SIZE = 64, 128, 512, 12_288
+
+
+class Generation:
+    """Which of one model's routing tables is in force, in all processes at once."""
+
+    def __init__(self, words: memoryview[int], place: int) -> None:
+        self._words, self._place = words, place
+
+    @property
+    def number(self) -> int:
+        """The table's number; 0 before the first one."""
+        return self._words[self._place]
+
+    @number.setter
+    def number(self, value: int) -> None:
+        self._words[self._place] = value
 
 
 class SharedPage:
@@ -32,14 +49,9 @@ class SharedPage:
         os.ftruncate(descriptor, _SIZE)
         return cls(descriptor)
 
-    @property
-    def generation(self) -> int:
-        """Which routing table is in force."""
-        return self._words[_GENERATION]
-
-    @generation.setter
-    def generation(self, value: int) -> None:
-        self._words[_GENERATION] = value
+    def generation(self, slot: int) -> Generation:
+        """The generation of the model in `slot`, below MAX_MODELS."""
+        return Generation(self._words, _GENERATIONS + slot)
 
     def connections(self, workers: int) -> list[int]:
         """Open connections of each worker; a worker that is not there has a very large number."""

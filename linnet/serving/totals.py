@@ -18,15 +18,10 @@ _PROCESS = "process_"
 class Totals:
     """Adds up what workers say; what a worker that ended had counted stays in the sums."""
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    def __init__(self) -> None:
         self._latest: dict[int, Values] = {}
         self._ended: list[Values] = []
         self.restarts = 0
-
-    def name(self, model: str) -> None:
-        """The model's name, for labels."""
-        self._model = model
 
     def update(self, worker: int, values: Values) -> None:
         """Takes a worker's `Metrics.values`."""
@@ -38,8 +33,8 @@ class Totals:
         self._ended = [_added([*self._ended, kept])]
         self.restarts += 1
 
-    def text(self, roles: dict[str, str], extra: list[Metric]) -> bytes:
-        """Prometheus' text format. `roles`: loaded version -> champion, candidate or idle."""
+    def text(self, roles: dict[tuple[str, str], str], extra: list[Metric]) -> bytes:
+        """Prometheus' text format. `roles`: loaded (model, version) -> champion, candidate or idle."""
         registry = CollectorRegistry()
         registry.register(_Fixed([*self._metrics(), self._loaded(roles), self._workers(), *extra]))
         return generate_latest(registry)
@@ -58,14 +53,14 @@ class Totals:
                 metric.add_sample(sample, labels, value)
         return list(metrics.values())
 
-    def _loaded(self, roles: dict[str, str]) -> Metric:
+    def _loaded(self, roles: dict[tuple[str, str], str]) -> Metric:
         family = GaugeMetricFamily(
             "linnet_model_loaded",
             "1 for each loaded version; role: champion, candidate or idle.",
             labels=("model", "version", "role"),
         )
-        for version, role in roles.items():
-            family.add_metric((self._model, version, role), 1)
+        for (model, version), role in roles.items():
+            family.add_metric((model, version, role), 1)
         return family
 
     def _workers(self) -> Metric:

@@ -1,4 +1,4 @@
-"""What concerns all workers at once: versions, the routing table, records and metrics.
+"""What concerns all workers at once about one model: its versions, its routing table, its records.
 
 A change is a two-phase commit: every worker prepares it; only when all have, it is put in force, for
 all of them at one moment, by the number of the generation in the page that they share. If one of them
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ from linnet.errors import RequestRejected
 from linnet.serving.ring import ServedRing
 from linnet.serving.router import RoutingTable, check_version
 from linnet.serving.rpc import Channel, ChannelClosed
-from linnet.serving.shared import SharedPage
-from linnet.serving.totals import Totals
+from linnet.serving.shared import Generation
 
 logger = logging.getLogger(__name__)
 LOAD_SECONDS = 45.0
@@ -25,35 +25,43 @@ LOAD_SECONDS = 45.0
 
 
 class Control:
-    """The supervisor's view of its workers. Changes are made one after the other."""
+    """The supervisor's view of one model in its workers. Changes are made one after the other."""
 
-    def __init__(self, page: SharedPage, load_seconds: float = LOAD_SECONDS) -> None:
-        self.page, self._load_seconds = page, load_seconds
+    def __init__(
+        self,
+        name: str,
+        in_force: Generation,
+        workers: Mapping[int, Channel],
+        load_seconds: float = LOAD_SECONDS,
+    ) -> None:
+        """`workers`: those that run, by number; the server keeps it up to date."""
+        self.name, self._in_force, self._load_seconds = name, in_force, load_seconds
         self._forgetting: set[asyncio.Task[Any]] = set()
-        self.workers: dict[int, Channel] = {}
+        self._workers = workers
         self.versions: dict[str, dict[str, Any]] = {}
         """Loaded versions: what `fleet.describe` says, and `package`, the folder."""
         self.table = RoutingTable()
         self.unloaded: tuple[dict[str, str], RoutingTable] | None = None
         """Packages and table of a model that was unloaded as a whole."""
         self.ring = ServedRing()
-        self.totals = Totals("")
         self.changing = asyncio.Lock()
 
     async def load(self, version: str, folder: Path) -> dict[str, Any]:
         """Loads and warms up a version in every worker, one after the other, beside those that serve.
 
         Raises:
-            RequestRejected: 400, not a version; 409, it is routed, from another package; 422, the package
-                cannot be served, or not within `load_seconds`: then no worker has it.
+            RequestRejected: 400, not a version; 409, it is routed, from another package, or the package is
+                another model's; 422, the package cannot be served, or not within `load_seconds`: then no
+                worker has it.
         """
         check_version(version)
         async with self.changing:
             try:
                 about: dict[str, Any] = {}
                 async with asyncio.timeout(self._load_seconds):
-                    for worker in list(self.workers.values()):
+                    for worker in list(self._workers.values()):
                         about = await self._of(worker, "stage", version=version, folder=str(folder)) or about
+                        self._check_owner(version, about)
             except TimeoutError as error:
                 # A worker drops it as soon as it is done with it; nobody waits for that.
                 task = asyncio.ensure_future(self._all("drop", version=version))
@@ -96,13 +104,23 @@ class Control:
         async with self.changing:
             await self._route(table)
 
+    def _check_owner(self, version: str, about: dict[str, Any]) -> None:
+        """Refuses the package of another use case: its answers would go out under this model's name."""
+        served = {each["name"] for other, each in self.versions.items() if other != version}
+        if about and served and about["name"] not in served:
+            raise RequestRejected(
+                409,
+                f"version {version}: its package is of {about['name']}, but model {self.name} serves "
+                f"{' and '.join(sorted(served))}: nothing was changed; load it under its own model's name",
+            )
+
     async def _route(self, table: RoutingTable) -> None:
         for version in table.versions:
             if version not in self.versions:
                 raise RequestRejected(409, f"version {version} is not loaded: load it first")
-        generation = self.page.generation + 1
+        generation = self._in_force.number + 1
         await self._all("prepare", generation=generation, table=table.values())
-        self.page.generation = generation
+        self._in_force.number = generation
         self.table = table
 
     async def bring_up(self, worker: Channel) -> None:
@@ -112,15 +130,33 @@ class Control:
             RequestRejected: a version cannot be loaded any more.
         """
         for version, about in self.versions.items():
-            await worker.ask("stage", version=version, folder=about["package"])
-            await worker.ask("keep", version=version)
-        await worker.ask("prepare", generation=self.page.generation, table=self.table.values())
+            await worker.ask("stage", model=self.name, version=version, folder=about["package"])
+            await worker.ask("keep", model=self.name, version=version)
+        number, table = self._in_force.number, self.table.values()
+        await worker.ask("prepare", model=self.name, generation=number, table=table)
 
     def describe(self) -> dict[str, Any]:
         """Routes and loaded versions as JSON values."""
         shown = ("model_digest", "classes", "loaded_at")
         versions = {name: {key: about[key] for key in shown} for name, about in self.versions.items()}
-        return {**self.table.values(), "versions": versions}
+        return {"model": self.name, **self.table.values(), "versions": versions}
+
+    def index(self) -> list[dict[str, str]]:
+        """Its versions: {"version", "state", "reason"}, unloaded ones included."""
+        gone = self.unloaded[0] if self.unloaded is not None else {}
+        return [
+            {
+                "version": version,
+                "state": "READY" if version in self.versions else "UNAVAILABLE",
+                "reason": "" if version in self.versions else "unloaded",
+            }
+            for version in sorted({*self.versions, *gone})
+        ]
+
+    def roles(self) -> dict[str, str]:
+        """Loaded version -> champion, candidate or idle."""
+        roles = {self.table.champion: "champion", self.table.candidate: "candidate"}
+        return {version: roles.get(version, "idle") for version in self.versions}
 
     async def records(self, after: int, limit: int) -> dict[str, Any]:
         """A page of the served records of all workers, see `ServedRing.since`."""
@@ -129,17 +165,6 @@ class Control:
             for record in page["records"]:
                 self.ring.publish(record)
         return self.ring.since(after, limit)
-
-    async def metrics(self) -> bytes:
-        """All workers' metrics, added up, in Prometheus' text format."""
-        from linnet.serving.gpu import gpu_metrics
-
-        for number, worker in list(self.workers.items()):
-            values = await self._of(worker, "metrics")
-            if values is not None:
-                self.totals.update(number, values)
-        roles = {self.table.champion: "champion", self.table.candidate: "candidate"}
-        return self.totals.text({name: roles.get(name, "idle") for name in self.versions}, gpu_metrics())
 
     async def unload_model(self) -> None:
         """Takes the whole model out of service; `load_model` brings it back."""
@@ -170,7 +195,7 @@ class Control:
 
     async def _all(self, question: str, **arguments: Any) -> list[Any]:
         """Asks every worker at once; one that ends meanwhile is left out, for its successor is brought up."""
-        answers = [self._of(worker, question, **arguments) for worker in list(self.workers.values())]
+        answers = [self._of(worker, question, **arguments) for worker in list(self._workers.values())]
         found = await asyncio.gather(*answers, return_exceptions=True)
         for problem in found:
             if isinstance(problem, BaseException):
@@ -179,6 +204,6 @@ class Control:
 
     async def _of(self, worker: Channel, question: str, **arguments: Any) -> Any:
         try:
-            return await worker.ask(question, **arguments)
+            return await worker.ask(question, model=self.name, **arguments)
         except ChannelClosed:
             return None

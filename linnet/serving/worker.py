@@ -1,4 +1,4 @@
-"""A worker process: its own event loop, ONNX sessions and connections; started by the supervisor only."""
+"""A worker process: its own event loop, models and connections; started by the supervisor only."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ from linnet.errors import RequestRejected
 from linnet.serving.acceptor import Acceptor
 from linnet.serving.access import Access
 from linnet.serving.app import App
-from linnet.serving.fleet import Fleet, describe
+from linnet.serving.fleet import describe
 from linnet.serving.http import HttpServer
-from linnet.serving.log import PredictionLog
 from linnet.serving.messages import Request, Response
-from linnet.serving.metrics import Metrics
-from linnet.serving.online import feature_source
+from linnet.serving.metrics import process_values
 from linnet.serving.router import RoutingTable
 from linnet.serving.rpc import Channel, ChannelClosed
-from linnet.serving.service import Service
+from linnet.serving.served_model import ServedModel
 from linnet.serving.shared import SharedPage
 
 logger = logging.getLogger(__name__)
@@ -40,7 +38,7 @@ class Worker:
 
     def __init__(self, listener: socket.socket, page: SharedPage, number: int) -> None:
         self._listener, self._page, self._number = listener, page, number
-        self._loading = asyncio.Lock()
+        self._models: dict[str, ServedModel] = {}
         self._channel: Channel | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._acceptor: Acceptor | None = None
@@ -53,6 +51,8 @@ class Worker:
     async def _answer(self, question: str, given: dict[str, Any]) -> Any:
         known: dict[str, Callable[..., Awaitable[Any]]] = {
             "configure": self._configure,
+            "open": self._open,
+            "close": self._close,
             "stage": self._stage,
             "keep": self._keep,
             "drop": self._drop,
@@ -75,75 +75,82 @@ class Worker:
         log_dir: str | None,
     ) -> None:
         self._config = ServingConfig.model_validate(config)
-        self._workers = workers
+        self._workers, self._threads = workers, threads
+        self._log_dir = Path(log_dir) if log_dir is not None else None
         self._access = Access(
             token, Path(keys) if keys is not None else None, self._config.require_key, self._page
         )
-        named = self._config.feature_source
-        self._fleet = Fleet(self._page, threads, lambda model: feature_source(named, model))
-        self._log = PredictionLog(
-            Path(log_dir) if log_dir is not None else None,
-            max(1, self._config.log_queue // workers),
-            self._config.log_images,
-            self._config.log_image_blocks,
-        )
 
-    async def _stage(self, version: str, folder: str) -> dict[str, Any]:
-        loop = asyncio.get_running_loop()
-        async with self._loading:
-            predictor = await loop.run_in_executor(None, self._fleet.stage, version, Path(folder))
+    async def _open(self, model: str, slot: int, config: dict[str, Any]) -> None:
+        opened = ServedModel(
+            model,
+            self._page.generation(slot),
+            ServingConfig.model_validate(config),
+            workers=self._workers,
+            threads=self._threads,
+            log_dir=self._log_dir,
+        )
+        if self._acceptor is not None:
+            opened.start()
+        self._models[model] = opened
+
+    async def _close(self, model: str) -> None:
+        closed = self._models.pop(model, None)
+        if closed is not None:
+            await closed.end()
+
+    def _of(self, model: str) -> ServedModel:
+        """The model that a question is about: no other one is ever touched."""
+        if model not in self._models:
+            raise RequestRejected(404, f"model {model:.80} is not served here")
+        return self._models[model]
+
+    async def _stage(self, model: str, version: str, folder: str) -> dict[str, Any]:
+        served, loop = self._of(model), asyncio.get_running_loop()
+        async with served.loading:
+            predictor = await loop.run_in_executor(None, served.fleet.stage, version, Path(folder))
         return describe(predictor)
 
-    async def _keep(self, version: str) -> None:
-        self._fleet.keep(version)
+    async def _keep(self, model: str, version: str) -> None:
+        served = self._of(model)
+        served.fleet.keep(version)
         if self._acceptor is not None:
-            self._metrics.known(version)
+            served.metrics.known(version)
 
-    async def _drop(self, version: str) -> None:
-        async with self._loading:  # what is still being loaded is dropped when it is there
-            self._fleet.drop(version)
+    async def _drop(self, model: str, version: str) -> None:
+        served = self._of(model)
+        async with served.loading:  # what is still being loaded is dropped when it is there
+            served.fleet.drop(version)
 
-    async def _unload(self, version: str) -> None:
-        self._fleet.unload(version)
+    async def _unload(self, model: str, version: str) -> None:
+        self._of(model).fleet.unload(version)
 
-    async def _prepare(self, generation: int, table: dict[str, Any]) -> None:
-        self._fleet.prepare(generation, RoutingTable.parse(table))
+    async def _prepare(self, model: str, generation: int, table: dict[str, Any]) -> None:
+        self._of(model).fleet.prepare(generation, RoutingTable.parse(table))
 
-    async def _serve(self, name: str) -> None:
-        """Begins to take connections, for the model `name`."""
+    async def _serve(self) -> None:
+        """Begins to take connections."""
         config = self._config
-        self._metrics = Metrics(name)
-        self._log.start()
-        self._service = Service(
-            self._fleet,
-            self._metrics,
-            self._log,
-            capacity=max(1, config.queue // self._workers),
-            max_batch=config.max_batch,
-            deadline=config.deadline_seconds,
-        )
-        self._app = App(name, self._service, self._metrics, self._access, self._elsewhere, config.max_pixels)
+        self._app = App(self._models, self._access, self._elsewhere)
         limit = round(config.max_body_mb * 1_000_000)
         self._http = HttpServer(self._app.handle, limit, config.request_seconds)
         self._acceptor = Acceptor(self._listener, self._http, self._page, self._number, self._workers)
         self._acceptor.start()
-        for version in self._fleet.snapshot.predictors:
-            self._metrics.known(version)
+        for model in self._models.values():
+            model.start()
         self._tasks.add(asyncio.ensure_future(self._http.sweep()))
 
-    async def _records(self) -> dict[str, Any]:
-        """The served records since they were last asked for."""
-        service = self._service
-        page = {"lost": service.lost, "records": list(service.records)}
-        service.lost = 0
-        service.records.clear()
-        return page
+    async def _records(self, model: str) -> dict[str, Any]:
+        return self._of(model).records()
 
     async def _values(self) -> list[list[Any]]:
-        return self._metrics.values()
+        own = process_values()
+        if self._acceptor is not None:
+            own = [*own, *self._app.unnamed.values()]
+        return [*own, *(family for model in self._models.values() for family in model.metrics.values())]
 
     async def _drain(self) -> None:
-        """Takes no more connections, answers what was accepted, and writes the log to its end."""
+        """Takes no more connections, answers what was accepted, and writes the logs to their end."""
         if self._acceptor is None:  # it never served
             return
         self._app.ready = False
@@ -151,9 +158,7 @@ class Worker:
         self._acceptor.stop()
         await self._acceptor.settled()
         await self._http.drain(DRAIN_SECONDS)
-        await self._service.settled()
-        self._service.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._log.close)
+        await asyncio.gather(*(model.end() for model in self._models.values()))
 
     async def _elsewhere(self, request: Request) -> Response:
         """Has the supervisor answer."""

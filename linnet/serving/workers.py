@@ -13,8 +13,8 @@ from typing import Any
 
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected, ServingError
+from linnet.serving.models import Models
 from linnet.serving.rpc import Answerer, Channel, ChannelClosed
-from linnet.serving.version_manager import Control
 
 logger = logging.getLogger(__name__)
 STOP_SECONDS = 25.0
@@ -54,12 +54,12 @@ class Place:
         self,
         number: int,
         listener: socket.socket,
-        control: Control,
+        models: Models,
         settings: WorkerSettings,
         answer: Answerer,
     ) -> None:
         self.number = number
-        self._listener, self._control, self._settings, self._answer = listener, control, settings, answer
+        self._listener, self._models, self._settings, self._answer = listener, models, settings, answer
         self._process: asyncio.subprocess.Process | None = None
         self._channel: Channel | None = None
 
@@ -71,7 +71,7 @@ class Place:
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            descriptors = (self._listener.fileno(), theirs.fileno(), self._control.page.descriptor)
+            descriptors = (self._listener.fileno(), theirs.fileno(), self._models.page.descriptor)
             words = [sys.executable, "-m", "linnet.serving.worker", *map(str, descriptors), str(self.number)]
             self._process = await _spawn(words, descriptors)
         self._channel = await Channel.over(ours, self._answer)
@@ -79,14 +79,14 @@ class Place:
             await self._channel.ask("configure", **self._settings.values())
         except ChannelClosed as error:
             raise ServingError(f"worker {self.number} ended before it could load anything") from error
-        self._control.workers[self.number] = self._channel
+        self._models.workers[self.number] = self._channel
 
-    async def serve(self, name: str) -> None:
+    async def serve(self) -> None:
         """Has the worker take connections."""
         assert self._channel is not None
-        await self._channel.ask("serve", name=name)
+        await self._channel.ask("serve")
 
-    async def watch(self, name: str) -> None:
+    async def watch(self) -> None:
         """Replaces the process whenever it ends, for ever."""
         failures = 0
         while True:
@@ -99,7 +99,7 @@ class Place:
             lived = asyncio.get_running_loop().time() - began
             failures = 0 if lived > 60 else min(failures + 1, len(PAUSES) - 1)
             logger.error("worker %d ended with status %s; another takes its place", self.number, status)
-            await self._replace(name, failures)
+            await self._replace(failures)
 
     async def stop(self) -> None:
         """Has the worker answer what it accepted, and ends it."""
@@ -119,15 +119,15 @@ class Place:
             self._process.kill()
             await self._process.wait()
 
-    async def _replace(self, name: str, failures: int) -> None:
+    async def _replace(self, failures: int) -> None:
         while True:
             await asyncio.sleep(PAUSES[failures])
             try:
-                async with self._control.changing:
+                async with self._models.standing_still():
                     await self.start()
                     assert self._channel is not None
-                    await self._control.bring_up(self._channel)
-                    await self.serve(name)
+                    await self._models.bring_up(self._channel)
+                    await self.serve()
                 return
             except (ServingError, OSError) as error:
                 logger.error("worker %d cannot be replaced: %s", self.number, error)
@@ -137,9 +137,9 @@ class Place:
                     self._process.kill()
 
     def _gone(self) -> None:
-        self._control.page.set_connections(self.number, _ABSENT)
-        if self._control.workers.pop(self.number, None) is not None:
-            self._control.totals.ended(self.number)
+        self._models.page.set_connections(self.number, _ABSENT)
+        if self._models.workers.pop(self.number, None) is not None:
+            self._models.totals.ended(self.number)
 
 
 async def _spawn(words: Sequence[str], descriptors: Sequence[int]) -> asyncio.subprocess.Process:

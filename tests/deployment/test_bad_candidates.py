@@ -35,7 +35,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Runn
     with (
         running(folder / "server", folder / "champion") as server,
         Replayer(
-            server.state.url, Traffic.of_training_set(folder / "set"), 20.0, max_seconds=3600, seed=9
+            server.state.url, "tiny", Traffic.of_training_set(folder / "set"), 20.0, max_seconds=3600, seed=9
         ) as people,
     ):
         yield folder, server, people

@@ -32,7 +32,7 @@ def process(folder: Path) -> Iterator[RunningServer]:
 
 @pytest.fixture
 def server(process: RunningServer) -> Iterator[EmbeddedServer]:
-    found = EmbeddedServer.find(process.state_file, "2")
+    found = EmbeddedServer.find(process.state_file, "tiny", "2")
     assert found is not None
     yield found
     found.route(None, 0, 0.0)
@@ -88,7 +88,7 @@ def test_server_gives_each_record_once(server: EmbeddedServer, process: RunningS
 
 
 def test_server_s_champion_that_is_the_candidate_itself_does_not_count(process: RunningServer) -> None:
-    same = EmbeddedServer.find(process.state_file, "1")
+    same = EmbeddedServer.find(process.state_file, "tiny", "1")
     assert same is not None
     assert same.champion() is None
     same.route("1", 100, 0.0)
@@ -97,24 +97,26 @@ def test_server_s_champion_that_is_the_candidate_itself_does_not_count(process: 
 
 
 def test_find_without_a_server_that_answers_finds_none(tmp_path: Path) -> None:
-    assert EmbeddedServer.find(tmp_path / "nothing.json", "2") is None
+    assert EmbeddedServer.find(tmp_path / "nothing.json", "tiny", "2") is None
     stale = tmp_path / "stale.json"
-    stale.write_text(json.dumps({"url": "http://127.0.0.1:9", "pid": os.getpid(), "token": "t"}))
-    assert EmbeddedServer.find(stale, "2") is None
+    stale.write_text(
+        json.dumps({"url": "http://127.0.0.1:9", "pid": os.getpid(), "token": "t", "models": ["tiny"]})
+    )
+    assert EmbeddedServer.find(stale, "tiny", "2") is None
     stale.write_text("{half")
-    assert EmbeddedServer.find(stale, "2") is None
+    assert EmbeddedServer.find(stale, "tiny", "2") is None
 
 
 def test_server_with_a_wrong_token_is_not_ours(process: RunningServer) -> None:
-    server = EmbeddedServer(process.state.url, "wrong", "2")
+    server = EmbeddedServer(process.state.url, "wrong", "tiny", "2")
     with pytest.raises(RolloutError, match="was refused"):
         server.routes()
     server.close()
 
 
 def test_process_lives_until_it_is_stopped(folder: Path, tmp_path: Path) -> None:
-    started = start_server(folder / "good", "1", ServingConfig(threads=1, host="0.0.0.0"), tmp_path)
-    server = EmbeddedServer(started.state.url, started.state.token, "2")
+    started = start_server(folder / "good", "tiny", "1", ServingConfig(threads=1, host="0.0.0.0"), tmp_path)
+    server = EmbeddedServer(started.state.url, started.state.token, "tiny", "2")
     assert server.champion() == "1"
     assert is_loopback(server.url), "a server for a release is nobody else's"
     server.close()
@@ -125,7 +127,7 @@ def test_process_lives_until_it_is_stopped(folder: Path, tmp_path: Path) -> None
 
 def test_process_that_cannot_start_says_why(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(LoadRefused, match=r"did not start: .*model.onnx: its digest is"):
-        start_server(folder / "corrupt", "1", ServingConfig(), tmp_path)
+        start_server(folder / "corrupt", "tiny", "1", ServingConfig(), tmp_path)
 
 
 @pytest.mark.parametrize(

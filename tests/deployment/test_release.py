@@ -96,7 +96,9 @@ def released(
 @contextmanager
 def users(folder: Path, server: RunningServer) -> Iterator[Replayer]:
     """Traffic beside the replayed: what users of the running server see."""
-    with Replayer(server.state.url, Traffic.of_training_set(folder / "set"), 50.0, seed=9) as replayer:
+    with Replayer(
+        server.state.url, "tiny", Traffic.of_training_set(folder / "set"), 50.0, seed=9
+    ) as replayer:
         yield replayer
 
 

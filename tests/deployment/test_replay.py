@@ -28,7 +28,7 @@ class Answering(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        assert self.path == "/predict" and self.headers["Content-Type"] == "image/png"
+        assert self.path == "/predict/tiny" and self.headers["Content-Type"] == "image/png"
         if self.behaviour == "hangs up":
             self.connection.close()
             return
@@ -36,6 +36,7 @@ class Answering(BaseHTTPRequestHandler):
         if self.behaviour == "babbles":
             content = b"<html>"
         self.send_response(500 if self.behaviour == "fails" and body == b"b" else 200)
+        self.send_header("Linnet-Model", "tiny")
         self.send_header("Linnet-Model-Version", "7")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -62,7 +63,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def replayed(url: str, rate: float = 200.0, seconds: float = 0.5) -> list[Outcome]:
-    with Replayer(url, TRAFFIC, rate) as replayer:
+    with Replayer(url, "tiny", TRAFFIC, rate) as replayer:
         time.sleep(seconds)
     return replayer.outcomes()
 
@@ -75,7 +76,7 @@ def test_replayer_knows_which_answers_were_right(server: str) -> None:
 
 
 def test_replayer_keeps_its_rate_and_stops_by_itself(server: str) -> None:
-    with Replayer(server, TRAFFIC, 100.0, max_seconds=0.4) as replayer:
+    with Replayer(server, "tiny", TRAFFIC, 100.0, max_seconds=0.4) as replayer:
         time.sleep(1.0)
         assert replayer.answered.total() == 40
         assert len(replayer.outcomes()) == 40
@@ -86,7 +87,7 @@ def test_replayer_ends_with_its_block(server: str) -> None:
     def workers() -> list[threading.Thread]:
         return [thread for thread in threading.enumerate() if thread.name == "replay"]
 
-    with Replayer(server, TRAFFIC, 50.0) as replayer:
+    with Replayer(server, "tiny", TRAFFIC, 50.0) as replayer:
         time.sleep(0.2)
         assert len(workers()) > 1
     assert workers() == []
@@ -120,7 +121,7 @@ def test_replayer_reports_a_server_that_is_not_there() -> None:
 )
 def test_replayer_refuses_any_other_machine(url: str) -> None:
     with pytest.raises(RolloutError, match="this machine only"):
-        Replayer(url, TRAFFIC, 1.0)
+        Replayer(url, "tiny", TRAFFIC, 1.0)
 
 
 def training_set(folder: Path, count: int, side: int = 4) -> Path:

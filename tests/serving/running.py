@@ -23,10 +23,12 @@ START_SECONDS = 60.0  # the machine may be busy; a start takes about one second
 class RunningServer:
     """A server process on a free port: `client`, `process`, `log_dir`; `stop()` gives its exit status."""
 
-    def __init__(self, folder: Path, package: Path, version: str = "1", *flags: str) -> None:
+    def __init__(self, folder: Path, package: Path | None, version: str = "1", *flags: str) -> None:
+        """`package` None: the flags say what is served."""
         folder.mkdir(parents=True, exist_ok=True)
         self.log_dir, self.state_file, self.errors = folder / "log", folder / "server.json", folder / "stderr"
-        command = [sys.executable, "-m", "linnet.serving", "--package", str(package), "--version", version]
+        command = [sys.executable, "-m", "linnet.serving"]
+        command += [] if package is None else ["--package", str(package), "--version", version]
         command += [
             "--port",
             "0",
@@ -47,7 +49,8 @@ class RunningServer:
         state = ServerState.read(self.state_file)
         assert state is not None
         self.state = state
-        self.client = ServerClient(state.url, state.token)
+        assert state.models
+        self.client = ServerClient(state.url, state.token, model=state.models[0])
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
@@ -56,7 +59,7 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def running(folder: Path, package: Path, version: str = "1", *flags: str) -> Iterator[RunningServer]:
+def running(folder: Path, package: Path | None, version: str = "1", *flags: str) -> Iterator[RunningServer]:
     server = RunningServer(folder, package, version, *flags)
     try:
         yield server

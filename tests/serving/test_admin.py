@@ -66,7 +66,7 @@ def test_admin_without_the_token_is_refused(server: RunningServer) -> None:
     for token in (None, "", "wrong", server.state.token + "x", server.state.token[:-1]):
         client = ServerClient(server.state.url, token)
         for method, path in (("GET", "routes"), ("PUT", "routes"), ("PUT", "versions/2"), ("GET", "records")):
-            status, _, content = client.request(method, f"/admin/{path}", b"{}")
+            status, _, content = client.request(method, f"/admin/models/tiny/{path}", b"{}")
             assert status == 401 and "error" in json.loads(content)
         client.close()
     assert server.client.routes()["champion"] == "1"
@@ -77,13 +77,13 @@ def test_wrong_admin_requests_are_told(server: RunningServer, tmp_path: Path) ->
         return server.client.request(method, path, body)[0]
 
     assert status("GET", "/admin") == 404
-    assert status("POST", "/admin/routes") == 405
-    assert status("PUT", "/admin/versions/2", b"[]") == 400
-    assert status("PUT", "/admin/routes", b"{") == 400
-    assert status("PUT", "/admin/routes", b'{"champion": "9"}') == 409
-    assert status("DELETE", "/admin/versions/9") == 404
-    assert status("DELETE", "/admin/versions/1") == 409
-    assert status("GET", "/admin/records?after=-1") == 400
+    assert status("POST", "/admin/models/tiny/routes") == 405
+    assert status("PUT", "/admin/models/tiny/versions/2", b"[]") == 400
+    assert status("PUT", "/admin/models/tiny/routes", b"{") == 400
+    assert status("PUT", "/admin/models/tiny/routes", b'{"champion": "9"}') == 409
+    assert status("DELETE", "/admin/models/tiny/versions/9") == 404
+    assert status("DELETE", "/admin/models/tiny/versions/1") == 409
+    assert status("GET", "/admin/models/tiny/records?after=-1") == 400
     make_package(tmp_path / "other", broken="permuted")
     with pytest.raises(RequestRejected, match="another package") as caught:
         server.client.load("1", tmp_path / "other")

@@ -21,16 +21,18 @@ def test_version_that_does_not_load_in_time_is_refused_and_dropped_and_the_next_
 
     async def worker(question: str, given: dict[str, Any]) -> Any:
         async with loading:
+            assert given["model"] == "tiny"
             asked.append((question, given["version"]))
             if (question, given["version"]) == ("stage", "slow"):
                 await asyncio.sleep(0.5)
-        return {"classes": ["a", "b"]}
+        return {"name": "tiny", "classes": ["a", "b"]}
 
     async def scenario() -> None:
         here, there = socket.socketpair()
         page = SharedPage.create()
-        control = Control(page, load_seconds=0.1)
-        control.workers[1] = await Channel.over(here, worker)
+        workers: dict[int, Channel] = {}
+        control = Control("tiny", page.generation(0), workers, load_seconds=0.1)
+        workers[1] = await Channel.over(here, worker)
         answering = await Channel.over(there, worker)
         with pytest.raises(RequestRejected, match=r"within 0\.1 s") as caught:
             await control.load("slow", Path("package"))
@@ -39,7 +41,7 @@ def test_version_that_does_not_load_in_time_is_refused_and_dropped_and_the_next_
         assert asked == [("stage", "slow"), ("drop", "slow")]
         await control.load("quick", Path("package"))
         assert list(control.versions) == ["quick"]
-        for end in (control.workers[1], answering):
+        for end in (workers[1], answering):
             end.close()
             await end.closed.wait()
         page.close()

@@ -29,11 +29,11 @@ def page() -> Iterator[SharedPage]:
 
 
 def fleet_of(page: SharedPage, folder: Path, broken: Broken | None = None) -> Fleet:
-    fleet = Fleet(page)
+    fleet = Fleet(page.generation(0))
     fleet.stage("1", make_package(folder, broken=broken))
     fleet.keep("1")
     fleet.prepare(1, RoutingTable(champion="1"))
-    page.generation = 1
+    page.generation(0).number = 1
     return fleet
 
 
@@ -130,7 +130,7 @@ def test_table_is_in_force_only_when_the_page_says_so(tmp_path: Path, page: Shar
     fleet = fleet_of(page, tmp_path)
     fleet.prepare(2, RoutingTable())
     assert fleet.snapshot.leading == "1"
-    page.generation = 2
+    page.generation(0).number = 2
     assert fleet.snapshot.leading == "none"
     with pytest.raises(RequestRejected, match="not loaded"):
         fleet.prepare(3, RoutingTable(champion="2"))

@@ -1,0 +1,28 @@
+"""Gives a model's traffic on this machine's server to its champion, when an alias is moved by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from linnet.process.model_server import ServerState
+from linnet.serving.client import ServerClient
+from linnet.storage.paths import server_state_file
+
+
+class ServerTraffic:
+    """The `ChampionTraffic` of the server that `linnet up` started."""
+
+    def give(self, model: str, version: str, package: Path) -> None:
+        """Gives all of a model's traffic to `version`; a server of other models is left alone.
+
+        Raises:
+            ServingError: the server does not answer, or cannot load the version; it serves what it served.
+        """
+        state = server_state_file()
+        if ServerState.read(state) is None:
+            return
+        client = ServerClient.from_state(state, model=model)
+        if model not in client.models():
+            return
+        client.load(version, package)
+        client.set_routes(version)

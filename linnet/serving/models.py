@@ -1,0 +1,170 @@
+"""The models that one server serves, each by its name: opened, closed, listed, and their metrics together.
+
+What one model does (load, route, roll back, answer) never waits for another: each has a `Control` of its
+own, with its own lock, table and records. Only what changes all of them at once goes one by one: a model
+that is opened or closed, and a worker process that is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from linnet.config import ServingConfig
+from linnet.errors import RequestRejected, ServingError
+from linnet.serving.router import RoutingTable
+from linnet.serving.rpc import Channel, ChannelClosed
+from linnet.serving.shared import MAX_MODELS, SharedPage
+from linnet.serving.totals import Totals
+from linnet.serving.version_manager import LOAD_SECONDS, Control
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+_NAME_LENGTH = 256
+
+
+def named(models: Mapping[str, T], name: str | None, address: str) -> T:
+    """The model that a request means: by its name, or the only one; nothing is guessed.
+
+    Args:
+        models: those that are served, by name.
+        name: the request's; None if it gives none.
+        address: where a name is given, such as `/predict/NAME`, for the message.
+
+    Raises:
+        RequestRejected: 404, it is not served here; 400, several are served and none is named; 503, none is.
+    """
+    known = ", ".join(sorted(models))
+    if name is not None:
+        if name in models:
+            return models[name]
+        raise RequestRejected(404, f"model {name:.80} is not served here; {known or 'no model'} is")
+    if len(models) == 1:
+        return next(iter(models.values()))
+    if not models:
+        raise RequestRejected(503, "no model is served yet; try again later")
+    raise RequestRejected(400, f"several models are served here ({known}): name one, as {address}")
+
+
+class Models:
+    """The supervisor's view of all models and workers."""
+
+    def __init__(self, page: SharedPage, load_seconds: float = LOAD_SECONDS) -> None:
+        self.page, self._load_seconds = page, load_seconds
+        self.workers: dict[int, Channel] = {}
+        self.totals = Totals()
+        self.controls: dict[str, Control] = {}
+        self._opened: dict[str, dict[str, Any]] = {}
+        """What workers were told to open a model with."""
+        self._changing = asyncio.Lock()
+
+    async def open(self, name: str, settings: ServingConfig) -> Control:
+        """Gives a model its place in every worker, with its own queue, limits, log and metrics.
+
+        Raises:
+            RequestRejected: 400, the name cannot stand in an address; 409, it is served already, or as many
+                as a server takes are.
+        """
+        if not (0 < len(name) <= _NAME_LENGTH and name.isprintable() and not set(name) & set("/?#")):
+            problem = f"model {name!r:.80}: must be 1 to {_NAME_LENGTH} printable characters without / ? #"
+            raise RequestRejected(400, problem)
+        async with self._changing:
+            if name in self.controls:
+                raise RequestRejected(409, f"model {name} is served already")
+            taken = {about["slot"] for about in self._opened.values()}
+            slot = next((one for one in range(MAX_MODELS) if one not in taken), None)
+            if slot is None:
+                raise RequestRejected(409, f"{MAX_MODELS} models are served already: close one first")
+            about = {"model": name, "slot": slot, "config": settings.model_dump(mode="json")}
+            await self._all("open", about)
+            self._opened[name] = about
+            self.controls[name] = Control(name, self.page.generation(slot), self.workers, self._load_seconds)
+            return self.controls[name]
+
+    async def serve(self, name: str, version: str, package: Path, settings: ServingConfig) -> None:
+        """Opens a model with `version` as its champion; if that cannot be loaded, nothing has changed.
+
+        Raises:
+            RequestRejected: 400, 409, 422, as `open` and `Control.load` say.
+        """
+        control = await self.open(name, settings)
+        try:
+            await control.load(version, package)
+            await control.route(RoutingTable(champion=version))
+        except RequestRejected:
+            await self.close(name)
+            raise
+
+    async def close(self, name: str) -> None:
+        """Takes a model out of every worker; what it was asked before is answered.
+
+        Raises:
+            RequestRejected: 404, it is not served.
+        """
+        control = named(self.controls, name, "")
+        await control.unload_model()
+        async with self._changing:
+            if self.controls.pop(name, None) is not None:
+                del self._opened[name]
+                await self._all("close", {"model": name})
+
+    @asynccontextmanager
+    async def standing_still(self) -> AsyncIterator[None]:
+        """Nothing changes meanwhile: for a worker that takes another's place."""
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(self._changing)
+            for _, control in sorted(self.controls.items()):
+                await held.enter_async_context(control.changing)
+            yield
+
+    async def bring_up(self, worker: Channel) -> None:
+        """Gives a new worker all that the others have; a model that cannot be loaded keeps no other away.
+
+        Raises:
+            ServingError: none of the models can be loaded any more.
+        """
+        problems: list[ServingError] = []
+        for name, control in self.controls.items():
+            await worker.ask("open", **self._opened[name])
+            try:
+                await control.bring_up(worker)
+            except RequestRejected as error:
+                logger.error("model %s cannot be loaded in a new worker: %s", name, error)
+                problems.append(error)
+        if problems and len(problems) == len(self.controls):
+            raise problems[0]
+
+    def index(self) -> list[dict[str, str]]:
+        """Every version of every model, as the protocol's repository index has it."""
+        return [
+            {"name": name, **entry}
+            for name, control in sorted(self.controls.items())
+            for entry in control.index()
+        ]
+
+    async def metrics(self) -> bytes:
+        """All workers' metrics of all models, added up, in Prometheus' text format."""
+        from linnet.serving.gpu import gpu_metrics
+
+        for number, worker in list(self.workers.items()):
+            try:
+                self.totals.update(number, await worker.ask("metrics"))
+            except ChannelClosed:
+                continue
+        roles = {
+            (name, version): role
+            for name, control in self.controls.items()
+            for version, role in control.roles().items()
+        }
+        return self.totals.text(roles, gpu_metrics())
+
+    async def _all(self, question: str, given: dict[str, Any]) -> None:
+        """Tells every worker; one that ends meanwhile is left out, for its successor is brought up."""
+        told = [worker.ask(question, **given) for worker in list(self.workers.values())]
+        for problem in await asyncio.gather(*told, return_exceptions=True):
+            if isinstance(problem, BaseException) and not isinstance(problem, ChannelClosed):
+                raise problem

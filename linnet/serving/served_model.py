@@ -1,0 +1,69 @@
+"""One model in one worker process: its versions, queue, limits, metrics and log, all of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from linnet.config import ServingConfig
+from linnet.serving.fleet import Fleet
+from linnet.serving.log import PredictionLog
+from linnet.serving.metrics import Metrics
+from linnet.serving.online import feature_source
+from linnet.serving.service import Service
+from linnet.serving.shared import Generation
+
+
+class ServedModel:
+    """A model that the worker answers for; overload of one fills its own queue and nobody else's."""
+
+    def __init__(
+        self,
+        name: str,
+        in_force: Generation,
+        settings: ServingConfig,
+        *,
+        workers: int = 1,
+        threads: int = 1,
+        log_dir: Path | None = None,
+    ) -> None:
+        """`settings`: the model's own; `workers` share its queue; `threads`: of an ONNX session."""
+        self.name, self.header = name, quote(name)
+        self.max_pixels = settings.max_pixels
+        self.loading = asyncio.Lock()
+        source = settings.feature_source
+        self.fleet = Fleet(in_force, threads, lambda model: feature_source(source, model))
+        self.metrics = Metrics(name)
+        self.log = PredictionLog(
+            log_dir, max(1, settings.log_queue // workers), settings.log_images, settings.log_image_blocks
+        )
+        self.service = Service(
+            self.fleet,
+            self.metrics,
+            self.log,
+            capacity=max(1, settings.queue // workers),
+            max_batch=settings.max_batch,
+            deadline=settings.deadline_seconds,
+        )
+
+    def start(self) -> None:
+        """Begins to log; versions that are loaded show their counters."""
+        self.log.start()
+        for version in self.fleet.snapshot.predictors:
+            self.metrics.known(version)
+
+    def records(self) -> dict[str, Any]:
+        """The served records since they were last asked for, and how many were lost."""
+        page = {"lost": self.service.lost, "records": list(self.service.records)}
+        self.service.lost = 0
+        self.service.records.clear()
+        return page
+
+    async def end(self) -> None:
+        """Waits for copies that are under way and writes the log to its end."""
+        await self.service.settled()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self.service.close)
+        await loop.run_in_executor(None, self.log.close)
