@@ -12,7 +12,7 @@ from linnet.process.interruption import caused_by_interrupt
 
 DROPS = """
 import time
-from linnet import interruption
+from linnet.process import interruption
 {first}
 
 class Drops:
