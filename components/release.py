@@ -22,7 +22,7 @@ def release(
 
     from linnet.config import RegistryConfig, ReleaseConfig, ServingConfig
     from linnet.deployment.release import release as roll_out
-    from linnet.registry.connect import model_name, promote_after, release_candidates
+    from linnet.registry.connect import model_name, promote_if_accepted, release_candidates
     from linnet.run.step import progress, run_step
     from linnet.serving.champion_traffic import ServerTraffic
     from linnet.storage.paths import server_state_file
@@ -45,9 +45,9 @@ def release(
             out["rollout"],
             server_state_file(),
             progress,
-            lambda decided, give: promote_after(where, decided, traffic, give),
+            lambda decided, give: promote_if_accepted(where, decided, traffic, give),
         )
-        promote_after(where, decision, traffic)  # writes the lines of one that is not promoted
+        promote_if_accepted(where, decision, traffic)  # writes the lines of one that is not promoted
         return {"verdict": decision.verdict, "reason": decision.reason}
 
     values = run_step(

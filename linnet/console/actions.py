@@ -12,7 +12,7 @@ from linnet.console.sources import Sources
 from linnet.deployment.journal import Command
 from linnet.deployment.rollout_commands import journal_of, order
 from linnet.errors import LinnetError
-from linnet.launch.client import Host, answering, host_of, quiet
+from linnet.launch.client import Host, host_of, silence_sdk, translate_api_errors
 from linnet.records import RunRequest
 from linnet.registry.champion import current_actor
 from linnet.registry.connect import connect
@@ -70,7 +70,7 @@ class Operator:
 
         return self._do("roll back", model, reason, work)
 
-    def steer(self, model: str, command: Command, reason: str) -> str:
+    def send_rollout_command(self, model: str, command: Command, reason: str) -> str:
         """Tells the rollout under way to go on, wait or end; returns what that comes to.
 
         Raises:
@@ -118,7 +118,7 @@ class Operator:
     def _call(self, run_id: str, what: str) -> str:
         host = self._host(EngineConfig())
         client = host.client()
-        with quiet(), answering(host.url):
+        with silence_sdk(), translate_api_errors(host.url):
             getattr(client._run_api, f"run_service_{what}")(run_id)  # the SDK's client has no retry
         return run_id
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from linnet import __version__
 from linnet.errors import RequestRejected
 from linnet.serving import protocol
-from linnet.serving.access import Access
+from linnet.serving.access import AccessControl
 from linnet.serving.messages import (
     JSON,
     MODEL_HEADER,
@@ -25,7 +25,7 @@ from linnet.serving.metrics import Metrics
 from linnet.serving.models import named
 from linnet.serving.predictor import Prediction, Predictor, top_classes
 from linnet.serving.served_model import ServedModel
-from linnet.serving.service import Call, Inputs, Outcome
+from linnet.serving.service import Call, Inputs, PredictionOutcome
 from linnet.serving.upload import decodes_soon, entity_of, seconds_of
 
 logger = logging.getLogger(__name__)
@@ -42,12 +42,14 @@ Elsewhere = Callable[[Request], Awaitable[Response]]
 class App:
     """Routes of the server: Open Inference Protocol v2, image upload, metrics, and admin."""
 
-    def __init__(self, models: Mapping[str, ServedModel], access: Access, elsewhere: Elsewhere) -> None:
+    def __init__(
+        self, models: Mapping[str, ServedModel], access: AccessControl, elsewhere: Elsewhere
+    ) -> None:
         """`models` by name, as they are opened and closed; `elsewhere` answers what is not this worker's."""
         self.ready = True
         self.unnamed = Metrics("")
         """Counts requests that were refused before they meant one of several models."""
-        self._models, self._access, self._elsewhere = models, access, elsewhere
+        self._models, self._access, self._forward_to_supervisor = models, access, elsewhere
 
     async def handle(self, request: Request) -> Response:
         """Answers one request; nothing that happens inside reaches the client as a traceback."""
@@ -113,15 +115,15 @@ class App:
             self._access.admit(
                 request.headers, "admin", parts[2] if parts[1:2] == ["models"] and parts[2:] else None
             )
-            return await self._elsewhere(request)
+            return await self._forward_to_supervisor(request)
         if parts[0] == "feedback" and len(parts) <= 2:
             assert model is not None
             _allow(request, "POST")
             self._access.admit(request.headers, "infer", model.name)
-            return await self._elsewhere(request)
+            return await self._forward_to_supervisor(request)
         if parts == ["metrics"]:
             _allow(request, "GET", "HEAD")
-            return await self._elsewhere(request)
+            return await self._forward_to_supervisor(request)
         raise RequestRejected(404, f"there is nothing at {request.path:.200}")
 
     async def _v2(
@@ -130,14 +132,14 @@ class App:
         if parts == ["models"]:
             _allow(request, "GET", "HEAD")
             self._access.admit(request.headers, "infer")
-            return await self._elsewhere(request)
+            return await self._forward_to_supervisor(request)
         if parts[0:1] == ["models"]:
             assert model is not None
             return await self._model(request, model, parts[2:], request_name)
         if parts and parts[0] == "repository":
             named_model = parts[2] if parts[1:2] == ["models"] and parts[2:] else None
             self._access.admit(request.headers, "infer" if parts[1:] == ["index"] else "admin", named_model)
-            return await self._elsewhere(request)
+            return await self._forward_to_supervisor(request)
         known = {(): self._about, ("health", "live"): self._live, ("health", "ready"): self._ready}
         handler = known.get(tuple(parts))
         if handler is None:
@@ -250,7 +252,7 @@ class App:
         return response
 
 
-def _response_of(outcome: Outcome) -> Response:
+def _response_of(outcome: PredictionOutcome) -> Response:
     if outcome.error is not None:
         response = Response.failure(outcome.status, outcome.error)
     elif outcome.head is not None:

@@ -121,7 +121,7 @@ class Models:
                 await held.enter_async_context(control.changing)
             yield
 
-    async def bring_up(self, worker: Channel) -> None:
+    async def sync_worker(self, worker: Channel) -> None:
         """Gives a new worker all that the others have; a model that cannot be loaded keeps no other away.
 
         Raises:
@@ -131,7 +131,7 @@ class Models:
         for name, control in self.controls.items():
             await worker.ask("open", **self._opened[name])
             try:
-                await control.bring_up(worker)
+                await control.sync_worker(worker)
             except RequestRejected as error:
                 logger.error("model %s cannot be loaded in a new worker: %s", name, error)
                 problems.append(error)

@@ -63,7 +63,7 @@ class ServedModel:
 
     async def end(self) -> None:
         """Waits for copies that are under way and writes the log to its end."""
-        await self.service.settled()
+        await self.service.wait_idle()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self.service.close)
         await loop.run_in_executor(None, self.log.close)

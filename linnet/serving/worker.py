@@ -16,9 +16,9 @@ import uvloop
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected
 from linnet.serving.acceptor import Acceptor
-from linnet.serving.access import Access
+from linnet.serving.access import AccessControl
 from linnet.serving.app import App
-from linnet.serving.fleet import describe
+from linnet.serving.fleet import describe_predictor
 from linnet.serving.http import HttpServer
 from linnet.serving.messages import Request, Response
 from linnet.serving.metrics import process_values
@@ -43,7 +43,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._acceptor: Acceptor | None = None
 
-    async def live(self, end: socket.socket) -> None:
+    async def run(self, end: socket.socket) -> None:
         """Answers until the supervisor hangs up, or has drained this worker."""
         self._channel = await Channel.over(end, self._answer)
         await self._channel.closed.wait()
@@ -77,7 +77,7 @@ class Worker:
         self._config = ServingConfig.model_validate(config)
         self._workers, self._threads = workers, threads
         self._log_dir = Path(log_dir) if log_dir is not None else None
-        self._access = Access(
+        self._access = AccessControl(
             token, Path(keys) if keys is not None else None, self._config.require_key, self._page
         )
 
@@ -109,7 +109,7 @@ class Worker:
         served, loop = self._of(model), asyncio.get_running_loop()
         async with served.loading:
             predictor = await loop.run_in_executor(None, served.fleet.stage, version, Path(folder))
-        return describe(predictor)
+        return describe_predictor(predictor)
 
     async def _keep(self, model: str, version: str) -> None:
         served = self._of(model)
@@ -131,7 +131,7 @@ class Worker:
     async def _serve(self) -> None:
         """Begins to take connections."""
         config = self._config
-        self._app = App(self._models, self._access, self._elsewhere)
+        self._app = App(self._models, self._access, self._forward_to_supervisor)
         limit = round(config.max_body_mb * 1_000_000)
         self._http = HttpServer(self._app.handle, limit, config.request_seconds)
         self._acceptor = Acceptor(self._listener, self._http, self._page, self._number, self._workers)
@@ -156,11 +156,11 @@ class Worker:
         self._app.ready = False
         self._http.draining = True  # answers say so from now on
         self._acceptor.stop()
-        await self._acceptor.settled()
+        await self._acceptor.wait_idle()
         await self._http.drain(DRAIN_SECONDS)
         await asyncio.gather(*(model.end() for model in self._models.values()))
 
-    async def _elsewhere(self, request: Request) -> Response:
+    async def _forward_to_supervisor(self, request: Request) -> Response:
         """Has the supervisor answer."""
         if len(request.body) > ADMIN_BODY:
             raise RequestRejected(413, f"the body is larger than {ADMIN_BODY} bytes")
@@ -179,7 +179,7 @@ class Worker:
 
 async def _live(listener: int, channel: int, page: int, number: int) -> None:
     worker = Worker(socket.socket(fileno=listener), SharedPage(page), number)
-    await worker.live(socket.socket(fileno=channel))
+    await worker.run(socket.socket(fileno=channel))
 
 
 def main() -> None:

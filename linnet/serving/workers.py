@@ -47,7 +47,7 @@ class WorkerSettings:
         }
 
 
-class Place:
+class WorkerSlot:
     """One of the server's workers."""
 
     def __init__(
@@ -126,7 +126,7 @@ class Place:
                 async with self._models.standing_still():
                     await self.start()
                     assert self._channel is not None
-                    await self._models.bring_up(self._channel)
+                    await self._models.sync_worker(self._channel)
                     await self.serve()
                 return
             except (ServingError, OSError) as error:
