@@ -73,7 +73,7 @@ def test_log_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
 def test_command_line_wins_over_config_json() -> None:
     known = ["--package", "p", "--version", "3"]
     parsed = parse_arguments([*known, "--config-json", '{"port": 1, "log_queue": 5}', "--port", "2"])
-    assert (parsed.config.port, parsed.config.log_queue, parsed.version) == (2, 5, "3")
+    assert (parsed.config.port, parsed.config.log_queue, parsed.models[0].version) == (2, 5, "3")
     with pytest.raises(ConfigError, match=r"serving\.prot"):
         parse_arguments([*known, "--config-json", '{"prot": 1}'])
     with pytest.raises(ConfigError, match="not a JSON object"):
