@@ -71,13 +71,22 @@ def _sections(
     return [
         ("Intended use", [use]),
         ("Data", [data]),
-        ("Training", [trained, *training.notes]),
+        ("Training", [trained, *_backbone(training), *training.notes]),
         ("Metrics", [f"On {report.samples:,} test images, with intervals.", _metrics(report)]),
         ("Classes", [_classes(report)]),
         ("Cohorts", [_cohorts(report)]),
         ("Gates of the package", [_gates(decision)]),
         ("Limits", _limits(report)),
         ("How to load", _loading(package)),
+    ]
+
+
+def _backbone(training: TrainingReport) -> list[Part]:
+    if (weights := training.weights) is None:
+        return []
+    return [
+        f"The backbone {weights.backbone} started from pretrained weights ({weights.origin}; licence: "
+        f"{weights.license}; SHA-256 {weights.sha256}). What they were trained on is not in the data above."
     ]
 
 

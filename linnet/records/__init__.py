@@ -23,6 +23,7 @@ from linnet.records.model import (
     LedgerEntry,
     ModelPackage,
     ModelVersion,
+    PretrainedWeights,
     TrainingReport,
 )
 from linnet.records.monitoring import (
@@ -88,6 +89,7 @@ __all__ = [
     "ModelPackage",
     "ModelVersion",
     "PerformanceReport",
+    "PretrainedWeights",
     "Record",
     "RetrainingCause",
     "RetrainingDecision",
