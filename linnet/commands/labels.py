@@ -78,7 +78,7 @@ def export_command(config: ConfigPath, dry_run: DryRun = False) -> None:
       linnet labels export configs/fashion.toml
     """
     from linnet.labels.export import export, project_title
-    from linnet.labels.request import asked_classes
+    from linnet.labels.queue import asked_classes
     from linnet.labels.rounds import Rounds
 
     console, loaded = Console(), load_config(config)
@@ -116,8 +116,8 @@ def collect_command(
       linnet labels collect configs/fashion.toml --full --run
     """
     from linnet.labels.close_rounds import settle
+    from linnet.labels.queue import asked_classes
     from linnet.labels.reconcile import pull
-    from linnet.labels.request import asked_classes
 
     console, loaded = Console(), load_config(config)
     if dry_run:
