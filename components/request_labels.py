@@ -23,6 +23,7 @@ def request_labels(
     from linnet.labels.connect import find_server
     from linnet.labels.export_after_run import offer
     from linnet.labels.latest import latest_evaluation
+    from linnet.labels.queue import is_queued
     from linnet.labels.request import request_labels
     from linnet.run.step import preparing, run_step
 
