@@ -24,7 +24,7 @@ from linnet.errors import DataError
 from linnet.labels.select import CandidatePool
 from linnet.records import EvaluationReport
 from linnet.records.prediction_log import served_files
-from linnet.storage.paths import state_dir
+from linnet.storage.paths import prediction_log_dir
 
 CANDIDATES_FILE, PREDICTIONS_FILE = "candidates.npz", "predictions.npz"
 GOLD_CONFIDENCE = 0.97
@@ -144,7 +144,7 @@ def log_state() -> list[tuple[str, int, int]]:
 
 
 def _log_files() -> list[Path]:
-    return sorted(served_files(state_dir() / "serving" / "log"), reverse=True)[:_LOG_FILES]
+    return sorted(served_files(prediction_log_dir()), reverse=True)[:_LOG_FILES]
 
 
 def _requests(name: str, classes: int) -> dict[str, tuple[list[float], bytes]]:
