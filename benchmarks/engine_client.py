@@ -11,7 +11,7 @@ from kfp import dsl
 from kfp.compiler import Compiler
 
 from linnet.config import EngineConfig, load_config
-from linnet.launch.client import local_engine, quiet, stop_engine
+from linnet.launch.client import local_engine, silence_sdk, stop_engine
 from linnet.launch.submit import submit
 from linnet.records import RunRequest
 
@@ -71,7 +71,7 @@ class Engine:
         if fresh or not self._salt:
             self._salt = uuid.uuid4().hex
         started = time.perf_counter()
-        with quiet():
+        with silence_sdk():
             run = self.client.create_run_from_pipeline_package(str(package), arguments={"salt": self._salt})
         self._wait(run.run_id)
         return time.perf_counter() - started

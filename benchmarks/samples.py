@@ -1,4 +1,4 @@
-"""KFP's own compiled samples, each on Linnet's engine and by kfp.local: `python -m benchmarks.samples FOLDER`.
+"""KFP's compiled samples, each on Linnet's engine and by kfp.local: `python -m benchmarks.samples FOLDER`.
 
 FOLDER is `test_data/sdk_compiled_pipelines/valid` of a checkout of kubeflow/pipelines. Inputs without a
 default get what KFP's own end-to-end test gives them (a value of their type), and the state folder holds
@@ -83,12 +83,12 @@ def on_linnet(client: Any, name: str, file: Path, spec: Spec) -> Outcome:
     """Submits a sample to the engine and waits for its end."""
     from kfp_server_api import ApiException
 
-    from linnet.launch.client import quiet
+    from linnet.launch.client import silence_sdk
 
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            with quiet():
+            with silence_sdk():
                 run = client.create_run_from_pipeline_package(str(file), inputs_of(spec, Path(scratch)))
         except ApiException as error:
             return Outcome("refused", _refusal(error))

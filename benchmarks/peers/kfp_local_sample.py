@@ -1,4 +1,4 @@
-"""One compiled pipeline by kfp.local's subprocess runner, run by the peer's own Python: prints what became of it.
+"""One compiled pipeline by kfp.local's subprocess runner: prints what became of it, as JSON.
 
 The environment is made for this sample and thrown away, so what a component installs goes into it, and
 no further environment is made for each task.
@@ -17,7 +17,7 @@ def main(file: str, arguments: str) -> None:
     state, reason = "succeeded", ""
     try:
         components.load_component_from_file(file)(**json.loads(arguments))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever it raises is the outcome
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         refused = isinstance(error, NotImplementedError) or any(word in reason for word in REFUSALS)
         state = "refused" if refused else "failed"
