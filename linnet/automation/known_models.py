@@ -17,7 +17,7 @@ _MOST_RUNS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownModel:
     """A model, where it is registered, and how its retraining is decided."""
 
     model: str
@@ -25,7 +25,7 @@ class Known:
     retraining: RetrainingConfig
 
 
-def known_models() -> list[Known]:
+def known_models() -> list[KnownModel]:
     """Every model of the newest runs, by name: the newest run of it that carries a section counts.
 
     A run that cannot be read, or is of an older Linnet, is passed over.
@@ -45,7 +45,7 @@ def known_models() -> list[Known]:
             retraining = RetrainingConfig.parse(sections.get("retraining") or {})
         except LinnetError:
             continue
-        known.append(Known(model, registry, retraining))
+        known.append(KnownModel(model, registry, retraining))
     return [one for one in known if one.model]
 
 

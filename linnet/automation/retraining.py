@@ -132,12 +132,14 @@ def evidence_of(config: Config) -> RetrainingEvidence:
     Raises:
         RegistryError, StorageError: registry, log or a window cannot be read.
     """
-    from linnet.monitoring.evidence import Served, gather_evidence
+    from linnet.monitoring.evidence import ServedChampion, gather_evidence
     from linnet.registry.connect import connect
 
     model = config.registry.model or config.name
     champion = connect(config.registry).champion(model)
-    served = Served(model, champion.version if champion else None, champion.created_at if champion else None)
+    served = ServedChampion(
+        model, champion.version if champion else None, champion.created_at if champion else None
+    )
     return gather_evidence(served, _rollouts(model), _labelled(config))
 
 

@@ -20,7 +20,7 @@ from linnet.registry.connect import Champion, find_champion, model_name
 from linnet.storage.paths import server_state_file, state_dir
 
 if TYPE_CHECKING:
-    from linnet.monitoring.simulate import Pool
+    from linnet.monitoring.simulate import ImagePool
     from linnet.progress import Progress
 
 drift_app = typer.Typer(help="Compare traffic with what the champion was trained on.", no_args_is_help=True)
@@ -250,11 +250,11 @@ def _progress() -> Iterator[Progress]:
         yield progress
 
 
-def _pool(folder: Path) -> Pool:
+def _pool(folder: Path) -> ImagePool:
     import numpy as np
 
     from linnet.errors import StorageError
-    from linnet.monitoring.simulate import Pool
+    from linnet.monitoring.simulate import ImagePool
     from linnet.records import TrainingSetManifest
 
     try:
@@ -268,7 +268,7 @@ def _pool(folder: Path) -> Pool:
         ) from error
     if not len(images):
         raise DataError(str(folder), "its production split is empty", "raise data.production_fraction")
-    return Pool(images, labels, classes)
+    return ImagePool(images, labels, classes)
 
 
 def _ask(client: Any, image: Any) -> tuple[str, str]:
@@ -290,7 +290,7 @@ def _send_labels(client: Any, labels: list[tuple[str, str]]) -> None:
             raise ServingError(f"the server did not take the labels (status {status}): {said}")
 
 
-def _picture(pool: Pool, stream: Any, most: int = 12) -> Path:
+def _picture(pool: ImagePool, stream: Any, most: int = 12) -> Path:
     """Twelve images of the pool above twelve of the stream, four times as large."""
     import numpy as np
 

@@ -69,7 +69,7 @@ def stop_server() -> bool:
     if running is None:
         return False
     os.kill(running.pid, signal.SIGTERM)
-    if not running.ends_within(STOP_SECONDS):
+    if not running.wait_for_exit(STOP_SECONDS):
         raise ServingError(f"process {running.pid} did not end within {STOP_SECONDS:.0f} seconds")
     return True
 

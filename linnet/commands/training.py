@@ -51,7 +51,7 @@ def run(
 
       linnet run configs/fashion.toml --host https://kfp.example.org/pipeline
     """
-    from linnet.launch.client import borrowed
+    from linnet.launch.client import temporary_host
     from linnet.launch.submit import submit
     from linnet.registry.champion import current_actor
 
@@ -63,7 +63,7 @@ def run(
 
         show_plan("training", loaded, request, console)
         return
-    with borrowed(loaded.engine, host) as where:
+    with temporary_host(loaded.engine, host) as where:
         code = follow_to_end(submit("training", loaded, request, where), console)
     raise typer.Exit(code)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from linnet.config import Config
-from linnet.console.alerts import Alert, Known, alerts
+from linnet.console.alerts import Alert, ProductionState, alerts
 from linnet.console.configs import config_of
 from linnet.console.context import Context
 from linnet.console.prediction_log import LogSummary
-from linnet.console.slo import Promise, promises
+from linnet.console.slo import SloStatus, promises
 from linnet.errors import LinnetError
 from linnet.evaluation.sample_images import thumbnail
 from linnet.labels.status import LabelStatus, status
@@ -62,7 +62,7 @@ class Watched:
     config: Config
     champion: ModelVersion | None
     log: LogSummary
-    promises: tuple[Promise, ...]
+    promises: tuple[SloStatus, ...]
     windows: tuple[tuple[Path, DriftReport], ...]
     """Folder and report of the champion's monitored windows, the newest first."""
     performance: PerformanceReport | None
@@ -89,7 +89,7 @@ def _watched(context: Context, model: str) -> Watched:
     newest = windows[0][0] if windows else None
     performance = _read(PerformanceReport, newest, PERFORMANCE_FILE)
     policy = _retraining(model, config)
-    known = Known(
+    known = ProductionState(
         at=at,
         champion=champion,
         served=context.sources.served(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from linnet.data.rows import RawDataset, RawRow, class_names, refuse
+from linnet.data.rows import RawDataset, RawRow, class_names, invalid_rows
 from linnet.errors import DataError
 
 _OFFICIAL = {"train": "train", "test": "test", "val": "validation", "validation": "validation"}
@@ -45,10 +45,10 @@ def read_image_folder(folder: Path, classes: tuple[str, ...] = ()) -> RawDataset
     unknown = sorted(found - set(classes)) if classes else []
     if unknown:
         remedy = "name it in data.classes, or remove the folder"
-        raise refuse(str(folder), "sub-folder(s) that data.classes does not name", unknown, remedy)
+        raise invalid_rows(str(folder), "sub-folder(s) that data.classes does not name", unknown, remedy)
     empty = sorted(found - {row.label for row in rows})
     if empty:
-        raise refuse(str(folder), "class(es) without an image", empty, "add some or remove the folders")
+        raise invalid_rows(str(folder), "class(es) without an image", empty, "add some or remove the folders")
     return RawDataset(str(folder), class_names(str(folder), found, classes), rows)
 
 
@@ -85,7 +85,9 @@ def _refuse_strays(root: Path) -> None:
         if path.is_file() and not path.name.startswith(".") and path.suffix.lower() in _IMAGE_ENDINGS
     )
     if strays:
-        raise refuse(str(root), f"{len(strays)} image(s) stand outside of every class", strays, _EXAMPLE)
+        raise invalid_rows(
+            str(root), f"{len(strays)} image(s) stand outside of every class", strays, _EXAMPLE
+        )
 
 
 def _origin(path: Path, folder: Path) -> str:

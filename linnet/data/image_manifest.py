@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from linnet.data.rows import RawDataset, RawRow, class_names, instant, refuse
+from linnet.data.rows import RawDataset, RawRow, class_names, instant, invalid_rows
 from linnet.errors import DataError
 from linnet.records import SPLITS
 
@@ -53,7 +53,9 @@ def manifest_rows(
         except ValueError as error:
             problems.append(f"{place}: {error}")
     if problems:
-        raise refuse(str(path), f"{len(problems)} row(s) are wrong", problems, "mend or remove these rows")
+        raise invalid_rows(
+            str(path), f"{len(problems)} row(s) are wrong", problems, "mend or remove these rows"
+        )
     if not rows:
         raise DataError(str(path), "has no rows", "list at least one image of each of 2 classes")
     return rows
@@ -81,7 +83,7 @@ def _csv(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, Any]]]]:
     uneven = [place for place, row in table if None in row or None in row.values()]
     if uneven:
         problem = f"{len(uneven)} line(s) have not as many cells as the header"
-        raise refuse(str(path), problem, uneven, "mend these lines; quote cells that hold a comma")
+        raise invalid_rows(str(path), problem, uneven, "mend these lines; quote cells that hold a comma")
     return names, iter(table)
 
 

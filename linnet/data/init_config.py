@@ -9,7 +9,7 @@ from pathlib import Path
 
 from linnet.config import parse_config
 from linnet.data.image_folder import read_image_folder
-from linnet.data.rows import RawDataset, refuse
+from linnet.data.rows import RawDataset, invalid_rows
 from linnet.errors import InvalidImage
 from linnet.vision.decode import decode
 
@@ -20,7 +20,7 @@ _STEPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageSummary:
     """What a sample of the images shows."""
 
     height: int
@@ -44,7 +44,7 @@ def config_for_folder(name: str, folder: Path) -> str:
     return _text(name, folder.resolve(), raw, look, counts)
 
 
-def _look(raw: RawDataset) -> Look:
+def _look(raw: RawDataset) -> ImageSummary:
     """Sizes and colours of up to 200 images, spread evenly over the dataset."""
     step = max(1, len(raw.rows) // _LOOKED_AT)
     heights, widths, sizes, colored, problems = [], [], set(), False, []
@@ -60,8 +60,10 @@ def _look(raw: RawDataset) -> Look:
         sizes.add((height, width))
         colored = colored or channels == 3
     if problems:
-        raise refuse(raw.where, f"{len(problems)} file(s) are no image", problems, "repair or remove them")
-    return Look(_side(heights), _side(widths), "rgb" if colored else "gray", len(sizes))
+        raise invalid_rows(
+            raw.where, f"{len(problems)} file(s) are no image", problems, "repair or remove them"
+        )
+    return ImageSummary(_side(heights), _side(widths), "rgb" if colored else "gray", len(sizes))
 
 
 def _side(sides: list[int]) -> int:
@@ -81,7 +83,7 @@ def _held_out(smallest: int) -> tuple[float, float, float]:
     return (0.05, 0.05, 0.15) if smallest >= 500 else (0.1, 0.1, 0.2)
 
 
-def _text(name: str, folder: Path, raw: RawDataset, look: Look, counts: dict[str, int]) -> str:
+def _text(name: str, folder: Path, raw: RawDataset, look: ImageSummary, counts: dict[str, int]) -> str:
     smallest, biggest = min(counts.values()), max(counts.values())
     train = _training(len(raw.rows), min(look.height, look.width))
     validation, production, test = _held_out(smallest)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from linnet.data.rows import RawDataset, RawRow, refuse
+from linnet.data.rows import RawDataset, RawRow, invalid_rows
 from linnet.errors import InvalidImage
 from linnet.progress import Progress
 from linnet.vision.decode import decode, encode_png, sample_id, threads_pay
@@ -55,7 +55,7 @@ def scan(raw: RawDataset, max_pixels: int, progress: Progress | None = None) -> 
             problems.append(result)
     if problems:
         problem = f"{len(problems)} of {len(raw.rows)} images cannot be used"
-        raise refuse(raw.where, problem, problems, "repair or remove these files and run again")
+        raise invalid_rows(raw.where, problem, problems, "repair or remove these files and run again")
     return seen
 
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linnet.errors import DataError
-from linnet.labels.select import Pool
+from linnet.labels.select import CandidatePool
 from linnet.records import DatasetManifest, EvaluationReport
 from linnet.records.prediction_log import served_files
 from linnet.storage.paths import state_dir
@@ -38,7 +38,7 @@ Floats32 = npt.NDArray[np.float32]
 class Candidates:
     """The pool, and what is known of each sample besides."""
 
-    pool: Pool
+    pool: CandidatePool
     labels: Mapping[str, str]
     """The label a sample has now; a production request has none."""
     images: Mapping[str, bytes]
@@ -70,7 +70,7 @@ def read_candidates(
     width = known.embeddings.shape[1]
     blank = np.zeros((len(test.ids) + len(asked), width), np.float32)
     keep = [i for i, key in enumerate(ids) if key in labels or key in asked]
-    pool = Pool(
+    pool = CandidatePool(
         ids=[ids[i] for i in keep],
         probabilities=np.concatenate(said)[keep],
         embeddings=np.concatenate([known.embeddings, blank])[keep],

@@ -90,8 +90,10 @@ def collect(
     manifest = DatasetManifest.load(samples / "manifest.json")
     given = dataset_labels(samples, manifest)
     known = _known(name, as_of, label_set)
-    sound, quarantined = _sift(known, given, manifest.classes)
-    agreed, disputed = _agree(sound, config, _said(name, sound, config, manifest.classes), manifest.classes)
+    sound, quarantined = _quarantine_invalid(known, given, manifest.classes)
+    agreed, disputed = _apply_consensus(
+        sound, config, _said(name, sound, config, manifest.classes), manifest.classes
+    )
     newest = max((row.created_at for row in known), default=EPOCH)
     batch = LabelBatch(
         as_of=newest.astimezone(UTC),
@@ -206,7 +208,7 @@ def _majority(rows: list[LabelRow]) -> Consensus:
     )
 
 
-def _sift(
+def _quarantine_invalid(
     rows: list[LabelRow], given: dict[str, str], classes: tuple[str, ...]
 ) -> tuple[list[LabelRow], list[dict[str, Any]]]:
     """Rows that can be used, and the others with the reason."""
@@ -227,7 +229,7 @@ def _sift(
     return sound, quarantined
 
 
-def _agree(
+def _apply_consensus(
     rows: list[LabelRow],
     config: LabelsConfig,
     said: dict[str, tuple[float, ...]],

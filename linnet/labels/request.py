@@ -15,7 +15,7 @@ from linnet.errors import DataError, StorageError
 from linnet.labels.candidates import Candidates, read_candidates, read_images
 from linnet.labels.collect import dataset_labels
 from linnet.labels.select import select
-from linnet.labels.store import database, micros, transaction
+from linnet.labels.store import database, to_micros, transaction
 from linnet.labels.table import LabelTable
 from linnet.records import DatasetManifest, EvaluationReport, Record, now
 
@@ -138,7 +138,7 @@ def _queue(
         held = connection.execute(sql, (batch,)).fetchall()
         if held:
             return [LabelRequest.model_validate_json(row[0]) for row in held]
-        moment = micros(now())
+        moment = to_micros(now())
         connection.executemany(
             "INSERT INTO requests (batch, sample_id, request, created_at) VALUES (?, ?, ?, ?)",
             [(batch, item.sample_id, item.model_dump_json(), moment) for item in requests],

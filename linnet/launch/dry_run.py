@@ -46,7 +46,7 @@ def _stopped(folder: Path) -> bool:
     return any(stage.exit_code for stage in runs.stages(folder))
 
 
-def _plan(tasks: list[graph.Task], looked_at: list[StageRecord], to_the_end: bool) -> Table:
+def _plan(tasks: list[graph.PipelineTask], looked_at: list[StageRecord], to_the_end: bool) -> Table:
     """The table; `to_the_end`: what was not looked at is not left for later, a gate holds it back."""
     known = {stage.task.replace("_", "-"): stage for stage in looked_at}
     table = Table(title="what would run", title_justify="left", title_style="bold")

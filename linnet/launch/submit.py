@@ -15,7 +15,7 @@ from typing import Any
 
 from linnet.config import Config
 from linnet.errors import RunError
-from linnet.launch.client import KEY_HEADER, Host, answering, quiet
+from linnet.launch.client import KEY_HEADER, Host, silence_sdk, translate_api_errors
 from linnet.process import interruption
 from linnet.records import RunRecord, RunRequest
 from linnet.run import runs
@@ -40,12 +40,12 @@ class Submitted:
 
     def state(self) -> str:
         """Its state as the API says it."""
-        with answering(self.host.url):
+        with translate_api_errors(self.host.url):
             return str(self.client.get_run(self.run_id).state)
 
     def terminate(self) -> None:
         """Asks the host to end it."""
-        with answering(self.host.url):
+        with translate_api_errors(self.host.url):
             self.client.terminate_run(self.run_id)
 
 
@@ -73,13 +73,13 @@ def submit(
     if key and host.engine is None:
         title = f"{title} [{key}]"
     client = host.client()
-    with tempfile.TemporaryDirectory() as scratch, quiet(), answering(host.url):
+    with tempfile.TemporaryDirectory() as scratch, silence_sdk(), translate_api_errors(host.url):
         if host.engine is None and key and (known := _named(client, title)):
             return Submitted(host, client, known)
         package = compile_pipeline(pipeline, config, Path(scratch) / "pipeline.yaml")
         if key:
             client._run_api.api_client.set_default_header(KEY_HEADER, key)
-        with interruption.held() as pressed:
+        with interruption.deferred_interrupts() as pressed:
             sent = client.create_run_from_pipeline_package(
                 str(package),
                 arguments={"request": request.model_dump(mode="json")},
@@ -88,12 +88,12 @@ def submit(
             )
     submitted = Submitted(host, client, sent.run_id)
     if pressed.is_set():
-        _take_back(submitted)
+        _terminate(submitted)
         raise KeyboardInterrupt
     return submitted
 
 
-def _take_back(submitted: Submitted) -> None:
+def _terminate(submitted: Submitted) -> None:
     """Ends a run whose submission was interrupted: nobody will follow it."""
     with contextlib.suppress(RunError):  # it has just ended
         submitted.terminate()

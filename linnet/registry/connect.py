@@ -105,7 +105,7 @@ def version_package(config: RegistryConfig, name: str, version: str) -> Path:
     return registry.package_folder(registry.version(registered, version))
 
 
-def rival_package(config: RegistryConfig, name: str, model: Path) -> tuple[Path | None, str]:
+def comparison_package(config: RegistryConfig, name: str, model: Path) -> tuple[Path | None, str]:
     """Package folder and version of what the trained model in folder `model` is to be compared with.
 
     That is the champion; but if this very model became the champion, it is what it was compared with
@@ -137,7 +137,7 @@ def release_candidates(
     return candidate, version, folder, champion.version
 
 
-def promote_after(config: RegistryConfig, name: str, decision: RolloutDecision) -> bool:
+def promote_if_accepted(config: RegistryConfig, name: str, decision: RolloutDecision) -> bool:
     """Writes the canary's decisions into the ledger and moves `champion` if it says promote.
 
     Gives whether the candidate now is champion.

@@ -126,7 +126,7 @@ class Trigger:
         )
         if before is None or after is None or not run.ended.version:
             return
-        helped = helps(before, after)
+        helped = improved(before, after)
         word = {True: "it helped", False: "it made things worse", None: "the intervals overlap"}[helped]
         self._note(
             "outcome", "linnet", key=run.key, before=before, after=after, helped=helped,
@@ -139,7 +139,7 @@ class Trigger:
         self.ledger.append(RetrainingEntry.model_validate(values))
 
 
-def helps(before: Interval, after: Interval) -> bool | None:
+def improved(before: Interval, after: Interval) -> bool | None:
     """Whether accuracy rose: the intervals lie apart. None: they overlap."""
     if after.low > before.high:
         return True

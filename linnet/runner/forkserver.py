@@ -44,7 +44,7 @@ _LOADED = (
 """What steps import before they know whether there is anything to do: a cached one then costs a fork."""
 
 
-def serve() -> None:
+def run_forkserver() -> None:
     """Answers until the input ends."""
     import importlib
 
@@ -138,4 +138,4 @@ def _tell_configured(write: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    serve()
+    run_forkserver()

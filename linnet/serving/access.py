@@ -17,7 +17,7 @@ FRESH_SECONDS = 1.0
 """The file of keys is looked at this often."""
 
 
-class Access:
+class AccessControl:
     """Admits requests, or says why not."""
 
     def __init__(self, token: str, keys: Path | None, required: bool, page: SharedPage) -> None:

@@ -67,7 +67,7 @@ class HttpServer:
             await asyncio.sleep(SWEEP_SECONDS)
             now = loop.time()
             for connection in [one for one in self.connections if one.deadline < now]:
-                connection.time_is_up()
+                connection.on_timeout()
 
     async def drain(self, seconds: float) -> None:
         """Answers what was accepted, for at most `seconds`; idle connections are closed at once."""
@@ -253,7 +253,7 @@ class Connection(asyncio.Protocol):
 
     # What the server calls.
 
-    def time_is_up(self) -> None:
+    def on_timeout(self) -> None:
         """The request did not arrive in time, the answer was not taken, or nothing was asked for long."""
         if self._head_size and not self._closing and not self._transport.get_write_buffer_size():
             what = "body" if self._head_done else "head"

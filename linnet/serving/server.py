@@ -24,7 +24,7 @@ from linnet.serving.retention import keep_images_for
 from linnet.serving.router import RoutingTable
 from linnet.serving.shared import MAX_WORKERS, SharedPage
 from linnet.serving.version_manager import Control
-from linnet.serving.workers import Place, WorkerSettings
+from linnet.serving.workers import WorkerSettings, WorkerSlot
 
 logger = logging.getLogger(__name__)
 BACKLOG = 4096
@@ -59,7 +59,7 @@ def serve(launch: Launch) -> None:
         try:
             if launch.log_dir is not None:
                 launch.log_dir.mkdir(parents=True, exist_ok=True)
-            asyncio.run(Supervisor(launch, holder).run())
+            asyncio.run(WorkerSupervisor(launch, holder).run())
         except OSError as error:  # the log folder or the state file
             raise ServingError(f"cannot write {error.filename}: {error.strerror}") from error
 
@@ -93,7 +93,7 @@ def layout(config: ServingConfig) -> tuple[int, int]:
     return workers, config.threads or max(1, cores // workers)
 
 
-class Supervisor:
+class WorkerSupervisor:
     """Starts the workers, answers what concerns them all, and ends them."""
 
     def __init__(self, launch: Launch, holder: socket.socket) -> None:
@@ -105,7 +105,7 @@ class Supervisor:
         )
         self._admin: Admin | None = None
         self._ending = asyncio.Event()
-        self._places: list[Place] = []
+        self._slots: list[WorkerSlot] = []
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def run(self) -> None:
@@ -135,10 +135,12 @@ class Supervisor:
         launch = self._launch
         workers, threads = layout(launch.config)
         settings = WorkerSettings(launch.config, workers, threads, self._token, launch.keys, launch.log_dir)
-        self._places = [Place(i, self._holder, self._control, settings, self._answer) for i in range(workers)]
-        for place in self._places:
-            self._control.page.set_connections(place.number, 1 << 40)  # not there yet
-        await asyncio.gather(*(place.start() for place in self._places))
+        self._slots = [
+            WorkerSlot(i, self._holder, self._control, settings, self._answer) for i in range(workers)
+        ]
+        for slot in self._slots:
+            self._control.page.set_connections(slot.number, 1 << 40)  # not there yet
+        await asyncio.gather(*(slot.start() for slot in self._slots))
         try:
             about = await self._control.load(launch.version, launch.package)
         except RequestRejected as error:
@@ -148,8 +150,8 @@ class Supervisor:
         self._control.totals.name(self._name)
         self._admin = Admin(self._name, self._control, self._feedback)
         self._holder.listen(BACKLOG)
-        await asyncio.gather(*(place.serve(self._name) for place in self._places))
-        self._tasks += [asyncio.ensure_future(place.watch(self._name)) for place in self._places]
+        await asyncio.gather(*(slot.serve(self._name) for slot in self._slots))
+        self._tasks += [asyncio.ensure_future(slot.watch(self._name)) for slot in self._slots]
         if launch.log_dir is not None:
             days = launch.config.log_image_days
             self._tasks.append(asyncio.ensure_future(keep_images_for(launch.log_dir, days)))
@@ -159,7 +161,7 @@ class Supervisor:
         for task in self._tasks:
             task.cancel()
         self._holder.close()  # the workers have theirs, and close them when nothing waits there any more
-        await asyncio.gather(*(place.stop() for place in self._places))
+        await asyncio.gather(*(slot.stop() for slot in self._slots))
         self._feedback.close()
 
     async def _answer(self, question: str, given: dict[str, Any]) -> dict[str, Any]:

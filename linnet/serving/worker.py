@@ -16,10 +16,10 @@ import uvloop
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected
 from linnet.serving.acceptor import Acceptor
-from linnet.serving.access import Access
+from linnet.serving.access import AccessControl
 from linnet.serving.app import App
 from linnet.serving.budget import Budget
-from linnet.serving.fleet import Fleet, describe
+from linnet.serving.fleet import Fleet, describe_predictor
 from linnet.serving.http import HttpServer
 from linnet.serving.log import PredictionLog
 from linnet.serving.messages import Request, Response
@@ -50,7 +50,7 @@ class Worker:
         self._drained = asyncio.Lock()
         self._passed_on = 0
 
-    async def live(self, end: socket.socket) -> None:
+    async def run(self, end: socket.socket) -> None:
         """Answers until the supervisor hangs up, or has drained this worker."""
         self._channel = await Channel.over(end, self._answer)
         await self._channel.closed.wait()
@@ -82,7 +82,7 @@ class Worker:
     ) -> None:
         self._config = ServingConfig.model_validate(config)
         self._workers = workers
-        self._access = Access(
+        self._access = AccessControl(
             token, Path(keys) if keys is not None else None, self._config.require_key, self._page
         )
         named = self._config.feature_source
@@ -100,7 +100,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         async with self._loading:
             predictor = await loop.run_in_executor(None, self._fleet.stage, version, Path(folder))
-        return describe(predictor)
+        return describe_predictor(predictor)
 
     async def _keep(self, version: str) -> None:
         self._fleet.keep(version)
@@ -130,7 +130,7 @@ class Worker:
             max_batch=config.max_batch,
             deadline=config.deadline_seconds,
         )
-        self._app = App(name, self._service, self._metrics, self._access, self._elsewhere, config)
+        self._app = App(name, self._service, self._metrics, self._access, self._forward_to_supervisor, config)
         limit = round(config.max_body_mb * 1_000_000)
         budget = Budget(
             self._page.held(self._number), self._page.all_held, round(config.buffers_mb * 1_000_000)
@@ -162,13 +162,13 @@ class Worker:
             self._app.ready = False
             self._http.draining = True  # answers say so from now on
             acceptor.stop()
-            await acceptor.settled()
+            await acceptor.wait_idle()
             await self._http.drain(DRAIN_SECONDS)
-            await self._service.settled()
+            await self._service.wait_idle()
             self._service.close()
             await asyncio.get_running_loop().run_in_executor(None, self._log.close)
 
-    async def _elsewhere(self, request: Request) -> Response:
+    async def _forward_to_supervisor(self, request: Request) -> Response:
         """Has the supervisor answer."""
         if len(request.body) > ADMIN_BODY:
             raise RequestRejected(413, f"the body is larger than {ADMIN_BODY} bytes")
@@ -192,7 +192,7 @@ class Worker:
 
 async def _live(listener: int, channel: int, page: int, number: int) -> None:
     worker = Worker(socket.socket(fileno=listener), SharedPage(page), number)
-    await worker.live(socket.socket(fileno=channel))
+    await worker.run(socket.socket(fileno=channel))
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ class WorkerSettings:
         }
 
 
-class Place:
+class WorkerSlot:
     """One of the server's workers."""
 
     def __init__(
@@ -126,7 +126,7 @@ class Place:
                 async with self._control.changing:
                     await self.start()
                     assert self._channel is not None
-                    await self._control.bring_up(self._channel)
+                    await self._control.sync_worker(self._channel)
                     await self.serve(name)
                 return
             except (ServingError, OSError) as error:

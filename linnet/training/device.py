@@ -57,7 +57,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def describe(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     """The device for the report, such as `cpu: AMD EPYC, 2 threads`."""
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"

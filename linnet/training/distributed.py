@@ -25,7 +25,7 @@ ERROR_PREFIX = "linnet-error: "
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """Which of the processes this one is; rank 0 writes the results."""
 
     rank: int = 0
@@ -38,22 +38,22 @@ def is_worker() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def join(config: TrainConfig) -> Place:
+def join(config: TrainConfig) -> Rank:
     """Meets the other processes, if torchrun started this one among several."""
     if not is_worker() or int(os.environ["WORLD_SIZE"]) == 1:
-        return Place()
+        return Rank()
     gpu = config.device != "cpu" and torch.cuda.is_available()
     dist.init_process_group("nccl" if gpu else "gloo")
-    return Place(int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"]))
+    return Rank(int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"]))
 
 
-def leave(place: Place) -> None:
+def leave(place: Rank) -> None:
     """Parts from the other processes."""
     if place.processes > 1:
         dist.destroy_process_group()
 
 
-def parallel(network: nn.Module, place: Place) -> nn.Module:
+def parallel(network: nn.Module, place: Rank) -> nn.Module:
     """The network with gradients averaged over the processes."""
     if place.processes == 1:
         return network

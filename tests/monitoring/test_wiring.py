@@ -19,7 +19,7 @@ from linnet.automation.monitoring_schedule import unwatch, watch
 from linnet.automation.retraining import ask_for_model, evidence_of, trigger_of_model
 from linnet.config import Config, DataConfig, MonitoringConfig, RegistryConfig, RetrainingConfig
 from linnet.errors import RetrainingError
-from linnet.launch.client import Host, local_engine, quiet, stop_engine
+from linnet.launch.client import Host, local_engine, silence_sdk, stop_engine
 from linnet.monitoring.history import history_folder, keep
 from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import measure_performance
@@ -145,14 +145,14 @@ def _check_watch(host: Host) -> None:
     for minutes in (60, 30):
         monitoring = MonitoringConfig(window_minutes=minutes)
         watch(Config(name="tiny", monitoring=monitoring), host, "ada")
-    with quiet():
+    with silence_sdk():
         (found,) = client.list_recurring_runs().recurring_runs
     assert found.display_name == "monitoring of tiny"
     assert found.trigger.periodic_schedule.interval_second == "1800"
     parameters = found.runtime_config.parameters
     assert parameters["end"] == "[[ScheduledTime]]" and parameters["request"]["actor"] == "ada"
     assert unwatch(Config(name="tiny"), host) and not unwatch(Config(name="tiny"), host)
-    with quiet():
+    with silence_sdk():
         assert not client.list_recurring_runs().recurring_runs
 
 
