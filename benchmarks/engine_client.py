@@ -10,9 +10,9 @@ from typing import Any, Self
 from kfp import dsl
 from kfp.compiler import Compiler
 
+from linnet.automation.submission import submit_pipeline
 from linnet.config import EngineConfig, load_config
 from linnet.launch.client import local_engine, silence_sdk, stop_engine
-from linnet.launch.submit import submit
 from linnet.records import RunRequest
 
 _LOOK_SECONDS = 0.01
@@ -88,7 +88,7 @@ class Engine:
         config = load_config(self.home / PHOTOS)
         request = RunRequest(cause="person", actor="benchmark")
         started = time.perf_counter()
-        submitted = submit("training", config, request, self._host)
+        submitted = submit_pipeline("training", config, request, self._host)
         self._wait(submitted.run_id)
         return time.perf_counter() - started
 
