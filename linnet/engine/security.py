@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _OPEN = {"/apis/v2beta1/healthz"}
@@ -38,38 +38,38 @@ class Guard:
         """The guard of a server that is bound to an address.
 
         Raises:
-            Refusal: it would be open to a network without a token.
+            ApiError: it would be open to a network without a token.
         """
         if not is_loopback(bind) and not token:
-            raise Refusal(
+            raise ApiError(
                 "FAILED_PRECONDITION",
                 f"engine.bind is {bind}, which others can reach: set LINNET_ENGINE_TOKEN to a secret of "
                 "16 characters or more, or bind to 127.0.0.1",
             )
         if token and len(token) < 16:
-            raise Refusal("FAILED_PRECONDITION", "LINNET_ENGINE_TOKEN is too short: 16 characters or more")
+            raise ApiError("FAILED_PRECONDITION", "LINNET_ENGINE_TOKEN is too short: 16 characters or more")
         return cls(frozenset({*_LOCAL, bind, *names}), token, int(limit_mb * 1e6))
 
     def check(self, headers: dict[str, str], path: str) -> None:
         """Refuses what may not come in."""
         host = _name("//" + headers.get("host", ""))
         if host not in self.hosts:
-            raise Refusal("PERMISSION_DENIED", f"Host {host!r} is not this server's (engine.allowed_hosts)")
+            raise ApiError("PERMISSION_DENIED", f"Host {host!r} is not this server's (engine.allowed_hosts)")
         origin = headers.get("origin", "")
         if origin and _name(origin) not in self.hosts:
-            raise Refusal("PERMISSION_DENIED", f"requests of pages of {origin} are not answered")
+            raise ApiError("PERMISSION_DENIED", f"requests of pages of {origin} are not answered")
         given = headers.get("authorization", "").removeprefix("Bearer ").encode()
         if self.token and path not in _OPEN and not hmac.compare_digest(given, self.token.encode()):
-            raise Refusal(
+            raise ApiError(
                 "UNAUTHENTICATED", "the request needs the engine's bearer token (LINNET_ENGINE_TOKEN)"
             )
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > self.limit:
             raise self.too_large()
 
-    def too_large(self) -> Refusal:
+    def too_large(self) -> ApiError:
         """What a body that is too large gets."""
-        return Refusal(
+        return ApiError(
             "INVALID_ARGUMENT", f"the request has more than {self.limit / 1e6:g} MB (engine.max_upload_mb)"
         )
 
@@ -99,7 +99,7 @@ class GuardMiddleware:
         try:
             self._guard.check(headers, scope["path"])
             await self._app(scope, self._limited(receive), send)
-        except Refusal as refusal:
+        except ApiError as refusal:
             await _refuse(scope, refusal, send)
 
     def _limited(self, receive: Receive) -> Receive:
@@ -117,7 +117,7 @@ class GuardMiddleware:
         return limited
 
 
-async def _refuse(scope: Scope, refusal: Refusal, send: Send) -> None:
+async def _refuse(scope: Scope, refusal: ApiError, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return

@@ -31,7 +31,7 @@ _started: dict[int, background.Process] = {}
 
 
 @dataclass(frozen=True)
-class Beside:
+class Sidecar:
     """One such server: `python -m MODULE`, at most one a state folder."""
 
     name: str

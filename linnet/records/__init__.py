@@ -13,7 +13,15 @@ from linnet.records.dataset import (
     TrainingSetManifest,
     ValidationReport,
 )
-from linnet.records.diagnosis import Deploy, Diagnosis, Fault, Finding, LookAt, Symptoms, VersionTraffic
+from linnet.records.diagnosis import (
+    Deploy,
+    Diagnosis,
+    Fault,
+    Finding,
+    SuspectSample,
+    Symptoms,
+    VersionTraffic,
+)
 from linnet.records.model import (
     CohortResult,
     Comparison,
@@ -48,7 +56,7 @@ from linnet.records.retraining import (
     WindowFinding,
 )
 from linnet.records.rollout import (
-    Look,
+    JudgeSnapshot,
     MetricJudgement,
     RolloutDecision,
     RolloutMark,
@@ -79,12 +87,11 @@ __all__ = [
     "Gate",
     "GateDecision",
     "Interval",
+    "JudgeSnapshot",
     "JudgeVerdict",
     "LabelBatch",
     "LabelSet",
     "LedgerEntry",
-    "Look",
-    "LookAt",
     "MetricJudgement",
     "ModelPackage",
     "ModelVersion",
@@ -107,6 +114,7 @@ __all__ = [
     "Split",
     "StageRecord",
     "StepDecision",
+    "SuspectSample",
     "Symptoms",
     "TaskRecord",
     "TrainingReport",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from linnet.cache.digest import file_digest, value_digest
 from linnet.cache.key import Key, environment_digest, library_digest
-from linnet.cache.store import Cache, Result
+from linnet.cache.store import Cache, StepResult
 from linnet.training.dataset import TrainingSet
 from linnet.training.measure import batch_within
 from linnet.training.probe import activations, fit_head
@@ -82,7 +82,7 @@ def pooled_activations(
         if kept.cache.get(key, {file.name: file}) is None:
             with file.open("wb") as sink:
                 np.save(sink, _pooled(network, images, device, precision, say).numpy())
-            entry = kept.cache.put(key, staged, [file.name], Result(values={"images": len(images)}))
+            entry = kept.cache.put(key, staged, [file.name], StepResult(values={"images": len(images)}))
             kept.cache.deliver(entry, {file.name: file})
         with file.open("rb") as source:
             return torch.from_numpy(np.load(source, allow_pickle=False))

@@ -18,7 +18,7 @@ from linnet.training.augmentation import Augmentation
 from linnet.training.averaging import WeightAverage
 from linnet.training.best import Best
 from linnet.training.dataset import Batches, SplitData, TrainingSet, read_training_set
-from linnet.training.device import choose_device, choose_precision, describe, prepare_threads
+from linnet.training.device import choose_device, choose_precision, describe_device, prepare_threads
 from linnet.training.frozen import Kept, fit_frozen
 from linnet.training.measure import batch_loss, epochs_of, library_versions, validate
 from linnet.training.meter import Meter
@@ -69,7 +69,7 @@ def _train(
     out: Path,
     work: Path,
     say: Progress,
-    place: distributed.Place,
+    place: distributed.Rank,
     cache: Cache | None,
 ) -> TrainingReport:
     device = choose_device(config.device, place.local_rank)
@@ -78,7 +78,7 @@ def _train(
     network, origin, notes = prepare_network(data, config, device, precision)
     name = checkpoint.fingerprint(config, data.digest, network.architecture, origin.sha256 if origin else "")
     batches = Batches(
-        _near(data.train, device),
+        _to_device(data.train, device),
         config.batch_size,
         Augmentation(data.height, data.width, config.flip, config.shift, config.cutout),
         config.seed,
@@ -154,7 +154,7 @@ def _train(
         history=tuple(history),
         parameters=sum(weight.numel() for weight in network.parameters()),
         seconds=time.perf_counter() - started,
-        device=describe(device),
+        device=describe_device(device),
         precision=str(precision).removeprefix("torch."),
         versions=library_versions(origin),
         config=config.values(),
@@ -168,7 +168,7 @@ def _train(
     return report
 
 
-def _near(split: SplitData, device: torch.device) -> SplitData:
+def _to_device(split: SplitData, device: torch.device) -> SplitData:
     """The split on the GPU if it takes less than a quarter of what is free there; else as it is."""
     if device.type != "cuda" or split.mapped:
         return split
