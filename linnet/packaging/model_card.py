@@ -63,7 +63,8 @@ def _sections(
         f"Features: {package.feature_service} ({', '.join(package.features)})."
     )
     trained = (
-        f"{training.parameters:,} weights, {len(training.history)} epochs in {training.seconds:.0f} s on "
+        f"{training.parameters:,} weights, {training.history[-1]['epoch']:.0f} epochs in "
+        f"{training.seconds:.0f} s on "
         f"{training.device} in {training.precision}; "
         + ", ".join(f"{key} {value}" for key, value in sorted(training.versions.items()))
         + f". Probabilities are calibrated with temperature {package.temperature:.4f}."

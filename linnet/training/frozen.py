@@ -18,7 +18,7 @@ from linnet.training.dataset import TrainingSet
 from linnet.training.measure import batch_within
 from linnet.training.probe import activations, fit_head
 from linnet.training.progress import Progress
-from linnet.vision.networks import FusionNetwork
+from linnet.vision.fusion import FusionNetwork
 
 _TASK = "backbone"
 

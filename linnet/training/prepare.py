@@ -13,7 +13,8 @@ from linnet.errors import ConfigError
 from linnet.records import PretrainedWeights
 from linnet.training.dataset import TrainingSet
 from linnet.training.initial import take_initial_weights
-from linnet.vision.networks import FusionNetwork, build_network, plan_architecture
+from linnet.vision.fusion import FusionNetwork
+from linnet.vision.networks import build_network, plan_architecture
 
 _CONSTANTS_FROM = 20_000
 """Training images, evenly spread, from which the normalising constants are computed."""

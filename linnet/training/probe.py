@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from linnet.training.progress import Progress
-from linnet.vision.networks import FusionNetwork
+from linnet.vision.fusion import FusionNetwork
 
 _STRENGTHS = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
 """Ridge penalties that are tried, over the number of images; 1 is the default of scikit-learn."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from linnet.errors import ConfigError
-from linnet.vision.networks import FusionNetwork
+from linnet.vision.fusion import FusionNetwork
 
 
 def plan_backbone(

@@ -37,8 +37,8 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "tiny.safetensors"
 
 
-def tuned(weights: Path, **values: object) -> TrainConfig:
-    base = {"backbone": TINY, "weights": str(weights), "epochs": 0, "batch_size": 16, "flip": False}
+def tuned(file: Path, **values: object) -> TrainConfig:
+    base = {"backbone": TINY, "weights": str(file), "epochs": 0, "batch_size": 16, "flip": False}
     return TrainConfig.parse({**base, "flip_average": False, "learning_rate": 0.02, **values})
 
 
