@@ -18,7 +18,7 @@ from linnet.registry.champion import append_to_ledger, current_actor
 from linnet.storage.paths import server_state_file, state_dir
 
 LOOK_SECONDS = 5.0
-"""Time between two looks, and how long a state must have stood still: one under way is written each second."""
+"""Between two looks, and how long a state must have stood still: one under way is written every second."""
 
 
 class AbandonedRollouts:
