@@ -16,8 +16,8 @@ from rich.console import Console
 from linnet.commands.drift_show import show_drift, show_skew
 from linnet.config import MonitoringConfig, ServingConfig, load_config
 from linnet.errors import DataError, ServingError
-from linnet.registry.connect import Champion, find_champion, model_name
-from linnet.storage.paths import server_state_file, state_dir
+from linnet.registry.connect import Champion, find_champion
+from linnet.storage.paths import prediction_log_dir, server_state_file, state_dir
 
 if TYPE_CHECKING:
     from linnet.monitoring.simulate import ImagePool
@@ -208,12 +208,12 @@ def _settings(name: str, path: Path | None) -> tuple[Champion, MonitoringConfig,
     if path is None:
         return find_champion(name), MonitoringConfig(), ServingConfig()
     config = load_config(path)
-    champion = find_champion(name or model_name(config.registry, config.name), config.registry)
+    champion = find_champion(name or config.model_name, config.registry)
     return champion, config.monitoring, config.serving
 
 
 def _log() -> Path:
-    return state_dir() / "serving" / "log"
+    return prediction_log_dir()
 
 
 @contextlib.contextmanager

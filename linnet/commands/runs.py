@@ -48,17 +48,17 @@ def submit(
 
       linnet submit configs/fashion.toml --host https://kfp.example.org/pipeline --wait
     """
+    from linnet.automation.submission import submit_pipeline
     from linnet.launch.client import host_of, temporary_host
-    from linnet.launch.submit import submit
     from linnet.registry.champion import current_actor
 
     loaded = load_config(config, parse_settings(settings or []))
     request = RunRequest(cause=cause, actor=current_actor(), reason=reason, commit=commit or runs.commit())
     if not wait:  # an engine that is started here ends when the run has ended
-        typer.echo(submit("training", loaded, request, host_of(loaded.engine, host), key).run_id)
+        typer.echo(submit_pipeline("training", loaded, request, host_of(loaded.engine, host), key).run_id)
         return
     with temporary_host(loaded.engine, host) as where:
-        code = follow_to_end(submit("training", loaded, request, where, key), Console())
+        code = follow_to_end(submit_pipeline("training", loaded, request, where, key), Console())
     raise typer.Exit(code)
 
 

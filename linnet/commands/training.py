@@ -51,8 +51,8 @@ def run(
 
       linnet run configs/fashion.toml --host https://kfp.example.org/pipeline
     """
+    from linnet.automation.submission import start_pipeline, submit_pipeline
     from linnet.launch.client import temporary_host
-    from linnet.launch.submit import submit
     from linnet.registry.champion import current_actor
 
     console = Console()
@@ -61,10 +61,10 @@ def run(
     if dry_run:
         from linnet.launch.dry_run import show_plan
 
-        show_plan("training", loaded, request, console)
+        show_plan(lambda: start_pipeline("training", loaded, request), console)
         return
     with temporary_host(loaded.engine, host) as where:
-        code = follow_to_end(submit("training", loaded, request, where), console)
+        code = follow_to_end(submit_pipeline("training", loaded, request, where), console)
     raise typer.Exit(code)
 
 

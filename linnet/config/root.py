@@ -57,6 +57,11 @@ class Config(Section):
     service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
     retraining: RetrainingConfig = RetrainingConfig()
 
+    @property
+    def model_name(self) -> str:
+        """The registered model's name: `registry.model`, or else the use case's."""
+        return self.registry.registered_name(self.name)
+
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:
     """Reads a TOML config; `overrides` maps `section.field` (or `section.table.field`) to a value that wins.

@@ -93,11 +93,11 @@ class Operator:
         """
 
         def work() -> str:
-            from linnet.launch.submit import submit
+            from linnet.automation.submission import submit_pipeline
 
             config = parse_config(values)
             request = RunRequest(cause="person", actor=self.actor, reason=reason, commit=runs.commit())
-            return submit("training", config, request, self._host(config.engine)).run_id
+            return submit_pipeline("training", config, request, self._host(config.engine)).run_id
 
         return self._do("start a run", str(values.get("name", "")), reason, work)
 

@@ -33,7 +33,7 @@ from linnet.records import (
 )
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
-from linnet.storage.paths import state_dir
+from linnet.storage.paths import prediction_log_dir
 from linnet.vision.decode import decode
 
 R = TypeVar("R", bound=Record)
@@ -154,7 +154,7 @@ def examples(found: Watched) -> list[Example]:
         return []
     window = report.window
     rows = read_served(
-        state_dir() / "serving" / "log", window.model, window.version, window.start, window.end,
+        prediction_log_dir(), window.model, window.version, window.start, window.end,
         window.end + timedelta(days=1),
     ).rows.select(["sample_id", "predicted", "image"])  # fmt: skip
     kept = {row["sample_id"]: row for row in rows.to_pylist() if row["image"] is not None}

@@ -39,6 +39,8 @@ class RunSupervisor:
         self.store, self.pool, self.config = store, pool, config
         self.every_second: list[Callable[[], None]] = []
         """What else is looked at once a second."""
+        self.also_busy: list[Callable[[], bool]] = []
+        """What else keeps the engine from ending for want of work."""
         self.after_run: list[Callable[[], None]] = []
         """What is started when a run has ended."""
         self._deadlines: dict[str, float] = {}
@@ -67,7 +69,8 @@ class RunSupervisor:
 
     def busy(self) -> bool:
         """Whether a run is under way or waits; not one whose beginning or end the disk does not take."""
-        return any(run.id not in self._stuck for run in self.store.where("run", state=["PENDING", *ACTIVE]))
+        under_way = self.store.where("run", state=["PENDING", *ACTIVE])
+        return any(run.id not in self._stuck for run in under_way) or any(busy() for busy in self.also_busy)
 
     def terminate(self, run_id: str) -> None:
         """Ends a run: at once if it waits, within five seconds if it is under way.

@@ -9,9 +9,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from linnet import __version__
+from linnet.config import ServingConfig
 from linnet.errors import RequestRejected
 from linnet.serving import protocol
 from linnet.serving.access import AccessControl
+from linnet.serving.callers import Callers
 from linnet.serving.messages import JSON, REQUEST_HEADER, VERSION_HEADER, Request, Response, request_id
 from linnet.serving.metrics import Metrics
 from linnet.serving.predictor import Prediction, Predictor, top_classes
@@ -39,13 +41,14 @@ class App:
         metrics: Metrics,
         access: AccessControl,
         elsewhere: Elsewhere,
-        max_pixels: int,
+        config: ServingConfig,
     ) -> None:
-        """`max_pixels` of an uploaded image; `elsewhere` answers what is not this worker's alone."""
+        """`elsewhere` answers what is not this worker's alone."""
         self.name = name
         self.ready = True
         self._service, self._metrics, self._access = service, metrics, access
-        self._forward_to_supervisor, self._max_pixels = elsewhere, max_pixels
+        self._forward_to_supervisor, self._max_pixels = elsewhere, config.max_pixels
+        self._callers, self._max_answer = Callers(config), round(config.max_answer_mb * 1_000_000)
 
     async def handle(self, request: Request) -> Response:
         """Answers one request; nothing that happens inside reaches the client as a traceback."""
@@ -74,6 +77,9 @@ class App:
 
     async def _route(self, request: Request, named: str) -> Response:
         parts = [unquote(part) for part in request.path.strip("/").split("/")]
+        self._callers.check_origin(request.method, request.headers)
+        if parts[0] in ("admin", "feedback") or parts[:2] == ["v2", "repository"]:
+            self._callers.check_host(request.headers)
         if parts[0] == "v2":
             return await self._v2(request, parts[1:], named)
         if parts == ["predict"]:
@@ -170,9 +176,12 @@ class App:
         length = int(head) if head is not None else None
         parsed: list[protocol.InferRequest] = []
 
-        def prepare(_predictor: Predictor) -> Inputs:
+        def prepare(predictor: Predictor) -> Inputs:
             if not parsed:  # once, also if it is mirrored
                 parsed.append(protocol.parse_request(request.body, length))
+                protocol.check_answer(
+                    parsed[0], len(predictor.classes), predictor.embedding, self._max_answer
+                )
             return parsed[0].images, parsed[0].features
 
         def render(predictor: Predictor, prediction: Prediction, _: float) -> tuple[bytes, int | None]:

@@ -100,7 +100,9 @@ class WorkerSupervisor:
         self._launch, self._holder = launch, holder
         self._token = secrets.token_urlsafe(24)
         self._control = Control(SharedPage.create())
-        self._feedback = Feedback(launch.log_dir)
+        self._feedback = Feedback(
+            launch.log_dir, launch.config.feedback_labels, launch.config.feedback_mb * 1_000_000
+        )
         self._admin: Admin | None = None
         self._ending = asyncio.Event()
         self._slots: list[WorkerSlot] = []

@@ -138,6 +138,9 @@ class WorkerSlot:
 
     def _gone(self) -> None:
         self._control.page.set_connections(self.number, _ABSENT)
+        if unlogged := self._control.page.forget(self.number):
+            logger.error("worker %d: %d answered requests were never logged", self.number, unlogged)
+            self._control.totals.unlogged += unlogged
         if self._control.workers.pop(self.number, None) is not None:
             self._control.totals.ended(self.number)
 
