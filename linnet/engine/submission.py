@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from linnet.errors import RunError
 from linnet.records import RunRequest, now
 from linnet.run import runs
 from linnet.runner import unsupported
+from linnet.runner.placeholders import JOB_FILE, Job
 from linnet.runner.spec import Spec
 from linnet.storage.files import write_text
 
@@ -115,6 +117,12 @@ class Submissions:
             "scheduled_at": body.get("scheduled_at") or created,
             **self._library.reference_of(body),
         }
+        Job(
+            run_id=record.run_id,
+            display_name=shown["display_name"],
+            created_at=datetime.fromisoformat(created),
+            scheduled_at=datetime.fromisoformat(shown["scheduled_at"]),
+        ).save(folder / JOB_FILE)
         run = self._store.add("run", record.run_id, shown, hidden, key or None)
         set_state(self._store, run, "PENDING")
         self._store.change("experiment", experiment, {"last_run_created_at": created})

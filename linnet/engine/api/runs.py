@@ -16,6 +16,7 @@ from linnet.engine.serializers import run_view, tasks_of
 from linnet.engine.store import Resource
 from linnet.engine.supervisor import ACTIVE, folder_of
 from linnet.records import TaskRecord
+from linnet.records.task import task_file
 from linnet.run import runs
 
 router = APIRouter()
@@ -89,7 +90,7 @@ def read_log(request: Request, run_id: str, node_id: str, follow: bool = False) 
     run = engine.store.get("run", run_id)
     file = folder_of(run) / "log.txt"
     if node_id != "run":
-        file = folder_of(run) / "logs" / f"{_task(run, node_id).path}.txt"
+        file = folder_of(run) / "logs" / f"{task_file(_task(run, node_id).path)}.txt"
     return StreamingResponse(
         _lines(engine, run, node_id, file, follow), media_type="text/plain; charset=utf-8"
     )

@@ -203,7 +203,7 @@ def random_numbers() -> List[float]:
 
 @component
 def all_differ(rows: List[List[float]]) -> None:
-    for column in zip(*rows):
+    for column in zip(*rows, strict=True):
         assert len(set(column)) == len(column), rows
 
 
