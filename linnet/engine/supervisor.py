@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from linnet.engine.listing import timestamp
 from linnet.engine.store import Resource, ResourceStore
 from linnet.errors import LinnetError, StorageError
 from linnet.process import tree
+from linnet.process.cpus import available_cpus
 from linnet.process.state import started_at
 from linnet.records import RunRecord, TaskRecord, now
 from linnet.run import runs
@@ -251,7 +251,7 @@ def close_tasks(folder: Path) -> None:
 
 def width(config: EngineConfig) -> int:
     """How many tasks of a run may work at once."""
-    return config.parallel_tasks or max(1, (os.cpu_count() or 1) // 4)
+    return config.parallel_tasks or max(1, available_cpus() // 4)
 
 
 def parameters_of(folder: Path) -> dict[str, Any]:
