@@ -19,7 +19,7 @@ from linnet.engine.api.request import Engine
 from linnet.engine.app import build_engine, create_app
 from linnet.engine.security import Guard
 from linnet.errors import LinnetError, RunError
-from linnet.process.engine import EngineState, engine_dir, engine_state_file, token
+from linnet.process.engine import EngineState, engine_dir, engine_state_file, owner_token, token
 from linnet.storage.files import translate_storage
 
 IDLE_SECONDS = 60.0
@@ -53,7 +53,7 @@ def _serve(config: EngineConfig, until_idle: bool) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise RunError(f"an engine works on {folder} already: `linnet down` stops it") from None
-    guard = Guard.of(config.bind, config.allowed_hosts, token(), config.max_upload_mb)
+    guard = Guard.of(config.bind, config.allowed_hosts, token(), config.max_upload_mb, owner_token())
     listening = _listen(config)
     engine = build_engine(folder, config)
     address = f"[{config.bind}]" if ":" in config.bind else config.bind

@@ -43,7 +43,7 @@ def build_engine(folder: Path, config: EngineConfig) -> Engine:
     pool = Workers(folder / "workers.log")
     supervisor = Supervisor(store, pool, config)
     library = Library(store, pool, config)
-    submissions = Submissions(store, library, supervisor)
+    submissions = Submissions(store, library, supervisor, config)
     rerunning = Recurring(store, submissions)
     supervisor.every_second.append(rerunning.look)
     mirror = Mirror(folder / "mirror.log")

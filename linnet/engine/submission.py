@@ -9,10 +9,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from linnet.config import SECTIONS
+from linnet.config import SECTIONS, EngineConfig, config_files
 from linnet.engine.api_errors import Refusal
 from linnet.engine.catalog import Library
 from linnet.engine.listing import timestamp
+from linnet.engine.run_parameters import checked_sections, refuse_foreign_places
+from linnet.engine.security import Caller
 from linnet.engine.store import Resource, Store
 from linnet.engine.supervisor import Supervisor, set_state
 from linnet.errors import RunError
@@ -28,16 +30,20 @@ _NEEDLESS = {"pipeline_root": "outputs go to the run's folder", "service_account
 class Submissions:
     """Where runs come in: from the API, and from recurring runs."""
 
-    def __init__(self, store: Store, library: Library, supervisor: Supervisor) -> None:
+    def __init__(self, store: Store, library: Library, supervisor: Supervisor, config: EngineConfig) -> None:
         self._store, self._library, self._supervisor = store, library, supervisor
+        self._config = config
 
-    def submit(self, body: dict[str, Any], key: str = "", actor: str = "api") -> Resource:
+    def submit(
+        self, body: dict[str, Any], key: str = "", actor: str = "api", caller: Caller = "guest"
+    ) -> Resource:
         """Takes a run in, unless one came in under the same key: then that is the answer.
 
         Args:
             body: a `Run` as KFP's API describes it.
             key: names the submission; the same key means the same run, however often it is sent.
             actor: who asks, where the run's own parameters do not say.
+            caller: what it may name; see `check`.
 
         Raises:
             Refusal: it cannot run here, or the key belongs to another submission.
@@ -45,7 +51,7 @@ class Submissions:
         digest = _digest(body)
         if known := self._known(key, digest):
             return known
-        spec, parameters = self.check(body)  # may take a while: nobody else waits for it
+        spec, parameters = self.check(body, caller)  # may take a while: nobody else waits for it
         with self._store.transaction():
             if known := self._known(key, digest):
                 return known
@@ -63,8 +69,15 @@ class Submissions:
             raise Refusal("ALREADY_EXISTS", f"the key {key!r} belongs to another submission: {known.id}")
         return known
 
-    def check(self, body: dict[str, Any]) -> tuple[Spec, dict[str, Any]]:
-        """The pipeline of a run and its resolved parameters, if it may run here."""
+    def check(self, body: dict[str, Any], caller: Caller = "guest") -> tuple[Spec, dict[str, Any]]:
+        """The pipeline of a run and its resolved parameters, if it may run here.
+
+        A guest's may reach only what a config on this disk names, unless uploads are allowed: then its
+        code could reach anything.
+
+        Raises:
+            Refusal: it may not, or could not.
+        """
         config = body.get("runtime_config") or {}
         for name, remedy in _NEEDLESS.items():
             if config.get(name) or body.get(name):
@@ -75,6 +88,11 @@ class Submissions:
         except RunError as error:
             raise Refusal("INVALID_ARGUMENT", str(error)) from error
         self._library.allow(spec)
+        if self._library.configured_name(spec):
+            sections = checked_sections(parameters)
+            if caller != "owner" and not self._config.allow_uploads:
+                known = config_files(more=self._config.trusted_configs)
+                refuse_foreign_places(sections, known.values())
         problems = unsupported.unmet(spec)
         if problems:
             raise Refusal("INVALID_ARGUMENT", f"this backend cannot honour: {'; '.join(problems)}")
