@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe
-from linnet.artifacts.reference import Sample
+from linnet.artifacts.reference import SortedSample
 from linnet.config import MonitoringConfig
 from linnet.monitoring.drift import compare_columns
 from linnet.records import DriftReport
@@ -60,7 +60,7 @@ def statistics(python: str | None, rows: int, repeats: int) -> None:
     rng = np.random.default_rng(0)
     then = rng.standard_normal((COLUMNS, rows), np.float32)
     now = rng.standard_normal((COLUMNS, rows), np.float32) * np.float32(1.02) + np.float32(0.01)
-    columns, references = list(now), [Sample.of(column) for column in then]
+    columns, references = list(now), [SortedSample.of(column) for column in then]
     compare_columns(references[:2], [column[:1000] for column in columns[:2]])  # imports scipy
     limit = best_of(lambda: [np.sort(column) for column in columns], repeats)
     one = best_of(lambda: compare_columns(references, columns, threads=1), repeats)

@@ -31,9 +31,9 @@ from benchmarks.small_model import CLASSES, fashion, make_champion
 from linnet.artifacts.onnx_model import PackagedModel
 from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig, RetrainingConfig
-from linnet.monitoring.measure import Kept, compare
+from linnet.monitoring.measure import KeptImages, compare_with_reference
 from linnet.monitoring.performance import judge
-from linnet.monitoring.simulate import KINDS, Pool, drifted
+from linnet.monitoring.simulate import KINDS, ImagePool, drifted
 from linnet.monitoring.window import Rows
 from linnet.records import DriftReport, PerformanceReport, RetrainingEvidence, Window, WindowFinding
 from linnet.retraining.policy import History, decide
@@ -96,7 +96,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         images, labels = make_champion(folder, fashion())
-        self.pool = Pool(images, labels, CLASSES)
+        self.pool = ImagePool(images, labels, CLASSES)
         self.model, self.reference = PackagedModel.load(folder, 1), Reference.load(folder)
 
     def stream(self, kinds: Sequence[str], severity: float, windows: int, seed: int) -> Rules:
@@ -104,7 +104,7 @@ class Bench:
         for number in range(1, windows + 1):
             drawn = list(drifted(self.pool, kinds, severity, ROWS, seed * 1000 + number))
             rows, window = self.served(np.stack([image for image, _ in drawn]))
-            report = compare(window, rows, self.reference, self.kept, CONFIG, rules.past)
+            report = compare_with_reference(window, rows, self.reference, self.kept, CONFIG, rules.past)
             rules.look(report, number)
             if severity == 0.0:
                 feedback = {(str(i), 0): (label, window.end) for i, (_, label) in enumerate(drawn)}
@@ -124,7 +124,7 @@ class Bench:
             model="small", version="1", start=now, end=now + timedelta(hours=1), rows=len(names),
             served=len(names), failed=0, late=0, images=KEPT, latency_p50_ms=1, latency_p95_ms=1, enough=True,
         )  # fmt: skip
-        self.kept = Kept(np.arange(KEPT), embedding[:KEPT])
+        self.kept = KeptImages(np.arange(KEPT), embedding[:KEPT])
         return rows, window
 
 

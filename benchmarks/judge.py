@@ -18,7 +18,7 @@ from linnet.deployment.false_positive_study import (
     LATENCY,
     PROMOTE,
     ROLLBACK,
-    Result,
+    StudyResult,
     Version,
     lognormal,
     simulate,
@@ -80,7 +80,7 @@ def main() -> None:
     console.print(table)
 
 
-def _ours(champion: Version, candidate: Version, config: ReleaseConfig) -> Result:
+def _ours(champion: Version, candidate: Version, config: ReleaseConfig) -> StudyResult:
     return simulate(champion, candidate, config, TRIALS, seed=1)
 
 
@@ -112,7 +112,7 @@ def _served(
     return both
 
 
-def _peeking(champion: Version, candidate: Version, _: ReleaseConfig) -> Result:
+def _peeking(champion: Version, candidate: Version, _: ReleaseConfig) -> StudyResult:
     """Rolls back as soon as the candidate is significantly slower or fails significantly more often."""
     rng, seen = np.random.default_rng(2), None
     ended = np.zeros(TRIALS, np.int64)
@@ -123,10 +123,10 @@ def _peeking(champion: Version, candidate: Version, _: ReleaseConfig) -> Result:
         now = worse & (ended == 0)
         ended[now], requests[now] = ROLLBACK, sent
     ended[ended == 0] = PROMOTE
-    return Result(ended, requests)
+    return StudyResult(ended, requests)
 
 
-def _fixed(champion: Version, candidate: Version, config: ReleaseConfig) -> Result:
+def _fixed(champion: Version, candidate: Version, config: ReleaseConfig) -> StudyResult:
     rng, seen = np.random.default_rng(3), None
     for _ in range(VOLUME // LOOK):
         seen = _served(champion, candidate, LOOK // 2, rng, seen)
@@ -134,7 +134,7 @@ def _fixed(champion: Version, candidate: Version, config: ReleaseConfig) -> Resu
     theirs, ours = seen
     slower = ours.latencies.quantile(0.99) > config.max_latency_ratio * theirs.latencies.quantile(0.99)
     failing = ours.failed / ours.requests - theirs.failed / theirs.requests > config.max_error_increase
-    return Result(np.where(slower | failing, ROLLBACK, PROMOTE), np.full(TRIALS, VOLUME))
+    return StudyResult(np.where(slower | failing, ROLLBACK, PROMOTE), np.full(TRIALS, VOLUME))
 
 
 def _mann_whitney(ours: _Seen, theirs: _Seen) -> npt.NDArray[np.float64]:

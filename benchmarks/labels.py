@@ -38,8 +38,8 @@ from linnet.data.fetch import fetch
 from linnet.data.idx import read_idx
 from linnet.evaluation.calibration import softmax
 from linnet.evaluation.evaluate import predict
-from linnet.evaluation.label_issues import by_doubt
-from linnet.labels.select import Pool, select
+from linnet.evaluation.label_issues import rank_by_label_error
+from linnet.labels.select import CandidatePool, select
 from linnet.statistics.metrics import Predictions
 from linnet.training.train import train
 from linnet.vision.networks import load_model
@@ -120,7 +120,7 @@ def learn(seed: int, shares: dict[str, float], settings: dict[str, Any]) -> list
     for number in range(ROUNDS):
         open_rows = np.setdiff1d(pool, known)
         said = predict(network, data.held_out(open_rows), "pool")
-        asked = Pool([str(i) for i in open_rows], softmax(said.logits), said.embeddings)
+        asked = CandidatePool([str(i) for i in open_rows], softmax(said.logits), said.embeddings)
         chosen = select(asked, ROUND, shares, seed=seed * 100 + number)
         known = np.concatenate([known, [int(choice.sample_id) for choice in chosen]])
         network = fit(data, known, tune, data.labels, {**settings, "seed": seed})
@@ -140,7 +140,7 @@ def plant(seed: int, kind: str, settings: dict[str, Any]) -> float:
     given[rows[wrong]] = any_other if kind == "any class" else ALIKE[true]
     network = fit(data, rows, tune, given, {**settings, "seed": seed})
     said = softmax(predict(network, data.held_out(rows), "suspects").logits)
-    listed = by_doubt(Predictions(given[rows], said.astype(np.float64)))[:ERRORS]
+    listed = rank_by_label_error(Predictions(given[rows], said.astype(np.float64)))[:ERRORS]
     return len(np.intersect1d(listed, wrong)) / len(wrong)
 
 

@@ -21,12 +21,12 @@ def evaluate(
     from pathlib import Path
 
     from linnet.config import EvaluationConfig, GatesConfig, RegistryConfig
-    from linnet.registry.connect import rival_package
+    from linnet.registry.connect import comparison_package
     from linnet.run.step import preparing, progress, run_step
 
     sections = EvaluationConfig.parse(evaluation), GatesConfig.parse(gates)
     with preparing("evaluate"):
-        champion, version = rival_package(RegistryConfig.parse(registry), name, Path(model.path))
+        champion, version = comparison_package(RegistryConfig.parse(registry), name, Path(model.path))
 
     def work(out: Any) -> dict[str, Any]:
         from linnet.evaluation.evaluate import evaluate

@@ -22,7 +22,7 @@ def release(
 
     from linnet.config import RegistryConfig, ReleaseConfig, ServingConfig
     from linnet.deployment.release import release as roll_out
-    from linnet.registry.connect import promote_after, release_candidates
+    from linnet.registry.connect import promote_if_accepted, release_candidates
     from linnet.run.step import progress, run_step
     from linnet.storage.paths import server_state_file
 
@@ -44,7 +44,7 @@ def release(
             server_state_file(),
             progress,
         )
-        promote_after(where, name, decision)
+        promote_if_accepted(where, name, decision)
         return {"verdict": decision.verdict, "reason": decision.reason}
 
     values = run_step(

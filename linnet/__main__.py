@@ -19,7 +19,7 @@ def main() -> None:
     from linnet.process import interruption
 
     signal.signal(signal.SIGINT, usual)
-    interruption.insist()
+    interruption.install_interrupt_hook()
     try:
         cli.main()
     except SystemExit as stop:
@@ -27,7 +27,7 @@ def main() -> None:
             _leave()
         raise
     except BaseException as error:
-        if interruption.is_behind(error) and "--debug" not in sys.argv:
+        if interruption.caused_by_interrupt(error) and "--debug" not in sys.argv:
             _interrupted()
         raise
 

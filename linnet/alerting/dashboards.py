@@ -102,7 +102,7 @@ def _on_call(model: str, config: ServiceLevelsConfig) -> list[Panel]:
               "reqps"),
         Panel("Refused", "By status: 400, 413, 415 and 422 are bad input; 429 and 503 a server without room "
               "or champion.",
-              (("{{status}}", f"sum by (status) (rate({names.REFUSALS}{mine}[5m]))"),), "reqps"),
+              (("{{status}}", f"sum by (status) (rate({names.VALIDATION_FAILURES}{mine}[5m]))"),), "reqps"),
         Panel("Deploys", "Which versions are loaded, in which role; a candidate means a rollout.", (
             ("{{version}} {{role}}", f"max by (version, role) ({names.LOADED}{mine})"),
             ("rollout of {{version}}", f"{ROLLOUT}{mine}"),

@@ -81,7 +81,7 @@ def _rate(metric: str, model: str, window: str, more: str = "", by: str = "model
 
 
 def _refused(model: str, statuses: str, window: str) -> str:
-    return _rate(names.REFUSALS, model, window, f',status=~"{statuses}"', "model")
+    return _rate(names.VALIDATION_FAILURES, model, window, f',status=~"{statuses}"', "model")
 
 
 def _named(expression: str, version: str) -> str:

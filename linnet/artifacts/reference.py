@@ -33,7 +33,7 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SortedSample:
     """A sorted sample, or evenly spaced order statistics of one: float [min(count, K)]."""
 
     points: npt.NDArray[np.floating[Any]]
@@ -41,7 +41,7 @@ class Sample:
     """How many values it stands for."""
 
     @classmethod
-    def of(cls, values: npt.NDArray[np.floating[Any]], most: int = POINTS) -> Sample:
+    def of(cls, values: npt.NDArray[np.floating[Any]], most: int = POINTS) -> SortedSample:
         """Keeps at most `most` order statistics of `values` [n], at the ranks (i + 1/2) n / most.
 
         Values that are not finite are left out.
@@ -65,7 +65,7 @@ class Cohort:
     column: str
     value: str
     share: float
-    samples: tuple[Sample, ...]
+    samples: tuple[SortedSample, ...]
     """A sample a column of the reference."""
 
 
@@ -84,7 +84,7 @@ class Reference:
     """On the held-out images."""
     atc_threshold: float
     """Confidence exceeded by a share of the held-out images that equals the accuracy (ATC)."""
-    columns: tuple[Sample, ...]
+    columns: tuple[SortedSample, ...]
     """A sample a feature, then one of the confidence."""
     confusion: Ints
     """[K, K] of the held-out images: rows true, columns predicted."""
@@ -194,7 +194,7 @@ def brightness_cohort(brightness: Floats, edges: tuple[float, float]) -> npt.NDA
     return np.select([brightness <= edges[0], brightness <= edges[1]], ["dark", "medium"], "bright")
 
 
-def _packed(samples: tuple[Sample, ...], most: int) -> Floats:
+def _packed(samples: tuple[SortedSample, ...], most: int) -> Floats:
     """A row a sample, float32 [C, most], filled up with NaN."""
     packed = np.full((len(samples), most), np.nan, np.float32)
     for row, sample in enumerate(samples):
@@ -202,7 +202,7 @@ def _packed(samples: tuple[Sample, ...], most: int) -> Floats:
     return packed
 
 
-def _unpacked(points: Floats, counts: list[int]) -> tuple[Sample, ...]:
+def _unpacked(points: Floats, counts: list[int]) -> tuple[SortedSample, ...]:
     return tuple(
-        Sample(row[: min(count, len(row))], count) for row, count in zip(points, counts, strict=True)
+        SortedSample(row[: min(count, len(row))], count) for row, count in zip(points, counts, strict=True)
     )

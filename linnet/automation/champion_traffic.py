@@ -8,7 +8,7 @@ from linnet.serving.client import ServerClient
 from linnet.storage.paths import server_state_file
 
 
-def serve_champion(registry: ModelRegistry, model: str) -> None:
+def route_to_champion(registry: ModelRegistry, model: str) -> None:
     """Routes a running server to the champion; without one there is nothing to do."""
     state = server_state_file()
     champion = registry.champion(model)

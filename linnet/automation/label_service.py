@@ -14,19 +14,19 @@ from linnet.automation.label_run import EngineTrigger
 from linnet.config import Config, load_config
 from linnet.errors import LinnetError
 from linnet.labels.connect import connect
-from linnet.labels.request import asked_classes
+from linnet.labels.queue import asked_classes
 from linnet.labels.service import POLL_SECONDS, Reconciler, app
 from linnet.labels.webhook import PATH
-from linnet.process.sidecar import Beside
+from linnet.process.sidecar import Sidecar
 from linnet.storage.paths import state_dir
 
 PORT = 8089
 _PREFIX, _MODULE = "label-service-", "linnet.automation.label_service"
 
 
-def service_of(name: str) -> Beside:
+def service_of(name: str) -> Sidecar:
     """The service of the dataset `name`."""
-    return Beside(f"{_PREFIX}{name}", _MODULE)
+    return Sidecar(f"{_PREFIX}{name}", _MODULE)
 
 
 def stop_services() -> bool:
@@ -35,11 +35,11 @@ def stop_services() -> bool:
     Raises:
         RunError: one does not end.
     """
-    stopped = [Beside(folder.name, _MODULE).stop() for folder in state_dir().glob(f"{_PREFIX}*")]
+    stopped = [Sidecar(folder.name, _MODULE).stop() for folder in state_dir().glob(f"{_PREFIX}*")]
     return any(stopped)
 
 
-def serve(
+def run_label_service(
     config: Config,
     bind: str,
     port: int,
@@ -69,7 +69,7 @@ def serve(
         reconciler = Reconciler(config.name, server, config.labels, classes, trigger, poll_seconds, told)
 
         def ready(url: str) -> None:
-            reconciler.hook(url + PATH.format(name=config.name))
+            reconciler.register_webhook(url + PATH.format(name=config.name))
             told(f"collecting from {server.url}; metrics at {url}/labels/metrics; Ctrl-C stops")
             reconciler.start()
 
@@ -86,7 +86,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=PORT)
     words = parser.parse_args()
     try:
-        serve(load_config(words.config), "127.0.0.1", words.port, lambda text: print(text, flush=True))
+        run_label_service(
+            load_config(words.config), "127.0.0.1", words.port, lambda text: print(text, flush=True)
+        )
     except LinnetError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1

@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from linnet.automation.known_models import Known
 from linnet.config import RegistryConfig, RetrainingConfig
 from linnet.errors import LinnetError
 from linnet.monitoring import metric_names as names
@@ -16,13 +15,14 @@ from linnet.monitoring.history import DRIFT_FILE, history_folder
 from linnet.monitoring.performance import PERFORMANCE_FILE
 from linnet.records import DriftReport, Interval, ModelVersion, PerformanceReport, SkewReport, now
 from linnet.registry.connect import connect
+from linnet.retraining.known_models import KnownModel
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
 
 _MODEL, _VERSION = ["model"], ["model", "version"]
 
 
-def exposition(known: Sequence[Known]) -> bytes:
+def exposition(known: Sequence[KnownModel]) -> bytes:
     """Prometheus text about every model that has a champion; what cannot be read is left out.
 
     `known`: the models of this installation, with their sections. Other models of their registries, and
@@ -34,7 +34,7 @@ def exposition(known: Sequence[Known]) -> bytes:
 
 
 class _Models(Collector):
-    def __init__(self, known: Sequence[Known]) -> None:
+    def __init__(self, known: Sequence[KnownModel]) -> None:
         self._settings = {one.model: one.retraining for one in known}
         found = {one.registry.tracking_uri: one.registry for one in known}
         self._registries = list({**found, "": found.get("", RegistryConfig())}.values())

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 
-class Mirror:
+class MlflowSync:
     """Starts `python -m linnet.registry.run_mirror` when a run has ended.
 
     It goes on when the engine of a `linnet run` ends. What a kill or an MLflow that is down leaves over

@@ -10,7 +10,7 @@ from typing import Any
 
 from linnet.config import Config
 from linnet.errors import RunError
-from linnet.launch.client import Host, answering, quiet
+from linnet.launch.client import Host, silence_sdk, translate_api_errors
 from linnet.monitoring.window import last_closed
 from linnet.records import RunRequest, now
 
@@ -58,7 +58,7 @@ def watch(config: Config, host: Host, actor: str) -> Watch:
 
     planned = plan(config)
     client = host.client()
-    with tempfile.TemporaryDirectory() as scratch, quiet(), answering(host.url):
+    with tempfile.TemporaryDirectory() as scratch, silence_sdk(), translate_api_errors(host.url):
         package = compile_pipeline("monitoring", config, Path(scratch) / "monitoring.yaml")
         experiment = client.create_experiment(config.name).experiment_id
         _remove(client, experiment, planned.name)
@@ -80,7 +80,7 @@ def unwatch(config: Config, host: Host) -> bool:
         RunError: the host refused it.
     """
     client = host.client()
-    with quiet(), answering(host.url):
+    with silence_sdk(), translate_api_errors(host.url):
         experiment = client.create_experiment(config.name).experiment_id
         return _remove(client, experiment, plan(config).name)
 

@@ -42,7 +42,7 @@ LOCATION = "LINNET_CACHE"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class StepResult:
     """What a step gave, and what it cost when it really ran."""
 
     values: dict[str, Any]
@@ -61,7 +61,7 @@ class Entry:
 
     key: dict[str, Any]
     outputs: dict[str, Tree]
-    result: Result
+    result: StepResult
 
     @property
     def digest(self) -> str:
@@ -90,7 +90,7 @@ class Entry:
                 name: Tree(tree["kind"], tuple(File(**file) for file in tree["files"]), tuple(tree["empty"]))
                 for name, tree in inner["outputs"].items()
             }
-            return cls(inner["key"], trees, Result(**inner["result"]))
+            return cls(inner["key"], trees, StepResult(**inner["result"]))
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
 
@@ -120,9 +120,9 @@ class Cache:
         folder.mkdir()
         return folder
 
-    def get(self, key: Key, outputs: Mapping[str, Path]) -> Result | None:
+    def get(self, key: Key, outputs: Mapping[str, Path]) -> StepResult | None:
         """Brings a stored result to `outputs`, or returns None: not there, or no longer its bytes."""
-        with self.guarded():
+        with self.lock():
             entry = self._find(key)
             if entry is None or set(entry.outputs) != set(outputs):
                 return None
@@ -141,13 +141,13 @@ class Cache:
                 os.utime(self.entry_file(key.task, key.digest))  # used now: the last to go
             return entry.result
 
-    def put(self, key: Key, staged: Path, names: list[str], result: Result) -> Entry:
+    def put(self, key: Key, staged: Path, names: list[str], result: StepResult) -> Entry:
         """Moves what was staged into the store; gives the entry, whose outputs `deliver` brings anywhere.
 
         Raises:
             StorageError: the step did not write an output.
         """
-        with self.guarded():
+        with self.lock():
             trees = {name: self._seal(staged / name, key.task) for name in names}
             for name, tree in trees.items():
                 for file in tree.files:
@@ -159,11 +159,11 @@ class Cache:
 
     def deliver(self, entry: Entry, outputs: Mapping[str, Path]) -> None:
         """Brings the outputs of an entry that was just stored to where they are wanted."""
-        with self.guarded():
+        with self.lock():
             for name, target in outputs.items():
                 self.blobs.place(entry.outputs[name], target)
 
-    def hand_over(self, staged: Path, outputs: Mapping[str, Path], task: str) -> None:
+    def publish(self, staged: Path, outputs: Mapping[str, Path], task: str) -> None:
         """Moves what was staged to where it is wanted, and keeps nothing of it.
 
         Raises:
@@ -198,12 +198,12 @@ class Cache:
             return None
 
     @contextlib.contextmanager
-    def guarded(self, alone: bool = False) -> Iterator[None]:
-        """While results come and go nothing is cleaned up (`alone`): a lock that ends with its process."""
+    def lock(self, exclusive: bool = False) -> Iterator[None]:
+        """Nothing is cleaned up (`exclusive`) while results come and go: it ends with its process."""
         self.root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
             yield
         finally:
             os.close(descriptor)

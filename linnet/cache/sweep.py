@@ -18,7 +18,7 @@ GRACE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
-class Held:
+class CacheEntry:
     """An entry with what matters for keeping it."""
 
     file: Path
@@ -41,13 +41,13 @@ class Held:
 class Plan:
     """What goes, what is kept although a limit says otherwise (with the reason), and the bytes freed."""
 
-    drop: tuple[Held, ...]
-    spared: tuple[tuple[Held, str], ...]
+    drop: tuple[CacheEntry, ...]
+    protected: tuple[tuple[CacheEntry, str], ...]
     freed: int
     kept: int
 
 
-def held_entries(cache: Cache) -> list[Held]:
+def cached_entries(cache: Cache) -> list[CacheEntry]:
     """All entries, the least recently used first; damaged ones are as old as can be."""
     moment = time.time()
     found = []
@@ -55,7 +55,7 @@ def held_entries(cache: Cache) -> list[Held]:
         entry = cache.load(file)
         unused = moment - file.stat().st_mtime if entry else float("inf")
         found.append(
-            Held(
+            CacheEntry(
                 file,
                 file.parent.name,
                 file.stem,
@@ -73,7 +73,7 @@ def _blobs(entry: Entry | None) -> dict[str, int]:
 
 
 def plan(
-    entries: Iterable[Held], needed: Mapping[str, str], max_unused_seconds: float, max_bytes: float
+    entries: Iterable[CacheEntry], needed: Mapping[str, str], max_unused_seconds: float, max_bytes: float
 ) -> Plan:
     """Drops what was not used for too long, then the least recently used until the rest fits.
 
@@ -87,23 +87,23 @@ def plan(
     sizes = {digest: size for held in entries for digest, size in held.blobs.items()}
     uses = Counter(digest for held in entries for digest in held.blobs)
     total = sum(sizes.values())
-    drop, spared, freed = [], [], 0
+    drop, protected, freed = [], [], 0
     for held in entries:
         old, crowded = held.unused_seconds > max_unused_seconds, total - freed > max_bytes
         if not (old or crowded):
             continue
         if held.digest in needed:
-            spared.append((held, needed[held.digest]))
+            protected.append((held, needed[held.digest]))
             continue
         drop.append(held)
         uses.subtract(held.blobs.keys())
         freed += sum(size for digest, size in held.blobs.items() if uses[digest] == 0)
-    return Plan(tuple(drop), tuple(spared), freed, total - freed)
+    return Plan(tuple(drop), tuple(protected), freed, total - freed)
 
 
 def sweep(cache: Cache, planned: Plan) -> None:
     """Removes the planned entries, the contents that no entry uses any more, and what killed steps left."""
-    with cache.guarded(alone=True):
+    with cache.lock(exclusive=True):
         for held in planned.drop:
             held.file.unlink(missing_ok=True)
         used = {digest for file in cache.entry_files() for digest in _blobs(cache.load(file))}
@@ -116,20 +116,20 @@ def sweep(cache: Cache, planned: Plan) -> None:
             shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
 
-def damaged(cache: Cache) -> list[Held]:
+def damaged(cache: Cache) -> list[CacheEntry]:
     """Entries of which a byte is not as it was stored, or missing; every byte is read, none remembered.
 
     Damaged contents are thrown away; the entries are the caller's to drop.
     """
-    with cache.guarded():
+    with cache.lock():
         bad = {path.name for path in (cache.root / "blobs").glob("*/*") if file_digest(path) != path.name}
         for digest in bad:
             cache.blobs.path(digest).unlink(missing_ok=True)
-        held = held_entries(cache)
+        held = cached_entries(cache)
         return [each for each in held if not _whole(cache, each)]
 
 
-def _whole(cache: Cache, held: Held) -> bool:
+def _whole(cache: Cache, held: CacheEntry) -> bool:
     readable = not math.isinf(held.unused_seconds)
     return readable and all(cache.blobs.path(digest).exists() for digest in held.blobs)
 

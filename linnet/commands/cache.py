@@ -13,7 +13,7 @@ from rich.table import Table
 
 from linnet.cache.key import Key, differences
 from linnet.cache.store import open_cache
-from linnet.cache.sweep import Held, damaged, held_entries, plan, sweep
+from linnet.cache.sweep import CacheEntry, cached_entries, damaged, plan, sweep
 from linnet.errors import RegistryError, RunError
 from linnet.records import StageRecord
 from linnet.run import runs
@@ -31,7 +31,7 @@ def ls(
 
       linnet cache ls --task train
     """
-    entries = held_entries(open_cache())
+    entries = cached_entries(open_cache())
     table = _table(held for held in reversed(entries) if task in ("", held.task))
     contents = {digest: size for held in entries for digest, size in held.blobs.items()}
     console = Console()
@@ -116,12 +116,12 @@ def gc(
       linnet cache gc --max-gb 20
     """
     cache, console = open_cache(), Console()
-    planned = plan(held_entries(cache), _needed(), days * 86400, max_gb * 1e9)
+    planned = plan(cached_entries(cache), _needed(), days * 86400, max_gb * 1e9)
     if not dry_run:
         sweep(cache, planned)
     if planned.drop:
         console.print(_table(planned.drop))
-    for held, reason in planned.spared:
+    for held, reason in planned.protected:
         console.print(f"kept {held.task} {held.digest[:12]}: {reason}", highlight=False)
     verb = "would drop" if dry_run else "dropped"
     console.print(
@@ -213,7 +213,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def _table(entries: Any) -> Table:
     table = Table("entry", "step", "MB", "took seconds", "unused for")
-    held: Held
+    held: CacheEntry
     for held in entries:
         unused = "damaged" if math.isinf(held.unused_seconds) else f"{held.unused_seconds / 3600:.1f} h"
         table.add_row(held.digest[:12], held.task, f"{held.size / 1e6:.1f}", f"{held.seconds:.1f}", unused)

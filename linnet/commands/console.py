@@ -32,7 +32,7 @@ def console(
 
       linnet console --port 9000 --bind 0.0.0.0 --name linnet.example.org
     """
-    from linnet.console.process import CONSOLE, serve
+    from linnet.console.process import CONSOLE, run_console
 
     out = Console()
     running = CONSOLE.running()
@@ -45,7 +45,7 @@ def console(
         show_links(url, out)
         out.print("Ctrl-C stops it", style="dim")
 
-    serve(bind, port, name or (), host, ready)
+    run_console(bind, port, name or (), host, ready)
 
 
 def show_links(url: str, out: Console) -> None:

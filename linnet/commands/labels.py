@@ -78,7 +78,7 @@ def export_command(config: ConfigPath, dry_run: DryRun = False) -> None:
       linnet labels export configs/fashion.toml
     """
     from linnet.labels.export import export, project_title
-    from linnet.labels.request import asked_classes
+    from linnet.labels.queue import asked_classes
     from linnet.labels.rounds import Rounds
 
     console, loaded = Console(), load_config(config)
@@ -116,8 +116,8 @@ def collect_command(
       linnet labels collect configs/fashion.toml --full --run
     """
     from linnet.labels.close_rounds import settle
+    from linnet.labels.queue import asked_classes
     from linnet.labels.reconcile import pull
-    from linnet.labels.request import asked_classes
 
     console, loaded = Console(), load_config(config)
     if dry_run:
@@ -128,7 +128,7 @@ def collect_command(
     classes = asked_classes(loaded.name)
     with _connected(loaded) as server, _bar(console) as progress:
         found = pull(loaded.name, server, loaded.labels, classes, full, progress)
-    console.print(_brought(found))
+    console.print(_run_summary(found))
     for run_id in settle(loaded.name, _trigger(loaded) if run else None):
         console.print(f"a labelling round is complete: run {run_id} trains with its labels")
 
@@ -146,16 +146,16 @@ def round_command(
 
       linnet labels round configs/fashion.toml
     """
-    from linnet.launch.client import borrowed
+    from linnet.automation.submission import submit_pipeline
+    from linnet.launch.client import temporary_host
     from linnet.launch.follow import follow
-    from linnet.launch.submit import submit
     from linnet.records import RunRequest
     from linnet.registry.champion import current_actor
 
     loaded, console = load_config(config), Console()
     request = RunRequest(cause="person", actor=current_actor(), reason="a labelling round")
-    with borrowed(loaded.engine, host) as where:
-        sent = submit("labeling", loaded, request, where)
+    with temporary_host(loaded.engine, host) as where:
+        sent = submit_pipeline("labeling", loaded, request, where)
         if where.engine is None:
             console.print(f"run {sent.run_id} on {where.url}", highlight=False)
             return
@@ -196,14 +196,14 @@ def serve_command(
 
       linnet labels serve configs/fashion.toml --port 9100 --every 10 --no-run
     """
-    from linnet.automation.label_service import serve
+    from linnet.automation.label_service import run_label_service
 
     console = Console()
 
     def told(text: str) -> None:
         console.print(text, soft_wrap=True, highlight=False)
 
-    serve(load_config(config), host, port, told, seconds, run)
+    run_label_service(load_config(config), host, port, told, seconds, run)
 
 
 @app.command("cut")
@@ -219,9 +219,9 @@ def cut_command(
 
       linnet labels cut configs/fashion.toml --as-of 2026-11-01T00:00:00Z
     """
-    from linnet.labels.label_set import cut, digest_of
+    from linnet.labels.label_set import digest_of, snapshot
 
-    file = cut(load_config(config).name, _moment(as_of))
+    file = snapshot(load_config(config).name, _moment(as_of))
     Console().print(
         f"{file}\n  digest {digest_of(file)}; train with it: --set labels.version={file}", soft_wrap=True
     )
@@ -281,7 +281,7 @@ def _status(config: Config) -> LabelStatus:
     return status(config.name)
 
 
-def _brought(found: Pulled) -> str:
+def _run_summary(found: Pulled) -> str:
     parts = [f"{found.added} new answers", f"{found.open} tasks open"]
     parts += [f"{found.quarantined} in quarantine"] if found.quarantined else []
     parts += [f"{found.more_asked} tasks need one more opinion"] if found.more_asked else []

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet.automation.champion_traffic import serve_champion
+from linnet.automation.champion_traffic import route_to_champion
 from linnet.commands.reason import Reason, given
 from linnet.config import RegistryConfig
 from linnet.deployment.journal import UNDER_WAY, Journal
@@ -79,7 +79,7 @@ def promote(version: Version, reason: Reason = "", name: Model = "", tracking_ur
     registry.version(model, version)  # says so before a reason is asked for
     champion = registry.champion(model)
     registry.promote(model, version, champion.version if champion else None, override=given(reason))
-    serve_champion(registry, model)
+    route_to_champion(registry, model)
     typer.echo(f"{model} version {version} is the champion")
 
 
@@ -100,7 +100,7 @@ def rollback(reason: Reason = "", name: Model = "", tracking_uri: Tracking = "")
     if journal.read().get("phase") in UNDER_WAY and journal.is_held():
         journal.give("abort", current_actor(), reason)  # its candidate must not stay behind
     version = registry.rollback(model, reason)
-    serve_champion(registry, model)
+    route_to_champion(registry, model)
     typer.echo(f"{model} version {version.version} is the champion again")
 
 

@@ -48,17 +48,17 @@ def submit(
 
       linnet submit configs/fashion.toml --host https://kfp.example.org/pipeline --wait
     """
-    from linnet.launch.client import borrowed, host_of
-    from linnet.launch.submit import submit
+    from linnet.automation.submission import submit_pipeline
+    from linnet.launch.client import host_of, temporary_host
     from linnet.registry.champion import current_actor
 
     loaded = load_config(config, parse_settings(settings or []))
     request = RunRequest(cause=cause, actor=current_actor(), reason=reason, commit=commit or runs.commit())
     if not wait:  # an engine that is started here ends when the run has ended
-        typer.echo(submit("training", loaded, request, host_of(loaded.engine, host), key).run_id)
+        typer.echo(submit_pipeline("training", loaded, request, host_of(loaded.engine, host), key).run_id)
         return
-    with borrowed(loaded.engine, host) as where:
-        code = follow_to_end(submit("training", loaded, request, where, key), Console())
+    with temporary_host(loaded.engine, host) as where:
+        code = follow_to_end(submit_pipeline("training", loaded, request, where, key), Console())
     raise typer.Exit(code)
 
 
@@ -178,19 +178,19 @@ def runs_resume(
 
       linnet runs resume
     """
-    from linnet.launch.client import Host, answering, borrowed, host_of
+    from linnet.launch.client import Host, host_of, temporary_host, translate_api_errors
     from linnet.launch.submit import Submitted
 
     def go_on(where: Host) -> Submitted:
         client, run = where.client(), run_id if host else runs.find(run_id).name
-        with answering(where.url):
+        with translate_api_errors(where.url):
             client.runs.run_service_retry_run(run_id=run)
         return Submitted(where, client, run)
 
     if not wait:
         typer.echo(f"{go_on(host_of(EngineConfig(), host)).run_id} goes on")
         return
-    with borrowed(EngineConfig(), host) as where:
+    with temporary_host(EngineConfig(), host) as where:
         code = follow_to_end(go_on(where), Console())
     raise typer.Exit(code)
 
@@ -215,11 +215,11 @@ def runs_delete(run_id: OneRun, host: HostName = "") -> None:
 
 @contextmanager
 def _client(host: str) -> Iterator[Any]:
-    from linnet.launch.client import answering, borrowed
+    from linnet.launch.client import temporary_host, translate_api_errors
 
-    with borrowed(EngineConfig(), host) as where:
+    with temporary_host(EngineConfig(), host) as where:
         client = where.client()
-        with answering(where.url):
+        with translate_api_errors(where.url):
             yield client
 
 

@@ -15,8 +15,8 @@ from rich.table import Table
 from linnet.config import ServingConfig, load_config
 from linnet.errors import RequestRejected, ServingError
 from linnet.process.model_server import ServerProcess, ServerState, server_command
-from linnet.registry.connect import Champion, find_champion, model_name
-from linnet.storage.paths import api_keys_file, server_state_file, state_dir
+from linnet.registry.connect import Champion, find_champion
+from linnet.storage.paths import api_keys_file, prediction_log_dir, server_state_file
 
 if TYPE_CHECKING:
     from linnet.serving.client import ServerClient
@@ -37,7 +37,7 @@ def serve_champion(name: str, config: Path | None, port: int | None, detach: boo
         RegistryError: there is no champion, or no telling which.
     """
     champion, serving = _champion(name, config)
-    log_dir = state_dir() / "serving" / "log"
+    log_dir = prediction_log_dir()
     command = server_command(champion.package, champion.version, serving, server_state_file(), log_dir)
     command += ["--name", champion.name, "--keys", str(api_keys_file())]
     command += [] if port is None else ["--port", str(port)]
@@ -69,7 +69,7 @@ def stop_server() -> bool:
     if running is None:
         return False
     os.kill(running.pid, signal.SIGTERM)
-    if not running.ends_within(STOP_SECONDS):
+    if not running.wait_for_exit(STOP_SECONDS):
         raise ServingError(f"process {running.pid} did not end within {STOP_SECONDS:.0f} seconds")
     return True
 
@@ -130,7 +130,7 @@ def _champion(name: str, path: Path | None) -> tuple[Champion, ServingConfig]:
     if path is None:
         return find_champion(name), ServingConfig()
     config = load_config(path)
-    return find_champion(name or model_name(config.registry, config.name), config.registry), config.serving
+    return find_champion(name or config.model_name, config.registry), config.serving
 
 
 def _start_detached(command: list[str]) -> str:

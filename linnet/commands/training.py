@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -51,8 +51,8 @@ def run(
 
       linnet run configs/fashion.toml --host https://kfp.example.org/pipeline
     """
-    from linnet.launch.client import borrowed
-    from linnet.launch.submit import submit
+    from linnet.automation.submission import start_pipeline, submit_pipeline
+    from linnet.launch.client import temporary_host
     from linnet.registry.champion import current_actor
 
     console = Console()
@@ -61,10 +61,10 @@ def run(
     if dry_run:
         from linnet.launch.dry_run import show_plan
 
-        show_plan("training", loaded, request, console)
+        show_plan(lambda: start_pipeline("training", loaded, request), console)
         return
-    with borrowed(loaded.engine, host) as where:
-        code = follow_to_end(submit("training", loaded, request, where), console)
+    with temporary_host(loaded.engine, host) as where:
+        code = follow_to_end(submit_pipeline("training", loaded, request, where), console)
     raise typer.Exit(code)
 
 
@@ -89,26 +89,40 @@ def compile_command(
 
 def init(
     name: Annotated[str, typer.Argument(help="Name of the use case, such as digits.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder of images with one sub-folder a class.")],
+    data: Annotated[
+        Path,
+        typer.Option("--data", help="Folder of images, or a CSV or Parquet table of their paths and labels."),
+    ],
     force: Annotated[bool, typer.Option("--force", help="Replace a config that exists.")] = False,
+    layout: Annotated[
+        Literal["auto", "splits", "classes"],
+        typer.Option(help="What the sub-folders are, where both are possible."),
+    ] = "auto",
 ) -> None:
-    """Write a config for your own images: a folder with one sub-folder a class.
+    """Write a config for your own images, and show how they were understood.
 
-    Example:
+    A folder has one sub-folder a class, perhaps within folders such as train and test.
+
+    Examples:
 
       linnet init digits --data ~/images/digits
+
+      linnet init shop --data shop.csv
     """
-    from linnet.data.init_config import config_for_folder
+    from linnet.data.init_config import config_for
 
     target = Path("configs") / f"{name}.toml"
     if target.exists() and not force:
         raise ConfigError(str(target), "exists already", "choose another name, or give --force")
     Config.parse({"name": name}, "config")
-    text = config_for_folder(name, data)
+    made = config_for(name, data, layout)
     target.parent.mkdir(exist_ok=True)
-    target.write_text(text, "utf-8")
+    target.write_text(made.text, "utf-8")
     load_config(target)
-    Console().print(f"wrote {target}: look it over, then run\n  linnet run {target}")
+    console = Console()
+    console.print(made.told, highlight=False, markup=False, soft_wrap=True)
+    wrote = f"wrote {target}: look it over, then run\n  linnet run {target}"
+    console.print(wrote, highlight=False, markup=False, soft_wrap=True)
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:

@@ -63,11 +63,12 @@ def _no_metadata(address: str) -> str:
 
 File = Annotated[str, Reach("file")]
 Address = Annotated[str, Reach("address"), AfterValidator(_no_metadata)]
+Addresses = Annotated[tuple[str, ...], Reach("address")]
 Credential = Annotated[str, Reach("credential")]
 Code = Annotated[str, Reach("code")]
 
 
-def places(section: Section, above: str = "") -> Iterator[tuple[str, Reach, str]]:
+def places(section: Section, above: str = "") -> Iterator[tuple[str, Reach, Any]]:
     """The settings of a section that reach out: `field` (or `table.field`), what it names, its value."""
     inner = tables(type(section))
     for name, field in type(section).model_fields.items():

@@ -6,7 +6,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from linnet.config.places import Address, Code, Credential
+from linnet.config.places import Address, Addresses, Code, Credential
 from linnet.config.section import Fraction, Section
 
 JudgedMetric = Literal[
@@ -131,17 +131,36 @@ class ServingConfig(Section):
     """A request must have arrived whole this long after its first byte, or the connection is closed."""
     require_key: bool = False
     """Whether inference needs an API key (`linnet keys create`), as admin routes always do."""
+    origins: Addresses = ()
+    """Origins of web pages that may send requests, such as https://shop.example; programs need none."""
+    hosts: Addresses = ()
+    """Names that clients may call this server by in requests that change something (admin, feedback),
+    beside its addresses and localhost; empty: any, where `host` is not a loopback address."""
     feature_source: Code = ""
     """Function that looks features up by entity key (`linnet.features.serve:online_statistics` is
     Feast's); empty: features come from the pixels or the request."""
     max_body_mb: float = Field(default=8.0, gt=0)
     """Largest request body in megabytes."""
+    buffers_mb: float = Field(default=256.0, gt=0)
+    """Bodies being received or answered, and answers that clients do not take, in megabytes over all
+    workers; a body beyond it gets 503."""
+    max_answer_mb: float = Field(default=32.0, gt=0)
+    """Largest answer in megabytes; a request of more images than fit into it gets 413."""
+    log_queue_mb: float = Field(default=128.0, gt=0)
+    """Arrays of log records that may wait to be written, in megabytes over all workers; records beyond
+    it are dropped, and counted."""
     max_pixels: int = Field(default=16_777_216, ge=64)
     """Uploaded images with more pixels are refused before they are decoded."""
     log_images: Fraction = Field(default=0.0, ge=0, le=1)
     """Share of requests whose input image is kept in the prediction log."""
     log_queue: int = Field(default=10_000, ge=1)
     """Log records that may wait to be written; more are dropped, and counted."""
+    feedback_labels: int = Field(default=100_000, ge=1)
+    """Newest labels of POST /feedback that the server remembers, so that sending one again writes nothing;
+    an older one that is sent again is written again, which changes no result."""
+    feedback_mb: float = Field(default=1024.0, gt=0)
+    """Largest size of the label files in the log folder, in megabytes; labels beyond it get 503 until
+    some were moved away. Anyone who may ask for predictions may send labels."""
     log_image_blocks: int = Field(default=0, ge=0)
     """Kept images are averaged over blocks of this many pixels a side, so that nothing small in them can
     be read; 0: as they were."""

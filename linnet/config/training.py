@@ -100,3 +100,7 @@ class RegistryConfig(Section):
     """MLflow tracking and registry URI; empty: SQLite in the local state folder."""
     model: str = ""
     """Registered model's name; empty: the config's name."""
+
+    def registered_name(self, name: str) -> str:
+        """The registered model's name, for the use case `name`."""
+        return self.model or name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from linnet.console.process import PORT, serve
+from linnet.console.process import PORT, run_console
 from linnet.errors import LinnetError
 from linnet.storage.files import translate_storage
 
@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=PORT, help="port to listen on; 0 takes a free one")
     words = parser.parse_args()
     try:
-        serve(words.bind, words.port)
+        run_console(words.bind, words.port)
     except (LinnetError, OSError) as error:
         told = translate_storage(error) if isinstance(error, OSError) else error
         print(f"error: {told}", file=sys.stderr, flush=True)

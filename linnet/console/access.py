@@ -28,7 +28,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True)
-class Access:
+class ConsoleAccess:
     """The tokens that open the console, one a role, and the key that signs its cookies."""
 
     viewer: str = field(repr=False)
@@ -37,7 +37,7 @@ class Access:
     clock: Callable[[], float] = time.time
 
     @classmethod
-    def of(cls, path: Path) -> Access:
+    def of(cls, path: Path) -> ConsoleAccess:
         """The tokens in the file `path`, which is made if there is none; only its owner can read it."""
         try:
             values = json.loads(path.read_bytes())

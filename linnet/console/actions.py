@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from linnet.automation.champion_traffic import serve_champion
+from linnet.automation.champion_traffic import route_to_champion
 from linnet.config import EngineConfig, RegistryConfig, parse_config
 from linnet.console.access import Role
 from linnet.console.audit import AuditLog
@@ -14,7 +14,7 @@ from linnet.console.sources import Sources
 from linnet.deployment.journal import Command
 from linnet.deployment.rollout_commands import journal_of, order
 from linnet.errors import LinnetError
-from linnet.launch.client import Host, answering, host_of, quiet
+from linnet.launch.client import Host, host_of, silence_sdk, translate_api_errors
 from linnet.records import RunRequest
 from linnet.registry.champion import current_actor
 from linnet.registry.connect import connect
@@ -54,7 +54,7 @@ class Operator:
             registry = connect(RegistryConfig(), self.actor)
             champion = registry.champion(model)
             registry.promote(model, version, champion.version if champion else None, override=reason)
-            serve_champion(registry, model)
+            route_to_champion(registry, model)
 
         self._do("promote", f"{model} {version}", reason, work)
 
@@ -68,12 +68,12 @@ class Operator:
         def work() -> str:
             registry = connect(RegistryConfig(), self.actor)
             version = registry.rollback(model, reason)
-            serve_champion(registry, model)
+            route_to_champion(registry, model)
             return version.version
 
         return self._do("roll back", model, reason, work)
 
-    def steer(self, model: str, command: Command, reason: str) -> str:
+    def send_rollout_command(self, model: str, command: Command, reason: str) -> str:
         """Tells the rollout under way to go on, wait or end; returns what that comes to.
 
         Raises:
@@ -94,12 +94,12 @@ class Operator:
         """
 
         def work() -> str:
-            from linnet.launch.submit import submit
+            from linnet.automation.submission import submit_pipeline
 
             config = parse_config(values)
             refuse_foreign_places(config, bases(self._sources.runs()).values())
             request = RunRequest(cause="person", actor=self.actor, reason=reason, commit=runs.commit())
-            return submit("training", config, request, self._host(config.engine)).run_id
+            return submit_pipeline("training", config, request, self._host(config.engine)).run_id
 
         return self._do("start a run", str(values.get("name", "")), reason, work)
 
@@ -122,7 +122,7 @@ class Operator:
     def _call(self, run_id: str, what: str) -> str:
         host = self._host(EngineConfig())
         client = host.client()
-        with quiet(), answering(host.url):
+        with silence_sdk(), translate_api_errors(host.url):
             getattr(client._run_api, f"run_service_{what}")(run_id)  # the SDK's client has no retry
         return run_id
 

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Literal
 
 from linnet.config import RetrainingConfig, ServiceLevelsConfig
-from linnet.console.slo import Promise
-from linnet.console.sources import Canary, Served
+from linnet.console.slo import SloStatus
+from linnet.console.sources import Canary, ServerStatus
 from linnet.records import DriftReport, ModelVersion, PerformanceReport, SkewReport
 
 
@@ -30,13 +30,13 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class Known:
+class ProductionState:
     """What is known of a model's production."""
 
     at: datetime
     champion: ModelVersion | None
-    served: Served
-    promises: tuple[Promise, ...] = ()
+    served: ServerStatus
+    promises: tuple[SloStatus, ...] = ()
     drift: DriftReport | None = None
     """Of the newest monitored window."""
     performance: PerformanceReport | None = None
@@ -46,7 +46,7 @@ class Known:
     canary: Canary | None = None
 
 
-def alerts(known: Known, levels: ServiceLevelsConfig, retraining: RetrainingConfig) -> list[Alert]:
+def alerts(known: ProductionState, levels: ServiceLevelsConfig, retraining: RetrainingConfig) -> list[Alert]:
     """All that is watched, what fires first."""
     found = [
         *_serving(known, levels), *_model(known, levels),
@@ -59,7 +59,7 @@ def alerts(known: Known, levels: ServiceLevelsConfig, retraining: RetrainingConf
     return sorted(found, key=lambda alert: (not alert.firing, alert.severity))
 
 
-def _serving(known: Known, levels: ServiceLevelsConfig) -> Iterator[Alert]:
+def _serving(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Alert]:
     served, champion = known.served, known.champion
     down = champion is not None and bool(served.problem)
     yield Alert("Server", down, "page", served.problem or "it answers", "down")
@@ -88,7 +88,7 @@ def _serving(known: Known, levels: ServiceLevelsConfig) -> Iterator[Alert]:
     yield Alert("Rollout is stuck", stuck, "ticket", words, "rollout")
 
 
-def _model(known: Known, levels: ServiceLevelsConfig) -> Iterator[Alert]:
+def _model(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Alert]:
     drift, performance, skew, champion = known.drift, known.performance, known.skew, known.champion
     unseen = "no window was monitored yet"
     words = (

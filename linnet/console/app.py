@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from nicegui import ui
 
-from linnet.console.access import LOOPBACK, Access
-from linnet.console.auth_middleware import Gate
+from linnet.console.access import LOOPBACK, ConsoleAccess
+from linnet.console.auth_middleware import AuthMiddleware
 from linnet.console.context import Context
 from linnet.console.pages import data, models, monitoring, overview, release, run, runs, try_it
 from linnet.console.pages.monitoring import SANDBOX
@@ -25,7 +25,9 @@ _ICON = (
 )
 
 
-def add_console(app: FastAPI, hosts: frozenset[str] = LOOPBACK, context: Context | None = None) -> Access:
+def add_console(
+    app: FastAPI, hosts: frozenset[str] = LOOPBACK, context: Context | None = None
+) -> ConsoleAccess:
     """Puts the console on `app`, at `/`; routes that the app has already come first.
 
     NiceGUI keeps its pages in the process, so a process has one console.
@@ -40,7 +42,7 @@ def add_console(app: FastAPI, hosts: frozenset[str] = LOOPBACK, context: Context
     """
     context = context or Context()
     context.warm()
-    access = Access.of(console_dir() / "access.json")
+    access = ConsoleAccess.of(console_dir() / "access.json")
     ui.add_head_html(f"<style>{STYLE}</style>{HEAD}", shared=True)
     for page in (overview, runs, run, models, data, release):
         page.register(context)
@@ -57,7 +59,7 @@ def add_console(app: FastAPI, hosts: frozenset[str] = LOOPBACK, context: Context
         show_welcome_message=False,
         reconnect_timeout=10.0,
     )
-    app.add_middleware(Gate, access=access, hosts=hosts)
+    app.add_middleware(AuthMiddleware, access=access, hosts=hosts)
     return access
 
 

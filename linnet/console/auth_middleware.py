@@ -6,7 +6,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 
-from linnet.console.access import COOKIE, LOOPBACK, SESSION_SECONDS, Access, Role, refusal
+from linnet.console.access import COOKIE, LOOPBACK, SESSION_SECONDS, ConsoleAccess, Role, refusal
 from linnet.console.login import login_page
 
 OPEN_PATHS = ("/_nicegui/", "/console/style")
@@ -15,10 +15,10 @@ FOREIGN_PATHS = ("/apis/", "/health", "/linnet/")
 """Paths of the engine, which guards them itself."""
 
 
-class Gate:
+class AuthMiddleware:
     """Lets a request through with its role, sends a person to the login, and refuses everything else."""
 
-    def __init__(self, app: Any, access: Access, hosts: frozenset[str] = LOOPBACK) -> None:
+    def __init__(self, app: Any, access: ConsoleAccess, hosts: frozenset[str] = LOOPBACK) -> None:
         self._app, self._access, self._hosts = app, access, hosts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

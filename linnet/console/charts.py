@@ -8,7 +8,7 @@ from html import escape
 from math import isfinite
 
 from linnet.console.markup import Html, when
-from linnet.launch.graph import Task
+from linnet.launch.graph import PipelineTask
 
 _BOX, _HIGH, _GAP_X, _GAP_Y = 136, 46, 26, 16
 _ACROSS = 6
@@ -62,7 +62,7 @@ def curve(
     return Html("".join(parts) + f'</svg><div class="legend">{keys}</div>')
 
 
-def dag(tasks: Sequence[Task], states: dict[str, tuple[str, str]], picked: str, target: str) -> Html:
+def dag(tasks: Sequence[PipelineTask], states: dict[str, tuple[str, str]], picked: str, target: str) -> Html:
     """The steps of a run as a graph from left to right; `states`: state and remark a task.
 
     A step links to `target` + its name. What a gate holds back hangs on a dashed line.
@@ -124,7 +124,7 @@ def _edge(start: tuple[int, int], end: tuple[int, int], gate: bool) -> str:
     return f'<path class="{style}" d="M{down} {start[1] + _HIGH}V{between}H{into}V{end[1]}"/>'
 
 
-def _direct(task: Task, by_name: dict[str, Task]) -> list[str]:
+def _direct(task: PipelineTask, by_name: dict[str, PipelineTask]) -> list[str]:
     """What a task waits for, without what follows from the others; an exit handler hangs on nothing."""
 
     def reaches(start: str, goal: str) -> bool:
@@ -133,7 +133,7 @@ def _direct(task: Task, by_name: dict[str, Task]) -> list[str]:
     return [n for n in task.needs if n in by_name and not any(reaches(other, n) for other in task.needs)]
 
 
-def _places(tasks: Sequence[Task]) -> tuple[dict[str, int], dict[str, int]]:
+def _places(tasks: Sequence[PipelineTask]) -> tuple[dict[str, int], dict[str, int]]:
     """Column (longest way from the start) and row (first free one) of each task; handlers come last."""
     by_name = {task.name: task for task in tasks}
     column: dict[str, int] = {}

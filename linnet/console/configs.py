@@ -15,7 +15,7 @@ LAST_RUNS = 10
 def config_of(model: str) -> Config:
     """The first config here whose model this is; the defaults where there is none."""
     for config in config_files().values():
-        if (config.registry.model or config.name) == model:
+        if config.model_name == model:
             return config
     return Config(name=model)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from linnet.process.sidecar import Beside
+from linnet.process.sidecar import Sidecar
 
-CONSOLE = Beside("console", "linnet.console")
+CONSOLE = Sidecar("console", "linnet.console")
 PORT = 8080
 
 
-def serve(
+def run_console(
     bind: str, port: int, names: Sequence[str] = (), host: str = "", ready: Callable[[str], None] = print
 ) -> None:
     """Serves the console until it is told to end.
@@ -39,9 +39,9 @@ def serve(
 
 def links(url: str) -> dict[str, str]:
     """The links that open the console at `url`, one a role."""
-    from linnet.console.access import Access
+    from linnet.console.access import ConsoleAccess
 
-    access = Access.of(CONSOLE.folder / "access.json")
+    access = ConsoleAccess.of(CONSOLE.folder / "access.json")
     return {
         "operator": f"{url}/login?token={access.operator}",
         "viewer": f"{url}/login?token={access.viewer}",

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from linnet.config import Config
-from linnet.console.alerts import Alert, Known, alerts
+from linnet.console.alerts import Alert, ProductionState, alerts
 from linnet.console.configs import config_of
 from linnet.console.context import Context
 from linnet.console.prediction_log import LogSummary
-from linnet.console.slo import Promise, promises
+from linnet.console.slo import SloStatus, promises
 from linnet.errors import LinnetError
 from linnet.evaluation.sample_images import thumbnail
 from linnet.labels.status import LabelStatus, status
@@ -33,7 +33,7 @@ from linnet.records import (
 )
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
-from linnet.storage.paths import state_dir
+from linnet.storage.paths import prediction_log_dir
 from linnet.vision.decode import decode
 
 R = TypeVar("R", bound=Record)
@@ -62,7 +62,7 @@ class Watched:
     config: Config
     champion: ModelVersion | None
     log: LogSummary
-    promises: tuple[Promise, ...]
+    promises: tuple[SloStatus, ...]
     windows: tuple[tuple[Path, DriftReport], ...]
     """Folder and report of the champion's monitored windows, the newest first."""
     performance: PerformanceReport | None
@@ -89,7 +89,7 @@ def _watched(context: Context, model: str) -> Watched:
     newest = windows[0][0] if windows else None
     performance = _read(PerformanceReport, newest, PERFORMANCE_FILE)
     policy = _retraining(model, config)
-    known = Known(
+    known = ProductionState(
         at=at,
         champion=champion,
         served=context.sources.served(),
@@ -154,7 +154,7 @@ def examples(found: Watched) -> list[Example]:
         return []
     window = report.window
     rows = read_served(
-        state_dir() / "serving" / "log", window.model, window.version, window.start, window.end,
+        prediction_log_dir(), window.model, window.version, window.start, window.end,
         window.end + timedelta(days=1),
     ).rows.select(["sample_id", "predicted", "image"])  # fmt: skip
     kept = {row["sample_id"]: row for row in rows.to_pylist() if row["image"] is not None}

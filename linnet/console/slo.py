@@ -22,7 +22,7 @@ PERIOD_SECONDS = 30 * 86_400
 
 
 @dataclass(frozen=True)
-class Promise:
+class SloStatus:
     """One objective over the last 30 days."""
 
     name: str
@@ -58,7 +58,7 @@ class Promise:
         return ""
 
 
-def promises(log: LogSummary, levels: ServiceLevelsConfig, at: float) -> tuple[Promise, ...]:
+def promises(log: LogSummary, levels: ServiceLevelsConfig, at: float) -> tuple[SloStatus, ...]:
     """How each objective stands at the moment `at`, in seconds since the epoch."""
     bad = {"availability": ~log.answered, "latency": log.answered & (log.latencies > levels.latency_ms)}
     titles = {
@@ -67,7 +67,7 @@ def promises(log: LogSummary, levels: ServiceLevelsConfig, at: float) -> tuple[P
     }
     recent = log.at > at - PERIOD_SECONDS
     return tuple(
-        Promise(
+        SloStatus(
             name=name,
             title=title,
             objective=objective,

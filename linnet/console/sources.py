@@ -19,7 +19,7 @@ from linnet.deployment.journal import UNDER_WAY
 from linnet.deployment.rollout_commands import journals
 from linnet.errors import LinnetError, RegistryError, RunError, ServingError, StorageError
 from linnet.process.model_server import ServerState
-from linnet.records import LedgerEntry, Look, ModelVersion, RunRecord, StepDecision
+from linnet.records import JudgeSnapshot, LedgerEntry, ModelVersion, RunRecord, StepDecision
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.connect import connect
 from linnet.report.evidence import RunEvidence, read_evidence
@@ -32,7 +32,7 @@ SHORT_SECONDS = 2.0
 LONG_SECONDS = 30.0
 
 
-class Kept:
+class TimedCache:
     """Values that are worked out once and kept for a time; one thread works while the others wait."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,7 +59,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServerStatus:
     """What the server of this machine says of itself; `problem` where none answers."""
 
     url: str = ""
@@ -84,7 +84,7 @@ class Canary:
     seconds: float
     """Of watching, so far."""
     steps: tuple[StepDecision, ...]
-    looks: tuple[Look, ...]
+    looks: tuple[JudgeSnapshot, ...]
 
 
 class Sources:
@@ -93,7 +93,7 @@ class Sources:
     def __init__(self, tracking_uri: str = "", host: str = "") -> None:
         """`host`: address of the KFP API that runs are sent to; empty: this machine's engine."""
         self.host = host
-        self.kept = Kept()
+        self.kept = TimedCache()
         self.registry: ModelRegistry = connect(RegistryConfig(tracking_uri=tracking_uri))
         self._store = threading.Lock()
         self._ended: dict[tuple[Path, int], Any] = {}
@@ -176,7 +176,7 @@ class Sources:
         with self._reading():
             return self.kept.get(key, 3600.0, lambda: self.registry.package_folder(version))
 
-    def served(self) -> Served:
+    def served(self) -> ServerStatus:
         """Where the server of this machine sends its requests."""
         return self.kept.get("served", SHORT_SECONDS, _served)
 
@@ -228,15 +228,15 @@ def _canary() -> Canary | None:
     return None
 
 
-def _served() -> Served:
+def _served() -> ServerStatus:
     state = ServerState.read(server_state_file())
     if state is None:
-        return Served(problem="No server runs: `linnet up` starts it.")
+        return ServerStatus(problem="No server runs: `linnet up` starts it.")
     try:
         routes = ServerClient.from_state(server_state_file(), timeout=2.0).routes()
     except (ServingError, RegistryError) as error:
-        return Served(url=state.url, problem=str(error))
-    return Served(
+        return ServerStatus(url=state.url, problem=str(error))
+    return ServerStatus(
         url=state.url,
         champion=str(routes.get("champion") or ""),
         candidate=str(routes.get("candidate") or ""),

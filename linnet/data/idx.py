@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from linnet.data.rows import RawDataset, RawRow, class_names, refuse
+from linnet.data.rows import RawDataset, RawRow, class_names, invalid_rows
 from linnet.errors import DataError
 
 _SPLITS = {"train": "train", "t10k": "test"}
@@ -41,7 +41,9 @@ def read_idx(folder: Path, classes: tuple[str, ...]) -> RawDataset:
             rows.append(RawRow(origin, names[label], _SPLITS[prefix], pixels))
     if unknown:
         problem = f"{len(unknown)} row(s) have a label beyond the {len(names)} names in data.classes"
-        raise refuse(str(folder), problem, unknown, "name every class in data.classes, or mend the labels")
+        raise invalid_rows(
+            str(folder), problem, unknown, "name every class in data.classes, or mend the labels"
+        )
     return RawDataset(str(folder), class_names(str(folder), {row.label for row in rows}, names), rows)
 
 

@@ -1,67 +1,101 @@
-"""The config that `linnet init NAME --data FOLDER` writes: settings chosen by looking at the images."""
+"""The config that `linnet init NAME --data PATH` writes: settings chosen by looking at all the images."""
 
 from __future__ import annotations
 
 import json
 import statistics
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from linnet.config import parse_config
-from linnet.data.image_folder import read_image_folder
-from linnet.data.rows import RawDataset, refuse
+from linnet.data.image_folder import dataset_of
+from linnet.data.image_manifest import read_manifest
+from linnet.data.layout import Layout, understand
+from linnet.data.rows import RawDataset, RawRow, invalid_rows
+from linnet.data.scan import in_order
 from linnet.errors import InvalidImage
-from linnet.vision.decode import decode
+from linnet.vision.decode import color_of, shape_of
 
-_LOOKED_AT = 200
 _SMALLEST_SIDE, _LARGEST_SIDE = 8, 64
 _STEPS = 1000
 """Training steps to aim at: on a CPU a small network takes them in well under a minute."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a sample of the images shows."""
+class NewConfig:
+    """A config, and how the data were understood, for a person to check."""
+
+    text: str
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSummary:
+    """What the headers of all images show."""
 
     height: int
     width: int
     color: str
     sizes: int
-    """How many different sizes there are among those looked at."""
+    """How many different sizes there are."""
+    colored: int
+    """Images with color."""
 
 
-def config_for_folder(name: str, folder: Path) -> str:
-    """TOML text of a config for a folder of images with one sub-folder a class.
+def config_for(name: str, data: Path, layout: Layout = "auto") -> NewConfig:
+    """A config for a folder of images, or for a CSV or Parquet table of their paths and labels.
+
+    Args:
+        name: The use case's.
+        data: A folder as `layout.understand` takes it, or a table as `read_manifest` does.
+        layout: How to read a folder that can be read in two ways.
 
     Raises:
-        DataError: fewer than 2 classes, an empty class, or an unreadable image among the first looked at.
+        DataError: the data cannot be understood, fewer than 2 classes, or files that are no images.
         ConfigError: the name is not one.
     """
     parse_config({"name": name})
-    raw = read_image_folder(folder.resolve())
-    look = _look(raw)
-    counts = {label: sum(row.label == label for row in raw.rows) for label in raw.classes}
-    return _text(name, folder.resolve(), raw, look, counts)
+    data, kind = data.resolve(), "manifest"
+    if data.is_dir() and not any((data / table).is_file() for table in ("manifest.csv", "manifest.parquet")):
+        found = understand(data, layout=layout)
+        kind, told = "manifest" if found.table else "folder", found.tree()
+        raw, data = (read_manifest(found.table), found.table) if found.table else (dataset_of(found), data)
+    else:
+        raw, told = read_manifest(data), ""
+    counts = Counter(row.label for row in raw.rows)
+    if kind == "manifest":
+        each = ", ".join(f"{label} {number:,}" for label, number in counts.most_common(20))
+        table = f"{data}: a table of {len(raw.rows):,} images in {len(raw.classes)} classes: {each}"
+        told = f"{told}\n{table}".lstrip()
+    return NewConfig(_text(name, kind, data, raw, _summary(raw), counts), told)
 
 
-def _look(raw: RawDataset) -> Look:
-    """Sizes and colours of up to 200 images, spread evenly over the dataset."""
-    step = max(1, len(raw.rows) // _LOOKED_AT)
-    heights, widths, sizes, colored, problems = [], [], set(), False, []
-    for row in raw.rows[::step]:
+def _summary(raw: RawDataset) -> ImageSummary:
+    """Sizes and colors of all images, from their headers."""
+
+    def look(row: RawRow) -> tuple[int, int, int] | str:
         assert isinstance(row.source, Path)
         try:
-            height, width, channels = decode(row.source.read_bytes(), row.origin).pixels.shape
+            return shape_of(row.source, row.origin)
         except InvalidImage as error:
-            problems.append(str(error))
-            continue
-        heights.append(height)
-        widths.append(width)
-        sizes.add((height, width))
-        colored = colored or channels == 3
+            return str(error)
+
+    looks = list(in_order(look, raw.rows, None, ""))
+    problems = [look for look in looks if isinstance(look, str)]
     if problems:
-        raise refuse(raw.where, f"{len(problems)} file(s) are no image", problems, "repair or remove them")
-    return Look(_side(heights), _side(widths), "rgb" if colored else "gray", len(sizes))
+        raise invalid_rows(
+            raw.where, f"{len(problems)} file(s) are no image", problems, "repair or remove them"
+        )
+    shapes = [look for look in looks if not isinstance(look, str)]
+    colored = sum(channels == 3 for _, _, channels in shapes)
+    return ImageSummary(
+        height=_side([height for height, _, _ in shapes]),
+        width=_side([width for _, width, _ in shapes]),
+        color=color_of(3 if colored else 1),
+        sizes=len({shape[:2] for shape in shapes}),
+        colored=colored,
+    )
 
 
 def _side(sides: list[int]) -> int:
@@ -81,15 +115,19 @@ def _held_out(smallest: int) -> tuple[float, float, float]:
     return (0.05, 0.05, 0.15) if smallest >= 500 else (0.1, 0.1, 0.2)
 
 
-def _text(name: str, folder: Path, raw: RawDataset, look: Look, counts: dict[str, int]) -> str:
+def _text(
+    name: str, kind: str, location: Path, raw: RawDataset, look: ImageSummary, counts: Counter[str]
+) -> str:
     smallest, biggest = min(counts.values()), max(counts.values())
     train = _training(len(raw.rows), min(look.height, look.width))
     validation, production, test = _held_out(smallest)
     own_test = "test" in {row.split for row in raw.rows}
-    test_note = "  # not used: the folder has a test split" if own_test else ""
+    test_note = "  # not used: the data have a test split" if own_test else ""
     resized = "pixels; as the images are"
     if look.sizes > 1:
-        resized = f"pixels; the images have {look.sizes} sizes or more, and are all resized"
+        resized = f"pixels; the images have {look.sizes} sizes, and are all resized"
+    share = "all" if look.colored == len(raw.rows) else f"{look.colored:,} of {len(raw.rows):,}"
+    hue = f"{share} images have color" if look.colored else "no image has color"
     chance = biggest / len(raw.rows)
     floor = round(min(0.8, chance + (1 - chance) * 0.5), 2)
     classes = ",\n".join(f"    {_quoted(label)}" for label in raw.classes)
@@ -100,14 +138,14 @@ def _text(name: str, folder: Path, raw: RawDataset, look: Look, counts: dict[str
 name = {json.dumps(name)}
 
 [data]
-kind = "folder"
-location = {_quoted(str(folder))}
+kind = "{kind}"
+location = {_quoted(str(location))}
 classes = [
 {classes},
 ]
 height = {look.height}  # {resized}
 width = {look.width}
-color = "{look.color}"
+color = "{look.color}"  # {hue}
 validation_fraction = {validation}  # of the training images: to calibrate and to watch training
 production_fraction = {production}  # of the training images: replayed as traffic in the canary
 test_fraction = {test}{test_note}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from linnet.data.folder_tree import LeftOut
 from linnet.errors import DataError
 from linnet.vision.decode import Pixels
 
@@ -39,6 +40,8 @@ class RawDataset:
     where: str
     classes: tuple[str, ...]
     rows: list[RawRow]
+    left_out: tuple[LeftOut, ...] = ()
+    """What lies there too and is no sample."""
 
 
 def instant(text: str) -> datetime:
@@ -51,7 +54,7 @@ def instant(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def refuse(where: str, problem: str, rows: list[str], remedy: str) -> DataError:
+def invalid_rows(where: str, problem: str, rows: list[str], remedy: str) -> DataError:
     """One error for many bad rows: says how many there are and names the first 20, a line each."""
     shown = "".join(f"\n  - {row}" for row in rows[:MOST_NAMED])
     more = f"\n  and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""

@@ -101,7 +101,7 @@ class DebianPackage:
             _copy_all(unpacked, version, folder, self.name, progress)
 
 
-class Mirror:
+class HttpMirror:
     """A public address below which the files lie, gzipped or not."""
 
     def __init__(self, address: str) -> None:
@@ -135,7 +135,7 @@ class Mirror:
 
 def sources_of(version: DatasetVersion) -> list[Source]:
     """All sources of a version, nearest first."""
-    mirrors = [Mirror(address) for address in version.origins.mirrors]
+    mirrors = [HttpMirror(address) for address in version.origins.mirrors]
     return [DvcStore(), InstalledFolder(), DebianPackage(), *mirrors]
 
 

@@ -18,7 +18,7 @@ from linnet.records import DatasetManifest, ExpectationResult, ValidationReport
 from linnet.storage.files import writing
 
 if TYPE_CHECKING:
-    from linnet.data.validate_docs import Finding, Suites
+    from linnet.data.validate_docs import Suites, ValidationFinding
 
 REPORT_FILE, DOCS_FOLDER = "validation.json", "data_docs"
 _SAMPLE_KEYS = ("sample_id", "origin")
@@ -84,7 +84,7 @@ def _check(
     accepted: ValidationReport | None,
     config: ValidationConfig,
     data: DataConfig,
-) -> tuple[list[Finding], dict[str, int]]:
+) -> tuple[list[ValidationFinding], dict[str, int]]:
     """All findings, and the training images a class (empty where a column for that is missing)."""
     from linnet.data.expectations import (
         class_expectations,
@@ -106,7 +106,7 @@ def _check(
     return findings, {name: int(count) for name, count in train if name in manifest.classes}
 
 
-def _result(finding: Finding) -> ExpectationResult:
+def _result(finding: ValidationFinding) -> ExpectationResult:
     return ExpectationResult(
         name=finding.name,
         passed=finding.passed,
@@ -115,7 +115,7 @@ def _result(finding: Finding) -> ExpectationResult:
     )
 
 
-def _line(finding: Finding) -> str:
+def _line(finding: ValidationFinding) -> str:
     rows = "".join(f"\n      {_row(row)}" for row in finding.rows)
     more = finding.broken - len(finding.rows)
     return f"{finding.name}: {_what(finding)}{rows}" + (
@@ -123,7 +123,7 @@ def _line(finding: Finding) -> str:
     )
 
 
-def _what(finding: Finding) -> str:
+def _what(finding: ValidationFinding) -> str:
     """What is wrong in one sentence."""
     if finding.error:
         return f"{finding.description}; it could not be checked: {finding.error}"

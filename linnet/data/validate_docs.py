@@ -40,7 +40,7 @@ _NEWSLETTER = re.compile(r"<p>Stay current on everything GX.*?</p>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ValidationFinding:
     """One expectation's outcome. `rows`: the first rows that broke it, as {column: value}."""
 
     view: str
@@ -81,7 +81,7 @@ class Suites:
 
     def check(
         self, view: str, frame: pd.DataFrame, expectations: Sequence[Expectation], keys: Sequence[str]
-    ) -> list[Finding]:
+    ) -> list[ValidationFinding]:
         """Checks `expectations` on `frame`; `keys` are the columns that name a failing row."""
         import great_expectations as gx
 
@@ -104,7 +104,7 @@ class Suites:
         order = [expectation.meta["name"] for expectation in expectations if expectation.meta]
         return sorted(findings, key=lambda finding: order.index(finding.name))
 
-    def write_docs(self, findings: Sequence[Finding]) -> None:
+    def write_docs(self, findings: Sequence[ValidationFinding]) -> None:
         """Writes the site; its `index.html` shows `findings` and links to a page a view."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -118,7 +118,7 @@ class Suites:
         (self._site / "index.html").write_text(_index(self._site, findings), "utf-8")
 
 
-def _index(site: Path, findings: Sequence[Finding]) -> str:
+def _index(site: Path, findings: Sequence[ValidationFinding]) -> str:
     """The first page. Great Expectations' own one fills its list with scripts from a network."""
     pages = {path.relative_to(site).parts[1]: path for path in sorted(site.glob("validations/**/*.html"))}
     failed = sum(not finding.passed for finding in findings)
@@ -140,9 +140,9 @@ def _index(site: Path, findings: Sequence[Finding]) -> str:
     return document("Validation", _STYLE, body)
 
 
-def _finding(view: str, item: Any) -> Finding:
+def _finding(view: str, item: Any) -> ValidationFinding:
     config, outcome = item.expectation_config, item.result or {}
-    return Finding(
+    return ValidationFinding(
         view=view,
         name=config.meta["name"],
         description=config.description or "",

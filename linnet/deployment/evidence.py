@@ -26,7 +26,7 @@ _MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LabeledOutcome:
     """What the sender of one labelled request saw. `version` and `correct` are None if no answer came."""
 
     version: str | None
@@ -34,7 +34,7 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Side:
+class VersionEvidence:
     """What is known of one version. All numbers are arrays of the shape of the evidence."""
 
     shape: tuple[int, ...] = ()
@@ -67,7 +67,7 @@ _NUMBERS = ("seen", "requests", "failed", "answers", "invalid", "answered", "cor
 _MEANS = ("n", "total", "squares", "weights", "weighted", "spent")
 
 
-class Evidence:
+class RolloutEvidence:
     """Everything seen since the rollout began; it grows over all steps and is never reset."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Evidence:
     ) -> None:
         assert champion != candidate
         self._champion, self._candidate = champion, candidate
-        self.champion, self.candidate = Side(shape), Side(shape)
+        self.champion, self.candidate = VersionEvidence(shape), VersionEvidence(shape)
         self.unanswered: Any = 0
         self.mirrored: Any = 0
         self.agreed: Any = 0
@@ -126,7 +126,7 @@ class Evidence:
             widened.append(np.concatenate([counts, missing], axis=-1))
         return widened[0], widened[1]
 
-    def add_outcomes(self, outcomes: Iterable[Outcome]) -> None:
+    def add_outcomes(self, outcomes: Iterable[LabeledOutcome]) -> None:
         """Takes in what the sender of the traffic saw."""
         for outcome in outcomes:
             if outcome.version is None:
@@ -204,7 +204,7 @@ class Evidence:
             side.confidence.add(len(values), values.sum(), (values**2).sum())
         return latencies
 
-    def _predicted(self, side: Side, name: str) -> None:
+    def _predicted(self, side: VersionEvidence, name: str) -> None:
         place = self._places.get(name)
         if place is None:
             if len(self.names) >= _MOST_CLASSES:

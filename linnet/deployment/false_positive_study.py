@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import JudgedMetric, ReleaseConfig
-from linnet.deployment.evidence import Evidence, Side
+from linnet.deployment.evidence import RolloutEvidence, VersionEvidence
 from linnet.deployment.judge import verdicts
 from linnet.deployment.latency import Floats
 
@@ -48,7 +48,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class StudyResult:
     """How each trial ended, and after how many requests (of both versions)."""
 
     verdicts: npt.NDArray[np.int64]
@@ -71,17 +71,17 @@ def simulate(
     trials: int,
     seed: int = 0,
     load: Callable[[int, np.random.Generator], float] | None = None,
-) -> Result:
+) -> StudyResult:
     """Runs `trials` rollouts under continuous looking, one look every `look_seconds` of traffic.
 
     `load`: factor on all latencies of a look, such as a busy neighbour's, from its number.
     """
     rng = np.random.default_rng(seed)
     each = max(int(config.rate * config.look_seconds), 1)
-    evidence = Evidence("champion", "candidate", config, (trials,), band=False)
+    evidence = RolloutEvidence("champion", "candidate", config, (trials,), band=False)
     alive = np.arange(trials)
     state = np.zeros((4, trials), np.int64)  # step, its requests, its candidate requests, requests in all
-    result = Result(np.zeros(trials, np.int64), np.zeros(trials, np.int64))
+    result = StudyResult(np.zeros(trials, np.int64), np.zeros(trials, np.int64))
     for look in range(10**9):
         step, sent, ours, total = state
         share = np.asarray(config.steps)[step] / 100.0
@@ -122,7 +122,7 @@ def _advance(
 
 
 def _serve(
-    evidence: Evidence,
+    evidence: RolloutEvidence,
     versions: tuple[Version, Version],
     share: Floats,
     each: int,
@@ -153,7 +153,7 @@ def _serve(
 
 
 def _count(
-    side: Side,
+    side: VersionEvidence,
     version: Version,
     computed: npt.NDArray[np.int64],
     answers: npt.NDArray[np.int64],
@@ -176,7 +176,7 @@ def _count(
     side.confidence.add(valid, values.sum(1), (values**2).sum(1))
 
 
-def _keep(evidence: Evidence, mask: Bools) -> None:
+def _keep(evidence: RolloutEvidence, mask: Bools) -> None:
     """Forgets the rollouts that ended."""
     evidence.mirrored, evidence.agreed = evidence.mirrored[mask], evidence.agreed[mask]
     for tail in evidence.tails.values():

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from linnet.config import JudgedMetric, ReleaseConfig
-from linnet.deployment.evidence import QUANTILES, Evidence, share
+from linnet.deployment.evidence import QUANTILES, RolloutEvidence, share
 from linnet.deployment.sequential import FREQUENT, RARE, SOME, difference_bounds, share_bounds
 from linnet.records import MetricJudgement
 
@@ -26,8 +26,12 @@ class _Found:
     evidence: str
 
 
-def describe(
-    metric: JudgedMetric, evidence: Evidence, config: ReleaseConfig, levels: tuple[float, float], word: Word
+def describe_metric(
+    metric: JudgedMetric,
+    evidence: RolloutEvidence,
+    config: ReleaseConfig,
+    levels: tuple[float, float],
+    word: Word,
 ) -> MetricJudgement:
     """The judgement `word` on a metric; `levels` are its alpha (proof of bad) and beta (of good)."""
     ours, theirs = evidence.candidate, evidence.champion
@@ -78,7 +82,7 @@ def _increase(what: str, pair: Any, margin: float, levels: tuple[float, float]) 
     )
 
 
-def _latency(metric: str, evidence: Evidence, levels: tuple[float, float], word: Word) -> _Found:
+def _latency(metric: str, evidence: RolloutEvidence, levels: tuple[float, float], word: Word) -> _Found:
     tail, quantile = evidence.tails[metric], QUANTILES[metric]
     here = float(evidence.candidate.latencies.quantile(quantile))
     there = float(evidence.champion.latencies.quantile(quantile))
@@ -101,14 +105,14 @@ def _latency(metric: str, evidence: Evidence, levels: tuple[float, float], word:
     )
 
 
-def _agreement(evidence: Evidence, floor: float, levels: tuple[float, float]) -> _Found:
+def _agreement(evidence: RolloutEvidence, floor: float, levels: tuple[float, float]) -> _Found:
     counts = evidence.agreed, evidence.mirrored
     low, high = (float(bound) for bound in share_bounds(*counts, levels[::-1], FREQUENT))
     text = f"agreement {percent(*counts)}: between {low:.1%} and {high:.1%}"
     return _Found(1.0, share(*counts), low, high, floor, f"{text}, at least {floor:.0%} is needed")
 
 
-def _class_mix(evidence: Evidence, margin: float, levels: tuple[float, float]) -> _Found:
+def _class_mix(evidence: RolloutEvidence, margin: float, levels: tuple[float, float]) -> _Found:
     ours, theirs = evidence.class_counts()
     n, m = ours.sum(), theirs.sum()
     if not n or not m:
@@ -129,7 +133,7 @@ def _class_mix(evidence: Evidence, margin: float, levels: tuple[float, float]) -
     )
 
 
-def _confidence(evidence: Evidence, margin: float, levels: tuple[float, float]) -> _Found:
+def _confidence(evidence: RolloutEvidence, margin: float, levels: tuple[float, float]) -> _Found:
     ours, theirs = evidence.candidate.confidence, evidence.champion.confidence
     (a, b), (c, d) = ours.bounds(levels[0] / 2), theirs.bounds(levels[0] / 2)
     low, high = float(a - d), float(b - c)
@@ -145,7 +149,7 @@ def _confidence(evidence: Evidence, margin: float, levels: tuple[float, float]) 
     )
 
 
-def _accuracy(evidence: Evidence, margin: float, levels: tuple[float, float]) -> _Found:
+def _accuracy(evidence: RolloutEvidence, margin: float, levels: tuple[float, float]) -> _Found:
     ours, theirs = evidence.candidate, evidence.champion
     pair = (ours.correct, ours.answered), (theirs.correct, theirs.answered)
     low, high = (float(bound) for bound in difference_bounds(*pair, levels[::-1], FREQUENT))

@@ -7,7 +7,7 @@ from math import inf
 from typing import Literal
 
 from linnet.config import ReleaseConfig
-from linnet.deployment.evidence import Side, share
+from linnet.deployment.evidence import VersionEvidence, share
 from linnet.deployment.findings import percent
 from linnet.deployment.sequential import FREQUENT, RARE, quantile_ranks, share_bounds
 from linnet.records import MetricJudgement
@@ -16,7 +16,7 @@ _P95 = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class FirstReleaseBaseline:
     """What a first candidate is held against."""
 
     latency_p95_ms: float
@@ -24,7 +24,7 @@ class Reference:
 
 
 def judge_alone(
-    side: Side, unanswered: int, config: ReleaseConfig, reference: Reference
+    side: VersionEvidence, unanswered: int, config: ReleaseConfig, reference: FirstReleaseBaseline
 ) -> tuple[MetricJudgement, ...]:
     """Judges errors (invalid predictions included), p95 latency and accuracy; a third of the budget each."""
     levels = config.alpha / 3, config.beta
@@ -41,7 +41,7 @@ def judge_alone(
 
 
 def _p95(
-    side: Side, config: ReleaseConfig, reference: Reference, levels: tuple[float, float]
+    side: VersionEvidence, config: ReleaseConfig, reference: FirstReleaseBaseline, levels: tuple[float, float]
 ) -> MetricJudgement:
     worst = max(config.first_latency_ratio * reference.latency_p95_ms, config.first_latency_p95_ms)
     total = int(side.latencies.total())

@@ -19,7 +19,7 @@ from typing import IO, Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from linnet.errors import RolloutError
-from linnet.records import Look, Record, now
+from linnet.records import JudgeSnapshot, Record, now
 from linnet.storage.files import write_text
 
 T = TypeVar("T", bound=Record)
@@ -94,14 +94,14 @@ class Journal:
         self._looks.unlink(missing_ok=True)
         self._orders.unlink(missing_ok=True)
 
-    def note(self, look: Look) -> None:
+    def note(self, look: JudgeSnapshot) -> None:
         """Keeps a look for the plot."""
         with self._looks.open("a", encoding="utf-8") as file:
             file.write(look.model_dump_json() + "\n")
 
-    def looks(self) -> list[Look]:
+    def looks(self) -> list[JudgeSnapshot]:
         """The looks that were kept; what a kill left of a last line is left out."""
-        return _lines(self._looks, Look)
+        return _lines(self._looks, JudgeSnapshot)
 
     def give(self, command: Command, by: str, reason: str = "") -> None:
         """Appends an order for the rollout under way.

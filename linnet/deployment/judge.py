@@ -34,9 +34,9 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import JudgedMetric, ReleaseConfig
-from linnet.deployment.evidence import QUANTILES, Evidence
-from linnet.deployment.findings import describe
-from linnet.deployment.first_release import Reference, judge_alone
+from linnet.deployment.evidence import QUANTILES, RolloutEvidence
+from linnet.deployment.findings import describe_metric
+from linnet.deployment.first_release import FirstReleaseBaseline, judge_alone
 from linnet.deployment.sequential import FREQUENT, RARE, SOME, Counts, difference_evidence, share_evidence
 from linnet.records import JudgeVerdict, MetricJudgement
 
@@ -57,26 +57,30 @@ class Budget:
 
 
 def judge(
-    evidence: Evidence, config: ReleaseConfig, reference: Reference | None = None, *, brief: bool = False
+    evidence: RolloutEvidence,
+    config: ReleaseConfig,
+    reference: FirstReleaseBaseline | None = None,
+    *,
+    verdict_only: bool = False,
 ) -> tuple[MetricJudgement, ...]:
     """Judges all metrics at this moment; takes a few milliseconds at any volume.
 
-    With `reference` there is no champion: absolute limits hold, for errors, p95 and accuracy. `brief`:
+    With `reference` there is no champion: absolute limits hold, for errors, p95 and accuracy. `verdict_only`:
     verdicts only, without the bounds and words that cost most of the time.
     """
     if reference is not None:
         return judge_alone(evidence.candidate, evidence.unanswered, config, reference)
     budget = Budget.of(config)
     found = verdicts(evidence, config)
-    if brief:
+    if verdict_only:
         return tuple(_brief(metric, _word(*found[metric])) for metric in config.metrics)
     return tuple(
-        describe(metric, evidence, config, (budget.alpha, budget.beta), _word(*found[metric]))
+        describe_metric(metric, evidence, config, (budget.alpha, budget.beta), _word(*found[metric]))
         for metric in config.metrics
     )
 
 
-def verdicts(evidence: Evidence, config: ReleaseConfig) -> dict[JudgedMetric, tuple[Bools, Bools]]:
+def verdicts(evidence: RolloutEvidence, config: ReleaseConfig) -> dict[JudgedMetric, tuple[Bools, Bools]]:
     """Per judged metric whether it is proven bad and proven good, in the shape of the evidence."""
     budget = Budget.of(config)
     ours, theirs = evidence.candidate, evidence.champion
@@ -106,7 +110,7 @@ def verdicts(evidence: Evidence, config: ReleaseConfig) -> dict[JudgedMetric, tu
     return found
 
 
-def decide(
+def rollout_verdict(
     judgements: tuple[MetricJudgement, ...],
     config: ReleaseConfig,
     *,
@@ -151,7 +155,7 @@ def _increase(
     return _proven(over, budget.alpha), _proven(within, budget.beta)
 
 
-def _class_mix(evidence: Evidence, margin: float, budget: Budget) -> tuple[Bools, Bools]:
+def _class_mix(evidence: RolloutEvidence, margin: float, budget: Budget) -> tuple[Bools, Bools]:
     ours, theirs = evidence.class_counts()
     shape, classes = ours.shape[:-1], ours.shape[-1]
     if classes == 0:
@@ -165,7 +169,7 @@ def _class_mix(evidence: Evidence, margin: float, budget: Budget) -> tuple[Bools
     return np.asarray(bad.any(-1)), np.asarray(good.all(-1))
 
 
-def _confidence(evidence: Evidence, margin: float, budget: Budget) -> tuple[Bools, Bools]:
+def _confidence(evidence: RolloutEvidence, margin: float, budget: Budget) -> tuple[Bools, Bools]:
     ours, theirs = evidence.candidate.confidence, evidence.champion.confidence
     (a, b), (c, d) = ours.bounds(budget.alpha / 2), theirs.bounds(budget.alpha / 2)
     bad = (a - d > margin) | (b - c < -margin)

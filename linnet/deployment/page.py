@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from linnet.deployment.plot import metric_plot, share_plot
 from linnet.pages.document import document
-from linnet.records import Look, MetricJudgement, RolloutDecision
+from linnet.records import JudgeSnapshot, MetricJudgement, RolloutDecision
 
 _VERDICTS = {
     "promote": ("good", "Promoted"),
@@ -65,7 +65,7 @@ LEGEND = (
 )
 
 
-def render(decision: RolloutDecision, looks: list[Look]) -> str:
+def render(decision: RolloutDecision, looks: list[JudgeSnapshot]) -> str:
     """The page as HTML; `looks` are what the judge saw, in order of time."""
     kind, title = _VERDICTS[decision.verdict]
     seconds = (decision.ended_at - decision.started_at).total_seconds()
@@ -88,13 +88,13 @@ def render(decision: RolloutDecision, looks: list[Look]) -> str:
     return document(title, _STYLE, "".join(parts))
 
 
-def metric_cards(looks: list[Look], *, alone: bool) -> str:
+def metric_cards(looks: list[JudgeSnapshot], *, alone: bool) -> str:
     """Every metric of the newest look over time, what is wrong first; `alone`: there is no champion."""
     last = sorted(looks[-1].judgements, key=lambda item: _ORDER[item.verdict])
     return f"<div class=cards>{''.join(_card(item, looks, alone=alone) for item in last)}</div>"
 
 
-def _card(judgement: MetricJudgement, looks: list[Look], *, alone: bool) -> str:
+def _card(judgement: MetricJudgement, looks: list[JudgeSnapshot], *, alone: bool) -> str:
     """One metric over time: estimate, its band, where it must not be, and the last verdict."""
     metric, verdict = judgement.metric, judgement.verdict
     title = _TITLES.get(metric, (metric, metric))[1 if alone else 0]

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from linnet.config import ReleaseConfig, ServingConfig
-from linnet.deployment.first_release import Reference
+from linnet.deployment.first_release import FirstReleaseBaseline
 from linnet.deployment.kserve import KServeTarget
 from linnet.deployment.local_server import EmbeddedServer, start_server
 from linnet.deployment.page import render
@@ -25,7 +25,7 @@ from linnet.deployment.rollout import Candidate, Rollout
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
 from linnet.progress import Progress
-from linnet.records import JudgeVerdict, Look, ModelPackage, RolloutDecision, now
+from linnet.records import JudgeSnapshot, JudgeVerdict, ModelPackage, RolloutDecision, now
 from linnet.storage.files import file_name
 from linnet.storage.paths import state_dir
 
@@ -134,11 +134,11 @@ def _server(
     return server
 
 
-def _reference(package: Path) -> Reference:
+def _reference(package: Path) -> FirstReleaseBaseline:
     described = ModelPackage.load(package / "package.json")
     if "accuracy" not in described.metrics:
         raise RolloutError(f"{package}: package.json names no evaluated accuracy: package the model again")
-    return Reference(described.latency_p95_ms, described.metrics["accuracy"])
+    return FirstReleaseBaseline(described.latency_p95_ms, described.metrics["accuracy"])
 
 
 def _ended(candidate: Candidate, champion: str | None, verdict: JudgeVerdict, why: str) -> RolloutDecision:
@@ -155,7 +155,7 @@ def _ended(candidate: Candidate, champion: str | None, verdict: JudgeVerdict, wh
     )
 
 
-def _write(decision: RolloutDecision, looks: list[Look], out: Path) -> RolloutDecision:
+def _write(decision: RolloutDecision, looks: list[JudgeSnapshot], out: Path) -> RolloutDecision:
     decision.save(out / "rollout.json")
     (out / "rollout.html").write_text(render(decision, looks), "utf-8")
     return decision

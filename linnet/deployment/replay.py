@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from linnet.deployment.evidence import Outcome
+from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.local_server import is_loopback
 from linnet.errors import RolloutError, StorageError
 from linnet.records import TrainingSetManifest
@@ -79,7 +79,7 @@ class Replayer:
         self._most = int(rate * max_seconds)
         self._lock = threading.Lock()
         self._next = 0
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[LabeledOutcome] = []
         self._stopping = threading.Event()
         self.answered: Counter[str] = Counter()
         """Predictions by version."""
@@ -102,7 +102,7 @@ class Replayer:
         for worker in self._workers:
             worker.join(TIMEOUT_SECONDS + 1)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[LabeledOutcome]:
         """What became of the requests that ended since the last call."""
         with self._lock:
             found, self._outcomes = self._outcomes, []
@@ -128,7 +128,7 @@ class Replayer:
             self._next += 1
         return due, self._traffic.bodies[index], self._traffic.classes[index]
 
-    def _send(self, connection: HTTPConnection, body: bytes, truth: str) -> Outcome:
+    def _send(self, connection: HTTPConnection, body: bytes, truth: str) -> LabeledOutcome:
         kept = connection.sock is not None
         try:
             answer = _post(connection, body)
@@ -137,16 +137,16 @@ class Replayer:
             connection.close()
             if kept and isinstance(error, ConnectionError):  # an idle connection may be closed: ask anew
                 return self._send(connection, body, truth)
-            return Outcome(None, None)
+            return LabeledOutcome(None, None)
         version = answer.headers.get("Linnet-Model-Version")
         if answer.status != 200 or version is None:
-            return Outcome(version, None)
+            return LabeledOutcome(version, None)
         try:
-            return Outcome(version, json.loads(content)["predictions"][0]["class"] == truth)
+            return LabeledOutcome(version, json.loads(content)["predictions"][0]["class"] == truth)
         except (ValueError, KeyError, IndexError, TypeError):
-            return Outcome(None, None)
+            return LabeledOutcome(None, None)
 
-    def _note(self, outcome: Outcome) -> None:
+    def _note(self, outcome: LabeledOutcome) -> None:
         counter = self.failed if outcome.correct is None else self.answered
         with self._lock:
             self._outcomes.append(outcome)

@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from linnet.config import ReleaseConfig
-from linnet.deployment.evidence import Evidence, Outcome
-from linnet.deployment.first_release import Reference
+from linnet.deployment.evidence import LabeledOutcome, RolloutEvidence
+from linnet.deployment.first_release import FirstReleaseBaseline
 from linnet.deployment.journal import UNDER_WAY, Journal
-from linnet.deployment.judge import decide, judge
+from linnet.deployment.judge import judge, rollout_verdict
 from linnet.deployment.traffic import LoadRefused, TrafficTarget
 from linnet.errors import RolloutError
 from linnet.progress import Progress
-from linnet.records import JudgeVerdict, Look, RolloutDecision, RolloutMark, StepDecision, now
+from linnet.records import JudgeSnapshot, JudgeVerdict, RolloutDecision, RolloutMark, StepDecision, now
 
 SILENCE_SECONDS = 5.0
 """A server whose records cannot be read for this long ends the rollout."""
@@ -54,17 +54,17 @@ class Rollout:
     target: TrafficTarget
     candidate: Candidate
     config: ReleaseConfig
-    outcomes: Callable[[], list[Outcome]]
+    outcomes: Callable[[], list[LabeledOutcome]]
     """What the sender of the traffic saw since the last call; empty if nobody knows."""
     state_file: Path
     """Says that a rollout is under way, and survives a kill; one rollout at a time holds it."""
-    reference: Reference | None = None
+    reference: FirstReleaseBaseline | None = None
     """Absolute limits; needed if there is no champion."""
     progress: Progress | None = None
-    looks: list[Look] = field(default_factory=list)
+    looks: list[JudgeSnapshot] = field(default_factory=list)
     marks: list[RolloutMark] = field(default_factory=list)
     _journal: Journal = field(init=False)
-    _evidence: Evidence = field(init=False)
+    _evidence: RolloutEvidence = field(init=False)
     _champion: str | None = field(init=False, default=None)
     _cursor: int = field(init=False, default=0)
     _heard: float = field(init=False, default=0.0)
@@ -127,9 +127,9 @@ class Rollout:
                     f"version {self._champion} already is the champion of {self.candidate.model}"
                 )
             self._champion = state["champion"]  # killed just after the promotion
-        self._evidence = Evidence(self._champion, self.candidate.version, self.config)
+        self._evidence = RolloutEvidence(self._champion, self.candidate.version, self.config)
         self._identity = self._digest()
-        if under_way and state.get("identity") == self._identity and self._take_up(state):
+        if under_way and state.get("identity") == self._identity and self._resume(state):
             self._mark("taken up after a kill")
             return f"taken up after a kill at {state['percent']} %; "
         if self._champion is None and self.reference is None:
@@ -144,7 +144,7 @@ class Rollout:
         where = f"at {state['percent']} % with version {state['candidate']}"
         return f"begun anew after an interruption {where}; "
 
-    def _take_up(self, state: dict[str, Any]) -> bool:
+    def _resume(self, state: dict[str, Any]) -> bool:
         """Restores what was saved; False if it cannot be read."""
         try:
             self._evidence.restore(state["evidence"])
@@ -157,7 +157,7 @@ class Rollout:
             self._began = (int(state["began"][0]), int(state["began"][1]))
             ending = state["ending"]
         except (KeyError, TypeError, ValueError):
-            self._evidence = Evidence(self._champion, self.candidate.version, self.config)
+            self._evidence = RolloutEvidence(self._champion, self.candidate.version, self.config)
             self._steps, self.marks, self._started_at = [], [], now()
             return False
         self._ending = (ending[0], ending[1]) if ending else None
@@ -208,23 +208,23 @@ class Rollout:
         before = time.monotonic()
         while True:
             time.sleep(self.config.look_seconds)
-            heard, aborted = self._listen(), self._obey()
+            heard, aborted = self._read_records(), self._apply_commands()
             passed, before = time.monotonic() - before, time.monotonic()
-            self._pass(passed)
+            self._advance_clock(passed)
             requests, phase = int(self._evidence.candidate.seen) - self._began[1], self._phase
             due = not self.looks or self._total - self.looks[-1].seconds >= KEEP_SECONDS
-            for brief in (False,) if due else (True, False):
-                judgements = judge(self._evidence, self.config, reference, brief=brief)
-                verdict, reason = decide(
+            for verdict_only in (False,) if due else (True, False):
+                judgements = judge(self._evidence, self.config, reference, verdict_only=verdict_only)
+                verdict, reason = rollout_verdict(
                     judgements, self.config, seconds=self._watched, requests=requests, proof=proof, last=last
                 )
                 verdict, reason = self._hold(verdict, reason, number, heard=heard)
                 if aborted is not None:
                     verdict, reason = "rollback", aborted
-                if brief and verdict is None and phase == self._phase:
+                if verdict_only and verdict is None and phase == self._phase:
                     break
             else:
-                self._keep(Look(seconds=self._total, percent=percent, judgements=judgements))
+                self._keep(JudgeSnapshot(seconds=self._total, percent=percent, judgements=judgements))
             if verdict is not None:
                 return StepDecision(
                     percent=percent,
@@ -236,7 +236,7 @@ class Rollout:
                     reason=reason,
                 )
 
-    def _pass(self, seconds: float) -> None:
+    def _advance_clock(self, seconds: float) -> None:
         """The clocks go on; a step's deadline does not come nearer while a person is waited for."""
         self._total += seconds
         if self._phase == "running":
@@ -259,17 +259,17 @@ class Rollout:
         if not heard:
             return None, reason  # what was proven may have ended with the silence
         if self._phase == "paused":
-            return self._patience("it was paused", None, reason)
+            return self._timeout("it was paused", None, reason)
         onward = verdict in ("proceed", "promote")
         if onward and not self._approved and self._needs_approval(number):
             if self._phase != "waiting":
                 self._phase = "waiting"
                 self._mark("waits for approval")
-            return self._patience("nobody approved", None, reason)
+            return self._timeout("nobody approved", None, reason)
         self._phase = "running"
         return verdict, reason
 
-    def _patience(
+    def _timeout(
         self, what: str, verdict: JudgeVerdict | None, reason: str
     ) -> tuple[JudgeVerdict | None, str]:
         if self._waited <= self.config.approval_seconds:
@@ -283,7 +283,7 @@ class Rollout:
             return len(self._plan) == 1
         return self.config.approval == "steps" or self._plan[number + 1] == 100
 
-    def _obey(self) -> str | None:
+    def _apply_commands(self) -> str | None:
         """Carries out new orders; returns why the rollout is to end, if it is."""
         for order in self._journal.orders(self._started_at.isoformat(), self._orders):
             self._orders += 1
@@ -298,7 +298,7 @@ class Rollout:
                 self._phase = "running"
         return None
 
-    def _listen(self) -> bool:
+    def _read_records(self) -> bool:
         """Takes in what happened since the last look; False if the server kept silent."""
         self._evidence.add_outcomes(self.outcomes())
         try:
@@ -335,7 +335,7 @@ class Rollout:
             return f"; traffic could not be given back, as the server does not answer ({error})"
         return ""
 
-    def _keep(self, look: Look) -> None:
+    def _keep(self, look: JudgeSnapshot) -> None:
         """For the plot and for a restart."""
         self.looks.append(look)
         self._journal.note(look)

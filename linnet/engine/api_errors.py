@@ -32,7 +32,7 @@ CODES: dict[Reason, tuple[int, int]] = {
 """gRPC code and HTTP status (google/rpc/code.proto)."""
 
 
-class Refusal(LinnetError):
+class ApiError(LinnetError):
     """A request that cannot be done; `reason` is a gRPC code's name."""
 
     def __init__(self, reason: Reason, problem: str) -> None:

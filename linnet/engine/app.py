@@ -14,22 +14,24 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from linnet.automation.known_models import known_models
 from linnet.automation.metrics import exposition
-from linnet.automation.mlflow_sync import Mirror
-from linnet.automation.retraining import trigger_of_model
+from linnet.automation.mlflow_sync import MlflowSync
+from linnet.automation.retraining import RetrainingSubmitter
 from linnet.config import EngineConfig
 from linnet.engine.api import experiments, pipelines, recurring, runs
 from linnet.engine.api.request import Engine, engine_of
-from linnet.engine.api_errors import Reason, Refusal
-from linnet.engine.catalog import Library
+from linnet.engine.api_errors import ApiError, Reason
+from linnet.engine.catalog import PipelineCatalog
+from linnet.engine.preload import COMPILER, PRELOAD
 from linnet.engine.recurring import Recurring
 from linnet.engine.security import Guard, GuardMiddleware
-from linnet.engine.store import Store
+from linnet.engine.store import ResourceStore
 from linnet.engine.submission import Submissions
-from linnet.engine.supervisor import Supervisor
+from linnet.engine.supervisor import RunSupervisor
 from linnet.errors import LinnetError, RunError, StorageError
+from linnet.retraining.known_models import known_models
 from linnet.retraining.webhook import retraining_router, webhook_token
+from linnet.retraining.wiring import trigger_of_model
 from linnet.runner.worker_pool import Workers
 from linnet.storage.files import translate_storage
 
@@ -39,14 +41,17 @@ _REASONS: dict[int, Reason] = {404: "NOT_FOUND", 405: "UNIMPLEMENTED", 413: "INV
 def build_engine(folder: Path, config: EngineConfig) -> Engine:
     """The parts of an engine that keeps its index in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    store = Store(folder / "engine.db")
-    pool = Workers(folder / "workers.log")
-    supervisor = Supervisor(store, pool, config)
-    library = Library(store, pool, config)
+    store = ResourceStore(folder / "engine.db")
+    pool = Workers(folder / "workers.log", COMPILER, PRELOAD)
+    supervisor = RunSupervisor(store, pool, config)
+    library = PipelineCatalog(store, pool, config)
     submissions = Submissions(store, library, supervisor, config)
     rerunning = Recurring(store, submissions)
-    supervisor.every_second.append(rerunning.look)
-    mirror = Mirror(folder / "mirror.log")
+    supervisor.every_second.append(rerunning.tick)
+    retraining = RetrainingSubmitter()
+    supervisor.every_second.append(retraining.tick)
+    supervisor.also_busy.append(retraining.busy)
+    mirror = MlflowSync(folder / "mirror.log")
     if config.mirror_runs:
         supervisor.after_run.append(mirror.start)
     return Engine(config, store, supervisor, library, submissions, rerunning, mirror)
@@ -110,9 +115,9 @@ def _hurry(request: Request) -> dict[str, Any]:
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, Refusal):
+    if not isinstance(error, ApiError):
         storage = isinstance(error, StorageError) and not isinstance(error, RunError)
-        error = Refusal("INTERNAL" if storage else "INVALID_ARGUMENT", str(error))
+        error = ApiError("INTERNAL" if storage else "INVALID_ARGUMENT", str(error))
     return JSONResponse(error.body(), error.status)
 
 
@@ -120,17 +125,17 @@ async def _unknown(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     reason = _REASONS.get(error.status_code, "INVALID_ARGUMENT")
     told = "Not Found" if error.status_code == 404 else str(error.detail)
-    return JSONResponse(Refusal(reason, told).body(), error.status_code)
+    return JSONResponse(ApiError(reason, told).body(), error.status_code)
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return JSONResponse(Refusal("INVALID_ARGUMENT", f"{where}: {first['msg']}").body(), 400)
+    return JSONResponse(ApiError("INVALID_ARGUMENT", f"{where}: {first['msg']}").body(), 400)
 
 
 async def _broken(_: Request, error: Exception) -> JSONResponse:
     told = translate_storage(error) if isinstance(error, OSError) else error
     said = str(told) if isinstance(told, StorageError) else f"{type(error).__name__}: {error}"
-    return JSONResponse(Refusal("INTERNAL", said).body(), 500)
+    return JSONResponse(ApiError("INTERNAL", said).body(), 500)

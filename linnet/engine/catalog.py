@@ -6,9 +6,9 @@ import uuid
 from typing import Any
 
 from linnet.config import EngineConfig
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 from linnet.engine.listing import timestamp
-from linnet.engine.store import Resource, Store
+from linnet.engine.store import Resource, ResourceStore
 from linnet.errors import RunError
 from linnet.records import now
 from linnet.runner.spec import Spec
@@ -17,17 +17,17 @@ from linnet.runner.worker_pool import Workers
 DEFAULT_EXPERIMENT = "Default"
 
 
-class Library:
+class PipelineCatalog:
     """What is kept to be run."""
 
-    def __init__(self, store: Store, pool: Workers, config: EngineConfig) -> None:
+    def __init__(self, store: ResourceStore, pool: Workers, config: EngineConfig) -> None:
         self._store, self._pool, self._config = store, pool, config
 
     def add_pipeline(self, about: dict[str, Any]) -> Resource:
         """A new pipeline without versions; `about`: name, display_name, description, tags."""
         name = str(about.get("name") or about.get("display_name") or "").strip()
         if not name:
-            raise Refusal("INVALID_ARGUMENT", "a pipeline needs a name")
+            raise ApiError("INVALID_ARGUMENT", "a pipeline needs a name")
         body = {
             "pipeline_id": str(uuid.uuid4()),
             "display_name": about.get("display_name") or name,
@@ -42,7 +42,7 @@ class Library:
         pipeline = self._store.get("pipeline", pipeline_id)
         name = str(about.get("name") or about.get("display_name") or "").strip()
         if not name:
-            raise Refusal("INVALID_ARGUMENT", "a version needs a name")
+            raise ApiError("INVALID_ARGUMENT", "a version needs a name")
         self.allow(spec)
         optional = ("description", "code_source_url", "tags")
         body = {
@@ -69,7 +69,7 @@ class Library:
         with self._store.transaction():
             versions = self._store.where("version", pipeline_id=pipeline_id)
             if versions and not cascade:
-                raise Refusal(
+                raise ApiError(
                     "FAILED_PRECONDITION", f"the pipeline {pipeline_id} has versions: delete them first"
                 )
             for version in versions:
@@ -80,7 +80,7 @@ class Library:
         """A version of a pipeline."""
         found = self._store.get("version", version_id)
         if found.body["pipeline_id"] != pipeline_id:
-            raise Refusal("NOT_FOUND", f"the pipeline {pipeline_id} has no version {version_id}")
+            raise ApiError("NOT_FOUND", f"the pipeline {pipeline_id} has no version {version_id}")
         return found
 
     def spec_of(self, body: dict[str, Any]) -> Spec:
@@ -90,7 +90,7 @@ class Library:
             return read_spec(given)
         reference = self.reference_of(body).get("pipeline_version_reference")
         if not reference:
-            raise Refusal("INVALID_ARGUMENT", "a run needs a pipeline_spec or a pipeline_version_reference")
+            raise ApiError("INVALID_ARGUMENT", "a run needs a pipeline_spec or a pipeline_version_reference")
         version = self.version(reference["pipeline_id"], reference["pipeline_version_id"])
         return read_spec(version.body["pipeline_spec"])
 
@@ -108,7 +108,7 @@ class Library:
         if not given.get("pipeline_version_id"):
             versions = self._store.where("version", pipeline_id=given.get("pipeline_id", ""))
             if not versions:
-                raise Refusal("NOT_FOUND", f"the pipeline {given.get('pipeline_id')!r} has no version")
+                raise ApiError("NOT_FOUND", f"the pipeline {given.get('pipeline_id')!r} has no version")
             given["pipeline_version_id"] = versions[-1].id
         return {"pipeline_version_reference": given}
 
@@ -127,7 +127,7 @@ class Library:
         Running a pipeline executes its code as the user of the engine.
         """
         if not self._config.allow_uploads and not self.configured_name(spec):
-            raise Refusal(
+            raise ApiError(
                 "PERMISSION_DENIED",
                 f"the pipeline {spec.name} was not compiled from this installation's pipelines; running it "
                 "would execute its code as you: set engine.allow_uploads to true if you trust all who submit",
@@ -144,7 +144,7 @@ class Library:
         """A new experiment; `about`: display_name, description."""
         name = str(about.get("display_name") or "").strip()
         if not name:
-            raise Refusal("INVALID_ARGUMENT", "an experiment needs a display_name")
+            raise ApiError("INVALID_ARGUMENT", "an experiment needs a display_name")
         identity = str(uuid.uuid4())
         body = {
             "experiment_id": identity,
@@ -160,11 +160,11 @@ def read_spec(values: Any) -> Spec:
     """A pipeline as a request gives it.
 
     Raises:
-        Refusal: it is not one.
+        ApiError: it is not one.
     """
     try:
         if not isinstance(values, dict):
             raise RunError("pipeline_spec is not an object")
         return Spec.from_values(values)
     except (RunError, KeyError, TypeError) as error:
-        raise Refusal("INVALID_ARGUMENT", str(error)) from error
+        raise ApiError("INVALID_ARGUMENT", str(error)) from error

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 
 _OPERATIONS = {
     1: "EQUALS",
@@ -60,7 +60,7 @@ def query(
     """Reads the parameters of a list request; `equal` names fields that must have a value.
 
     Raises:
-        Refusal: one of them cannot be read.
+        ApiError: one of them cannot be read.
     """
     clauses, values = ["1"], []
     for name, wanted in equal.items():
@@ -73,9 +73,9 @@ def query(
         values += more
     field, _, direction = (sort_by or "created_at").strip().partition(" ")
     if direction.strip().lower() not in ("", "asc", "desc"):
-        raise Refusal("INVALID_ARGUMENT", f"sort_by: {sort_by!r} is not of the form 'field' or 'field desc'")
+        raise ApiError("INVALID_ARGUMENT", f"sort_by: {sort_by!r} is not of the form 'field' or 'field desc'")
     if page_size < 0:
-        raise Refusal("INVALID_ARGUMENT", f"page_size: {page_size} is negative")
+        raise ApiError("INVALID_ARGUMENT", f"page_size: {page_size} is negative")
     fingerprint = json.dumps([filter_text, sort_by, equal], sort_keys=True)
     return Query(
         where=" AND ".join(clauses),
@@ -101,16 +101,16 @@ def read_token(asked: Query) -> tuple[Any, int] | None:
         value, seq, fingerprint = json.loads(base64.urlsafe_b64decode(asked.token.encode()))
         begins = value, int(seq)
     except (ValueError, TypeError, binascii.Error, UnicodeError) as error:
-        raise Refusal("INVALID_ARGUMENT", "page_token: not a token that this server gave") from error
+        raise ApiError("INVALID_ARGUMENT", "page_token: not a token that this server gave") from error
     if fingerprint != asked.fingerprint:
-        raise Refusal("INVALID_ARGUMENT", "page_token: it belongs to another filter or sorting")
+        raise ApiError("INVALID_ARGUMENT", "page_token: it belongs to another filter or sorting")
     return begins
 
 
 def _column(name: str) -> str:
     name = _FIELDS.get(name.rpartition(".")[2], name.rpartition(".")[2])
     if not re.fullmatch(r"[a-z][a-z_]{0,40}", name):
-        raise Refusal("INVALID_ARGUMENT", f"{name!r} is not the name of a field")
+        raise ApiError("INVALID_ARGUMENT", f"{name!r} is not the name of a field")
     return "id" if name == "id" else f"json_extract(body, '$.{name}')"
 
 
@@ -124,7 +124,7 @@ def _predicates(text: str) -> list[dict[str, Any]]:
                 return list(predicates)
         except (ValueError, KeyError, TypeError):
             continue
-    raise Refusal("INVALID_ARGUMENT", 'filter: not JSON of the form {"predicates": [...]}')
+    raise ApiError("INVALID_ARGUMENT", 'filter: not JSON of the form {"predicates": [...]}')
 
 
 def _clause(predicate: dict[str, Any]) -> tuple[str, list[Any]]:
@@ -137,7 +137,7 @@ def _clause(predicate: dict[str, Any]) -> tuple[str, list[Any]]:
         return f"{column} IN ({', '.join('?' * len(value))})", value
     if operation == "IS_SUBSTRING":
         return f"instr(lower({column}), lower(?)) > 0", [value]
-    raise Refusal("INVALID_ARGUMENT", f"filter: the operation {predicate.get('operation')!r} is not known")
+    raise ApiError("INVALID_ARGUMENT", f"filter: the operation {predicate.get('operation')!r} is not known")
 
 
 def _value(predicate: dict[str, Any]) -> Any:
@@ -151,14 +151,14 @@ def _value(predicate: dict[str, Any]) -> Any:
             return timestamp(_moment(str(value)))
         if kind in ("stringvalues", "intvalues", "longvalues"):
             return list(value["values"] if isinstance(value, dict) else value)
-    raise Refusal("INVALID_ARGUMENT", f"filter: no value in {json.dumps(predicate)}")
+    raise ApiError("INVALID_ARGUMENT", f"filter: no value in {json.dumps(predicate)}")
 
 
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise Refusal("INVALID_ARGUMENT", f"{text!r} is not a time of RFC 3339") from error
+        raise ApiError("INVALID_ARGUMENT", f"{text!r} is not a time of RFC 3339") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

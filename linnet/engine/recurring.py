@@ -7,11 +7,11 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 from linnet.engine.listing import timestamp
 from linnet.engine.schedule import Schedule
 from linnet.engine.security import Caller
-from linnet.engine.store import Resource, Store
+from linnet.engine.store import Resource, ResourceStore
 from linnet.engine.submission import Submissions
 from linnet.engine.supervisor import ACTIVE
 from linnet.records import now
@@ -25,19 +25,19 @@ MOST_AT_ONCE = 10
 class Recurring:
     """The recurring runs of an engine."""
 
-    def __init__(self, store: Store, submissions: Submissions) -> None:
+    def __init__(self, store: ResourceStore, submissions: Submissions) -> None:
         self._store, self._submissions = store, submissions
 
     def create(self, body: dict[str, Any], caller: Caller = "guest") -> Resource:
         """A new recurring run, whose pipeline and parameters are checked now and not at three in the morning.
 
         Raises:
-            Refusal: it could never run.
+            ApiError: it could never run.
         """
         Schedule.parse(body.get("trigger") or {})
         most = int(body.get("max_concurrency") or 1)
         if not 1 <= most <= MOST_AT_ONCE:
-            raise Refusal("INVALID_ARGUMENT", f"max_concurrency: must be 1 to {MOST_AT_ONCE}, not {most}")
+            raise ApiError("INVALID_ARGUMENT", f"max_concurrency: must be 1 to {MOST_AT_ONCE}, not {most}")
         self._submissions.check(_filled(body, now(), 1), caller)
         created, enabled = timestamp(now()), body.get("mode", "ENABLE") != "DISABLE"
         identity = str(uuid.uuid4())
@@ -62,7 +62,7 @@ class Recurring:
             "recurring", identity, {"mode": mode, "status": status, "updated_at": timestamp(now())}
         )
 
-    def look(self, moment: datetime | None = None) -> None:
+    def tick(self, moment: datetime | None = None) -> None:
         """Makes the runs that are due."""
         for recurring in self._store.where("recurring", status="ENABLED"):
             while self._make_one(self._store.get("recurring", recurring.id), moment or now()):
@@ -85,7 +85,7 @@ class Recurring:
             key = f"recurring/{recurring.id}/{timestamp(due)}"
             caller = recurring.hidden.get("caller", "guest")  # an older engine did not ask
             self._submissions.submit(run, key=key, actor="schedule", caller=caller)
-        except Refusal as refusal:
+        except ApiError as refusal:
             if refusal.reason == "RESOURCE_EXHAUSTED":
                 return False
             error = {"code": 2, "message": refusal.problem}
@@ -127,6 +127,6 @@ def _filled(body: dict[str, Any], due: datetime, index: int) -> dict[str, Any]:
 def _macro(name: str, values: dict[str, Any]) -> str:
     if name not in values:
         known = ", ".join(f"[[{known}]]" for known in values)
-        raise Refusal("INVALID_ARGUMENT", f"the macro [[{name}]] is not known here (there are {known})")
+        raise ApiError("INVALID_ARGUMENT", f"the macro [[{name}]] is not known here (there are {known})")
     value = values[name]
     return f"{value:%Y%m%d%H%M%S}" if isinstance(value, datetime) else str(value)

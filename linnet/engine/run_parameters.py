@@ -7,7 +7,7 @@ from typing import Any
 
 from linnet.config import SECTIONS, Config, Section, parse_config
 from linnet.config.places import foreign_places, place_value
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 from linnet.errors import ConfigError
 
 
@@ -15,7 +15,7 @@ def checked_sections(parameters: dict[str, Any]) -> dict[str, Section]:
     """The config sections among a run's parameters.
 
     Raises:
-        Refusal: one of them, or the run's `name`, is not what a config would take. (A name is a part of
+        ApiError: one of them, or the run's `name`, is not what a config would take. (A name is a part of
             paths in the state folder.)
     """
     given = {key: value for key, value in parameters.items() if key in SECTIONS}
@@ -23,7 +23,7 @@ def checked_sections(parameters: dict[str, Any]) -> dict[str, Section]:
     try:
         config = parse_config({**name, **given}, "parameter")
     except ConfigError as error:
-        raise Refusal("INVALID_ARGUMENT", str(error)) from error
+        raise ApiError("INVALID_ARGUMENT", str(error)) from error
     return {key: getattr(config, key) for key in given}
 
 
@@ -31,11 +31,11 @@ def refuse_foreign_places(sections: dict[str, Section], known: Iterable[Config])
     """Refuses sections that name a file, an address, a credential or code that no known config names.
 
     Raises:
-        Refusal: with the setting and what to do.
+        ApiError: with the setting and what to do.
     """
     configs = [{key: getattr(config, key) for key in SECTIONS} for config in known]
     if key := foreign_places(sections, configs):
-        raise Refusal(
+        raise ApiError(
             "PERMISSION_DENIED",
             f"{key} = {place_value(sections, key)!r}: no config on the engine's disk names this (together "
             "with what belongs to it), and the run would reach it with the rights of the engine's owner. "

@@ -13,7 +13,7 @@ from typing import Any
 
 from croniter import CroniterError, croniter
 
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 
 _EVERY = re.compile(r"@every\s+((?:\d+(?:\.\d+)?[hms])+)")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
@@ -45,11 +45,11 @@ class Schedule:
         """Reads a `Trigger` of KFP's API.
 
         Raises:
-            Refusal: it is not one, or its cron expression cannot be read.
+            ApiError: it is not one, or its cron expression cannot be read.
         """
         cron, periodic = trigger.get("cron_schedule"), trigger.get("periodic_schedule")
         if bool(cron) == bool(periodic):
-            raise Refusal("INVALID_ARGUMENT", "trigger: needs either cron_schedule or periodic_schedule")
+            raise ApiError("INVALID_ARGUMENT", "trigger: needs either cron_schedule or periodic_schedule")
         about = cron or periodic or {}
         start, end = (_time(about.get(name), name) for name in ("start_time", "end_time"))
         if periodic:
@@ -59,7 +59,7 @@ class Schedule:
         else:
             return cls(_checked(str(about.get("cron", ""))), 0.0, start, end)
         if interval < 1:
-            raise Refusal(
+            raise ApiError(
                 "INVALID_ARGUMENT", f"trigger: an interval must be at least 1 second, not {interval:g}"
             )
         return cls("", interval, start, end)
@@ -106,7 +106,7 @@ def _checked(cron: str) -> str:
         expression = expression if len(fields) == 6 else f"0 {expression}"
         croniter(expression, datetime.now(UTC), second_at_beginning=True).get_next(datetime)
     except (CroniterError, ValueError, KeyError) as error:
-        raise Refusal("INVALID_ARGUMENT", f"cron expression {cron!r} cannot be read: {error}") from error
+        raise ApiError("INVALID_ARGUMENT", f"cron expression {cron!r} cannot be read: {error}") from error
     return expression
 
 
@@ -116,5 +116,5 @@ def _time(text: Any, name: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError as error:
-        raise Refusal("INVALID_ARGUMENT", f"trigger: {name}: {text!r} is not a time of RFC 3339") from error
+        raise ApiError("INVALID_ARGUMENT", f"trigger: {name}: {text!r} is not a time of RFC 3339") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 from linnet.process.peer import user_of
 
 Caller = Literal["owner", "guest"]
@@ -54,16 +54,16 @@ class Guard:
         """The guard of a server that is bound to an address.
 
         Raises:
-            Refusal: it would be open to a network without a token.
+            ApiError: it would be open to a network without a token.
         """
         if not is_loopback(bind) and not token:
-            raise Refusal(
+            raise ApiError(
                 "FAILED_PRECONDITION",
                 f"engine.bind is {bind}, which others can reach: set LINNET_ENGINE_TOKEN to a secret of "
                 "16 characters or more, or bind to 127.0.0.1",
             )
         if token and len(token) < 16:
-            raise Refusal("FAILED_PRECONDITION", "LINNET_ENGINE_TOKEN is too short: 16 characters or more")
+            raise ApiError("FAILED_PRECONDITION", "LINNET_ENGINE_TOKEN is too short: 16 characters or more")
         return cls(frozenset({*_LOCAL, bind, *names}), frozenset(names), token, owner, int(limit_mb * 1e6))
 
     def check(
@@ -77,7 +77,7 @@ class Guard:
             is_ours: whether the other end of the connection is a process of this engine's own user.
 
         Raises:
-            Refusal: the request may not come in.
+            ApiError: the request may not come in.
         """
         self._check_site(headers)
         length = headers.get("content-length", "")
@@ -91,7 +91,7 @@ class Guard:
         if self.token:
             if hmac.compare_digest(given, self.token.encode()):
                 return "guest"
-            raise Refusal(
+            raise ApiError(
                 "UNAUTHENTICATED", "the request needs the engine's bearer token (LINNET_ENGINE_TOKEN)"
             )
         if path.startswith(_GUARDED_THEMSELVES):
@@ -99,7 +99,7 @@ class Guard:
         # What a proxy passes on is its users' and not its own.
         if is_ours() and not any(name in headers for name in _FORWARDED):
             return "guest"
-        raise Refusal(
+        raise ApiError(
             "UNAUTHENTICATED",
             "only processes of the user who started the engine are answered without a token: send the one "
             "in engine/owner.token of its state folder, or start it with LINNET_ENGINE_TOKEN",
@@ -109,12 +109,12 @@ class Guard:
         authority = headers.get("host", "").lower()
         host = _name("//" + authority)
         if host not in self.hosts:
-            raise Refusal("PERMISSION_DENIED", f"Host {host!r} is not this server's (engine.allowed_hosts)")
+            raise ApiError("PERMISSION_DENIED", f"Host {host!r} is not this server's (engine.allowed_hosts)")
         origin = headers.get("origin", "")
         if origin and not self._is_own(origin.lower(), authority):
-            raise Refusal("PERMISSION_DENIED", f"requests of pages of {origin} are not answered")
+            raise ApiError("PERMISSION_DENIED", f"requests of pages of {origin} are not answered")
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            raise Refusal("PERMISSION_DENIED", "requests of pages of other sites are not answered")
+            raise ApiError("PERMISSION_DENIED", "requests of pages of other sites are not answered")
 
     def _is_own(self, origin: str, authority: str) -> bool:
         """Whether a page's origin is this very server: name and port, or a proxy's name at its usual port."""
@@ -127,9 +127,9 @@ class Guard:
             return False
         return parts.netloc == authority or (name in self.names and port in (None, usual))
 
-    def too_large(self) -> Refusal:
+    def too_large(self) -> ApiError:
         """What a body that is too large gets."""
-        return Refusal(
+        return ApiError(
             "INVALID_ARGUMENT", f"the request has more than {self.limit / 1e6:g} MB (engine.max_upload_mb)"
         )
 
@@ -165,7 +165,7 @@ class GuardMiddleware:
         try:
             scope["linnet_caller"] = self._guard.check(headers, scope["path"], lambda: _is_ours(scope))
             await self._app(scope, self._limited(receive), _plain(send))
-        except Refusal as refusal:
+        except ApiError as refusal:
             await _refuse(scope, refusal, _plain(send))
 
     def _limited(self, receive: Receive) -> Receive:
@@ -215,7 +215,7 @@ _HARDENED = [
 ]  # fmt: skip
 
 
-async def _refuse(scope: Scope, refusal: Refusal, send: Send) -> None:
+async def _refuse(scope: Scope, refusal: ApiError, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 from linnet.engine.listing import Query, make_token, read_token
 from linnet.storage.files import translate_database
 
@@ -49,7 +49,7 @@ class Resource:
     hidden: dict[str, Any]
 
 
-class Store:
+class ResourceStore:
     """The index. Every method is whole or not at all, from any thread.
 
     Any method raises StorageError if the disk is full or refuses the file.
@@ -111,7 +111,7 @@ class Store:
         """Adds a resource; `key` is another name that only one of its kind may have.
 
         Raises:
-            Refusal: there is one with that id or key.
+            ApiError: there is one with that id or key.
         """
         with self.transaction():
             try:
@@ -120,18 +120,18 @@ class Store:
                     (kind, identity, key, json.dumps(body), json.dumps(hidden or {})),
                 )
             except sqlite3.IntegrityError as error:
-                raise Refusal("ALREADY_EXISTS", f"there is a {kind} {key or identity!r} already") from error
+                raise ApiError("ALREADY_EXISTS", f"there is a {kind} {key or identity!r} already") from error
             return Resource(identity, int(found.lastrowid or 0), body, hidden or {})
 
     def get(self, kind: Kind, identity: str) -> Resource:
         """A resource by its id.
 
         Raises:
-            Refusal: there is none.
+            ApiError: there is none.
         """
         found = self._one("kind = ? AND id = ?", kind, identity)
         if found is None:
-            raise Refusal("NOT_FOUND", f"there is no {kind} {identity!r}")
+            raise ApiError("NOT_FOUND", f"there is no {kind} {identity!r}")
         return found
 
     def by_key(self, kind: Kind, key: str) -> Resource | None:

@@ -10,13 +10,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from linnet.config import SECTIONS, EngineConfig, config_files
-from linnet.engine.api_errors import Refusal
-from linnet.engine.catalog import Library
+from linnet.engine.api_errors import ApiError
+from linnet.engine.catalog import PipelineCatalog
 from linnet.engine.listing import timestamp
 from linnet.engine.run_parameters import checked_sections, refuse_foreign_places
 from linnet.engine.security import Caller
-from linnet.engine.store import Resource, Store
-from linnet.engine.supervisor import Supervisor, set_state
+from linnet.engine.store import Resource, ResourceStore
+from linnet.engine.supervisor import RunSupervisor, set_state
 from linnet.errors import RunError
 from linnet.records import RunRequest, now
 from linnet.run import runs
@@ -30,7 +30,9 @@ _NEEDLESS = {"pipeline_root": "outputs go to the run's folder", "service_account
 class Submissions:
     """Where runs come in: from the API, and from recurring runs."""
 
-    def __init__(self, store: Store, library: Library, supervisor: Supervisor, config: EngineConfig) -> None:
+    def __init__(
+        self, store: ResourceStore, library: PipelineCatalog, supervisor: RunSupervisor, config: EngineConfig
+    ) -> None:
         self._store, self._library, self._supervisor = store, library, supervisor
         self._config = config
 
@@ -46,7 +48,7 @@ class Submissions:
             caller: what it may name; see `check`.
 
         Raises:
-            Refusal: it cannot run here, or the key belongs to another submission.
+            ApiError: it cannot run here, or the key belongs to another submission.
         """
         digest = _digest(body)
         if known := self._known(key, digest):
@@ -66,7 +68,7 @@ class Submissions:
         """The run that came in under a key."""
         known = self._store.by_key("run", key) if key else None
         if known is not None and known.hidden["digest"] != digest:
-            raise Refusal("ALREADY_EXISTS", f"the key {key!r} belongs to another submission: {known.id}")
+            raise ApiError("ALREADY_EXISTS", f"the key {key!r} belongs to another submission: {known.id}")
         return known
 
     def check(self, body: dict[str, Any], caller: Caller = "guest") -> tuple[Spec, dict[str, Any]]:
@@ -76,33 +78,33 @@ class Submissions:
         code could reach anything.
 
         Raises:
-            Refusal: it may not, or could not.
+            ApiError: it may not, or could not.
         """
         config = body.get("runtime_config") or {}
         for name, remedy in _NEEDLESS.items():
             if config.get(name) or body.get(name):
-                raise Refusal("INVALID_ARGUMENT", f"{name} is for a cluster: here {remedy}")
+                raise ApiError("INVALID_ARGUMENT", f"{name} is for a cluster: here {remedy}")
         spec = self._library.spec_of(body)
         try:
             parameters = spec.arguments(config.get("parameters") or {})
         except RunError as error:
-            raise Refusal("INVALID_ARGUMENT", str(error)) from error
+            raise ApiError("INVALID_ARGUMENT", str(error)) from error
         self._library.allow(spec)
         if self._library.configured_name(spec):
             sections = checked_sections(parameters)
             if caller != "owner" and not self._config.allow_uploads:
                 known = config_files(more=self._config.trusted_configs)
                 refuse_foreign_places(sections, known.values())
-        problems = unsupported.unmet(spec)
+        problems = unsupported.unsupported_features(spec)
         if problems:
-            raise Refusal("INVALID_ARGUMENT", f"this backend cannot honour: {'; '.join(problems)}")
+            raise ApiError("INVALID_ARGUMENT", f"this backend cannot honour: {'; '.join(problems)}")
         return spec, parameters
 
     def _experiment(self, body: dict[str, Any]) -> str:
         identity = body.get("experiment_id") or self._library.default_experiment()
         experiment = self._store.get("experiment", str(identity))
         if experiment.body["storage_state"] == "ARCHIVED":
-            raise Refusal(
+            raise ApiError(
                 "FAILED_PRECONDITION", f"the experiment {experiment.body['display_name']} is archived"
             )
         return experiment.id
@@ -154,7 +156,7 @@ def _request(parameters: dict[str, Any], actor: str, body: dict[str, Any]) -> Ru
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
             field = ".".join(str(part) for part in problem["loc"])
-            raise Refusal("INVALID_ARGUMENT", f"parameter 'request': {field}: {problem['msg']}") from error
+            raise ApiError("INVALID_ARGUMENT", f"parameter 'request': {field}: {problem['msg']}") from error
     cause = "schedule" if body.get("recurring_run_id") else "person"
     return RunRequest.model_validate({"cause": cause, "actor": actor})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from linnet.config import EngineConfig
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 from linnet.engine.listing import timestamp
-from linnet.engine.store import Resource, Store
+from linnet.engine.store import Resource, ResourceStore
 from linnet.errors import LinnetError, StorageError
 from linnet.process import tree
+from linnet.process.cpus import available_cpus
 from linnet.process.state import started_at
 from linnet.records import RunRecord, TaskRecord, now
 from linnet.run import runs
@@ -32,13 +32,15 @@ _STATES = {"succeeded": "SUCCEEDED", "rejected": "SUCCEEDED", "failed": "FAILED"
 _GONE = "the run's process is gone: `linnet runs resume {}` goes on where it stopped"
 
 
-class Supervisor:
+class RunSupervisor:
     """Starts waiting runs as there is room, and closes those whose worker ended."""
 
-    def __init__(self, store: Store, pool: Workers, config: EngineConfig) -> None:
+    def __init__(self, store: ResourceStore, pool: Workers, config: EngineConfig) -> None:
         self.store, self.pool, self.config = store, pool, config
         self.every_second: list[Callable[[], None]] = []
         """What else is looked at once a second."""
+        self.also_busy: list[Callable[[], bool]] = []
+        """What else keeps the engine from ending for want of work."""
         self.after_run: list[Callable[[], None]] = []
         """What is started when a run has ended."""
         self._deadlines: dict[str, float] = {}
@@ -67,13 +69,14 @@ class Supervisor:
 
     def busy(self) -> bool:
         """Whether a run is under way or waits; not one whose beginning or end the disk does not take."""
-        return any(run.id not in self._stuck for run in self.store.where("run", state=["PENDING", *ACTIVE]))
+        under_way = self.store.where("run", state=["PENDING", *ACTIVE])
+        return any(run.id not in self._stuck for run in under_way) or any(busy() for busy in self.also_busy)
 
     def terminate(self, run_id: str) -> None:
         """Ends a run: at once if it waits, within five seconds if it is under way.
 
         Raises:
-            Refusal: it has ended already.
+            ApiError: it has ended already.
         """
         with self.store.transaction():
             run = self.store.get("run", run_id)
@@ -82,7 +85,7 @@ class Supervisor:
                 self._close(run, "CANCELED", "terminated before it began")
                 return
             if run.body["state"] not in ACTIVE:
-                raise Refusal("FAILED_PRECONDITION", f"the run {run_id} has ended: {run.body['state']}")
+                raise ApiError("FAILED_PRECONDITION", f"the run {run_id} has ended: {run.body['state']}")
             set_state(self.store, run, "CANCELING")
             self._deadlines[run_id] = time.monotonic() + GRACE_SECONDS
         worker_pool.interrupt(folder_of(run))
@@ -91,12 +94,12 @@ class Supervisor:
         """Lets a run that failed or was terminated go on: tasks that succeeded are not run again.
 
         Raises:
-            Refusal: it has not ended, or succeeded.
+            ApiError: it has not ended, or succeeded.
         """
         with self.store.transaction():
             run = self.store.get("run", run_id)
             if run.body["state"] not in ("FAILED", "CANCELED"):
-                raise Refusal(
+                raise ApiError(
                     "FAILED_PRECONDITION",
                     f"the run {run_id} is {run.body['state']}: "
                     "only one that failed or was terminated is retried",
@@ -110,7 +113,7 @@ class Supervisor:
     def make_room(self) -> None:
         """Refuses what the queue has no room for."""
         if len(self.store.where("run", state="PENDING")) >= self.config.queue:
-            raise Refusal(
+            raise ApiError(
                 "RESOURCE_EXHAUSTED",
                 f"{self.config.queue} runs wait already: try again later, or raise engine.queue",
             )
@@ -119,7 +122,7 @@ class Supervisor:
         beat = 0.0
         while not self._ended:
             try:
-                active = self.look()
+                active = self.tick()
                 if time.monotonic() - beat >= 1.0:
                     beat = time.monotonic()
                     for work in self.every_second:
@@ -131,7 +134,7 @@ class Supervisor:
             self._wake.wait(_LOOK_SECONDS if active else 0.5)
             self._wake.clear()
 
-    def look(self) -> bool:
+    def tick(self) -> bool:
         """Closes what ended and starts what waits; whether anything is under way."""
         active = self.store.where("run", state=ACTIVE)
         for run in active:
@@ -201,7 +204,7 @@ def folder_of(run: Resource) -> Path:
     return runs.runs_dir() / run.id
 
 
-def set_state(store: Store, run: Resource, state: str) -> None:
+def set_state(store: ResourceStore, run: Resource, state: str) -> None:
     """Changes a run's state, and notes when."""
     history = [*run.body.get("state_history", []), {"update_time": timestamp(now()), "state": state}]
     store.change("run", run.id, {"state": state, "state_history": history})
@@ -221,7 +224,7 @@ def close_tasks(folder: Path) -> None:
 
 def width(config: EngineConfig) -> int:
     """How many tasks of a run may work at once."""
-    return config.parallel_tasks or max(1, (os.cpu_count() or 1) // 4)
+    return config.parallel_tasks or max(1, available_cpus() // 4)
 
 
 def parameters_of(folder: Path) -> dict[str, Any]:

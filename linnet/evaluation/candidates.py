@@ -12,7 +12,7 @@ import numpy as np
 from linnet.artifacts.training_set import HeldOut, read_split
 from linnet.errors import StorageError
 from linnet.evaluation.calibration import softmax
-from linnet.evaluation.label_issues import by_doubt
+from linnet.evaluation.label_issues import rank_by_label_error
 from linnet.evaluation.predict import Outputs, predict
 from linnet.progress import Progress
 from linnet.statistics.metrics import Predictions
@@ -24,7 +24,7 @@ CANDIDATES_FILE = "candidates.npz"
 
 
 @dataclass(frozen=True)
-class Tuned:
+class CalibratedPredictions:
     """The validation split, what the network said of it, and the temperature fitted on that."""
 
     split: HeldOut
@@ -33,7 +33,12 @@ class Tuned:
 
 
 def write_candidates(
-    out: Path, network: nn.Module, training_set: Path, tuned: Tuned, most: int, progress: Progress | None
+    out: Path,
+    network: nn.Module,
+    training_set: Path,
+    tuned: CalibratedPredictions,
+    most: int,
+    progress: Progress | None,
 ) -> None:
     """Writes out/candidates.npz: validation and production samples, and up to `most` training samples.
 
@@ -65,7 +70,7 @@ def write_candidates(
             labels=labels,
             probabilities=probabilities.astype(np.float32),
             embeddings=np.concatenate([one.embeddings for one in said]).astype(np.float16),
-            suspects=by_doubt(Predictions(labels, probabilities)),
+            suspects=rank_by_label_error(Predictions(labels, probabilities)),
         )
     except OSError as error:
         raise StorageError(f"{out}: the candidates cannot be written ({error}); free some space") from error

@@ -11,7 +11,9 @@ from linnet.statistics.intervals import quantile_of_normal, unknown
 from linnet.statistics.metrics import Ints
 
 
-def compare(candidate: Ints, champion: Ints, labels: Ints, version: str, confidence: float) -> Comparison:
+def compare_to_champion(
+    candidate: Ints, champion: Ints, labels: Ints, version: str, confidence: float
+) -> Comparison:
     """Difference in accuracy of predicted classes [N] each; a class of -1 counts as wrong."""
     candidate_right, champion_right = candidate == labels, champion == labels
     only_candidate = int((candidate_right & ~champion_right).sum())

@@ -11,13 +11,13 @@ from linnet.artifacts.training_set import HeldOut, read_split
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
 from linnet.evaluation.calibration import fit_temperature, softmax
-from linnet.evaluation.candidates import Tuned, write_candidates
-from linnet.evaluation.compare import compare
-from linnet.evaluation.gates import decide
+from linnet.evaluation.candidates import CalibratedPredictions, write_candidates
+from linnet.evaluation.compare import compare_to_champion
+from linnet.evaluation.gates import evaluate_gates
 from linnet.evaluation.measure import measure
 from linnet.evaluation.predict import Floats32, batch_size, predict
 from linnet.evaluation.report import write_report
-from linnet.evaluation.sample_images import Evidence
+from linnet.evaluation.sample_images import ReportData
 from linnet.progress import Progress
 from linnet.records import Comparison, EvaluationReport, GateDecision
 from linnet.statistics.metrics import Ints, Predictions
@@ -81,13 +81,18 @@ def evaluate(
     report = measure(
         calibrated, uncalibrated, test.ids, test.classes, test.cohorts, temperature, comparison, evaluation
     )
-    decision = decide(report, gates)
-    evidence = Evidence(
+    decision = evaluate_gates(report, gates)
+    evidence = ReportData(
         calibrated, uncalibrated, test.images, test.ids, evaluation, gates, len(validation), tuple(remarks)
     )
     _write(out, report, decision, evidence, test, outputs.embeddings)
     write_candidates(
-        out, network, training_set, Tuned(validation, tuning, temperature), evaluation.candidates, progress
+        out,
+        network,
+        training_set,
+        CalibratedPredictions(validation, tuning, temperature),
+        evaluation.candidates,
+        progress,
     )
     return report, decision
 
@@ -121,7 +126,7 @@ def against_champion(
     chosen = named[_champion_classes(packaged, test, progress)]
     finite = np.isfinite(candidate.probabilities).all(axis=1)
     own = np.where(finite, candidate.predicted, -1)
-    return compare(own, chosen, test.labels, version or about.name, confidence), remarks
+    return compare_to_champion(own, chosen, test.labels, version or about.name, confidence), remarks
 
 
 def _champion_classes(packaged: PackagedModel, test: HeldOut, progress: Progress | None) -> Ints:
@@ -152,7 +157,7 @@ def _write(
     out: Path,
     report: EvaluationReport,
     decision: GateDecision,
-    evidence: Evidence,
+    evidence: ReportData,
     test: HeldOut,
     embeddings: Floats32,
 ) -> None:

@@ -11,7 +11,7 @@ from linnet.records import CohortResult, EvaluationReport, Gate, GateDecision, I
 Comparator = Literal[">=", "<=", ">", "<"]
 
 
-def decide(report: EvaluationReport, config: GatesConfig) -> GateDecision:
+def evaluate_gates(report: EvaluationReport, config: GatesConfig) -> GateDecision:
     """All gates of the evaluation stage; the verdict is `pass` only if every one passes.
 
     A value that is not a number passes nothing. Without a champion there is no `non_inferiority`

@@ -25,7 +25,7 @@ def label_suspects(predictions: Predictions, limit: int = 500) -> Ints:
     return found[np.argsort(margin[found], kind="stable")][:limit]
 
 
-def by_doubt(predictions: Predictions) -> Ints:
+def rank_by_label_error(predictions: Predictions) -> Ints:
     """All samples [N], the most doubtful label first: for whoever has a budget to spend on labels.
 
     Ranked by the log-odds of the label against the likeliest other class. Where the model is sure, the

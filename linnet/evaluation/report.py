@@ -12,7 +12,7 @@ from linnet.evaluation.calibration import reliability
 from linnet.evaluation.cohorts import CLASS, comparison_note, stands_out
 from linnet.evaluation.compare import mcnemar
 from linnet.evaluation.gates import judged_cohorts
-from linnet.evaluation.sample_images import Evidence, confusions, mistakes, suspects
+from linnet.evaluation.sample_images import ReportData, confusions, mistakes, suspects
 from linnet.records import EvaluationReport, Gate, GateDecision, Interval
 from linnet.statistics.intervals import unknown
 
@@ -29,12 +29,12 @@ _TITLES = {
 }
 
 
-def write_report(path: Path, report: EvaluationReport, decision: GateDecision, evidence: Evidence) -> None:
+def write_report(path: Path, report: EvaluationReport, decision: GateDecision, evidence: ReportData) -> None:
     """Writes the page, self-contained."""
     path.write_text(render(report, decision, evidence), "utf-8")
 
 
-def render(report: EvaluationReport, decision: GateDecision, evidence: Evidence) -> str:
+def render(report: EvaluationReport, decision: GateDecision, evidence: ReportData) -> str:
     """The page as HTML; every text that comes from data is escaped."""
     from jinja2 import Environment, StrictUndefined
 
@@ -91,7 +91,7 @@ def _sign(comparator: str) -> str:
     return {">=": "≥", "<=": "≤"}.get(comparator, comparator)
 
 
-def _context(report: EvaluationReport, decision: GateDecision, evidence: Evidence) -> dict[str, Any]:
+def _context(report: EvaluationReport, decision: GateDecision, evidence: ReportData) -> dict[str, Any]:
     from markupsafe import Markup
 
     failed = len(decision.reasons)
@@ -139,7 +139,7 @@ def _gate_picture(gate: Gate, report: EvaluationReport) -> str:
     return plots.whisker(interval, low, high, gate.threshold, gate.passed)
 
 
-def _comparison(report: EvaluationReport, evidence: Evidence) -> dict[str, Any]:
+def _comparison(report: EvaluationReport, evidence: ReportData) -> dict[str, Any]:
     from markupsafe import Markup
 
     if report.comparison is None:
@@ -151,7 +151,7 @@ def _comparison(report: EvaluationReport, evidence: Evidence) -> dict[str, Any]:
     return {"difference_picture": Markup(picture), "p_value": p_value}  # noqa: S704  SVG made here
 
 
-def _diagram(evidence: Evidence) -> str:
+def _diagram(evidence: ReportData) -> str:
     if evidence.calibrated.not_finite:
         return ""
     bins = evidence.evaluation.calibration_bins
@@ -159,7 +159,7 @@ def _diagram(evidence: Evidence) -> str:
     return plots.reliability_diagram(before, after, evidence.evaluation.confidence)
 
 
-def _tables(report: EvaluationReport, evidence: Evidence) -> dict[str, Any]:
+def _tables(report: EvaluationReport, evidence: ReportData) -> dict[str, Any]:
     """Class and cohort rows with whiskers on one common axis."""
     from markupsafe import Markup
 

@@ -20,7 +20,7 @@ _THUMBNAIL = 112
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ReportData:
     """What the page shows beyond the report itself, for N test samples."""
 
     calibrated: Predictions
@@ -52,7 +52,7 @@ def confused(report: EvaluationReport) -> list[tuple[int, int, int]]:
     return [(int(true), int(named), int(counts[true, named])) for true, named in pairs]
 
 
-def mistakes(report: EvaluationReport, evidence: Evidence) -> list[dict[str, Any]]:
+def mistakes(report: EvaluationReport, evidence: ReportData) -> list[dict[str, Any]]:
     """The surest mistake of each of the commonest confusions; none where probabilities are no numbers."""
     predictions = evidence.calibrated
     if predictions.not_finite:
@@ -75,7 +75,7 @@ def mistakes(report: EvaluationReport, evidence: Evidence) -> list[dict[str, Any
     return found
 
 
-def suspects(report: EvaluationReport, evidence: Evidence) -> list[dict[str, Any]]:
+def suspects(report: EvaluationReport, evidence: ReportData) -> list[dict[str, Any]]:
     """The most doubtful labels, with what the model would say instead."""
     predictions = evidence.calibrated
     position = {name: i for i, name in enumerate(evidence.ids)} if report.suspects else {}
@@ -90,7 +90,7 @@ def suspects(report: EvaluationReport, evidence: Evidence) -> list[dict[str, Any
     return found
 
 
-def _shot(evidence: Evidence, i: int, text: str, *values: object) -> dict[str, Any]:
+def _shot(evidence: ReportData, i: int, text: str, *values: object) -> dict[str, Any]:
     """A picture with its caption; `values` are escaped into `text`."""
     from markupsafe import Markup
 

@@ -15,7 +15,7 @@ from linnet.errors import DataError, StorageError
 from linnet.features.history import EVENT, KEY, read_history, record, winners
 from linnet.features.labels_of_run import dataset_labels, effective_labels, label_indices
 from linnet.features.pixels import decode_samples, image_shape
-from linnet.features.store import Store
+from linnet.features.store import FeatureStore
 from linnet.progress import Progress
 from linnet.records import SPLITS, DatasetManifest, LabelBatch, TrainingSetManifest, now
 from linnet.vision.statistics import FEATURES
@@ -69,7 +69,7 @@ def build_features(
         raise DataError(str(samples), f"sample {twice} stands there twice", "ingest the dataset again")
     effective = effective_labels(table, labels)
     label_indices(effective["label"], effective[KEY], manifest.classes)  # refuse before the store learns it
-    store = Store(name)
+    store = FeatureStore(name)
     as_of = max(batch.as_of, table["captured_at"].max(), effective[EVENT].max())
     with store.locked():
         _record(store, table, effective, as_of)
@@ -87,7 +87,7 @@ def store_holds(samples: Path, labels: Path, features: FeaturesConfig, data: Dat
     """
     manifest = DatasetManifest.load(samples / "manifest.json")
     batch = LabelBatch.load(labels / "labels.json")
-    return Store(name).marked("holds") == _contents(manifest, features, data, batch)
+    return FeatureStore(name).marked("holds") == _contents(manifest, features, data, batch)
 
 
 def _contents(
@@ -98,7 +98,7 @@ def _contents(
     return f"{manifest.digest} {batch.digest} {shape} {features.service} online={online}"
 
 
-def _record(store: Store, table: pd.DataFrame, effective: pd.DataFrame, as_of: datetime) -> None:
+def _record(store: FeatureStore, table: pd.DataFrame, effective: pd.DataFrame, as_of: datetime) -> None:
     """Writes what is new to the offline store: statistics, the dataset's labels, and corrections."""
     moment = now()
     statistics = table[[KEY, "captured_at", *FEATURES]].rename(columns={"captured_at": EVENT})
@@ -112,7 +112,11 @@ def _record(store: Store, table: pd.DataFrame, effective: pd.DataFrame, as_of: d
 
 
 def _materialise(
-    store: Store, features: FeaturesConfig, table: pd.DataFrame, as_of: datetime, progress: Progress | None
+    store: FeatureStore,
+    features: FeaturesConfig,
+    table: pd.DataFrame,
+    as_of: datetime,
+    progress: Progress | None,
 ) -> None:
     """Brings the online store up to the offline store, for the samples that can be asked for.
 
@@ -130,7 +134,7 @@ def _materialise(
     store.write_online(STATISTICS, current[stale], progress)
 
 
-def _join(store: Store, service: str, table: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
+def _join(store: FeatureStore, service: str, table: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
     """The point-in-time join: FEATURES and label of every sample, in the table's order."""
     import pandas as pd
 

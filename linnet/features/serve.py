@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.features.audit import Difference, differences
-from linnet.features.store import Store
+from linnet.features.store import FeatureStore
 from linnet.vision.statistics import FEATURES
 
 REQUEST_SUFFIX = "_request"
@@ -24,7 +24,7 @@ def online_statistics(
     Returns:
         float32 [N, len(FEATURES)]; a row of NaN for a sample that is not online.
     """
-    return Store(name).online(service, sample_ids)
+    return FeatureStore(name).online(service, sample_ids)
 
 
 def on_demand_statistics(
@@ -35,7 +35,7 @@ def on_demand_statistics(
     Returns:
         float32 [N, len(FEATURES)].
     """
-    return Store(name).on_demand(service + REQUEST_SUFFIX, images)
+    return FeatureStore(name).on_demand(service + REQUEST_SUFFIX, images)
 
 
 def offline_statistics(
@@ -46,7 +46,7 @@ def offline_statistics(
     Returns:
         float32 [N, len(FEATURES)]; a row of NaN where nothing was known yet.
     """
-    return Store(name).historical(service, FEATURES, sample_ids, times).to_numpy(np.float32)
+    return FeatureStore(name).historical(service, FEATURES, sample_ids, times).to_numpy(np.float32)
 
 
 def audit(

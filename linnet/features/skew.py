@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from linnet.errors import InvalidImage, StorageError
 from linnet.features.audit import differences
-from linnet.features.store import Store
+from linnet.features.store import FeatureStore
 from linnet.progress import Progress
 from linnet.records import ModelPackage, SkewDifference, SkewReport
 from linnet.vision.decode import decode, sample_id
@@ -90,7 +90,7 @@ def audit_window(
         ConfigError: there is no such feature service.
     """
     described = ModelPackage.load(package / "package.json")
-    store = Store(name)
+    store = FeatureStore(name)
 
     def join(ids: Sequence[str], times: Sequence[datetime], created_by_then: bool) -> Floats:
         if not (store.offline / "image_statistics.parquet").exists():

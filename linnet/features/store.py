@@ -42,7 +42,7 @@ _READ_BATCH = 500
 """Keys a read: SQLite limits the number of values in one query."""
 
 
-class Store:
+class FeatureStore:
     """The feature store of the use case `name`; nothing is imported or opened before it is needed."""
 
     def __init__(self, name: str, root: Path | None = None) -> None:

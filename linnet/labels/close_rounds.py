@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from linnet.labels.label_set import cut, digest_of
+from linnet.labels.label_set import digest_of, snapshot
 from linnet.labels.rounds import Rounds
 from linnet.labels.table import LabelTable
 from linnet.labels.trigger import RunTrigger
@@ -29,7 +29,7 @@ def settle(name: str, trigger: RunTrigger | None) -> list[str]:
             known = LabelTable(name).as_of(closed.closed_at)
             if not known:
                 continue  # every task was deleted before anybody answered
-            version = str(cut(name, closed.closed_at, batch))
+            version = str(snapshot(name, closed.closed_at, batch))
             rounds.set_version(batch, version)
         if trigger is None or closed.run_id:
             continue

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError, ProjectGone
-from linnet.labels.interface import INTERFACES, Interface
-from linnet.labels.request import LabelRequest
-from linnet.labels.rounds import Rounds, Task
+from linnet.labels.interface import TASK_TYPES, TaskType
+from linnet.labels.queue import LabelRequest
+from linnet.labels.rounds import LabelTask, Rounds
 from linnet.labels.select import UNBIASED
 from linnet.labels.server import LabelServer, NewTask
 from linnet.labels.store import database
@@ -65,7 +65,7 @@ def export(
             changed so that answers would not fit the dataset.
         StorageError: the label file is damaged, or the disk is full.
     """
-    interface = INTERFACES["classification"](classes)
+    interface = TASK_TYPES["classification"](classes)
     rounds = Rounds(name)
     with exclusive(name):
         project = _project(name, server, config, interface, rounds)
@@ -111,7 +111,7 @@ def project_title(name: str, config: LabelsConfig) -> str:
     return config.project or f"Linnet {name}"
 
 
-def unanswered(tasks: Sequence[Task], rows: Sequence[LabelRow]) -> list[Task]:
+def unanswered(tasks: Sequence[LabelTask], rows: Sequence[LabelRow]) -> list[LabelTask]:
     """Tasks that fewer people answered than were asked; a lost one waits for nobody."""
     people: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in rows:
@@ -120,7 +120,7 @@ def unanswered(tasks: Sequence[Task], rows: Sequence[LabelRow]) -> list[Task]:
 
 
 def _project(
-    name: str, server: LabelServer, config: LabelsConfig, interface: Interface, rounds: Rounds
+    name: str, server: LabelServer, config: LabelsConfig, interface: TaskType, rounds: Rounds
 ) -> int:
     """The project to export to: the known one, one of our title, or a new one."""
     known = rounds.project(server.name)
@@ -175,9 +175,7 @@ def _wanted(present: dict[str, int], todo: Sequence[LabelRequest]) -> dict[str, 
     return {key: present[key] for key in keys if key in present}
 
 
-def _task(
-    request: LabelRequest, rounds: Rounds, interface: Interface, config: LabelsConfig
-) -> NewTask | None:
+def _task(request: LabelRequest, rounds: Rounds, interface: TaskType, config: LabelsConfig) -> NewTask | None:
     image = rounds.image(request.sample_id)
     if image is None:
         return None

@@ -22,7 +22,7 @@ class BadAnswer(Exception):
     """An annotation that says nothing that Linnet can use; the text says why."""
 
 
-class Interface(Protocol):
+class TaskType(Protocol):
     """The labelling interface of one task type."""
 
     def config(self) -> str:
@@ -113,5 +113,5 @@ class Classification:
         }
 
 
-INTERFACES = {"classification": Classification}
+TASK_TYPES = {"classification": Classification}
 """By task type."""

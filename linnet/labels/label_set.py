@@ -26,7 +26,7 @@ import yaml
 
 from linnet.errors import DataError, StorageError
 from linnet.labels.agreement import fleiss_kappa, votes_of
-from linnet.labels.collect import consensus
+from linnet.labels.consensus import consensus
 from linnet.labels.store import database
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.records import LabelSet
@@ -39,7 +39,7 @@ _TYPES = {"labelled_at": _TIME, "created_at": _TIME, "agreement": pa.float64(), 
 _SCHEMA = pa.schema([(one.name, _TYPES.get(one.name, pa.string())) for one in fields(LabelRow)])
 
 
-def cut(name: str, as_of: datetime | None = None, batch: str = "", project: Path | None = None) -> Path:
+def snapshot(name: str, as_of: datetime | None = None, batch: str = "", project: Path | None = None) -> Path:
     """Freezes the answers known at `as_of` as a label set; its `.dvc` file.
 
     Idempotent: the same moment is the same folder, the same digest and the same file. Where the DVC
@@ -86,7 +86,7 @@ def read_label_set(folder: Path) -> tuple[LabelSet, list[LabelRow]]:
 
 
 def digest_of(dvc_file: Path) -> str:
-    """The digest that a `.dvc` file of `cut` names."""
+    """The digest that a `.dvc` file of `snapshot` names."""
     found: str = yaml.safe_load(dvc_file.read_text("utf-8"))["outs"][0]["md5"]
     return found
 

@@ -18,13 +18,13 @@ from itertools import islice
 
 from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError
-from linnet.labels.collect import consensus
+from linnet.labels.consensus import consensus
 from linnet.labels.export import exclusive, unanswered
-from linnet.labels.interface import INTERFACES, BadAnswer, Interface
-from linnet.labels.request import LabelRequest
-from linnet.labels.rounds import Rounds, Task
+from linnet.labels.interface import TASK_TYPES, BadAnswer, TaskType
+from linnet.labels.queue import LabelRequest
+from linnet.labels.rounds import LabelTask, Rounds
 from linnet.labels.server import Annotation, LabelServer, ServerTask
-from linnet.labels.store import EPOCH, micros
+from linnet.labels.store import EPOCH, to_micros
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.progress import Progress
 from linnet.records import now
@@ -77,7 +77,7 @@ def pull(
         StorageError: the label table is damaged, or the disk is full.
     """
     with exclusive(name):
-        look = _Look(name, server, config, INTERFACES["classification"](classes))
+        look = _Look(name, server, config, TASK_TYPES["classification"](classes))
         look.collect(full, progress)
         look.ask_more()
         if look.complete():
@@ -90,7 +90,7 @@ def pull(
 class _Look:
     """One look at the server."""
 
-    def __init__(self, name: str, server: LabelServer, config: LabelsConfig, interface: Interface) -> None:
+    def __init__(self, name: str, server: LabelServer, config: LabelsConfig, interface: TaskType) -> None:
         self.found = Pulled()
         self.server, self.config, self.interface = server, config, interface
         self.rounds, self.table = Rounds(name), LabelTable(name)
@@ -133,7 +133,7 @@ class _Look:
                 self.rounds.want(task, task.wanted + 1)
                 self.found.more_asked += 1
 
-    def waiting(self) -> list[Task]:
+    def waiting(self) -> list[LabelTask]:
         """Tasks that fewer people answered than were asked."""
         return unanswered(self._tasks(), self.table.history())
 
@@ -179,11 +179,11 @@ class _Look:
             if progress:
                 progress("collecting answers", done, max(done, len(ours)))
 
-    def _rows(self, task: ServerTask, ours: Mapping[str, Task], known: set[str]) -> Iterator[LabelRow]:
+    def _rows(self, task: ServerTask, ours: Mapping[str, LabelTask], known: set[str]) -> Iterator[LabelRow]:
         """The new answers of one task; what cannot be used goes to the quarantine."""
         request = self.requests.get(task.key)
         for answer in task.annotations:
-            source = f"{self.prefix}{answer.id}@{micros(answer.updated_at)}"
+            source = f"{self.prefix}{answer.id}@{to_micros(answer.updated_at)}"
             if source in known:
                 continue
             try:
@@ -199,7 +199,7 @@ class _Look:
         task: ServerTask,
         answer: Annotation,
         request: LabelRequest | None,
-        ours: Task | None,
+        ours: LabelTask | None,
         source: str,
     ) -> LabelRow:
         if request is None:
@@ -244,7 +244,7 @@ class _Look:
         ]
         self.found.added += self.table.append(withdrawn).added
 
-    def _tasks(self) -> list[Task]:
+    def _tasks(self) -> list[LabelTask]:
         place = (self.server.name, self.project)
         return [task for task in self.rounds.tasks().values() if (task.server, task.project) == place]
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from linnet.labels.request import LabelRequest
-from linnet.labels.store import database, micros, moment_of, transaction
+from linnet.labels.queue import LabelRequest
+from linnet.labels.store import database, from_micros, to_micros, transaction
 from linnet.records import now
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class LabelTask:
     """A request as it was exported."""
 
     batch: str
@@ -77,37 +77,37 @@ class Rounds:
             row = connection.execute("SELECT image FROM images WHERE sample_id = ?", (sample_id,)).fetchone()
         return bytes(row[0]) if row else None
 
-    def tasks(self) -> dict[str, Task]:
+    def tasks(self) -> dict[str, LabelTask]:
         """Every exported task by key."""
         sql = "SELECT batch, sample_id, server, project, task, wanted, exported_at, gone FROM tasks"
         with transaction(self.path, write=False) as connection:
             rows = connection.execute(sql + " ORDER BY rowid").fetchall()
         found = [
-            Task(batch, sample, server, project, task, wanted, moment_of(exported), gone)
+            LabelTask(batch, sample, server, project, task, wanted, from_micros(exported), gone)
             for batch, sample, server, project, task, wanted, exported, gone in rows
         ]
         return {task.key: task for task in found}
 
     def exported(self, server: str, project: int, tasks: Mapping[str, int], wanted: int) -> int:
         """Notes task ids by key, each once; how many were new."""
-        moment = micros(now())
+        moment = to_micros(now())
         rows = [(*key.split(":", 1), server, project, task, wanted, moment) for key, task in tasks.items()]
         sql = """INSERT OR IGNORE INTO tasks
             (batch, sample_id, server, project, task, wanted, exported_at) VALUES (?, ?, ?, ?, ?, ?, ?)"""
         with transaction(self.path, write=True) as connection:
             return sum(connection.execute(sql, row).rowcount for row in rows)
 
-    def want(self, task: Task, wanted: int) -> None:
+    def want(self, task: LabelTask, wanted: int) -> None:
         """Notes that one more person is asked."""
         self._update("UPDATE tasks SET wanted = ? WHERE batch = ? AND sample_id = ?", wanted, task)
 
-    def lose(self, tasks: Iterable[Task], reason: str) -> None:
+    def lose(self, tasks: Iterable[LabelTask], reason: str) -> None:
         """Notes that tasks cannot be answered any more."""
         with transaction(self.path, write=True) as connection:
             sql = "UPDATE tasks SET gone = ? WHERE batch = ? AND sample_id = ?"
             connection.executemany(sql, [(reason, task.batch, task.sample_id) for task in tasks])
 
-    def forget(self, tasks: Iterable[Task]) -> None:
+    def forget(self, tasks: Iterable[LabelTask]) -> None:
         """Makes tasks unexported again: their project is gone, and nobody answered them."""
         with transaction(self.path, write=True) as connection:
             sql = "DELETE FROM tasks WHERE batch = ? AND sample_id = ?"
@@ -118,7 +118,7 @@ class Rounds:
         with transaction(self.path, write=False) as connection:
             sql = "SELECT project, cursor FROM projects WHERE server = ?"
             row = connection.execute(sql, (server,)).fetchone()
-        return (int(row[0]), moment_of(row[1])) if row else None
+        return (int(row[0]), from_micros(row[1])) if row else None
 
     def set_project(self, server: str, project: int) -> None:
         """Remembers the project; a new one is collected from its beginning."""
@@ -131,20 +131,20 @@ class Rounds:
         """Moves the cursor forward, only ever after the answers up to it are in the table."""
         sql = "UPDATE projects SET cursor = max(cursor, ?) WHERE server = ?"
         with transaction(self.path, write=True) as connection:
-            connection.execute(sql, (micros(cursor), server))
+            connection.execute(sql, (to_micros(cursor), server))
 
     def close(self, batch: str, moment: datetime) -> None:
         """Closes a round; the first time counts, so that its label set never changes."""
         with transaction(self.path, write=True) as connection:
             sql = "INSERT OR IGNORE INTO rounds (batch, closed_at) VALUES (?, ?)"
-            connection.execute(sql, (batch, micros(moment)))
+            connection.execute(sql, (batch, to_micros(moment)))
 
     def closed(self) -> dict[str, Round]:
         """Closed rounds by batch."""
         sql = "SELECT batch, closed_at, version, run_id FROM rounds ORDER BY closed_at"
         with transaction(self.path, write=False) as connection:
             rows = connection.execute(sql).fetchall()
-        return {row[0]: Round(row[0], moment_of(row[1]), row[2], row[3]) for row in rows}
+        return {row[0]: Round(row[0], from_micros(row[1]), row[2], row[3]) for row in rows}
 
     def set_version(self, batch: str, version: str) -> None:
         """Notes the label set of a closed round."""
@@ -161,7 +161,7 @@ class Rounds:
         digest = hashlib.blake2b(body, digest_size=16).hexdigest()
         sql = "INSERT OR IGNORE INTO events (digest, action, received_at) VALUES (?, ?, ?)"
         with transaction(self.path, write=True) as connection:
-            return bool(connection.execute(sql, (digest, action, micros(now()))).rowcount)
+            return bool(connection.execute(sql, (digest, action, to_micros(now()))).rowcount)
 
     def events(self) -> list[tuple[int, str]]:
         """(number, action) of the messages that nobody acted on yet."""
@@ -173,6 +173,6 @@ class Rounds:
         with transaction(self.path, write=True) as connection:
             connection.execute("UPDATE events SET done = 1 WHERE sequence <= ?", (last,))
 
-    def _update(self, sql: str, value: int, task: Task) -> None:
+    def _update(self, sql: str, value: int, task: LabelTask) -> None:
         with transaction(self.path, write=True) as connection:
             connection.execute(sql, (value, task.batch, task.sample_id))

@@ -29,7 +29,7 @@ UNBIASED: frozenset[str] = frozenset({"random", "audit", "gold"})
 
 
 @dataclass(frozen=True)
-class Pool:
+class CandidatePool:
     """N samples to choose from, with what a model said of them."""
 
     ids: Sequence[str]
@@ -49,7 +49,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SelectedSample:
     """One sample to ask about: `reasons` are strategies, the one that took it first."""
 
     sample_id: str
@@ -59,7 +59,9 @@ class Choice:
     to the nearest chosen sample; 1 down to 0 by the rank of the suspect; 0 for those drawn at random."""
 
 
-def select(pool: Pool, budget: int, shares: Mapping[Strategy, float] = SHARES, seed: int = 0) -> list[Choice]:
+def select(
+    pool: CandidatePool, budget: int, shares: Mapping[Strategy, float] = SHARES, seed: int = 0
+) -> list[SelectedSample]:
     """At most `budget` different samples; what a strategy cannot fill, the next ones get.
 
     The same pool, budget, shares and seed give the same choice.
@@ -90,7 +92,7 @@ def select(pool: Pool, budget: int, shares: Mapping[Strategy, float] = SHARES, s
     owed -= _take(taken, "production", *rankings["production"], owed)
     _take(taken, "audit", *rankings["audit"], owed)  # nothing else is left to ask about
     return [
-        Choice(pool.ids[i], (first, *(n for n in wants if n != first and i in wants[n])), score)
+        SelectedSample(pool.ids[i], (first, *(n for n in wants if n != first and i in wants[n])), score)
         for i, (first, score) in taken.items()
     ]
 
@@ -160,7 +162,7 @@ def _finite(probabilities: npt.NDArray[np.floating]) -> Floats:
     return np.where(np.isfinite(values).all(axis=1, keepdims=True), values, 1.0 / values.shape[1])
 
 
-def _rankings(pool: Pool, seed: int) -> dict[Strategy, tuple[Ints, Callable[[int], float]]]:
+def _rankings(pool: CandidatePool, seed: int) -> dict[Strategy, tuple[Ints, Callable[[int], float]]]:
     """A strategy's samples, best first, and the score of one."""
     unsure, spread = 1.0 - margin(pool.probabilities), entropy(pool.probabilities)
     place = {name: i for i, name in enumerate(pool.ids)}
@@ -220,7 +222,7 @@ def _take_diverse(
     return len(chosen)
 
 
-def _check(pool: Pool, shares: Mapping[Strategy, float]) -> None:
+def _check(pool: CandidatePool, shares: Mapping[Strategy, float]) -> None:
     count = len(pool.ids)
     if (
         pool.probabilities.ndim != 2

@@ -58,7 +58,7 @@ class Reconciler:
         """Looks soon: what a webhook calls."""
         self._wake.set()
 
-    def hook(self, url: str) -> None:
+    def register_webhook(self, url: str) -> None:
         """From the next look on the project's webhooks go to `url`; to that of a new project, too."""
         self._hook, self._hooked = url, 0
 

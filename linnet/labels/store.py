@@ -65,7 +65,7 @@ CREATE TRIGGER IF NOT EXISTS labels_never_go BEFORE DELETE ON labels
 """
 
 
-def micros(moment: datetime) -> int:
+def to_micros(moment: datetime) -> int:
     """Microseconds since the epoch.
 
     Raises:
@@ -76,7 +76,7 @@ def micros(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
-def moment_of(value: int) -> datetime:
+def from_micros(value: int) -> datetime:
     """The UTC time of microseconds since the epoch."""
     return EPOCH + timedelta(microseconds=value)
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from linnet.errors import DataError
-from linnet.labels.store import EPOCH, database, micros, moment_of, transaction
+from linnet.labels.store import EPOCH, database, from_micros, to_micros, transaction
 from linnet.records import now
 
 Status = Literal["label", "skipped", "cannot_tell"]
@@ -61,7 +61,7 @@ class LabelRow:
             raise DataError(where, f"unknown status '{self.status}'", f"use {', '.join(get_args(Status))}")
         if not self.sample_id or not self.annotator or bool(self.label) != (self.status == "label"):
             raise DataError(where, "needs a sample, an annotator, and a label if and only if it is labelled")
-        micros(self.labelled_at)
+        to_micros(self.labelled_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class LabelTable:
         with transaction(self.path, write=True) as connection:
             created = self._advance(connection, 1)
             for row in rows:
-                values = _values(replace(row, created_at=moment_of(created)))
+                values = _values(replace(row, created_at=from_micros(created)))
                 marks = ", ".join("?" * len(values))
                 sql = f"INSERT OR IGNORE INTO labels ({_FIELDS}) VALUES ({marks})"  # noqa: S608
                 if connection.execute(sql, values).rowcount:
@@ -108,12 +108,12 @@ class LabelTable:
     def freeze(self) -> datetime:
         """The present moment, such that whatever is appended from now on counts as known later."""
         with transaction(self.path, write=True) as connection:
-            return moment_of(self._advance(connection, 0))
+            return from_micros(self._advance(connection, 0))
 
     def horizon(self) -> datetime:
         """The latest moment at which the table can have learnt of any answer that it has now."""
         with transaction(self.path, write=False) as connection:
-            return moment_of(int(connection.execute("SELECT moment FROM horizon").fetchone()[0]))
+            return from_micros(int(connection.execute("SELECT moment FROM horizon").fetchone()[0]))
 
     def as_of(self, moment: datetime) -> list[LabelRow]:
         """What was known at `moment`: each annotator's newest answer a sample, in order of both.
@@ -125,7 +125,7 @@ class LabelTable:
               ORDER BY created_at DESC, labelled_at DESC, sequence DESC) AS age
             FROM labels WHERE created_at <= ?)
             WHERE age = 1 ORDER BY sample_id, annotator"""  # noqa: S608  constants only
-        return self._read(sql, (micros(moment),))
+        return self._read(sql, (to_micros(moment),))
 
     def history(self, sample_id: str = "") -> list[LabelRow]:
         """Every row ever appended (of one sample, if given), in order of arrival."""
@@ -143,12 +143,12 @@ class LabelTable:
     def quarantine(self, row: LabelRow, reason: str) -> None:
         """Keeps a row that must not count, with the reason; once, however often it comes."""
         with transaction(self.path, write=True) as connection:
-            _quarantine(connection, row, reason, micros(self._clock()))
+            _quarantine(connection, row, reason, to_micros(self._clock()))
 
     def quarantine_answer(self, answer: Mapping[str, Any], reason: str) -> None:
         """Keeps an answer that does not even make a row, with the reason; once, however often it comes."""
         with transaction(self.path, write=True) as connection:
-            _keep(connection, json.dumps(answer, sort_keys=True), reason, micros(self._clock()))
+            _keep(connection, json.dumps(answer, sort_keys=True), reason, to_micros(self._clock()))
 
     def quarantined(self) -> list[tuple[str, str]]:
         """(row as JSON, reason) of every row in quarantine, in order of arrival."""
@@ -158,7 +158,7 @@ class LabelTable:
     def _advance(self, connection: sqlite3.Connection, step: int) -> int:
         """Moves the horizon: no later append is created at or before it, even if the clock goes back."""
         last = int(connection.execute("SELECT moment FROM horizon").fetchone()[0])
-        moment = max(micros(self._clock().astimezone(UTC)), last + step)
+        moment = max(to_micros(self._clock().astimezone(UTC)), last + step)
         connection.execute("UPDATE horizon SET moment = ?", (moment,))
         return moment
 
@@ -173,8 +173,8 @@ def _values(row: LabelRow) -> tuple[str | int | float | None, ...]:
         row.label,
         row.annotator,
         row.agreement,
-        micros(row.labelled_at),
-        micros(row.created_at),
+        to_micros(row.labelled_at),
+        to_micros(row.created_at),
         row.batch,
         row.status,
         row.comment,
@@ -186,12 +186,12 @@ def _values(row: LabelRow) -> tuple[str | int | float | None, ...]:
 
 def _row(found: tuple[Any, ...]) -> LabelRow:
     facts = dict(zip(_FIELDS.split(", "), found, strict=True))
-    times = {name: moment_of(facts[name]) for name in ("labelled_at", "created_at")}
+    times = {name: from_micros(facts[name]) for name in ("labelled_at", "created_at")}
     return LabelRow(**{**facts, **times})
 
 
 def _same(connection: sqlite3.Connection, row: LabelRow) -> bool:
-    key = (row.sample_id, row.annotator, row.batch, micros(row.labelled_at))
+    key = (row.sample_id, row.annotator, row.batch, to_micros(row.labelled_at))
     sql = "SELECT label, status FROM labels WHERE (sample_id, annotator, batch, labelled_at) = (?, ?, ?, ?)"
     return bool(connection.execute(sql, key).fetchone() == (row.label, row.status))
 

@@ -48,7 +48,7 @@ def routes(name: str, wake: Callable[[], None], clock: Callable[[], float] = tim
         if int(request.headers.get("content-length") or 0) > _MAX_BYTES:
             return JSONResponse({"error": "too large"}, 413)
         body = await request.body()
-        if problem := refuse(webhook_secret(name), request.headers, body, clock()):
+        if problem := refusal_reason(webhook_secret(name), request.headers, body, clock()):
             return JSONResponse({"error": problem}, 401)
         try:
             action = str(json.loads(body)["action"])
@@ -64,7 +64,7 @@ def routes(name: str, wake: Callable[[], None], clock: Callable[[], float] = tim
     return [Route(PATH, receive, methods=["POST"])]
 
 
-def refuse(secret: str, headers: object, body: bytes, now: float) -> str:
+def refusal_reason(secret: str, headers: object, body: bytes, now: float) -> str:
     """Why a message is not from our server; empty: it is.
 
     Label Studio sends the shared secret as a header of the hook. A sender that can sign gives an HMAC

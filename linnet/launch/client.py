@@ -45,7 +45,7 @@ class Host:
         """
         import kfp
 
-        with quiet(), answering(self.url):
+        with silence_sdk(), translate_api_errors(self.url):
             client = kfp.Client(host=self.url, existing_token=self.token() or None)
             client._healthz_api.healthz_service_get_healthz()
         return client
@@ -106,7 +106,7 @@ def host_of(config: EngineConfig, host: str = "") -> Host:
 
 
 @contextlib.contextmanager
-def borrowed(config: EngineConfig, host: str = "") -> Iterator[Host]:
+def temporary_host(config: EngineConfig, host: str = "") -> Iterator[Host]:
     """`host_of` for one command: an engine that it starts ends with it, unless somebody else uses it."""
     where = host_of(config, host)
     try:
@@ -170,7 +170,7 @@ def stop_engine() -> bool:
 
 
 @contextlib.contextmanager
-def answering(url: str) -> Iterator[None]:
+def translate_api_errors(url: str) -> Iterator[None]:
     """Around calls of the SDK's client: what goes wrong with them becomes one message.
 
     Raises:
@@ -193,7 +193,7 @@ def answering(url: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silence_sdk() -> Iterator[None]:
     """Around calls of the SDK's client, which prints addresses of a web page and warns of its age."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

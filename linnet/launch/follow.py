@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from linnet.errors import RunError, StorageError
-from linnet.launch.client import answering, local_engine, running_engine
+from linnet.launch.client import local_engine, running_engine, translate_api_errors
 from linnet.launch.submit import STOP_SECONDS, Submitted
 from linnet.records import RunRecord, StageRecord, now
 from linnet.run import runs
@@ -49,7 +49,7 @@ def follow_remote(run: Submitted, console: Console) -> str:
     told: set[str] = set()
     try:
         while True:
-            with answering(run.host.url):
+            with translate_api_errors(run.host.url):
                 seen = run.client.get_run(run.run_id)
             for task in (seen.run_details.task_details or []) if seen.run_details else []:
                 if task.state in _ENDED and task.task_id not in told:

@@ -10,7 +10,7 @@ import yaml
 
 
 @dataclass(frozen=True)
-class Task:
+class PipelineTask:
     """One task: what it waits for, the conditions around it, and what it asks of a cluster."""
 
     name: str
@@ -25,13 +25,13 @@ class Task:
     """Its inputs: `model of train` for what another task gives, the name alone for a setting."""
 
 
-def tasks(pipeline: Path) -> list[Task]:
+def tasks(pipeline: Path) -> list[PipelineTask]:
     """All tasks of a compiled pipeline in an order that respects what they wait for.
 
     Groups (exit handler, conditions) are dissolved: a task's `needs` are tasks, never groups.
     """
     spec = next(yaml.safe_load_all(pipeline.read_text("utf-8")))
-    found: dict[str, Task] = {}
+    found: dict[str, PipelineTask] = {}
     _walk(spec, spec["root"]["dag"], {}, (), found)
     return _ordered(found)
 
@@ -41,7 +41,7 @@ def _walk(
     dag: dict[str, Any],
     handed: dict[str, str],
     conditions: tuple[str, ...],
-    found: dict[str, Task],
+    found: dict[str, PipelineTask],
 ) -> None:
     """Collects the tasks of a dag; `handed` maps the dag's inputs to the tasks that produce them."""
     for name, task in dag["tasks"].items():
@@ -59,7 +59,7 @@ def _walk(
         waits = [n for n in task.get("dependentTasks", []) if "dag" not in _component(spec, dag, n)]
         executor = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
         environment = {item["name"]: item["value"] for item in executor.get("env", [])}
-        found[name] = Task(
+        found[name] = PipelineTask(
             name=name,
             needs=tuple(sorted({*filter(None, sources.values()), *waits})),
             conditions=conditions,
@@ -83,8 +83,8 @@ def _producer(value: dict[str, Any], handed: dict[str, str]) -> str:
     return handed.get(value.get("componentInputArtifact", value.get("componentInputParameter", "")), "")
 
 
-def _ordered(found: dict[str, Task]) -> list[Task]:
-    ordered: list[Task] = []
+def _ordered(found: dict[str, PipelineTask]) -> list[PipelineTask]:
+    ordered: list[PipelineTask] = []
     while len(ordered) < len(found):
         done = {task.name for task in ordered}
         ready = [task for task in found.values() if task.name not in done and done >= set(task.needs)]
@@ -93,7 +93,7 @@ def _ordered(found: dict[str, Task]) -> list[Task]:
     return ordered
 
 
-def mermaid(found: list[Task]) -> str:
+def mermaid(found: list[PipelineTask]) -> str:
     """The DAG as a Mermaid flowchart, without edges that follow from others."""
     by_name = {task.name: task for task in found}
 
@@ -115,11 +115,6 @@ def mermaid(found: list[Task]) -> str:
 
 
 if __name__ == "__main__":
-    import tempfile
+    import sys
 
-    from linnet.config import parse_config
-    from pipelines.compile import compile_pipeline
-
-    with tempfile.TemporaryDirectory() as scratch:
-        compiled = compile_pipeline("training", parse_config({"name": "x"}), Path(scratch) / "p.yaml")
-        print(mermaid(tasks(compiled)))
+    print(mermaid(tasks(Path(sys.argv[1]))))

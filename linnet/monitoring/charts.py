@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.artifacts.onnx_model import Images
-from linnet.artifacts.reference import Sample
+from linnet.artifacts.reference import SortedSample
 from linnet.records import CohortDrift, DriftTest
 from linnet.vision.decode import color_of, encode_png, resize
 
@@ -34,7 +34,7 @@ def bar(test: DriftTest) -> str:
     )
 
 
-def distributions(reference: Sample, window: npt.NDArray[np.floating]) -> str:
+def distributions(reference: SortedSample, window: npt.NDArray[np.floating]) -> str:
     """Reference (grey, filled) and window (coloured line) as densities over one axis."""
     values = window[np.isfinite(window)]
     if not len(values) or not len(reference.points):

@@ -106,12 +106,14 @@ def _traffic(symptoms: Symptoms, levels: ServiceLevelsConfig) -> Iterator[Findin
         since = f" since it became champion at {deploy.at:%Y-%m-%d %H:%M} UTC" if changed and deploy else ""
         share = now.failed / (now.answered + now.failed)
         if share > 1 - levels.availability:
-            yield _blame(changed, 3, f"version {now.version} failed on {share:.1%} of its requests{since}")
+            yield _weigh_fault(
+                changed, 3, f"version {now.version} failed on {share:.1%} of its requests{since}"
+            )
         if now.latency_p95_ms > levels.latency_ms:
             earlier = _earlier(usual, now, deploy)
             was = f", {earlier.latency_p95_ms:.0f} ms before" if earlier else ""
             slower = f"p95 of version {now.version} is {now.latency_p95_ms:.0f} ms{was}{since}"
-            yield _blame(changed and _healthy(earlier, levels), 2, slower)
+            yield _weigh_fault(changed and _healthy(earlier, levels), 2, slower)
 
 
 def _earlier(
@@ -127,7 +129,7 @@ def _healthy(earlier: VersionTraffic | None, levels: ServiceLevelsConfig) -> boo
     return earlier is None or earlier.latency_p95_ms <= levels.latency_ms
 
 
-def _blame(model: bool, weight: int, sentence: str) -> Finding:
+def _weigh_fault(model: bool, weight: int, sentence: str) -> Finding:
     """The model's if it came with a deploy; else the same model did well before, on this machine."""
     return _finding("model" if model else "infrastructure", weight, sentence)
 

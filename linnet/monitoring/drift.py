@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from linnet.artifacts.reference import Sample
+from linnet.artifacts.reference import SortedSample
 
 Floats = npt.NDArray[np.float64]
 Values = npt.NDArray[np.floating[Any]]
@@ -60,7 +60,7 @@ class ClassDrift:
 
 
 def compare_columns(
-    references: Sequence[Sample], columns: Sequence[Values], threads: int = 2
+    references: Sequence[SortedSample], columns: Sequence[Values], threads: int = 2
 ) -> list[NumberDrift]:
     """`compare_numbers` of every column [n]; sorting does not hold the GIL, so threads help."""
     if threads < 2 or len(columns) < 2 or len(columns[0]) < 20_000:
@@ -69,7 +69,7 @@ def compare_columns(
         return list(pool.map(compare_numbers, references, columns))
 
 
-def compare_numbers(reference: Sample, values: Values) -> NumberDrift:
+def compare_numbers(reference: SortedSample, values: Values) -> NumberDrift:
     """Values [n] of a window against a reference of K points.
 
     KS and its p-value are those of `scipy.stats.ks_2samp(method="asymp")`, the Wasserstein distance is

@@ -19,7 +19,7 @@ Span = tuple[datetime, datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedChampion:
     """The champion, as evidence needs it."""
 
     model: str
@@ -28,7 +28,7 @@ class Served:
 
 
 def gather_evidence(
-    served: Served, rollouts: Sequence[Span], labelled: Sequence[Labelled]
+    served: ServedChampion, rollouts: Sequence[Span], labelled: Sequence[Labelled]
 ) -> RetrainingEvidence:
     """The evidence on the champion; `labelled`: its labelled production images.
 

@@ -26,7 +26,7 @@ _SPILL = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class LogWindow:
     """What the log holds of one version between two moments."""
 
     rows: pa.Table
@@ -49,7 +49,7 @@ def read_served(
     closed: datetime,
     most_images: int | None = None,
     seed: int = 0,
-) -> Served:
+) -> LogWindow:
     """Rows of `version` (None: any) answered in [start, end); those written after `closed` are late.
 
     `most_images` bounds how many kept images are read, an even random share of them; None: all.
@@ -73,7 +73,7 @@ def read_served(
     by_library: dict[str, dict[str, int]] = {}
     for (name, found), count in libraries.items():
         by_library.setdefault(name, {})[found] = count
-    return Served(rows, failed, by_library, tuple(damaged))
+    return LogWindow(rows, failed, by_library, tuple(damaged))
 
 
 def first_and_last(folder: Path) -> tuple[datetime, datetime] | None:

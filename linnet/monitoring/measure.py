@@ -30,7 +30,7 @@ _BATCH = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptImages:
     """Kept images of a window with what the model makes of them."""
 
     rows: npt.NDArray[np.int64]
@@ -68,17 +68,17 @@ def measure_drift(
     reference = Reference.load(package)
     rows = Rows.load(window, len(reference.features), len(reference.classes))
     kept = _embed(rows, package, progress) if about.enough else None
-    report = compare(about, rows, reference, kept, config, past)
+    report = compare_with_reference(about, rows, reference, kept, config, past)
     out.mkdir(parents=True, exist_ok=True)
     report.save(out / DRIFT_FILE)
     return report
 
 
-def compare(
+def compare_with_reference(
     window: Window,
     rows: Rows,
     reference: Reference,
-    kept: Kept | None,
+    kept: KeptImages | None,
     config: MonitoringConfig,
     past: Sequence[float] = (),
 ) -> DriftReport:
@@ -258,7 +258,7 @@ def _cohorts(
     return found
 
 
-def _embed(rows: Rows, package: Path, progress: Progress | None) -> Kept | None:
+def _embed(rows: Rows, package: Path, progress: Progress | None) -> KeptImages | None:
     """The kept images through the packaged model; damaged, redacted and resized ones are left out."""
     model = PackagedModel.load(package)
     shape = model.package.height, model.package.width, model.package.channels
@@ -280,7 +280,7 @@ def _embed(rows: Rows, package: Path, progress: Progress | None) -> Kept | None:
         parts.append(model.predict(stacked[part], rows.features[index[part]])[1])
         if progress:
             progress("embeddings", min(start + _BATCH, len(stacked)), len(stacked))
-    return Kept(index, np.concatenate(parts))
+    return KeptImages(index, np.concatenate(parts))
 
 
 def kept_pixels(encoded: bytes | None) -> Images | None:

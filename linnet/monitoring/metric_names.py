@@ -11,7 +11,7 @@ REQUEST_SECONDS = "linnet_request_seconds"
 """Histogram; labels model, version."""
 PREDICTION_SECONDS = "linnet_prediction_seconds"
 """Histogram; labels model, version."""
-REFUSALS = "linnet_validation_failures_total"
+VALIDATION_FAILURES = "linnet_validation_failures_total"
 """Labels model, status."""
 MIRRORED = "linnet_mirrored_total"
 """Labels model, version, outcome."""
@@ -24,7 +24,7 @@ LOG_DROPPED = "linnet_log_dropped_total"
 CPU_SECONDS = "process_cpu_seconds_total"
 MEMORY = "process_resident_memory_bytes"
 SERVER = (
-    REQUESTS, REQUEST_SECONDS, PREDICTION_SECONDS, REFUSALS, MIRRORED, LOADED, IN_FLIGHT, QUEUE,
+    REQUESTS, REQUEST_SECONDS, PREDICTION_SECONDS, VALIDATION_FAILURES, MIRRORED, LOADED, IN_FLIGHT, QUEUE,
     LOG_QUEUE, LOG_DROPPED, CPU_SECONDS, MEMORY,
 )  # fmt: skip
 

@@ -63,7 +63,7 @@ text-overflow:ellipsis}@media(max-width:700px){.looks{grid-template-columns:1fr}
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PageData:
     """What the page shows beyond the records."""
 
     reference: Reference
@@ -74,7 +74,7 @@ class Evidence:
     """Whether evidently.html lies beside the page."""
 
 
-def render(report: DriftReport, evidence: Evidence) -> str:
+def render(report: DriftReport, evidence: PageData) -> str:
     """The page as HTML."""
     title, kind = _headline(report)
     window = report.window
@@ -111,7 +111,7 @@ def _headline(report: DriftReport) -> tuple[str, str]:
     )
 
 
-def _tiles(report: DriftReport, evidence: Evidence) -> str:
+def _tiles(report: DriftReport, evidence: PageData) -> str:
     window, performance = report.window, evidence.performance
     failures = window.failure_rate
     tiles = []
@@ -162,7 +162,7 @@ def _share(interval: Interval) -> str:
     return f"{interval.value:.1%} <small>± {(interval.high - interval.low) / 2:.1%}</small>"
 
 
-def _moved(report: DriftReport, evidence: Evidence) -> str:
+def _moved(report: DriftReport, evidence: PageData) -> str:
     """Distributions of what drifted most; of a stable window, of what came closest."""
     if not report.tests:
         return ""
@@ -190,7 +190,7 @@ def _moved(report: DriftReport, evidence: Evidence) -> str:
     return f'<h2>{title}</h2><p class="soft">{key}</p><div class="plots">{"".join(cards)}</div>'
 
 
-def _looks(report: DriftReport, evidence: Evidence) -> str:
+def _looks(report: DriftReport, evidence: PageData) -> str:
     """Images before and now: the strangest kept ones, beside reference images of the same class."""
     rows, reference = evidence.rows, evidence.reference
     place = {name: k for k, name in enumerate(rows.sample_id) if rows.image[k] is not None}
@@ -229,7 +229,7 @@ def _grid(images: Sequence[tuple[Images, str]]) -> str:
     return f"<div>{figures}</div>"
 
 
-def _cohorts(report: DriftReport, evidence: Evidence) -> str:
+def _cohorts(report: DriftReport, evidence: PageData) -> str:
     ranked = sorted(report.cohorts, key=lambda cohort: (cohort.cohort, -cohort.effect))[:24]
     picture = charts.heat_map(
         ranked, evidence.reference.names, min((t.threshold for t in report.tests), default=0.1)
@@ -278,7 +278,7 @@ def _confusion(performance: PerformanceReport | None) -> str:
     )
 
 
-def _notes(report: DriftReport, evidence: Evidence) -> str:
+def _notes(report: DriftReport, evidence: PageData) -> str:
     notes = list(report.notes)
     window = report.window
     if window.late:

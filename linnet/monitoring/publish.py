@@ -7,7 +7,7 @@ from pathlib import Path
 from linnet.artifacts.reference import Reference
 from linnet.monitoring.evidently import EVIDENTLY_FILE, available, write_evidently
 from linnet.monitoring.history import DRIFT_FILE, keep
-from linnet.monitoring.page import PAGE_FILE, Evidence, render
+from linnet.monitoring.page import PAGE_FILE, PageData, render
 from linnet.monitoring.performance import PERFORMANCE_FILE
 from linnet.monitoring.window import Rows
 from linnet.records import DriftReport, PerformanceReport, SkewReport
@@ -49,7 +49,7 @@ def publish(
     (out / EVIDENTLY_FILE).unlink(missing_ok=True)
     if evidently or (evidently is None and available() and report.window.enough):
         write_evidently(rows, reference, out)
-    evidence = Evidence(
+    evidence = PageData(
         reference=reference,
         rows=rows,
         performance=PerformanceReport.load(records[PERFORMANCE_FILE])

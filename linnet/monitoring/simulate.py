@@ -40,7 +40,7 @@ _WORKERS = 8
 
 
 @dataclass(frozen=True)
-class Pool:
+class ImagePool:
     """Real images [N, H, W, C] to draw from, and the index [N] of each one's class."""
 
     images: Images
@@ -49,7 +49,7 @@ class Pool:
 
 
 def drifted(
-    pool: Pool, kinds: Sequence[str], severity: float, count: int, seed: int = 0
+    pool: ImagePool, kinds: Sequence[str], severity: float, count: int, seed: int = 0
 ) -> Iterator[tuple[Images, str]]:
     """Draws `count` images, uint8 [H, W, C], from the pool with what they show.
 
@@ -61,7 +61,7 @@ def drifted(
     check(kinds, severity)
     rng = np.random.default_rng(seed)
     weights = _weights(pool, kinds, severity)
-    strangers = _strangers(pool.images.shape[1:]) if "new-class" in kinds else None
+    strangers = _foreign_images(pool.images.shape[1:]) if "new-class" in kinds else None
     for _ in range(count):
         row = int(rng.choice(len(weights), p=weights))
         image, label = np.asarray(pool.images[row]), pool.classes[pool.labels[row]]
@@ -85,7 +85,7 @@ def check(kinds: Sequence[str], severity: float) -> None:
         raise ConfigError("--severity", f"{severity:g} is not between 0 and 1")
 
 
-def _weights(pool: Pool, kinds: Sequence[str], severity: float) -> npt.NDArray[np.float64]:
+def _weights(pool: ImagePool, kinds: Sequence[str], severity: float) -> npt.NDArray[np.float64]:
     weights = np.ones(len(pool.labels))
     size = len(pool.classes)
     if "class-mix" in kinds:
@@ -122,7 +122,7 @@ def _bytes(values: npt.NDArray[np.floating[Any]]) -> Images:
     return rounded
 
 
-def _strangers(shape: tuple[int, ...]) -> Images:
+def _foreign_images(shape: tuple[int, ...]) -> Images:
     """Handwritten digits in the pool's size and colours: uint8 [N, H, W, C]."""
     from sklearn.datasets import load_digits
 

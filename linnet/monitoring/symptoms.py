@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from linnet.monitoring import metric_names as names
 from linnet.process.model_server import ServerState
-from linnet.records import Deploy, Interval, LookAt, Symptoms, VersionTraffic, now
+from linnet.records import Deploy, Interval, SuspectSample, Symptoms, VersionTraffic, now
 from linnet.records.prediction_log import served_files
 
 TIMEOUT = 5.0
@@ -98,7 +98,7 @@ def _metrics(text: str, model: str) -> dict[str, Any]:
                 continue
             if sample.name == names.REQUESTS and labels["outcome"] != "rejected":
                 found["computed"] += int(sample.value)
-            elif sample.name == names.REFUSALS:
+            elif sample.name == names.VALIDATION_FAILURES:
                 refused[int(labels["status"])] = refused.get(int(labels["status"]), 0) + int(sample.value)
             elif sample.name == names.LOADED and labels["role"] == "champion" and sample.value:
                 found["serving"] = labels["version"]
@@ -157,14 +157,16 @@ def _by_version(frame: Any) -> Iterable[VersionTraffic]:
         )
 
 
-def _samples(frame: Any) -> Iterable[LookAt]:
+def _samples(frame: Any) -> Iterable[SuspectSample]:
     failed = frame[~frame["ok"]].tail(_SAMPLES // 2)
     for row in failed.itertuples():
-        yield LookAt(name=f"request {row.request_id}", why=f"failed on version {row.version}: {row.error}")
+        yield SuspectSample(
+            name=f"request {row.request_id}", why=f"failed on version {row.version}: {row.error}"
+        )
     unsure = frame[frame["ok"]].nsmallest(_SAMPLES - len(failed), "confidence")
     for row in unsure.itertuples():
         why = f"version {row.version} said {row.predicted} with confidence {row.confidence:.2f}"
-        yield LookAt(name=f"request {row.request_id}", why=why)
+        yield SuspectSample(name=f"request {row.request_id}", why=why)
 
 
 def _windows(places: Places, seen: _Seen) -> None:
@@ -182,7 +184,8 @@ def _windows(places: Places, seen: _Seen) -> None:
             for test in sorted(inputs, key=lambda test: -test["effect"])
         )
     strange = tuple(
-        LookAt(name=f"sample {name}", why="least like the reference") for name in drift.get("samples", [])[:4]
+        SuspectSample(name=f"sample {name}", why="least like the reference")
+        for name in drift.get("samples", [])[:4]
     )
     seen.values["samples"] = (*seen.values.get("samples", ()), *strange)
     performance = _read(folder / "performance.json", seen)

@@ -72,7 +72,7 @@ def _served(network: nn.Module, temperature: float) -> nn.Module:
     import torch
     from torch import Tensor, nn
 
-    class Served(nn.Module):
+    class ServedNetwork(nn.Module):
         """The network with calibrated probabilities in place of logits."""
 
         def __init__(self) -> None:
@@ -83,7 +83,7 @@ def _served(network: nn.Module, temperature: float) -> nn.Module:
             logits, embedding = self.network(image, features)
             return torch.softmax(logits / temperature, dim=1), embedding
 
-    return Served()
+    return ServedNetwork()
 
 
 def _clean(path: Path) -> None:

@@ -9,7 +9,9 @@ from linnet.packaging.parity import Parity
 from linnet.records import Gate, GateDecision
 
 
-def decide(parity: Parity, p95_ms: float, requests: int, size_mb: float, config: GatesConfig) -> GateDecision:
+def evaluate_package_gates(
+    parity: Parity, p95_ms: float, requests: int, size_mb: float, config: GatesConfig
+) -> GateDecision:
     """The verdict: `pass` only if every gate passes.
 
     `p95_ms` NaN: latency was not measured, because the model was refused before; that does not pass.

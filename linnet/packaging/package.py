@@ -15,7 +15,7 @@ from linnet.packaging import gates as package_gates
 from linnet.packaging.export import export
 from linnet.packaging.held_out import TestSplit, golden_rows, read_test_split
 from linnet.packaging.model_card import write_card
-from linnet.packaging.parity import compare, torch_probabilities
+from linnet.packaging.parity import compare_outputs, torch_probabilities
 from linnet.packaging.reference import write_reference
 from linnet.packaging.smoke_test import REQUESTS, Latency, try_out
 from linnet.progress import Progress
@@ -63,10 +63,10 @@ def package(
     network = load_model(model)
     path = export(network, report.temperature, out)
     _write_golden(network, report.temperature, split, out)
-    described = describe(name, report, split, path)
+    described = describe_package(name, report, split, path)
     described.save(out / PACKAGE_FILE)
     packaged = PackagedModel.load(out)
-    parity = compare(network, report.temperature, packaged, split, progress)
+    parity = compare_outputs(network, report.temperature, packaged, split, progress)
     write_reference(training_set, packaged, out, progress)
     latency = Latency(math.nan, math.nan, REQUESTS)
     if parity.agreement >= gates.min_parity:
@@ -79,14 +79,16 @@ def package(
             "latency_p95_ms": latency.p95_ms,
         }
     )
-    decision = package_gates.decide(parity, latency.p95_ms, latency.requests, described.size_mb, gates)
+    decision = package_gates.evaluate_package_gates(
+        parity, latency.p95_ms, latency.requests, described.size_mb, gates
+    )
     described.save(out / PACKAGE_FILE)
     decision.save(out / "gates.json")
     write_card(out, described, decision, report, training, split.about)
     return described, decision
 
 
-def describe(name: str, report: EvaluationReport, split: TestSplit, path: Path) -> ModelPackage:
+def describe_package(name: str, report: EvaluationReport, split: TestSplit, path: Path) -> ModelPackage:
     """The package's description before anything was measured.
 
     Raises:

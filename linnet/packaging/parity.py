@@ -29,7 +29,7 @@ class Parity:
     """Share of images for which both name the same top class."""
 
 
-def compare(
+def compare_outputs(
     network: nn.Module,
     temperature: float,
     packaged: PackagedModel,

@@ -13,7 +13,7 @@ from linnet.artifacts.reference import (
     REFERENCE_FILE,
     Cohort,
     Reference,
-    Sample,
+    SortedSample,
     brightness_cohort,
 )
 from linnet.errors import DataError
@@ -82,7 +82,7 @@ def summarise(
         # The share of images above it is the accuracy: Garg et al., "Leveraging Unlabeled Data to
         # Predict Out-of-Distribution Performance" (ICLR 2022).
         atc_threshold=float(np.quantile(confidence, 1.0 - accuracy)),
-        columns=(*(Sample.of(column) for column in trained.T), Sample.of(confidence)),
+        columns=(*(SortedSample.of(column) for column in trained.T), SortedSample.of(confidence)),
         confusion=confusion,
         embedding=embedding[rows],
         examples=np.ascontiguousarray(images[chosen]),
@@ -111,7 +111,7 @@ def _cohorts(
             column,
             value,
             float(inside.mean()),
-            tuple(Sample.of(column_values[inside], COHORT_POINTS) for column_values in columns.T),
+            tuple(SortedSample.of(column_values[inside], COHORT_POINTS) for column_values in columns.T),
         )
         for column, value, inside in groups
     )

@@ -47,7 +47,7 @@ def start(
         LinnetError: what `failed` made of its end or of its silence. Nothing of it is left behind.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    with interruption.held() as pressed, output.open("wb") as log:
+    with interruption.deferred_interrupts() as pressed, output.open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=own_session
         )

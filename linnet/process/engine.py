@@ -57,5 +57,5 @@ class EngineState(ProcessState):
         Raises:
             RunError: it does not end within `background.STOP_SECONDS`; the text names `who`.
         """
-        if not self.ends_within(STOP_SECONDS):
+        if not self.wait_for_exit(STOP_SECONDS):
             raise RunError(f"{who} (process {self.pid}) did not end within {STOP_SECONDS:.0f} seconds")

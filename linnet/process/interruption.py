@@ -11,7 +11,7 @@ from collections.abc import Iterator
 _AGAIN_SECONDS = 0.02
 
 
-def insist() -> None:
+def install_interrupt_hook() -> None:
     """Has Ctrl-C raised again, a moment later, where it was raised in vain.
 
     An exception in a destructor, or in Python code that an extension calls without being able to fail
@@ -20,7 +20,7 @@ def insist() -> None:
     """
     usual, main = sys.unraisablehook, threading.main_thread().ident or 0
 
-    def hear(lost: sys.UnraisableHookArgs) -> None:
+    def reraise(lost: sys.UnraisableHookArgs) -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
             usual(lost)
             return
@@ -29,10 +29,10 @@ def insist() -> None:
         again.daemon = True
         again.start()
 
-    sys.unraisablehook = hear
+    sys.unraisablehook = reraise
 
 
-def is_behind(error: BaseException | None) -> bool:
+def caused_by_interrupt(error: BaseException | None) -> bool:
     """Whether an exception is Ctrl-C, or was made of it, as a class that is being defined does."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
@@ -40,7 +40,7 @@ def is_behind(error: BaseException | None) -> bool:
 
 
 @contextlib.contextmanager
-def held() -> Iterator[threading.Event]:
+def deferred_interrupts() -> Iterator[threading.Event]:
     """Notes the first Ctrl-C instead of raising it; a second one raises at once.
 
     Whoever asks for this looks at the event afterwards and undoes what was begun. Where Ctrl-C is not

@@ -66,7 +66,7 @@ class ProcessState:
             pass  # another user's
         return str(started_at(self.pid)) == self.instance
 
-    def ends_within(self, seconds: float) -> bool:
+    def wait_for_exit(self, seconds: float) -> bool:
         """Waits until its process is gone; whether it went in time."""
         until = time.monotonic() + seconds
         while self.runs():

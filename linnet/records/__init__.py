@@ -13,7 +13,15 @@ from linnet.records.dataset import (
     TrainingSetManifest,
     ValidationReport,
 )
-from linnet.records.diagnosis import Deploy, Diagnosis, Fault, Finding, LookAt, Symptoms, VersionTraffic
+from linnet.records.diagnosis import (
+    Deploy,
+    Diagnosis,
+    Fault,
+    Finding,
+    SuspectSample,
+    Symptoms,
+    VersionTraffic,
+)
 from linnet.records.model import (
     CohortResult,
     Comparison,
@@ -47,7 +55,7 @@ from linnet.records.retraining import (
     WindowFinding,
 )
 from linnet.records.rollout import (
-    Look,
+    JudgeSnapshot,
     MetricJudgement,
     RolloutDecision,
     RolloutMark,
@@ -78,12 +86,11 @@ __all__ = [
     "Gate",
     "GateDecision",
     "Interval",
+    "JudgeSnapshot",
     "JudgeVerdict",
     "LabelBatch",
     "LabelSet",
     "LedgerEntry",
-    "Look",
-    "LookAt",
     "MetricJudgement",
     "ModelPackage",
     "ModelVersion",
@@ -105,6 +112,7 @@ __all__ = [
     "Split",
     "StageRecord",
     "StepDecision",
+    "SuspectSample",
     "Symptoms",
     "TaskRecord",
     "TrainingReport",

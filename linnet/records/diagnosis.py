@@ -30,7 +30,7 @@ class Deploy(Record):
     reason: str
 
 
-class LookAt(Record):
+class SuspectSample(Record):
     """One sample that is worth a person's look."""
 
     name: str
@@ -74,7 +74,7 @@ class Symptoms(Record):
     skew_differences: int = 0
     deploys: tuple[Deploy, ...] = ()
     """Newest first."""
-    samples: tuple[LookAt, ...] = ()
+    samples: tuple[SuspectSample, ...] = ()
     notes: tuple[str, ...] = ()
     """What could not be seen, and why."""
 
@@ -97,5 +97,5 @@ class Diagnosis(Record):
     """The heaviest first."""
     deploys: tuple[Deploy, ...]
     """Those of the time looked at."""
-    samples: tuple[LookAt, ...]
+    samples: tuple[SuspectSample, ...]
     remedy: str

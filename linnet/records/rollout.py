@@ -50,7 +50,7 @@ class StepDecision(Record):
     reason: str
 
 
-class Look(Record):
+class JudgeSnapshot(Record):
     """What the judge saw at one moment: for the plot."""
 
     seconds: float

@@ -34,11 +34,6 @@ def connect(config: RegistryConfig, actor: str = "") -> ModelRegistry:
     return ModelRegistry(MlflowRegistry(config.tracking_uri), actor)
 
 
-def model_name(config: RegistryConfig, name: str) -> str:
-    """The registered model's name, for the use case `name`."""
-    return config.model or name
-
-
 def register_challenger(
     config: RegistryConfig, name: str, package: Path, evaluation: Path, model: Path, settings: dict[str, Any]
 ) -> ModelVersion:
@@ -47,7 +42,7 @@ def register_challenger(
     Raises:
         RegistryError: a gate of the evaluation or of the package failed, or the registry refuses.
     """
-    registry, registered = connect(config), model_name(config, name)
+    registry, registered = connect(config), config.registered_name(name)
     described = ModelPackage.load(package / "package.json")
     failed = [
         reason
@@ -91,7 +86,7 @@ def register_challenger(
 def champion_package(config: RegistryConfig, name: str) -> tuple[Path | None, str]:
     """Package folder and version of the champion; None and empty if there is none."""
     registry = connect(config)
-    found = registry.champion(model_name(config, name))
+    found = registry.champion(config.registered_name(name))
     return (None, "") if found is None else (registry.package_folder(found), found.version)
 
 
@@ -101,18 +96,18 @@ def version_package(config: RegistryConfig, name: str, version: str) -> Path:
     Raises:
         RegistryError: there is no such version.
     """
-    registry, registered = connect(config), model_name(config, name)
+    registry, registered = connect(config), config.registered_name(name)
     return registry.package_folder(registry.version(registered, version))
 
 
-def rival_package(config: RegistryConfig, name: str, model: Path) -> tuple[Path | None, str]:
+def comparison_package(config: RegistryConfig, name: str, model: Path) -> tuple[Path | None, str]:
     """Package folder and version of what the trained model in folder `model` is to be compared with.
 
     That is the champion; but if this very model became the champion, it is what it was compared with
     then. So running again with nothing changed asks the same question, and finds the same answer in
     the cache, instead of holding a model against itself.
     """
-    registry, registered = connect(config), model_name(config, name)
+    registry, registered = connect(config), config.registered_name(name)
     rival = registry.champion(registered)
     if rival is not None and rival.tags.get(_TRAINED) == tree_digest(model):
         before = rival.tags.get(_COMPARED, "")
@@ -128,7 +123,7 @@ def release_candidates(
     Raises:
         RegistryError: there is no such version.
     """
-    registry, registered = connect(config), model_name(config, name)
+    registry, registered = connect(config), config.registered_name(name)
     candidate = registry.package_folder(registry.version(registered, version))
     champion = registry.champion(registered)
     if champion is None:
@@ -137,7 +132,7 @@ def release_candidates(
     return candidate, version, folder, champion.version
 
 
-def promote_after(config: RegistryConfig, name: str, decision: RolloutDecision) -> bool:
+def promote_if_accepted(config: RegistryConfig, name: str, decision: RolloutDecision) -> bool:
     """Writes the canary's decisions into the ledger and moves `champion` if it says promote.
 
     Gives whether the candidate now is champion.
@@ -145,7 +140,7 @@ def promote_after(config: RegistryConfig, name: str, decision: RolloutDecision) 
     Raises:
         PromotionConflict: the champion is no longer the one the canary compared with.
     """
-    registry, model = connect(config), model_name(config, name)
+    registry, model = connect(config), config.registered_name(name)
     registry.record_canary(model, decision)
     if decision.verdict != "promote":
         return False

@@ -58,7 +58,7 @@ class MlflowRegistry:
             experiment = self.experiment(submission.model)
             run_id = self._run(experiment, submission, digest)
             model_id, location = self._logged_model(experiment, run_id, submission, digest)
-            with _tolerating("RESOURCE_ALREADY_EXISTS"):
+            with _ignore_error("RESOURCE_ALREADY_EXISTS"):
                 self._mlflow.create_registered_model(submission.model)
             tags = {**submission.tags, "package_digest": digest}
             made = self._mlflow.create_model_version(
@@ -138,7 +138,7 @@ class MlflowRegistry:
     def _aliases(self, model: str) -> dict[str, str] | None:
         """Alias to version; None if the model is not registered."""
         aliases: dict[str, str] | None = None
-        with _tolerating("RESOURCE_DOES_NOT_EXIST"):
+        with _ignore_error("RESOURCE_DOES_NOT_EXIST"):
             found = self._mlflow.get_registered_model(model).aliases
             aliases = {alias: str(version) for alias, version in found.items()}
         return aliases  # noqa: RET504  None if the call was tolerated
@@ -224,7 +224,7 @@ class MlflowRegistry:
     def _record(self, model: str, version: Any, aliases: dict[str, Any]) -> ModelVersion:
         prefix = "test_"
         metrics: dict[str, float] = {}
-        with _tolerating("RESOURCE_DOES_NOT_EXIST"):
+        with _ignore_error("RESOURCE_DOES_NOT_EXIST"):
             metrics = self._mlflow.get_run(version.run_id).data.metrics
         return ModelVersion(
             name=model,
@@ -273,7 +273,7 @@ class MlflowRegistry:
 
 
 @contextlib.contextmanager
-def _tolerating(code: str) -> Iterator[None]:
+def _ignore_error(code: str) -> Iterator[None]:
     """Lets MLflow's errors of one code pass."""
     from mlflow.exceptions import MlflowException
 

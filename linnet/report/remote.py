@@ -66,10 +66,10 @@ def refusal(host: Host, run_id: str) -> str:
 
 
 def _run(host: Host, run_id: str) -> Any:
-    from linnet.launch.client import answering, quiet
+    from linnet.launch.client import silence_sdk, translate_api_errors
 
     client = host.client()
-    with quiet(), answering(host.url):
+    with silence_sdk(), translate_api_errors(host.url):
         return client.get_run(run_id)
 
 

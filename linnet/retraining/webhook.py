@@ -94,7 +94,7 @@ def _consider(asking: dict[str, list[str]], trigger_of: Callable[[str], Trigger]
     decisions = []
     for model, names in asking.items():
         try:
-            decision = trigger_of(model).consider("alert", f"alertmanager: {', '.join(names[:MOST_ALERTS])}")
+            decision = trigger_of(model).decide("alert", f"alertmanager: {', '.join(names[:MOST_ALERTS])}")
         except RetrainingError as error:
             return _failure(503, str(error))  # Alertmanager tries again after a 5xx
         except LinnetError as error:

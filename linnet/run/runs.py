@@ -54,7 +54,7 @@ FULL = (
     "the disk is full: free some space and run the same command again (`linnet cache gc` drops old results)"
 )
 
-REFUSALS = ("fail", "rollback", "inconclusive")
+NEGATIVE_VERDICTS = ("fail", "rollback", "inconclusive")
 """Verdicts of a gate or a canary that say no. A finding, such as drift, refuses nothing."""
 
 
@@ -208,15 +208,17 @@ def finish(folder: Path, worked: bool, interrupted: bool = False, error: str = "
     `error` says why a run did not work that has no stage to say it.
     """
     why = error
-    done = [stage if stage.state != "running" else _cut_short(folder, stage) for stage in stages(folder)]
+    done = [
+        stage if stage.state != "running" else _mark_interrupted(folder, stage) for stage in stages(folder)
+    ]
     failed = [stage for stage in done if stage.state == "failed"]
-    refused = [stage for stage in done if stage.values.get("verdict") in REFUSALS]
+    refused = [stage for stage in done if stage.values.get("verdict") in NEGATIVE_VERDICTS]
     if interrupted:
         state, error = "interrupted", why or "interrupted"
     elif failed or not worked:
         state, error = (
             "failed",
-            failed[0].error if failed else why or _sudden(folder),
+            failed[0].error if failed else why or _crash_reason(folder),
         )
         if error == "interrupted":
             state = "interrupted"
@@ -234,14 +236,14 @@ def finish(folder: Path, worked: bool, interrupted: bool = False, error: str = "
     return record
 
 
-def _cut_short(folder: Path, stage: StageRecord) -> StageRecord:
+def _mark_interrupted(folder: Path, stage: StageRecord) -> StageRecord:
     """A stage whose process ended without a word, as failed."""
-    ended = stage.model_copy(update={"state": "failed", "error": _sudden(folder), "exit_code": 1})
+    ended = stage.model_copy(update={"state": "failed", "error": _crash_reason(folder), "exit_code": 1})
     ended.save(folder / "stages" / f"{stage.task}.json")
     return ended
 
 
-def _sudden(folder: Path) -> str:
+def _crash_reason(folder: Path) -> str:
     """Why a process may have ended without a word."""
     if disk_full(folder):
         return FULL

@@ -19,7 +19,7 @@ from linnet.cache import key as cache_key
 from linnet.cache.blobs import clear
 from linnet.cache.digest import MISSING, tree_digest, value_digest
 from linnet.cache.key import Key, explain
-from linnet.cache.store import Cache, Result, open_cache
+from linnet.cache.store import Cache, StepResult, open_cache
 from linnet.errors import RunError
 from linnet.records import StageRecord
 from linnet.run.runs import DRY_RUN, KEYS, end_with_worker, run_dir
@@ -27,13 +27,13 @@ from linnet.run.stage import Stage, deadline, hold_gpus, progress
 from linnet.storage.files import translate_storage, write_text
 from linnet.storage.paths import state_dir
 
-__all__ = ["Artifact", "WouldRun", "hold_gpus", "preparing", "progress", "run_step", "work_dir"]
+__all__ = ["Artifact", "DryRunStop", "hold_gpus", "preparing", "progress", "run_step", "work_dir"]
 
 Paths = Mapping[str, Path]
 Work = Callable[[Paths], Mapping[str, Any] | None]
 
 
-class WouldRun(Exception):
+class DryRunStop(Exception):
     """In a dry run: the cache does not have this step's result; says what changed."""
 
 
@@ -78,7 +78,7 @@ def run_step(
     Raises:
         LinnetError: what the step says to a person; it also stands in the stage's record.
     """
-    _refuse_futile_retry(task)
+    _fail_if_not_retryable(task)
     end_with_worker()
     stage = Stage(task)
     store = open_cache()
@@ -100,7 +100,7 @@ def run_step(
                 again = "what it does besides its outputs has to be done again" if result else ""
                 _announce(store, key, cached, acts, again)
                 result = _work_and_store(store, key, key_now if may_hit else None, work, outputs, stage)
-    except WouldRun as plan:
+    except DryRunStop as plan:
         stage.end("skipped", values={"reason": str(plan)}, error=plan if needed else None)
         if not needed:
             return {}
@@ -148,7 +148,7 @@ def _announce(store: Cache, key: Key, cached: bool, acts: bool, again: str) -> N
     why = "always runs" if acts or not cached else again or explain(key, store.latest(key.task))
     print(f"{key.task}: {why}", flush=True)
     if DRY_RUN in os.environ and (cached or acts):
-        raise WouldRun(why)
+        raise DryRunStop(why)
 
 
 def _work_and_store(
@@ -158,7 +158,7 @@ def _work_and_store(
     work: Work,
     outputs: Mapping[str, Artifact],
     stage: Stage,
-) -> Result:
+) -> StepResult:
     """Works, and hands the outputs over; keeps them if `key_now` says that they still belong to the key."""
     staged, run = store.staging(), run_dir()
     targets = {name: Path(artifact.path) for name, artifact in outputs.items()}
@@ -167,7 +167,7 @@ def _work_and_store(
         values = dict(work({name: staged / name for name in targets}) or {})
         spent = {name: seconds - before[name] for name, seconds in stage.spent().items()}
         metadata = {name: dict(artifact.metadata) for name, artifact in outputs.items()}
-        result = Result(values=values, **spent, metadata=metadata, run=run.name if run else "")
+        result = StepResult(values=values, **spent, metadata=metadata, run=run.name if run else "")
         if key_now is not None and key_now() == key:
             store.deliver(store.put(key, staged, list(targets), result), targets)
             return result
@@ -177,7 +177,7 @@ def _work_and_store(
                 f"{key.task}: code, inputs or the world changed while it worked: not kept in the cache",
                 flush=True,
             )
-        store.hand_over(staged, targets, key.task)
+        store.publish(staged, targets, key.task)
         return result
     except BaseException as error:
         # What a failing step wrote (a validation report, say) is what its reader needs most.
@@ -204,7 +204,7 @@ def work_dir(name: str, *parts: Any) -> Path:
 @contextmanager
 def preparing(task: str) -> Iterator[None]:
     """Around what a step finds out before `run_step`: an error there is the step's own, and is recorded."""
-    _refuse_futile_retry(task)
+    _fail_if_not_retryable(task)
     try:
         yield
     except BaseException as error:
@@ -212,7 +212,7 @@ def preparing(task: str) -> Iterator[None]:
         raise
 
 
-def _refuse_futile_retry(task: str) -> None:
+def _fail_if_not_retryable(task: str) -> None:
     """The backend's retries are for machines that fail; a broken dataset stays broken."""
     folder = run_dir()
     before = folder / "stages" / f"{task}.json" if folder else None

@@ -40,7 +40,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 _WORDS = {"true": True, "false": False, "null": None}
 
 
-def holds(condition: str, parameters: Mapping[str, Any]) -> bool:
+def evaluate_condition(condition: str, parameters: Mapping[str, Any]) -> bool:
     """Whether a task's `triggerPolicy.condition` holds for the values of the task's inputs.
 
     Raises:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from linnet.errors import LinnetError, RunError
 from linnet.runner import dag
-from linnet.runner.condition import holds
+from linnet.runner.condition import evaluate_condition
 from linnet.runner.dag import Node, Scope
 from linnet.runner.spec import Spec
 
@@ -27,7 +27,7 @@ waits, for the same machine."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskOutcome:
     """How a task's program ended."""
 
     worked: bool
@@ -38,10 +38,10 @@ class Outcome:
 class Tasks(Protocol):
     """Runs the programs of tasks."""
 
-    def start(self, node: Node, arguments: dict[str, Any]) -> Outcome | None:
+    def start(self, node: Node, arguments: dict[str, Any]) -> TaskOutcome | None:
         """Starts a task; an outcome at once if there is nothing to wait for (finished in an earlier life)."""
 
-    def wait(self, until: float | None) -> list[tuple[Node, Outcome]]:
+    def wait(self, until: float | None) -> list[tuple[Node, TaskOutcome]]:
         """What ended; waits for something to end, but not beyond the moment `until` (time.monotonic)."""
 
     def changed(self, node: Node) -> None:
@@ -119,7 +119,7 @@ class Driver:
             return True
         node.inputs = dag.inputs_of(node)
         condition = node.task.get("triggerPolicy", {}).get("condition")
-        if condition and not holds(condition, node.inputs):
+        if condition and not evaluate_condition(condition, node.inputs):
             self._close(node, "SKIPPED")
             return True
         node.state = "RUNNING"
@@ -173,7 +173,7 @@ class Driver:
             self._ended(node, outcome)
         return True
 
-    def _ended(self, node: Node, outcome: Outcome) -> None:
+    def _ended(self, node: Node, outcome: TaskOutcome) -> None:
         self._active.discard(node)
         policy = node.task.get("retryPolicy", {})
         if not outcome.worked and node.attempts <= int(policy.get("maxRetryCount", 0)):

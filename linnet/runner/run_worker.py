@@ -17,7 +17,7 @@ from linnet.run.runs import DRY_RUN
 from linnet.runner.dag import first_error
 from linnet.runner.driver import Driver
 from linnet.runner.spec import Spec
-from linnet.runner.task_runner import Programs, recorded_outputs
+from linnet.runner.task_runner import TaskRunner, recorded_outputs
 from linnet.storage.paths import state_dir
 
 
@@ -59,7 +59,7 @@ def _drive(folder: Path, width: int, close: list[int]) -> str:
     """Runs the tasks; what went wrong, or nothing."""
     file = folder / "pipeline.json"  # the same, quicker to read
     spec = Spec.from_text((file if file.exists() else folder / "pipeline.yaml").read_bytes())
-    programs = Programs(folder, spec, _environment(folder), close)
+    programs = TaskRunner(folder, spec, _environment(folder), close)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: programs.interrupt())
     driver = Driver(spec, _parameters(folder), programs, width)

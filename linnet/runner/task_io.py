@@ -22,7 +22,7 @@ EXECUTOR_OUTPUT = "executor_output.json"
 
 
 @dataclass
-class Leaf:
+class ExecutorTask:
     """A task that runs a program or imports an artefact, with its inputs."""
 
     spec: Spec
@@ -35,7 +35,7 @@ class Leaf:
     """What its pipeline asks for and a laptop gives in its own way."""
 
     @classmethod
-    def of(cls, spec: Spec, node: Node, arguments: dict[str, Any], run: Path, root: Path) -> Leaf:
+    def of(cls, spec: Spec, node: Node, arguments: dict[str, Any], run: Path, root: Path) -> ExecutorTask:
         """The leaf of a node."""
         return cls(spec, node, arguments, run, root)
 

@@ -23,9 +23,9 @@ from linnet.process.state import started_at
 from linnet.records import ArtifactRecord, TaskRecord, now
 from linnet.runner import task_process
 from linnet.runner.dag import ENDED, Node, argument_values
-from linnet.runner.driver import Outcome
+from linnet.runner.driver import TaskOutcome
 from linnet.runner.spec import Spec
-from linnet.runner.task_io import Leaf
+from linnet.runner.task_io import ExecutorTask
 
 STOP_SECONDS = 4.0
 """How long a program may take to stop after SIGINT, before it is killed: a release gives traffic back."""
@@ -34,7 +34,7 @@ STOP_SECONDS = 4.0
 @dataclass
 class _Running:
     node: Node
-    leaf: Leaf
+    leaf: ExecutorTask
     pid: int
     deadline: float
     seconds: float
@@ -42,7 +42,7 @@ class _Running:
     """A pidfd, or -1 where the system has none."""
 
 
-class Programs:
+class TaskRunner:
     """The `Tasks` of a driver, in a run's folder: tasks/, logs/ and artifacts/."""
 
     def __init__(self, folder: Path, spec: Spec, environment: Mapping[str, str], close: list[int]) -> None:
@@ -59,7 +59,7 @@ class Programs:
             for name in component.get("dag", {}).get("tasks", {})
         )
         self._unique = {name for name, count in names.items() if count == 1}
-        self._earlier = self._end_earlier_life()
+        self._earlier = self._kill_previous_attempt()
 
     def interrupt(self) -> None:
         """Makes `wait` raise KeyboardInterrupt; safe in a signal handler."""
@@ -67,22 +67,22 @@ class Programs:
         with contextlib.suppress(BlockingIOError):
             os.write(self._write, b"!")
 
-    def start(self, node: Node, arguments: dict[str, Any]) -> Outcome | None:
+    def start(self, node: Node, arguments: dict[str, Any]) -> TaskOutcome | None:
         """Starts a task's program, unless an earlier life finished the same task with the same inputs."""
-        leaf = Leaf.of(self.spec, node, arguments, self.folder, self._place(node))
+        leaf = ExecutorTask.of(self.spec, node, arguments, self.folder, self._place(node))
         before = self._earlier.get(node.path)
         if before is not None and not node.is_exit_task and before.inputs == _digest(arguments):
             outputs = leaf.recorded(before)
             if outputs is not None:
-                self._say(f"{node.path}: finished earlier, not run again")
+                self._log_line(f"{node.path}: finished earlier, not run again")
                 self._records[node.path] = before
-                return Outcome(True, outputs)
+                return TaskOutcome(True, outputs)
         if leaf.is_importer:
-            return Outcome(True, leaf.imported())
+            return TaskOutcome(True, leaf.imported())
         source, words, environment = leaf.prepare()
         fresh = source_states() != self._loaded
         for note in leaf.notes:
-            self._say(f"{node.path}: {note}")
+            self._log_line(f"{node.path}: {note}")
         log = self.log(node.path)
         log.parent.mkdir(exist_ok=True)
         close = [*self._close, self._read, self._write]
@@ -95,7 +95,7 @@ class Programs:
         self._running[pid] = _Running(node, leaf, pid, limit, leaf.timeout, descriptor)
         return None
 
-    def wait(self, until: float | None) -> list[tuple[Node, Outcome]]:
+    def wait(self, until: float | None) -> list[tuple[Node, TaskOutcome]]:
         """What ended.
 
         Raises:
@@ -104,7 +104,7 @@ class Programs:
         while True:
             if self._stop:
                 raise KeyboardInterrupt
-            ended = [done for running in list(self._running.values()) if (done := self._look(running))]
+            ended = [done for running in list(self._running.values()) if (done := self._poll(running))]
             moment = time.monotonic()
             if ended or (until is not None and moment >= until):
                 return ended
@@ -144,7 +144,7 @@ class Programs:
         """Where a task's output goes."""
         return self.folder / "logs" / f"{path}.txt"
 
-    def _look(self, running: _Running) -> tuple[Node, Outcome] | None:
+    def _poll(self, running: _Running) -> tuple[Node, TaskOutcome] | None:
         """The outcome of a program that ended, or ran out of time."""
         pid, status = os.waitpid(running.pid, os.WNOHANG)
         overdue = time.monotonic() > running.deadline
@@ -159,20 +159,20 @@ class Programs:
         self._keep_log(running.node.path)
         code = os.waitstatus_to_exitcode(status)
         if overdue and pid == 0:
-            return running.node, Outcome(False, error=f"took longer than its {running.seconds:g} seconds")
+            return running.node, TaskOutcome(False, error=f"took longer than its {running.seconds:g} seconds")
         if code != 0:
-            return running.node, Outcome(False, error=self._why(running.node, code))
+            return running.node, TaskOutcome(False, error=self._error_message(running.node, code))
         try:
-            return running.node, Outcome(True, running.leaf.outputs())
+            return running.node, TaskOutcome(True, running.leaf.outputs())
         except (LinnetError, ValueError, OSError) as error:
-            return running.node, Outcome(False, error=f"its outputs cannot be read: {error}")
+            return running.node, TaskOutcome(False, error=f"its outputs cannot be read: {error}")
 
-    def _why(self, node: Node, code: int) -> str:
-        said = [line for line in self._said(node.path).splitlines() if line.strip()]
+    def _error_message(self, node: Node, code: int) -> str:
+        said = [line for line in self._output_of(node.path).splitlines() if line.strip()]
         how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
         return f"{said[-1].strip()[:500]} ({how})" if said else how
 
-    def _said(self, path: str) -> str:
+    def _output_of(self, path: str) -> str:
         with contextlib.suppress(OSError):
             return self.log(path).read_bytes()[-8000:].decode("utf-8", "replace")
         return ""
@@ -184,7 +184,7 @@ class Programs:
             with self.log(path).open("rb") as own:
                 shutil.copyfileobj(own, whole)
 
-    def _say(self, line: str) -> None:
+    def _log_line(self, line: str) -> None:
         print(line, flush=True)
 
     def _place(self, node: Node) -> Path:
@@ -225,7 +225,7 @@ class Programs:
             }
         )
 
-    def _end_earlier_life(self) -> dict[str, TaskRecord]:
+    def _kill_previous_attempt(self) -> dict[str, TaskRecord]:
         """The finished tasks of this run before its worker was gone; a program that outlived it is ended."""
         finished = {}
         for file in (self.folder / "tasks").glob("[!.]*.json"):

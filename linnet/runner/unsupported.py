@@ -21,7 +21,7 @@ _KEPT = {"activeDeadlineSeconds", "pvcMount", "fieldPathAsEnv"}
 _OPTIONS_WITH_VALUE = {"--index-url", "--extra-index-url", "--trusted-host", "-i"}
 
 
-def unmet(spec: Spec) -> list[str]:
+def unsupported_features(spec: Spec) -> list[str]:
     """What cannot be honoured here, a sentence each; empty: the pipeline may run."""
     found = [f"pipeline setting {name!r}" for name in _pipeline_settings(spec)]
     for label, executor in spec.pipeline["deploymentSpec"].get("executors", {}).items():

@@ -50,7 +50,7 @@ class Acceptor:
                 pass
             self._listener.close()
 
-    async def settled(self) -> None:
+    async def wait_idle(self) -> None:
         """Waits until every connection that was taken has its protocol."""
         await asyncio.gather(*self._tasks)
 

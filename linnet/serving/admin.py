@@ -151,6 +151,10 @@ def _package(values: dict[str, Any]) -> Path:
     folder = values.get("package")
     if not isinstance(folder, str) or not folder:
         raise RequestRejected(400, 'the body must be {"package": FOLDER}')
+    try:
+        Path(folder).is_dir()
+    except OSError as error:  # such as a name that is too long to be one
+        raise RequestRejected(400, f"package: {folder[:80]!r}... is no folder ({error.strerror})") from error
     return Path(folder)
 
 

@@ -9,13 +9,15 @@ from typing import Any
 from urllib.parse import unquote
 
 from linnet import __version__
+from linnet.config import ServingConfig
 from linnet.errors import RequestRejected
 from linnet.serving import protocol
-from linnet.serving.access import Access
+from linnet.serving.access import AccessControl
+from linnet.serving.callers import Callers
 from linnet.serving.messages import JSON, REQUEST_HEADER, VERSION_HEADER, Request, Response, request_id
 from linnet.serving.metrics import Metrics
 from linnet.serving.predictor import Prediction, Predictor, top_classes
-from linnet.serving.service import Call, Inputs, Outcome, Service
+from linnet.serving.service import Call, Inputs, PredictionOutcome, Service
 from linnet.serving.upload import decodes_soon, entity_of, seconds_of
 
 logger = logging.getLogger(__name__)
@@ -37,15 +39,16 @@ class App:
         name: str,
         service: Service,
         metrics: Metrics,
-        access: Access,
+        access: AccessControl,
         elsewhere: Elsewhere,
-        max_pixels: int,
+        config: ServingConfig,
     ) -> None:
-        """`max_pixels` of an uploaded image; `elsewhere` answers what is not this worker's alone."""
+        """`elsewhere` answers what is not this worker's alone."""
         self.name = name
         self.ready = True
         self._service, self._metrics, self._access = service, metrics, access
-        self._elsewhere, self._max_pixels = elsewhere, max_pixels
+        self._forward_to_supervisor, self._max_pixels = elsewhere, config.max_pixels
+        self._callers, self._max_answer = Callers(config), round(config.max_answer_mb * 1_000_000)
 
     async def handle(self, request: Request) -> Response:
         """Answers one request; nothing that happens inside reaches the client as a traceback."""
@@ -74,6 +77,9 @@ class App:
 
     async def _route(self, request: Request, named: str) -> Response:
         parts = [unquote(part) for part in request.path.strip("/").split("/")]
+        self._callers.check_origin(request.method, request.headers)
+        if parts[0] in ("admin", "feedback") or parts[:2] == ["v2", "repository"]:
+            self._callers.check_host(request.headers)
         if parts[0] == "v2":
             return await self._v2(request, parts[1:], named)
         if parts == ["predict"]:
@@ -82,14 +88,14 @@ class App:
             return await self._predict(request, named)
         if parts[0] == "admin":
             self._access.admit(request.headers, "admin")
-            return await self._elsewhere(request)
+            return await self._forward_to_supervisor(request)
         if parts == ["feedback"]:
             _allow(request, "POST")
             self._access.admit(request.headers, "infer")
-            return await self._elsewhere(request)
+            return await self._forward_to_supervisor(request)
         if parts == ["metrics"]:
             _allow(request, "GET", "HEAD")
-            return await self._elsewhere(request)
+            return await self._forward_to_supervisor(request)
         raise RequestRejected(404, f"there is nothing at {request.path:.200}")
 
     async def _v2(self, request: Request, parts: list[str], named: str) -> Response:
@@ -97,7 +103,7 @@ class App:
             return await self._model(request, parts[1], parts[2:], named)
         if parts and parts[0] == "repository":
             self._access.admit(request.headers, "infer" if parts[1:] == ["index"] else "admin")
-            return await self._elsewhere(request)
+            return await self._forward_to_supervisor(request)
         known = {(): self._about, ("health", "live"): self._live, ("health", "ready"): self._ready}
         handler = known.get(tuple(parts))
         if handler is None:
@@ -170,9 +176,12 @@ class App:
         length = int(head) if head is not None else None
         parsed: list[protocol.InferRequest] = []
 
-        def prepare(_predictor: Predictor) -> Inputs:
+        def prepare(predictor: Predictor) -> Inputs:
             if not parsed:  # once, also if it is mirrored
                 parsed.append(protocol.parse_request(request.body, length))
+                protocol.check_answer(
+                    parsed[0], len(predictor.classes), predictor.embedding, self._max_answer
+                )
             return parsed[0].images, parsed[0].features
 
         def render(predictor: Predictor, prediction: Prediction, _: float) -> tuple[bytes, int | None]:
@@ -198,7 +207,7 @@ class App:
         return response
 
 
-def _response_of(outcome: Outcome) -> Response:
+def _response_of(outcome: PredictionOutcome) -> Response:
     if outcome.error is not None:
         response = Response.failure(outcome.status, outcome.error)
     elif outcome.head is not None:

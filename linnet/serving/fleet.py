@@ -103,7 +103,7 @@ class Fleet:
         self._current = None
 
 
-def describe(predictor: Predictor) -> dict[str, Any]:
+def describe_predictor(predictor: Predictor) -> dict[str, Any]:
     """A loaded version as JSON values."""
     return {
         "name": predictor.package.name,

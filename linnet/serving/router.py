@@ -14,7 +14,7 @@ _FIELDS = {"champion", "candidate", "percent", "mirror"}
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RoutingDecision:
     """The version that answers, and the one that gets a copy after the answer (None: no copy)."""
 
     version: str
@@ -61,7 +61,7 @@ class RoutingTable:
         """The versions that the table names."""
         return tuple(version for version in (self.champion, self.candidate) if version is not None)
 
-    def choose(self, key: str | None, draw: float, mirror_draw: float) -> Choice:
+    def choose(self, key: str | None, draw: float, mirror_draw: float) -> RoutingDecision:
         """Chooses for one request; `draw` and `mirror_draw` are uniform in [0, 1).
 
         A `key` makes the choice sticky: the same key meets the same version while the candidate
@@ -75,11 +75,11 @@ class RoutingTable:
             only = first or second
             if only is None:
                 raise RequestRejected(503, "no model version is routed yet; try again later")
-            return Choice(only, None)
+            return RoutingDecision(only, None)
         if key is not None:
             draw = sticky_draw(key, second)
         chosen, other = (second, first) if draw * 100.0 < self.percent else (first, second)
-        return Choice(chosen, other if mirror_draw < self.mirror else None)
+        return RoutingDecision(chosen, other if mirror_draw < self.mirror else None)
 
 
 def check_version(version: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected, ServingError
+from linnet.process.cpus import available_cpus
 from linnet.process.model_server import ServerState
 from linnet.serving.admin import Admin
 from linnet.serving.feedback import Feedback
@@ -24,7 +25,7 @@ from linnet.serving.retention import keep_images_for
 from linnet.serving.router import RoutingTable
 from linnet.serving.shared import MAX_WORKERS, SharedPage
 from linnet.serving.version_manager import Control
-from linnet.serving.workers import Place, WorkerSettings
+from linnet.serving.workers import WorkerSettings, WorkerSlot
 
 logger = logging.getLogger(__name__)
 BACKLOG = 4096
@@ -59,7 +60,7 @@ def serve(launch: Launch) -> None:
         try:
             if launch.log_dir is not None:
                 launch.log_dir.mkdir(parents=True, exist_ok=True)
-            asyncio.run(Supervisor(launch, holder).run())
+            asyncio.run(WorkerSupervisor(launch, holder).run())
         except OSError as error:  # the log folder or the state file
             raise ServingError(f"cannot write {error.filename}: {error.strerror}") from error
 
@@ -88,22 +89,24 @@ def hold_port(host: str, port: int) -> socket.socket:
 
 def layout(config: ServingConfig) -> tuple[int, int]:
     """Worker processes, and ONNX Runtime threads a session, for this machine's cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cpus()
     workers = min(config.workers or cores, MAX_WORKERS)
     return workers, config.threads or max(1, cores // workers)
 
 
-class Supervisor:
+class WorkerSupervisor:
     """Starts the workers, answers what concerns them all, and ends them."""
 
     def __init__(self, launch: Launch, holder: socket.socket) -> None:
         self._launch, self._holder = launch, holder
         self._token = secrets.token_urlsafe(24)
         self._control = Control(SharedPage.create())
-        self._feedback = Feedback(launch.log_dir)
+        self._feedback = Feedback(
+            launch.log_dir, launch.config.feedback_labels, launch.config.feedback_mb * 1_000_000
+        )
         self._admin: Admin | None = None
         self._ending = asyncio.Event()
-        self._places: list[Place] = []
+        self._slots: list[WorkerSlot] = []
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def run(self) -> None:
@@ -133,10 +136,12 @@ class Supervisor:
         launch = self._launch
         workers, threads = layout(launch.config)
         settings = WorkerSettings(launch.config, workers, threads, self._token, launch.keys, launch.log_dir)
-        self._places = [Place(i, self._holder, self._control, settings, self._answer) for i in range(workers)]
-        for place in self._places:
-            self._control.page.set_connections(place.number, 1 << 40)  # not there yet
-        await asyncio.gather(*(place.start() for place in self._places))
+        self._slots = [
+            WorkerSlot(i, self._holder, self._control, settings, self._answer) for i in range(workers)
+        ]
+        for slot in self._slots:
+            self._control.page.set_connections(slot.number, 1 << 40)  # not there yet
+        await asyncio.gather(*(slot.start() for slot in self._slots))
         try:
             about = await self._control.load(launch.version, launch.package)
         except RequestRejected as error:
@@ -146,8 +151,8 @@ class Supervisor:
         self._control.totals.name(self._name)
         self._admin = Admin(self._name, self._control, self._feedback)
         self._holder.listen(BACKLOG)
-        await asyncio.gather(*(place.serve(self._name) for place in self._places))
-        self._tasks += [asyncio.ensure_future(place.watch(self._name)) for place in self._places]
+        await asyncio.gather(*(slot.serve(self._name) for slot in self._slots))
+        self._tasks += [asyncio.ensure_future(slot.watch(self._name)) for slot in self._slots]
         if launch.log_dir is not None:
             days = launch.config.log_image_days
             self._tasks.append(asyncio.ensure_future(keep_images_for(launch.log_dir, days)))
@@ -157,7 +162,7 @@ class Supervisor:
         for task in self._tasks:
             task.cancel()
         self._holder.close()  # the workers have theirs, and close them when nothing waits there any more
-        await asyncio.gather(*(place.stop() for place in self._places))
+        await asyncio.gather(*(slot.stop() for slot in self._slots))
         self._feedback.close()
 
     async def _answer(self, question: str, given: dict[str, Any]) -> dict[str, Any]:

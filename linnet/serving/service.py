@@ -22,7 +22,8 @@ from linnet.serving.predictor import Prediction, Predictor
 
 logger = logging.getLogger(__name__)
 MIRROR_QUEUE = 256
-"""Copies that may wait; more are skipped, so that mirroring never delays an answer."""
+MIRROR_BYTES = 32 << 20
+"""Copies that may wait, and bytes of their images; more are skipped: mirroring never delays an answer."""
 RECORDS = 100_000
 """Served records that a worker keeps until they are fetched; the oldest go first, and are counted."""
 
@@ -53,7 +54,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class Outcome:
+class PredictionOutcome:
     """How it went: `body` is set if it went well, `status` and `error` if not."""
 
     version: str
@@ -88,12 +89,13 @@ class Service:
         self._batcher = Batcher(capacity, max_batch, threads, self._ran)
         self._prepare = ThreadPoolExecutor(1, "prepare")
         self._mirrors: set[asyncio.Task[None]] = set()
+        self._mirrored = 0
         metrics.watch("linnet_in_flight", "Requests being answered.", lambda: self._in_flight)
         metrics.watch("linnet_queue", "Requests that wait for the model.", lambda: self._batcher.waiting)
         metrics.watch("linnet_log_queue", "Requests that wait to be logged.", lambda: log.waiting)
         metrics.watch("linnet_log_dropped_total", "Requests that the log lost.", lambda: log.dropped)
 
-    async def answer(self, call: Call) -> tuple[Outcome, Callable[[], None]]:
+    async def answer(self, call: Call) -> tuple[PredictionOutcome, Callable[[], None]]:
         """Answers a call; the second value is to be called when the answer has been sent.
 
         Raises:
@@ -129,7 +131,7 @@ class Service:
         """Seconds that a refused client should wait."""
         return self._batcher.retry_after()
 
-    async def settled(self) -> None:
+    async def wait_idle(self) -> None:
         """Waits for the copies that are under way."""
         if self._mirrors:
             await asyncio.wait(self._mirrors, timeout=1.0)
@@ -139,20 +141,20 @@ class Service:
         self._prepare.shutdown(wait=True)
         self._batcher.close()
 
-    async def _run(self, call: Call, predictor: Predictor, began: float) -> Outcome:
+    async def _run(self, call: Call, predictor: Predictor, began: float) -> PredictionOutcome:
         version = predictor.version
         try:
             job, seconds = await self._job(call, predictor, began)
         except RequestRejected as error:
-            return Outcome(version, error.status, error=error.problem)
+            return PredictionOutcome(version, error.status, error=error.problem)
         await self._batcher.run(job)
         seconds += job.seconds
         if isinstance(job.error, RequestRejected):  # such as a sample that the feature store does not know
-            return Outcome(version, job.error.status, error=job.error.problem)
+            return PredictionOutcome(version, job.error.status, error=job.error.problem)
         if job.prediction is None:
-            return Outcome(version, 500, error=_problem(call, version, job.error), service=seconds)
+            return PredictionOutcome(version, 500, error=_problem(call, version, job.error), service=seconds)
         body, head = call.render(predictor, job.prediction, seconds * 1e3)
-        return Outcome(version, 200, body, head, None, job.prediction, seconds)
+        return PredictionOutcome(version, 200, body, head, None, job.prediction, seconds)
 
     async def _job(self, call: Call, predictor: Predictor, began: float) -> tuple[Job, float]:
         """The prepared job, and the seconds that preparing took."""
@@ -169,7 +171,12 @@ class Service:
         self.metrics.ran(predictor.version, rows)
 
     def _finish(
-        self, call: Call, predictor: Predictor, mirror: Predictor | None, outcome: Outcome, total: float
+        self,
+        call: Call,
+        predictor: Predictor,
+        mirror: Predictor | None,
+        outcome: PredictionOutcome,
+        total: float,
     ) -> None:
         rejected = outcome.status != 500 and outcome.prediction is None
         label = "rejected" if rejected else "failed" if outcome.prediction is None else "ok"
@@ -189,13 +196,22 @@ class Service:
         record = _served_record(predictor, outcome.prediction, at, latency_ms)
         if mirror is None or outcome.prediction is None:
             self._publish(record)
-        elif len(self._mirrors) >= MIRROR_QUEUE:
+        elif (
+            len(self._mirrors) >= MIRROR_QUEUE
+            or self._mirrored + outcome.prediction.images.nbytes > MIRROR_BYTES
+        ):
             self.metrics.mirrored(mirror.version, "skipped")
             self._publish(record)
         else:
+            size = outcome.prediction.images.nbytes
+            self._mirrored += size
             task = asyncio.ensure_future(self._mirror(call, mirror, record))
             self._mirrors.add(task)
-            task.add_done_callback(self._mirrors.discard)
+            task.add_done_callback(lambda done: self._mirror_done(done, size))
+
+    def _mirror_done(self, task: asyncio.Task[None], size: int) -> None:
+        self._mirrors.discard(task)
+        self._mirrored -= size
 
     async def _mirror(self, call: Call, mirror: Predictor, record: dict[str, Any]) -> None:
         """Runs the same request on the other version; a failure there counts as another answer."""

@@ -105,7 +105,7 @@ class Control:
         self.page.generation = generation
         self.table = table
 
-    async def bring_up(self, worker: Channel) -> None:
+    async def sync_worker(self, worker: Channel) -> None:
         """Gives a new worker all that the others have.
 
         Raises:

@@ -16,9 +16,10 @@ import uvloop
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected
 from linnet.serving.acceptor import Acceptor
-from linnet.serving.access import Access
+from linnet.serving.access import AccessControl
 from linnet.serving.app import App
-from linnet.serving.fleet import Fleet, describe
+from linnet.serving.budget import Budget
+from linnet.serving.fleet import Fleet, describe_predictor
 from linnet.serving.http import HttpServer
 from linnet.serving.log import PredictionLog
 from linnet.serving.messages import Request, Response
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 20.0
 ADMIN_BODY = 1 << 18
 """Bytes of a body that goes to the supervisor."""
+PASSED_ON = 64
+"""Requests that may wait for the supervisor's answer; more get 503."""
 
 
 class Worker:
@@ -44,11 +47,14 @@ class Worker:
         self._channel: Channel | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._acceptor: Acceptor | None = None
+        self._drained = asyncio.Lock()
+        self._passed_on = 0
 
-    async def live(self, end: socket.socket) -> None:
+    async def run(self, end: socket.socket) -> None:
         """Answers until the supervisor hangs up, or has drained this worker."""
         self._channel = await Channel.over(end, self._answer)
         await self._channel.closed.wait()
+        await self._drain()  # the supervisor is dead, or done with this worker: what was answered is logged
 
     async def _answer(self, question: str, given: dict[str, Any]) -> Any:
         known: dict[str, Callable[..., Awaitable[Any]]] = {
@@ -76,7 +82,7 @@ class Worker:
     ) -> None:
         self._config = ServingConfig.model_validate(config)
         self._workers = workers
-        self._access = Access(
+        self._access = AccessControl(
             token, Path(keys) if keys is not None else None, self._config.require_key, self._page
         )
         named = self._config.feature_source
@@ -86,13 +92,15 @@ class Worker:
             max(1, self._config.log_queue // workers),
             self._config.log_images,
             self._config.log_image_blocks,
+            round(self._config.log_queue_mb * 1_000_000 / workers),
+            self._page.unlogged(self._number).add,
         )
 
     async def _stage(self, version: str, folder: str) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         async with self._loading:
             predictor = await loop.run_in_executor(None, self._fleet.stage, version, Path(folder))
-        return describe(predictor)
+        return describe_predictor(predictor)
 
     async def _keep(self, version: str) -> None:
         self._fleet.keep(version)
@@ -122,9 +130,12 @@ class Worker:
             max_batch=config.max_batch,
             deadline=config.deadline_seconds,
         )
-        self._app = App(name, self._service, self._metrics, self._access, self._elsewhere, config.max_pixels)
+        self._app = App(name, self._service, self._metrics, self._access, self._forward_to_supervisor, config)
         limit = round(config.max_body_mb * 1_000_000)
-        self._http = HttpServer(self._app.handle, limit, config.request_seconds)
+        budget = Budget(
+            self._page.held(self._number), self._page.all_held, round(config.buffers_mb * 1_000_000)
+        )
+        self._http = HttpServer(self._app.handle, limit, config.request_seconds, budget)
         self._acceptor = Acceptor(self._listener, self._http, self._page, self._number, self._workers)
         self._acceptor.start()
         for version in self._fleet.snapshot.predictors:
@@ -144,18 +155,20 @@ class Worker:
 
     async def _drain(self) -> None:
         """Takes no more connections, answers what was accepted, and writes the log to its end."""
-        if self._acceptor is None:  # it never served
-            return
-        self._app.ready = False
-        self._http.draining = True  # answers say so from now on
-        self._acceptor.stop()
-        await self._acceptor.settled()
-        await self._http.drain(DRAIN_SECONDS)
-        await self._service.settled()
-        self._service.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._log.close)
+        async with self._drained:
+            acceptor, self._acceptor = self._acceptor, None
+            if acceptor is None:  # it never served, or has been told before
+                return
+            self._app.ready = False
+            self._http.draining = True  # answers say so from now on
+            acceptor.stop()
+            await acceptor.wait_idle()
+            await self._http.drain(DRAIN_SECONDS)
+            await self._service.wait_idle()
+            self._service.close()
+            await asyncio.get_running_loop().run_in_executor(None, self._log.close)
 
-    async def _elsewhere(self, request: Request) -> Response:
+    async def _forward_to_supervisor(self, request: Request) -> Response:
         """Has the supervisor answer."""
         if len(request.body) > ADMIN_BODY:
             raise RequestRejected(413, f"the body is larger than {ADMIN_BODY} bytes")
@@ -163,18 +176,23 @@ class Worker:
             body = request.body.decode("utf-8")
         except UnicodeDecodeError as error:
             raise RequestRejected(400, "the body is not UTF-8") from error
+        if self._passed_on >= PASSED_ON:
+            raise RequestRejected(503, f"{PASSED_ON} such requests are being answered; try again later")
         assert self._channel is not None
         about = {"method": request.method, "path": request.path, "query": request.query, "body": body}
+        self._passed_on += 1
         try:
             answer = await self._channel.ask("handle", **about)
         except ChannelClosed as error:
             raise RequestRejected(503, "the server is about to end") from error
+        finally:
+            self._passed_on -= 1
         return Response(answer["status"], answer["body"].encode(), answer["type"])
 
 
 async def _live(listener: int, channel: int, page: int, number: int) -> None:
     worker = Worker(socket.socket(fileno=listener), SharedPage(page), number)
-    await worker.live(socket.socket(fileno=channel))
+    await worker.run(socket.socket(fileno=channel))
 
 
 def main() -> None:

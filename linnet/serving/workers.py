@@ -47,7 +47,7 @@ class WorkerSettings:
         }
 
 
-class Place:
+class WorkerSlot:
     """One of the server's workers."""
 
     def __init__(
@@ -126,7 +126,7 @@ class Place:
                 async with self._control.changing:
                     await self.start()
                     assert self._channel is not None
-                    await self._control.bring_up(self._channel)
+                    await self._control.sync_worker(self._channel)
                     await self.serve(name)
                 return
             except (ServingError, OSError) as error:
@@ -138,6 +138,9 @@ class Place:
 
     def _gone(self) -> None:
         self._control.page.set_connections(self.number, _ABSENT)
+        if unlogged := self._control.page.forget(self.number):
+            logger.error("worker %d: %d answered requests were never logged", self.number, unlogged)
+            self._control.totals.unlogged += unlogged
         if self._control.workers.pop(self.number, None) is not None:
             self._control.totals.ended(self.number)
 

@@ -23,7 +23,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class AugmentationParams:
     """What was drawn for each image of a batch of N; all tensors have N rows."""
 
     spec: Augmentation
@@ -34,12 +34,12 @@ class Drawn:
     center: Tensor | None
     """int64 [N, 2]: centre of the blanked square."""
 
-    def part(self, rows: slice) -> Drawn:
+    def part(self, rows: slice) -> AugmentationParams:
         """The draws of some of the images."""
         mirrored, offset, center = (
             None if drawn is None else drawn[rows] for drawn in (self.mirrored, self.offset, self.center)
         )
-        return Drawn(self.spec, mirrored, offset, center)
+        return AugmentationParams(self.spec, mirrored, offset, center)
 
     def apply(self, images: Tensor) -> Tensor:
         """Mirrors, shifts (black comes in from outside) and blanks images uint8 [N, H, W, C]."""
@@ -55,13 +55,13 @@ class Drawn:
             images = windows[rows, offset[:, 0], offset[:, 1]].permute(0, 2, 3, 1)
         if self.center is not None:
             center = self.center.to(device, non_blocking=True)
-            y = _near(center[:, 0], self.spec.height, self.spec.cutout)
-            x = _near(center[:, 1], self.spec.width, self.spec.cutout)
+            y = _within(center[:, 0], self.spec.height, self.spec.cutout)
+            x = _within(center[:, 1], self.spec.width, self.spec.cutout)
             images = images.masked_fill((y[:, :, None] & x[:, None, :])[..., None], 0)
         return images
 
 
-def draw(spec: Augmentation, chosen: Tensor, epoch: int, numbers: torch.Generator) -> Drawn:
+def draw(spec: Augmentation, chosen: Tensor, epoch: int, numbers: torch.Generator) -> AugmentationParams:
     """Draws for the images with the indices `chosen` int64 [N].
 
     Mirroring alternates: an image that was mirrored in one epoch is not in the next, so that two
@@ -78,10 +78,10 @@ def draw(spec: Augmentation, chosen: Tensor, epoch: int, numbers: torch.Generato
         y = torch.randint(0, spec.height, (count,), generator=numbers)
         x = torch.randint(0, spec.width, (count,), generator=numbers)
         center = torch.stack((y, x), dim=1)
-    return Drawn(spec, mirrored, offset, center)
+    return AugmentationParams(spec, mirrored, offset, center)
 
 
-def _near(center: Tensor, length: int, side: int) -> Tensor:
+def _within(center: Tensor, length: int, side: int) -> Tensor:
     """bool [N, length]: the positions within a square of `side` around `center`."""
     start = center[:, None] - side // 2
     positions = torch.arange(length, device=center.device)

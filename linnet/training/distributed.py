@@ -17,7 +17,8 @@ from torch import nn
 
 from linnet.config import TrainConfig
 from linnet.errors import TrainingError
-from linnet.training.device import cores
+from linnet.process.cpus import available_cpus
+from linnet.training.device import choose_device
 from linnet.training.progress import Progress, parse_line
 
 ERROR_PREFIX = "linnet-error: "
@@ -25,7 +26,7 @@ ERROR_PREFIX = "linnet-error: "
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """Which of the processes this one is; rank 0 writes the results."""
 
     rank: int = 0
@@ -38,22 +39,22 @@ def is_worker() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def join(config: TrainConfig) -> Place:
+def join(config: TrainConfig) -> Rank:
     """Meets the other processes, if torchrun started this one among several."""
     if not is_worker() or int(os.environ["WORLD_SIZE"]) == 1:
-        return Place()
+        return Rank()
     gpu = config.device != "cpu" and torch.cuda.is_available()
     dist.init_process_group("nccl" if gpu else "gloo")
-    return Place(int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"]))
+    return Rank(int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"]))
 
 
-def leave(place: Place) -> None:
+def leave(place: Rank) -> None:
     """Parts from the other processes."""
     if place.processes > 1:
         dist.destroy_process_group()
 
 
-def parallel(network: nn.Module, place: Place) -> nn.Module:
+def parallel(network: nn.Module, place: Rank) -> nn.Module:
     """The network with gradients averaged over the processes."""
     if place.processes == 1:
         return network
@@ -67,8 +68,10 @@ def launch(training_set: Path, config: TrainConfig, out: Path, work: Path, say: 
     """Runs this training in `config.processes` processes and waits for them.
 
     Raises:
+        ConfigError: there is not a GPU for each of them.
         TrainingError: a process failed; the message is that of the first that said why.
     """
+    choose_device(config.device, config.processes - 1)  # says what is wrong before anything is started
     with tempfile.TemporaryDirectory(prefix="linnet-") as folder:
         settings = Path(folder) / "train.json"
         settings.write_text(json.dumps(config.values()), "utf-8")
@@ -78,7 +81,7 @@ def launch(training_set: Path, config: TrainConfig, out: Path, work: Path, say: 
         command += [f"--nproc-per-node={config.processes}", "-m", "linnet.training"]
         command += ["--training-set", str(training_set), "--out", str(out)]
         command += ["--work", str(work), "--config", str(settings)]
-        threads = str(max(cores() // config.processes, 1))
+        threads = str(max(available_cpus() // config.processes, 1))
         environment = {"OMP_NUM_THREADS": threads, **os.environ}
         with (
             errors.open("w") as sink,

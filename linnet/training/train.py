@@ -19,7 +19,7 @@ from linnet.training import checkpoint, distributed
 from linnet.training.augmentation import Augmentation
 from linnet.training.averaging import WeightAverage
 from linnet.training.dataset import Batches, SplitData, TrainingSet, read_training_set
-from linnet.training.device import choose_device, choose_precision, describe, prepare_threads
+from linnet.training.device import choose_device, choose_precision, describe_device, prepare_threads
 from linnet.training.initial import take_initial_weights
 from linnet.training.meter import Meter
 from linnet.training.optimizer import Optimiser, learning_rate_factor
@@ -58,7 +58,7 @@ def train(
 
 
 def _train(
-    training_set: Path, config: TrainConfig, out: Path, work: Path, say: Progress, place: distributed.Place
+    training_set: Path, config: TrainConfig, out: Path, work: Path, say: Progress, place: distributed.Rank
 ) -> TrainingReport:
     device = choose_device(config.device, place.local_rank)
     precision = choose_precision(config.precision, device)
@@ -66,7 +66,7 @@ def _train(
     network, notes = _network(data, config, device, precision)
     name = checkpoint.fingerprint(config, data.digest, network.architecture)
     batches = Batches(
-        _near(data.train, device),
+        _to_device(data.train, device),
         config.batch_size,
         Augmentation(data.height, data.width, config.flip, config.shift, config.cutout),
         config.seed,
@@ -124,7 +124,7 @@ def _train(
         history=tuple(history),
         parameters=sum(weight.numel() for weight in network.parameters()),
         seconds=time.perf_counter() - started,
-        device=describe(device),
+        device=describe_device(device),
         precision=str(precision).removeprefix("torch."),
         versions={"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         config=config.values(),
@@ -164,7 +164,7 @@ def _network(
     return network.to(device, memory_format=memory_format), notes  # type: ignore[call-overload]
 
 
-def _near(split: SplitData, device: torch.device) -> SplitData:
+def _to_device(split: SplitData, device: torch.device) -> SplitData:
     """The split on the GPU if it takes less than a quarter of what is free there; else as it is."""
     if device.type != "cuda" or split.mapped:
         return split

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from linnet.automation.mlflow_sync import Mirror
+from linnet.automation.mlflow_sync import MlflowSync
 from linnet.errors import RegistryError
 from linnet.records import RunRequest
 from linnet.registry import run_mirror
@@ -71,7 +71,7 @@ def test_mirror_that_fails_says_why_in_a_line_and_the_next_one_takes_what_is_lef
 
 def test_engine_that_is_stopped_ends_its_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.runs_dir().mkdir(parents=True)
-    mirror = Mirror(tmp_path / "mirror.log")
+    mirror = MlflowSync(tmp_path / "mirror.log")
     with (runs.runs_dir() / ".mirror").open("w") as working:
         fcntl.flock(working, fcntl.LOCK_EX)  # so that it waits
         mirror.start()

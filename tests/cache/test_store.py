@@ -20,11 +20,11 @@ import pytest
 
 from linnet.cache import blobs
 from linnet.cache.key import Key
-from linnet.cache.store import Cache, Result
+from linnet.cache.store import Cache, StepResult
 from linnet.errors import StorageError
 
 KEY = Key("train", "c", "l", "e", {"train": "1"}, {"samples": "2"})
-RESULT = Result(values={"accuracy": 0.9}, seconds=12.5, cpu_seconds=20.0)
+RESULT = StepResult(values={"accuracy": 0.9}, seconds=12.5, cpu_seconds=20.0)
 LARGE = random.Random(7).randbytes(200_000)
 """Large enough for its digest to be remembered."""
 

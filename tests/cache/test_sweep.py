@@ -9,20 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from linnet.cache.store import Cache
-from linnet.cache.sweep import Held, damaged, held_entries, plan, sweep
+from linnet.cache.sweep import CacheEntry, cached_entries, damaged, plan, sweep
 from tests.cache.test_store import KEY, blob_of, flip, outputs, stored
 
 HOUR = 3600.0
 
 
-def held(name: str, unused_hours: float, **blobs: int) -> Held:
-    return Held(Path(name), "train", name, 1.0, unused_hours * HOUR, blobs)
+def held(name: str, unused_hours: float, **blobs: int) -> CacheEntry:
+    return CacheEntry(Path(name), "train", name, 1.0, unused_hours * HOUR, blobs)
 
 
 OLD, MIDDLE, NEW = held("old", 30, a=100, b=50), held("middle", 20, b=50, c=200), held("new", 1, d=10)
 
 
-def names(entries: tuple[Held, ...]) -> list[str]:
+def names(entries: tuple[CacheEntry, ...]) -> list[str]:
     return [entry.digest for entry in entries]
 
 
@@ -43,7 +43,7 @@ def test_plan_drops_the_least_recently_used_until_the_rest_fits() -> None:
 def test_plan_spares_what_is_needed_whatever_the_limits_and_says_why() -> None:
     planned = plan([OLD, MIDDLE, NEW], {"old": "registered as photos version 1"}, 0, 0)
     assert names(planned.drop) == ["middle", "new"]
-    assert [(entry.digest, why) for entry, why in planned.spared] == [
+    assert [(entry.digest, why) for entry, why in planned.protected] == [
         ("old", "registered as photos version 1")
     ]
     assert planned.kept == 150
@@ -58,14 +58,14 @@ def test_sweep_removes_entries_their_contents_and_what_a_kill_left(tmp_path: Pat
     os.utime(left, (1, 1))
     os.utime(cache.entry_file("train", KEY.digest), (time.time() - 50 * HOUR,) * 2)
     cache.get(other, outputs(tmp_path, "kept by a run"))
-    planned = plan(held_entries(cache), {}, 25 * HOUR, math.inf)
+    planned = plan(cached_entries(cache), {}, 25 * HOUR, math.inf)
     assert [entry.digest for entry in planned.drop] == [KEY.digest] and planned.freed == 200_000
     sweep(cache, planned)
     assert cache.get(KEY, outputs(tmp_path)) is None
     assert cache.get(other, outputs(tmp_path)) is not None
     assert len([p for p in (cache.root / "blobs").rglob("*") if p.is_file()]) == 2
     assert alive.exists() and not left.exists()
-    sweep(cache, plan(held_entries(cache), {}, 0, 0))
+    sweep(cache, plan(cached_entries(cache), {}, 0, 0))
     assert (tmp_path / "kept by a run" / "model" / "weights").read_bytes() == b"other contents"
 
 
@@ -74,9 +74,9 @@ def test_a_hit_makes_an_entry_the_last_to_go(tmp_path: Path) -> None:
     file = cache.entry_file("train", KEY.digest)
     os.utime(file, (1, 1))
     stored(tmp_path, replace(KEY, code="other"))
-    assert held_entries(cache)[0].digest == KEY.digest
+    assert cached_entries(cache)[0].digest == KEY.digest
     cache.get(KEY, outputs(tmp_path))
-    assert held_entries(cache)[-1].digest == KEY.digest
+    assert cached_entries(cache)[-1].digest == KEY.digest
 
 
 def test_damaged_finds_what_no_time_stamp_tells(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def _signature(cache: Cache, blob: Path) -> str:
 def test_a_damaged_entry_is_the_first_to_go(tmp_path: Path) -> None:
     cache = stored(tmp_path)
     cache.entry_file("train", KEY.digest).write_text("{")
-    planned = plan(held_entries(cache), {}, 1e9, math.inf)
+    planned = plan(cached_entries(cache), {}, 1e9, math.inf)
     assert len(planned.drop) == 1
     sweep(cache, planned)
     assert cache.entry_files() == [] and not [p for p in (cache.root / "blobs").rglob("*") if p.is_file()]

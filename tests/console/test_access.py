@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from linnet.console.access import SESSION_SECONDS, Access, refusal
+from linnet.console.access import SESSION_SECONDS, ConsoleAccess, refusal
 
 HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def test_tokens_are_kept_in_a_file_that_only_its_owner_reads(tmp_path: Path) -> None:
     path = tmp_path / "console" / "access.json"
-    access = Access.of(path)
-    assert Access.of(path) == access
+    access = ConsoleAccess.of(path)
+    assert ConsoleAccess.of(path) == access
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert access.operator not in repr(access) and access.key not in repr(access)
     assert access.role_of_token(access.operator) == "operator"
@@ -23,7 +23,7 @@ def test_tokens_are_kept_in_a_file_that_only_its_owner_reads(tmp_path: Path) -> 
 
 def test_cookie_opens_its_role_until_it_is_too_old() -> None:
     now = [1000.0]
-    access = Access("v", "o", "key", clock=lambda: now[0])
+    access = ConsoleAccess("v", "o", "key", clock=lambda: now[0])
     cookie = access.cookie("viewer")
     assert access.role_of_cookie(cookie) == "viewer"
     now[0] += SESSION_SECONDS + 1
@@ -31,10 +31,10 @@ def test_cookie_opens_its_role_until_it_is_too_old() -> None:
 
 
 def test_cookie_that_was_changed_opens_nothing() -> None:
-    access = Access("v", "o", "key")
+    access = ConsoleAccess("v", "o", "key")
     cookie = access.cookie("viewer")
     assert access.role_of_cookie(cookie.replace("viewer", "operator")) is None
-    assert access.role_of_cookie(Access("v", "o", "other").cookie("operator")) is None
+    assert access.role_of_cookie(ConsoleAccess("v", "o", "other").cookie("operator")) is None
     assert access.role_of_cookie("") is None and access.role_of_cookie("a.b") is None
 
 

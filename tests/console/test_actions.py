@@ -35,7 +35,7 @@ def test_viewer_can_change_nothing_and_the_try_is_on_record(tmp_path: Path) -> N
         lambda: person.start_run({"name": "m"}, "why"),
         lambda: person.terminate("r", "why"),
         lambda: person.retry("r", "why"),
-        lambda: person.steer("m", "approve", "why"),
+        lambda: person.send_rollout_command("m", "approve", "why"),
     ):
         with pytest.raises(NotAllowed, match="log in with the operator's token"):
             act()
@@ -55,7 +55,7 @@ def test_act_that_fails_is_on_record_with_its_error(tmp_path: Path) -> None:
     with pytest.raises(RegistryError):
         person.rollback("m", "why")
     with pytest.raises(RolloutError, match="no rollout here yet"):
-        person.steer("m", "abort", "why")
+        person.send_rollout_command("m", "abort", "why")
     with pytest.raises(ConfigError):
         person.start_run({"name": "m", "train": {"epochs": 0}}, "why")
     last, _, first = audit.lines()
@@ -90,7 +90,7 @@ IN_THE_COMMAND_LINE = {
     "start_run": {"run", "submit"},
     "terminate": {"runs terminate"},
     "retry": {"runs resume"},
-    "steer": {f"rollout {command}" for command in get_args(Command)},
+    "send_rollout_command": {f"rollout {command}" for command in get_args(Command)},
 }
 """What an operator can do in the console, and the commands that do the same."""
 

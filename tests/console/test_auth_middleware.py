@@ -13,19 +13,19 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from linnet.console.access import COOKIE, Access
-from linnet.console.auth_middleware import Gate
+from linnet.console.access import COOKIE, ConsoleAccess
+from linnet.console.auth_middleware import AuthMiddleware
 
 HERE = "http://127.0.0.1:8080"
 
 
 @pytest.fixture
-def access() -> Access:
-    return Access("view-token", "operator-token", "key")
+def access() -> ConsoleAccess:
+    return ConsoleAccess("view-token", "operator-token", "key")
 
 
 @pytest.fixture
-def gate(access: Access) -> Gate:
+def gate(access: ConsoleAccess) -> AuthMiddleware:
     async def role(request: Request) -> PlainTextResponse:
         return PlainTextResponse(str(request.scope.get("linnet_role")))
 
@@ -35,10 +35,10 @@ def gate(access: Access) -> Gate:
         await websocket.close()
 
     routes = [Route("/{path:path}", role, methods=["GET", "POST"]), WebSocketRoute("/ws", socket)]
-    return Gate(Starlette(routes=routes), access)
+    return AuthMiddleware(Starlette(routes=routes), access)
 
 
-def ask(gate: Gate, method: str, path: str, **options: Any) -> httpx.Response:
+def ask(gate: AuthMiddleware, method: str, path: str, **options: Any) -> httpx.Response:
     async def go() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url=HERE) as client:
             return await client.request(method, path, **options)
@@ -46,19 +46,19 @@ def ask(gate: Gate, method: str, path: str, **options: Any) -> httpx.Response:
     return asyncio.run(go())
 
 
-def test_person_without_a_cookie_is_sent_to_the_login_and_back(gate: Gate) -> None:
+def test_person_without_a_cookie_is_sent_to_the_login_and_back(gate: AuthMiddleware) -> None:
     sent = ask(gate, "GET", "/runs?state=failed", headers={"accept": "text/html"})
     assert (sent.status_code, sent.headers["location"]) == (303, "/login?next=/runs%3Fstate%3Dfailed")
     page = ask(gate, "GET", sent.headers["location"])
     assert page.status_code == 200 and 'value="/runs?state=failed"' in page.text
 
 
-def test_program_without_a_cookie_gets_401(gate: Gate) -> None:
+def test_program_without_a_cookie_gets_401(gate: AuthMiddleware) -> None:
     assert ask(gate, "GET", "/artifacts/x/0/y").status_code == 401
 
 
 @pytest.mark.parametrize(("token", "role"), [("operator-token", "operator"), ("view-token", "viewer")])
-def test_token_of_a_role_opens_the_console_as_that_role(gate: Gate, token: str, role: str) -> None:
+def test_token_of_a_role_opens_the_console_as_that_role(gate: AuthMiddleware, token: str, role: str) -> None:
     opened = ask(gate, "GET", f"/login?token={token}")
     assert (opened.status_code, opened.headers["location"]) == (303, "/")
     cookie = opened.headers["set-cookie"]
@@ -67,37 +67,39 @@ def test_token_of_a_role_opens_the_console_as_that_role(gate: Gate, token: str, 
     assert ask(gate, "GET", "/", headers={"cookie": f"{COOKIE}={value}"}).text == role
 
 
-def test_wrong_token_opens_nothing(gate: Gate) -> None:
+def test_wrong_token_opens_nothing(gate: AuthMiddleware) -> None:
     refused = ask(gate, "POST", "/login", data={"token": "guess"}, headers={"origin": HERE})
     assert refused.status_code == 401 and "set-cookie" not in refused.headers
     assert "not a token" in refused.text and "guess" not in refused.text
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example"])
-def test_login_leads_to_no_other_site(gate: Gate, target: str) -> None:
+def test_login_leads_to_no_other_site(gate: AuthMiddleware, target: str) -> None:
     opened = ask(gate, "GET", "/login", params={"token": "view-token", "next": target})
     assert opened.headers["location"] == "/"
 
 
-def test_forged_and_broken_cookies_open_nothing(gate: Gate, access: Access) -> None:
+def test_forged_and_broken_cookies_open_nothing(gate: AuthMiddleware, access: ConsoleAccess) -> None:
     forged = access.cookie("viewer").replace("viewer", "operator")
     for cookie in (f"{COOKIE}={forged}", f"{COOKIE}=operator.x.y", f'{COOKIE}="', "=;;="):
         assert ask(gate, "GET", "/", headers={"cookie": cookie}).status_code == 401
 
 
-def test_post_from_another_site_is_refused_even_with_the_cookie(gate: Gate, access: Access) -> None:
+def test_post_from_another_site_is_refused_even_with_the_cookie(
+    gate: AuthMiddleware, access: ConsoleAccess
+) -> None:
     headers = {"cookie": f"{COOKIE}={access.cookie('operator')}", "origin": "http://evil.example"}
     refused = ask(gate, "POST", "/try/ask", headers=headers)
     assert refused.status_code == 403 and "another site" in refused.text
     assert ask(gate, "POST", "/try/ask", headers=headers | {"origin": HERE}).text == "operator"
 
 
-def test_name_that_only_points_here_is_refused(gate: Gate, access: Access) -> None:
+def test_name_that_only_points_here_is_refused(gate: AuthMiddleware, access: ConsoleAccess) -> None:
     headers = {"cookie": f"{COOKIE}={access.cookie('operator')}", "host": "evil.example:8080"}
     assert ask(gate, "GET", "/", headers=headers).status_code == 403
 
 
-def connect(gate: Gate, headers: dict[str, str]) -> list[str]:
+def connect(gate: AuthMiddleware, headers: dict[str, str]) -> list[str]:
     """What the gate or the app sends to a websocket."""
     sent: list[str] = []
 
@@ -113,12 +115,12 @@ def connect(gate: Gate, headers: dict[str, str]) -> list[str]:
     return sent
 
 
-def test_websocket_needs_cookie_and_own_page(gate: Gate, access: Access) -> None:
+def test_websocket_needs_cookie_and_own_page(gate: AuthMiddleware, access: ConsoleAccess) -> None:
     good = {"cookie": f"{COOKIE}={access.cookie('viewer')}", "origin": HERE, "host": "127.0.0.1:8080"}
     assert connect(gate, good) == ["websocket.accept", "viewer", "websocket.close"]
     assert connect(gate, good | {"origin": "http://evil.example"}) == ["websocket.close"]
     assert connect(gate, good | {"cookie": ""}) == ["websocket.close"]
 
 
-def test_engine_guards_its_own_paths(gate: Gate) -> None:
+def test_engine_guards_its_own_paths(gate: AuthMiddleware) -> None:
     assert ask(gate, "POST", "/apis/v2beta1/runs").text == "None"

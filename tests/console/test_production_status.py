@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from linnet.config import Config, RetrainingConfig, ServiceLevelsConfig
-from linnet.console.alerts import Known, alerts
+from linnet.console.alerts import ProductionState, alerts
 from linnet.console.prediction_log import LogSummary
 from linnet.console.production_status import Example, Retraining, Watched
 from linnet.console.slo import promises
-from linnet.console.sources import Canary, Served
+from linnet.console.sources import Canary, ServerStatus
 from linnet.console.views import labelling, production
 from linnet.labels.status import LabelStatus
 from linnet.records import (
@@ -100,28 +100,30 @@ def skew(differences: int) -> SkewReport:
     )  # fmt: skip
 
 
-def known(**more: Any) -> Known:
+def known(**more: Any) -> ProductionState:
     """All is well, but for what is given."""
     values: dict[str, Any] = {
         "at": BEGAN,
         "champion": version("7", "champion").model_copy(update={"created_at": BEGAN - timedelta(days=1)}),
-        "served": Served(url="http://127.0.0.1:1", champion="7"),
+        "served": ServerStatus(url="http://127.0.0.1:1", champion="7"),
         "promises": promises(log([60.0] * 100), LEVELS, AT),
         "drift": drift("stable"),
         "performance": performance(0.95),
         "skew": skew(0),
     }
-    return Known(**values | more)
+    return ProductionState(**values | more)
 
 
-def firing(found: Known) -> list[tuple[str, str, str]]:
+def firing(found: ProductionState) -> list[tuple[str, str, str]]:
     listed = alerts(found, LEVELS, RetrainingConfig())
     return [(one.name, one.severity, one.runbook) for one in listed if one.firing]
 
 
 def test_nothing_fires_where_all_is_well() -> None:
     assert firing(known()) == []
-    assert firing(Known(at=BEGAN, champion=None, served=Served(problem="No server runs"))) == []
+    assert (
+        firing(ProductionState(at=BEGAN, champion=None, served=ServerStatus(problem="No server runs"))) == []
+    )
 
 
 CANARY = Canary("m", "8", "7", "running", True, 5, 60.0, (), ())
@@ -130,8 +132,8 @@ CANARY = Canary("m", "8", "7", "running", True, 5, 60.0, (), ())
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"served": Served(problem="No server runs")}, ("Server", "page", "down")),
-        ({"served": Served(champion="6")}, ("Champion is served", "page", "not-serving")),
+        ({"served": ServerStatus(problem="No server runs")}, ("Server", "page", "down")),
+        ({"served": ServerStatus(champion="6")}, ("Champion is served", "page", "not-serving")),
         (
             {"promises": promises(log([60.0] * 100, bad=50), LEVELS, AT)},
             ("Requests answered", "page", "availability"),
@@ -169,7 +171,7 @@ def test_page_escapes_what_comes_from_records() -> None:
     found = Watched(
         "m", Config(name="m"), version("7"), log([60.0]), promises(log([60.0]), LEVELS, AT), ((Path("/nowhere"), report),),
         performance(0.9), Retraining(newest=decision, entries=(entry,)),
-        tuple(alerts(known(served=Served(problem=EVIL)), LEVELS, RetrainingConfig())),
+        tuple(alerts(known(served=ServerStatus(problem=EVIL)), LEVELS, RetrainingConfig())),
     )  # fmt: skip
     for markup in (
         production.promises(found.promises),

@@ -15,7 +15,7 @@ from linnet.console.audit import AuditLog
 from linnet.console.prediction_log import PredictionLogReader
 from linnet.console.samples import Filters, SampleTable
 from linnet.console.settings_form import changed, fields, parse, sections
-from linnet.console.sources import Kept, Sources
+from linnet.console.sources import Sources, TimedCache
 from linnet.errors import RunError
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Prediction
@@ -81,7 +81,7 @@ def test_samples_are_filtered_and_paged_across_shards(tmp_path: Path) -> None:
 def test_kept_values_are_made_once_until_they_are_old() -> None:
     now = [0.0]
     made: list[int] = []
-    kept = Kept(lambda: now[0])
+    kept = TimedCache(lambda: now[0])
 
     def make() -> int:
         made.append(1)

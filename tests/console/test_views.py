@@ -12,10 +12,10 @@ from linnet.console import charts
 from linnet.console.markup import Html, duration, join, pager, prose, signed, table, tag, when
 from linnet.console.pages.release import allowed
 from linnet.console.prediction_log import LogSummary
-from linnet.console.sources import Canary, Served
+from linnet.console.sources import Canary, ServerStatus
 from linnet.console.views import models, monitoring, overview, release, run
-from linnet.launch.graph import Task
-from linnet.records import LedgerEntry, Look, MetricJudgement, now
+from linnet.launch.graph import PipelineTask
+from linnet.records import JudgeSnapshot, LedgerEntry, MetricJudgement, now
 from tests.console.records import BEGAN, evaluation, evidence, run_record, version
 
 EVIL = "<script>alert('x')</script>"
@@ -54,7 +54,7 @@ def view(**more: object) -> overview.Overview:
         "champion": version("6", "champion"),
         "challenger": None,
         "promoted_at": now(),
-        "served": Served(url="http://127.0.0.1:1", champion="6", versions=("6",)),
+        "served": ServerStatus(url="http://127.0.0.1:1", champion="6", versions=("6",)),
         "log": LogSummary(rows=1000, failed=0, p50_ms=1.0, p95_ms=2.0, p99_ms=3.0),
         "runs": [run_record()],
     }
@@ -65,7 +65,7 @@ def canary(phase: str, alive: bool = True) -> Canary:
     judgement = MetricJudgement(
         metric="errors", champion=0.0, candidate=0.01, low=-0.01, high=0.02, margin=0.05, verdict="good", evidence=EVIL,
     )  # fmt: skip
-    looks = tuple(Look(seconds=s, percent=50, judgements=(judgement,)) for s in (1.0, 2.0))
+    looks = tuple(JudgeSnapshot(seconds=s, percent=50, judgements=(judgement,)) for s in (1.0, 2.0))
     return Canary("fashion", "7", "6", phase, alive, 50, 2.0, (), looks)
 
 
@@ -81,9 +81,9 @@ def test_nothing_waits_where_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("change", "title"),
     [
-        ({"served": Served(problem="No server runs")}, "Nobody is answering requests"),
-        ({"served": Served(champion="5")}, "The server does not serve the champion"),
-        ({"served": Served(champion="6", candidate="7", percent=5)}, "A canary is under way"),
+        ({"served": ServerStatus(problem="No server runs")}, "Nobody is answering requests"),
+        ({"served": ServerStatus(champion="5")}, "The server does not serve the champion"),
+        ({"served": ServerStatus(champion="6", candidate="7", percent=5)}, "A canary is under way"),
         ({"canary": canary("waiting")}, "A canary waits for you"),
         ({"canary": canary("running", alive=False)}, "A canary is left behind"),
         ({"runs": [run_record(state="failed", error="disk full")]}, "The last run failed"),
@@ -120,13 +120,15 @@ def test_canary_offers_what_its_phase_allows(phase: str, alive: bool, orders: tu
         "class=band", "class='band'"
     )
     assert ("process is gone" in markup) is not alive
-    traffic = check(release.live(Served(problem="No server runs"), found))
+    traffic = check(release.live(ServerStatus(problem="No server runs"), found))
     assert ("50 % champion, 50 % candidate" in traffic) is alive
 
 
 def test_most_urgent_comes_first() -> None:
     found = titles(
-        served=Served(champion="5", candidate="7"), challenger=None, promoted_at=now() - timedelta(days=40)
+        served=ServerStatus(champion="5", candidate="7"),
+        challenger=None,
+        promoted_at=now() - timedelta(days=40),
     )
     assert found == ["The server does not serve the champion", "The champion is old", "A canary is under way"]
 
@@ -157,7 +159,7 @@ def test_texts_from_data_are_escaped_everywhere() -> None:
         models.against(version("7"), version("6", "champion"), evaluation()),
         monitoring.page(log, {EVIL: 1}),
         release.decision(EVIL, found.rollout),  # type: ignore[arg-type]
-        release.live(Served(url=EVIL, champion=EVIL, candidate=EVIL, percent=5)),
+        release.live(ServerStatus(url=EVIL, champion=EVIL, candidate=EVIL, percent=5)),
     ):
         check(markup)
 
@@ -180,7 +182,7 @@ def test_gate_that_failed_is_marked_by_more_than_colour() -> None:
 def test_graph_shows_each_step_with_its_state_and_wraps() -> None:
     names = [f"step-{i}" for i in range(9)]
     tasks = [
-        Task(n, (names[i - 1],) if i else (), ("gate",) if i > 6 else (), 0, "", 0, False)
+        PipelineTask(n, (names[i - 1],) if i else (), ("gate",) if i > 6 else (), 0, "", 0, False)
         for i, n in enumerate(names)
     ]
     markup = check(

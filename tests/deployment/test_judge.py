@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from linnet.config import ReleaseConfig
-from linnet.deployment.evidence import Evidence, Outcome
+from linnet.deployment.evidence import LabeledOutcome, RolloutEvidence
 from linnet.deployment.false_positive_study import (
     INCONCLUSIVE,
     LATENCY,
     PROMOTE,
     ROLLBACK,
-    Result,
+    StudyResult,
     Version,
     simulate,
 )
-from linnet.deployment.first_release import Reference
-from linnet.deployment.judge import decide, judge
+from linnet.deployment.first_release import FirstReleaseBaseline
+from linnet.deployment.judge import judge, rollout_verdict
 from linnet.records import ServedRecord
 
 CONFIG = ReleaseConfig()
@@ -31,8 +31,8 @@ def served(version: str, count: int, **fields: Any) -> list[ServedRecord]:
     return [ServedRecord(version=version, **{**values, **fields}) for _ in range(count)]
 
 
-def gathered(records: Iterable[ServedRecord], outcomes: Iterable[Outcome] = ()) -> Evidence:
-    evidence = Evidence("1", "2", CONFIG)
+def gathered(records: Iterable[ServedRecord], outcomes: Iterable[LabeledOutcome] = ()) -> RolloutEvidence:
+    evidence = RolloutEvidence("1", "2", CONFIG)
     evidence.add(mixed(records))
     evidence.add_outcomes(outcomes)
     return evidence
@@ -45,17 +45,17 @@ def mixed(records: Iterable[ServedRecord]) -> list[ServedRecord]:
     return shuffled
 
 
-def verdicts(evidence: Evidence, reference: Reference | None = None) -> dict[str, str]:
+def verdicts(evidence: RolloutEvidence, reference: FirstReleaseBaseline | None = None) -> dict[str, str]:
     return {item.metric: item.verdict for item in judge(evidence, CONFIG, reference)}
 
 
-def labelled(version: str, count: int, correct: int) -> list[Outcome]:
-    return [Outcome(version, index < correct) for index in range(count)]
+def labelled(version: str, count: int, correct: int) -> list[LabeledOutcome]:
+    return [LabeledOutcome(version, index < correct) for index in range(count)]
 
 
 def test_judge_without_requests_knows_nothing() -> None:
     assert set(verdicts(gathered([])).values()) == {"unknown"}
-    assert set(verdicts(gathered([]), Reference(2.0, 0.9)).values()) == {"unknown"}
+    assert set(verdicts(gathered([]), FirstReleaseBaseline(2.0, 0.9)).values()) == {"unknown"}
 
 
 def test_judge_with_much_equal_traffic_finds_all_good() -> None:
@@ -93,7 +93,7 @@ def test_judge_with_invalid_answers_finds_them_bad(fields: dict[str, Any], metri
 
 def test_judge_with_requests_that_nobody_answered_blames_the_candidate() -> None:
     records = served("1", 1000) + served("2", 1000)
-    assert verdicts(gathered(records, [Outcome(None, None)] * 40))["errors"] == "bad"
+    assert verdicts(gathered(records, [LabeledOutcome(None, None)] * 40))["errors"] == "bad"
 
 
 def test_judge_with_the_same_errors_on_both_sides_does_not_blame_the_candidate() -> None:
@@ -137,7 +137,7 @@ def test_judge_with_a_difference_below_the_floor_does_not_find_it_bad() -> None:
 
 def test_judge_on_a_machine_whose_load_comes_in_bursts_blames_nobody() -> None:
     """One request in four is slow, in long runs, and meets both versions alike."""
-    evidence = Evidence("1", "2", CONFIG)
+    evidence = RolloutEvidence("1", "2", CONFIG)
     rng = np.random.default_rng(4)
     ever = set()
     for burst in range(60):
@@ -189,8 +189,12 @@ def test_judge_asked_for_few_metrics_gives_each_a_larger_share_of_the_budget() -
 
 def test_judge_in_brief_says_the_same() -> None:
     evidence = gathered(latencies("1", 900) + latencies("2", 900, 3.0, seed=1))
-    brief, full = (judge(evidence, CONFIG, brief=brief) for brief in (True, False))
-    assert [(item.metric, item.verdict) for item in brief] == [(item.metric, item.verdict) for item in full]
+    verdict_only, full = (
+        judge(evidence, CONFIG, verdict_only=verdict_only) for verdict_only in (True, False)
+    )
+    assert [(item.metric, item.verdict) for item in verdict_only] == [
+        (item.metric, item.verdict) for item in full
+    ]
 
 
 def test_evidence_that_was_written_down_and_read_says_the_same() -> None:
@@ -198,14 +202,14 @@ def test_evidence_that_was_written_down_and_read_says_the_same() -> None:
         latencies("1", 900) + latencies("2", 900, 1.4, seed=1) + served("1", 40, agrees=True),
         labelled("1", 100, 90),
     )
-    again = Evidence("1", "2", CONFIG)
+    again = RolloutEvidence("1", "2", CONFIG)
     again.restore(json.loads(json.dumps(first.state())))
     for evidence in (first, again):
         evidence.add(mixed(latencies("1", 300, seed=7) + latencies("2", 300, 1.4, seed=8)))
     assert judge(again, CONFIG) == judge(first, CONFIG)
     for broken in ({}, {"unanswered": 1}, {**first.state(), "tails": {}}):
         with pytest.raises(ValueError, match="not the evidence"):
-            Evidence("1", "2", CONFIG).restore(broken)
+            RolloutEvidence("1", "2", CONFIG).restore(broken)
 
 
 def test_judge_with_other_answers_finds_agreement_bad() -> None:
@@ -224,7 +228,7 @@ def test_judge_with_lower_accuracy_finds_it_bad() -> None:
 
 
 def test_judge_of_a_first_candidate_holds_it_against_absolute_limits() -> None:
-    reference = Reference(latency_p95_ms=2.0, accuracy=0.94)
+    reference = FirstReleaseBaseline(latency_p95_ms=2.0, accuracy=0.94)
     good = gathered(served("2", 2000), labelled("2", 2000, 1880))
     assert set(verdicts(good, reference).values()) == {"good"}
     permuted = gathered(served("2", 100), labelled("2", 100, 10))
@@ -235,12 +239,12 @@ def test_judge_of_a_first_candidate_holds_it_against_absolute_limits() -> None:
     assert verdicts(failing, reference)["errors"] == "bad"
 
 
-def decision(evidence: Evidence, **values: Any) -> str | None:
+def decision(evidence: RolloutEvidence, **values: Any) -> str | None:
     situation = {"seconds": 5.0, "requests": 100, "proof": False, "last": False, **values}
-    return decide(judge(evidence, CONFIG), CONFIG, **situation)[0]
+    return rollout_verdict(judge(evidence, CONFIG), CONFIG, **situation)[0]
 
 
-def proven() -> Evidence:
+def proven() -> RolloutEvidence:
     records = served("1", 2000, agrees=True) + served("2", 2000)  # all equal: soon proven
     return gathered(records, labelled("1", 2000, 1880) + labelled("2", 2000, 1880))
 
@@ -273,14 +277,14 @@ def test_decide_at_the_last_step_promotes_what_is_proven() -> None:
 
 def test_decide_on_anything_bad_rolls_back_at_once() -> None:
     evidence = proven()
-    evidence.add_outcomes([Outcome(None, None)] * 100)
+    evidence.add_outcomes([LabeledOutcome(None, None)] * 100)
     assert decision(evidence, proof=True, last=True, seconds=0.1, requests=1) == "rollback"
 
 
 SIMULATED = [pytest.param(40, id="short"), pytest.param(2000, id="full", marks=pytest.mark.proof)]
 
 
-def simulation(trials: int, candidate: Version, champion: Version = Version()) -> Result:  # noqa: B008
+def simulation(trials: int, candidate: Version, champion: Version = Version()) -> StudyResult:  # noqa: B008
     result = simulate(champion, candidate, CONFIG, trials, seed=11)
     print(
         f"\n{candidate}: promoted {result.share(PROMOTE):.2%}, rolled back {result.share(ROLLBACK):.2%}, "

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from linnet.config import ReleaseConfig
-from linnet.deployment.first_release import Reference
+from linnet.deployment.first_release import FirstReleaseBaseline
 from linnet.deployment.page import render
 from linnet.deployment.rollout import Candidate, Rollout
 from tests.doubles.rollout_target import Behaviour, SimulatedTarget
@@ -37,7 +37,7 @@ class Elements(HTMLParser):
 def page(folder: Path, behaviour: Behaviour, champion: str | None = "1", model: str = "shop") -> str:
     target = SimulatedTarget(champion, {"1": Behaviour(), "2": behaviour})
     candidate = Candidate(model, "2", folder)
-    reference = Reference(4.0, 0.93)
+    reference = FirstReleaseBaseline(4.0, 0.93)
     rollout = Rollout(target, candidate, CONFIG, target.outcomes, folder / "state.json", reference)
     return render(rollout.run(), rollout.looks)
 

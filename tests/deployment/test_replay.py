@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linnet.deployment.evidence import Outcome
+from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.replay import Replayer, Traffic
 from linnet.errors import RolloutError
 from linnet.records import TrainingSetManifest
@@ -61,7 +61,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[str]:
         thread.join()
 
 
-def replayed(url: str, rate: float = 200.0, seconds: float = 0.5) -> list[Outcome]:
+def replayed(url: str, rate: float = 200.0, seconds: float = 0.5) -> list[LabeledOutcome]:
     with Replayer(url, TRAFFIC, rate) as replayer:
         time.sleep(seconds)
     return replayer.outcomes()
@@ -104,7 +104,7 @@ def test_replayer_leaves_failures_that_name_a_version_to_the_server_s_records(se
 
 @pytest.mark.parametrize("server", ["hangs up", "babbles"], indirect=True)
 def test_replayer_reports_requests_without_an_answer(server: str) -> None:
-    assert set(replayed(server)) == {Outcome(None, None)}
+    assert set(replayed(server)) == {LabeledOutcome(None, None)}
 
 
 def test_replayer_reports_a_server_that_is_not_there() -> None:
@@ -112,7 +112,7 @@ def test_replayer_reports_a_server_that_is_not_there() -> None:
         taken.bind(("127.0.0.1", 0))
         outcomes = replayed(f"http://127.0.0.1:{taken.getsockname()[1]}")
     assert len(outcomes) > 50
-    assert set(outcomes) == {Outcome(None, None)}
+    assert set(outcomes) == {LabeledOutcome(None, None)}
 
 
 @pytest.mark.parametrize(

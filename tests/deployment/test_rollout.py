@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from linnet.config import ReleaseConfig
-from linnet.deployment.evidence import Outcome
-from linnet.deployment.first_release import Reference
+from linnet.deployment.evidence import LabeledOutcome
+from linnet.deployment.first_release import FirstReleaseBaseline
 from linnet.deployment.journal import Journal
 from linnet.deployment.rollout import Candidate, Rollout
 from linnet.errors import RolloutError
@@ -26,8 +26,8 @@ def rollout(
     target: SimulatedTarget,
     folder: Path,
     config: ReleaseConfig = FAST,
-    outcomes: Callable[[], list[Outcome]] | None = None,
-    reference: Reference | None = None,
+    outcomes: Callable[[], list[LabeledOutcome]] | None = None,
+    reference: FirstReleaseBaseline | None = None,
 ) -> Rollout:
     candidate = Candidate("shop", "2", folder / "package")
     return Rollout(target, candidate, config, outcomes or target.outcomes, folder / "shop.json", reference)
@@ -130,7 +130,7 @@ def test_rollout_whose_promotion_is_refused_is_no_promotion(tmp_path: Path) -> N
 
 def test_rollout_of_a_first_candidate_needs_only_one_step(tmp_path: Path) -> None:
     target = SimulatedTarget(None, {"2": Behaviour()})
-    decision = rollout(target, tmp_path, reference=Reference(4.0, 0.93)).run()
+    decision = rollout(target, tmp_path, reference=FirstReleaseBaseline(4.0, 0.93)).run()
     assert decision.verdict == "promote", decision.reason
     assert [step.percent for step in decision.steps] == [100]
     assert target.champion() == "2"
@@ -138,7 +138,7 @@ def test_rollout_of_a_first_candidate_needs_only_one_step(tmp_path: Path) -> Non
 
 def test_rollout_of_a_bad_first_candidate_is_rolled_back(tmp_path: Path) -> None:
     target = SimulatedTarget(None, {"2": Behaviour(accuracy=0.1)})
-    decision = rollout(target, tmp_path, reference=Reference(4.0, 0.93)).run()
+    decision = rollout(target, tmp_path, reference=FirstReleaseBaseline(4.0, 0.93)).run()
     assert decision.verdict == "rollback"
     assert target.champion() is None
 
@@ -154,7 +154,7 @@ def test_rollout_of_the_champion_itself_is_refused(tmp_path: Path) -> None:
 
 
 def interrupted(target: SimulatedTarget, folder: Path, at: int) -> None:
-    def outcomes() -> list[Outcome]:
+    def outcomes() -> list[LabeledOutcome]:
         if target.table[2] == at:
             raise KeyboardInterrupt
         return target.outcomes()
@@ -296,7 +296,7 @@ def ordered(target: SimulatedTarget, folder: Path, orders: list[Order], config: 
     looks = 0
     journal = Journal(folder / "shop.json")
 
-    def outcomes() -> list[Outcome]:
+    def outcomes() -> list[LabeledOutcome]:
         nonlocal looks
         looks += 1
         for at, command in orders:
@@ -364,7 +364,7 @@ def rollout_state(folder: Path) -> str:
 def test_rollout_beside_another_one_is_refused(tmp_path: Path) -> None:
     first, entered, leave = pair(), threading.Event(), threading.Event()
 
-    def outcomes() -> list[Outcome]:
+    def outcomes() -> list[LabeledOutcome]:
         entered.set()
         assert leave.wait(10)
         return first.outcomes()

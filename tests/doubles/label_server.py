@@ -88,7 +88,7 @@ class MemoryLabelServer:
             project.tasks.pop(task, None)
 
     def ensure_webhook(self, project: int, url: str, headers: Mapping[str, str]) -> None:
-        """Keeps the one hook of a project."""
+        """Keeps the one.register_webhook of a project."""
         self.hooks[project] = (url, headers)
 
     def answer(self, task: int, annotator: str, choice: str | None, annotation: int | None = None) -> int:

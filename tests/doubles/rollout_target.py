@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from linnet.deployment.evidence import Outcome
+from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
 from linnet.records import ServedRecord
@@ -42,7 +42,7 @@ class SimulatedTarget:
         self.loaded = {champion} if champion else set()
         self._behaviours, self._per_look = behaviours, per_look
         self._random = random.Random(seed)
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[LabeledOutcome] = []
         self._served = 0
 
     def champion(self) -> str | None:
@@ -77,7 +77,7 @@ class SimulatedTarget:
             return self._served, []
         return self._served + self._per_look, [self._serve() for _ in range(self._per_look)]
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[LabeledOutcome]:
         """What the senders of the requests saw since the last call."""
         found, self._outcomes = self._outcomes, []
         return found
@@ -104,7 +104,7 @@ class SimulatedTarget:
         mirrored = ok and champion is not None and candidate is not None and draw() < mirror
         correct = draw() < behaviour.accuracy
         if ok:
-            self._outcomes.append(Outcome(version, correct))
+            self._outcomes.append(LabeledOutcome(version, correct))
         return ServedRecord(
             at=float(self._served),
             version=version,

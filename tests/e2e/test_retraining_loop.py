@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from linnet.data.fetch import fetch
-from linnet.monitoring.simulate import Pool
+from linnet.monitoring.simulate import ImagePool
 from linnet.records import TrainingSetManifest
 from tests.e2e.timeline import Course, Traffic, draw
 from tests.e2e.timeline import seconds as seconds_of
@@ -88,11 +88,13 @@ def start(case: UseCase, config: str) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def unseen(case: UseCase) -> Pool:
+def unseen(case: UseCase) -> ImagePool:
     """The first run's production split: the same images are sent before and after the retraining."""
     folder = case.state / "latest/build-features/training_set"
     classes = TrainingSetManifest.load(folder / "training_set.json").classes
-    return Pool(np.load(folder / "images-production.npy"), np.load(folder / "labels-production.npy"), classes)
+    return ImagePool(
+        np.load(folder / "images-production.npy"), np.load(folder / "labels-production.npy"), classes
+    )
 
 
 def write_part_of_fashion(folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from linnet.artifacts.onnx_model import Images
 from linnet.errors import LinnetError, ServingError
-from linnet.monitoring.simulate import Kind, Pool, drifted, play
+from linnet.monitoring.simulate import ImagePool, Kind, drifted, play
 from linnet.serving.client import ServerClient
 from linnet.vision.decode import encode_png
 from tests.e2e.use_case import UseCase
@@ -26,7 +26,7 @@ class Traffic:
     """Users: a stream that never stops until it is told to, with the labels that come for it."""
 
     case: UseCase
-    pool: Pool
+    pool: ImagePool
     rate: int
     count: int
     """Requests at a time, after which their labels come."""

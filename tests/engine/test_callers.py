@@ -17,7 +17,7 @@ from linnet.config import SECTIONS, Config, parse_config
 from linnet.config.error_messages import tables
 from linnet.config.places import Reach
 from linnet.engine.recurring import Recurring
-from linnet.engine.store import Store
+from linnet.engine.store import ResourceStore
 from linnet.errors import ConfigError
 from linnet.process.peer import user_of
 from linnet.runner.spec import Spec
@@ -26,7 +26,7 @@ from tests.engine.engines import RunningEngine, client_of, quiet
 
 NOBODY = 65534
 RUNS = "/apis/v2beta1/runs"
-FOREIGN = {
+FOREIGN: dict[str, Any] = {
     "data.location": "/etc",
     "data.recent": "/etc/ssl",
     "labels.server": "http://attacker.example",
@@ -35,6 +35,8 @@ FOREIGN = {
     "train.init_weights": "/etc/shadow",
     "registry.tracking_uri": "http://attacker.example",
     "serving.host": "0.0.0.0",
+    "serving.origins": ["http://attacker.example"],
+    "serving.hosts": ["attacker.example"],
     "serving.feature_source": "os:system",
     "release.kserve.service": "somebody-elses",
     "release.kserve.namespace": "kube-system",
@@ -79,7 +81,7 @@ def owner(engine: RunningEngine) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def body(spec: dict[str, Any], key: str = "", value: str = "", **more: Any) -> dict[str, Any]:
+def body(spec: dict[str, Any], key: str = "", value: Any = "", **more: Any) -> dict[str, Any]:
     """A run whose parameter `section.field` is `value`."""
     parameters: dict[str, Any] = {}
     where = parameters
@@ -359,7 +361,7 @@ def test_recurring_run_of_an_older_engine_is_a_guests(tmp_path: Path) -> None:
         def submit(self, body: dict[str, Any], key: str, actor: str, caller: str) -> None:
             asked.append(caller)
 
-    store = Store(tmp_path / "engine.db")
+    store = ResourceStore(tmp_path / "engine.db")
     recurring = Recurring(store, Submissions())  # type: ignore[arg-type]
     trigger = {"periodic_schedule": {"interval_second": "60"}}
     made = recurring.create({"trigger": trigger}, "owner")

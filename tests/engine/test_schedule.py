@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 from linnet.engine.schedule import Schedule
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -70,5 +70,5 @@ def test_start_and_end_bound_the_schedule() -> None:
     ],
 )
 def test_trigger_that_makes_no_sense_is_refused(trigger: dict[str, Any]) -> None:
-    with pytest.raises(Refusal):
+    with pytest.raises(ApiError):
         Schedule.parse(trigger)

@@ -15,7 +15,7 @@ from kfp import dsl
 from kfp.compiler import Compiler
 
 from linnet.config import parse_config
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 from linnet.engine.security import Guard
 from pipelines.compile import compile_pipeline
 from tests.engine.engines import RunningEngine, client_of, quiet, run_of
@@ -39,21 +39,21 @@ def test_own_hosts_may_come_in(guard: Guard, host: str) -> None:
     "host", ["", "evil.example", "127.0.0.1.evil.example", "2130706433", "localhost.evil:8888"]
 )
 def test_other_hosts_and_origins_may_not(guard: Guard, host: str) -> None:
-    with pytest.raises(Refusal, match="Host"):
+    with pytest.raises(ApiError, match="Host"):
         guard.check({"host": host}, "/")
-    with pytest.raises(Refusal, match="pages of"):
+    with pytest.raises(ApiError, match="pages of"):
         guard.check({**HOST, "origin": f"http://{host or 'null'}"}, "/")
 
 
 def test_address_that_others_reach_needs_a_long_token() -> None:
     for bind in ("0.0.0.0", "192.168.1.2", "::", "example.org"):
-        with pytest.raises(Refusal, match="LINNET_ENGINE_TOKEN"):
+        with pytest.raises(ApiError, match="LINNET_ENGINE_TOKEN"):
             Guard.of(bind, (), "", 1.0)
-    with pytest.raises(Refusal, match="too short"):
+    with pytest.raises(ApiError, match="too short"):
         Guard.of("0.0.0.0", (), "short", 1.0)
     guard = Guard.of("0.0.0.0", (), TOKEN, 1.0)
     for given in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"}):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(ApiError) as refused:
             guard.check({"host": "0.0.0.0", **given}, "/apis/v2beta1/runs")
         assert refused.value.status == 401
     guard.check({"host": "0.0.0.0", "authorization": f"Bearer {TOKEN}"}, "/apis/v2beta1/runs")
@@ -152,7 +152,7 @@ def test_settings_that_a_laptop_cannot_honour_are_named(tmp_path: Path) -> None:
     from kfp import kubernetes
 
     from linnet.runner.spec import Spec
-    from linnet.runner.unsupported import unmet
+    from linnet.runner.unsupported import unsupported_features
 
     @dsl.container_component
     def shell() -> dsl.ContainerSpec:
@@ -177,7 +177,7 @@ def test_settings_that_a_laptop_cannot_honour_are_named(tmp_path: Path) -> None:
         kubernetes.add_node_selector(task, "disk", "ssd")
 
     Compiler().compile(asks, str(tmp_path / "p.yaml"))
-    told = "; ".join(unmet(Spec.from_text((tmp_path / "p.yaml").read_bytes())))
+    told = "; ".join(unsupported_features(Spec.from_text((tmp_path / "p.yaml").read_bytes())))
     for setting in ("container component", "no-such-package==1", "tensorflow/tensorflow", "secretAsEnv"):
         assert setting in told
     for setting in ("somebody-elses", "nodeSelector"):

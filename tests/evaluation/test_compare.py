@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
-from linnet.evaluation.compare import compare, mcnemar, paired_difference
+from linnet.evaluation.compare import compare_to_champion, mcnemar, paired_difference
 
 
 def profile_score(difference: float, gained: int, lost: int, pairs: int) -> float:
@@ -65,7 +65,7 @@ def test_coverage_is_as_promised() -> None:
 
 def test_comparison_counts_who_is_right_and_unknown_classes_as_wrong() -> None:
     labels = np.array([0, 1, 2, 0, 1])
-    found = compare(np.array([0, 1, 2, 1, -1]), np.array([0, 2, 0, 0, -1]), labels, "4", 0.95)
+    found = compare_to_champion(np.array([0, 1, 2, 1, -1]), np.array([0, 2, 0, 0, -1]), labels, "4", 0.95)
     assert (found.candidate_only_right, found.champion_only_right) == (2, 1)
     assert found.difference.value == pytest.approx(0.2)
     assert found.agreement == pytest.approx(2 / 5) and found.champion == "4"

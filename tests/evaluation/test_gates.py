@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from linnet.config import EvaluationConfig, GatesConfig
-from linnet.evaluation.compare import compare
-from linnet.evaluation.gates import decide
+from linnet.evaluation.compare import compare_to_champion
+from linnet.evaluation.gates import evaluate_gates
 from linnet.evaluation.measure import measure
 from linnet.records import EvaluationReport, Gate, Interval
 from linnet.statistics.metrics import Predictions
@@ -25,7 +25,7 @@ def report_of(made: Predictions, cohorts: dict[str, list[str]] | None = None) ->
 
 
 def gate(report: EvaluationReport, name: str, config: GatesConfig | None = None) -> Gate:
-    return next(one for one in decide(report, config or GatesConfig()).gates if one.name == name)
+    return next(one for one in evaluate_gates(report, config or GatesConfig()).gates if one.name == name)
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,13 @@ def good() -> EvaluationReport:
 
 
 def test_good_model_passes_and_comparison_is_absent(good: EvaluationReport) -> None:
-    decision = decide(good, GatesConfig(max_ece=1.0))
+    decision = evaluate_gates(good, GatesConfig(max_ece=1.0))
     assert decision.verdict == "pass" and decision.reasons == []
     assert "non_inferiority" not in {one.name for one in decision.gates}
 
 
 def test_random_model_fails_with_its_reasons() -> None:
-    decision = decide(report_of(predictions(strength=0.0)), GatesConfig())
+    decision = evaluate_gates(report_of(predictions(strength=0.0)), GatesConfig())
     assert decision.verdict == "fail"
     failed = {one.name for one in decision.gates if not one.passed}
     assert {"accuracy", "macro_f1", "worst_recall", "auc"} <= failed
@@ -72,15 +72,15 @@ def test_nan_passes_no_gate_however_loose(good: EvaluationReport, metric: str) -
     loose = GatesConfig(
         min_accuracy=0, min_macro_f1=0, min_worst_recall=0, min_auc=0, max_ece=1, max_cohort_gap=1
     )
-    assert decide(good, loose).verdict == "pass"
-    assert decide(broken, loose).verdict == "fail"
+    assert evaluate_gates(good, loose).verdict == "pass"
+    assert evaluate_gates(broken, loose).verdict == "fail"
     assert not gate(broken, metric, loose).passed
 
 
 def test_one_nan_probability_fails_every_gate() -> None:
     made = predictions(strength=4.0)
     made.probabilities[7, 2] = NAN
-    decision = decide(report_of(made), GatesConfig())
+    decision = evaluate_gates(report_of(made), GatesConfig())
     assert decision.verdict == "fail" and not any(one.passed for one in decision.gates)
     assert len(decision.gates) == 6
 
@@ -119,7 +119,7 @@ def test_non_inferiority_asks_for_a_bound_strictly_above_the_margin(good: Evalua
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, good.samples)
     worse = np.where(rng.random(good.samples) < 0.1, (labels + 1) % 4, labels)
-    comparison = compare(worse, labels, labels, "7", 0.95)
+    comparison = compare_to_champion(worse, labels, labels, "7", 0.95)
     report = good.model_copy(update={"comparison": comparison})
     found = gate(report, "non_inferiority")
     assert not found.passed and "champion 7" in found.evidence

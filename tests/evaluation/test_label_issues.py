@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from linnet.evaluation.label_issues import by_doubt, label_suspects, normalized_margin
+from linnet.evaluation.label_issues import label_suspects, normalized_margin, rank_by_label_error
 from linnet.statistics.metrics import Predictions
 from tests.evaluation.samples import predictions
 
@@ -32,13 +32,13 @@ def test_suspects_are_sorted_by_margin_and_limited() -> None:
 def test_doubt_ranks_all_samples_and_impossible_labels_before_unlikely_ones() -> None:
     said = np.array([[0.9989, 1e-3, 1e-4], [0.9989, 1e-4, 1e-3], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]])
     made = Predictions(np.array([1, 1, 1, 0]), said)
-    assert by_doubt(made).tolist() == [1, 0, 3, 2]
+    assert rank_by_label_error(made).tolist() == [1, 0, 3, 2]
     assert normalized_margin(made)[0] == pytest.approx(normalized_margin(made)[1], abs=1e-3)
 
 
 def test_doubt_survives_a_probability_of_zero() -> None:
     made = Predictions(np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]]))
-    assert by_doubt(made).tolist() == [1, 0]
+    assert rank_by_label_error(made).tolist() == [1, 0]
 
 
 def test_perfect_predictions_have_no_suspects() -> None:
@@ -54,4 +54,4 @@ def test_class_without_samples_makes_no_suspect() -> None:
 def test_nan_makes_no_suspects() -> None:
     made = predictions(40)
     made.probabilities[3] = np.nan
-    assert len(label_suspects(made)) == 0 and len(by_doubt(made)) == 0
+    assert len(label_suspects(made)) == 0 and len(rank_by_label_error(made)) == 0

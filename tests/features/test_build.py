@@ -17,7 +17,7 @@ from linnet.features.audit import differences
 from linnet.features.build import build_features, store_holds
 from linnet.features.history import read_history
 from linnet.features.serve import audit, offline_statistics, on_demand_statistics, online_statistics
-from linnet.features.store import Store
+from linnet.features.store import FeatureStore
 from linnet.records import SPLITS, TrainingSetManifest
 from linnet.vision.statistics import FEATURES, image_statistics
 from tests.features.sample_folder import CLASSES, pictures, write_labels, write_samples
@@ -114,7 +114,7 @@ def test_build_again_gives_same_bytes_and_adds_no_rows(tmp_path: Path) -> None:
     samples, labels, ids = make(tmp_path)
     labels = write_labels(tmp_path / "labels", {ids[3]: "zebra"})
     build_features(samples, labels, FeaturesConfig(), DATA, "flowers", tmp_path / "one")
-    offline = Store("flowers").offline
+    offline = FeatureStore("flowers").offline
     before = digests(offline)
     build_features(samples, labels, FeaturesConfig(), DATA, "flowers", tmp_path / "two")
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
@@ -149,7 +149,7 @@ def test_online_store_that_was_lost_or_left_half_written_is_brought_up_again(tmp
     samples, labels, _ = make(tmp_path)
     build_features(samples, labels, ALL_ONLINE, DATA, "flowers", tmp_path / "out")
     ids, features, _ = joined_rows(tmp_path / "out")
-    store = Store("flowers")
+    store = FeatureStore("flowers")
     history = read_history(store.offline / "image_statistics.parquet")
     assert history is not None
     store.write_online("image_statistics", history.head(5).assign(brightness=np.float32(0.5)))
@@ -195,7 +195,7 @@ def test_unknown_label_is_refused_before_the_store_learns_it(tmp_path: Path) -> 
     write_labels(labels, {ids[2]: "yak"})
     with pytest.raises(DataError, match=rf"sample {ids[2]}: its label 'yak' is no class.*zebra, ant"):
         build_features(samples, labels, FeaturesConfig(), DATA, "flowers", tmp_path / "out")
-    assert not Store("flowers").offline.exists()
+    assert not FeatureStore("flowers").offline.exists()
 
 
 def test_unknown_feature_service_names_the_known_ones(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from linnet.features.history import _replace
-from linnet.features.store import Store
+from linnet.features.store import FeatureStore
 from linnet.vision.statistics import FEATURES
 
 START = datetime(2024, 3, 30, 22, tzinfo=UTC)  # clocks in Europe go forward three hours later
@@ -58,7 +58,7 @@ def check(entities: int, seed: int, ttl: timedelta, by_then: bool) -> int:
     """Joins `entities` histories at three times each; gives how many answers there were."""
     rng = np.random.default_rng(seed)
     history = histories(rng, entities)
-    store = Store(f"oracle{seed}")
+    store = FeatureStore(f"oracle{seed}")
     _replace(store.offline / "image_statistics.parquet", history)
     if ttl:
         view = store.feast.get_feature_view("image_statistics")

@@ -14,7 +14,7 @@ from linnet.config import DataConfig, FeaturesConfig, MonitoringConfig
 from linnet.features.build import build_features
 from linnet.features.history import record
 from linnet.features.skew import ServedRows, audit_rows, audit_window, changed_libraries
-from linnet.features.store import Store
+from linnet.features.store import FeatureStore
 from linnet.monitoring.window import write_window
 from linnet.records import SkewReport
 from linnet.serving.log import LogEntry, PredictionLog
@@ -108,7 +108,7 @@ def test_one_bit_of_preprocessing_is_found(tmp_path: Path, monkeypatch: pytest.M
 def test_stale_feature_is_found(tmp_path: Path) -> None:
     """The store corrects a value; the server goes on with the one before."""
     images = build(tmp_path, 100)
-    store = Store("skew")
+    store = FeatureStore("skew")
     path = store.offline / "image_statistics.parquet"
     import pandas as pd
     import pyarrow.parquet as pq
@@ -133,7 +133,7 @@ def test_correction_that_was_written_only_later_is_no_skew(tmp_path: Path) -> No
     images = build(tmp_path, 100)
     package = serve(tmp_path, images, share=0.0)
     time.sleep(0.01)
-    path = Store("skew").offline / "image_statistics.parquet"
+    path = FeatureStore("skew").offline / "image_statistics.parquet"
     held = pq.read_table(path).to_pandas().drop(columns="created").head(1)
     held["contrast"] += np.float32(0.25)
     held["event_timestamp"] = pd.Series([datetime.now(UTC) - timedelta(hours=2)]).dt.as_unit("us")

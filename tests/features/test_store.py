@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from linnet.features.history import _replace
-from linnet.features.store import REPO, Store
+from linnet.features.store import REPO, FeatureStore
 from linnet.vision.statistics import FEATURES
 
 START = datetime(2024, 3, 30, tzinfo=UTC)
@@ -69,7 +69,7 @@ def questions(random: np.random.Generator, samples: int) -> tuple[list[str], lis
 def test_point_in_time_join_equals_brute_force(hours: int, created_by_then: bool) -> None:
     random = np.random.default_rng(hours)
     history = histories(random, 300)
-    store = Store("joins")
+    store = FeatureStore("joins")
     _replace(store.offline / "image_statistics.parquet", history)
     ttl = timedelta(hours=hours)
     if hours:
@@ -94,7 +94,7 @@ def test_point_in_time_join_equals_brute_force(hours: int, created_by_then: bool
 def test_join_keeps_the_order_and_repeats_of_the_question() -> None:
     random = np.random.default_rng(5)
     history = histories(random, 20)
-    store = Store("order")
+    store = FeatureStore("order")
     _replace(store.offline / "image_statistics.parquet", history)
     ids = [history["sample_id"][0], "f" * 32, history["sample_id"][0], history["sample_id"][1]]
     late = [START + timedelta(days=30)] * 4
@@ -106,17 +106,19 @@ def test_join_keeps_the_order_and_repeats_of_the_question() -> None:
 
 def test_definitions_are_applied_once_and_again_when_they_change(monkeypatch: pytest.MonkeyPatch) -> None:
     applied = []
-    original = Store._apply
-    monkeypatch.setattr(Store, "_apply", lambda self, feast: (applied.append(1), original(self, feast)))
-    Store("once").apply()
-    Store("once").apply()
+    original = FeatureStore._apply
+    monkeypatch.setattr(
+        FeatureStore, "_apply", lambda self, feast: (applied.append(1), original(self, feast))
+    )
+    FeatureStore("once").apply()
+    FeatureStore("once").apply()
     assert len(applied) == 1
-    store = Store("once")
+    store = FeatureStore("once")
     store.mark(holds="something")
-    assert Store("once").marked("holds") == "something"
-    monkeypatch.setattr(Store, "definitions_digest", "another")
-    assert Store("once").marked("holds") == ""
-    Store("once").apply()
+    assert FeatureStore("once").marked("holds") == "something"
+    monkeypatch.setattr(FeatureStore, "definitions_digest", "another")
+    assert FeatureStore("once").marked("holds") == ""
+    FeatureStore("once").apply()
     assert len(applied) == 2
 
 
@@ -126,14 +128,14 @@ def test_feature_names_survive_feasts_join() -> None:
 
 
 def test_projects_of_different_names_never_meet() -> None:
-    projects = [Store(name).settings["project"] for name in ("a-b", "a_b", "a__b", "a_hb", "ab")]
+    projects = [FeatureStore(name).settings["project"] for name in ("a-b", "a_b", "a__b", "a_hb", "ab")]
     assert len(set(projects)) == len(projects)
     assert not any("-" in project for project in projects)
 
 
 @pytest.mark.slow
 def test_feasts_own_command_line_finds_nothing_to_change(tmp_path: Path) -> None:
-    store = Store("by-hand")
+    store = FeatureStore("by-hand")
     store.apply()
     answer = subprocess.run(
         [Path(sys.executable).parent / "feast", "-c", REPO, "plan"],

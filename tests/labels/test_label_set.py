@@ -16,7 +16,7 @@ from linnet.data.fetch import fetch
 from linnet.data.version import read_version
 from linnet.errors import DataError, StorageError
 from linnet.labels.collect import collect
-from linnet.labels.label_set import cut, digest_of, read_label_set
+from linnet.labels.label_set import digest_of, read_label_set, snapshot
 from linnet.labels.table import LabelRow, LabelTable
 from tests.labels.sample_tables import write_samples
 
@@ -49,10 +49,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_cut_is_a_dvc_version_that_a_run_can_name(project: Path, tmp_path: Path) -> None:
     table = LabelTable("d")
     table.append([answer(1), answer(2, "coat"), answer(2, "coat", "bob", 1)])
-    first = cut("d")
+    first = snapshot("d")
     before = read_version(first)
     table.append([answer(1, "coat", second=9)])  # a correction
-    second = cut("d")
+    second = snapshot("d")
     assert digest_of(first) != digest_of(second) and digest_of(first) == before.digest
     assert read_version(project / "labels-d.dvc").digest == digest_of(second)
 
@@ -80,21 +80,21 @@ def test_cut_at_a_moment_is_the_same_whatever_came_later(state: Path, tmp_path: 
     table = LabelTable("d")
     table.append([answer(1)])
     moment = table.freeze()
-    first = cut("d", moment, project=tmp_path)
+    first = snapshot("d", moment, project=tmp_path)
     table.append([answer(1, "coat", second=5)])
-    assert cut("d", moment, project=tmp_path) == first
+    assert snapshot("d", moment, project=tmp_path) == first
     assert yaml.safe_load(first.read_text())["outs"][0]["md5"] == digest_of(first)
     assert len(list(first.parent.glob("*.dvc"))) == 1
 
 
 def test_cut_before_the_first_answer_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nobody answered anything yet"):
-        cut("d", project=tmp_path)
+        snapshot("d", project=tmp_path)
 
 
 def test_read_label_set_that_is_damaged_is_one_error(tmp_path: Path) -> None:
     LabelTable("d").append([answer(1)])
-    folder = read_version(cut("d", project=tmp_path)).folder
+    folder = read_version(snapshot("d", project=tmp_path)).folder
     (folder / "answers.parquet").write_bytes(b"cut")
     with pytest.raises(DataError, match="fetch the label set again"):
         read_label_set(folder)

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linnet.labels.select import SHARES, Pool, entropy, k_center, margin, select, split_budget
+from linnet.labels.select import SHARES, CandidatePool, entropy, k_center, margin, select, split_budget
 
 
-def pool(count: int = 60, seed: int = 0, **more: Any) -> Pool:
+def pool(count: int = 60, seed: int = 0, **more: Any) -> CandidatePool:
     random = np.random.default_rng(seed)
     probabilities = random.dirichlet(np.ones(4) * 0.5, count).astype(np.float32)
     facts: dict[str, Any] = {"embeddings": random.normal(size=(count, 5)), "suspects": ("s3", "s1", "s40")}
-    return Pool([f"s{i}" for i in range(count)], probabilities, **(facts | more))
+    return CandidatePool([f"s{i}" for i in range(count)], probabilities, **(facts | more))
 
 
 def test_margin_and_entropy_known_values() -> None:
@@ -84,7 +84,7 @@ def test_select_any_pool_fills_the_budget_without_doubles_and_repeats(
     random = np.random.default_rng(seed)
     ids = [f"s{i}" for i in range(count)]
     points = random.integers(0, 2, (count, 2)).astype(float) if embedded else None  # many equal points
-    some = Pool(ids, random.dirichlet(np.ones(3), count), points, ids[::7])
+    some = CandidatePool(ids, random.dirichlet(np.ones(3), count), points, ids[::7])
     shares = dict(zip(SHARES, map(float, weights), strict=True))
     chosen = select(some, budget, shares, seed)
     assert chosen == select(some, budget, shares, seed)
@@ -121,7 +121,7 @@ def test_k_center_equals_the_plain_greedy_algorithm() -> None:
 
 def test_select_ten_thousand_samples_takes_seconds() -> None:
     random = np.random.default_rng(0)
-    big = Pool(
+    big = CandidatePool(
         [str(i) for i in range(10_000)],
         random.dirichlet(np.ones(10), 10_000),
         random.normal(size=(10_000, 128)).astype(np.float32),
@@ -145,7 +145,7 @@ def test_select_inputs_that_do_not_fit_are_refused(wrong: dict[str, Any], shares
     good = pool()
     facts = {"ids": good.ids, "probabilities": good.probabilities, "embeddings": good.embeddings} | wrong
     with pytest.raises(ValueError):
-        select(Pool(**facts), 5, shares)
+        select(CandidatePool(**facts), 5, shares)
 
 
 def test_select_test_samples_are_only_drawn_at_random() -> None:

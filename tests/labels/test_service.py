@@ -98,7 +98,7 @@ def test_webhook_is_registered_once_a_project_and_anew_for_a_new_one() -> None:
     one = Reconciler("d", server, LabelsConfig(), CLASSES, None)
     one.look()
     assert server.hooks == {}
-    one.hook("http://127.0.0.1:8089/labels/d/webhook")
+    one.register_webhook("http://127.0.0.1:8089/labels/d/webhook")
     one.look()
     (project,) = server.projects
     hook = ("http://127.0.0.1:8089/labels/d/webhook", {SECRET_HEADER: webhook_secret("d")})

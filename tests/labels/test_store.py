@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from linnet.errors import StorageError
-from linnet.labels.store import database, micros
+from linnet.labels.store import database, to_micros
 from linnet.labels.table import Appended, LabelRow, LabelTable
 
 FIRST_VERSION = """
@@ -42,7 +42,7 @@ def test_file_of_the_first_version_keeps_its_answers_and_takes_new_ones() -> Non
     (old,) = table.history()
     assert (old.sample_id, old.label, old.annotator, old.agreement) == ("s1", "bag", "ann", 0.75)
     assert (old.batch, old.comment, old.labelled_at) == ("b1", "sure", ANSWERED)
-    assert micros(old.created_at) == 2_000_000
+    assert to_micros(old.created_at) == 2_000_000
     assert (old.reason, old.latency, old.source) == ("", None, "")
     assert table.quarantined() == [("{}", "why")]
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from linnet.artifacts.reference import Sample
+from linnet.artifacts.reference import SortedSample
 from linnet.monitoring.drift import (
     compare_classes,
     compare_columns,
@@ -30,7 +30,7 @@ samples = hnp.arrays(np.float32, st.integers(2, 60), elements=floats | ties)
 @settings(max_examples=150, deadline=None)
 @given(samples, samples)
 def test_ks_and_wasserstein_equal_scipys(reference: np.ndarray, window: np.ndarray) -> None:
-    found = compare_numbers(Sample.of(reference, ALL), window)
+    found = compare_numbers(SortedSample.of(reference, ALL), window)
     expected = stats.ks_2samp(reference, window, method="asymp")
     assert found.ks == pytest.approx(expected.statistic, abs=1e-12)
     assert found.p_value == pytest.approx(expected.pvalue, abs=1e-9)
@@ -45,7 +45,7 @@ def test_ks_and_wasserstein_equal_scipys(reference: np.ndarray, window: np.ndarr
 def test_large_samples_equal_scipys(shift: float) -> None:
     rng = np.random.default_rng(3)
     reference, window = rng.normal(size=30_000), rng.normal(shift, 1 + shift, size=20_000)
-    found = compare_numbers(Sample.of(reference, ALL), window)
+    found = compare_numbers(SortedSample.of(reference, ALL), window)
     expected = stats.ks_2samp(reference, window, method="asymp")
     assert found.ks == pytest.approx(expected.statistic, abs=1e-12)
     assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9, abs=1e-300)
@@ -62,7 +62,7 @@ def test_sketch_differs_from_all_values_by_at_most_its_error(
     values = rng.normal(size=count).astype(np.float32)
     values = np.round(values * 2) if discrete else values
     window = rng.normal(0.2, size=300).astype(np.float32)
-    sketch = Sample.of(values, points)
+    sketch = SortedSample.of(values, points)
     assert sketch.count == count and len(sketch.points) == min(points, count)
     exact = stats.ks_2samp(values, window).statistic
     assert abs(compare_numbers(sketch, window).ks - exact) <= sketch.error + 1e-9
@@ -71,7 +71,7 @@ def test_sketch_differs_from_all_values_by_at_most_its_error(
 def test_p_value_of_a_sketch_never_overstates() -> None:
     rng = np.random.default_rng(0)
     small = sum(
-        compare_numbers(Sample.of(rng.normal(size=3000), 40), rng.normal(size=400)).p_value < 0.05
+        compare_numbers(SortedSample.of(rng.normal(size=3000), 40), rng.normal(size=400)).p_value < 0.05
         for _ in range(200)
     )
     assert small <= 18  # 10 expected at most; P(more than 18) = 0.007 if it were exact
@@ -88,7 +88,7 @@ def test_histogram_distances_equal_scipys(seed: int) -> None:
 
 def test_histograms_are_over_the_references_deciles() -> None:
     reference = np.arange(1000, dtype=np.float64)
-    found = compare_numbers(Sample.of(reference), np.full(500, 250.0))
+    found = compare_numbers(SortedSample.of(reference), np.full(500, 250.0))
     counts = np.zeros(10)
     counts[2] = 500  # (200, 300]
     expected = np.histogram(reference, np.concatenate([[-1], np.arange(100, 1000, 100), [1000]]))[0]
@@ -113,7 +113,7 @@ def test_class_test_equals_scipys(expected: np.ndarray, found: np.ndarray) -> No
 
 def test_values_that_are_no_numbers_are_counted_and_left_out() -> None:
     rng = np.random.default_rng(1)
-    reference, good = Sample.of(rng.normal(size=500)), rng.normal(size=300)
+    reference, good = SortedSample.of(rng.normal(size=500)), rng.normal(size=300)
     bad = np.concatenate([good, [np.nan] * 50, [np.inf] * 30, [-np.inf] * 20])
     found, plain = compare_numbers(reference, rng.permutation(bad)), compare_numbers(reference, good)
     assert found.missing == pytest.approx(0.25) and found.rows == 300
@@ -121,13 +121,13 @@ def test_values_that_are_no_numbers_are_counted_and_left_out() -> None:
 
 
 def test_column_without_a_single_number_has_no_distance() -> None:
-    found = compare_numbers(Sample.of(np.arange(10.0)), np.full(5, np.nan))
+    found = compare_numbers(SortedSample.of(np.arange(10.0)), np.full(5, np.nan))
     assert found.rows == 0 and found.missing == 1.0 and np.isnan(found.ks)
 
 
 def test_constant_columns_are_compared() -> None:
-    same = compare_numbers(Sample.of(np.full(50, 3.0)), np.full(20, 3.0))
-    other = compare_numbers(Sample.of(np.full(50, 3.0)), np.full(20, 5.0))
+    same = compare_numbers(SortedSample.of(np.full(50, 3.0)), np.full(20, 3.0))
+    other = compare_numbers(SortedSample.of(np.full(50, 3.0)), np.full(20, 5.0))
     assert (same.ks, same.wasserstein, same.p_value) == (0.0, 0.0, 1.0)
     assert other.ks == 1.0 and other.wasserstein == pytest.approx(2.0) and other.p_value < 1e-6
 
@@ -135,7 +135,7 @@ def test_constant_columns_are_compared() -> None:
 def test_threads_give_the_same_as_one_column_at_a_time() -> None:
     rng = np.random.default_rng(0)
     columns = [rng.normal(size=25_000).astype(np.float32) for _ in range(4)]
-    references = [Sample.of(rng.normal(size=5_000).astype(np.float32)) for _ in range(4)]
+    references = [SortedSample.of(rng.normal(size=5_000).astype(np.float32)) for _ in range(4)]
     assert compare_columns(references, columns, 2) == compare_columns(references, columns, 1)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from linnet.config import MonitoringConfig
 from linnet.errors import StorageError
-from linnet.monitoring.evidence import Served, gather_evidence
+from linnet.monitoring.evidence import ServedChampion, gather_evidence
 from linnet.monitoring.history import history_folder, keep
 from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import measure_performance
@@ -19,7 +19,7 @@ from tests.monitoring.conftest import Serve, pictures, window_of
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
-CHAMPION = Served("tiny", "1", NOW - 9 * HOUR)
+CHAMPION = ServedChampion("tiny", "1", NOW - 9 * HOUR)
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_window_with_too_little_for_a_verdict_says_nothing(watched: DriftReport)
 
 
 def test_other_versions_windows_are_not_the_champions(watched: DriftReport) -> None:
-    assert gather_evidence(Served("tiny", "2", NOW), (), ()).windows == ()
-    assert gather_evidence(Served("tiny", None, None), (), ()).champion is None
+    assert gather_evidence(ServedChampion("tiny", "2", NOW), (), ()).windows == ()
+    assert gather_evidence(ServedChampion("tiny", None, None), (), ()).champion is None
 
 
 def test_damaged_record_is_one_error_and_a_missing_one_none(watched: DriftReport) -> None:

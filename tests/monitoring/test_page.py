@@ -51,7 +51,7 @@ def test_page_of_a_stable_and_of_a_small_window(champion: Path, serve: Serve, tm
     report = measure_drift(tmp_path / "window", champion, small, (), tmp_path / "out")
     reference = Reference.load(champion)
     rows = Rows.load(tmp_path / "window", len(reference.features), len(reference.classes))
-    assert "Too few images for a verdict" in page.render(report, page.Evidence(reference, rows))
+    assert "Too few images for a verdict" in page.render(report, page.PageData(reference, rows))
 
 
 def test_class_names_are_escaped(champion: Path, serve: Serve, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_class_names_are_escaped(champion: Path, serve: Serve, tmp_path: Path) -
     reference = replace(plain, classes=("<script>", *plain.classes[1:]))
     cohorts = tuple(c.model_copy(update={"value": "<script>"}) for c in report.cohorts)
     rows = Rows.load(tmp_path / "window", len(reference.features), len(reference.classes))
-    html = page.render(report.model_copy(update={"cohorts": cohorts}), page.Evidence(reference, rows))
+    html = page.render(report.model_copy(update={"cohorts": cohorts}), page.PageData(reference, rows))
     assert "<script" not in html and "&lt;script&gt;" in html
 
 

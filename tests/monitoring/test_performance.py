@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linnet.artifacts.reference import Reference, Sample
+from linnet.artifacts.reference import Reference, SortedSample
 from linnet.config import MonitoringConfig
-from linnet.monitoring.measure import compare
+from linnet.monitoring.measure import compare_with_reference
 from linnet.monitoring.performance import compare_confusion, difference, estimate_accuracy, judge
 from linnet.monitoring.window import Rows
 from linnet.records import DriftReport, Interval, PerformanceReport
@@ -29,7 +29,7 @@ def judged(
     window = window_of(log, tmp / "window", CONFIG)
     rows = Rows.load(tmp / "window", len(FEATURES), len(CLASSES))
     reference = Reference.load(champion)
-    found = drift or compare(window, rows, reference, None, CONFIG)
+    found = drift or compare_with_reference(window, rows, reference, None, CONFIG)
     return judge(window, rows, reference, feedback or {}, found, CONFIG)
 
 
@@ -93,7 +93,7 @@ def test_estimate_covers_the_truth_as_often_as_it_says_also_for_harder_images(
     rng, covered, base = np.random.default_rng(1), 0, Reference.load(champion)
     for _ in range(200):
         held, right = calibrated(rng, 1500, 4.0)
-        columns = (*base.columns[:-1], Sample.of(held))
+        columns = (*base.columns[:-1], SortedSample.of(held))
         reference = replace(base, columns=columns, accuracy=float(right.mean()), held_out=1500)
         window, correct = calibrated(rng, 400, level)
         estimate = estimate_accuracy(window, reference, 0.9)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from linnet.errors import ConfigError, ServingError
-from linnet.monitoring.simulate import KINDS, NEW_CLASS, Pool, drifted, play
+from linnet.monitoring.simulate import KINDS, NEW_CLASS, ImagePool, drifted, play
 from tests.monitoring.conftest import pictures, truth
 from tests.serving.packages import CLASSES
 
 IMAGES = pictures(300, 4)
-POOL = Pool(IMAGES, truth(IMAGES), CLASSES)
+POOL = ImagePool(IMAGES, truth(IMAGES), CLASSES)
 
 
 def stream(kind: str, severity: float, count: int = 200) -> tuple[np.ndarray, list[str]]:

@@ -13,7 +13,7 @@ from linnet.artifacts.onnx_model import PackagedModel
 from linnet.config import GatesConfig, ServingConfig
 from linnet.errors import DataError, PackagingError, ServingError
 from linnet.packaging import package as module
-from linnet.packaging.gates import decide
+from linnet.packaging.gates import evaluate_package_gates
 from linnet.packaging.held_out import golden_rows
 from linnet.packaging.package import package
 from linnet.packaging.parity import Parity
@@ -173,7 +173,7 @@ def test_package_without_its_model_file_is_not_served(packed: tuple[Path, GateDe
 )
 def test_gates_beyond_a_threshold_fail(parity: float, p95: float, size: float, failed: list[str]) -> None:
     config = GatesConfig(min_parity=0.999, max_latency_p95_ms=20, max_size_mb=10)
-    decision = decide(Parity(10, 0.0, parity), p95, 200, size, config)
+    decision = evaluate_package_gates(Parity(10, 0.0, parity), p95, 200, size, config)
     assert [gate.name for gate in decision.gates if not gate.passed] == failed
     assert decision.verdict == ("fail" if failed else "pass")
 

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from linnet.process.interruption import is_behind
+from linnet.process.interruption import caused_by_interrupt
 
 DROPS = """
 import time
-from linnet import interruption
+from linnet.process import interruption
 {first}
 
 class Drops:
@@ -38,12 +38,13 @@ def run(first: str, error: str, wait: float) -> tuple[str, str]:
 
 def test_interrupt_that_a_destructor_drops_is_heard_and_nothing_is_printed() -> None:
     began = time.monotonic()
-    assert run("interruption.insist()", "KeyboardInterrupt", wait=50) == ("heard", "")
+    assert run("interruption.install_interrupt_hook()", "KeyboardInterrupt", wait=50) == ("heard", "")
     assert time.monotonic() - began < 40
 
 
 @pytest.mark.parametrize(
-    ("first", "error"), [("", "KeyboardInterrupt"), ("interruption.insist()", "ValueError('why')")]
+    ("first", "error"),
+    [("", "KeyboardInterrupt"), ("interruption.install_interrupt_hook()", "ValueError('why')")],
 )
 def test_anything_else_is_told_as_ever(first: str, error: str) -> None:
     heard, told = run(first, error, wait=0.2)
@@ -60,5 +61,5 @@ def test_ctrl_c_behind_another_error_is_found() -> None:
             type("Defined", (), {"field": Descriptor()})
         except KeyboardInterrupt as error:
             raise RuntimeError from error
-    assert is_behind(caught.value) and is_behind(KeyboardInterrupt())
-    assert not is_behind(RuntimeError()) and not is_behind(None)
+    assert caused_by_interrupt(caught.value) and caused_by_interrupt(KeyboardInterrupt())
+    assert not caused_by_interrupt(RuntimeError()) and not caused_by_interrupt(None)

@@ -10,30 +10,30 @@ from pathlib import Path
 import pytest
 
 from linnet.errors import RunError
-from linnet.process.sidecar import Beside
+from linnet.process.sidecar import Sidecar
 
 PROGRAM = """
 import sys
 from fastapi import FastAPI
-from linnet.process.sidecar import Beside
+from linnet.process.sidecar import Sidecar
 from linnet.errors import LinnetError
 
 try:
-    Beside("thing", "thing_beside").serve(FastAPI(), "127.0.0.1", int(sys.argv[1]), print)
+    Sidecar("thing", "thing_beside").serve(FastAPI(), "127.0.0.1", int(sys.argv[1]), print)
 except LinnetError as error:
     sys.exit(f"error: {error}")
 """
 
 
 @pytest.fixture
-def thing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Beside:
+def thing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sidecar:
     (tmp_path / "thing_beside.py").write_text(PROGRAM)
     monkeypatch.setenv("LINNET_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return Beside("thing", "thing_beside")
+    return Sidecar("thing", "thing_beside")
 
 
-def test_server_says_where_it_is_and_stops_once(thing: Beside) -> None:
+def test_server_says_where_it_is_and_stops_once(thing: Sidecar) -> None:
     state = thing.start("0")
     assert thing.running() == state
     port = int(state.url.rpartition(":")[2])
@@ -46,7 +46,7 @@ def test_server_says_where_it_is_and_stops_once(thing: Beside) -> None:
     assert not thing.state_file.exists()
 
 
-def test_process_that_only_has_the_id_of_a_killed_server_is_left_alone(thing: Beside) -> None:
+def test_process_that_only_has_the_id_of_a_killed_server_is_left_alone(thing: Sidecar) -> None:
     thing.folder.mkdir(parents=True)
     state = {"url": "http://127.0.0.1:1", "pid": os.getpid(), "instance": "1", "folder": "/"}
     thing.state_file.write_text(json.dumps(state))

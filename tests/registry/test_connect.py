@@ -14,7 +14,7 @@ from linnet.registry.connect import (
     champion_package,
     connect,
     find_champion,
-    promote_after,
+    promote_if_accepted,
     register_challenger,
     release_candidates,
 )
@@ -45,10 +45,10 @@ def test_package_becomes_challenger_then_champion_then_is_found(
     candidate, version, champion, champion_version = release_candidates(CONFIG, "tiny", "1")
     assert (version, champion, champion_version) == ("1", None, None)
     assert package_digest(candidate) == package_digest(first)
-    assert not promote_after(CONFIG, "tiny", decision("1", None, "inconclusive"))
-    assert promote_after(CONFIG, "tiny", decision("1", None, "promote"))
+    assert not promote_if_accepted(CONFIG, "tiny", decision("1", None, "inconclusive"))
+    assert promote_if_accepted(CONFIG, "tiny", decision("1", None, "promote"))
     ledger = connect(CONFIG).ledger.entries("tiny")
-    assert promote_after(CONFIG, "tiny", decision("1", "1", "promote"))
+    assert promote_if_accepted(CONFIG, "tiny", decision("1", "1", "promote"))
     assert connect(CONFIG).ledger.entries("tiny") == ledger, "a champion released again is no canary"
     again = register_challenger(
         CONFIG, "tiny", first, steps.evaluation, steps.model, {"train": {"epochs": 3}}

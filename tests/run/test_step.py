@@ -15,7 +15,7 @@ import pytest
 from linnet.errors import DataError, DatasetUnavailable, RunError, StorageError
 from linnet.records import StageRecord
 from linnet.run.runs import DRY_RUN
-from linnet.run.step import WouldRun, preparing, progress, run_step, work_dir
+from linnet.run.step import DryRunStop, preparing, progress, run_step, work_dir
 
 
 @dataclass
@@ -151,10 +151,10 @@ def test_run_step_dry_run_says_why_and_does_nothing(
     tmp_path: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(DRY_RUN, "1")
-    with pytest.raises(WouldRun, match="never ran"):
+    with pytest.raises(DryRunStop, match="never ran"):
         step(tmp_path, work=lambda out: pytest.fail("worked"))
     assert record(run_folder).state == "skipped"
-    with pytest.raises(WouldRun, match="always"):
+    with pytest.raises(DryRunStop, match="always"):
         step(tmp_path, work=lambda out: pytest.fail("worked"), acts=True)
 
 
@@ -220,7 +220,7 @@ def test_step_that_nobody_needs_lets_a_dry_run_go_on(
     monkeypatch.setenv(DRY_RUN, "1")
     assert step(tmp_path, acts=True, needed=False) == {}
     assert (record(run_folder).state, record(run_folder).exit_code) == ("skipped", 0)
-    with pytest.raises(WouldRun):
+    with pytest.raises(DryRunStop):
         step(tmp_path, acts=True)
     assert record(run_folder).exit_code == 1
 

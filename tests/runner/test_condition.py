@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from linnet.errors import RunError
-from linnet.runner.condition import holds
+from linnet.runner.condition import evaluate_condition
 
 X = "inputs.parameter_values['x']"
 
@@ -37,12 +37,12 @@ def test_condition_of_the_compiler_is_evaluated(
     condition: str, values: dict[str, Any], expected: bool
 ) -> None:
     condition = condition.replace("inputs.parayeter_values['x']", "inputs.parameter_values['y']")
-    assert holds(condition, values) is expected
+    assert evaluate_condition(condition, values) is expected
 
 
 @pytest.mark.parametrize("text", ["' == '' || 'a' == 'a", "__import__('os')", "a'b", "5) || (1 == 1"])
 def test_value_is_never_read_as_a_part_of_the_condition(text: str) -> None:
-    assert holds(f"{X} == 'pass'", {"x": text}) is False
+    assert evaluate_condition(f"{X} == 'pass'", {"x": text}) is False
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_condition_that_cannot_be_evaluated_is_an_error_and_not_false(
     condition: str, values: dict[str, Any]
 ) -> None:
     with pytest.raises(RunError, match="the condition"):
-        holds(condition, values)
+        evaluate_condition(condition, values)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from linnet.errors import RequestRejected, ServingError
-from linnet.serving.access import Access
+from linnet.serving.access import AccessControl
 from linnet.serving.keys import KeyFile, find
 from linnet.serving.shared import SharedPage
 from tests.serving.packages import make_package
@@ -24,7 +24,7 @@ def page() -> Iterator[SharedPage]:
     page.close()
 
 
-def status(access: Access, key: str | None, scope: str) -> int:
+def status(access: AccessControl, key: str | None, scope: str) -> int:
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
     try:
         access.admit(headers, scope)  # type: ignore[arg-type]
@@ -51,8 +51,8 @@ def test_scopes_open_what_they_name(tmp_path: Path, page: SharedPage) -> None:
     keys = KeyFile(tmp_path / "keys.json")
     _, infer = keys.create("shop", ("infer",))
     _, admin = keys.create("bot", ("admin",))
-    closed = Access("token", keys.path, True, page)
-    opened = Access("token", keys.path, False, page)
+    closed = AccessControl("token", keys.path, True, page)
+    opened = AccessControl("token", keys.path, False, page)
     table = {
         (None, "infer"): (401, 200), (None, "admin"): (401, 401),
         (infer, "infer"): (200, 200), (infer, "admin"): (403, 403),
@@ -67,7 +67,7 @@ def test_scopes_open_what_they_name(tmp_path: Path, page: SharedPage) -> None:
 def test_budget_is_one_for_all_processes(tmp_path: Path, page: SharedPage) -> None:
     keys = KeyFile(tmp_path / "keys.json")
     _, secret = keys.create("shop", ("infer",), rate=5)
-    both = [Access("token", keys.path, True, page) for _ in range(2)]
+    both = [AccessControl("token", keys.path, True, page) for _ in range(2)]
     found = [status(both[i % 2], secret, "infer") for i in range(12)]
     assert found.count(200) in (5, 6) and set(found) == {200, 429}
 

@@ -16,7 +16,7 @@ from linnet.serving.log import PredictionLog
 from linnet.serving.metrics import Metrics
 from linnet.serving.predictor import Predictor
 from linnet.serving.router import RoutingTable, check_version
-from linnet.serving.service import Call, Inputs, Outcome, Service
+from linnet.serving.service import Call, Inputs, PredictionOutcome, Service
 from linnet.serving.shared import SharedPage
 from tests.serving.packages import RAISING_LEVEL, Broken, image_of, make_package
 
@@ -48,8 +48,8 @@ def call_of(level: int, rows: int = 1, heavy: bool = False, **more: object) -> C
     return Call("r", None, None, prepare, lambda _, p, __: (p.probabilities.tobytes(), None), heavy, **more)  # type: ignore[arg-type]
 
 
-async def answers(service: Service, calls: list[Call]) -> list[Outcome]:
-    async def one(call: Call) -> Outcome:
+async def answers(service: Service, calls: list[Call]) -> list[PredictionOutcome]:
+    async def one(call: Call) -> PredictionOutcome:
         outcome, finish = await service.answer(call)
         finish()
         return outcome

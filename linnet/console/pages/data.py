@@ -25,7 +25,7 @@ VERSIONS = 10
 
 
 @dataclass(frozen=True)
-class Found:
+class DatasetPageData:
     """All that the page shows."""
 
     evidence: RunEvidence
@@ -59,7 +59,9 @@ def register(context: Context) -> None:
             await shell.shown(lambda: load(context, run, filters, bool(mistakes), max(page, 0)), _draw)
 
 
-def load(context: Context, run_id: str, filters: Filters, mistakes: bool, number: int) -> Found | None:
+def load(
+    context: Context, run_id: str, filters: Filters, mistakes: bool, number: int
+) -> DatasetPageData | None:
     """Everything that the page shows; None where no run read a dataset yet."""
     versions = dataset_versions(context)
     wanted = run_id or (versions[0][0].run_id if versions else "")
@@ -78,7 +80,7 @@ def load(context: Context, run_id: str, filters: Filters, mistakes: bool, number
     asked = Filters(filters.label, filters.split, filters.cohort, frozenset(said) if mistakes else None)
     shots, total = table.page(asked, number)
     labels = labelling(context, str(evidence.record.config.get("name", "")))
-    return Found(evidence, table, versions, filters, mistakes, shots, total, number, said, labels)
+    return DatasetPageData(evidence, table, versions, filters, mistakes, shots, total, number, said, labels)
 
 
 def dataset_versions(context: Context) -> list[tuple[RunRecord, DatasetManifest]]:
@@ -98,7 +100,7 @@ def dataset_versions(context: Context) -> list[tuple[RunRecord, DatasetManifest]
     return list(found.values())
 
 
-def _draw(found: Found | None) -> None:
+def _draw(found: DatasetPageData | None) -> None:
     if found is None:
         shell.html(
             empty(
@@ -142,7 +144,7 @@ def _draw(found: Found | None) -> None:
     )
 
 
-def _filters(found: Found) -> Html:
+def _filters(found: DatasetPageData) -> Html:
     """A form that works without script: it asks for the page with other words."""
 
     def choice(name: str, label: str, options: list[str], chosen: str) -> Html:

@@ -23,7 +23,7 @@ SHOTS = 12
 
 
 @dataclass(frozen=True)
-class Found:
+class ModelPageData:
     """All that the page of one version shows."""
 
     version: ModelVersion
@@ -97,7 +97,7 @@ def _rollback(context: Context, request: Request, name: str) -> None:
     )
 
 
-def _load(context: Context, name: str, version: str) -> Found:
+def _load(context: Context, name: str, version: str) -> ModelPageData:
     sources = context.sources
     found = sources.version(name, version)
     evidence = sources.evidence_of(found)
@@ -111,7 +111,7 @@ def _load(context: Context, name: str, version: str) -> Found:
     except LinnetError:
         package = None
     entries = [entry for entry in sources.ledger(name) if version in (entry.version, entry.previous)]
-    return Found(
+    return ModelPageData(
         found,
         sources.champion(name),
         package,
@@ -122,7 +122,7 @@ def _load(context: Context, name: str, version: str) -> Found:
     )
 
 
-def _version(context: Context, request: Request, found: Found) -> None:
+def _version(context: Context, request: Request, found: ModelPageData) -> None:
     version = found.version
     with ui.element("div").classes("top"):
         chips = join([chip(alias) for alias in version.aliases] or [chip("archived")])
@@ -178,7 +178,7 @@ def _promote(context: Context, request: Request, version: ModelVersion) -> None:
     shell.Button("Promote", shell.confirm(f"Promote {version.name} {version.version}?", text, "Promote", act))
 
 
-def _calibration(found: Found) -> Html:
+def _calibration(found: ModelPageData) -> Html:
     report = found.evidence.evaluation if found.evidence else None
     if found.judged is None or report is None:
         return Html("")

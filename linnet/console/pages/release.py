@@ -9,7 +9,7 @@ from nicegui import run, ui
 
 from linnet.console import shell
 from linnet.console.context import Context, role_of
-from linnet.console.sources import Canary, Served
+from linnet.console.sources import Canary, ServerStatus
 from linnet.console.views import release as view
 from linnet.deployment.journal import Command
 from linnet.errors import LinnetError
@@ -41,12 +41,12 @@ def register(context: Context) -> None:
             await shell.shown(lambda: decisions(context), lambda found: shell.html(view.history(found)))
 
 
-def look(context: Context) -> tuple[Served, Canary | None]:
+def look(context: Context) -> tuple[ServerStatus, Canary | None]:
     """Where the traffic goes, and the rollout under way."""
     return context.sources.served(), context.sources.canary()
 
 
-def _live(context: Context, request: Request, found: tuple[Served, Canary | None]) -> None:
+def _live(context: Context, request: Request, found: tuple[ServerStatus, Canary | None]) -> None:
     served, canary = found
     with ui.element("section"):
         shown = shell.html(view.live(served, canary))
@@ -98,7 +98,7 @@ def _orders(context: Context, request: Request, model: str) -> dict[Command, she
 
     def button(command: Command) -> shell.Button:
         def act(reason: str) -> str:
-            context.operator(request).steer(model, command, reason)
+            context.operator(request).send_rollout_command(model, command, reason)
             return "/release"
 
         text, kind = _ORDERS[command]

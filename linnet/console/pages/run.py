@@ -21,11 +21,11 @@ _LOG_BYTES = 60_000
 
 
 @dataclass(frozen=True)
-class Found:
+class RunPageData:
     """All that the page shows."""
 
     evidence: RunEvidence
-    tasks: list[graph.Task]
+    tasks: list[graph.PipelineTask]
     log: str
     gives: tuple[str, ...] = ()
     """Artefacts that the picked step gave."""
@@ -47,7 +47,7 @@ def register(context: Context) -> None:
             )
 
 
-def load(context: Context, run_id: str, step: str) -> Found:
+def load(context: Context, run_id: str, step: str) -> RunPageData:
     """A run's evidence, its compiled steps and the log of the picked one."""
     evidence = context.sources.evidence(run_id)
     files = [evidence.folder / name for name in ("pipeline.json", "pipeline.yaml")]  # JSON is YAML
@@ -55,8 +55,8 @@ def load(context: Context, run_id: str, step: str) -> Found:
     kept = context.sources.kept
     tasks = kept.get(("tasks", compiled), 3600.0, lambda: graph.tasks(compiled)) if compiled.exists() else []
     if not step:
-        return Found(evidence, tasks, "")
-    return Found(evidence, tasks, _log(evidence.folder, step), _gives(evidence.folder, step))
+        return RunPageData(evidence, tasks, "")
+    return RunPageData(evidence, tasks, _log(evidence.folder, step), _gives(evidence.folder, step))
 
 
 def _gives(folder: Path, step: str) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def _log(folder: Path, step: str) -> str:
     return view.plain(text) if own else view.log_of(text, step)
 
 
-def _draw(context: Context, request: Request, found: Found, step: str) -> None:
+def _draw(context: Context, request: Request, found: RunPageData, step: str) -> None:
     record = found.evidence.record
     with ui.element("div").classes("top"):
         top = shell.html("")
@@ -91,7 +91,7 @@ def _draw(context: Context, request: Request, found: Found, step: str) -> None:
                 _actions(context, request, found)
     body = shell.html("")
 
-    def draw(now: Found) -> None:
+    def draw(now: RunPageData) -> None:
         top.set_content(
             heading(record.run_id, view.heading_facts(now.evidence.record), link("Runs", "/runs"))
         )
@@ -114,7 +114,7 @@ def _draw(context: Context, request: Request, found: Found, step: str) -> None:
     timer = ui.timer(LOOK_SECONDS, look, immediate=False)
 
 
-def _actions(context: Context, request: Request, found: Found) -> None:
+def _actions(context: Context, request: Request, found: RunPageData) -> None:
     record = found.evidence.record
 
     def terminate(reason: str) -> str:
@@ -134,7 +134,7 @@ def _actions(context: Context, request: Request, found: Found) -> None:
         shell.Button("Resume", shell.confirm("Resume this run?", text, "Resume", retry), "primary")
 
 
-def _body(found: Found, step: str) -> str:
+def _body(found: RunPageData, step: str) -> str:
     evidence = found.evidence
     parts: list[object] = [tag("section", view.summary(evidence))]
     if found.tasks:

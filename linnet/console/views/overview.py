@@ -27,7 +27,7 @@ from linnet.console.markup import (
     when,
 )
 from linnet.console.prediction_log import LogSummary
-from linnet.console.sources import Canary, Served
+from linnet.console.sources import Canary, ServerStatus
 from linnet.records import ModelVersion, RunRecord, now
 
 LAST_RUNS = 6
@@ -52,7 +52,7 @@ class Overview:
     champion: ModelVersion | None
     challenger: ModelVersion | None
     promoted_at: datetime | None
-    served: Served
+    served: ServerStatus
     log: LogSummary
     runs: Sequence[RunRecord]
     canary: Canary | None = None

@@ -25,14 +25,14 @@ from linnet.console.markup import (
     when,
 )
 from linnet.console.production_status import Example, Retraining, Watched
-from linnet.console.slo import WINDOWS, Promise
+from linnet.console.slo import WINDOWS, SloStatus
 from linnet.monitoring import charts
 from linnet.records import DriftReport, RetrainingEntry
 
 _LIGHTS = {"drift": "bad", "stable": "good", "insufficient": ""}
 
 
-def promises(found: Sequence[Promise]) -> Html:
+def promises(found: Sequence[SloStatus]) -> Html:
     """Each objective: what was promised, what was kept, the budget left, and how fast it burns."""
     if not any(promise.total for promise in found):
         return empty("No requests in 30 days", "Promises are kept or broken by requests: `linnet up` serves.")

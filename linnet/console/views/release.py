@@ -18,13 +18,13 @@ from linnet.console.markup import (
     tag,
     when,
 )
-from linnet.console.sources import Canary, Served
+from linnet.console.sources import Canary, ServerStatus
 from linnet.deployment.page import LEGEND, metric_cards
 from linnet.evaluation import plots
 from linnet.records import Interval, MetricJudgement, RolloutDecision
 
 
-def live(served: Served, canary: Canary | None = None) -> Html:
+def live(served: ServerStatus, canary: Canary | None = None) -> Html:
     """Where the requests go now; a run that finds no server judges its canary on one of its own."""
     if not served.problem:
         champion, candidate = served.champion, served.candidate

@@ -30,7 +30,7 @@ from linnet.console.markup import (
     when,
 )
 from linnet.evaluation import plots
-from linnet.launch.graph import Task
+from linnet.launch.graph import PipelineTask
 from linnet.records import Gate, Interval, RunRecord, StageRecord, TrainingReport, now
 from linnet.report import comparison
 from linnet.report.evidence import RunEvidence
@@ -54,7 +54,7 @@ def heading_facts(record: RunRecord) -> Html:
     return join(parts)
 
 
-def graph(evidence: RunEvidence, tasks: Sequence[Task], picked: str) -> Html:
+def graph(evidence: RunEvidence, tasks: Sequence[PipelineTask], picked: str) -> Html:
     """The run's steps with their states; a step opens its details."""
     states: dict[str, tuple[str, str]] = {}
     for stage in evidence.record.stages:
@@ -158,7 +158,7 @@ def _picture(gate: Gate, intervals: dict[str, Interval]) -> Html:
     return Html(plots.whisker(interval, low, high, gate.threshold, gate.passed))
 
 
-def step(stage: StageRecord | None, task: Task | None, log: str, gives: Sequence[str] = ()) -> Html:
+def step(stage: StageRecord | None, task: PipelineTask | None, log: str, gives: Sequence[str] = ()) -> Html:
     """The details of one step: what it was given, what it gave, and what it said."""
     if stage is None:
         hint = "It begins when the steps before it are done, and the conditions around it hold."

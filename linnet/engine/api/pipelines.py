@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Request, UploadFile
 
 from linnet.engine.api.request import engine_of, page, plain_view
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 from linnet.engine.catalog import read_spec
 from linnet.errors import RunError
 from linnet.runner.spec import Spec
@@ -48,7 +48,7 @@ def create_pipeline(request: Request, body: dict[str, Any]) -> dict[str, Any]:
 @router.post(PIPELINES + "/create")
 def create_pipeline_and_version() -> dict[str, Any]:
     """Is refused: it needs an address to fetch from."""
-    raise Refusal("UNIMPLEMENTED", _URL)
+    raise ApiError("UNIMPLEMENTED", _URL)
 
 
 @router.get(PIPELINES)
@@ -62,7 +62,7 @@ def pipeline_by_name(request: Request, name: str) -> dict[str, Any]:
     """A pipeline by its name."""
     found = engine_of(request).store.by_key("pipeline", name)
     if found is None:
-        raise Refusal("NOT_FOUND", f"there is no pipeline named {name!r}")
+        raise ApiError("NOT_FOUND", f"there is no pipeline named {name!r}")
     return found.body
 
 
@@ -89,7 +89,7 @@ def delete_pipeline(request: Request, pipeline_id: str, cascade: bool = False) -
 def create_version(request: Request, pipeline_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """A version from the pipeline_spec that the request brings."""
     if not body.get("pipeline_spec"):
-        raise Refusal("UNIMPLEMENTED", _URL)
+        raise ApiError("UNIMPLEMENTED", _URL)
     return engine_of(request).library.add_version(pipeline_id, body, read_spec(body["pipeline_spec"])).body
 
 
@@ -131,7 +131,7 @@ def _about(request: Request) -> dict[str, Any]:
         try:
             about["tags"] = dict(json.loads(about["tags"]))
         except (ValueError, TypeError) as error:
-            raise Refusal("INVALID_ARGUMENT", "tags: not a JSON object") from error
+            raise ApiError("INVALID_ARGUMENT", "tags: not a JSON object") from error
     return about
 
 
@@ -150,12 +150,12 @@ def _read(upload: UploadFile, limit_mb: float) -> Spec:
         else:
             text = upload.file.read(limit + 1)
         if len(text) > limit:
-            raise Refusal("INVALID_ARGUMENT", f"{name}: more than {limit_mb:g} MB (engine.max_upload_mb)")
+            raise ApiError("INVALID_ARGUMENT", f"{name}: more than {limit_mb:g} MB (engine.max_upload_mb)")
         return Spec.from_text(text)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise Refusal("INVALID_ARGUMENT", f"{name}: cannot be unpacked: {error}") from error
+        raise ApiError("INVALID_ARGUMENT", f"{name}: cannot be unpacked: {error}") from error
     except (RunError, KeyError, TypeError) as error:
-        raise Refusal("INVALID_ARGUMENT", f"{name}: {error}") from error
+        raise ApiError("INVALID_ARGUMENT", f"{name}: {error}") from error
 
 
 def _from_tar(upload: UploadFile, limit: int) -> bytes:
@@ -166,7 +166,7 @@ def _from_tar(upload: UploadFile, limit: int) -> bytes:
                 return found.read(limit + 1) if found else b""
             if member.size > limit:
                 break
-    raise Refusal("INVALID_ARGUMENT", f"{upload.filename}: there is no .yaml file in it")
+    raise ApiError("INVALID_ARGUMENT", f"{upload.filename}: there is no .yaml file in it")
 
 
 def _from_zip(upload: UploadFile, limit: int) -> bytes:
@@ -175,4 +175,4 @@ def _from_zip(upload: UploadFile, limit: int) -> bytes:
             if name.endswith((".yaml", ".yml")):
                 with archive.open(name) as found:
                     return found.read(limit + 1)
-    raise Refusal("INVALID_ARGUMENT", f"{upload.filename}: there is no .yaml file in it")
+    raise ApiError("INVALID_ARGUMENT", f"{upload.filename}: there is no .yaml file in it")

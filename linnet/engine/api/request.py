@@ -9,15 +9,15 @@ from typing import Any
 
 from fastapi import Request
 
-from linnet.automation.mlflow_sync import Mirror
+from linnet.automation.mlflow_sync import MlflowSync
 from linnet.config import EngineConfig
-from linnet.engine.api_errors import Refusal
-from linnet.engine.catalog import Library
+from linnet.engine.api_errors import ApiError
+from linnet.engine.catalog import PipelineCatalog
 from linnet.engine.listing import query
 from linnet.engine.recurring import Recurring
-from linnet.engine.store import Kind, Resource, Store
+from linnet.engine.store import Kind, Resource, ResourceStore
 from linnet.engine.submission import Submissions
-from linnet.engine.supervisor import Supervisor
+from linnet.engine.supervisor import RunSupervisor
 
 KEY_HEADER = "Idempotency-Key"
 """Names a submission (draft-ietf-httpapi-idempotency-key-header)."""
@@ -28,12 +28,12 @@ class Engine:
     """The parts of a running engine."""
 
     config: EngineConfig
-    store: Store
-    supervisor: Supervisor
-    library: Library
+    store: ResourceStore
+    supervisor: RunSupervisor
+    library: PipelineCatalog
     submissions: Submissions
     recurring: Recurring
-    mirror: Mirror
+    mirror: MlflowSync
     stay: threading.Event = field(default_factory=threading.Event)
     """Set when `linnet up` wants it to stay, though a run started it."""
     hurry: threading.Event = field(default_factory=threading.Event)
@@ -55,7 +55,7 @@ def page(
     asked = request.query_params
     size = asked.get("page_size", "") or "0"
     if not size.isdigit():
-        raise Refusal("INVALID_ARGUMENT", f"page_size: {size!r} is not a whole number")
+        raise ApiError("INVALID_ARGUMENT", f"page_size: {size!r} is not a whole number")
     wanted = query(
         filter_text=asked.get("filter", ""),
         sort_by=asked.get("sort_by", ""),

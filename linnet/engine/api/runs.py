@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, StreamingResponse
 
 from linnet.engine.api.request import KEY_HEADER, Engine, engine_of, page
-from linnet.engine.api_errors import Refusal
+from linnet.engine.api_errors import ApiError
 from linnet.engine.security import caller_of
 from linnet.engine.serializers import run_view, tasks_of
 from linnet.engine.store import Resource
@@ -117,24 +117,24 @@ def read_artifact(
     run = engine_of(request).store.get("run", run_id)
     written = [artifact for artifact in _task(run, node_id).artifacts if artifact.output == output]
     if number >= len(written):
-        raise Refusal("NOT_FOUND", f"the task {node_id} has no artefact {output} number {number}")
+        raise ApiError("NOT_FOUND", f"the task {node_id} has no artefact {output} number {number}")
     root = Path(written[number].uri).resolve()
     file = (root / path).resolve() if path else root
     if not file.is_relative_to(root) or not root.is_relative_to(runs.runs_dir()) or not file.is_file():
-        raise Refusal("NOT_FOUND", f"the artefact {output} of {node_id} has no file {path!r}")
+        raise ApiError("NOT_FOUND", f"the artefact {output} of {node_id} has no file {path!r}")
     return FileResponse(file)
 
 
 def _ended(engine: Engine, run_id: str) -> None:
     state = engine.store.get("run", run_id).body["state"]
     if state in ("PENDING", *ACTIVE):
-        raise Refusal("FAILED_PRECONDITION", f"the run {run_id} is {state}: terminate it first")
+        raise ApiError("FAILED_PRECONDITION", f"the run {run_id} is {state}: terminate it first")
 
 
 def _task(run: Resource, node_id: str) -> TaskRecord:
     found = [task for task in tasks_of(folder_of(run)) if task.path == node_id]
     if not found:
-        raise Refusal("NOT_FOUND", f"the run {run.id} has no task {node_id!r}")
+        raise ApiError("NOT_FOUND", f"the run {run.id} has no task {node_id!r}")
     return found[0]
 
 

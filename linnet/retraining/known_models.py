@@ -17,7 +17,7 @@ _MOST_RUNS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownModel:
     """A model, where it is registered, and how its retraining is decided."""
 
     model: str
@@ -25,15 +25,13 @@ class Known:
     retraining: RetrainingConfig
 
 
-def known_models() -> list[Known]:
+def known_models() -> list[KnownModel]:
     """Every model of the newest runs, by name: the newest run of it that carries a section counts.
 
     A run that cannot be read, or is of an older Linnet, is passed over.
     """
     found: dict[str, dict[str, Any]] = {}
-    for config in _configs():
-        registry = config.get("registry") or {}
-        model = str(registry.get("model") or config.get("name") or "")
+    for model, config in _configs():
         sections = found.setdefault(model, {})
         for name in ("registry", "retraining"):
             if name in config:
@@ -45,12 +43,12 @@ def known_models() -> list[Known]:
             retraining = RetrainingConfig.parse(sections.get("retraining") or {})
         except LinnetError:
             continue
-        known.append(Known(model, registry, retraining))
+        known.append(KnownModel(model, registry, retraining))
     return [one for one in known if one.model]
 
 
-def _configs() -> Iterator[dict[str, Any]]:
-    """The configs of the runs, the newest first."""
+def _configs() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Model and config of the runs, the newest first."""
     for folder in runs.folders()[:_MOST_RUNS]:
         try:
             yield _config(folder / "run.json")
@@ -59,6 +57,7 @@ def _configs() -> Iterator[dict[str, Any]]:
 
 
 @lru_cache(2 * _MOST_RUNS)
-def _config(path: Path) -> dict[str, Any]:
-    """A run's config, which never changes."""
-    return RunRecord.load(path).config
+def _config(path: Path) -> tuple[str, dict[str, Any]]:
+    """A run's model and config, which never change."""
+    record = RunRecord.load(path)
+    return record.model_name, record.config
