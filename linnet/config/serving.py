@@ -121,6 +121,9 @@ class ServingConfig(Section):
     """Worker processes that serve, each with its own sessions; 0: as many as there are cores."""
     threads: int = Field(default=0, ge=0)
     """ONNX Runtime threads a session; 0: the cores divided by the workers."""
+    lease_seconds: float = Field(default=30.0, gt=0, le=86_400)
+    """A candidate keeps its share of the traffic this long after the judge of its rollout was last heard;
+    then all of it goes back to the champion, whoever died. Routing by hand may ask for longer."""
     queue: int = Field(default=256, ge=1)
     """Requests that may be answered or wait at one moment, over all workers; more get 429."""
     max_batch: int = Field(default=32, ge=1)
