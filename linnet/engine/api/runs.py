@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 
 from linnet.engine.api.request import KEY_HEADER, Engine, engine_of, page
 from linnet.engine.api_errors import ApiError
+from linnet.engine.security import caller_of
 from linnet.engine.serializers import run_view, tasks_of
 from linnet.engine.store import Resource
 from linnet.engine.supervisor import ACTIVE, folder_of
@@ -29,7 +30,7 @@ LOGS = "/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log"
 def create_run(request: Request, body: dict[str, Any]) -> dict[str, Any]:
     """Takes a run in; the same `Idempotency-Key` gives the same run."""
     key = request.headers.get(KEY_HEADER, "")
-    return run_view(engine_of(request).submissions.submit(body, key))
+    return run_view(engine_of(request).submissions.submit(body, key, caller=caller_of(request.scope)))
 
 
 @router.get(RUNS)
