@@ -46,7 +46,7 @@ def build_engine(folder: Path, config: EngineConfig) -> Engine:
     pool = Workers(folder / "workers.log", COMPILER, PRELOAD)
     supervisor = RunSupervisor(store, pool, config)
     library = PipelineCatalog(store, pool, config)
-    submissions = Submissions(store, library, supervisor)
+    submissions = Submissions(store, library, supervisor, config)
     rerunning = Recurring(store, submissions)
     supervisor.every_second.append(rerunning.tick)
     retraining = RetrainingSubmitter()
