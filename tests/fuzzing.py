@@ -23,7 +23,8 @@ from schemathesis.generation import GenerationMode
 
 PYTHON_TEXT = (
     b"Traceback (most", b" object at 0x", b"site-packages", b"codec can't", b"NoneType", b"TypeError",
-    b"KeyError", b"ValueError", b"AttributeError", b"has no attribute", b"not subscriptable", b"unhashable", b"dict_keys",
+    b"KeyError", b"ValueError", b"AttributeError", b"has no attribute",
+    b"not subscriptable", b"unhashable", b"dict_keys",
 )  # fmt: skip
 """What an answer has when Python's own words got into it."""
 _ROUND = 40
