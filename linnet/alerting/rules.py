@@ -144,6 +144,11 @@ def _server_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, An
             "rollout", "version {{ $labels.version }} is being rolled out: transients are silenced",
         ),
         alert(
+            "LinnetRolloutLapsed", f'increase({names.LAPSED}{{model="{model}"}}[30m]) > 0', "ticket",
+            "rollout",
+            "the judge of a rollout is gone: all traffic of {{ $labels.model }} went back to the champion",
+        ),
+        alert(
             "LinnetRolloutStuck",
             f'{names.LOADED}{{model="{model}",role="candidate"}} and on (model, version) '
             f"({_stuck(model, config)})", "ticket", "rollout",

@@ -167,6 +167,16 @@ def stuck_rollout() -> Scenario:
     )
 
 
+def lapsed_rollout() -> Scenario:
+    """The judge of a canary was killed, and the server took the candidate's share back."""
+    return Scenario(
+        healthy(2 * HOUR)
+        | {f'linnet_rollouts_lapsed_total{{model="{MODEL}"}}': counter((HOUR, 0), (1, 1), (HOUR, 0))},
+        {START - 15: set(), START + 60: {"LinnetRolloutLapsed"}, START + 2100: set()},
+        ("server",),
+    )
+
+
 def promoted() -> Scenario:
     """Once promoted, the version's failures are nobody's transient."""
     loaded = f'linnet_model_loaded{{model="{MODEL}",version="2",role='
@@ -231,8 +241,8 @@ def little_traffic() -> Scenario:
 
 
 SCENARIOS = (
-    outage, overload, slow, bad_input, down, absent, not_serving, rollout, stuck_rollout, promoted,
-    model_trouble, unmonitored, little_traffic,
+    outage, overload, slow, bad_input, down, absent, not_serving, rollout, stuck_rollout, lapsed_rollout,
+    promoted, model_trouble, unmonitored, little_traffic,
 )  # fmt: skip
 
 

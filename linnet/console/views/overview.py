@@ -72,7 +72,10 @@ def needs(view: Overview) -> list[Need]:
         why = f"The server answers with version {served.champion}; the champion is {champion.version}."
         found.append(Need("bad", "The server does not serve the champion", why, "/release"))
     if (canary := view.canary) is not None and not canary.alive:
-        why = f"Nobody carries out the rollout of version {canary.version} any more."
+        why = (
+            f"Nobody carries out the rollout of version {canary.version} any more: its traffic goes back to the "
+            "champion by itself."
+        )
         found.append(Need("bad", "A canary is left behind", why, "/release"))
     elif canary is not None and canary.phase in ("waiting", "paused"):
         words = "waits for approval" if canary.phase == "waiting" else "is paused"
