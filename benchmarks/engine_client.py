@@ -10,9 +10,9 @@ from typing import Any, Self
 from kfp import dsl
 from kfp.compiler import Compiler
 
+from linnet.automation.submission import submit_pipeline
 from linnet.config import EngineConfig, load_config
 from linnet.launch.client import local_engine, silence_sdk, stop_engine
-from linnet.launch.submit import submit
 from linnet.records import RunRequest
 
 _LOOK_SECONDS = 0.01
@@ -54,7 +54,7 @@ class Engine:
         os.environ["LINNET_HOME"] = str(self.home / "state")
         os.chdir(self.home)
         self._host = local_engine(EngineConfig(allow_uploads=True, mirror_runs=False), until_idle=False)
-        self._client = self._host.client()
+        self.client = self._host.client()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,7 +72,7 @@ class Engine:
             self._salt = uuid.uuid4().hex
         started = time.perf_counter()
         with silence_sdk():
-            run = self._client.create_run_from_pipeline_package(str(package), arguments={"salt": self._salt})
+            run = self.client.create_run_from_pipeline_package(str(package), arguments={"salt": self._salt})
         self._wait(run.run_id)
         return time.perf_counter() - started
 
@@ -88,11 +88,11 @@ class Engine:
         config = load_config(self.home / PHOTOS)
         request = RunRequest(cause="person", actor="benchmark")
         started = time.perf_counter()
-        submitted = submit("training", config, request, self._host)
+        submitted = submit_pipeline("training", config, request, self._host)
         self._wait(submitted.run_id)
         return time.perf_counter() - started
 
     def _wait(self, run_id: str) -> None:
-        while (state := str(self._client.get_run(run_id).state)) in ("None", "PENDING", "RUNNING"):
+        while (state := str(self.client.get_run(run_id).state)) in ("None", "PENDING", "RUNNING"):
             time.sleep(_LOOK_SECONDS)
         assert state == "SUCCEEDED", f"run {run_id}: {state}"

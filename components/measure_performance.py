@@ -25,13 +25,13 @@ def measure_performance(
     from linnet.records import DriftReport
     from linnet.registry.connect import version_package
     from linnet.run.step import run_step
-    from linnet.storage.paths import state_dir
+    from linnet.storage.paths import prediction_log_dir
 
     settings = MonitoringConfig.parse(monitoring)
 
     def work(out: Any) -> dict[str, Any]:
         package = version_package(RegistryConfig.parse(registry), name, version)
-        report, log = DriftReport.load(Path(drift.path) / "drift.json"), state_dir() / "serving" / "log"
+        report, log = DriftReport.load(Path(drift.path) / "drift.json"), prediction_log_dir()
         folders = Path(window.path), package, log
         found = measure_performance(*folders, report, settings, out["performance"])
         return {"labelled": found.labelled, "estimate_holds": found.estimate_holds}

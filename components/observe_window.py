@@ -15,17 +15,17 @@ def observe_window(
     from linnet.config import MonitoringConfig, RegistryConfig
     from linnet.monitoring.window import last_closed, moment_of, write_window
     from linnet.records import now
-    from linnet.registry.connect import find_champion, model_name
+    from linnet.registry.connect import find_champion
     from linnet.run.step import preparing, run_step
-    from linnet.storage.paths import state_dir
+    from linnet.storage.paths import prediction_log_dir
 
     settings, config = MonitoringConfig.parse(monitoring), RegistryConfig.parse(registry)
     with preparing("observe_window"):
-        champion = find_champion(model_name(config, name), config)
+        champion = find_champion(config.registered_name(name), config)
         span = last_closed(moment_of(end) if end else now(), settings)
 
     def work(out: Any) -> dict[str, Any]:
-        log = state_dir() / "serving" / "log"
+        log = prediction_log_dir()
         found = write_window(log, champion.name, champion.version, *span, settings, out["window"])
         return {"version": champion.version, "images": found.rows, "failed": found.failed, "late": found.late}
 

@@ -22,7 +22,7 @@ def release(
 
     from linnet.config import RegistryConfig, ReleaseConfig, ServingConfig
     from linnet.deployment.release import release as roll_out
-    from linnet.registry.connect import model_name, promote_if_accepted, release_candidates
+    from linnet.registry.connect import promote_if_accepted, release_candidates
     from linnet.run.step import progress, run_step
     from linnet.serving.champion_traffic import ServerTraffic
     from linnet.storage.paths import server_state_file
@@ -41,7 +41,7 @@ def release(
             Path(training_set.path),
             canary,
             server,
-            model_name(where, name),
+            where.registered_name(name),
             out["rollout"],
             server_state_file(),
             progress,

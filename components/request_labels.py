@@ -23,7 +23,8 @@ def request_labels(
     from linnet.labels.connect import find_server
     from linnet.labels.export_after_run import offer
     from linnet.labels.latest import latest_evaluation
-    from linnet.labels.request import is_queued, request_labels
+    from linnet.labels.queue import is_queued
+    from linnet.labels.request import request_labels
     from linnet.run.step import preparing, run_step
 
     config = LabelsConfig.parse(labels)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -25,3 +28,73 @@ def test_step_folders_load_nothing_by_themselves() -> None:
 def test_components_are_thin() -> None:
     for path in (ROOT / "components").glob("[a-z]*.py"):
         assert len(path.read_text("utf-8").splitlines()) <= 70, f"{path.name} does more than translate"
+
+
+def test_no_path_of_the_state_folder_is_written_out() -> None:
+    """`LINNET_HOME` moves it: whoever writes `.linnet/...` into code means another folder than the rest."""
+    written = re.compile(r"""Path\(["']\.linnet""")
+    files = [path for path in MODULES if path.relative_to(ROOT).parts[0] != "tests"]
+    found = [str(path.relative_to(ROOT)) for path in files if written.search(path.read_text("utf-8"))]
+    assert found == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Imports inside functions and of types count too: they are only a way not to see the circle."""
+    assert _circles(_imports(("linnet", "components", "pipelines"))) == []
+
+
+def test_circle_would_be_found() -> None:
+    assert _circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def _imports(packages: tuple[str, ...]) -> dict[str, set[str]]:
+    """Each module with the modules of these packages that it imports anywhere in its file."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in MODULES
+        if path.relative_to(ROOT).parts[0] in packages
+    }
+    found: dict[str, set[str]] = {}
+    for module, path in files.items():
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                names |= {name if name in files else node.module for name in inner}
+        found[module] = (names & files.keys()) - {module}
+    return found
+
+
+def _circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The strongly connected components of more than one module (Tarjan)."""
+    order: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        order[module] = lowest[module] = len(order)
+        stack.append(module)
+        for needed in graph[module]:
+            if needed not in order:
+                visit(needed)
+                lowest[module] = min(lowest[module], lowest[needed])
+            elif needed in stack:
+                lowest[module] = min(lowest[module], order[needed])
+        if lowest[module] == order[module]:
+            circle = stack[stack.index(module) :]
+            del stack[stack.index(module) :]
+            if len(circle) > 1:
+                found.append(sorted(circle))
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 10 * len(graph)))
+    try:
+        for module in graph:
+            if module not in order:
+                visit(module)
+    finally:
+        sys.setrecursionlimit(limit)
+    return found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from linnet.automation.submission import submit_pipeline
 from linnet.config import Config
 from linnet.launch.client import host_of
-from linnet.launch.submit import submit
 from linnet.records import RunRequest
 
 
@@ -23,4 +23,4 @@ class EngineTrigger:
         """
         labels = self._config.labels.model_copy(update={"version": version})
         config = self._config.model_copy(update={"labels": labels})
-        return submit("training", config, request, host_of(config.engine), key).run_id
+        return submit_pipeline("training", config, request, host_of(config.engine), key).run_id

@@ -14,7 +14,7 @@ from linnet.automation.label_run import EngineTrigger
 from linnet.config import Config, load_config
 from linnet.errors import LinnetError
 from linnet.labels.connect import connect
-from linnet.labels.request import asked_classes
+from linnet.labels.queue import asked_classes
 from linnet.labels.service import POLL_SECONDS, Reconciler, app
 from linnet.labels.webhook import PATH
 from linnet.process.sidecar import Sidecar

@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from linnet.automation.known_models import KnownModel
 from linnet.config import RegistryConfig, RetrainingConfig
 from linnet.errors import LinnetError
 from linnet.monitoring import metric_names as names
@@ -16,6 +15,7 @@ from linnet.monitoring.history import DRIFT_FILE, history_folder
 from linnet.monitoring.performance import PERFORMANCE_FILE
 from linnet.records import DriftReport, Interval, ModelVersion, PerformanceReport, SkewReport, now
 from linnet.registry.connect import connect
+from linnet.retraining.known_models import KnownModel
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
 

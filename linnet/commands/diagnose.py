@@ -51,15 +51,15 @@ def diagnose(
 
 def _places(config: Config) -> tuple[Places, list[str]]:
     from linnet.monitoring.symptoms import Places
-    from linnet.storage.paths import server_state_file, state_dir
+    from linnet.storage.paths import prediction_log_dir, server_state_file, state_dir
 
-    model = config.registry.model or config.name
+    model = config.model_name
     champion, deploys, notes = _deploys(config, model)
     return Places(
         model=model,
         champion=champion,
         server_state=server_state_file(),
-        log=state_dir() / "serving" / "log",
+        log=prediction_log_dir(),
         windows=state_dir() / "monitoring",
         disk=state_dir(),
         deploys=deploys,

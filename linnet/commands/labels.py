@@ -78,7 +78,7 @@ def export_command(config: ConfigPath, dry_run: DryRun = False) -> None:
       linnet labels export configs/fashion.toml
     """
     from linnet.labels.export import export, project_title
-    from linnet.labels.request import asked_classes
+    from linnet.labels.queue import asked_classes
     from linnet.labels.rounds import Rounds
 
     console, loaded = Console(), load_config(config)
@@ -116,8 +116,8 @@ def collect_command(
       linnet labels collect configs/fashion.toml --full --run
     """
     from linnet.labels.close_rounds import settle
+    from linnet.labels.queue import asked_classes
     from linnet.labels.reconcile import pull
-    from linnet.labels.request import asked_classes
 
     console, loaded = Console(), load_config(config)
     if dry_run:
@@ -146,16 +146,16 @@ def round_command(
 
       linnet labels round configs/fashion.toml
     """
+    from linnet.automation.submission import submit_pipeline
     from linnet.launch.client import temporary_host
     from linnet.launch.follow import follow
-    from linnet.launch.submit import submit
     from linnet.records import RunRequest
     from linnet.registry.champion import current_actor
 
     loaded, console = load_config(config), Console()
     request = RunRequest(cause="person", actor=current_actor(), reason="a labelling round")
     with temporary_host(loaded.engine, host) as where:
-        sent = submit("labeling", loaded, request, where)
+        sent = submit_pipeline("labeling", loaded, request, where)
         if where.engine is None:
             console.print(f"run {sent.run_id} on {where.url}", highlight=False)
             return

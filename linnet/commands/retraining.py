@@ -53,11 +53,19 @@ def check(
 
       linnet retraining check configs/fashion.toml
     """
-    from linnet.automation.retraining import trigger_of
+    from linnet.automation.retraining import submit_for_model
     from linnet.registry.champion import current_actor
+    from linnet.retraining.wiring import trigger_of
 
-    decision = trigger_of(load_config(config)).consider("person", current_actor(), dry_run)
+    loaded = load_config(config)
+    decision = trigger_of(loaded).decide("person", current_actor(), dry_run)
     _show(decision, Console())
+    problems = {} if dry_run else submit_for_model(loaded.model_name)
+    if problems:
+        raise RetrainingError(
+            f"the run that was asked for is not submitted yet: {'; '.join(problems.values())}; "
+            "ask again with `linnet retraining check`: it is submitted once"
+        )
     raise typer.Exit(0 if decision.request else 3)
 
 
@@ -134,7 +142,7 @@ def reset(config: ConfigPath, reason: Reason = "") -> None:
 
 def _ledger(config: Path) -> RetrainingLedger:
     loaded = load_config(config)
-    ledger = RetrainingLedger(loaded.registry.model or loaded.name)
+    ledger = RetrainingLedger(loaded.model_name)
     ledger.refresh()
     return ledger
 

@@ -15,8 +15,8 @@ from rich.table import Table
 from linnet.config import ServingConfig, load_config
 from linnet.errors import RequestRejected, ServingError
 from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
-from linnet.registry.connect import Champion, find_champion, find_champions, model_name, several_models
-from linnet.storage.paths import api_keys_file, server_state_file, state_dir
+from linnet.registry.connect import Champion, find_champion, find_champions, several_models
+from linnet.storage.paths import api_keys_file, prediction_log_dir, server_state_file
 
 if TYPE_CHECKING:
     from linnet.serving.client import ServerClient
@@ -43,7 +43,7 @@ def serve_champions(
         RegistryError: there is no champion.
     """
     champions, serving = _champions(names, config)
-    log_dir = state_dir() / "serving" / "log"
+    log_dir = prediction_log_dir()
     models = [ModelToServe(one.name, one.version, one.package) for one in champions]
     command = models_command(models, serving, server_state_file(), log_dir)
     command += ["--keys", str(api_keys_file())]
@@ -155,7 +155,7 @@ def _answers(images: list[Path], name: str, config: Path | None) -> list[dict[st
     from linnet.serving.client import ServerClient
 
     loaded = load_config(config) if config is not None else None
-    wanted = name or (model_name(loaded.registry, loaded.name) if loaded is not None else "")
+    wanted = name or (loaded.model_name if loaded is not None else "")
     if ServerState.read(server_state_file()) is not None:
         client = ServerClient.from_state(server_state_file())
         served = client.models()
@@ -177,8 +177,7 @@ def _champions(names: list[str], path: Path | None) -> tuple[list[Champion], Ser
     if path is None:
         return find_champions(names), ServingConfig()
     config = load_config(path)
-    own = model_name(config.registry, config.name)
-    return find_champions(names or [own], config.registry), config.serving
+    return find_champions(names or [config.model_name], config.registry), config.serving
 
 
 def _start_detached(command: list[str]) -> str:

@@ -148,7 +148,7 @@ def _labels(config: Path, out: Console) -> bool:
     """Starts the label service where people were asked and a label server is at hand; whether it did."""
     from linnet.automation.label_service import PORT, service_of
     from linnet.labels.connect import find_server
-    from linnet.labels.request import queued
+    from linnet.labels.queue import queued
     from linnet.process.sidecar import free_port
 
     loaded = load_config(config)

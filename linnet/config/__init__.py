@@ -9,6 +9,7 @@ from __future__ import annotations
 from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
+from linnet.config.files import config_files
 from linnet.config.monitoring import MonitoringConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.root import SECTIONS, Config, assign, load_config, parse_config, parse_sections
@@ -21,11 +22,20 @@ from linnet.config.serving import (
     ReleaseConfig,
     ServingConfig,
 )
-from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
+from linnet.config.training import (
+    PHOTO_BACKBONE,
+    SMALL_SIDE,
+    EvaluationConfig,
+    GatesConfig,
+    RegistryConfig,
+    TrainConfig,
+)
 
 __all__ = [
     "JUDGED_METRICS",
+    "PHOTO_BACKBONE",
     "SECTIONS",
+    "SMALL_SIDE",
     "Config",
     "CostConfig",
     "DataConfig",
@@ -47,6 +57,7 @@ __all__ = [
     "TrainConfig",
     "ValidationConfig",
     "assign",
+    "config_files",
     "load_config",
     "parse_config",
     "parse_sections",

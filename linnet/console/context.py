@@ -17,7 +17,7 @@ from linnet.console.explain import TrainingIndex
 from linnet.console.prediction_log import PredictionLogReader
 from linnet.console.sources import Sources, console_dir
 from linnet.errors import LinnetError
-from linnet.storage.paths import state_dir
+from linnet.storage.paths import prediction_log_dir
 
 
 @dataclass
@@ -25,9 +25,7 @@ class Context:
     """Sources, log, audit and loaded models of one console."""
 
     sources: Sources = field(default_factory=Sources)
-    log: PredictionLogReader = field(
-        default_factory=lambda: PredictionLogReader(state_dir() / "serving" / "log")
-    )
+    log: PredictionLogReader = field(default_factory=lambda: PredictionLogReader(prediction_log_dir()))
     audit: AuditLog = field(default_factory=lambda: AuditLog(console_dir() / "audit.jsonl"))
     index: TrainingIndex = field(default_factory=lambda: TrainingIndex(console_dir() / "embeddings"))
     _models: dict[Path, PackagedModel] = field(default_factory=dict)

@@ -33,7 +33,7 @@ from linnet.records import (
 )
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
-from linnet.storage.paths import state_dir
+from linnet.storage.paths import prediction_log_dir
 from linnet.vision.decode import decode
 
 R = TypeVar("R", bound=Record)
@@ -97,7 +97,7 @@ def _watched(context: Context, model: str) -> Watched:
         drift=windows[0][1] if windows else None,
         performance=performance,
         skew=_read(SkewReport, newest, "skew.json"),
-        failures=policy.failures,
+        failures=None if policy.problem else policy.failures,
         canary=context.sources.canary(),
     )
     found = alerts(known, config.service_levels, config.retraining)
@@ -154,7 +154,7 @@ def examples(found: Watched) -> list[Example]:
         return []
     window = report.window
     rows = read_served(
-        state_dir() / "serving" / "log", window.model, window.version, window.start, window.end,
+        prediction_log_dir(), window.model, window.version, window.start, window.end,
         window.end + timedelta(days=1),
     ).rows.select(["sample_id", "predicted", "image"])  # fmt: skip
     kept = {row["sample_id"]: row for row in rows.to_pylist() if row["image"] is not None}

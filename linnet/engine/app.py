@@ -14,22 +14,25 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from linnet.automation.known_models import known_models
+from linnet.automation.abandoned_rollouts import AbandonedRollouts
 from linnet.automation.metrics import exposition
 from linnet.automation.mlflow_sync import MlflowSync
-from linnet.automation.retraining import trigger_of_model
+from linnet.automation.retraining import RetrainingSubmitter
 from linnet.config import EngineConfig
 from linnet.engine.api import experiments, pipelines, recurring, runs
 from linnet.engine.api.request import Engine, engine_of
 from linnet.engine.api_errors import ApiError, Reason
 from linnet.engine.catalog import PipelineCatalog
+from linnet.engine.preload import COMPILER, PRELOAD
 from linnet.engine.recurring import Recurring
 from linnet.engine.security import Guard, GuardMiddleware
 from linnet.engine.store import ResourceStore
 from linnet.engine.submission import Submissions
 from linnet.engine.supervisor import RunSupervisor
 from linnet.errors import LinnetError, RunError, StorageError
+from linnet.retraining.known_models import known_models
 from linnet.retraining.webhook import retraining_router, webhook_token
+from linnet.retraining.wiring import trigger_of_model
 from linnet.runner.worker_pool import Workers
 from linnet.storage.files import translate_storage
 
@@ -40,12 +43,16 @@ def build_engine(folder: Path, config: EngineConfig) -> Engine:
     """The parts of an engine that keeps its index in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     store = ResourceStore(folder / "engine.db")
-    pool = Workers(folder / "workers.log")
+    pool = Workers(folder / "workers.log", COMPILER, PRELOAD)
     supervisor = RunSupervisor(store, pool, config)
     library = PipelineCatalog(store, pool, config)
-    submissions = Submissions(store, library, supervisor)
+    submissions = Submissions(store, library, supervisor, config)
     rerunning = Recurring(store, submissions)
     supervisor.every_second.append(rerunning.tick)
+    retraining = RetrainingSubmitter()
+    supervisor.every_second.append(retraining.tick)
+    supervisor.also_busy.append(retraining.busy)
+    supervisor.every_second.append(AbandonedRollouts().tick)
     mirror = MlflowSync(folder / "mirror.log")
     if config.mirror_runs:
         supervisor.after_run.append(mirror.start)

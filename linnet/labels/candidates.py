@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 
 from linnet.errors import DataError
 from linnet.labels.select import CandidatePool
-from linnet.records import DatasetManifest, EvaluationReport
+from linnet.records import EvaluationReport
 from linnet.records.prediction_log import served_files
-from linnet.storage.paths import state_dir
+from linnet.storage.paths import prediction_log_dir
 
 CANDIDATES_FILE, PREDICTIONS_FILE = "candidates.npz", "predictions.npz"
 GOLD_CONFIDENCE = 0.97
@@ -83,22 +83,6 @@ def read_candidates(
     digest.update(np.ascontiguousarray(pool.probabilities).tobytes())
     images = {key: row[1] for key, row in asked.items()}
     return Candidates(pool, labels, images, digest.hexdigest())
-
-
-def read_images(samples: Path, manifest: DatasetManifest, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
-    """(sample_id, encoded image) of the wanted samples, from the shards of the sample table.
-
-    Raises:
-        DataError: a shard cannot be read.
-    """
-    for shard in manifest.shards if wanted else ():
-        try:
-            rows = pq.read_table(
-                samples / shard, columns=["sample_id", "image"], filters=[("sample_id", "in", sorted(wanted))]
-            )
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(str(samples / shard), f"cannot be read ({error})", "ingest again") from error
-        yield from zip(rows["sample_id"].to_pylist(), rows["image"].to_pylist(), strict=True)
 
 
 @dataclass(frozen=True)
@@ -160,7 +144,7 @@ def log_state() -> list[tuple[str, int, int]]:
 
 
 def _log_files() -> list[Path]:
-    return sorted(served_files(state_dir() / "serving" / "log"), reverse=True)[:_LOG_FILES]
+    return sorted(served_files(prediction_log_dir()), reverse=True)[:_LOG_FILES]
 
 
 def _requests(name: str, classes: int) -> dict[str, tuple[list[float], bytes]]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from linnet.artifacts.samples import dataset_labels
 from linnet.config import LabelsConfig
-from linnet.errors import DataError, StorageError
+from linnet.errors import StorageError
 from linnet.labels.agreement import crowdlab, votes_of
+from linnet.labels.consensus import Consensus, consensus
+from linnet.labels.label_set import read_label_set
+from linnet.labels.queue import queued
 from linnet.labels.store import EPOCH
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.records import DatasetManifest, LabelBatch
@@ -39,24 +39,6 @@ _SCHEMA = pa.schema(
         ("reason", pa.string()),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Consensus:
-    """What the annotators of one sample hold together; `label` is empty where they are tied."""
-
-    sample_id: str
-    label: str
-    annotators: tuple[str, ...]
-    """Those who gave the label."""
-    agreement: float
-    """Their share of all who labelled the sample."""
-    labelled_at: datetime
-    created_at: datetime
-    votes: dict[str, int]
-    batch: str = ""
-    """The labelling round of the newest answer, and why the sample was in it."""
-    reason: str = ""
 
 
 def collect(
@@ -126,8 +108,6 @@ def answers_digest(name: str, config: LabelsConfig, version: str = "") -> str:
     digest = table.digest(table.horizon())
     if config.consensus != "crowdlab":
         return digest
-    from linnet.labels.request import queued
-
     said = hashlib.blake2b(digest.encode(), digest_size=16)
     for one in queued(name):
         said.update(one.model_dump_json().encode())
@@ -137,8 +117,6 @@ def answers_digest(name: str, config: LabelsConfig, version: str = "") -> str:
 def _known(name: str, as_of: datetime | None, label_set: Path | None) -> list[LabelRow]:
     """Each annotator's newest answer a sample."""
     if label_set is not None:
-        from linnet.labels.label_set import read_label_set
-
         _, rows = read_label_set(label_set)
         return rows
     table = LabelTable(name)
@@ -152,60 +130,12 @@ def _said(
     """What a model said of the samples when they were asked about, where the consensus needs it."""
     if config.consensus != "crowdlab":
         return {}
-    from linnet.labels.request import queued
-
     wanted = {row.sample_id for row in rows}
     return {
         one.sample_id: one.probabilities
         for one in queued(name)
         if one.sample_id in wanted and one.classes == classes
     }
-
-
-def dataset_labels(samples: Path, manifest: DatasetManifest) -> dict[str, str]:
-    """The label that the dataset itself gives each sample, by sample_id.
-
-    Raises:
-        DataError: a shard cannot be read.
-    """
-    found: dict[str, str] = {}
-    for shard in manifest.shards:
-        try:
-            rows = pq.read_table(samples / shard, columns=["sample_id", "label"])
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(str(samples / shard), f"cannot be read ({error})", "ingest again") from error
-        found.update(zip(rows["sample_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
-    return found
-
-
-def consensus(rows: Iterable[LabelRow]) -> list[Consensus]:
-    """The majority of each sample's annotators; rows in order of sample_id, one an annotator.
-
-    Skipped and "cannot tell" answers are no votes. A lone answer keeps the agreement that came with it.
-    """
-    votes = (row for row in rows if row.status == "label")
-    return [_majority(list(group)) for _, group in groupby(votes, key=attrgetter("sample_id"))]
-
-
-def _majority(rows: list[LabelRow]) -> Consensus:
-    votes = Counter(row.label for row in rows)
-    most = max(votes.values())
-    winners = [label for label, count in votes.items() if count == most]
-    label = winners[0] if len(winners) == 1 else ""
-    behind = [row for row in rows if row.label == label] or rows
-    latest = max(behind, key=attrgetter("created_at", "labelled_at"))
-    alone = rows[0].agreement if len(rows) == 1 else None
-    return Consensus(
-        sample_id=rows[0].sample_id,
-        label=label,
-        annotators=tuple(row.annotator for row in behind),
-        agreement=most / len(rows) if alone is None else alone,
-        labelled_at=max(row.labelled_at for row in behind),
-        created_at=max(row.created_at for row in rows),
-        votes=dict(sorted(votes.items())),
-        batch=latest.batch,
-        reason=latest.reason,
-    )
 
 
 def _quarantine_invalid(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError, ProjectGone
 from linnet.labels.interface import TASK_TYPES, TaskType
-from linnet.labels.request import LabelRequest
+from linnet.labels.queue import LabelRequest
 from linnet.labels.rounds import LabelTask, Rounds
 from linnet.labels.select import UNBIASED
 from linnet.labels.server import LabelServer, NewTask

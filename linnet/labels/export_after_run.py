@@ -9,7 +9,7 @@ from linnet.config import LabelsConfig
 from linnet.errors import ConfigError, LabelServerError
 from linnet.labels.connect import find_server
 from linnet.labels.export import export
-from linnet.labels.request import queued
+from linnet.labels.queue import queued
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ import yaml
 
 from linnet.errors import DataError, StorageError
 from linnet.labels.agreement import fleiss_kappa, votes_of
-from linnet.labels.collect import consensus
+from linnet.labels.consensus import consensus
 from linnet.labels.store import database
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.records import LabelSet

@@ -18,10 +18,10 @@ from itertools import islice
 
 from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError
-from linnet.labels.collect import consensus
+from linnet.labels.consensus import consensus
 from linnet.labels.export import exclusive, unanswered
 from linnet.labels.interface import TASK_TYPES, BadAnswer, TaskType
-from linnet.labels.request import LabelRequest
+from linnet.labels.queue import LabelRequest
 from linnet.labels.rounds import LabelTask, Rounds
 from linnet.labels.server import Annotation, LabelServer, ServerTask
 from linnet.labels.store import EPOCH, to_micros

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from linnet.labels.request import LabelRequest
+from linnet.labels.queue import LabelRequest
 from linnet.labels.store import database, from_micros, to_micros, transaction
 from linnet.records import now
 

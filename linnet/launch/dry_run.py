@@ -9,25 +9,25 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from linnet.config import Config
 from linnet.launch import graph
-from linnet.launch.submit import start
-from linnet.records import RunRequest, StageRecord
+from linnet.launch.submit import LocalRun
+from linnet.records import StageRecord
 from linnet.run import runs
 from linnet.run.runs import DRY_RUN
 
 
-def show_plan(pipeline: str, config: Config, request: RunRequest, console: Console) -> None:
+def show_plan(start: Callable[[], LocalRun], console: Console) -> None:
     """Prints which steps would come from the cache and which would run, with the reason."""
     os.environ[DRY_RUN] = "1"
     try:
-        run = start(pipeline, config, request)
+        run = start()
     finally:
         del os.environ[DRY_RUN]
     try:

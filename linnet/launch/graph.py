@@ -115,11 +115,6 @@ def mermaid(found: list[PipelineTask]) -> str:
 
 
 if __name__ == "__main__":
-    import tempfile
+    import sys
 
-    from linnet.config import parse_config
-    from pipelines.compile import compile_pipeline
-
-    with tempfile.TemporaryDirectory() as scratch:
-        compiled = compile_pipeline("training", parse_config({"name": "x"}), Path(scratch) / "p.yaml")
-        print(mermaid(tasks(compiled)))
+    print(mermaid(tasks(Path(sys.argv[1]))))

@@ -1,13 +1,13 @@
-"""Submits a configured pipeline: compiled, and sent through the SDK's client."""
+"""Submits a compiled pipeline through the SDK's client."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,33 +50,30 @@ class Submitted:
 
 
 def submit(
-    pipeline: str, config: Config, request: RunRequest, host: Host, key: str = "", name: str = ""
+    package: Path, request: RunRequest, host: Host, *, experiment: str, key: str = "", name: str = ""
 ) -> Submitted:
-    """Compiles a pipeline for the config and sends it to a host.
+    """Sends a compiled pipeline to a host.
 
     Args:
-        pipeline: its name in `pipelines.compile`.
-        config: the values of its parameters.
+        package: the KFP file; its parameters' defaults are the values they take.
         request: who asks, and why; travels as the parameter `request`.
         host: where it runs.
+        experiment: the group of runs that it belongs to.
         key: the same key means the same run, however often it is sent. This machine's engine sees to
             it; on a cluster a run that has the key in its name is taken for the same.
-        name: what people see; the config's name without it.
+        name: what people see; the experiment's name without it.
 
     Raises:
         RunError: the host refused it.
         KeyboardInterrupt: Ctrl-C, also while the host takes it: the run is then terminated.
     """
-    from pipelines.compile import compile_pipeline
-
-    title = name or config.name
+    title = name or experiment
     if key and host.engine is None:
         title = f"{title} [{key}]"
     client = host.client()
-    with tempfile.TemporaryDirectory() as scratch, silence_sdk(), translate_api_errors(host.url):
+    with silence_sdk(), translate_api_errors(host.url):
         if host.engine is None and key and (known := _named(client, title)):
             return Submitted(host, client, known)
-        package = compile_pipeline(pipeline, config, Path(scratch) / "pipeline.yaml")
         if key:
             client._run_api.api_client.set_default_header(KEY_HEADER, key)
         with interruption.deferred_interrupts() as pressed:
@@ -84,7 +81,7 @@ def submit(
                 str(package),
                 arguments={"request": request.model_dump(mode="json")},
                 run_name=title,
-                experiment_name=config.name,
+                experiment_name=experiment,
             )
     submitted = Submitted(host, client, sent.run_id)
     if pressed.is_set():
@@ -134,12 +131,10 @@ class LocalRun:
         self.process.wait()
 
 
-def start(pipeline: str, config: Config, request: RunRequest) -> LocalRun:
-    """Compiles the pipeline for the config and starts a worker on it."""
-    from pipelines.compile import compile_pipeline
-
+def start(package: Path, pipeline: str, config: Config, request: RunRequest) -> LocalRun:
+    """Starts a worker on a compiled pipeline, called `pipeline` and made for the config."""
     _, folder = runs.create(pipeline, config.values(), request)
-    compile_pipeline(pipeline, config, folder / "pipeline.yaml")
+    shutil.copyfile(package, folder / "pipeline.yaml")
     lock = runs.hold(folder)
     try:
         with (folder / "log.txt").open("wb") as log:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from linnet.records.record import Interval, Record
+from linnet.records.run import RunRequest
 
 RetrainingCause = Literal["drift", "labels", "staleness", "schedule"]
 RetrainingSource = Literal["monitoring", "alert", "person"]
@@ -73,11 +74,15 @@ class RetrainingEntry(Record):
 
     at: datetime
     model: str
-    kind: Literal["decision", "asked", "submitted", "ended", "outcome", "breaker-reset"]
+    kind: Literal["decision", "asked", "not-submitted", "submitted", "ended", "outcome", "breaker-reset"]
     actor: str
     key: str = ""
     """Names one asked-for run through all of its lines."""
     decision: RetrainingDecision | None = None
+    request: RunRequest | None = None
+    """asked: what the run is to be told; None in the lines of an older Linnet."""
+    config: dict[str, Any] = {}
+    """asked: the config to train with, whoever submits the run."""
     before: Interval | None = None
     """asked, outcome: accuracy of the champion on the drifted window; None: nobody knows."""
     run_id: str = ""

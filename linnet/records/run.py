@@ -79,3 +79,8 @@ class RunRecord(Record):
     versions: dict[str, str] = {}
     """Python, and the libraries that the result depends on."""
     cost: RunCost | None = None
+
+    @property
+    def model_name(self) -> str:
+        """The registered model that the run is about; empty if its config names none."""
+        return str(self.config.get("registry", {}).get("model") or self.config.get("name") or "")

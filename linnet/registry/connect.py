@@ -38,11 +38,6 @@ def connect(config: RegistryConfig, actor: str = "", traffic: ChampionTraffic | 
     return ModelRegistry(MlflowRegistry(config.tracking_uri), actor, traffic=traffic)
 
 
-def model_name(config: RegistryConfig, name: str) -> str:
-    """The registered model's name, for the use case `name`."""
-    return config.model or name
-
-
 def register_challenger(
     config: RegistryConfig, name: str, package: Path, evaluation: Path, model: Path, settings: dict[str, Any]
 ) -> ModelVersion:
@@ -51,7 +46,7 @@ def register_challenger(
     Raises:
         RegistryError: a gate of the evaluation or of the package failed, or the registry refuses.
     """
-    registry, registered = connect(config), model_name(config, name)
+    registry, registered = connect(config), config.registered_name(name)
     described = ModelPackage.load(package / "package.json")
     failed = [
         reason
@@ -95,7 +90,7 @@ def register_challenger(
 def champion_package(config: RegistryConfig, name: str) -> tuple[Path | None, str]:
     """Package folder and version of the champion; None and empty if there is none."""
     registry = connect(config)
-    found = registry.champion(model_name(config, name))
+    found = registry.champion(config.registered_name(name))
     return (None, "") if found is None else (registry.package_folder(found), found.version)
 
 
@@ -105,7 +100,7 @@ def version_package(config: RegistryConfig, name: str, version: str) -> Path:
     Raises:
         RegistryError: there is no such version.
     """
-    registry, registered = connect(config), model_name(config, name)
+    registry, registered = connect(config), config.registered_name(name)
     return registry.package_folder(registry.version(registered, version))
 
 
@@ -116,7 +111,7 @@ def comparison_package(config: RegistryConfig, name: str, model: Path) -> tuple[
     then. So running again with nothing changed asks the same question, and finds the same answer in
     the cache, instead of holding a model against itself.
     """
-    registry, registered = connect(config), model_name(config, name)
+    registry, registered = connect(config), config.registered_name(name)
     rival = registry.champion(registered)
     if rival is not None and rival.tags.get(_TRAINED) == tree_digest(model):
         before = rival.tags.get(_COMPARED, "")
@@ -134,7 +129,7 @@ def release_candidates(
     Raises:
         RegistryError: there is no such version.
     """
-    registry, registered = connect(config, traffic=traffic), model_name(config, name)
+    registry, registered = connect(config, traffic=traffic), config.registered_name(name)
     registry.repair(registered)
     candidate = registry.package_folder(registry.version(registered, version))
     champion = registry.champion(registered)

@@ -15,7 +15,6 @@ from typing import Any
 from linnet.config import RegistryConfig
 from linnet.errors import LinnetError, StorageError
 from linnet.records import RunRecord
-from linnet.registry.connect import model_name
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import flattened
 from linnet.run import runs
@@ -39,7 +38,7 @@ def mirror(record: RunRecord, config: RegistryConfig) -> str:
     ended = record.ended_at or record.started_at
     start, end = (int(moment.timestamp() * 1000) for moment in (record.started_at, ended))
     with registry.client() as client:
-        experiment = registry.experiment(model_name(config, str(record.config["name"])))
+        experiment = registry.experiment(config.registered_name(str(record.config["name"])))
         found = client.search_runs([experiment], f"tags.`{TAG}` = '{record.run_id}'", max_results=1)
         run = found[0] if found else client.create_run(
             experiment, start_time=start, tags={TAG: record.run_id}, run_name=f"run {record.run_id}"

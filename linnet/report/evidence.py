@@ -98,12 +98,12 @@ def champion_metrics(evidence: RunEvidence) -> dict[str, float]:
     comparison = evidence.evaluation.comparison if evidence.evaluation else None
     if comparison is None:
         return {}
-    from linnet.registry.connect import connect, model_name
+    from linnet.registry.connect import connect
 
     config = evidence.record.config
     try:
         registry = RegistryConfig.parse(config.get("registry", {}))
-        name = model_name(registry, str(config.get("name", "")))
+        name = registry.registered_name(str(config.get("name", "")))
         return connect(registry).version(name, comparison.champion).metrics
     except LinnetError:  # the report says what is known here; a registry that is away is not its subject
         return {}

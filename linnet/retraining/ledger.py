@@ -27,6 +27,8 @@ class AskedRun:
     """All that the ledger knows of one run that the policy asked for."""
 
     asked: RetrainingEntry
+    refused: RetrainingEntry | None = None
+    """The first submission that failed."""
     submitted: RetrainingEntry | None = None
     ended: RetrainingEntry | None = None
     outcome: RetrainingEntry | None = None
@@ -37,14 +39,19 @@ class AskedRun:
         return self.asked.key
 
 
+def ledger_files(folder: Path | None = None) -> list[Path]:
+    """The ledgers' files of all models, in `folder` or in the state folder."""
+    return sorted((folder or state_dir() / "ledger").glob("retraining-*.jsonl"))
+
+
 class RetrainingLedger:
     """The ledger of one model. One object may be asked often: it reads only what is new."""
 
-    def __init__(self, model: str, folder: Path | None = None) -> None:
-        """`folder`: where ledgers lie; None: in the state folder."""
-        base = (folder or state_dir() / "ledger") / f"retraining-{file_name(model)}"
+    def __init__(self, model: str, folder: Path | None = None, file: Path | None = None) -> None:
+        """`folder`: where ledgers lie; None: in the state folder. `file`: one that `ledger_files` named."""
+        base = file or (folder or state_dir() / "ledger") / f"retraining-{file_name(model)}.jsonl"
         self.model = model
-        self._log = ChainedLog(base.with_suffix(".jsonl"), RetrainingEntry, RetrainingError)
+        self._log = ChainedLog(base, RetrainingEntry, RetrainingError)
         self._lock = base.with_suffix(".lock")
         self._runs: dict[str, AskedRun] = {}
         self._failures = 0
@@ -86,6 +93,12 @@ class RetrainingLedger:
         return self._log.read()
 
     @property
+    def waiting(self) -> list[AskedRun]:
+        """Runs that were asked for, and that nobody submitted yet."""
+        known = self._runs.values()
+        return [run for run in known if not run.submitted and not run.ended and run.asked.request]
+
+    @property
     def runs(self) -> list[AskedRun]:
         """Runs that were asked for, oldest first."""
         return list(self._runs.values())
@@ -112,6 +125,8 @@ class RetrainingLedger:
             run = self._runs[entry.key]
             if entry.kind == "submitted":
                 run.submitted = entry
+            elif entry.kind == "not-submitted":
+                run.refused = entry
             elif entry.kind == "outcome":
                 run.outcome = entry
             else:

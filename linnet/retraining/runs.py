@@ -1,13 +1,14 @@
-"""Where the policy's runs go: a narrow protocol, and runs in memory for tests and rehearsals."""
+"""What became of the runs that the policy asked for: a narrow protocol, and the runs' own records."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
 from linnet.errors import RunError
-from linnet.records import RunRequest
+from linnet.records import RunRecord, now
+from linnet.run import runs
 
 EndState = Literal["succeeded", "failed", "rejected", "interrupted"]
 
@@ -26,14 +27,7 @@ class RunEnd:
 
 
 class TrainingRuns(Protocol):
-    """Submits training runs and knows how they went."""
-
-    def submit(self, key: str, request: RunRequest) -> str:
-        """Submits one run, marked with `key` and with its cause; returns its id.
-
-        Raises:
-            RunError: it cannot be submitted.
-        """
+    """Knows which runs there are, and how they went."""
 
     def find(self, key: str) -> str | None:
         """The run that was submitted with `key`, if there is one: asked after a kill.
@@ -46,32 +40,30 @@ class TrainingRuns(Protocol):
         """How the run ended; None: it has not, or cannot be asked at the moment."""
 
 
-@dataclass
-class RunsInMemory:
-    """Runs that somebody else ends, by `finish`."""
-
-    submitted: dict[str, RunRequest] = field(default_factory=dict)
-    """By key; a run's id is `run-KEY`."""
-    ends: dict[str, RunEnd] = field(default_factory=dict)
-    refuses: str = ""
-    """Why no run can be submitted; empty: they can."""
-
-    def submit(self, key: str, request: RunRequest) -> str:
-        """See TrainingRuns."""
-        if self.refuses:
-            raise RunError(self.refuses)
-        self.submitted[key] = request
-        return f"run-{key}"
+class RecordedRuns:
+    """The runs of this state folder, as their records tell."""
 
     def find(self, key: str) -> str | None:
         """See TrainingRuns."""
-        return f"run-{key}" if key in self.submitted else None
+        for folder in runs.folders():
+            if RunRecord.load(folder / "run.json").request.evidence.get("key") == key:
+                return folder.name
+        return None
 
     def end(self, run_id: str) -> RunEnd | None:
         """See TrainingRuns."""
-        return self.ends.get(run_id)
-
-    def finish(self, end: RunEnd) -> None:
-        """Ends every run that is under way."""
-        for key in self.submitted:
-            self.ends.setdefault(f"run-{key}", end)
+        try:
+            record = runs.load(runs.find(run_id))
+        except RunError:
+            return RunEnd("interrupted", now(), reason="its record is gone")
+        if record.state == "running":
+            return None
+        state: EndState = record.state
+        version = next((str(s.values.get("version", "")) for s in record.stages if s.task == "register"), "")
+        return RunEnd(
+            state,
+            record.ended_at or now(),
+            version if state == "succeeded" else "",
+            cost=record.cost.cost if record.cost is not None else None,
+            reason=record.error,
+        )

@@ -1,15 +1,17 @@
 """The one way to an automatic run: whoever has a reason asks here, and the policy answers.
 
-Monitoring, alerts and people all end in `Trigger.consider`. One process decides at a time, and a run is
-written down before it is submitted: after a kill between the two the run is looked for by its key.
+Monitoring, alerts and people all end in `Trigger.decide`. One process decides at a time. A yes is a line
+`asked` in the ledger, with all that the run needs; `submission.submit_asked` takes it from there, so that
+what decides need not know where runs go, and a kill between the two loses nothing.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from linnet.config import RetrainingConfig
 from linnet.errors import LinnetError
@@ -22,28 +24,30 @@ from linnet.records import (
     RunRequest,
     now,
 )
+from linnet.retraining import policy
 from linnet.retraining.ledger import AskedRun, RetrainingLedger
-from linnet.retraining.policy import counted, decide
 from linnet.retraining.runs import TrainingRuns
 
 LOST_AFTER = timedelta(minutes=10)
-"""A run that was asked for, and that nobody knows after this long, was never submitted."""
+"""A run that an older Linnet asked for, and that nobody knows after this long, was never submitted."""
 
 
 @dataclass(slots=True)
 class Trigger:
-    """Decides for one model, and acts on the decision."""
+    """Decides for one model, and asks for the run."""
 
     ledger: RetrainingLedger
     runs: TrainingRuns
     config: RetrainingConfig
     evidence: Callable[[], RetrainingEvidence]
     clock: Callable[[], datetime] = now
+    plan: dict[str, Any] = field(default_factory=dict)
+    """The config to train with."""
 
-    def consider(self, source: RetrainingSource, actor: str, dry_run: bool = False) -> RetrainingDecision:
-        """Decides, writes the decision down, and submits a run if it says so.
+    def decide(self, source: RetrainingSource, actor: str, dry_run: bool = False) -> RetrainingDecision:
+        """Decides, writes the decision down, and asks for a run if it says so.
 
-        `dry_run`: nothing is written and nothing submitted.
+        `dry_run`: nothing is written and nothing asked for.
 
         Raises:
             RetrainingError: the ledger was changed or cannot be written.
@@ -52,12 +56,12 @@ class Trigger:
         with self.ledger.held():
             if not dry_run:
                 self._settle(evidence)
-            decision = decide(evidence, self.ledger.history(), self.config, self.clock(), source)
+            decision = policy.decide(evidence, self.ledger.history(), self.config, self.clock(), source)
             if dry_run:
                 return decision
             self._note("decision", actor, decision=decision)
             if decision.request:
-                self._submit(decision, evidence, actor)
+                self._ask(decision, evidence, actor)
         return decision
 
     def settle(self) -> None:
@@ -66,11 +70,10 @@ class Trigger:
         with self.ledger.held():
             self._settle(evidence)
 
-    def _submit(self, decision: RetrainingDecision, evidence: RetrainingEvidence, actor: str) -> None:
+    def _ask(self, decision: RetrainingDecision, evidence: RetrainingEvidence, actor: str) -> None:
         key = f"{self.ledger.model}-{decision.at:%Y%m%d%H%M%S}-{secrets.token_hex(3)}"
-        windows = counted(evidence, self.config)
+        windows = policy.counted(evidence, self.config)
         before = next((window.accuracy for window in reversed(windows) if window.accuracy), None)
-        self._note("asked", actor, key=key, before=before, reason=decision.reason)
         assert decision.cause is not None
         request = RunRequest(
             cause="schedule" if decision.cause == "staleness" else decision.cause,
@@ -83,12 +86,9 @@ class Trigger:
                 **evidence.facts,
             },
         )
-        try:
-            run_id = self.runs.submit(key, request)
-        except LinnetError as error:
-            self._note("ended", actor, key=key, state="failed", cost=0.0, reason=f"not submitted: {error}")
-            return
-        self._note("submitted", actor, key=key, run_id=run_id)
+        self._note(
+            "asked", actor, key=key, before=before, reason=decision.reason, request=request, config=self.plan
+        )
 
     def _settle(self, evidence: RetrainingEvidence) -> None:
         for run in self.ledger.runs:
@@ -104,7 +104,7 @@ class Trigger:
             except LinnetError:  # nobody can say: it counts as under way
                 return
             if run_id is None:
-                if self.clock() - run.asked.at > LOST_AFTER:
+                if run.asked.request is None and self.clock() - run.asked.at > LOST_AFTER:
                     why = "the run was asked for, and nobody heard of it"
                     self._note("ended", "linnet", key=run.key, state="lost", cost=0.0, reason=why)
                 return

@@ -1,54 +1,35 @@
 """A process that has loaded what every run needs, and forks a worker for each.
 
-`python -m linnet.runner.forkserver` is a process of its own because a server with threads must not fork,
-and so that nothing that a run does can reach the server. It has one thread, reads requests from its
-standard input, a JSON line each, and answers with a line. It ends when its server does; workers that
-are under way go on.
+`python -m linnet.runner.forkserver COMPILER MODULE...` is a process of its own because a server with
+threads must not fork, and so that nothing that a run does can reach the server. It has one thread,
+reads requests from its standard input, a JSON line each, and answers with a line. It ends when its
+server does; workers that are under way go on.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from linnet.process.state import started_at
 from linnet.run import runs
-
-_LOADED = (
-    "encodings.ascii",
-    "google.protobuf.json_format",
-    "kfp.dsl.executor_main",
-    "kfp.local.executor_input_utils",
-    "kfp.local.executor_output_utils",
-    "kfp.local.importer_handler",
-    "kfp.local.placeholder_utils",
-    "linnet.config",
-    "linnet.data.ingest",
-    "linnet.data.validate",
-    "linnet.deployment.release",
-    "linnet.runner.run_worker",
-    "linnet.features.build",
-    "linnet.labels.collect",
-    "linnet.labels.export_after_run",
-    "linnet.labels.request",
-    "linnet.registry.connect",
-    "linnet.registry.run_mirror",
-    "linnet.run.step",
-    "pandas",
-)
-"""What steps import before they know whether there is anything to do: a cached one then costs a fork."""
+from linnet.runner import forked
 
 
-def run_forkserver() -> None:
-    """Answers until the input ends."""
-    import importlib
+def run_forkserver(compiler: str, preload: Sequence[str]) -> None:
+    """Answers until the input ends.
 
-    for name in _LOADED:
+    `compiler`: module with the installation's PIPELINES and `compile_pipeline`. `preload`: modules that
+    every run would import, loaded once.
+    """
+    for name in preload:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -60,7 +41,7 @@ def run_forkserver() -> None:
     answers.flush()
     for line in sys.stdin:
         request = json.loads(line)
-        answer = _worker(request, answers.fileno()) if "folder" in request else _configured()
+        answer = _worker(request, answers.fileno()) if "folder" in request else _configured(compiler)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -71,15 +52,16 @@ def _worker(request: dict[str, Any], answers: int) -> dict[str, Any]:
     lock = runs.hold(folder)
     pid = os.fork()
     if pid == 0:
-        _become(folder, int(request["width"]), lock, answers)
+        _become(folder, int(request["width"]), str(request.get("closing", "")), lock, answers)
     os.close(lock)
     return {"pid": pid, "started": started_at(pid) or 0}
 
 
-def _become(folder: Path, width: int, lock: int, answers: int) -> NoReturn:
+def _become(folder: Path, width: int, closing: str, lock: int, answers: int) -> NoReturn:
     code = 1
     try:
         os.setsid()
+        forked.renew()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.close(answers)
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -88,7 +70,7 @@ def _become(folder: Path, width: int, lock: int, answers: int) -> NoReturn:
             os.dup2(source, target)
         from linnet.runner import run_worker
 
-        run_worker.execute(folder, width, (lock,))
+        run_worker.execute(folder, width, (lock,), closing)
         code = 0
     except KeyboardInterrupt:
         code = 130
@@ -103,30 +85,32 @@ def _become(folder: Path, width: int, lock: int, answers: int) -> NoReturn:
             os._exit(code)
 
 
-def _configured() -> dict[str, Any]:
+def _configured(compiler: str) -> dict[str, Any]:
     """What this installation's pipelines would execute, by digest; compiled in a fork, from today's files."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _tell_configured(write)
+        _tell_configured(compiler, write)
     os.close(write)
     with os.fdopen(read) as answer:
         text = answer.read()
     return json.loads(text) if text else {"error": "the configured pipelines cannot be compiled"}
 
 
-def _tell_configured(write: int) -> NoReturn:
+def _tell_configured(compiler: str, write: int) -> NoReturn:
     try:
         import tempfile
 
         from linnet.config import parse_config
         from linnet.runner.spec import Spec
-        from pipelines.compile import PIPELINES, compile_pipeline
 
+        installed = importlib.import_module(compiler)
         with tempfile.TemporaryDirectory() as scratch, os.fdopen(write, "w") as answer:
             digests = {}
-            for name in PIPELINES:
-                file = compile_pipeline(name, parse_config({"name": "x"}), Path(scratch) / "pipeline.yaml")
+            for name in installed.PIPELINES:
+                file = installed.compile_pipeline(
+                    name, parse_config({"name": "x"}), Path(scratch) / "pipeline.yaml"
+                )
                 digests[Spec.from_text(file.read_bytes()).code] = name
             answer.write(json.dumps(digests))
     except BaseException:  # noqa: BLE001  the server's log hears it
@@ -138,4 +122,4 @@ def _tell_configured(write: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    run_forkserver()
+    run_forkserver(sys.argv[1], sys.argv[2:])

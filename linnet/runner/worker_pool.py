@@ -1,18 +1,19 @@
-"""Worker processes as the server sees them: started through the zygote, and ended whole."""
+"""Worker processes as the server sees them: started through the fork server, and ended whole."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pipelines
 from linnet.cache.key import source_states
 from linnet.errors import RunError
 from linnet.process import tree
@@ -23,13 +24,13 @@ from linnet.storage.files import write_text
 class Workers:
     """Starts workers, and knows which pipelines this installation compiles."""
 
-    def __init__(self, log: Path) -> None:
-        """`log`: where the zygote writes."""
-        self._log = log
+    def __init__(self, log: Path, compiler: str, preload: Sequence[str] = ()) -> None:
+        """`log`: where the fork server writes; `compiler`, `preload`: see linnet.runner.forkserver."""
+        self._log, self._compiler, self._preload = log, compiler, tuple(preload)
         self._lock = threading.RLock()
         self._spawning = threading.Lock()
         self._closed = False
-        self._zygote: subprocess.Popen[str] | None = None
+        self._forkserver: subprocess.Popen[str] | None = None
         self._loaded: object = None
         self._pipelines: tuple[object, dict[str, str]] | None = None
 
@@ -38,19 +39,19 @@ class Workers:
         with contextlib.suppress(RunError):  # the first run will say it
             self.configured()
 
-    def start(self, folder: Path, width: int) -> None:
-        """Starts a worker on a run's folder.
+    def start(self, folder: Path, width: int, closing: str = "") -> None:
+        """Starts a worker on a run's folder; one that is `closing` a run runs its exit tasks alone.
 
         Raises:
             RunError: it cannot be started.
         """
-        answer = self._ask({"folder": str(folder), "width": width})
+        answer = self._ask({"folder": str(folder), "width": width, "closing": closing})
         write_text(folder / "worker.json", json.dumps(answer))
 
     def configured(self) -> dict[str, str]:
         """The names of the pipelines that this installation compiles, by what they would execute."""
         with self._lock:
-            files = _pipeline_files()
+            files = _pipeline_files(self._compiler)
             if self._pipelines is None or self._pipelines[0] != files:
                 answer = self._ask({})
                 if "error" in answer:
@@ -59,53 +60,53 @@ class Workers:
             return self._pipelines[1]
 
     def close(self) -> None:
-        """Ends the zygote at once, also while it loads; workers go on."""
+        """Ends the fork server at once, also while it loads; workers go on."""
         with self._spawning:  # or one that is just being started would stay
             self._closed = True
-            zygote = self._zygote
-        if zygote is not None:
-            zygote.kill()
-            zygote.wait()
+            server = self._forkserver
+        if server is not None:
+            server.kill()
+            server.wait()
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
-            for _ in range(2):  # a zygote that was killed is replaced
-                zygote = self._ready()
-                assert zygote.stdin and zygote.stdout
+            for _ in range(2):  # a fork server that was killed is replaced
+                server = self._ready()
+                assert server.stdin and server.stdout
                 with contextlib.suppress(OSError, ValueError):
-                    zygote.stdin.write(json.dumps(request) + "\n")
-                    zygote.stdin.flush()
-                    answer: dict[str, Any] = json.loads(zygote.stdout.readline())
+                    server.stdin.write(json.dumps(request) + "\n")
+                    server.stdin.flush()
+                    answer: dict[str, Any] = json.loads(server.stdout.readline())
                     return answer
-                zygote.kill()
+                server.kill()
             raise RunError(f"no worker can be started: see {self._log}")
 
     def _ready(self) -> subprocess.Popen[str]:
-        """The zygote, with today's sources."""
+        """The fork server, with today's sources."""
         if self._closed:
             raise RunError("the engine ends: no worker is started")
         files = source_states()
-        if self._zygote is not None and (self._zygote.poll() is not None or self._loaded != files):
-            self._zygote.kill()
-            self._zygote.wait()
-            self._zygote = None
-        if self._zygote is None:
+        if self._forkserver is not None and (self._forkserver.poll() is not None or self._loaded != files):
+            self._forkserver.kill()
+            self._forkserver.wait()
+            self._forkserver = None
+        if self._forkserver is None:
             self._loaded = files
             with self._spawning, self._log.open("ab") as log:
                 if self._closed:
                     raise RunError("the engine ends: no worker is started")
-                self._zygote = subprocess.Popen(
-                    [sys.executable, "-m", "linnet.runner.forkserver"],
+                self._forkserver = subprocess.Popen(
+                    [sys.executable, "-m", "linnet.runner.forkserver", self._compiler, *self._preload],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
                     start_new_session=True,
                 )
-            assert self._zygote.stdout
-            if self._zygote.stdout.readline() != "ready\n":
+            assert self._forkserver.stdout
+            if self._forkserver.stdout.readline() != "ready\n":
                 raise RunError(f"no worker can be started: see {self._log}")
-        return self._zygote
+        return self._forkserver
 
 
 def interrupt(folder: Path) -> None:
@@ -131,8 +132,10 @@ def _process(folder: Path) -> int | None:
     return int(told["pid"]) if alive is not None and alive == told["started"] else None
 
 
-def _pipeline_files() -> tuple[tuple[str, int], ...]:
-    """What a compiled pipeline is made of: components, pipelines and the library, with times of change."""
-    root = Path(pipelines.__file__).parent.parent
+def _pipeline_files(compiler: str) -> tuple[tuple[str, int], ...]:
+    """What a compiled pipeline is made of: components and pipelines, with times of change."""
+    spec = importlib.util.find_spec(compiler)
+    assert spec is not None and spec.origin is not None
+    root = Path(spec.origin).parent.parent
     files = [*(root / "components").glob("*.py"), *(root / "pipelines").glob("*.py")]
     return tuple((str(file), file.stat().st_mtime_ns) for file in sorted(files))

@@ -26,7 +26,8 @@ class AccessControl:
         self._file = KeyFile(keys) if keys is not None else None
         self._required, self._page = required, page
         self._keys: list[ApiKey] = []
-        self._stamp: tuple[int, int] | None = None
+        self._unreadable = ""
+        self._stamp: tuple[int, ...] | None = None
         self._looked = -math.inf
 
     def admit(self, headers: dict[str, str], scope: Scope, model: str | None = None) -> None:
@@ -34,7 +35,8 @@ class AccessControl:
 
         Raises:
             RequestRejected: 401, no key or a wrong one; 403, a key without the scope, or for other models;
-                429, its budget is spent.
+                429, its budget is spent; 503, the file of keys cannot be read, so that nobody knows which
+                were revoked.
         """
         given = headers.get("authorization", "")
         if scope == "infer" and not self._required and not given.startswith("Bearer lk_"):
@@ -56,18 +58,35 @@ class AccessControl:
             raise RequestRejected(429, problem)
 
     def _known(self) -> list[ApiKey]:
-        """The keys; read again when the file changed, and the last good ones while it cannot be read."""
+        """The keys; read again when the file changed.
+
+        While the file cannot be read no key opens anything: the list of before may hold a key that was
+        revoked since. The token of the state file is not in that file, and stays good.
+
+        Raises:
+            RequestRejected: 503, it cannot be read.
+        """
         now = time.monotonic()
-        if self._file is None or now - self._looked < FRESH_SECONDS:
-            return self._keys
-        self._looked = now
-        try:
-            about = self._file.path.stat()
-            stamp = (about.st_mtime_ns, about.st_ino)
-            if stamp != self._stamp:
-                self._keys, self._stamp = self._file.read(), stamp
-        except FileNotFoundError:
-            self._keys, self._stamp = [], None
-        except (OSError, ServingError) as error:
-            logger.warning("%s", error)
+        if self._file is not None and now - self._looked >= FRESH_SECONDS:
+            self._looked = now
+            self._read(self._file)
+        if self._unreadable:
+            raise RequestRejected(503, self._unreadable)
         return self._keys
+
+    def _read(self, file: KeyFile) -> None:
+        try:
+            about = file.path.stat()
+            stamp = (about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino)
+            if stamp != self._stamp:
+                self._keys = file.read()
+        except FileNotFoundError:
+            self._keys, stamp = [], None
+        except (OSError, ServingError) as error:
+            logger.error("%s; until it can be read no API key is taken: restore the file", error)
+            self._keys, self._stamp = [], None
+            self._unreadable = (
+                "the file of API keys cannot be read, so no key is taken; tell who runs the server"
+            )
+            return
+        self._stamp, self._unreadable = stamp, ""

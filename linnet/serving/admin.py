@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, unquote
 from linnet.config import ServingConfig
 from linnet.errors import ConfigError, RequestRejected
 from linnet.serving.feedback import Feedback
+from linnet.serving.lease import lease_seconds
 from linnet.serving.messages import Request, Response
 from linnet.serving.models import Models, named
 from linnet.serving.protocol_json import parse_json
@@ -24,7 +25,8 @@ Route = Callable[[Request], Awaitable[Response]]
 class Admin:
     """Answers requests that workers pass on; who may send them was checked there.
 
-    Every address names the model that it is about; what is asked of one never touches another.
+    Every address names the model that it is about (where one is served, it may go without); what is asked
+    of one never touches another.
     """
 
     def __init__(self, models: Models, feedback: Feedback) -> None:
@@ -57,38 +59,33 @@ class Admin:
             return {"GET": self._described}
         if parts[:2] == ["admin", "models"] and parts[2]:
             return self._of_model(parts[2], parts[3:])
-        if parts[:1] == ["admin"] and parts[1:2] in (["routes"], ["records"], ["versions"]):
-            known = ", ".join(sorted(self._models.controls)) or "none"
-            raise RequestRejected(
-                400,
-                f"/{'/'.join(parts)[:80]} names no model: use "
-                f"/admin/models/NAME/{'/'.join(parts[1:])[:80]} (served here: {known})",
-            )
+        if parts[0] == "admin":
+            return self._of_model(None, parts[1:])  # where one model is served, it needs no name
         return self._repository(parts)
 
-    def _of_model(self, name: str, parts: list[str]) -> dict[str, Route]:
-        """What is asked of one model by its name."""
-        if not parts:
+    def _of_model(self, name: str | None, parts: list[str]) -> dict[str, Route]:
+        """What is asked of one model, by its name or as the only one."""
+        if not parts and name is not None:
             return {
                 "PUT": lambda request: self._open(name, request),
                 "DELETE": lambda _: self._close(name),
             }
-        if parts not in (["routes"], ["records"]) and not (parts[0] == "versions" and len(parts) == 2):
+        of_version = parts[:1] == ["versions"] and len(parts) == 2 and bool(parts[1])
+        if parts not in (["routes"], ["lease"], ["records"]) and not of_version:
             return {}
-        control = named(self._models.controls, name, "/admin/models/NAME")
+        control = named(self._models.controls, name, f"/admin/models/NAME/{'/'.join(parts):.80}")
         if parts == ["records"]:
             return {"GET": lambda request: self._records(control, request)}
+        if parts == ["lease"]:
+            return {"POST": lambda request: self._renew(control, request)}
         if parts == ["routes"]:
             return {
                 "GET": lambda _: self._routing(control),
                 "PUT": lambda request: self._route(control, request),
             }
-        version = parts[1]
-        if not version:
-            return {}
         return {
-            "PUT": lambda request: self._load_version(control, version, request),
-            "DELETE": lambda _: self._unload_version(control, version),
+            "PUT": lambda request: self._load_version(control, parts[1], request),
+            "DELETE": lambda _: self._unload_version(control, parts[1]),
         }
 
     def _repository(self, parts: list[str]) -> dict[str, Route]:
@@ -128,8 +125,16 @@ class Admin:
         return Response.of(control.describe())
 
     async def _route(self, control: Control, request: Request) -> Response:
-        await control.route(RoutingTable.parse(parse_json(request.body)))
+        values = _document(request)
+        lease = lease_seconds(values.pop("lease_seconds", None))
+        await control.route(RoutingTable.parse(values), lease)
         return Response.of(control.describe())
+
+    async def _renew(self, control: Control, request: Request) -> Response:
+        candidate = _document(request).get("candidate")
+        if not isinstance(candidate, str):
+            raise RequestRejected(400, "candidate: must be the version whose share is to be kept")
+        return Response.of({"candidate": candidate, "lease_seconds": control.renew(candidate)})
 
     async def _load_version(self, control: Control, version: str, request: Request) -> Response:
         about = await control.load(version, _package(_document(request)))
@@ -201,6 +206,10 @@ def _package(values: dict[str, Any]) -> Path:
     folder = values.get("package")
     if not isinstance(folder, str) or not folder:
         raise RequestRejected(400, 'the body must be {"package": FOLDER}')
+    try:
+        Path(folder).is_dir()
+    except OSError as error:  # such as a name that is too long to be one
+        raise RequestRejected(400, f"package: {folder[:80]!r}... is no folder ({error.strerror})") from error
     return Path(folder)
 
 

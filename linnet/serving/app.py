@@ -9,9 +9,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from linnet import __version__
+from linnet.config import ServingConfig
 from linnet.errors import RequestRejected
 from linnet.serving import protocol
 from linnet.serving.access import AccessControl
+from linnet.serving.callers import Callers
 from linnet.serving.messages import (
     JSON,
     MODEL_HEADER,
@@ -43,13 +45,21 @@ class App:
     """Routes of the server: Open Inference Protocol v2, image upload, metrics, and admin."""
 
     def __init__(
-        self, models: Mapping[str, ServedModel], access: AccessControl, elsewhere: Elsewhere
+        self,
+        models: Mapping[str, ServedModel],
+        access: AccessControl,
+        elsewhere: Elsewhere,
+        config: ServingConfig,
     ) -> None:
-        """`models` by name, as they are opened and closed; `elsewhere` answers what is not this worker's."""
+        """`models` by name, as they are opened and closed; `elsewhere` answers what is not this worker's.
+
+        `config`: the server's, for who may call and how large an answer may be.
+        """
         self.ready = True
         self.unnamed = Metrics("")
         """Counts requests that were refused before they meant one of several models."""
         self._models, self._access, self._forward_to_supervisor = models, access, elsewhere
+        self._callers, self._max_answer = Callers(config), round(config.max_answer_mb * 1_000_000)
 
     async def handle(self, request: Request) -> Response:
         """Answers one request; nothing that happens inside reaches the client as a traceback."""
@@ -104,6 +114,9 @@ class App:
     async def _route(
         self, request: Request, parts: list[str], model: ServedModel | None, request_name: str
     ) -> Response:
+        self._callers.check_origin(request.method, request.headers)
+        if parts[0] in ("admin", "feedback") or parts[:2] == ["v2", "repository"]:
+            self._callers.check_host(request.headers)
         if parts[0] == "v2":
             return await self._v2(request, parts[1:], model, request_name)
         if parts[0] == "predict" and len(parts) <= 2:
@@ -217,9 +230,12 @@ class App:
         length = int(head) if head is not None else None
         parsed: list[protocol.InferRequest] = []
 
-        def prepare(_predictor: Predictor) -> Inputs:
+        def prepare(predictor: Predictor) -> Inputs:
             if not parsed:  # once, also if it is mirrored
                 parsed.append(protocol.parse_request(request.body, length))
+                protocol.check_answer(
+                    parsed[0], len(predictor.classes), predictor.embedding, self._max_answer
+                )
             return parsed[0].images, parsed[0].features
 
         def render(predictor: Predictor, prediction: Prediction, _: float) -> tuple[bytes, int | None]:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from linnet.errors import RequestRejected
 from linnet.records.prediction_log import FEEDBACK, feedback_schema, new_file
+from linnet.serving.messages import is_request_id
 from linnet.storage.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -34,9 +38,13 @@ class Feedback:
     Columns: request_id, index (image in the request), label, at (UTC, when it came), source.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        """`folder` None: labels are refused, as nothing is logged that they could belong to."""
-        self._folder = folder
+    def __init__(self, folder: Path | None, remembered: int = 100_000, most_bytes: float = math.inf) -> None:
+        """`folder` None: labels are refused, as nothing is logged that they could belong to.
+
+        `remembered`: newest labels that are known to be written; an older one that is sent again is
+        written again. `most_bytes`: of all label files; then labels are refused until there is room.
+        """
+        self._folder, self._remembered, self._most_bytes = folder, remembered, most_bytes
         self._known: dict[_Image, str] | None = None
         self._rows: list[Row] = []
         self._number = 0
@@ -51,15 +59,15 @@ class Feedback:
         Returns {"written": labels that were new or corrected, "known": labels that were there already}.
 
         Raises:
-            RequestRejected: 400, a field is wrong or a label is no class; 503, nothing is logged here, or
-                the disk refuses.
+            RequestRejected: 400, a field is wrong or a label is no class; 503, nothing is logged here, the
+                labels on disk take all the room that they may, or the disk refuses.
         """
         rows = parse_feedback(document, classes)
         if self._folder is None:
             raise RequestRejected(503, "this server keeps no prediction log that labels could belong to")
         loop = asyncio.get_running_loop()
         if self._known is None:
-            self._known = await loop.run_in_executor(self._pool, _read_known, self._folder)
+            self._known = await loop.run_in_executor(self._pool, _read_known, self._folder, self._remembered)
         new = [row for row in rows if self._known.get((row["request_id"], row["index"])) != row["label"]]
         if new:
             self._waiting += new
@@ -68,7 +76,7 @@ class Feedback:
             try:
                 await asyncio.shield(self._batch)
             except OSError as error:
-                raise RequestRejected(503, f"the labels cannot be written: {error.strerror}") from error
+                raise RequestRejected(503, f"the labels cannot be written: {_why(error)}") from error
         return {"written": len(new), "known": len(rows) - len(new)}
 
     def close(self) -> None:
@@ -83,7 +91,12 @@ class Feedback:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._pool, self._write, rows)
         assert self._known is not None
-        self._known |= {(row["request_id"], row["index"]): row["label"] for row in rows}
+        for row in rows:
+            image = (row["request_id"], row["index"])
+            self._known.pop(image, None)  # what was sent last stays longest
+            self._known[image] = row["label"]
+        for image in list(islice(self._known, max(len(self._known) - self._remembered, 0))):
+            del self._known[image]
         return len(rows)
 
     def _write(self, rows: list[Row]) -> None:
@@ -91,6 +104,12 @@ class Feedback:
         from pyarrow import parquet
 
         assert self._folder is not None
+        if sum(path.stat().st_size for path in self._folder.glob(f"{FEEDBACK}-*")) > self._most_bytes:
+            raise RequestRejected(
+                503,
+                f"the labels on disk take more than {self._most_bytes / 1e6:g} MB (serving.feedback_mb): "
+                f"move old {FEEDBACK}-*.parquet files out of the log folder, or allow more",
+            )
         if self._path is None or len(self._rows) >= FILE_ROWS:
             self._number += 1
             self._path = new_file(self._folder, FEEDBACK, self._number)
@@ -118,16 +137,29 @@ def parse_feedback(document: Any, classes: set[str]) -> list[Row]:
             raise RequestRejected(400, "a label must be an object of request_id, label, index and source")
         request_id, label = one.get("request_id"), one.get("label")
         index, source = one.get("index", 0), one.get("source", "")
-        if not isinstance(request_id, str) or not 0 < len(request_id) <= 128:
+        if not isinstance(request_id, str) or not is_request_id(request_id):
             raise RequestRejected(400, "request_id: must be the id that the answer carried")
         if not isinstance(label, str) or label not in classes:
             raise RequestRejected(400, f"label: must be one of {sorted(classes)}, not {label!r:.80}")
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < 1 << 31:
             raise RequestRejected(400, "index: must be the place of the image in the request, from 0")
-        if not isinstance(source, str) or len(source) > 128:
-            raise RequestRejected(400, "source: must be a string of at most 128 characters")
+        if not isinstance(source, str) or len(source) > 128 or not _is_unicode(source):
+            raise RequestRejected(400, "source: must be a string of at most 128 Unicode characters")
         rows.append({"request_id": request_id, "index": index, "label": label, "at": at, "source": source})
     return rows
+
+
+def _why(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else "the disk refuses"
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written: JSON may carry half of a surrogate pair, UTF-8 and Parquet may not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_feedback(folder: Path) -> list[Row]:
@@ -141,5 +173,19 @@ def read_feedback(folder: Path) -> list[Row]:
     return list({(row["request_id"], row["index"]): row for row in rows}.values())
 
 
-def _read_known(folder: Path) -> dict[_Image, str]:
-    return {(row["request_id"], row["index"]): row["label"] for row in read_feedback(folder)}
+def _read_known(folder: Path, most: int) -> dict[_Image, str]:
+    """The newest `most` labels on disk, the oldest of them first; a damaged file is told and passed over."""
+    from pyarrow import parquet
+
+    known: dict[_Image, str] = {}
+    for path in sorted(folder.glob(f"{FEEDBACK}-*.parquet"), reverse=True):
+        try:
+            rows = parquet.read_table(path, columns=["request_id", "index", "label"]).to_pylist()
+        except (OSError, ValueError) as error:  # what pyarrow raises of a file that is none is a ValueError
+            logger.warning("%s: cannot be read (%s); labels in it may be written again", path, error)
+            continue
+        for row in reversed(rows):
+            known.setdefault((row["request_id"], row["index"]), row["label"])
+        if len(known) >= most:
+            break
+    return dict(reversed(list(known.items())[:most]))

@@ -18,11 +18,13 @@ from typing import Any
 import httptools
 
 from linnet.errors import RequestRejected
+from linnet.serving.budget import Budget
 from linnet.serving.messages import Request, Response
 
 MAX_HEAD = 32_768
 """Most bytes of a request line with its headers."""
 MAX_HEADERS = 100
+"""The same two bounds hold for the trailers of a chunked body, which are read and dropped."""
 PIPELINE = 16
 """Requests of one connection that may be read ahead; then reading stops until an answer has gone."""
 IDLE_SECONDS = 75.0
@@ -42,7 +44,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 class HttpServer:
     """The connections of one process: `handle` answers, `max_body` bytes, `seconds` for a whole request."""
 
-    def __init__(self, handle: Handler, max_body: int, seconds: float) -> None:
+    def __init__(self, handle: Handler, max_body: int, seconds: float, budget: Budget) -> None:
+        self.budget = budget
         self.handle, self.max_body, self.seconds = handle, max_body, seconds
         self.connections: set[Connection] = set()
         self.draining = False
@@ -85,6 +88,8 @@ class Connection(asyncio.Protocol):
     _url: bytes
     _headers: dict[str, str]
     _parts: list[bytes]
+    _unread: int
+    """Bytes of a body's section since its last byte of content: trailers, extensions of chunks."""
     _rejected: RequestRejected | None
 
     def __init__(self, server: HttpServer) -> None:
@@ -93,6 +98,8 @@ class Connection(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._waiting: deque[Request] = deque()
         self._answering: asyncio.Task[None] | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._begin()
         self._closing = self._last = False
         self._idle_since = 0.0
@@ -108,6 +115,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """The client has gone; what it asked for is computed nevertheless, and logged."""
         self._closing = True
+        self._writable.set()
+        self._drop_body()
         self._server.connections.discard(self)
         self._server.changed(len(self._server.connections))
 
@@ -119,6 +128,7 @@ class Connection(asyncio.Protocol):
             if not self._head_size and not self._waiting and self._answering is None:
                 self.deadline = self._loop.time() + self._server.seconds
             self._head_size += len(data)
+        size = self._size
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -129,6 +139,12 @@ class Connection(asyncio.Protocol):
         else:
             if not self._head_done and self._head_size > MAX_HEAD:
                 self._refuse(431, f"the request's head is larger than {MAX_HEAD} bytes")
+            elif self._head_done and self._size == size:  # trailers, or what stands behind a chunk's length
+                self._unread += len(data)
+                if self._unread > MAX_HEAD and not self._closing:
+                    self._refuse(431, f"trailers or chunk extensions are larger than {MAX_HEAD} bytes")
+            else:
+                self._unread = 0
 
     def eof_received(self) -> bool:
         """The client will send no more; it may still wait for an answer."""
@@ -139,10 +155,12 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not take its answer."""
+        self._writable.clear()
         self.deadline = self._loop.time() + WRITE_SECONDS
 
     def resume_writing(self) -> None:
         """It does again."""
+        self._writable.set()
         self.deadline = self._loop.time() + IDLE_SECONDS
 
     # What the parser calls, in this order.
@@ -158,7 +176,17 @@ class Connection(asyncio.Protocol):
         self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header. Repeated ones are joined by a comma, as RFC 9110 has it."""
+        """One header. Repeated ones are joined by a comma, as RFC 9110 has it.
+
+        A trailer never becomes a header: it comes after the decision who may send the body (RFC 9110, 6.5.1).
+        """
+        if self._head_done:
+            self._trailers += 1
+            self._trailer_bytes += len(name) + len(value) + 4
+            if self._trailers > MAX_HEADERS or self._trailer_bytes > MAX_HEAD:
+                problem = f"there are more than {MAX_HEADERS} trailers or {MAX_HEAD} bytes of them"
+                self._rejected = self._rejected or RequestRejected(431, problem)
+            return
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
         self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
@@ -177,6 +205,10 @@ class Connection(asyncio.Protocol):
             self._rejected = RequestRejected(415, problem)
         elif int(headers.get("content-length", "0") or 0) > limit:
             self._rejected = RequestRejected(413, f"the body is larger than {limit} bytes")
+        elif (length := int(headers.get("content-length", "0") or 0)) and not self._server.budget.room(
+            length, length
+        ):
+            self._rejected = self._no_room()
         if headers.get("expect", "").lower() == "100-continue":
             if self._rejected is not None:
                 self._refuse(self._rejected.status, self._rejected.problem)
@@ -188,8 +220,13 @@ class Connection(asyncio.Protocol):
         self._size += len(part)
         if self._rejected is None and self._size > self._server.max_body:
             problem = f"the body is larger than {self._server.max_body} bytes"
-            self._rejected, self._parts = RequestRejected(413, problem), []
+            self._rejected = RequestRejected(413, problem)
+            self._drop_body()
+        if self._rejected is None and not self._server.budget.take(len(part), self._size):
+            self._rejected = self._no_room()
+            self._drop_body()
         if self._rejected is None:
+            self._held += len(part)
             self._parts.append(part)
         elif self._size > self._server.max_body + _DISCARD:
             self._refuse(self._rejected.status, self._rejected.problem)
@@ -204,7 +241,7 @@ class Connection(asyncio.Protocol):
             Request(
                 self._parser.get_method().decode("latin-1"), target.decode("latin-1"),
                 query.decode("latin-1"), self._headers, body, self._rejected,
-                self._parser.should_keep_alive(),
+                self._parser.should_keep_alive(), self._held,
             )
         )  # fmt: skip
         self._begin()
@@ -240,8 +277,21 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         self._url, self._headers, self._parts = b"", {}, []
         self._count = self._size = self._head_size = self._head_bytes = 0
+        self._trailers = self._trailer_bytes = self._unread = 0
+        self._held = 0
         self._head_done = False
         self._rejected = None
+
+    def _drop_body(self) -> None:
+        """Forgets what came of a body."""
+        self._server.budget.give(self._held)
+        self._held, self._parts = 0, []
+
+    def _no_room(self) -> RequestRejected:
+        limit = self._server.budget.limit / 1e6
+        return RequestRejected(
+            503, f"the server holds as much of requests and answers as it may ({limit:g} MB); try again later"
+        )
 
     async def _answer(self) -> None:
         """Answers what waits, one after the other."""
@@ -254,10 +304,14 @@ class Connection(asyncio.Protocol):
                 self._write(response, keep, request.method == "HEAD")
             if response.after is not None:
                 response.after()
+            self._server.budget.give(request.held)
             if not keep:
                 self._closing = True
                 self._transport.close()
+                for left in self._waiting:
+                    self._server.budget.give(left.held)
                 self._waiting.clear()
+            await self._taken()
         self._answering, self._idle_since = None, self._loop.time()
         if not self._closing:
             self._transport.resume_reading()
@@ -266,6 +320,16 @@ class Connection(asyncio.Protocol):
                 self.deadline = self._loop.time() + within
             else:
                 self.deadline = min(self.deadline, self._loop.time() + WRITE_SECONDS)
+
+    async def _taken(self) -> None:
+        """Waits until the client has taken most of what was written: answers never pile up unread."""
+        if not self._writable.is_set():
+            size = self._transport.get_write_buffer_size()
+            self._server.budget.hold(size)
+            try:
+                await self._writable.wait()
+            finally:
+                self._server.budget.give(size)
 
     def _write(self, response: Response, keep: bool, head_only: bool = False) -> None:
         lines = [f"{name}: {value}\r\n" for name, value in response.headers]
@@ -283,6 +347,9 @@ class Connection(asyncio.Protocol):
             refused = Request("", "", "", {}, b"", RequestRejected(status, problem), keep_alive=False)
             self._waiting.append(refused)
             return
-        self._write(Response.failure(status, problem), keep=False)
+        refusal = Response.failure(status, problem)
+        if status == 503:
+            refusal.headers.append(("retry-after", "1"))
+        self._write(refusal, keep=False)
         self._transport.close()
         self.deadline = self._loop.time() + WRITE_SECONDS

@@ -54,10 +54,13 @@ class KeyFile:
             ServingError: the file cannot be read.
         """
         try:
-            return [ApiKey.model_validate(entry) for entry in json.loads(self.path.read_bytes())]
+            entries = json.loads(self.path.read_bytes())
+            if not isinstance(entries, list):
+                raise ValueError("it is not a list of keys")
+            return [ApiKey.model_validate(entry) for entry in entries]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ServingError(f"{self.path}: the API keys cannot be read ({error})") from error
 
     def create(

@@ -1,7 +1,8 @@
 """The prediction log: what was served, image by image, as Parquet; it never holds up a request.
 
-Rows wait in a bounded queue for one writing thread, which writes a file each second or 5,000 requests.
-When the queue is full, or the disk refuses, rows are dropped and counted.
+Rows wait in a queue, bounded in number and in bytes, for one writing thread, which writes a file each half
+second or 5,000 requests. When the queue is full, or the disk refuses, rows are dropped and counted. What
+was answered and not yet written stands in a tally outside this process, so that a kill's loss is counted.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import queue
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,8 @@ from linnet.storage.files import replacing
 from linnet.vision.decode import Pixels, encode_png, sample_id
 from linnet.vision.libraries import libraries
 
-BATCH_ROWS, BATCH_SECONDS = 5_000, 1.0
+BATCH_ROWS, BATCH_SECONDS = 5_000, 0.5
+"""Requests and seconds a file: half a second, so that with the writing itself at most one is ever at risk."""
 _NUMBERS = itertools.count(1)
 """Of this process's files: several models' logs write beside each other, and none over another's."""
 logger = logging.getLogger(__name__)
@@ -45,6 +49,14 @@ class LogEntry:
     prediction: Prediction | None
     error: str | None
 
+    @property
+    def size(self) -> int:
+        """Bytes of its arrays."""
+        one = self.prediction
+        return (
+            0 if one is None else sum(part.nbytes for part in (one.images, one.features, one.probabilities))
+        )
+
 
 class PredictionLog:
     """Writes Parquet files of `linnet.records.prediction_log` under a folder.
@@ -53,12 +65,23 @@ class PredictionLog:
     them; image: PNG of a sampled share.
     """
 
-    def __init__(self, folder: Path | None, capacity: int, image_share: float, image_blocks: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        capacity: int,
+        image_share: float,
+        image_blocks: int = 0,
+        most_bytes: float = math.inf,
+        unwritten: Callable[[int], None] = lambda _change: None,
+    ) -> None:
         """`folder` None: nothing is logged. `capacity`: requests that may wait.
 
         `image_share`: of requests whose images are kept; `image_blocks`: pixels a side over which a kept
-        image is averaged, so that nothing small can be read in it (0: as it is).
+        image is averaged, so that nothing small can be read in it (0: as it is); `most_bytes` of arrays
+        may wait; `unwritten` is told how many requests more, or fewer, have not been written.
         """
+        self._most_bytes, self._bytes, self._unwritten = most_bytes, 0, unwritten
+        self._counting = threading.Lock()
         self.dropped = 0
         self.written = 0
         self._folder = folder
@@ -83,10 +106,23 @@ class PredictionLog:
         """Takes an entry if there is room; never waits."""
         if self._thread is None:
             return
+        size = entry.size
+        if self._bytes + size > self._most_bytes:
+            self._drop(1)
+            return
+        self._unwritten(1)
         try:
             self._queue.put_nowait(entry)
         except queue.Full:
-            self.dropped += 1
+            self._unwritten(-1)
+            self._drop(1)
+        else:
+            with self._counting:
+                self._bytes += size
+
+    def _drop(self, count: int) -> None:
+        with self._counting:  # both threads drop
+            self.dropped += count
 
     def close(self) -> None:
         """Writes what waits, and ends the thread."""
@@ -98,17 +134,39 @@ class PredictionLog:
     def _run(self) -> None:
         import pyarrow  # noqa: F401  imported here and now: start-up is not delayed, nor the first batch
 
+        entries: list[LogEntry] = []
         ended = False
         while not ended:
-            entries, ended = self._collect()
-            if entries:
-                try:
-                    self._write(entries)
-                except Exception as error:  # noqa: BLE001  a full disk must not end the log for good
-                    self.dropped += len(entries)
-                    if not self._complained:
-                        logger.warning("the prediction log cannot be written: %s; rows are dropped", error)
-                    self._complained = True
+            if len(entries) < BATCH_ROWS:
+                more, ended = self._collect()
+                entries += more
+            else:
+                time.sleep(BATCH_SECONDS)
+            written = bool(entries) and self._written(entries)
+            if ended and not written:
+                self._drop(len(entries))
+            if written or ended:
+                self._unwritten(-len(entries))
+                with self._counting:
+                    self._bytes -= sum(entry.size for entry in entries)
+                entries = []
+
+    def _written(self, entries: list[LogEntry]) -> bool:
+        """Writes entries; False if the disk refuses: then they wait, as long as there is room for more."""
+        try:
+            self._write(entries)
+        except OSError as error:
+            if not self._complained:
+                logger.warning(
+                    "the prediction log cannot be written: %s; %d requests may wait, more are lost",
+                    error, self._queue.maxsize + BATCH_ROWS,
+                )  # fmt: skip
+            self._complained = True
+            return False
+        if self._complained:
+            logger.warning("the prediction log is written again; %d requests were lost so far", self.dropped)
+        self._complained = False
+        return True
 
     def _collect(self) -> tuple[list[LogEntry], bool]:
         """Waits for a batch: at most BATCH_ROWS entries or BATCH_SECONDS; and whether this is the end."""
@@ -129,12 +187,29 @@ class PredictionLog:
         from pyarrow import parquet
 
         assert self._folder is not None
-        columns = _columns(entries, self._image_share, self._image_blocks)
+        tables = self._tables(entries)
+        if not tables:
+            return
         # So that a skew audit can name a library that changed since the package was proved.
-        schema = served_schema().with_metadata({LIBRARIES: json.dumps(libraries())})
+        table = pa.concat_tables(tables).replace_schema_metadata({LIBRARIES: json.dumps(libraries())})
         with replacing(new_file(self._folder, SERVED, next(_NUMBERS))) as scratch:
-            parquet.write_table(pa.table(columns, schema=schema), scratch, compression="zstd")
-        self.written += len(columns["request_id"])
+            parquet.write_table(table, scratch, compression="zstd")
+        self.written += table.num_rows
+
+    def _tables(self, entries: list[LogEntry]) -> list[Any]:
+        """Entries as tables. One that cannot be a row is dropped alone, and counted; the others stay."""
+        import pyarrow as pa
+
+        try:
+            columns = _columns(entries, self._image_share, self._image_blocks)
+            return [pa.table(columns, schema=served_schema())]
+        except Exception as error:  # noqa: BLE001  whatever is wrong with it, it is one entry's fault
+            if len(entries) > 1:
+                middle = len(entries) // 2
+                return self._tables(entries[:middle]) + self._tables(entries[middle:])
+            logger.error("request %r cannot be logged: %s", entries[0].request_id, error)
+            self._drop(1)
+            return []
 
 
 def _columns(entries: list[LogEntry], image_share: float, blocks: int) -> dict[str, Any]:

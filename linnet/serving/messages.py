@@ -29,6 +29,8 @@ class Request:
     rejected: RequestRejected | None = None
     """Why it was refused before it reached a route."""
     keep_alive: bool = True
+    held: int = 0
+    """Bytes of the budget that it holds until it has been answered."""
 
 
 @dataclass(slots=True)
@@ -53,6 +55,11 @@ class Response:
         return cls.of({"error": problem}, status)
 
 
+def is_request_id(text: str) -> bool:
+    """Whether a text may be a request's id, in a header as in a label."""
+    return 0 < len(text) <= _ID_LENGTH and text.isascii() and text.isprintable()
+
+
 def request_id(headers: dict[str, str]) -> str:
     """The request's id: the header `Linnet-Request-Id`, or a new one.
 
@@ -62,6 +69,6 @@ def request_id(headers: dict[str, str]) -> str:
     given = headers.get(REQUEST_HEADER)
     if given is None:
         return os.urandom(16).hex()
-    if not 0 < len(given) <= _ID_LENGTH or not (given.isascii() and given.isprintable()):
+    if not is_request_id(given):
         raise RequestRejected(400, f"Linnet-Request-Id: must be 1 to {_ID_LENGTH} printable ASCII characters")
     return given

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected, ServingError
+from linnet.serving.lease import lapses_metric
 from linnet.serving.router import RoutingTable
 from linnet.serving.rpc import Channel, ChannelClosed
 from linnet.serving.shared import MAX_MODELS, SharedPage
@@ -53,8 +54,11 @@ def named(models: Mapping[str, T], name: str | None, address: str) -> T:
 class Models:
     """The supervisor's view of all models and workers."""
 
-    def __init__(self, page: SharedPage, load_seconds: float = LOAD_SECONDS) -> None:
-        self.page, self._load_seconds = page, load_seconds
+    def __init__(
+        self, page: SharedPage, load_seconds: float = LOAD_SECONDS, lease_seconds: float = 30.0
+    ) -> None:
+        """`load_seconds`: longest time of a load; `lease_seconds`: of a candidate's share, unrenewed."""
+        self.page, self._load_seconds, self._lease_seconds = page, load_seconds, lease_seconds
         self.workers: dict[int, Channel] = {}
         self.totals = Totals()
         self.controls: dict[str, Control] = {}
@@ -82,7 +86,9 @@ class Models:
             about = {"model": name, "slot": slot, "config": settings.model_dump(mode="json")}
             await self._all("open", about)
             self._opened[name] = about
-            self.controls[name] = Control(name, self.page.generation(slot), self.workers, self._load_seconds)
+            self.controls[name] = Control(
+                name, self.page.generation(slot), self.workers, self._load_seconds, self._lease_seconds
+            )
             return self.controls[name]
 
     async def serve(self, name: str, version: str, package: Path, settings: ServingConfig) -> None:
@@ -160,7 +166,8 @@ class Models:
             for name, control in self.controls.items()
             for version, role in control.roles().items()
         }
-        return self.totals.text(roles, gpu_metrics())
+        lapses = lapses_metric({name: control.lapses for name, control in self.controls.items()})
+        return self.totals.text(roles, [*gpu_metrics(), lapses])
 
     async def _all(self, question: str, given: dict[str, Any]) -> None:
         """Tells every worker; one that ends meanwhile is left out, for its successor is brought up."""

@@ -68,6 +68,8 @@ class Predictor:
         self.loaded_at = time.time()
         self.chunk = 1
         """Images a run of the model. More than one only where that gives the same bits and is faster."""
+        self.embedding = 0
+        """Values of an embedding; 0 until it was warmed up."""
         self.pace = 0.0
         """Seconds an image, a moving mean over what was measured last."""
         self._source = source or PixelFeatures(model)
@@ -98,7 +100,8 @@ class Predictor:
             with np.load(path) as golden:
                 images, features = golden["images"], golden["features"]
                 expected = golden["probabilities"]
-            answered = self.predict(images, features).probabilities
+            said = self.predict(images, features)
+            answered, self.embedding = said.probabilities, said.embedding.shape[1]
             if len(images) == 0 or answered.shape != expected.shape:
                 raise ValueError(f"probabilities of shape {expected.shape} for {len(images)} images")
         except (OSError, KeyError, ValueError) as error:

@@ -8,7 +8,9 @@ are the JSON, and each binary tensor follows as raw little-endian values in the 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,10 @@ from linnet.serving.protocol_json import parse_json
 _DTYPES: dict[str, tuple[str, Any]] = {"image": ("UINT8", np.uint8), "features": ("FP32", np.float32)}
 OUTPUTS = ("probabilities", "embedding", "class")
 MAX_SIZE = 1 << 31
+"""No dimension, and no product of the dimensions that are not 0, is as large as this."""
+MAX_DIMENSIONS = 8
+_VALUE_BYTES = 20
+"""A float in JSON, its comma included, takes about this much; in a binary tensor it takes 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,25 @@ def parse_request(body: bytes, header_length: int | None) -> InferRequest:
         )
     outputs, as_bytes = _outputs(document)
     return InferRequest(request_id, images, tensors.get("features"), outputs, as_bytes)
+
+
+def check_answer(request: InferRequest, classes: int, embedding: int, limit: int) -> None:
+    """Whether the answer fits into `limit` bytes; `embedding`: its values an image.
+
+    A row of a few bytes may ask for thousands of values: what an answer takes is known before the model runs.
+
+    Raises:
+        RequestRejected: 413, it does not.
+    """
+    each = {"probabilities": classes, "embedding": embedding, "class": 1}
+    row = sum(each[name] * (4 if name in request.binary else _VALUE_BYTES) for name in request.outputs)
+    if row * len(request.images) > limit:
+        raise RequestRejected(
+            413,
+            f"the answer to {len(request.images)} images would take about "
+            f"{row * len(request.images) / 1e6:.0f} MB, at most {limit / 1e6:g} MB are sent: "
+            f"send at most {limit // row} images at a time, or ask for fewer `outputs`",
+        )
 
 
 def format_answer(
@@ -159,13 +184,13 @@ def _tensor(tensor: Any, binary: memoryview | None) -> tuple[str, npt.NDArray[An
 
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
-    if not isinstance(shape, list) or not 1 <= len(shape) <= 8:
-        raise _wrong(f"input {name}: shape must be a list of 1 to 8 numbers")
+    if not isinstance(shape, list) or not 1 <= len(shape) <= MAX_DIMENSIONS:
+        raise _wrong(f"input {name}: shape must be a list of 1 to {MAX_DIMENSIONS} numbers")
     size = 1
     for length in shape:
         if isinstance(length, bool) or not isinstance(length, int) or not 0 <= length < MAX_SIZE:
             raise _wrong(f"input {name}: shape must be of whole numbers from 0, not {length!r:.80}")
-        size *= length
+        size *= max(length, 1)  # a 0 does not make the others small: numpy refuses such shapes, too
     if size >= MAX_SIZE:
         raise _wrong(f"input {name}: shape {shape} is too large")
     return tuple(shape)
@@ -186,27 +211,45 @@ def _binary_values(
 
 
 def _json_values(name: str, data: Any, dtype: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """A tensor's values from JSON.
+
+    Every value is looked at before numpy sees any: numpy makes room for the longest string a value, and
+    for the deepest nesting, of whatever it is given.
+    """
     if not isinstance(data, list):
         raise _wrong(f"input {name}: data must be a list of numbers, flat or nested")
-    try:
-        values = np.asarray(data)
-    except (ValueError, OverflowError) as error:
-        raise _wrong(f"input {name}: data is ragged or too deep") from error
-    if values.size == 0 and 0 in shape:
+    values, nested = _flat(name, data)
+    if not values and 0 in shape:
         return np.zeros(shape, dtype)
-    whole = dtype is np.uint8
-    if values.dtype.kind not in ("iu" if whole else "iuf"):
-        raise _wrong(f"input {name}: data must be {'whole numbers from 0 to 255' if whole else 'numbers'}")
-    if whole and (values.min(initial=0) < 0 or values.max(initial=0) > 255):
-        raise _wrong(f"input {name}: data must be whole numbers from 0 to 255")
-    if values.ndim > 1 and values.shape != shape:
-        raise _wrong(f"input {name}: data is nested as {list(values.shape)}, but shape says {list(shape)}")
-    if values.size != int(np.prod(shape, dtype=np.int64)):
+    if len(nested) > 1 and nested != shape:
+        raise _wrong(f"input {name}: data is nested as {list(nested)}, but shape says {list(shape)}")
+    if len(values) != math.prod(shape):
         raise _wrong(
-            f"input {name}: data has {values.size} values, but shape {list(shape)} needs another number"
+            f"input {name}: data has {len(values)} values, but shape {list(shape)} needs another number"
         )
-    with np.errstate(over="ignore"):  # an overflow to infinity is told to the client by the caller
-        return values.astype(dtype).reshape(shape)
+    whole = dtype is np.uint8
+    if not set(map(type, values)) <= ({int} if whole else {int, float}):
+        raise _wrong(f"input {name}: data must be {'whole numbers from 0 to 255' if whole else 'numbers'}")
+    try:
+        if whole:
+            return np.frombuffer(bytearray(values), dtype).reshape(shape)
+        with np.errstate(over="ignore"):  # an overflow to infinity is told to the client by the caller
+            return np.fromiter(values, np.float64, len(values)).astype(dtype).reshape(shape)
+    except (ValueError, OverflowError) as error:
+        what = "whole numbers from 0 to 255" if whole else "finite as FP32"
+        raise _wrong(f"input {name}: data must be {what}") from error
+
+
+def _flat(name: str, data: list[Any]) -> tuple[list[Any], tuple[int, ...]]:
+    """The values of a list that is flat or nested, and how it is nested."""
+    lengths = [len(data)]
+    while data and isinstance(data[0], list):
+        wide = {len(part) if isinstance(part, list) else -1 for part in data}
+        if len(wide) > 1 or len(lengths) == MAX_DIMENSIONS:
+            raise _wrong(f"input {name}: data is ragged or too deep")
+        lengths.append(wide.pop())
+        data = list(chain.from_iterable(data))
+    return data, tuple(lengths)
 
 
 def _outputs(document: dict[str, Any]) -> tuple[tuple[str, ...], frozenset[str]]:

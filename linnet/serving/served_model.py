@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,8 +29,12 @@ class ServedModel:
         workers: int = 1,
         threads: int = 1,
         log_dir: Path | None = None,
+        unlogged: Callable[[int], None] = lambda _change: None,
     ) -> None:
-        """`settings`: the model's own; `workers` share its queue; `threads`: of an ONNX session."""
+        """`settings`: the model's own; `workers` share its queue; `threads`: of an ONNX session.
+
+        `unlogged` is told how many requests more, or fewer, have not been written to the log.
+        """
         self.name, self.header = name, quote(name)
         self.max_pixels = settings.max_pixels
         self.loading = asyncio.Lock()
@@ -37,7 +42,12 @@ class ServedModel:
         self.fleet = Fleet(in_force, threads, lambda model: feature_source(source, model))
         self.metrics = Metrics(name)
         self.log = PredictionLog(
-            log_dir, max(1, settings.log_queue // workers), settings.log_images, settings.log_image_blocks
+            log_dir,
+            max(1, settings.log_queue // workers),
+            settings.log_images,
+            settings.log_image_blocks,
+            round(settings.log_queue_mb * 1_000_000 / workers),
+            unlogged,
         )
         self.service = Service(
             self.fleet,

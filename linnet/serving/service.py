@@ -22,7 +22,8 @@ from linnet.serving.predictor import Prediction, Predictor
 
 logger = logging.getLogger(__name__)
 MIRROR_QUEUE = 256
-"""Copies that may wait; more are skipped, so that mirroring never delays an answer."""
+MIRROR_BYTES = 32 << 20
+"""Copies that may wait, and bytes of their images; more are skipped: mirroring never delays an answer."""
 RECORDS = 100_000
 """Served records that a worker keeps until they are fetched; the oldest go first, and are counted."""
 
@@ -88,6 +89,7 @@ class Service:
         self._batcher = Batcher(capacity, max_batch, threads, self._ran)
         self._prepare = ThreadPoolExecutor(1, "prepare")
         self._mirrors: set[asyncio.Task[None]] = set()
+        self._mirrored = 0
         metrics.watch("linnet_in_flight", "Requests being answered.", lambda: self._in_flight)
         metrics.watch("linnet_queue", "Requests that wait for the model.", lambda: self._batcher.waiting)
         metrics.watch("linnet_log_queue", "Requests that wait to be logged.", lambda: log.waiting)
@@ -194,13 +196,22 @@ class Service:
         record = _served_record(self.metrics.model, predictor, outcome.prediction, at, latency_ms)
         if mirror is None or outcome.prediction is None:
             self._publish(record)
-        elif len(self._mirrors) >= MIRROR_QUEUE:
+        elif (
+            len(self._mirrors) >= MIRROR_QUEUE
+            or self._mirrored + outcome.prediction.images.nbytes > MIRROR_BYTES
+        ):
             self.metrics.mirrored(mirror.version, "skipped")
             self._publish(record)
         else:
+            size = outcome.prediction.images.nbytes
+            self._mirrored += size
             task = asyncio.ensure_future(self._mirror(call, mirror, record))
             self._mirrors.add(task)
-            task.add_done_callback(self._mirrors.discard)
+            task.add_done_callback(lambda done: self._mirror_done(done, size))
+
+    def _mirror_done(self, task: asyncio.Task[None], size: int) -> None:
+        self._mirrors.discard(task)
+        self._mirrored -= size
 
     async def _mirror(self, call: Call, mirror: Predictor, record: dict[str, Any]) -> None:
         """Runs the same request on the other version; a failure there counts as another answer."""

@@ -10,10 +10,12 @@ import fcntl
 import mmap
 import os
 import tempfile
+import threading
 
 MAX_WORKERS = 64
 MAX_KEYS = 256
 MAX_MODELS = 1024
+_HELD, _UNLOGGED = 384, 448
 _CONNECTIONS, _BUDGETS, _GENERATIONS, _SIZE = 64, 128, 512, 12_288
 
 
@@ -31,6 +33,18 @@ class Generation:
     @number.setter
     def number(self, value: int) -> None:
         self._words[self._place] = value
+
+
+class Tally:
+    """A number that one process changes, from any of its threads, and all may read."""
+
+    def __init__(self, words: memoryview[int], place: int) -> None:
+        self._words, self._place, self._lock = words, place, threading.Lock()
+
+    def add(self, count: int) -> None:
+        """Adds `count`, which may be negative."""
+        with self._lock:
+            self._words[self._place] += count
 
 
 class SharedPage:
@@ -60,6 +74,24 @@ class SharedPage:
     def set_connections(self, worker: int, count: int) -> None:
         """A worker's own count."""
         self._words[_CONNECTIONS + worker] = count
+
+    def held(self, worker: int) -> Tally:
+        """Bytes of requests and answers that a worker holds."""
+        return Tally(self._words, _HELD + worker)
+
+    def all_held(self) -> int:
+        """What all workers hold."""
+        return sum(self._words[_HELD : _HELD + MAX_WORKERS])
+
+    def unlogged(self, worker: int) -> Tally:
+        """Requests that a worker answered and has not yet written to the prediction log."""
+        return Tally(self._words, _UNLOGGED + worker)
+
+    def forget(self, worker: int) -> int:
+        """Clears the tallies of a worker that is gone; returns the requests that it never logged."""
+        unlogged = self._words[_UNLOGGED + worker]
+        self._words[_HELD + worker] = self._words[_UNLOGGED + worker] = 0
+        return unlogged
 
     def spend(self, slot: int, rate: float, now: int) -> int:
         """Takes one request out of a budget of `rate` a second, with a burst of one second's worth.

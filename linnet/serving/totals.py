@@ -13,6 +13,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Values = list[list[Any]]
 _KEPT = ("counter", "histogram")
 _PROCESS = "process_"
+_DROPPED = "linnet_log_dropped_total"
 
 
 class Totals:
@@ -22,6 +23,8 @@ class Totals:
         self._latest: dict[int, Values] = {}
         self._ended: list[Values] = []
         self.restarts = 0
+        self.unlogged = 0
+        """Requests that workers which ended had answered and not logged, or had dropped from their logs."""
 
     def update(self, worker: int, values: Values) -> None:
         """Takes a worker's `Metrics.values`."""
@@ -29,6 +32,8 @@ class Totals:
 
     def ended(self, worker: int) -> None:
         """Keeps the last counts of a worker whose place another process takes."""
+        values = self._latest.get(worker, [])
+        self.unlogged += round(sum(one[2] for family in values if family[0] == _DROPPED for one in family[3]))
         kept = [family for family in self._latest.pop(worker, []) if family[2] in _KEPT and not _own(family)]
         self._ended = [_added([*self._ended, kept])]
         self.restarts += 1
@@ -41,7 +46,7 @@ class Totals:
 
     def _metrics(self) -> list[Metric]:
         shared = [[family for family in values if not _own(family)] for values in self._latest.values()]
-        families = _added([*self._ended, *shared])
+        families = _added([*self._ended, *shared, self._never_logged()])
         for worker, values in sorted(self._latest.items()):
             for name, text, kind, samples in filter(_own, values):
                 labelled = [[one, {**labels, "worker": str(worker)}, value] for one, labels, value in samples]
@@ -52,6 +57,9 @@ class Totals:
             for sample, labels, value in samples:
                 metric.add_sample(sample, labels, value)
         return list(metrics.values())
+
+    def _never_logged(self) -> Values:
+        return [[_DROPPED, "Requests that the log lost.", "gauge", [[_DROPPED, {}, self.unlogged]]]]
 
     def _loaded(self, roles: dict[tuple[str, str], str]) -> Metric:
         family = GaugeMetricFamily(

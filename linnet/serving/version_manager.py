@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from linnet.errors import RequestRejected
+from linnet.serving.lease import Lease
 from linnet.serving.ring import ServedRing
 from linnet.serving.router import RoutingTable, check_version
 from linnet.serving.rpc import Channel, ChannelClosed
@@ -33,6 +35,7 @@ class Control:
         in_force: Generation,
         workers: Mapping[int, Channel],
         load_seconds: float = LOAD_SECONDS,
+        lease_seconds: float = 30.0,
     ) -> None:
         """`workers`: those that run, by number; the server keeps it up to date."""
         self.name, self._in_force, self._load_seconds = name, in_force, load_seconds
@@ -45,6 +48,11 @@ class Control:
         """Packages and table of a model that was unloaded as a whole."""
         self.ring = ServedRing()
         self.changing = asyncio.Lock()
+        self.lease = Lease(lease_seconds, self._lapse)
+        """Of the candidate's share, beside a champion."""
+        self.lapses = 0
+        self.lapsed: dict[str, Any] | None = None
+        """The last share that nobody renewed: candidate, percent, at (seconds since the epoch)."""
 
     async def load(self, version: str, folder: Path) -> dict[str, Any]:
         """Loads and warms up a version in every worker, one after the other, beside those that serve.
@@ -95,14 +103,52 @@ class Control:
             del self.versions[version]
             await self._all("unload", version=version)
 
-    async def route(self, table: RoutingTable) -> None:
+    async def route(self, table: RoutingTable, lease: float | None = None) -> None:
         """Puts a table in force in all workers at once.
+
+        `lease`: seconds for which a candidate beside a champion keeps its share unless it is renewed; None:
+        as the server is set.
 
         Raises:
             RequestRejected: 409, it names a version that is not loaded.
         """
         async with self.changing:
             await self._route(table)
+            if table.champion is not None and table.candidate is not None:
+                self.lease.begin(lease)
+            else:
+                self.lease.end()
+
+    def renew(self, candidate: str) -> float:
+        """The candidate's judge is looking: its share stays. Returns the seconds until it must say so again.
+
+        Raises:
+            RequestRejected: 409, the candidate has no share: its lease ran out, or somebody took it away.
+        """
+        if self.table.candidate != candidate or not self.lease.held or self.lease.over:
+            raise RequestRejected(409, f"version {candidate:.80} has no share of the traffic to be kept")
+        return self.lease.renew()
+
+    async def _lapse(self) -> None:
+        """Nobody renewed the candidate's share: all of the traffic is the champion's again."""
+        async with self.changing:
+            if not self.lease.over:  # renewed, or taken away, while something else was changed
+                return
+            before = self.table
+            try:
+                await self._route(RoutingTable(champion=before.champion))
+            except RequestRejected as error:
+                logger.error(
+                    "the traffic of version %s cannot be given back yet: %s", before.candidate, error
+                )
+                return
+            self.lease.end()
+            self.lapses += 1
+            self.lapsed = {"candidate": before.candidate, "percent": before.percent, "at": time.time()}
+        logger.error(
+            "%s: nobody looks after version %s any more: its %g %% of the traffic went back to version %s",
+            self.name, before.candidate, before.percent, before.champion,
+        )  # fmt: skip
 
     def _check_owner(self, version: str, about: dict[str, Any]) -> None:
         """Refuses the package of another use case: its answers would go out under this model's name."""
@@ -139,7 +185,7 @@ class Control:
         """Routes and loaded versions as JSON values."""
         shown = ("model_digest", "classes", "loaded_at")
         versions = {name: {key: about[key] for key in shown} for name, about in self.versions.items()}
-        return {"model": self.name, **self.table.values(), "versions": versions}
+        return {"model": self.name, **self.table.values(), "versions": versions, "lapsed": self.lapsed}
 
     def index(self) -> list[dict[str, str]]:
         """Its versions: {"version", "state", "reason"}, unloaded ones included."""
@@ -174,6 +220,7 @@ class Control:
             packages = {version: about["package"] for version, about in self.versions.items()}
             before = self.table
             await self._route(RoutingTable())
+            self.lease.end()
             for version in packages:
                 del self.versions[version]
                 await self._all("unload", version=version)

@@ -18,6 +18,7 @@ from linnet.errors import RequestRejected
 from linnet.serving.acceptor import Acceptor
 from linnet.serving.access import AccessControl
 from linnet.serving.app import App
+from linnet.serving.budget import Budget
 from linnet.serving.fleet import describe_predictor
 from linnet.serving.http import HttpServer
 from linnet.serving.messages import Request, Response
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 20.0
 ADMIN_BODY = 1 << 18
 """Bytes of a body that goes to the supervisor."""
+PASSED_ON = 64
+"""Requests that may wait for the supervisor's answer; more get 503."""
 
 
 class Worker:
@@ -42,11 +45,14 @@ class Worker:
         self._channel: Channel | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._acceptor: Acceptor | None = None
+        self._drained = asyncio.Lock()
+        self._passed_on = 0
 
     async def run(self, end: socket.socket) -> None:
         """Answers until the supervisor hangs up, or has drained this worker."""
         self._channel = await Channel.over(end, self._answer)
         await self._channel.closed.wait()
+        await self._drain()  # the supervisor is dead, or done with this worker: what was answered is logged
 
     async def _answer(self, question: str, given: dict[str, Any]) -> Any:
         known: dict[str, Callable[..., Awaitable[Any]]] = {
@@ -80,6 +86,7 @@ class Worker:
         self._access = AccessControl(
             token, Path(keys) if keys is not None else None, self._config.require_key, self._page
         )
+        self._unlogged = self._page.unlogged(self._number)  # one tally, with its lock, for all models
 
     async def _open(self, model: str, slot: int, config: dict[str, Any]) -> None:
         opened = ServedModel(
@@ -89,6 +96,7 @@ class Worker:
             workers=self._workers,
             threads=self._threads,
             log_dir=self._log_dir,
+            unlogged=self._unlogged.add,
         )
         if self._acceptor is not None:
             opened.start()
@@ -131,9 +139,12 @@ class Worker:
     async def _serve(self) -> None:
         """Begins to take connections."""
         config = self._config
-        self._app = App(self._models, self._access, self._forward_to_supervisor)
+        self._app = App(self._models, self._access, self._forward_to_supervisor, config)
         limit = round(config.max_body_mb * 1_000_000)
-        self._http = HttpServer(self._app.handle, limit, config.request_seconds)
+        budget = Budget(
+            self._page.held(self._number), self._page.all_held, round(config.buffers_mb * 1_000_000)
+        )
+        self._http = HttpServer(self._app.handle, limit, config.request_seconds, budget)
         self._acceptor = Acceptor(self._listener, self._http, self._page, self._number, self._workers)
         self._acceptor.start()
         for model in self._models.values():
@@ -151,14 +162,16 @@ class Worker:
 
     async def _drain(self) -> None:
         """Takes no more connections, answers what was accepted, and writes the logs to their end."""
-        if self._acceptor is None:  # it never served
-            return
-        self._app.ready = False
-        self._http.draining = True  # answers say so from now on
-        self._acceptor.stop()
-        await self._acceptor.wait_idle()
-        await self._http.drain(DRAIN_SECONDS)
-        await asyncio.gather(*(model.end() for model in self._models.values()))
+        async with self._drained:
+            acceptor, self._acceptor = self._acceptor, None
+            if acceptor is None:  # it never served, or has been told before
+                return
+            self._app.ready = False
+            self._http.draining = True  # answers say so from now on
+            acceptor.stop()
+            await acceptor.wait_idle()
+            await self._http.drain(DRAIN_SECONDS)
+            await asyncio.gather(*(model.end() for model in self._models.values()))
 
     async def _forward_to_supervisor(self, request: Request) -> Response:
         """Has the supervisor answer."""
@@ -168,12 +181,17 @@ class Worker:
             body = request.body.decode("utf-8")
         except UnicodeDecodeError as error:
             raise RequestRejected(400, "the body is not UTF-8") from error
+        if self._passed_on >= PASSED_ON:
+            raise RequestRejected(503, f"{PASSED_ON} such requests are being answered; try again later")
         assert self._channel is not None
         about = {"method": request.method, "path": request.path, "query": request.query, "body": body}
+        self._passed_on += 1
         try:
             answer = await self._channel.ask("handle", **about)
         except ChannelClosed as error:
             raise RequestRejected(503, "the server is about to end") from error
+        finally:
+            self._passed_on -= 1
         return Response(answer["status"], answer["body"].encode(), answer["type"])
 
 

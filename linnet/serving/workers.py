@@ -138,6 +138,9 @@ class WorkerSlot:
 
     def _gone(self) -> None:
         self._models.page.set_connections(self.number, _ABSENT)
+        if unlogged := self._models.page.forget(self.number):
+            logger.error("worker %d: %d answered requests were never logged", self.number, unlogged)
+            self._models.totals.unlogged += unlogged
         if self._models.workers.pop(self.number, None) is not None:
             self._models.totals.ended(self.number)
 

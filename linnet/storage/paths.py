@@ -16,6 +16,11 @@ def server_state_file() -> Path:
     return state_dir() / "serving" / "server.json"
 
 
+def prediction_log_dir() -> Path:
+    """The folder of this machine's prediction log: what was served, and the feedback on it."""
+    return state_dir() / "serving" / "log"
+
+
 def api_keys_file() -> Path:
     """The file that holds the digests of this machine's API keys."""
     return state_dir() / "serving" / "keys.json"

@@ -16,7 +16,7 @@ from components.collect_labels import collect_labels
 from components.request_labels import request_labels
 from linnet.config import LabelsConfig
 from linnet.labels import collect
-from linnet.labels.request import queued
+from linnet.labels.queue import queued
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.records import LabelBatch, StageRecord
 from tests.labels.sample_tables import write_samples

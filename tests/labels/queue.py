@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from linnet.labels.request import LabelRequest, _queue
+from linnet.labels.queue import LabelRequest, enqueue
 from tests.labels.sample_tables import CLASSES
 
 CHOICES = (*CLASSES, "cannot tell")
@@ -36,4 +36,4 @@ def fill(
 
 def put(requests: Sequence[LabelRequest], name: str = "d", images: bool = True) -> None:
     pictures = {one.sample_id: b"\x89PNG\r\n\x1a\n" + one.sample_id.encode() for one in requests}
-    _queue(name, requests[0].batch, list(requests), pictures if images else {})
+    enqueue(name, requests[0].batch, list(requests), pictures if images else {})

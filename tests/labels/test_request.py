@@ -15,7 +15,8 @@ import pytest
 
 from linnet.config import LabelsConfig
 from linnet.errors import DataError
-from linnet.labels.request import LabelRequests, queued, request_labels
+from linnet.labels.queue import LabelRequests, queued
+from linnet.labels.request import request_labels
 from linnet.labels.rounds import Rounds
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.records import EvaluationReport

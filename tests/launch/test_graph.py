@@ -59,7 +59,8 @@ def test_training_asks_the_cluster_for_gpu_retries_and_timeouts(training: dict[s
 def test_readme_picture_is_the_compiled_dag(training: dict[str, PipelineTask]) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
     assert mermaid(list(training.values())) in readme, (
-        "the picture in README.md is old: `python -m linnet.launch.graph` prints the new one"
+        "the picture in README.md is old: `python -m linnet.launch.graph linnet-training.yaml` "
+        "prints the new one, after `linnet compile`"
     )
 
 

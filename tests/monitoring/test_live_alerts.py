@@ -16,9 +16,10 @@ from linnet.alerting.files import TOKEN_FILE, alert_files, write_alert_files
 from linnet.config import RetrainingConfig, ServiceLevelsConfig
 from linnet.errors import RequestRejected
 from linnet.retraining.ledger import RetrainingLedger
-from linnet.retraining.runs import RunsInMemory
+from linnet.retraining.submission import submit_asked
 from linnet.retraining.trigger import Trigger
 from linnet.retraining.webhook import retraining_router
+from tests.doubles.training_runs import RunsInMemory
 from tests.monitoring.debian import program
 from tests.monitoring.programs import Receiver, free_port, get, wait_for, watched
 from tests.retraining.evidence import evidence
@@ -41,9 +42,19 @@ def monitor(folder: Path, runs: RunsInMemory, port: int, token: str) -> Iterator
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
+    ended = threading.Event()
+
+    def submitting() -> None:
+        while not ended.wait(0.5):
+            submit_asked(RetrainingLedger("tiny", folder), runs, runs.submit)
+
+    submitter = threading.Thread(target=submitting, daemon=True)
+    submitter.start()
     try:
         yield
     finally:
+        ended.set()
+        submitter.join()
         server.should_exit = True
         thread.join()
 

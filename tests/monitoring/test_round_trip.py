@@ -17,7 +17,7 @@ import pytest
 from linnet.config import MonitoringConfig
 from linnet.monitoring.window import last_closed
 from linnet.records import DriftReport, SkewReport, TrainingSetManifest
-from linnet.storage.paths import server_state_file, state_dir
+from linnet.storage.paths import prediction_log_dir, server_state_file, state_dir
 from linnet.vision.statistics import FEATURES
 from tests.monitoring.conftest import Serve, pictures, truth
 from tests.serving.packages import CLASSES
@@ -46,7 +46,7 @@ def test_commands_find_a_simulated_drift(registered: Path, tmp_path: Path) -> No
     assert dry.returncode == 0 and (state_dir() / "monitoring" / "simulated.png").exists(), dry.stderr
     server_state_file().parent.mkdir(parents=True)
     with running(tmp_path / "server", registered, "1", "--log-images", "1.0") as server:
-        (state_dir() / "serving" / "log").symlink_to(server.log_dir)
+        prediction_log_dir().symlink_to(server.log_dir)
         server_state_file().write_bytes(server.state_file.read_bytes())
         sent = linnet(
             "drift",
@@ -89,7 +89,7 @@ def test_steps_of_the_dag_end_in_the_versions_history(registered: Path, serve: S
     start, end = last_closed(datetime.now(UTC), config)
     log = serve((pictures(400, 3) * 0.5).astype(np.uint8), at=start.timestamp() + 60)
     state_dir().joinpath("serving").mkdir(parents=True)
-    (state_dir() / "serving" / "log").symlink_to(log)
+    prediction_log_dir().symlink_to(log)
     settings, until = config.values(), (end + timedelta(minutes=3)).isoformat()
     parts = {name: artifact(tmp_path / name) for name in ("window", "drift", "performance", "skew", "report")}
     common = {"name": "tiny", "registry": {}}

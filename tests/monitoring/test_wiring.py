@@ -13,10 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from linnet.automation.known_models import known_models
 from linnet.automation.metrics import exposition
 from linnet.automation.monitoring_schedule import unwatch, watch
-from linnet.automation.retraining import ask_for_model, evidence_of, trigger_of_model
+from linnet.automation.retraining import submit_for_model
 from linnet.config import Config, DataConfig, MonitoringConfig, RegistryConfig, RetrainingConfig
 from linnet.errors import RetrainingError
 from linnet.launch.client import Host, local_engine, silence_sdk, stop_engine
@@ -24,10 +23,12 @@ from linnet.monitoring.history import history_folder, keep
 from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import measure_performance
 from linnet.records import RunRecord, RunRequest, SkewReport
+from linnet.retraining.known_models import known_models
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.webhook import webhook_token
+from linnet.retraining.wiring import decide_for_model, evidence_of, trigger_of_model
 from linnet.run import runs
-from linnet.storage.paths import state_dir
+from linnet.storage.paths import prediction_log_dir, state_dir
 from tests.monitoring.conftest import Serve, pictures, window_of
 from tests.monitoring.test_recent import give_labels
 from tests.serving.packages import CLASSES
@@ -51,7 +52,7 @@ def drifted(registered: Path, serve: Serve, tmp_path: Path) -> Config:
     log = serve(pictures(400, 3) // 3)
     give_labels(log, {f"r{k}": CLASSES[-1] for k in range(LABELLED)})
     state_dir().joinpath("serving").mkdir(parents=True)
-    (state_dir() / "serving" / "log").symlink_to(log)
+    prediction_log_dir().symlink_to(log)
     settings, window = MonitoringConfig(), tmp_path / "window"
     about = window_of(log, window)
     drift = measure_drift(window, registered, settings, (), tmp_path / "drift")
@@ -86,9 +87,13 @@ def test_drift_becomes_one_run_on_the_recent_window_and_its_end_is_learnt(
 ) -> None:
     evidence = evidence_of(drifted)
     assert (evidence.new_labels, evidence.champion, evidence.rollout_active) == (LABELLED, "1", False)
-    decision = ask_for_model("tiny", {}, POLICY.values())
+    decision = decide_for_model("tiny", {}, POLICY.values())
     assert decision.request and decision.cause == "drift", decision.reason
+    until = time.monotonic() + 60
+    while len(kinds()) < 3 and time.monotonic() < until:  # the engine submits what the step asked for
+        time.sleep(0.1)
     assert kinds() == ["decision", "asked", "submitted"]
+    assert submit_for_model("tiny") == {} and len(kinds()) == 3, "once"
     ledger = RetrainingLedger("tiny")
     ledger.refresh()
     (asked,) = ledger.runs
@@ -107,7 +112,7 @@ def test_drift_becomes_one_run_on_the_recent_window_and_its_end_is_learnt(
         assert time.monotonic() < until
         time.sleep(0.1)
     assert end.state == "failed" and "nowhere" in end.reason, "its dataset is not there"
-    assert not ask_for_model("tiny", {}, POLICY.values()).request, "the cool-down, and the breaker"
+    assert not decide_for_model("tiny", {}, POLICY.values()).request, "the cool-down, and the breaker"
     assert kinds()[3:] == ["ended", "decision"]
 
     plant_another_library()
@@ -173,4 +178,4 @@ def _check_registry_elsewhere(monkeypatch: pytest.MonkeyPatch, other: Path) -> N
 
 def test_model_that_was_never_trained_here_is_refused() -> None:
     with pytest.raises(RetrainingError, match="never trained here"):
-        ask_for_model("tiny", {}, {})
+        decide_for_model("tiny", {}, {})

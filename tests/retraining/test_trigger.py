@@ -16,10 +16,12 @@ import pytest
 
 from linnet.config import RetrainingConfig
 from linnet.errors import RetrainingError, RunError
-from linnet.records import Interval, RetrainingEvidence
-from linnet.retraining.ledger import RetrainingLedger
-from linnet.retraining.runs import RunEnd, RunsInMemory
+from linnet.records import Interval, RetrainingEntry, RetrainingEvidence
+from linnet.retraining.ledger import AskedRun, RetrainingLedger
+from linnet.retraining.runs import RunEnd
+from linnet.retraining.submission import GIVE_UP_AFTER, submit_asked
 from linnet.retraining.trigger import LOST_AFTER, Trigger
+from tests.doubles.training_runs import RunsInMemory
 from tests.retraining.evidence import HOUR, NOON, evidence, window
 
 
@@ -41,7 +43,13 @@ class Stage:
         self.trigger = Trigger(self.ledger, self.runs, self.config, lambda: self.found, lambda: self.at)
 
     def ask(self) -> bool:
-        return self.trigger.consider("alert", "test").request
+        """Decides, and submits what was asked for, as the engine does within a second."""
+        decision = self.trigger.decide("alert", "test")
+        self.submit()
+        return decision.request
+
+    def submit(self) -> dict[str, str]:
+        return submit_asked(self.ledger, self.runs, lambda run: self.runs.submit(run), lambda: self.at)
 
     def kinds(self) -> list[str]:
         return [entry.kind for entry in RetrainingLedger("tiny", self.folder).entries()]
@@ -56,7 +64,7 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
 
 
-def test_consider_yes_is_written_down_submitted_and_carries_its_cause(stage: Stage) -> None:
+def test_decide_yes_is_written_down_submitted_and_carries_its_cause(stage: Stage) -> None:
     assert stage.ask()
     assert stage.kinds() == ["decision", "asked", "submitted"]
     (request,) = stage.runs.submitted.values()
@@ -64,14 +72,14 @@ def test_consider_yes_is_written_down_submitted_and_carries_its_cause(stage: Sta
     assert len(request.evidence["windows"]) == 5 and request.evidence["key"] in stage.runs.submitted
 
 
-def test_consider_no_is_written_down_too(stage: Stage) -> None:
+def test_decide_no_is_written_down_too(stage: Stage) -> None:
     stage.found = evidence("....")
     assert not stage.ask()
     assert stage.kinds() == ["decision"] and stage.runs.submitted == {}
 
 
-def test_consider_dry_run_leaves_no_trace(stage: Stage) -> None:
-    assert stage.trigger.consider("person", "test", dry_run=True).request
+def test_decide_dry_run_leaves_no_trace(stage: Stage) -> None:
+    assert stage.trigger.decide("person", "test", dry_run=True).request
     assert stage.kinds() == [] and stage.runs.submitted == {}
 
 
@@ -135,11 +143,56 @@ def test_breaker_opens_after_three_failures_in_a_row_until_a_person_closes_it(st
     assert stage.ask()
 
 
-def test_submission_that_fails_counts_as_a_failure_and_starts_the_cooldown(stage: Stage) -> None:
+def test_submission_that_is_refused_is_tried_again(stage: Stage) -> None:
     stage.runs.refuses = "the engine does not answer"
     assert stage.ask()
-    assert stage.kinds() == ["decision", "asked", "ended"]
-    assert not stage.ask() and stage.ledger.history().failures == 1
+    stage.restart()
+    stage.at += GIVE_UP_AFTER / 2
+    (problem,) = stage.submit().values()
+    assert problem == "the engine does not answer"
+    assert stage.kinds() == ["decision", "asked", "not-submitted"]
+    stage.runs.refuses = ""
+    assert stage.submit() == {} and stage.kinds()[-1] == "submitted" and len(stage.runs.submitted) == 1
+
+
+def test_submission_that_is_refused_for_long_counts_as_a_failure(stage: Stage) -> None:
+    stage.runs.refuses = "the engine does not answer"
+    assert stage.ask()
+    stage.at += GIVE_UP_AFTER
+    stage.submit()
+    assert stage.kinds() == ["decision", "asked", "not-submitted", "ended"]
+    assert stage.ledger.history().failures == 1 and stage.submit() == {}
+    assert not stage.ask(), "the cool-down"
+
+
+def test_time_in_which_nobody_submits_does_not_count(stage: Stage) -> None:
+    """The engine was off for a day: the run is submitted when it is back."""
+    assert stage.trigger.decide("monitoring", "test").request
+    stage.restart()
+    stage.at += timedelta(days=1)
+    stage.trigger.settle()
+    assert stage.submit() == {} and stage.kinds() == ["decision", "asked", "submitted"]
+
+
+def test_request_and_config_of_a_run_survive_a_restart(stage: Stage) -> None:
+    stage.trigger.plan = {"name": "tiny", "train": {"epochs": 7}}
+    stage.trigger.decide("monitoring", "test")
+    stage.restart()
+    stage.ledger.refresh()
+    (run,) = stage.ledger.waiting
+    assert run.asked.config == {"name": "tiny", "train": {"epochs": 7}}
+    assert run.asked.request is not None and run.asked.request.evidence["key"] == run.key
+
+
+def test_run_that_an_older_linnet_asked_for_is_given_up(stage: Stage) -> None:
+    """Its line has neither request nor config: nobody can submit it now."""
+    entry = RetrainingEntry(at=NOON, model="tiny", kind="asked", actor="a", key="old")
+    with stage.ledger.held():
+        stage.ledger.append(entry)
+    assert stage.submit() == {} and stage.kinds() == ["asked"]
+    stage.at += 2 * LOST_AFTER
+    stage.trigger.settle()
+    assert stage.ledger.runs[0].ended.state == "lost"  # type: ignore[union-attr]
 
 
 def test_kill_between_asking_and_submitting_is_found_out(stage: Stage) -> None:
@@ -148,26 +201,25 @@ def test_kill_between_asking_and_submitting_is_found_out(stage: Stage) -> None:
 
     submit = stage.runs.submit
 
-    def killed_before(key: str, request: object) -> str:
+    def killed_before(asked: AskedRun) -> str:
         raise Killed
 
-    def killed_after(key: str, request: Any) -> str:
-        submit(key, request)
+    def killed_after(asked: AskedRun) -> str:
+        submit(asked)
         raise Killed
 
-    for break_off, known in ((killed_after, True), (killed_before, False)):
-        stage.runs.submit = break_off  # type: ignore[method-assign,assignment]
+    for number, break_off in enumerate((killed_after, killed_before), start=1):
+        stage.runs.submit = break_off  # type: ignore[method-assign]
         with pytest.raises(Killed):
             stage.ask()
         stage.runs.submit = submit  # type: ignore[method-assign]
         stage.restart()
         stage.at += timedelta(minutes=1)
-        assert not stage.ask(), "what may have been submitted counts as under way"
+        assert not stage.ask(), "it counts as under way"
         (run,) = [run for run in stage.ledger.runs if run.ended is None]
-        assert (run.submitted is not None) is known
-        stage.at += LOST_AFTER
+        assert run.submitted is not None and len(stage.runs.submitted) == number
         stage.end("succeeded")
-        assert stage.ledger.runs[-1].ended.state == ("succeeded" if known else "lost")  # type: ignore[union-attr]
+        assert stage.ledger.runs[-1].ended.state == "succeeded"  # type: ignore[union-attr]
         stage.at += timedelta(days=1)
 
 

@@ -14,9 +14,9 @@ from fastapi import FastAPI
 from linnet.config import RetrainingConfig
 from linnet.errors import RetrainingError
 from linnet.retraining.ledger import RetrainingLedger
-from linnet.retraining.runs import RunsInMemory
 from linnet.retraining.trigger import Trigger
 from linnet.retraining.webhook import MAX_BODY, retraining_router, webhook_token
+from tests.doubles.training_runs import RunsInMemory
 from tests.retraining.evidence import evidence
 
 

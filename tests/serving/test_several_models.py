@@ -99,7 +99,13 @@ def test_package_of_another_use_case_is_refused_and_changes_nothing(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "routes"), ("PUT", "routes"), ("PUT", "versions/2"), ("DELETE", "versions/2"), ("GET", "records")],
+    [
+        ("GET", "routes"),
+        ("PUT", "routes"),
+        ("PUT", "versions/2"),
+        ("DELETE", "versions/2"),
+        ("GET", "records"),
+    ],
 )
 def test_admin_call_without_a_name_is_refused(server: RunningServer, method: str, path: str) -> None:
     sent = {"Authorization": f"Bearer {server.state.token}"}
@@ -123,7 +129,9 @@ def test_records_and_metrics_are_of_the_model_that_is_asked(server: RunningServe
     from pyarrow import parquet
 
     rows = [r for p in server.log_dir.glob("served-*") for r in parquet.read_table(p).to_pylist()]
-    assert sorted((row["model"], row["version"]) for row in rows) == [("faces", "4")] * 3 + [("textures", "1")]
+    assert sorted((row["model"], row["version"]) for row in rows) == [("faces", "4")] * 3 + [
+        ("textures", "1")
+    ]
 
 
 def test_label_is_held_against_the_classes_of_its_model(server: RunningServer) -> None:

@@ -31,9 +31,7 @@ def known_models() -> list[KnownModel]:
     A run that cannot be read, or is of an older Linnet, is passed over.
     """
     found: dict[str, dict[str, Any]] = {}
-    for config in _configs():
-        registry = config.get("registry") or {}
-        model = str(registry.get("model") or config.get("name") or "")
+    for model, config in _configs():
         sections = found.setdefault(model, {})
         for name in ("registry", "retraining"):
             if name in config:
@@ -49,8 +47,8 @@ def known_models() -> list[KnownModel]:
     return [one for one in known if one.model]
 
 
-def _configs() -> Iterator[dict[str, Any]]:
-    """The configs of the runs, the newest first."""
+def _configs() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Model and config of the runs, the newest first."""
     for folder in runs.folders()[:_MOST_RUNS]:
         try:
             yield _config(folder / "run.json")
@@ -59,6 +57,7 @@ def _configs() -> Iterator[dict[str, Any]]:
 
 
 @lru_cache(2 * _MOST_RUNS)
-def _config(path: Path) -> dict[str, Any]:
-    """A run's config, which never changes."""
-    return RunRecord.load(path).config
+def _config(path: Path) -> tuple[str, dict[str, Any]]:
+    """A run's model and config, which never change."""
+    record = RunRecord.load(path)
+    return record.model_name, record.config

@@ -1,0 +1,131 @@
+"""Wires the retraining policy to this installation: its ledgers, its evidence, and its runs' records."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from linnet.config import Config, RegistryConfig, RetrainingConfig, parse_config
+from linnet.errors import RetrainingError
+from linnet.records import ModelPackage, RetrainingDecision, RetrainingEvidence, RunRecord, now
+from linnet.retraining.known_models import known_models
+from linnet.retraining.ledger import RetrainingLedger
+from linnet.retraining.runs import RecordedRuns
+from linnet.retraining.trigger import Trigger
+from linnet.run import runs
+from linnet.storage.paths import prediction_log_dir
+
+if TYPE_CHECKING:
+    from linnet.monitoring.evidence import Span
+    from linnet.monitoring.recent import Labelled
+
+_RELEASE = "release"
+
+
+def trigger_of(config: Config) -> Trigger:
+    """The trigger of a config's model, wired to this installation."""
+    return Trigger(
+        RetrainingLedger(config.model_name),
+        RecordedRuns(),
+        config.retraining,
+        lambda: evidence_of(config),
+        plan=config.values(),
+    )
+
+
+def trigger_of_model(model: str, retraining: RetrainingConfig | None = None) -> Trigger:
+    """The trigger of a model by its name: with the config of its newest training run that succeeded.
+
+    Without one that did, the newest. Runs that the policy asked for are not looked at: their data was more.
+
+    `retraining`: how it is to be decided; None: as the newest monitoring run was told.
+
+    Raises:
+        RetrainingError: it was never trained here.
+    """
+    newest: RunRecord | None = None
+    for folder in runs.folders():
+        record = RunRecord.load(folder / "run.json")
+        if (
+            record.pipeline == "training"
+            and record.model_name == model
+            and record.request.evidence.get("key") is None
+        ):
+            newest = newest or record
+            if record.state == "succeeded":
+                newest = record
+                break
+    if newest is None:
+        raise RetrainingError(
+            f"model {model} was never trained here, so there is no config to retrain it with"
+        )
+    config = parse_config(newest.config)
+    return trigger_of(config.model_copy(update={"retraining": retraining or _monitored(model)}))
+
+
+def _monitored(model: str) -> RetrainingConfig:
+    """The section that the model's newest monitoring run carries; without one the defaults."""
+    return next((one.retraining for one in known_models() if one.model == model), RetrainingConfig())
+
+
+def decide_for_model(name: str, registry: dict[str, Any], retraining: dict[str, Any]) -> RetrainingDecision:
+    """What the monitoring pipeline does after a window: asks the policy with the sections it was given.
+
+    A yes is written down; the engine submits the run.
+
+    Raises:
+        RetrainingError: the model was never trained here, or the ledger was changed.
+    """
+    section = RegistryConfig.parse(registry)
+    trigger = trigger_of_model(section.model or name, RetrainingConfig.parse(retraining))
+    return trigger.decide("monitoring", "monitoring pipeline")
+
+
+def evidence_of(config: Config) -> RetrainingEvidence:
+    """What is known of the config's champion at this moment.
+
+    Raises:
+        RegistryError, StorageError: registry, log or a window cannot be read.
+    """
+    from linnet.monitoring.evidence import ServedChampion, gather_evidence
+    from linnet.registry.connect import connect
+
+    model = config.model_name
+    champion = connect(config.registry).champion(model)
+    served = ServedChampion(
+        model, champion.version if champion else None, champion.created_at if champion else None
+    )
+    return gather_evidence(served, _rollouts(model), labelled(config))
+
+
+def labelled(config: Config, of_champion: bool = True) -> list[Labelled]:
+    """Labelled images of the last `recent_days`: those that the champion was asked about, or all."""
+    from linnet.monitoring.recent import labelled_window
+    from linnet.registry.connect import connect
+
+    model = config.model_name
+    registry = connect(config.registry)
+    champion = registry.champion(model)
+    if champion is None:
+        return []
+    package = ModelPackage.load(registry.package_folder(champion) / "package.json")
+    since = now() - timedelta(days=config.retraining.recent_days)
+    version = None
+    if of_champion:
+        since, version = max(champion.created_at, since), champion.version
+    return labelled_window(prediction_log_dir(), model, version, since, now(), package.classes)
+
+
+def _rollouts(model: str) -> list[Span]:
+    """When releases of the model were under way, from the runs' records."""
+    spans: list[Span] = []
+    for folder in runs.folders()[:50]:
+        record = runs.load(folder)
+        if record.model_name != model:
+            continue
+        for stage in record.stages:
+            if stage.task == _RELEASE:
+                over = stage.state != "running" or record.state != "running"
+                end = stage.started_at + timedelta(seconds=stage.seconds) if over else None
+                spans.append((stage.started_at, end))
+    return spans
