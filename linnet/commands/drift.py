@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -16,12 +17,13 @@ from rich.console import Console
 from linnet.commands.drift_show import show_drift, show_skew
 from linnet.config import MonitoringConfig, ServingConfig, load_config
 from linnet.errors import DataError, ServingError
-from linnet.registry.connect import Champion, find_champion
+from linnet.registry.connect import Champion, find_champion, several_models
 from linnet.storage.paths import prediction_log_dir, server_state_file, state_dir
 
 if TYPE_CHECKING:
     from linnet.monitoring.simulate import ImagePool
     from linnet.progress import Progress
+    from linnet.serving.client import ServerClient
 
 drift_app = typer.Typer(help="Compare traffic with what the champion was trained on.", no_args_is_help=True)
 skew_app = typer.Typer(help="Compute again what was served.", no_args_is_help=True)
@@ -86,6 +88,7 @@ def report(
 @drift_app.command("simulate")
 def simulate(
     kind: Annotated[list[str], typer.Option("--kind", help="What changes; repeatable, one after another.")],
+    name: Name = "",
     severity: Annotated[float, typer.Option(help="0: nothing changes, 1: the largest change.")] = 0.5,
     rate: Annotated[float, typer.Option(min=0.1, max=5000, help="Requests a second.")] = 50.0,
     count: Annotated[int, typer.Option(min=1, help="How many requests.")] = 1000,
@@ -125,6 +128,7 @@ def simulate(
         console.print(f"wrote {_picture(pool, stream)}: above as they are, below as they would be sent")
         return
     client = ServerClient.from_state(server_state_file())
+    client.model = _asked_model(client, name, pool)
     with _progress() as progress:
         sent = play(stream, lambda image: _ask(client, image), rate, count, seconds, progress)
     right = f", {sent.right / sent.answered:.1%} named rightly" if sent.answered else ""
@@ -282,10 +286,36 @@ def _pool(folder: Path) -> ImagePool:
     return ImagePool(images, labels, classes)
 
 
+def _asked_model(client: ServerClient, name: str, pool: ImagePool) -> str:
+    """The served model that images of the pool are sent to: one that knows their classes.
+
+    Raises:
+        ServingError: it is not served, knows other classes, or there is no telling which is meant.
+    """
+    served = client.models()
+    if name and name not in served:
+        raise ServingError(f"model {name} is not served ({', '.join(served)} is): `linnet up --name {name}`")
+    fitting = [one for one in ([name] if name else served) if _classes(client, one) == tuple(pool.classes)]
+    if not fitting:
+        raise ServingError(
+            f"{name or ' and '.join(served)} knows other classes than the training set "
+            f"({', '.join(pool.classes[:5])}...): name the model's own with --training-set"
+        )
+    if len(fitting) > 1:
+        raise several_models(fitting, "know these classes")
+    return fitting[0]
+
+
+def _classes(client: ServerClient, model: str) -> tuple[str, ...]:
+    outputs = client.metadata(model)["outputs"]
+    return tuple(next(one for one in outputs if one["name"] == "probabilities")["parameters"]["classes"])
+
+
 def _ask(client: Any, image: Any) -> tuple[str, str]:
     from linnet.vision.decode import encode_png
 
-    status, _, body = client.request("POST", "/predict", encode_png(image), {"Content-Type": "image/png"})
+    path = f"/predict/{quote(client.model, safe='')}"
+    status, _, body = client.request("POST", path, encode_png(image), {"Content-Type": "image/png"})
     answer = json.loads(body)
     if status != 200:
         raise ServingError(f"status {status}: {answer.get('error', 'no reason given')}")
@@ -295,7 +325,9 @@ def _ask(client: Any, image: Any) -> tuple[str, str]:
 def _send_labels(client: Any, labels: list[tuple[str, str]]) -> None:
     for start in range(0, len(labels), 500):
         rows = [{"request_id": name, "label": label} for name, label in labels[start : start + 500]]
-        status, _, body = client.request("POST", "/feedback", json.dumps({"labels": rows}).encode())
+        status, _, body = client.request(
+            "POST", f"/feedback/{quote(client.model, safe='')}", json.dumps({"labels": rows}).encode()
+        )
         if status >= 400:
             said = body.decode("utf-8", "replace")[:300]
             raise ServingError(f"the server did not take the labels (status {status}): {said}")

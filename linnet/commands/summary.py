@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from linnet.config import RegistryConfig
+from linnet.errors import LinnetError
 from linnet.launch.follow import describe
+from linnet.process.model_server import ServerState
 from linnet.records import Gate, GateDecision, RolloutDecision, RunCost, RunRecord
+from linnet.registry.connect import connect
 from linnet.report import comparison
 from linnet.report.evidence import RunEvidence
 from linnet.run import runs
-from linnet.storage.paths import state_dir
+from linnet.storage.paths import server_state_file, state_dir
 
 _COLORS = {"succeeded": "green", "rejected": "yellow", "failed": "red", "interrupted": "yellow"}
 _VERDICTS = {"pass": "green", "promote": "green", "proceed": "green", "inconclusive": "yellow"}
@@ -175,6 +180,24 @@ def _closing(record: RunRecord, folder: Path) -> Panel:
     return Panel(Text("\n").join(lines), title="result", title_align="left", expand=False)
 
 
+def _commands(record: RunRecord) -> list[tuple[str, str]]:
+    """What to do with the model: words that work as they stand, so with its name where there are several."""
+    config = RegistryConfig.parse(record.config.get("registry") or {})
+    model = config.registered_name(str(record.config.get("name") or ""))
+    try:
+        several = len(connect(config).store.models()) > 1
+    except LinnetError:
+        several = True
+    named = f" --name {quote(model)}" if several else ""
+    running = ServerState.read(server_state_file())
+    served = running is not None and model in (running.models or [])
+    return [
+        *([] if served else [("serve it", f"linnet up{named if running is not None else ''}")]),
+        ("ask it", f"linnet predict{named} IMAGE"),
+        ("versions", f"linnet models list{named}"),
+    ]
+
+
 def _next(record: RunRecord, folder: Path) -> list[tuple[str, str]]:
     pages = (
         ("data validation", "validate", "report", "data_docs/index.html"),
@@ -191,9 +214,7 @@ def _next(record: RunRecord, folder: Path) -> list[tuple[str, str]]:
             found.append((what, os.path.relpath(shown / task / output / page)))
     found.append(("log", os.path.relpath(shown / "log.txt")))
     if record.state == "succeeded":
-        found.append(("serve it", "linnet up"))
-        found.append(("ask it", "linnet predict IMAGE"))
-        found.append(("versions", "linnet models list"))
+        found += _commands(record)
     elif record.state in ("interrupted", "failed"):
         found.append(("go on", "run the same command again: finished steps are kept"))
     return found

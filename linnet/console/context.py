@@ -16,7 +16,8 @@ from linnet.console.audit import AuditLog
 from linnet.console.explain import TrainingIndex
 from linnet.console.prediction_log import PredictionLogReader
 from linnet.console.sources import Sources, console_dir
-from linnet.errors import LinnetError
+from linnet.errors import LinnetError, RegistryError
+from linnet.records import RunRecord
 from linnet.storage.paths import prediction_log_dir
 
 
@@ -39,7 +40,7 @@ class Context:
                 self.sources.runs()
                 for model in self.sources.models():
                     self.sources.versions(model)
-                self.log.summary()
+                    self.log.summary(model)
 
         Thread(target=work, daemon=True, name="console-warm").start()
 
@@ -57,14 +58,27 @@ class Context:
             return self._models[folder]
 
     def model(self, wanted: str = "") -> str:
-        """The model that a page is about: the one named, else that of the newest run, else the first."""
-        if wanted:
-            return wanted
+        """The model that a page is about: the one that is named, else one that is served, else the first.
+
+        Never that of the newest run: what was trained last is not what people are asked about. The page
+        names the model, and links to the others.
+
+        Raises:
+            RegistryError: there is no such model.
+        """
         models = self.sources.models()
-        for record in self.sources.runs():
-            if record.config.get("name") in models:
-                return str(record.config["name"])
-        return models[0] if models else ""
+        if wanted and wanted not in models:
+            raise RegistryError(
+                f"there is no model {wanted[:80]!r} (registered: {', '.join(models) or 'none yet'})"
+            )
+        served = [model for model in self.sources.served_models() if model in models]
+        return wanted or next(iter(served or models), "")
+
+
+def model_of(record: RunRecord) -> str:
+    """The name under which a run registers its model; empty where its config does not say."""
+    registry = record.config.get("registry") or {}
+    return str(registry.get("model") or record.config.get("name") or "")
 
 
 def role_of(request: Request) -> Role:

@@ -12,7 +12,7 @@ import numpy as np
 
 from linnet.records.prediction_log import served_files
 
-_COLUMNS = ["at", "version", "predicted", "confidence", "latency_ms", "ok"]
+_COLUMNS = ["model", "at", "version", "predicted", "confidence", "latency_ms", "ok"]
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,25 @@ class PredictionLogReader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[str, LogFile] = {}
+        self._files: dict[str, dict[str, LogFile]] = {}
         self._lock = threading.Lock()
 
-    def summary(self) -> LogSummary:
-        """The log as it stands. A file that cannot be read, or was removed meanwhile, is left out."""
+    def summary(self, model: str) -> LogSummary:
+        """What `model` was asked, as the log stands; none of it is another model's.
+
+        A file that cannot be read, or was removed meanwhile, is left out.
+        """
         with self._lock:
             names = {path.name: path for path in served_files(self._folder)}
             self._files = {name: found for name, found in self._files.items() if name in names}
             for name, path in names.items():
                 if name not in self._files and (found := _read(path)) is not None:
                     self._files[name] = found
-            return _sum(list(self._files.values()))
+            return _sum([of[model] for of in self._files.values() if model in of])
 
 
-def _read(path: Path) -> LogFile | None:
+def _read(path: Path) -> dict[str, LogFile] | None:
+    """A file's rows by model; None if it cannot be read."""
     import pyarrow.compute as compute
     from pyarrow import ArrowException, parquet
 
@@ -82,8 +86,13 @@ def _read(path: Path) -> LogFile | None:
         table = parquet.read_table(path, columns=_COLUMNS)
     except (OSError, ArrowException):
         return None
-    if not table.num_rows:
-        return None
+    models = compute.unique(table["model"]).to_pylist()
+    return {model: _rows_of(table.filter(compute.equal(table["model"], model))) for model in models}
+
+
+def _rows_of(table: Any) -> LogFile:
+    import pyarrow.compute as compute
+
     at = compute.cast(table["at"], "int64").to_numpy() / 1e6
     hours, counts = np.unique((at // 3600).astype(int), return_counts=True)
     return LogFile(

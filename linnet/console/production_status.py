@@ -83,7 +83,7 @@ def watched(context: Context, model: str) -> Watched:
 def _watched(context: Context, model: str) -> Watched:
     config = context.sources.kept.get(("config", model), 30.0, lambda: config_of(model))
     champion = context.sources.champion(model) if model else None
-    log, at = context.log.summary(), now()
+    log, at = context.log.summary(model), now()
     kept = promises(log, config.service_levels, at.timestamp())
     windows = _windows(champion) if champion else ()
     newest = windows[0][0] if windows else None
@@ -92,13 +92,13 @@ def _watched(context: Context, model: str) -> Watched:
     known = ProductionState(
         at=at,
         champion=champion,
-        served=context.sources.served(),
+        served=context.sources.served(model),
         promises=kept,
         drift=windows[0][1] if windows else None,
         performance=performance,
         skew=_read(SkewReport, newest, "skew.json"),
         failures=None if policy.problem else policy.failures,
-        canary=context.sources.canary(),
+        canary=context.sources.canary(model),
     )
     found = alerts(known, config.service_levels, config.retraining)
     return Watched(model, config, champion, log, kept, windows, performance, policy, tuple(found))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from nicegui import run, ui
 
 from linnet.console.access import Role
-from linnet.console.markup import Html, heading, join, problem, tag
+from linnet.console.markup import Html, heading, join, link, problem, tag
 from linnet.console.theme import LOGO
 from linnet.errors import LinnetError
 
@@ -119,6 +120,20 @@ def frame(current: str, role: Role) -> Iterator[None]:
 def html(content: str, name: str = "div") -> ui.html:
     """Markup made by our own views, where every text was escaped."""
     return ui.html(content, sanitize=False, tag=name)
+
+
+def choice(page: str, model: str, models: Sequence[str]) -> Html:
+    """Names the model that a page is about, and links to the same page of each other one."""
+    if not model:
+        return Html("")
+    others = [
+        tag("b", name, aria_current="page") if name == model else link(name, f"{page}?model={quote(name)}")
+        for name in models
+    ]
+    words = join(part for name in others for part in (name, " "))
+    return tag(
+        "nav", "Model: ", words if len(models) > 1 else tag("b", model), class_="soft", aria_label="Model"
+    )
 
 
 def head(title: object, about: object = "", crumb: object = "") -> None:

@@ -176,21 +176,25 @@ class Sources:
         with self._reading():
             return self.kept.get(key, 3600.0, lambda: self.registry.package_folder(version))
 
-    def served(self) -> ServerStatus:
-        """Where the server of this machine sends its requests."""
-        return self.kept.get("served", SHORT_SECONDS, _served)
+    def served(self, model: str) -> ServerStatus:
+        """Where the server of this machine sends the requests of a model."""
+        return self.kept.get(("served", model), SHORT_SECONDS, lambda: _served(model))
 
-    def canary(self) -> Canary | None:
-        """The rollout that is under way on this machine, if there is one."""
-        return self.kept.get("canary", 0.5, _canary)
+    def served_models(self) -> list[str]:
+        """Names of the models that the server of this machine serves; none where none runs."""
+        return self.kept.get("served models", SHORT_SECONDS, _served_models)
 
-    def client(self) -> ServerClient:
-        """A client of this machine's server.
+    def canary(self, model: str) -> Canary | None:
+        """A model's rollout that is under way on this machine, if there is one."""
+        return self.kept.get(("canary", model), 0.5, lambda: _canary(model))
+
+    def client(self, model: str) -> ServerClient:
+        """A client of this machine's server, for one of its models.
 
         Raises:
             ServingError: none runs.
         """
-        return ServerClient.from_state(server_state_file())
+        return ServerClient.from_state(server_state_file(), model=model)
 
     def evidence_of(self, version: ModelVersion) -> RunEvidence | None:
         """The evidence of the run that made a version; None where it is not on this machine."""
@@ -206,10 +210,10 @@ class Sources:
             yield
 
 
-def _canary() -> Canary | None:
+def _canary(model: str) -> Canary | None:
     for journal in journals():
         state = journal.read()
-        if state.get("phase") not in UNDER_WAY:
+        if state.get("phase") not in UNDER_WAY or state.get("model") != model:
             continue
         try:
             return Canary(
@@ -228,12 +232,18 @@ def _canary() -> Canary | None:
     return None
 
 
-def _served() -> ServerStatus:
+def _served(model: str) -> ServerStatus:
     state = ServerState.read(server_state_file())
     if state is None:
         return ServerStatus(problem="No server runs: `linnet up` starts it.")
     try:
-        routes = ServerClient.from_state(server_state_file(), timeout=2.0).routes()
+        client = ServerClient.from_state(server_state_file(), timeout=2.0, model=model)
+        served = client.models()
+        if model not in served:
+            others = ", ".join(served) or "nothing"
+            why = f"The server serves {others}, not {model}: `linnet up --name {model}` has it serve it, too."
+            return ServerStatus(url=state.url, problem=why)
+        routes = client.routes()
     except (ServingError, RegistryError) as error:
         return ServerStatus(url=state.url, problem=str(error))
     return ServerStatus(
@@ -243,6 +253,15 @@ def _served() -> ServerStatus:
         percent=float(routes.get("percent") or 0),
         versions=tuple(str(version) for version in routes.get("versions", ())),
     )
+
+
+def _served_models() -> list[str]:
+    if ServerState.read(server_state_file()) is None:
+        return []
+    try:
+        return ServerClient.from_state(server_state_file(), timeout=2.0).models()
+    except (ServingError, RegistryError):
+        return []
 
 
 def console_dir() -> Path:

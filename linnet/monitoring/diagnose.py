@@ -22,7 +22,7 @@ _OVERLOADED, _INVALID = (429, 503), (400, 413, 415, 422)
 _REMEDIES: dict[Fault | None, str] = {
     None: "nothing to do, as far as can be seen",
     "infrastructure": "mend the server first: docs/runbooks/down.md, availability.md, latency.md",
-    "model": 'give the version before its traffic back: linnet models rollback --reason "..."',
+    "model": 'give the version before its traffic back: linnet models rollback --name {model} --reason "..."',
     "data": "find who changed the inputs: docs/runbooks/drift.md, valid-input.md; no rollback helps",
 }
 
@@ -46,7 +46,7 @@ def diagnose(symptoms: Symptoms, levels: ServiceLevelsConfig, retraining: Retrai
         findings=tuple(findings),
         deploys=tuple(d for d in symptoms.deploys if symptoms.at - d.at <= RECENT) or symptoms.deploys[:1],
         samples=symptoms.samples,
-        remedy=_REMEDIES[fault],
+        remedy=_REMEDIES[fault].format(model=symptoms.model),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from linnet.monitoring import metric_names as names
 from linnet.process.model_server import ServerState
@@ -67,7 +67,7 @@ def _server(places: Places, seen: _Seen) -> None:
         seen.notes.append("no server of this machine says that it runs (`linnet up` starts one)")
         return
     try:
-        ready = _get(state.url, "/v2/health/ready")[0] == 200
+        ready = _get(state.url, f"/v2/models/{quote(places.model, safe='')}/ready")[0] == 200
         text = _get(state.url, "/metrics")[1].decode()
     except (OSError, http.client.HTTPException) as error:
         seen.notes.append(f"{state.url} cannot be asked: {error}")
@@ -105,7 +105,7 @@ def _metrics(text: str, model: str) -> dict[str, Any]:
             elif sample.name == names.QUEUE:
                 found["queue"] = int(sample.value)
             elif sample.name == names.LOG_DROPPED:
-                found["log_dropped"] = int(sample.value)
+                found["log_dropped"] = found.get("log_dropped", 0) + int(sample.value)
     return found
 
 

@@ -32,7 +32,7 @@ COMMANDS = {
     "down": set(),
     "predict": {"images", "--name", "--config", "--json"},
     "diagnose": {"config", "--minutes", "--json"},
-    "keys create": {"name", "--scope", "--rate"},
+    "keys create": {"name", "--scope", "--model", "--rate"},
     "keys list": set(),
     "keys revoke": {"number"},
     "models list": {"--name", "--tracking-uri"},
@@ -45,7 +45,7 @@ COMMANDS = {
     "rollout resume": {"--name", "--reason"},
     "rollout abort": {"--name", "--reason"},
     "drift report": {"--name", "--config", "--minutes", "--output", "--evidently", "--json"},
-    "drift simulate": {"--kind", "--severity", "--rate", "--count", "--seconds", "--feedback"}
+    "drift simulate": {"--kind", "--name", "--severity", "--rate", "--count", "--seconds", "--feedback"}
     | {"--training-set", "--seed", "--dry-run"},
     "drift watch": {"config", "--stop", "--dry-run"},
     "skew audit": {"--name", "--config", "--minutes", "--known", "--json"},
@@ -129,7 +129,7 @@ def test_help_shows_every_command() -> None:
         (("init", "Bad Name", "--data", "."), 2, "lower-case"),
         (("predict", "image.png"), 1, "there is no champion yet"),
         (("up", "--name", "nobody"), 1, "there is no champion of nobody yet"),
-        (("models", "rollback", "--reason", "x"), 1, "which model?"),
+        (("models", "rollback", "--reason", "x"), 1, "no model is registered yet"),
         (("models", "rollback", "--name", "x"), 1, "there is no model 'x' (known: none yet)"),
         (("models", "show", "7", "--name", "x"), 1, "there is no model 'x'"),
         (("retraining", "reset-breaker", "good.toml"), 2, "say why: it stands in the ledger"),

@@ -105,9 +105,12 @@ def test_package_of_another_use_case_is_refused_and_changes_nothing(
         ("PUT", "versions/2"),
         ("DELETE", "versions/2"),
         ("GET", "records"),
+        ("POST", "lease"),
     ],
 )
-def test_admin_call_without_a_name_is_refused(server: RunningServer, method: str, path: str) -> None:
+def test_admin_call_without_a_name_is_refused_where_several_are_served(
+    server: RunningServer, method: str, path: str
+) -> None:
     sent = {"Authorization": f"Bearer {server.state.token}"}
     status, _, content = server.client.request(method, f"/admin/{path}", b"{}", sent)
     assert status == 400

@@ -36,11 +36,11 @@ def register(context: Context, app: FastAPI) -> None:
     @ui.page("/monitoring", title="Monitoring · Linnet")
     async def monitored(request: Request, model: str = "") -> None:
         def read() -> tuple[Watched, dict[str, int]]:
-            return watched(context, context.model(model)), trained_counts(context)
+            return watched(context, context.model(model)), trained_counts(context, context.model(model))
 
         with shell.frame("Monitoring", role_of(request)):
             shell.head("Monitoring", "What production asks, how it is answered, and what came of it.")
-            await shell.shown(read, lambda found: shell.html(page(*found)))
+            await shell.shown(read, lambda found: _draw(context, *found))
             await shell.shown(
                 lambda: view.examples(examples(watched(context, context.model(model)))), shell.html
             )
@@ -62,6 +62,11 @@ def register(context: Context, app: FastAPI) -> None:
         if not _STAMP.fullmatch(start) or not file.is_file():
             return PlainTextResponse("there is no such window", 404)
         return FileResponse(file, headers=SANDBOX)
+
+
+def _draw(context: Context, found: Watched, trained: dict[str, int]) -> None:
+    shell.html(shell.choice("/monitoring", found.model, context.sources.models()))
+    shell.html(page(found, trained))
 
 
 def page(found: Watched, trained: dict[str, int]) -> Html:
@@ -101,10 +106,9 @@ def _rendered(name: str, folder: Path) -> Html:
     return tag("article", Html(markdown2.markdown(text, safe_mode="escape")), class_="card")
 
 
-def trained_counts(context: Context) -> dict[str, int]:
+def trained_counts(context: Context, model: str) -> dict[str, int]:
     """Training images a class of the champion's run; empty where that is not here."""
     try:
-        model = context.model()
         champion = context.sources.champion(model) if model else None
         evidence = context.sources.evidence_of(champion) if champion else None
         samples = runs.artifact(evidence.folder, "ingest", "samples") if evidence else None

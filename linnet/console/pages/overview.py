@@ -7,7 +7,7 @@ from nicegui import ui
 
 from linnet.console import shell
 from linnet.console.alerts import unmeasured
-from linnet.console.context import Context, role_of
+from linnet.console.context import Context, model_of, role_of
 from linnet.console.production_status import labelling as labels_of
 from linnet.console.production_status import watched
 from linnet.console.views import labelling
@@ -25,7 +25,14 @@ def register(context: Context) -> None:
     async def overview(request: Request, model: str = "") -> None:
         with shell.frame("Overview", role_of(request)):
             shell.head("Overview", "Is all well, and what needs a person now?")
-            await shell.shown(lambda: load(context, model), lambda found: shell.html(view.page(found)))
+            await shell.shown(
+                lambda: (load(context, model), context.sources.models()), lambda found: _draw(*found)
+            )
+
+
+def _draw(found: view.Overview, models: list[str]) -> None:
+    shell.html(shell.choice("/", found.model, models))
+    shell.html(view.page(found))
 
 
 def load(context: Context, wanted: str) -> view.Overview:
@@ -45,10 +52,10 @@ def load(context: Context, wanted: str) -> view.Overview:
         champion=next((v for v in versions if "champion" in v.aliases), None),
         challenger=next((v for v in versions if "challenger" in v.aliases), None),
         promoted_at=promoted,
-        served=sources.served(),
+        served=sources.served(model),
         log=seen.log,
-        runs=sources.runs(),
-        canary=sources.canary(),
+        runs=[run for run in sources.runs() if model_of(run) in (model, "")],
+        canary=sources.canary(model),
         extra_needs=tuple(
             view.Need(
                 "bad" if alert.severity == "page" else "warn",

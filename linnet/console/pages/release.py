@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 from fastapi import Request
 from nicegui import run, ui
@@ -31,37 +32,42 @@ def register(context: Context) -> None:
     """Adds the page."""
 
     @ui.page("/release", title="Release · Linnet")
-    async def release(request: Request) -> None:
+    async def release(request: Request, model: str = "") -> None:
         with shell.frame("Release", role_of(request)):
             shell.head(
                 "Release",
                 "A candidate gets traffic step by step, and gives it back at once when the judge says no.",
             )
-            await shell.shown(lambda: look(context), lambda found: _live(context, request, found))
-            await shell.shown(lambda: decisions(context), lambda found: shell.html(view.history(found)))
+            await shell.shown(lambda: look(context, model), lambda found: _live(context, request, found))
+            await shell.shown(
+                lambda: decisions(context, context.model(model)),
+                lambda found: shell.html(view.history(found)),
+            )
 
 
-def look(context: Context) -> tuple[ServerStatus, Canary | None]:
-    """Where the traffic goes, and the rollout under way."""
-    return context.sources.served(), context.sources.canary()
+def look(context: Context, wanted: str) -> tuple[str, ServerStatus, Canary | None]:
+    """A model, where its traffic goes, and its rollout under way."""
+    model = context.model(wanted)
+    return model, context.sources.served(model), context.sources.canary(model)
 
 
-def _live(context: Context, request: Request, found: tuple[ServerStatus, Canary | None]) -> None:
-    served, canary = found
+def _live(context: Context, request: Request, found: tuple[str, ServerStatus, Canary | None]) -> None:
+    model, served, canary = found
+    shell.html(shell.choice("/release", model, context.sources.models()))
     with ui.element("section"):
         shown = shell.html(view.live(served, canary))
     rollout = None if canary is None else _canary(context, request, canary)
 
     async def again() -> None:
-        now = await run.io_bound(look, context)
+        now = await run.io_bound(look, context, model)
         if now is None:
             return
-        shown.set_content(view.live(*now))
-        if (now[1] is None) != (rollout is None):  # one began, or came to its end
+        shown.set_content(view.live(*now[1:]))
+        if (now[2] is None) != (rollout is None):  # one began, or came to its end
             timer.deactivate()
             ui.navigate.reload()
-        elif now[1] is not None and rollout is not None:
-            rollout(now[1])
+        elif now[2] is not None and rollout is not None:
+            rollout(now[2])
 
     timer = ui.timer(LOOK_SECONDS, again, immediate=False)
 
@@ -99,7 +105,7 @@ def _orders(context: Context, request: Request, model: str) -> dict[Command, she
     def button(command: Command) -> shell.Button:
         def act(reason: str) -> str:
             context.operator(request).send_rollout_command(model, command, reason)
-            return "/release"
+            return f"/release?model={quote(model)}"
 
         text, kind = _ORDERS[command]
         word = command.capitalize()
@@ -110,8 +116,8 @@ def _orders(context: Context, request: Request, model: str) -> dict[Command, she
         return {command: button(command) for command in _ORDERS}
 
 
-def decisions(context: Context) -> list[tuple[str, RolloutDecision]]:
-    """Run and decision of the last releases, the newest first."""
+def decisions(context: Context, model: str) -> list[tuple[str, RolloutDecision]]:
+    """Run and decision of the last releases of a model, the newest first."""
     found = []
     for record in context.sources.runs():
         if runs.artifact(runs.runs_dir() / record.run_id, "release", "rollout") is None:
@@ -120,7 +126,7 @@ def decisions(context: Context) -> list[tuple[str, RolloutDecision]]:
             rollout = context.sources.evidence(record.run_id).rollout
         except LinnetError:
             continue
-        if rollout is not None and rollout.steps:
+        if rollout is not None and rollout.steps and rollout.model == model:
             found.append((record.run_id, rollout))
         if len(found) >= MOST:
             break

@@ -48,7 +48,7 @@ async function linnetAsk(file) {
   const answer = document.getElementById("answer");
   answer.innerHTML = '<div class="skeleton" role="status" aria-label="Asking"></div>';
   try {
-    const reply = await fetch("/try/ask", {method: "POST", body: file});
+    const reply = await fetch("/try/ask" + location.search, {method: "POST", body: file});
     const text = await reply.text();
     if (reply.headers.get("content-type")?.startsWith("text/html")) answer.innerHTML = text;
     else throw new Error(text);
@@ -64,28 +64,34 @@ def register(context: Context, app: FastAPI) -> None:
     """Adds the page and what it asks."""
 
     @ui.page("/try", title="Try it · Linnet")
-    async def try_it(request: Request) -> None:
+    async def try_it(request: Request, model: str = "") -> None:
         ui.add_head_html(_SCRIPT)
         with shell.frame("Try it", role_of(request)):
             shell.head("Try it", "What does the champion say of an image, and why?")
-            await shell.shown(lambda: _champion(context), _draw)
+            await shell.shown(lambda: _chosen(context, model), lambda found: _draw(*found))
 
     @app.post("/try/ask", include_in_schema=False)
-    async def ask(request: Request) -> HTMLResponse:
+    async def ask(request: Request, model: str = "") -> HTMLResponse:
         image = bytearray()
         async for part in request.stream():
             image += part
             if len(image) > MOST_BYTES:
                 return HTMLResponse(problem(f"The image is larger than {MOST_BYTES >> 20} MiB."))
-        return HTMLResponse(await run.io_bound(answer, context, bytes(image)))
+        return HTMLResponse(await run.io_bound(answer, context, bytes(image), model))
 
 
-def _champion(context: Context) -> ModelVersion | None:
-    model = context.model()
+def _champion(context: Context, wanted: str) -> ModelVersion | None:
+    model = context.model(wanted)
     return context.sources.champion(model) if model else None
 
 
-def _draw(champion: ModelVersion | None) -> None:
+def _chosen(context: Context, wanted: str) -> tuple[ModelVersion | None, str, list[str]]:
+    """The champion that is asked, its model, and all models."""
+    return _champion(context, wanted), context.model(wanted), context.sources.models()
+
+
+def _draw(champion: ModelVersion | None, model: str, models: list[str]) -> None:
+    shell.html(shell.choice("/try", model, models))
     if champion is None:
         shell.html(
             empty(
@@ -99,10 +105,10 @@ def _draw(champion: ModelVersion | None) -> None:
         shell.html(_DROP)
 
 
-def answer(context: Context, image: bytes) -> Html:
-    """The answer of the server, or of the champion loaded here where none runs, with its reasons."""
+def answer(context: Context, image: bytes, model: str = "") -> Html:
+    """A model's answer by the server, or by the champion loaded here where none serves it, with its reasons."""
     try:
-        champion = _champion(context)
+        champion = _champion(context, model)
         if champion is None:
             return problem("There is no champion to ask.")
         said = _said(context, champion, image)
@@ -113,8 +119,8 @@ def answer(context: Context, image: bytes) -> Html:
 
 
 def _said(context: Context, champion: ModelVersion, image: bytes) -> dict[str, Any]:
-    if not context.sources.served().problem:
-        return context.sources.client().predict(image) | {"by": "the server"}
+    if not context.sources.served(champion.name).problem:
+        return context.sources.client(champion.name).predict(image) | {"by": "the server"}
     predictor = Predictor.load(champion.version, context.sources.package(champion))
     began = time.perf_counter()
     prediction = predictor.predict_upload(image, MOST_PIXELS)
