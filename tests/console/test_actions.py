@@ -54,7 +54,7 @@ def test_act_that_fails_is_on_record_with_its_error(tmp_path: Path) -> None:
     person, audit = operator(tmp_path, "operator")
     with pytest.raises(RegistryError):
         person.rollback("m", "why")
-    with pytest.raises(RolloutError, match="no rollout here yet"):
+    with pytest.raises(RolloutError, match="no rollout of m here yet"):
         person.send_rollout_command("m", "abort", "why")
     with pytest.raises(ConfigError):
         person.start_run({"name": "m", "train": {"epochs": 0}}, "why")
