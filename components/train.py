@@ -22,7 +22,7 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
     def work(out: Any) -> dict[str, Any]:
         from linnet.training.train import train
 
-        checkpoints = work_dir("train", config.values())
+        checkpoints = work_dir("train", config.values(), code=__file__)
         report = train(Path(training_set.path), config, out["model"], checkpoints, progress)
         rmtree(checkpoints, ignore_errors=True)
         hold_gpus(config.processes if report.device.startswith("cuda") else 0)

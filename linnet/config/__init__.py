@@ -9,7 +9,9 @@ from __future__ import annotations
 from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
+from linnet.config.evaluation import EvaluationConfig, GatesConfig
 from linnet.config.monitoring import MonitoringConfig
+from linnet.config.registry import RegistryConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.root import SECTIONS, Config, assign, load_config, parse_config, parse_sections
 from linnet.config.section import Fraction, Section
@@ -21,7 +23,7 @@ from linnet.config.serving import (
     ReleaseConfig,
     ServingConfig,
 )
-from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
+from linnet.config.training import TrainConfig
 
 __all__ = [
     "JUDGED_METRICS",
