@@ -20,11 +20,12 @@ import numpy as np
 import torch
 
 from linnet.config import TrainConfig
+from linnet.storage.paths import state_dir
 from linnet.training.__main__ import read_config
 from linnet.training.train import train
 from linnet.vision.networks import load_model
 
-LATEST = Path(".linnet/latest/build-features/training_set")
+LATEST = state_dir() / "latest" / "build-features" / "training_set"
 
 
 def test_accuracy(training_set: Path, model: Path) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+
+from linnet.process.cpus import available_cpus
 
 
 def describe(*packages: str) -> str:
@@ -18,6 +19,5 @@ def describe(*packages: str) -> str:
         ]
         cpu = names[0] if names else cpu
     versions = ", ".join(f"{name} {version(name)}" for name in ("linnet", "kfp", *packages))
-    return (
-        f"{cpu}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {versions}"
-    )
+    system = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{cpu}, {available_cpus()} cores, {system}, {versions}"

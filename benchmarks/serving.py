@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,11 +24,12 @@ from typing import Any
 from benchmarks.machine import describe
 from benchmarks.peers.start import PEERS, start
 from benchmarks.serving_package import build, sample_images
+from linnet.process.cpus import available_cpus
 from linnet.vision.decode import encode_png
 from linnet.vision.statistics import image_statistics
 
 HERE = Path(__file__).parent
-CORES = len(os.sched_getaffinity(0))
+CORES = available_cpus()
 OPEN_LOAD = 0.7
 """Share of a server's own closed-loop throughput that the open loop asks for."""
 WARM_SECONDS = 5.0

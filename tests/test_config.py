@@ -27,7 +27,8 @@ def test_shipped_configs_include_fashion() -> None:
     [
         ({"train": {"epoch": 3}}, "train.epoch", "did you mean epochs?"),
         ({"train": {"epochs": "3"}}, "train.epochs", "valid integer, but it is '3'"),
-        ({"train": {"epochs": 0}}, "train.epochs", "greater than or equal to 1"),
+        ({"train": {"epochs": -1}}, "train.epochs", "greater than or equal to 0"),
+        ({"train": {"class_weights": True, "balanced_sampling": True}}, "train", "keep one of them"),
         ({"train": {"learning_rate": float("nan")}}, "train.learning_rate", "finite number"),
         ({"train": {"seed": 1.5}}, "train.seed", "valid integer, but it is 1.5"),
         ({"tain": {}}, "config.tain", "did you mean train?"),
@@ -107,3 +108,15 @@ def test_load_config_override_of_a_table_inside_a_section_wins(tmp_path: Path) -
     assert load_config(file, {"release.kserve.namespace": "models"}).release.kserve.namespace == "models"
     with pytest.raises(ConfigError, match=r"train\.epochs: must be a table, not 8"):
         load_config(file, {"train.epochs": 8, "train.epochs.most": 3})
+
+
+SHAPE = {"height": 64, "width": 64, "color": "rgb"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "manifest"])
+@pytest.mark.parametrize("missing", ["height", "width", "color"])
+def test_images_of_ones_own_have_no_silent_size_or_color(kind: str, missing: str) -> None:
+    data = {"kind": kind, "location": "photos", **SHAPE}
+    assert parse_config({"name": "x", "data": data}).data.height == 64
+    with pytest.raises(ConfigError, match=rf"data\.{missing}: is not set.*linnet init"):
+        parse_config({"name": "x", "data": {key: data[key] for key in data if key != missing}})

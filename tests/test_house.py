@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def test_step_folders_load_nothing_by_themselves() -> None:
 def test_components_are_thin() -> None:
     for path in (ROOT / "components").glob("[a-z]*.py"):
         assert len(path.read_text("utf-8").splitlines()) <= 70, f"{path.name} does more than translate"
+
+
+def test_no_path_of_the_state_folder_is_written_out() -> None:
+    """`LINNET_HOME` moves it: whoever writes `.linnet/...` into code means another folder than the rest."""
+    written = re.compile(r"""Path\(["']\.linnet""")
+    files = [path for path in MODULES if path.relative_to(ROOT).parts[0] != "tests"]
+    found = [str(path.relative_to(ROOT)) for path in files if written.search(path.read_text("utf-8"))]
+    assert found == []
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:

@@ -15,7 +15,8 @@ if engine == "openvino":
 
     model = openvino.compile_model(
         os.path.join(package, "model.onnx"), "CPU",
-        {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1},
+        {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1,
+         "INFERENCE_PRECISION_HINT": "f32"},  # else bf16 where the CPU has it, while the others compute fp32
     )  # fmt: skip
     request = model.create_infer_request()
     run = lambda: request.infer({"image": image, "features": features})["probabilities"]  # noqa: E731

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.errors import ServingError, StorageError
+from linnet.process.cpus import available_cpus
 from linnet.records import ModelPackage
 from linnet.vision.statistics import FEATURES, image_statistics
 
@@ -159,7 +159,7 @@ def _open_session(path: Path, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.intra_op_num_threads = threads or available_cpus()
     options.inter_op_num_threads = 1
     # Idle threads that spin take the cores from decoding and from the other version's session.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -42,8 +42,14 @@ def report(
     config: ConfigPath = None,
     minutes: Minutes = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the page and the records.")
-    ] = Path(".linnet/monitoring/report"),
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of the page and the records.",
+            show_default="monitoring/report in the state folder",
+        ),
+    ] = None,
     evidently: Annotated[bool, typer.Option("--evidently", help="Write Evidently's view as well.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -64,6 +70,7 @@ def report(
     from linnet.monitoring.publish import publish
 
     champion, monitoring, _ = _settings(name, config)
+    output = output or state_dir() / "monitoring" / "report"
     with _rows(champion, monitoring, minutes, all_images=False) as window, _progress() as progress:
         past = past_p_values(champion.name, champion.version, datetime.now(UTC))
         drift = measure_drift(window, champion.package, monitoring, past, output, progress)
@@ -85,8 +92,12 @@ def simulate(
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long.")] = None,
     feedback: Annotated[bool, typer.Option("--feedback", help="Send the true labels afterwards.")] = False,
     training_set: Annotated[
-        Path, typer.Option(help="Where the images come from: the production split of a training set.")
-    ] = Path(".linnet/latest/build-features/training_set"),
+        Path | None,
+        typer.Option(
+            help="Where the images come from: the production split of a training set.",
+            show_default="the newest run's",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other images.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only write a picture of the stream.")] = False,
 ) -> None:
@@ -107,7 +118,7 @@ def simulate(
     from linnet.serving.client import ServerClient
 
     check(kind, severity)
-    pool = _pool(training_set)
+    pool = _pool(training_set or state_dir() / "latest" / "build-features" / "training_set")
     stream = drifted(pool, kind, severity, count, seed)
     console = Console()
     if dry_run:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from linnet.config import Config, load_config
 from linnet.errors import ConfigError
-from linnet.records import RunRequest
+from linnet.records import RunRecord, RunRequest
 from linnet.run import runs
 
 if TYPE_CHECKING:
@@ -89,26 +89,46 @@ def compile_command(
 
 def init(
     name: Annotated[str, typer.Argument(help="Name of the use case, such as digits.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder of images with one sub-folder a class.")],
+    data: Annotated[
+        Path,
+        typer.Option("--data", help="Folder of images, or a CSV or Parquet table of their paths and labels."),
+    ],
     force: Annotated[bool, typer.Option("--force", help="Replace a config that exists.")] = False,
+    layout: Annotated[
+        Literal["auto", "splits", "classes"],
+        typer.Option(help="What the sub-folders are, where both are possible."),
+    ] = "auto",
+    preset: Annotated[
+        Literal["fast", "balanced", "best"],
+        typer.Option(help="How long training may take: for photos, fast fits a head on a frozen network."),
+    ] = "fast",
 ) -> None:
-    """Write a config for your own images: a folder with one sub-folder a class.
+    """Write a config for your own images, and show how they were understood.
 
-    Example:
+    A folder has one sub-folder a class, perhaps within folders such as train and test.
+
+    Examples:
 
       linnet init digits --data ~/images/digits
+
+      linnet init shop --data shop.csv
+
+      linnet init birds --data ~/photos/birds --preset balanced
     """
-    from linnet.data.init_config import config_for_folder
+    from linnet.data.init_config import config_for
 
     target = Path("configs") / f"{name}.toml"
     if target.exists() and not force:
         raise ConfigError(str(target), "exists already", "choose another name, or give --force")
     Config.parse({"name": name}, "config")
-    text = config_for_folder(name, data)
+    made = config_for(name, data, layout, preset)
     target.parent.mkdir(exist_ok=True)
-    target.write_text(text, "utf-8")
+    target.write_text(made.text, "utf-8")
     load_config(target)
-    Console().print(f"wrote {target}: look it over, then run\n  linnet run {target}")
+    console = Console()
+    console.print(made.told, highlight=False, markup=False, soft_wrap=True)
+    wrote = f"wrote {target}: look it over, then run\n  linnet run {target}"
+    console.print(wrote, highlight=False, markup=False, soft_wrap=True)
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
@@ -127,20 +147,30 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
 
 def follow_to_end(submitted: Submitted, console: Console) -> int:
     """Follows a run that was submitted, shows its summary, and gives the command's exit status."""
-    from linnet.commands.summary import show_summary
     from linnet.launch.follow import follow, follow_remote
+
+    if submitted.host.engine is not None:
+        return end_of(follow(submitted, console), console)
+    console.print(f"run {submitted.run_id} on {submitted.host.url}", highlight=False)
+    return end_of_remote(submitted, follow_remote(submitted, console), console)
+
+
+def end_of(record: RunRecord, console: Console) -> int:
+    """Shows how a run of this machine ended; the command's exit status."""
+    from linnet.commands.summary import show_summary
+
+    show_summary(runs.runs_dir() / record.run_id, console)
+    return _exit_code(record.state, [stage.exit_code for stage in record.stages])
+
+
+def end_of_remote(submitted: Submitted, state: str, console: Console) -> int:
+    """Shows how a run of another host ended; the command's exit status."""
     from linnet.report.remote import refusal
 
-    if submitted.host.engine is None:
-        console.print(f"run {submitted.run_id} on {submitted.host.url}", highlight=False)
-        state = follow_remote(submitted, console)
-        why = refusal(submitted.host, submitted.run_id) if state == "SUCCEEDED" else ""
-        told = f"rejected: {why}" if why else state.lower()
-        console.print(f"run {submitted.run_id}: {told}", highlight=False)
-        return EXIT_CODES["rejected"] if why else {"SUCCEEDED": 0, "CANCELED": 130}.get(state, 1)
-    record = follow(submitted, console)
-    show_summary(submitted.folder, console)
-    return _exit_code(record.state, [stage.exit_code for stage in record.stages])
+    why = refusal(submitted.host, submitted.run_id) if state == "SUCCEEDED" else ""
+    told = f"rejected: {why}" if why else state.lower()
+    console.print(f"run {submitted.run_id}: {told}", highlight=False)
+    return EXIT_CODES["rejected"] if why else {"SUCCEEDED": 0, "CANCELED": 130}.get(state, 1)
 
 
 def _exit_code(state: str, codes: list[int]) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from linnet.config.places import Address
 from linnet.config.section import Section
 
 
 class RegistryConfig(Section):
-    tracking_uri: str = ""
+    tracking_uri: Address = ""
     """MLflow tracking and registry URI; empty: SQLite in the local state folder."""
     model: str = ""
     """Registered model's name; empty: the config's name."""

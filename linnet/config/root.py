@@ -106,9 +106,27 @@ def parse_config(raw: dict[str, Any], where: str = "config") -> Config:
         if key in SECTIONS and not isinstance(value, dict):
             raise ConfigError(key, f"must be a table, not {value!r}", f"write it as [{key}]")
     sections = {key: value for key, value in raw.items() if key in SECTIONS}
-    return Config.parse({**raw, **parse_sections(sections)}, where)
+    config = Config.parse({**raw, **parse_sections(sections)}, where)
+    _need_image_shape(sections.get("data"))
+    return config
 
 
 def parse_sections(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Checks sections and gives them as plain JSON values, defaults included."""
     return {key: SECTIONS[key].parse(value, key).values() for key, value in sections.items()}
+
+
+def _need_image_shape(data: dict[str, Any] | None) -> None:
+    """Refuses a config for a person's own images that leaves their size or color to a default.
+
+    The defaults are those of small gray images; photos trained so lose what they show without a word.
+    """
+    if data is None or data.get("kind", "folder") == "idx":
+        return
+    for field in ("height", "width", "color"):
+        if field not in data:
+            raise ConfigError(
+                f"data.{field}",
+                "is not set, and nobody but you knows your images",
+                'such as height = 64, width = 64, color = "rgb"; `linnet init` chooses them by all images',
+            )

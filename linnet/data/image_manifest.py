@@ -1,7 +1,8 @@
 """Reader of a manifest: a CSV or Parquet table of image paths and labels.
 
-Columns: path (relative to the manifest) and label; optional split (train, validation, test,
-production or empty), captured_at (ISO 8601; UTC where it has no offset), and any cohort column.
+Columns: path (relative to the manifest; also file, filename or image) and label (also class or
+category); optional split (train, validation, test or production in any usual spelling, or empty),
+captured_at (ISO 8601; UTC where it has no offset), and any cohort column.
 """
 
 from __future__ import annotations
@@ -14,9 +15,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from linnet.data.layout import split_named
 from linnet.data.rows import RawDataset, RawRow, class_names, instant, invalid_rows
 from linnet.errors import DataError
 from linnet.records import SPLITS
+
+_ALIASES = {
+    "path": ("path", "file", "filename", "file_name", "image", "image_path", "filepath"),
+    "label": ("label", "class", "category", "class_name"),
+    "split": ("split", "subset", "partition"),
+}
+"""Names that a column may have, in any case; the first is Linnet's own."""
 
 _NONE = "missing"
 """Cohort value of a row whose cell is empty."""
@@ -44,12 +53,14 @@ def manifest_rows(
     """
     path = _table_path(location)
     names, table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
-    _check_columns(path, names, cohorts)
+    known = {wanted: _column(wanted, names) for wanted in _ALIASES}
+    _check_columns(path, [*names, *(wanted for wanted, name in known.items() if name)], cohorts)
     rows: list[RawRow] = []
     problems: list[str] = []
     for place, cells in table:
         try:
-            rows.append(_row(path.parent, cells, classes, cohorts))
+            named = {wanted: cells[name] for wanted, name in known.items() if name}
+            rows.append(_row(path.parent, {**cells, **named}, classes, cohorts))
         except ValueError as error:
             problems.append(f"{place}: {error}")
     if problems:
@@ -75,7 +86,9 @@ def _table_path(location: Path) -> Path:
 def _csv(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, Any]]]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        head = text.partition("\n")[0]
+        separator = max(",;\t", key=head.count)
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
         names = list(reader.fieldnames or [])
         table = [(f"line {reader.line_num}", row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -96,6 +109,14 @@ def _parquet(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, Any]]
     except (OSError, pa.ArrowException) as error:
         raise DataError(str(path), f"is not a readable Parquet table: {error}") from error
     return table.column_names, ((f"row {i}", row) for i, row in enumerate(table.to_pylist()))
+
+
+def _column(wanted: str, names: list[str]) -> str | None:
+    """The column that is meant by one of Linnet's names: the very name, or the only alias of it."""
+    if wanted in names:
+        return wanted
+    found = [name for name in names if str(name).strip().casefold() in _ALIASES[wanted]]
+    return found[0] if len(found) == 1 else None
 
 
 def _check_columns(path: Path, names: list[str], cohorts: tuple[str, ...]) -> None:
@@ -125,9 +146,10 @@ def _row(root: Path, cells: dict[str, Any], classes: tuple[str, ...], cohorts: t
         near = difflib.get_close_matches(label, classes, n=1)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise ValueError(f"{origin} has the unknown label '{label}'{hint}")
-    split = _text(cells.get("split"))
-    if split and split not in SPLITS:
-        raise ValueError(f"{origin} has the unknown split '{split}'; known: {', '.join(SPLITS)}")
+    named = _text(cells.get("split"))
+    split = split_named(named) or ""
+    if named and not split:
+        raise ValueError(f"{origin} has the unknown split '{named}'; known: {', '.join(SPLITS)}")
     path = root / origin
     if not path.is_file():
         raise ValueError(f"{origin} does not exist")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from linnet.config import DataConfig
 from linnet.data.fetch import fetch
+from linnet.data.folder_tree import count_reasons
 from linnet.data.idx import read_idx
 from linnet.data.image_folder import read_image_folder
 from linnet.data.image_manifest import read_manifest
@@ -68,6 +69,7 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
             dropped_duplicates=selection.duplicates,
             dropped_leaks=selection.leaks,
             dropped=tuple(selection.dropped[:_NAMED_DROPS]),
+            left_out=count_reasons(raw.left_out),
             cohorts=config.cohorts,
         )
         manifest.save(out / _MANIFEST)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from linnet.data.folder_tree import LeftOut
 from linnet.errors import DataError
 from linnet.vision.decode import Pixels
 
@@ -39,6 +40,8 @@ class RawDataset:
     where: str
     classes: tuple[str, ...]
     rows: list[RawRow]
+    left_out: tuple[LeftOut, ...] = ()
+    """What lies there too and is no sample."""
 
 
 def instant(text: str) -> datetime:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 from linnet.data.rows import RawDataset, RawRow, invalid_rows
 from linnet.errors import InvalidImage
+from linnet.process.cpus import available_cpus
 from linnet.progress import Progress
 from linnet.vision.decode import decode, encode_png, sample_id, threads_pay
 
@@ -97,7 +97,7 @@ def _ahead(
     work: Callable[[Sequence[RawRow]], list[Result]], parts: Iterable[Sequence[RawRow]]
 ) -> Iterator[list[Result]]:
     """As `map`, on threads that run only a little ahead, so that memory stays bounded."""
-    cores = os.cpu_count() or 1
+    cores = available_cpus()
     waiting: deque[Future[list[Result]]] = deque()
     with ThreadPoolExecutor(cores) as pool:
         try:

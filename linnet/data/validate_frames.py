@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 
 from linnet.data.sample_table import schema
 from linnet.errors import DataError, InvalidImage
+from linnet.process.cpus import available_cpus
 from linnet.progress import Progress
 from linnet.records import DatasetManifest, ValidationReport
 from linnet.vision.decode import decode, threads_pay
@@ -184,5 +184,5 @@ def _look_at(images: list[Any], max_pixels: int) -> list[tuple[str, str | None, 
 
     if not threads_pay([len(image) for image in images if isinstance(image, bytes)]):
         return [look(image) for image in images]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         return list(pool.map(look, images))

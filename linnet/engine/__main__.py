@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import fcntl
 import os
-import socket
 import sys
 import threading
 import time
@@ -19,7 +18,8 @@ from linnet.engine.api.request import Engine
 from linnet.engine.app import build_engine, create_app
 from linnet.engine.security import Guard
 from linnet.errors import LinnetError, RunError
-from linnet.process.engine import EngineState, engine_dir, engine_state_file, token
+from linnet.process.engine import EngineState, engine_dir, engine_state_file, owner_token, token
+from linnet.process.web import listen, url_of, web_server
 from linnet.storage.files import translate_storage
 
 IDLE_SECONDS = 60.0
@@ -53,17 +53,11 @@ def _serve(config: EngineConfig, until_idle: bool) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise RunError(f"an engine works on {folder} already: `linnet down` stops it") from None
-    guard = Guard.of(config.bind, config.allowed_hosts, token(), config.max_upload_mb)
-    listening = _listen(config)
+    guard = Guard.of(config.bind, config.allowed_hosts, token(), config.max_upload_mb, owner_token())
+    listening = listen("engine", config.bind, config.port, "choose another engine.port")
     engine = build_engine(folder, config)
-    address = f"[{config.bind}]" if ":" in config.bind else config.bind
-    url = f"http://{address}:{listening.getsockname()[1]}"
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(engine, guard), log_level="warning", access_log=False, timeout_graceful_shutdown=3
-        )
-    )
-    state = EngineState.of(os.getpid(), url, str(Path.cwd()))
+    server = web_server(create_app(engine, guard))
+    state = EngineState.of(os.getpid(), url_of(listening, config.bind), str(Path.cwd()))
     threading.Thread(target=_announce, args=(server, state), daemon=True).start()
     if until_idle:
         threading.Thread(target=_end_when_idle, args=(server, engine), daemon=True).start()
@@ -73,20 +67,6 @@ def _serve(config: EngineConfig, until_idle: bool) -> int:
         if EngineState.read(engine_state_file()) == state:
             engine_state_file().unlink(missing_ok=True)
     return 0
-
-
-def _listen(config: EngineConfig) -> socket.socket:
-    family = socket.AF_INET6 if ":" in config.bind else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((config.bind, config.port))
-    except OSError as error:
-        raise RunError(
-            f"the engine cannot listen on {config.bind}:{config.port}: {error.strerror}; "
-            "choose another engine.port"
-        ) from error
-    return listening
 
 
 def _announce(server: uvicorn.Server, state: EngineState) -> None:

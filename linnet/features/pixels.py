@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from linnet.config import DataConfig
 from linnet.errors import DataError
+from linnet.process.cpus import available_cpus
 from linnet.progress import Progress
 from linnet.records import SPLITS, DatasetManifest
 from linnet.vision.decode import channels_of, decode, resize, threads_pay
@@ -92,7 +92,7 @@ def _decoded(
         decoded = decode(image, f"sample {sample_id}", data.max_pixels).pixels
         return resize(decoded, data.height, data.width, data.color)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         for shard in manifest.shards:
             try:
                 for batch in pq.ParquetFile(samples / shard).iter_batches(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from linnet.errors import RunError
 from linnet.process import background
 from linnet.process.engine import EngineState
+from linnet.process.web import listen, url_of, web_server
 from linnet.storage.paths import state_dir
 
 if TYPE_CHECKING:
@@ -99,15 +100,9 @@ class Sidecar:
         Raises:
             RunError: the port is taken.
         """
-        import uvicorn
-
-        listening = self._listen(bind, port)
-        host = f"[{bind}]" if ":" in bind else bind
-        url = f"http://{host}:{listening.getsockname()[1]}"
-        state = EngineState.of(os.getpid(), url, str(Path.cwd()))
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
-        )
+        listening = listen(self.name, bind, port)
+        state = EngineState.of(os.getpid(), url_of(listening, bind), str(Path.cwd()))
+        server = web_server(app)
         threading.Thread(target=self._announce, args=(server, state), daemon=True).start()
         ready(state.url)
         server.run(sockets=[listening])
@@ -117,18 +112,6 @@ class Sidecar:
             time.sleep(0.005)
         self.folder.mkdir(parents=True, exist_ok=True)
         state.write(self.state_file)
-
-    def _listen(self, bind: str, port: int) -> socket.socket:
-        listening = socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((bind, port))
-        except OSError as error:
-            listening.close()
-            raise RunError(
-                f"the {self.name} cannot listen on {bind}:{port}: {error.strerror}; choose another port"
-            ) from error
-        return listening
 
 
 def free_port(bind: str, preferred: int) -> int:

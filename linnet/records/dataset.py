@@ -35,6 +35,8 @@ class DatasetManifest(Record):
     dropped: tuple[str, ...]
     """Origins of dropped images with the reason (the first 1,000)."""
     cohorts: tuple[str, ...] = ()
+    left_out: dict[str, int] = {}
+    """What lies in the folder and is no sample, counted by reason: no image, hidden, a link to nothing."""
 
 
 class ExpectationResult(Record):

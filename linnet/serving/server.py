@@ -16,6 +16,7 @@ from typing import Any
 
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected, ServingError
+from linnet.process.cpus import available_cpus
 from linnet.process.model_server import ServerState
 from linnet.serving.admin import Admin
 from linnet.serving.feedback import Feedback
@@ -88,7 +89,7 @@ def hold_port(host: str, port: int) -> socket.socket:
 
 def layout(config: ServingConfig) -> tuple[int, int]:
     """Worker processes, and ONNX Runtime threads a session, for this machine's cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cpus()
     workers = min(config.workers or cores, MAX_WORKERS)
     return workers, config.threads or max(1, cores // workers)
 
@@ -99,7 +100,7 @@ class WorkerSupervisor:
     def __init__(self, launch: Launch, holder: socket.socket) -> None:
         self._launch, self._holder = launch, holder
         self._token = secrets.token_urlsafe(24)
-        self._control = Control(SharedPage.create())
+        self._control = Control(SharedPage.create(), lease_seconds=launch.config.lease_seconds)
         self._feedback = Feedback(
             launch.log_dir, launch.config.feedback_labels, launch.config.feedback_mb * 1_000_000
         )

@@ -8,6 +8,7 @@ import torch
 
 from linnet.config import TrainConfig
 from linnet.errors import ConfigError
+from linnet.process.cpus import available_cpus
 
 _PIXELS_A_THREAD = 50_000
 """Pixels a step from which several threads pay (a step of 128 images of 28 x 28 holds 100,000)."""
@@ -17,13 +18,20 @@ def choose_device(wanted: str, rank: int = 0) -> torch.device:
     """The device for `auto`, `cpu` or `cuda`; the process `rank` gets the GPU of that number.
 
     Raises:
-        ConfigError: `cuda` was asked for and there is none.
+        ConfigError: `cuda` was asked for and there is none, or there is none for this process alone: two
+            that share a GPU wait for each other for ever (NCCL refuses it, or hangs).
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError("train.device", "is 'cuda', but no GPU is to be seen", "set it to 'auto' or 'cpu'")
     if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", rank % torch.cuda.device_count())
+    if rank >= (count := torch.cuda.device_count()):
+        raise ConfigError(
+            "train.processes",
+            f"needs a GPU for each process, at least {rank + 1}, but there are {count}",
+            f"set it to {count}, or train.device to 'cpu'",
+        )
+    return torch.device("cuda", rank)
 
 
 def computes_bf16(device: torch.device) -> bool:
@@ -49,12 +57,9 @@ def prepare_threads(config: TrainConfig, device: torch.device, pixels: int) -> N
     threads decides how sums are split, so bitwise repeatability holds for one number.
     """
     if device.type == "cpu" and not os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(1 if pixels < _PIXELS_A_THREAD else max(cores() // config.processes, 1))
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(
+            1 if pixels < _PIXELS_A_THREAD else max(available_cpus() // config.processes, 1)
+        )
 
 
 def describe_device(device: torch.device) -> str:

@@ -11,6 +11,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -30,6 +31,12 @@ _WORTH_THREADS = 8192
 more Python than decoding (two threads slowed 28 x 28 images down by a third)."""
 
 _PILLOW = r"PIL\."
+
+MOST_PIXELS = 16_777_216
+"""Pixels that an image may have where nobody set another limit."""
+
+_ORIENTATION = 0x0112
+"""EXIF tag; values from 5 turn the image by a quarter."""
 
 _MODES: dict[Color, str] = {"gray": "L", "rgb": "RGB"}
 
@@ -53,7 +60,7 @@ def sample_id(pixels: Pixels) -> str:
     return digest.hexdigest()
 
 
-def decode(data: bytes, where: str = "image", max_pixels: int = 16_777_216) -> Decoded:
+def decode(data: bytes, where: str = "image", max_pixels: int = MOST_PIXELS) -> Decoded:
     """Decodes a PNG, JPEG or WebP in its own size; EXIF orientation is applied.
 
     Grey images (1, 8 or 16 bit, with or without alpha) give one channel, all others three;
@@ -66,12 +73,10 @@ def decode(data: bytes, where: str = "image", max_pixels: int = 16_777_216) -> D
     try:
         _silence_pillow()
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            if opened.width * opened.height > max_pixels:
-                size = f"{opened.width} x {opened.height}"
-                raise InvalidImage(where, f"is {size} pixels; at most {max_pixels} are accepted")
+            _check_size(opened, where, max_pixels)
+            gray = _is_gray(opened)
             opened.load()
-            image = ImageOps.exif_transpose(opened)
-            pixels = np.asarray(_plain(image))
+            pixels = np.asarray(_plain(ImageOps.exif_transpose(opened), gray))
     except InvalidImage:
         raise
     except UnidentifiedImageError as error:  # its own text shows a Python object
@@ -79,6 +84,31 @@ def decode(data: bytes, where: str = "image", max_pixels: int = 16_777_216) -> D
     except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
         raise InvalidImage(where, f"is not a readable PNG, JPEG or WebP image ({error})") from error
     return Decoded(pixels if pixels.ndim == 3 else pixels[:, :, None])
+
+
+def shape_of(file: Path, where: str = "image", max_pixels: int = MOST_PIXELS) -> tuple[int, int, int]:
+    """Height, width and channels that `decode` would give, from the header alone.
+
+    Raises:
+        InvalidImage: not an accepted format, unreadable, or too large; damage further on is not seen.
+    """
+    try:
+        _silence_pillow()
+        with Image.open(file, formats=FORMATS) as opened:
+            _check_size(opened, where, max_pixels)
+            channels = 1 if _is_gray(opened) else 3
+            # Without an exif chunk before the pixels, `getexif` of a PNG would decode all of them.
+            exif = opened.getexif() if opened.format != "PNG" or "exif" in opened.info else {}
+            turned = exif.get(_ORIENTATION, 1) >= 5
+            height, width = (opened.width, opened.height) if turned else (opened.height, opened.width)
+            return height, width, channels
+    except InvalidImage:
+        raise
+    except UnidentifiedImageError as error:
+        raise InvalidImage(where, "is not a readable PNG, JPEG or WebP image") from error
+    except Exception as error:  # Pillow's readers raise many kinds on hostile bytes
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidImage(where, f"is not a readable PNG, JPEG or WebP image ({reason})") from error
 
 
 def threads_pay(sizes: Sequence[int]) -> bool:
@@ -130,16 +160,35 @@ def _silence_pillow() -> None:
         warnings.filterwarnings("ignore", module=_PILLOW)
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """The image in mode L or RGB."""
-    if image.mode.startswith("I"):  # grey PNG of 16 bits, whatever its brightness
-        values = np.asarray(image, dtype=np.float64)
-        return Image.fromarray(np.clip(values / 65535.0 * 255.0, 0, 255).round().astype(np.uint8))
+def _check_size(image: Image.Image, where: str, max_pixels: int) -> None:
+    if image.width * image.height > max_pixels:
+        size = f"{image.width} x {image.height}"
+        raise InvalidImage(where, f"is {size} pixels; at most {max_pixels} are accepted")
+
+
+def _is_gray(opened: Image.Image) -> bool:
+    """Of an image that is not loaded yet: Pillow reads a gray PNG of 16 bits with alpha as RGBA."""
+    if opened.mode in ("1", "L", "LA", "La") or opened.mode.startswith("I"):
+        return True
+    return any(tile.args == "LA;16B" for tile in getattr(opened, "tile", ()))
+
+
+def _plain(image: Image.Image, gray: bool) -> Image.Image:
+    """The image in mode L (where it is gray) or RGB, what is transparent laid on white."""
+    if image.mode.startswith("I"):  # gray PNG of 16 bits, whatever its brightness
+        return _eight_bits(image)
     if "A" in image.getbands() or "transparency" in image.info:
-        gray = image.mode in ("LA", "La", "L", "1")
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, rgba).convert("L" if gray else "RGB")
-    if image.mode in ("L", "1"):
-        return image.convert("L")
-    return image.convert("RGB")
+        image = Image.alpha_composite(white, rgba)
+    return image.convert("L" if gray else "RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A gray image of 16 bits as one of 8; the value that its file calls transparent becomes white."""
+    values = np.asarray(image, dtype=np.float64)
+    pixels = np.clip(values / 65535.0 * 255.0, 0, 255).round().astype(np.uint8)
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        pixels[values == clear] = 255
+    return Image.fromarray(pixels)

@@ -19,7 +19,7 @@ def test_round_causes_one_run_with_its_label_set_however_often_it_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LINNET_HOME", str(tmp_path / "state"))
-    config = parse_config({"name": "photos", "data": {"location": str(tmp_path / "nothing")}})
+    config = parse_config({"name": "photos", "data": {"kind": "idx", "location": str(tmp_path / "nothing")}})
     request = RunRequest(cause="labels", actor="label studio", reason="round b1", evidence={"batch": "b1"})
     engine = RunningEngine(tmp_path / "state").start()
     try:

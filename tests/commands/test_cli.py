@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from linnet.cli import app
 from linnet.commands.training import parse_settings
-from linnet.errors import ConfigError
+from linnet.errors import ConfigError, DataError
 
 COMMANDS = {
     "run": {"config", "--set", "--dry-run", "--reason", "--host"},
     "submit": {"config", "--set", "--host", "--wait", "--key", "--cause", "--commit", "--reason"},
-    "init": {"name", "--data", "--force"},
+    "init": {"name", "--data", "--force", "--layout"},
     "compile": {"config", "--output", "--set"},
     "up": {
         "--name",
@@ -77,7 +78,8 @@ COMMANDS = {
     "runs show": {"run_id", "--host"},
     "runs compare": {"first", "second"},
     "runs mirror": set(),
-    "runs log": {"run_id", "--task"},
+    "runs log": {"run_id", "--task", "--raw"},
+    "runs follow": {"run_id", "--host"},
     "runs terminate": {"run_id", "--host"},
     "runs resume": {"run_id", "--host", "--wait"},
     "runs archive": {"run_id", "--host"},
@@ -179,3 +181,8 @@ def test_parse_settings_takes_toml_values_and_plain_text() -> None:
     }
     with pytest.raises(ConfigError):
         parse_settings(["a.b"])
+
+
+def test_simulated_drift_draws_from_the_state_folder_that_linnet_home_names(state: Path) -> None:
+    told = CliRunner().invoke(app, ["drift", "simulate", "--kind", "blur", "--dry-run"]).exception
+    assert isinstance(told, DataError) and str(state / "latest" / "build-features") in str(told)

@@ -41,8 +41,10 @@ def test_read_image_folder_train_and_test_are_official_splits(tmp_path: Path) ->
     assert raw.rows[0].origin == "train/a/1.png"
 
 
-def test_read_image_folder_classes_called_train_and_test_are_classes(tmp_path: Path) -> None:
-    raw = read_image_folder(touch(tmp_path, "train/1.png", "test/2.png"))
+def test_read_image_folder_classes_called_train_and_test_are_classes_where_the_config_says_so(
+    tmp_path: Path,
+) -> None:
+    raw = read_image_folder(touch(tmp_path, "train/1.png", "test/2.png"), ("test", "train"))
     assert raw.classes == ("test", "train")
     assert {row.split for row in raw.rows} == {""}
 
@@ -68,7 +70,7 @@ def test_read_image_folder_odd_file_name_is_escaped_in_origin(tmp_path: Path) ->
     [
         ((), (), "has no sub-folders; put the images in one sub-folder a class"),
         (("a/1.png",), (), "at least 2 classes are needed, and there is only 'a'"),
-        (("a/1.png", "b/.keep"), (), "b: the class has no image; add some or remove"),
+        (("a/1.png", "b/.keep"), (), r"without an image:\n  - b\nAdd some or remove"),
         (("train/a/1.png", "train/b/.keep", "test/a/2.png"), (), r"without an image:\n  - b"),
         (("a/1.png", "b/1.png", "1.png"), (), r"1 image.s. stand outside of every class:\n  - 1\.png"),
         (("a/1.png", "b/1.png", "c/1.png"), ("a", "b"), r"data\.classes does not name:\n  - c"),

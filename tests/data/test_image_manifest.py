@@ -45,7 +45,7 @@ def test_read_manifest_parquet_in_a_folder_reads_the_same(folder: Path) -> None:
     ("old", "new", "message"),
     [
         ("path,label", "path,lable", r"no column 'label' .*did you mean 'lable'\?"),
-        ("path,label", "file,label", "no column 'path' .every manifest needs it"),
+        ("path,label", "where,label", "no column 'path' .every manifest needs it"),
         (",camera", ",kamera", r"no column 'camera' .data\.cohorts names it.*did you mean 'kamera'"),
         ("a.png,x", "c.png,x", r"1 row.s. are wrong:\n  - line 2: c\.png does not exist"),
         ("b.png,y", "b.png,", r"line 3: b\.png has no label"),

@@ -146,12 +146,12 @@ def test_ingest_large_files_keep_their_order_over_threads(
 def test_ingest_unreadable_images_stop_it_and_are_named(tmp_path: Path, photos: Path) -> None:
     truncated = photos / "cat" / "003.png"
     truncated.write_bytes(truncated.read_bytes()[:80])
-    (photos / "dog" / "notes.txt").write_text("not an image")
+    (photos / "dog" / "notes.jpg").write_text("not an image")
     with pytest.raises(DataError, match="2 of 121 images cannot be used") as caught:
         ingest(config_of(photos), "pets", tmp_path / "out")
     text = str(caught.value)
     assert "cat/003.png: is not a readable" in text
-    assert "dog/notes.txt: is not a readable PNG, JPEG or WebP" in text
+    assert "dog/notes.jpg: is not a readable PNG, JPEG or WebP" in text
     assert "Repair or remove these files" in text
     assert not (tmp_path / "out" / "manifest.json").exists()
 

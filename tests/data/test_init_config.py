@@ -5,12 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_digits
 
-from linnet.config import Config, load_config, parse_config
+from linnet.config import PHOTO_BACKBONE, Config, load_config, parse_config
+from linnet.data.folder_tree import count_reasons
 from linnet.data.ingest import ingest
-from linnet.data.init_config import config_for_folder
+from linnet.data.init_config import config_for
+from linnet.data.layout import Layout, understand
+from linnet.data.presets import Preset, train_section
 from linnet.errors import ConfigError, DataError
 from linnet.statistics.intervals import auc
 from linnet.statistics.metrics import Predictions
@@ -29,7 +34,7 @@ def test_config_for_digits_keeps_their_size_and_ingests(tmp_path: Path) -> None:
         path = tmp_path / "digits" / str(label) / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode_png((image * 255 / 16).round().astype(np.uint8)[:, :, None]))
-    config = loaded(tmp_path, config_for_folder("digits", tmp_path / "digits"))
+    config = loaded(tmp_path, config_for("digits", tmp_path / "digits").text)
     assert (config.data.height, config.data.width, config.data.color) == (8, 8, "gray")
     assert config.data.classes == tuple("0123456789")
     assert not config.train.flip
@@ -47,7 +52,7 @@ def test_config_for_colour_images_of_mixed_sizes_takes_the_median_side(
         path = tmp_path / "p" / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(number, height, width, 3))
-    text = config_for_folder("p", tmp_path / "p")
+    text = config_for("p", tmp_path / "p").text
     config = loaded(tmp_path, text)
     assert (config.data.height, config.data.width, config.data.color) == (40, 64, "rgb")
     assert "3 sizes" in text
@@ -59,7 +64,7 @@ def test_config_for_official_test_split_says_that_the_fraction_is_unused(
     for number, place in enumerate(["train/a", "train/b", "test/a", "test/b"]):
         (tmp_path / "p" / place).mkdir(parents=True)
         (tmp_path / "p" / place / "1.png").write_bytes(picture(number))
-    assert "the folder has a test split" in config_for_folder("p", tmp_path / "p")
+    assert "the data have a test split" in config_for("p", tmp_path / "p").text
 
 
 def test_config_for_odd_names_is_valid_toml(tmp_path: Path, picture: Callable[..., bytes]) -> None:
@@ -67,24 +72,29 @@ def test_config_for_odd_names_is_valid_toml(tmp_path: Path, picture: Callable[..
     for number, name in enumerate(names):
         (tmp_path / "p" / name).mkdir(parents=True)
         (tmp_path / "p" / name / "1.png").write_bytes(picture(number))
-    text = config_for_folder("p", tmp_path / "p")
+    text = config_for("p", tmp_path / "p").text
     assert tomllib.loads(text)["data"]["classes"] == sorted(names)
     assert loaded(tmp_path, text).validation.min_per_class == 1
 
 
-def test_config_for_folder_with_other_files_names_them(photos: Path) -> None:
+def test_config_for_a_folder_with_other_files_names_them(photos: Path) -> None:
     (photos / "cat" / "000.txt").write_text("a note")
-    with pytest.raises(DataError, match=r"are no image:\n  - cat/000\.txt: is not a readable PNG"):
-        config_for_folder("photos", photos)
+    (photos / "cat" / "page.jpg").write_text("<html>not found</html>")
+    with pytest.raises(
+        DataError, match=r"1 file\(s\) are no image:\n  - cat/page\.jpg: is not a readable PNG"
+    ):
+        config_for("photos", photos)
+    (photos / "cat" / "page.jpg").unlink()
+    assert "not an image: cat/000.txt" in config_for("photos", photos).told
 
 
 def test_config_for_one_class_or_a_bad_name_is_refused(tmp_path: Path, photos: Path) -> None:
     (tmp_path / "one" / "a").mkdir(parents=True)
     (tmp_path / "one" / "a" / "1.png").write_bytes(b"x")
     with pytest.raises(DataError, match="at least 2 classes"):
-        config_for_folder("one", tmp_path / "one")
+        config_for("one", tmp_path / "one")
     with pytest.raises(ConfigError, match="name"):
-        config_for_folder("Not A Name", photos)
+        config_for("Not A Name", photos)
 
 
 @pytest.mark.parametrize("each", [30, 60, 200])
@@ -94,8 +104,92 @@ def test_gates_let_a_faultless_model_pass_however_few_images_there_are(tmp_path:
             file = tmp_path / name / f"{number}.png"
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(encode_png(np.full((8, 8, 1), number, np.uint8)))
-    config = parse_config(tomllib.loads(config_for_folder("pets", tmp_path)))
+    config = parse_config(tomllib.loads(config_for("pets", tmp_path).text))
     labels = np.repeat(np.arange(2), round(each * config.data.test_fraction))
     probabilities = np.where(np.eye(2)[labels] > 0, 0.99, 0.01)
     bound = auc(Predictions(labels=labels, probabilities=probabilities), 0.95)
     assert bound.low >= config.gates.min_auc
+
+
+def test_color_is_decided_by_all_images(tmp_path: Path, picture: Callable[..., bytes]) -> None:
+    """Every second one has color: a sample of every n-th image may miss all of these."""
+    for number in range(500):
+        file = tmp_path / "p" / "ab"[number % 2] / f"{number:03d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture(number, 4, 4, 3 if number == 499 else 1))
+    text = config_for("p", tmp_path / "p").text
+    assert loaded(tmp_path, text).data.color == "rgb"
+    assert "# 1 of 500 images have color" in text
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "semicolon.csv", "parquet"])
+def test_config_for_a_table_names_it_and_takes_size_and_color_of_its_images(
+    tmp_path: Path, photos: Path, picture: Callable[..., bytes], ending: str
+) -> None:
+    (photos / "cat" / "color.png").write_bytes(picture(1, 8, 8, 3))
+    rows = [
+        (f"photos/{path.relative_to(photos)}", path.parent.name) for path in sorted(photos.rglob("*.png"))
+    ]
+    table = tmp_path / f"shop.{ending}"
+    if ending == "parquet":
+        pq.write_table(pa.table({"path": [row[0] for row in rows], "label": [row[1] for row in rows]}), table)
+    else:
+        separator = {"csv": ",", "tsv": "\t"}.get(ending, ";")
+        table.write_text("\n".join(separator.join(row) for row in [("Filename", "Class"), *rows]))
+    made = config_for("shop", table)
+    config = loaded(tmp_path, made.text)
+    assert (config.data.kind, config.data.location) == ("manifest", str(table))
+    assert (config.data.height, config.data.width, config.data.color) == (8, 8, "rgb")
+    assert "a table of 121 images in 2 classes: cat 61, dog 60" in made.told
+    assert ingest(config.data, "shop", tmp_path / "out").raw_rows == 121
+
+
+LAYOUTS = [
+    (("train/cat", "train/dog", "valid/cat", "valid/dog", "Testing/cat", "Testing/dog"), "auto"),
+    (("data/cat", "data/dog"), "auto"),
+    (("train", "bus"), "classes"),
+    (("train", "test"), "classes"),
+    (("train/cat", "train/dog", "test/cat", "test/dog", "extra"), "splits"),
+    (("cat/train", "dog/train", "cat/test", "dog/test"), "auto"),
+]
+
+
+@pytest.mark.parametrize(("folders", "layout"), LAYOUTS)
+def test_ingest_reads_the_folder_as_init_showed_it(
+    tmp_path: Path, picture: Callable[..., bytes], folders: tuple[str, ...], layout: Layout
+) -> None:
+    for number in range(120):
+        file = tmp_path / "p" / folders[number % len(folders)] / f"{number:03d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture(number))
+    shown = understand(tmp_path / "p", layout=layout)
+    config = loaded(tmp_path, config_for("p", tmp_path / "p", layout).text)
+    assert understand(tmp_path / "p", config.data.classes) == shown
+    manifest = ingest(config.data, "p", tmp_path / "out")
+    assert manifest.raw_rows == len(shown.images)
+    assert manifest.left_out == count_reasons(shown.left_out)
+
+
+@pytest.mark.parametrize(("preset", "epochs"), [("fast", 0), ("balanced", 5), ("best", 30)])
+def test_config_for_photos_takes_the_pretrained_backbone_at_224(
+    tmp_path: Path, picture: Callable[..., bytes], preset: Preset, epochs: int
+) -> None:
+    for number in range(8):
+        path = tmp_path / "p" / ("a" if number else "b") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(number, 90, 120, 3))
+    text = config_for("p", tmp_path / "p", preset=preset).text
+    config = loaded(tmp_path, text)
+    assert (config.data.height, config.data.width, config.data.color) == (224, 224, "rgb")
+    assert config.train.backbone_for(config.data.height, config.data.width) == PHOTO_BACKBONE
+    assert config.train.epochs == epochs
+    assert config.train.class_weights and "7 times the smallest" in text
+    assert f"Preset {preset}: 8 photos" in text
+
+
+def test_presets_of_small_images_differ_in_epochs_only_by_their_factor(tmp_path: Path) -> None:
+    presets: tuple[Preset, ...] = ("fast", "balanced", "best")
+    made = [tomllib.loads(train_section(preset, 1000, 28, 28, 1.0))["train"] for preset in presets]
+    assert [section["epochs"] for section in made] == [48, 96, 192]
+    assert "patience" not in made[0] and made[1]["patience"] == 24
+    assert not any(section["class_weights"] for section in made)

@@ -41,9 +41,9 @@ def test_first_question_to_a_store_imports_feast_the_quick_way() -> None:
     script = """
 import sys
 from linnet.errors import ConfigError
-from linnet.features.store import Store
+from linnet.features.store import FeatureStore
 try:
-    Store("x").historical("nothing", [], [], [])
+    FeatureStore("x").historical("nothing", [], [], [])
 except ConfigError as error:
     print("torch" in sys.modules, "image_classifier_v1" in str(error))
 """

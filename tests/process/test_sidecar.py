@@ -15,11 +15,11 @@ from linnet.process.sidecar import Sidecar
 PROGRAM = """
 import sys
 from fastapi import FastAPI
-from linnet.process.sidecar import Beside
+from linnet.process.sidecar import Sidecar
 from linnet.errors import LinnetError
 
 try:
-    Beside("thing", "thing_beside").serve(FastAPI(), "127.0.0.1", int(sys.argv[1]), print)
+    Sidecar("thing", "thing_beside").serve(FastAPI(), "127.0.0.1", int(sys.argv[1]), print)
 except LinnetError as error:
     sys.exit(f"error: {error}")
 """

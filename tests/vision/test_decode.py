@@ -7,6 +7,7 @@ import struct
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from linnet.errors import InvalidImage
-from linnet.vision.decode import decode, encode_png, resize, sample_id
+from linnet.vision.decode import decode, encode_png, resize, sample_id, shape_of
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 
@@ -241,3 +242,49 @@ def test_shrinking_averages_instead_of_skipping() -> None:
     board = np.indices((64, 64)).sum(axis=0).astype(np.uint8) % 2 * 255
     small = resize(board[:, :, None], 8, 8, "gray")
     assert np.abs(small.astype(int) - 127).max() <= 2
+
+
+def _png(bits: int, color_type: int, row: bytes, transparent: bytes = b"") -> bytes:
+    """A PNG of one row, as Pillow does not write it: 16 bits with alpha, or with a transparent value."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    width = len(row) // (bits // 8 * {0: 1, 4: 2}[color_type])
+    parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, bits, color_type, 0, 0, 0))]
+    parts += [chunk(b"tRNS", transparent)] if transparent else []
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [*parts, chunk(b"IDAT", zlib.compress(b"\0" + row)), chunk(b"IEND", b"")]
+    )
+
+
+def test_decode_transparency_of_16_bit_gray_is_laid_on_white_as_of_8_bit() -> None:
+    values = (0, 20_000, 40_000, 65_535)
+    row = struct.pack(">4H", *values)
+    pixels = decode(_png(16, 0, row, struct.pack(">H", 20_000))).pixels
+    assert pixels[0, :, 0].tolist() == [0, 255, 156, 255]
+    eight = decode(_png(8, 0, bytes(value >> 8 for value in values), struct.pack(">H", 20_000 >> 8))).pixels
+    assert eight[0, :, 0].tolist() == [0, 255, 156, 255]
+
+
+def test_decode_alpha_of_16_bit_gray_is_laid_on_white_and_stays_gray() -> None:
+    row = struct.pack(">6H", 0, 0, 20_000, 65_535, 0, 65_535)
+    assert decode(_png(16, 4, row)).pixels.tolist() == [[[255], [78], [0]]]
+
+
+def test_shape_of_the_header_is_that_of_the_decoded_pixels(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+    file = tmp_path / "image"
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"):
+        image = (
+            Image.fromarray(noise[..., 0].astype(np.uint16))
+            if mode == "I;16"
+            else Image.fromarray(noise).convert(mode)
+        )
+        for orientation in (1, 3, 6):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            image.save(file, "JPEG" if mode == "CMYK" else "PNG", exif=exif)
+            assert shape_of(file) == decode(file.read_bytes()).pixels.shape, (mode, orientation)
+    file.write_bytes(_png(16, 4, struct.pack(">4H", 1, 2, 3, 4)))
+    assert shape_of(file) == decode(file.read_bytes()).pixels.shape == (1, 2, 1)
