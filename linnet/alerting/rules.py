@@ -207,6 +207,12 @@ def _model_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any
             "the newest monitored window ended {{ $value | printf `%.0f` }} hours ago",
         ),
         ticket(
+            "LinnetUnmonitored",
+            f"(time() - {names.CHAMPION_CREATED}{mine}) / 3600 > {config.max_window_age_hours:g} "
+            f"unless on (model) {names.WINDOW_END}{mine}", "stale",
+            "no window of {{ $labels.model }} was ever monitored: nobody can say whether it drifts",
+        ),
+        ticket(
             "LinnetRetrainingBreaker", f"{names.RETRAINING_BREAKER}{mine} == 1", "retraining",
             "retraining stopped itself after failures in a row, until a person looks",
         ),

@@ -23,6 +23,7 @@ TONES = {
     "failed": "bad",
     "fail": "bad",
     "rollback": "bad",
+    "insufficient": "unknown",
 }
 """The colour of a state; others are grey."""
 _VOID = frozenset({"img", "input", "br"})
@@ -32,7 +33,7 @@ _SAFE_ADDRESS = re.compile(
 )
 _SAFE_STYLE = re.compile(r"[a-zA-Z0-9 .,:;%#()_-]*")
 """Enough for lengths, colors and grids; no quotes, no escapes, no `url`."""
-_MARKS = {"good": "✓ ", "bad": "✗ "}
+_MARKS = {"good": "✓ ", "bad": "✗ ", "unknown": "? "}
 
 
 class Html(str):

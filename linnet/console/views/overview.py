@@ -58,6 +58,8 @@ class Overview:
     runs: Sequence[RunRecord]
     canary: Canary | None = None
     extra_needs: tuple[Need, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+    """Names of what is watched and was not measured yet."""
     extra_tiles: tuple[Html, ...] = ()
 
 
@@ -126,7 +128,7 @@ def page(view: Overview) -> Html:
             tag("section", _tiles(view)),
             tag(
                 "section",
-                card("Needs you now", _needs(needs(view))),
+                card("Needs you now", _needs(needs(view)), _unmeasured(view.unmeasured)),
                 card("Traffic", _traffic(view)),
                 class_="grid two",
             ),
@@ -156,9 +158,21 @@ def _tiles(view: Overview) -> Html:
     return tiles(first, second, third, *view.extra_tiles)
 
 
+def _unmeasured(names: Sequence[str]) -> Html:
+    """What is neither well nor ill, because nobody looked."""
+    if not names:
+        return Html("")
+    return tag(
+        "p",
+        chip("not measured", "unknown", mark=True),
+        f" {', '.join(names)}. ",
+        link("See why", "/monitoring"),
+    )
+
+
 def _needs(found: Sequence[Need]) -> Html:
     if not found:
-        return tag("p", chip("all clear", "good", mark=True), " Nothing waits for you.")
+        return tag("p", chip("nothing waits", "good", mark=True), " Nothing waits for you.")
     items = [
         tag(
             "li",
