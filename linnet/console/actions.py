@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from linnet.config import EngineConfig, RegistryConfig, parse_config
-from linnet.console.access import Role
 from linnet.console.audit import AuditLog
 from linnet.console.configs import bases, refuse_foreign_places
+from linnet.console.sessions import Role
 from linnet.console.sources import Sources
 from linnet.deployment.journal import Command
 from linnet.deployment.rollout_commands import journal_of, order
