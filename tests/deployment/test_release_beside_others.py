@@ -15,7 +15,7 @@ from tests.deployment.test_release import QUICK, SERVING, make_training_set
 from tests.serving.packages import make_package
 from tests.serving.running import png, running
 
-ONE_STEP = QUICK.model_copy(update={"steps": (100,)})
+ONE_STEP = QUICK.model_copy(update={"steps": (100,), "metrics": ("errors", "validity", "accuracy")})
 
 
 def test_release_of_another_model_leaves_the_server_alone(tmp_path: Path, state: Path) -> None:
