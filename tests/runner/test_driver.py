@@ -17,7 +17,7 @@ NAMES = Names(Job(run_id="run", created_at=datetime.now(UTC)))
 
 
 class MemoryTasks:
-    """`Tasks` that end as they are told to: `breaks` holds an exception by the method and task it comes from."""
+    """`Tasks` that end well: `breaks` holds an exception by the method and task that it comes from."""
 
     def __init__(self, breaks: dict[tuple[str, str], BaseException] | None = None) -> None:
         self.breaks = breaks or {}
