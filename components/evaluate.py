@@ -21,7 +21,7 @@ def evaluate(
     from pathlib import Path
 
     from linnet.config import EvaluationConfig, GatesConfig, RegistryConfig
-    from linnet.config.training import PACKAGE_GATES
+    from linnet.config.evaluation import PACKAGE_GATES
     from linnet.registry.connect import comparison_package
     from linnet.run.step import preparing, progress, run_step
 
