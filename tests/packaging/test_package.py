@@ -14,11 +14,13 @@ from linnet.artifacts.onnx_model import PackagedModel
 from linnet.config import GatesConfig, ServingConfig
 from linnet.errors import DataError, PackagingError, ServingError
 from linnet.packaging import package as module
+from linnet.packaging import smoke_test
 from linnet.packaging.gates import evaluate_package_gates
 from linnet.packaging.held_out import golden_rows
 from linnet.packaging.package import package
 from linnet.packaging.parity import Parity
-from linnet.records import GateDecision, ModelPackage, StageRecord
+from linnet.records import GateDecision, ModelPackage, StageRecord, TrainingSetManifest
+from linnet.vision.decode import resize
 from tests.packaging.folders import CLASSES, Folders, make_folders
 
 SERVING = ServingConfig(threads=1)
@@ -217,3 +219,19 @@ def test_another_threshold_judges_the_package_anew_and_does_not_build_it(
     assert [one.name for one in gate.gates if not one.passed] == ["size"]
     assert GateDecision.load(tmp_path / "first" / "gates.json").verdict == "pass"
     assert run("fourth", numbers, {"max_batch": 4}) == ("pass", False), "this the server does answer by"
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_server_that_fits_odd_shapes_in_another_way_than_training_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fit: str
+) -> None:
+    made = make_folders(tmp_path / "made")
+    about = TrainingSetManifest.load(made.training_set / "training_set.json")
+    about.model_copy(update={"fit": fit}).save(made.training_set / "training_set.json")
+    gates = GatesConfig(max_latency_p95_ms=5000)
+    arguments = made.model, made.evaluation, made.training_set, gates, SERVING, "tiny"
+    described, decision = package(*arguments, tmp_path / "right")
+    assert described.fit == fit and decision.verdict == "pass", decision.reasons
+    monkeypatch.setattr(smoke_test, "resize", lambda *values: resize(*values[:4]))  # as training once did
+    with pytest.raises(PackagingError, match="prepares images in another way"):
+        package(*arguments, tmp_path / "wrong")
