@@ -19,5 +19,7 @@ def record_run(
     from linnet.registry.run_mirror import mirror_from_cluster
     from linnet.run.runs import close
 
-    record = close(name, request, worked=status.state == "SUCCEEDED", prices=cost)
+    # A cluster's driver tells the state in the words of ML Metadata, earlier ones in those of the API.
+    worked = status.state in ("COMPLETE", "CACHED", "SUCCEEDED")
+    record = close(name, request, worked=worked, prices=cost)
     mirror_from_cluster(record, registry)

@@ -144,6 +144,11 @@ def _server_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, An
             "rollout", "version {{ $labels.version }} is being rolled out: transients are silenced",
         ),
         alert(
+            "LinnetRolloutLapsed", f'increase({names.LAPSED}{{model="{model}"}}[30m]) > 0', "ticket",
+            "rollout",
+            "the judge of a rollout is gone: all traffic of {{ $labels.model }} went back to the champion",
+        ),
+        alert(
             "LinnetRolloutStuck",
             f'{names.LOADED}{{model="{model}",role="candidate"}} and on (model, version) '
             f"({_stuck(model, config)})", "ticket", "rollout",
@@ -200,6 +205,12 @@ def _model_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any
             "LinnetMonitoringStale",
             f"(time() - {names.WINDOW_END}{mine}) / 3600 > {config.max_window_age_hours:g}", "stale",
             "the newest monitored window ended {{ $value | printf `%.0f` }} hours ago",
+        ),
+        ticket(
+            "LinnetUnmonitored",
+            f"(time() - {names.CHAMPION_CREATED}{mine}) / 3600 > {config.max_window_age_hours:g} "
+            f"unless on (model) {names.WINDOW_END}{mine}", "stale",
+            "no window of {{ $labels.model }} was ever monitored: nobody can say whether it drifts",
         ),
         ticket(
             "LinnetRetrainingBreaker", f"{names.RETRAINING_BREAKER}{mine} == 1", "retraining",

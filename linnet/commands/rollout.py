@@ -48,7 +48,9 @@ def status(name: Model = "") -> None:
     console.print(f"{state['model']} version {state['candidate']} {against}: {_PHASES.get(phase, phase)}")
     if not alive:
         console.print(
-            "its process is gone: run the same command again to go on, or `linnet rollout abort`", style="red"
+            "its process is gone, and its traffic goes back to the champion by itself: run the same command "
+            "again to go on, or `linnet rollout abort` to end it",
+            style="red",
         )
     if phase in UNDER_WAY:
         console.print(f"{state['percent']} % of the traffic, {state['total']:.0f} s of watching")

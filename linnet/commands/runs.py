@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet.commands.training import ConfigPath, Settings, follow_to_end, parse_settings
+from linnet.commands.training import (
+    ConfigPath,
+    Settings,
+    end_of,
+    end_of_remote,
+    follow_to_end,
+    parse_settings,
+)
 from linnet.config import EngineConfig, load_config
 from linnet.errors import RunError
 from linnet.records import RunRequest
 from linnet.run import runs
+from linnet.run.log import own_lines
 
 runs_app = typer.Typer(help="Look at runs, end them, and let them go on.", no_args_is_help=True)
 
@@ -138,8 +147,9 @@ def runs_mirror() -> None:
 def runs_log(
     run_id: RunId = "",
     task: Annotated[str, typer.Option(help="Only this task's output, such as train.")] = "",
+    raw: Annotated[bool, typer.Option("--raw", help="With all that KFP's executor says of itself.")] = False,
 ) -> None:
-    """Print a run's log.
+    """Print what a run's steps said.
 
     Example:
 
@@ -147,7 +157,7 @@ def runs_log(
     """
     folder = runs.find(run_id)
     if not task:
-        typer.echo((folder / "log.txt").read_text("utf-8", "replace"))
+        _print_log([folder / "log.txt"], raw)
         return
     named = task.replace("_", "-")
     found = [file for file in (folder / "logs").glob("*.txt") if file.stem.endswith(named)]
@@ -156,8 +166,40 @@ def runs_log(
         raise RunError(
             f"the run {folder.name} has no output of a task {task!r} (there is: {known or 'none'})"
         )
-    for file in sorted(found):
-        typer.echo(file.read_text("utf-8", "replace"))
+    _print_log(sorted(found), raw)
+
+
+def _print_log(files: list[Path], raw: bool) -> None:
+    for file in files:
+        if not file.exists():
+            continue
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines if raw else own_lines(lines):
+                typer.echo(line, nl=False)
+
+
+@runs_app.command("follow")
+def runs_follow(run_id: RunId = "", host: HostName = "") -> None:
+    """Follow a run that somebody else started, as `linnet run` does; Ctrl-C stops following, not the run.
+
+    The exit status is the run's, as of `linnet run`.
+
+    Example:
+
+      linnet runs follow
+    """
+    from linnet.launch.client import Host, host_of
+    from linnet.launch.follow import watch, watch_remote
+    from linnet.launch.submit import Submitted
+
+    console = Console()
+    if not host:
+        code = end_of(watch(runs.find(run_id), console), console)
+    else:
+        where: Host = host_of(EngineConfig(), host)
+        submitted = Submitted(where, where.client(), run_id)
+        code = end_of_remote(submitted, watch_remote(submitted, console), console)
+    raise typer.Exit(code)
 
 
 @runs_app.command("terminate")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from linnet.config import Config, load_config
 from linnet.errors import ConfigError
-from linnet.records import RunRequest
+from linnet.records import RunRecord, RunRequest
 from linnet.run import runs
 
 if TYPE_CHECKING:
@@ -141,20 +141,30 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
 
 def follow_to_end(submitted: Submitted, console: Console) -> int:
     """Follows a run that was submitted, shows its summary, and gives the command's exit status."""
-    from linnet.commands.summary import show_summary
     from linnet.launch.follow import follow, follow_remote
+
+    if submitted.host.engine is not None:
+        return end_of(follow(submitted, console), console)
+    console.print(f"run {submitted.run_id} on {submitted.host.url}", highlight=False)
+    return end_of_remote(submitted, follow_remote(submitted, console), console)
+
+
+def end_of(record: RunRecord, console: Console) -> int:
+    """Shows how a run of this machine ended; the command's exit status."""
+    from linnet.commands.summary import show_summary
+
+    show_summary(runs.runs_dir() / record.run_id, console)
+    return _exit_code(record.state, [stage.exit_code for stage in record.stages])
+
+
+def end_of_remote(submitted: Submitted, state: str, console: Console) -> int:
+    """Shows how a run of another host ended; the command's exit status."""
     from linnet.report.remote import refusal
 
-    if submitted.host.engine is None:
-        console.print(f"run {submitted.run_id} on {submitted.host.url}", highlight=False)
-        state = follow_remote(submitted, console)
-        why = refusal(submitted.host, submitted.run_id) if state == "SUCCEEDED" else ""
-        told = f"rejected: {why}" if why else state.lower()
-        console.print(f"run {submitted.run_id}: {told}", highlight=False)
-        return EXIT_CODES["rejected"] if why else {"SUCCEEDED": 0, "CANCELED": 130}.get(state, 1)
-    record = follow(submitted, console)
-    show_summary(submitted.folder, console)
-    return _exit_code(record.state, [stage.exit_code for stage in record.stages])
+    why = refusal(submitted.host, submitted.run_id) if state == "SUCCEEDED" else ""
+    told = f"rejected: {why}" if why else state.lower()
+    console.print(f"run {submitted.run_id}: {told}", highlight=False)
+    return EXIT_CODES["rejected"] if why else {"SUCCEEDED": 0, "CANCELED": 130}.get(state, 1)
 
 
 def _exit_code(state: str, codes: list[int]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
+from linnet.config.files import config_files
 from linnet.config.monitoring import MonitoringConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.root import SECTIONS, Config, assign, load_config, parse_config, parse_sections
@@ -47,6 +48,7 @@ __all__ = [
     "TrainConfig",
     "ValidationConfig",
     "assign",
+    "config_files",
     "load_config",
     "parse_config",
     "parse_sections",

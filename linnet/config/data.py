@@ -6,13 +6,14 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from linnet.config.places import Address, Credential, File
 from linnet.config.section import Fraction, Section
 
 
 class DataConfig(Section):
     kind: Literal["idx", "folder", "manifest"] = "folder"
     """How the raw dataset is laid out: IDX files, one folder a class, or a CSV/Parquet of paths."""
-    location: str = "data.dvc"
+    location: File = "data.dvc"
     """A `.dvc` file that names the dataset by digest, or the path of the raw folder or manifest."""
     revision: str = ""
     """Git revision of the `.dvc` file; empty: as it is in the working tree."""
@@ -44,7 +45,7 @@ class DataConfig(Section):
     near_duplicates: Literal["one side", "report", "ignore"] = "one side"
     """Nearly equal images (re-encoded, resized by little): they stand in one split, and leave training
     where the dataset itself holds a copy out; or they are only counted; or not looked for."""
-    recent: str = ""
+    recent: File = ""
     """Folder of a recent labelled production window, as retraining writes it, whose images join the
     dataset; empty: none."""
 
@@ -90,9 +91,9 @@ class LabelsConfig(Section):
     """How several answers become one: most votes, or votes and model weighed by their reliability."""
     pre_annotate: bool = True
     """Show the model's answer first; never for random, audit and gold tasks, which must be unbiased."""
-    server: str = ""
+    server: Address = ""
     """Address of a Label Studio server; empty: the one of this machine (`linnet labels up`)."""
-    token_file: str = ""
+    token_file: Credential = ""
     """File with the server's access token, one line; empty: the variable LABEL_STUDIO_TOKEN."""
     project: str = ""
     """Title of the project in Label Studio; empty: `Linnet` and the name of the use case."""
@@ -100,7 +101,7 @@ class LabelsConfig(Section):
     """Where a task's image is: in the task itself, or uploaded to the server's storage."""
     run_after: int = Field(default=0, ge=0)
     """Labels after which a training run is requested; 0: when every task of a batch is answered."""
-    version: str = ""
+    version: File = ""
     """A `.dvc` file of `linnet labels cut`: train with exactly those labels; empty: all known now."""
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from linnet.config.places import Address
 from linnet.config.section import Section
 
 
 class EngineConfig(Section):
-    host: str = ""
+    host: Address = ""
     """Address of a Kubeflow Pipelines API to run on, such as https://kfp.example.org/pipeline; empty:
     this machine's own, which is started where none runs. `LINNET_ENGINE_TOKEN` is its bearer token."""
-    bind: str = "127.0.0.1"
+    bind: Address = "127.0.0.1"
     """Address that this machine's API listens on. Any but a loopback address needs `LINNET_ENGINE_TOKEN`."""
     port: int = Field(default=8888, ge=0, le=65535)
     """Port that this machine's API listens on; 0 takes a free one."""
@@ -27,5 +28,8 @@ class EngineConfig(Section):
     """Largest request, and largest pipeline file after unpacking, in megabytes."""
     mirror_runs: bool = True
     """Whether this machine's engine writes the record of each ended run to MLflow, in the background."""
+    trusted_configs: tuple[str, ...] = ()
+    """Config files, or patterns of them, besides those in `configs/` and here: a caller who is not this
+    machine's owner may name only files, addresses and credentials that one of them names."""
     allow_uploads: bool = False
     """Whether to run pipelines that Linnet did not compile. Running one executes its code as you."""

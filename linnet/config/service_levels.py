@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from linnet.config.places import Address
 from linnet.config.section import Fraction, Section
 
 
@@ -31,11 +32,11 @@ class ServiceLevelsConfig(Section):
     would burn any budget."""
     rollout_minutes: float = Field(default=60.0, gt=0)
     """A rollout silences transient alerts for at most this long; then it is stuck, and says so."""
-    page_webhook: str = ""
+    page_webhook: Address = ""
     """Address that Alertmanager posts pages to; empty: nobody is paged."""
-    ticket_webhook: str = ""
+    ticket_webhook: Address = ""
     """Address that Alertmanager posts tickets to; empty: nobody is told."""
-    retraining_webhook: str = "http://127.0.0.1:8888/retraining/alerts"
+    retraining_webhook: Address = "http://127.0.0.1:8888/retraining/alerts"
     """Address of the retraining policy's webhook, which gets drift and accuracy alerts."""
     runbooks: str = "docs/runbooks"
     """Where the runbook pages lie: the start of each alert's link, such as the repository's address."""

@@ -6,6 +6,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from linnet.config.places import Address, Addresses, Code, Credential
 from linnet.config.section import Fraction, Section
 
 JudgedMetric = Literal[
@@ -20,21 +21,21 @@ SEEN_BY_KSERVE: tuple[JudgedMetric, ...] = ("errors", "median", "p95", "p99")
 class KServeConfig(Section):
     """Where a release finds its InferenceService. Empty `service`: releases use Linnet's own server."""
 
-    service: str = ""
+    service: Address = ""
     """Name of the InferenceService."""
-    namespace: str = "default"
+    namespace: Address = "default"
     """Its namespace."""
-    storage_uri: str = "pvc://models/{model}/{version}"
+    storage_uri: Address = "pvc://models/{model}/{version}"
     """Where the package of a version lies for KServe; {model} and {version} are filled in."""
-    prometheus_url: str = "http://prometheus.monitoring.svc:9090"
+    prometheus_url: Address = "http://prometheus.monitoring.svc:9090"
     """Prometheus that scrapes the revisions."""
     metrics: Literal["knative", "knative-otel"] = "knative-otel"
     """Names of the metrics: `knative` up to Knative 1.18, `knative-otel` from 1.19."""
-    api_url: str = "https://kubernetes.default.svc"
+    api_url: Address = "https://kubernetes.default.svc"
     """The Kubernetes API."""
-    token_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105
+    token_file: Credential = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105
     """File with the token that opens it; none is sent if there is no such file."""
-    ca_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+    ca_file: Credential = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
     """File with the certificate of its authority."""
     ready_seconds: float = Field(default=300.0, gt=0)
     """Longest time that a new revision may take to be ready."""
@@ -112,7 +113,7 @@ class ReleaseConfig(Section):
 
 
 class ServingConfig(Section):
-    host: str = "127.0.0.1"
+    host: Address = "127.0.0.1"
     """Address the server binds to."""
     port: int = Field(default=8090, ge=0, le=65535)
     """Port the server binds to; 0 takes a free one."""
@@ -120,6 +121,9 @@ class ServingConfig(Section):
     """Worker processes that serve, each with its own sessions; 0: as many as there are cores."""
     threads: int = Field(default=0, ge=0)
     """ONNX Runtime threads a session; 0: the cores divided by the workers."""
+    lease_seconds: float = Field(default=30.0, gt=0, le=86_400)
+    """A candidate keeps its share of the traffic this long after the judge of its rollout was last heard;
+    then all of it goes back to the champion, whoever died. Routing by hand may ask for longer."""
     queue: int = Field(default=256, ge=1)
     """Requests that may be answered or wait at one moment, over all workers; more get 429."""
     max_batch: int = Field(default=32, ge=1)
@@ -130,12 +134,12 @@ class ServingConfig(Section):
     """A request must have arrived whole this long after its first byte, or the connection is closed."""
     require_key: bool = False
     """Whether inference needs an API key (`linnet keys create`), as admin routes always do."""
-    origins: tuple[str, ...] = ()
+    origins: Addresses = ()
     """Origins of web pages that may send requests, such as https://shop.example; programs need none."""
-    hosts: tuple[str, ...] = ()
+    hosts: Addresses = ()
     """Names that clients may call this server by in requests that change something (admin, feedback),
     beside its addresses and localhost; empty: any, where `host` is not a loopback address."""
-    feature_source: str = ""
+    feature_source: Code = ""
     """Function that looks features up by entity key (`linnet.features.serve:online_statistics` is
     Feast's); empty: features come from the pixels or the request."""
     max_body_mb: float = Field(default=8.0, gt=0)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from linnet.config.places import Address, File
 from linnet.config.section import Fraction, Section
 
 
@@ -50,7 +51,7 @@ class TrainConfig(Section):
     """Where to train; auto takes a GPU if there is one."""
     processes: int = Field(default=1, ge=1)
     """Processes for data-parallel training through torchrun."""
-    init_weights: str = ""
+    init_weights: File = ""
     """Local file with weights to start from; layers whose shapes differ start afresh."""
     seed: int = Field(default=0, ge=0)
     """Seed of weights, order and augmentation."""
@@ -95,7 +96,7 @@ class GatesConfig(Section):
 
 
 class RegistryConfig(Section):
-    tracking_uri: str = ""
+    tracking_uri: Address = ""
     """MLflow tracking and registry URI; empty: SQLite in the local state folder."""
     model: str = ""
     """Registered model's name; empty: the config's name."""

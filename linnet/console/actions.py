@@ -9,6 +9,7 @@ from linnet.automation.champion_traffic import route_to_champion
 from linnet.config import EngineConfig, RegistryConfig, parse_config
 from linnet.console.access import Role
 from linnet.console.audit import AuditLog
+from linnet.console.configs import bases, refuse_foreign_places
 from linnet.console.sources import Sources
 from linnet.deployment.journal import Command
 from linnet.deployment.rollout_commands import journal_of, order
@@ -89,13 +90,14 @@ class Operator:
         """Starts the training pipeline with a config; returns the run's id.
 
         Raises:
-            ConfigError: a setting is wrong.
+            ConfigError: a setting is wrong, or reaches where no config here does.
         """
 
         def work() -> str:
             from linnet.automation.submission import submit_pipeline
 
             config = parse_config(values)
+            refuse_foreign_places(config, bases(self._sources.runs()).values())
             request = RunRequest(cause="person", actor=self.actor, reason=reason, commit=runs.commit())
             return submit_pipeline("training", config, request, self._host(config.engine)).run_id
 

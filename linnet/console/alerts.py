@@ -1,12 +1,13 @@
 """What would be alerted about, judged from the records that are here: a pure function, with runbooks.
 
-The same conditions as the Prometheus rules of `linnet alerts generate` (`monitoring.rules`), for who has no
-Prometheus; those that only a server's metrics know, such as dropped log lines, are not judged here.
+The same conditions as the Prometheus rules of `linnet alerts generate` (`alerting.rules`), for who has no
+Prometheus; those that only a server's metrics know, such as dropped log lines, are not judged here. What was
+never measured is `unknown`, which is neither an alarm nor an all-clear.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -16,17 +17,24 @@ from linnet.console.slo import SloStatus
 from linnet.console.sources import Canary, ServerStatus
 from linnet.records import DriftReport, ModelVersion, PerformanceReport, SkewReport
 
+AlertState = Literal["firing", "ok", "unknown"]
+
 
 @dataclass(frozen=True)
 class Alert:
     """One thing that is watched."""
 
     name: str
-    firing: bool
+    state: AlertState
     severity: Literal["page", "ticket"]
     summary: str
     runbook: str
     """Its page's name."""
+
+    @property
+    def firing(self) -> bool:
+        """Whether somebody has to do something."""
+        return self.state == "firing"
 
 
 @dataclass(frozen=True)
@@ -41,43 +49,51 @@ class ProductionState:
     """Of the newest monitored window."""
     performance: PerformanceReport | None = None
     skew: SkewReport | None = None
-    failures: int = 0
-    """Retraining runs in a row that failed."""
+    failures: int | None = 0
+    """Retraining runs in a row that failed; None: the ledger cannot be read."""
     canary: Canary | None = None
 
 
 def alerts(known: ProductionState, levels: ServiceLevelsConfig, retraining: RetrainingConfig) -> list[Alert]:
-    """All that is watched, what fires first."""
-    found = [
-        *_serving(known, levels), *_model(known, levels),
-        Alert(
-            "Retraining breaker", known.failures >= retraining.breaker_failures, "ticket",
-            f"{known.failures} retraining runs in a row failed; it stops at {retraining.breaker_failures}",
-            "retraining",
-        ),
-    ]  # fmt: skip
-    return sorted(found, key=lambda alert: (not alert.firing, alert.severity))
+    """All that is watched: what fires first, then what is unknown."""
+    found = [*_serving(known, levels), *_model(known, levels), _breaker(known.failures, retraining)]
+    order = {"firing": 0, "unknown": 1, "ok": 2}
+    return sorted(found, key=lambda alert: (order[alert.state], alert.severity))
+
+
+def unmeasured(found: Sequence[Alert]) -> tuple[str, ...]:
+    """Names of what nobody can say yet."""
+    return tuple(alert.name for alert in found if alert.state == "unknown")
+
+
+def _state(fires: bool | None) -> AlertState:
+    """`fires` None: it was not measured."""
+    return "unknown" if fires is None else "firing" if fires else "ok"
+
+
+def _breaker(failures: int | None, config: RetrainingConfig) -> Alert:
+    limit = config.breaker_failures
+    words = (
+        "the ledger of retraining cannot be read"
+        if failures is None
+        else f"{failures} retraining runs in a row failed; it stops at {limit}"
+    )
+    fires = None if failures is None else failures >= limit
+    return Alert("Retraining breaker", _state(fires), "ticket", words, "retraining")
 
 
 def _serving(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Alert]:
     served, champion = known.served, known.champion
-    down = champion is not None and bool(served.problem)
-    yield Alert("Server", down, "page", served.problem or "it answers", "down")
-    other = bool(champion and not served.problem and served.champion != champion.version)
-    words = (
-        f"the server answers with version {served.champion or 'none'}" if not served.problem else "no server"
+    nobody = "there is no champion yet"
+    words = nobody if champion is None else served.problem or "it answers"
+    yield Alert("Server", _state(None if champion is None else bool(served.problem)), "page", words, "down")
+    asked = champion is not None and not served.problem
+    other = served.champion != champion.version if champion is not None and asked else None
+    words = f"the server answers with version {served.champion or 'none'}" if asked else "no server answers"
+    yield Alert(
+        "Champion is served", _state(other), "page", nobody if champion is None else words, "not-serving"
     )
-    yield Alert("Champion is served", other, "page", words, "not-serving")
-    for promise in known.promises:
-        severity = promise.burning(levels.min_failures)
-        worst = max(promise.burns.items(), key=lambda item: item[1])
-        words = (
-            f"burns at most {worst[1]:.1f} times too fast (over {worst[0]})"
-            if promise.total
-            else "no requests yet"
-        )
-        kind: Literal["page", "ticket"] = "page" if severity != "ticket" else "ticket"
-        yield Alert(promise.title, bool(severity), kind, words, promise.name)
+    yield from (_objective(status, levels) for status in known.promises)
     canary = known.canary
     stuck = canary is not None and (not canary.alive or canary.seconds > 60 * levels.rollout_minutes)
     words = (
@@ -85,37 +101,50 @@ def _serving(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Al
         if canary is None
         else f"version {canary.version}, {canary.percent} % of the traffic"
     )
-    yield Alert("Rollout is stuck", stuck, "ticket", words, "rollout")
+    yield Alert("Rollout is stuck", _state(stuck), "ticket", words, "rollout")
+
+
+def _objective(status: SloStatus, levels: ServiceLevelsConfig) -> Alert:
+    severity = status.burning(levels.min_failures)
+    window, burn = max(status.burns.items(), key=lambda item: item[1])
+    words = f"burn rate at most {burn:.1f} (over {window})" if status.total else "no requests yet"
+    kind: Literal["page", "ticket"] = "page" if severity != "ticket" else "ticket"
+    return Alert(status.title, _state(bool(severity) if status.total else None), kind, words, status.name)
 
 
 def _model(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Alert]:
-    drift, performance, skew, champion = known.drift, known.performance, known.skew, known.champion
+    drift, champion = known.drift, known.champion
     unseen = "no window was monitored yet"
     words = (
         unseen if drift is None else "; ".join(drift.reasons[:2]) or f"the newest window is {drift.verdict}"
     )
-    yield Alert("Input drift", bool(drift and drift.verdict == "drift"), "ticket", words, "drift")
-    accuracy = performance.accuracy if performance else None
-    words = (
-        "no labels came yet"
-        if accuracy is None
-        else f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}); {levels.cohort_accuracy:g} is asked"
-    )
-    yield Alert(
-        "Live accuracy",
-        bool(accuracy and accuracy.high < levels.cohort_accuracy),
-        "ticket",
-        words,
-        "accuracy",
-    )
-    words = (
-        "not audited yet" if skew is None else f"{skew.differences:,} served values differ from offline ones"
-    )
-    yield Alert("Skew", bool(skew and skew.differences), "ticket", words, "skew")
+    told = drift is not None and drift.verdict != "insufficient"
+    drifts = drift.verdict == "drift" if drift is not None and told else None
+    yield Alert("Input drift", _state(drifts), "ticket", words, "drift")
+    yield _accuracy(known.performance, levels)
+    yield _skew(known.skew)
     if champion is not None:
         days = (known.at - champion.created_at).days
         words = f"registered {days} days ago; {levels.max_model_age_days:g} are allowed"
-        yield Alert("Champion's age", days > levels.max_model_age_days, "ticket", words, "stale")
-    hours = (known.at - drift.window.end).total_seconds() / 3600 if drift else 0.0
-    words = unseen if drift is None else f"the newest window ended {hours:.0f} h ago"
-    yield Alert("Monitoring's age", hours > levels.max_window_age_hours, "ticket", words, "stale")
+        yield Alert("Champion's age", _state(days > levels.max_model_age_days), "ticket", words, "stale")
+    hours = (known.at - drift.window.end).total_seconds() / 3600 if drift else None
+    words = unseen if hours is None else f"the newest window ended {hours:.0f} h ago"
+    old = None if hours is None else hours > levels.max_window_age_hours
+    yield Alert("Monitoring's age", _state(old), "ticket", words, "stale")
+
+
+def _accuracy(performance: PerformanceReport | None, levels: ServiceLevelsConfig) -> Alert:
+    accuracy = performance.accuracy if performance else None
+    if accuracy is None:
+        return Alert("Live accuracy", "unknown", "ticket", "no labels came yet", "accuracy")
+    words = f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}); {levels.cohort_accuracy:g} is asked"
+    return Alert("Live accuracy", _state(accuracy.high < levels.cohort_accuracy), "ticket", words, "accuracy")
+
+
+def _skew(skew: SkewReport | None) -> Alert:
+    if skew is None or not skew.compared:
+        return Alert("Skew", "unknown", "ticket", "not audited yet", "skew")
+    words = f"{skew.differences:,} served values differ from offline ones"
+    if skew.libraries:
+        words += f"; {skew.libraries[0]}"
+    return Alert("Skew", _state(skew.verdict == "fail"), "ticket", words, "skew")

@@ -1,23 +1,15 @@
-"""The config files that people keep here: what a new run begins with, and what each model is promised."""
+"""The configs that a new run can begin with, what they let it reach, and what each model is promised."""
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
+from collections.abc import Iterable
 
-from linnet.config import Config, load_config
+from linnet.config import SECTIONS, Config, config_files
+from linnet.config.places import foreign_places
 from linnet.errors import ConfigError
+from linnet.records import RunRecord
 
-
-def config_files() -> dict[str, Config]:
-    """The configs in `configs/` and here, by their path; other TOML files are left out."""
-    found: dict[str, Config] = {}
-    for file in sorted([*Path("configs").glob("*.toml"), *Path().glob("*.toml")]):
-        try:
-            found[str(file)] = load_config(file)
-        except (ConfigError, tomllib.TOMLDecodeError):
-            continue  # another TOML file, such as pyproject.toml
-    return found
+LAST_RUNS = 10
 
 
 def config_of(model: str) -> Config:
@@ -26,3 +18,26 @@ def config_of(model: str) -> Config:
         if config.model_name == model:
             return config
     return Config(name=model)
+
+
+def bases(records: list[RunRecord]) -> dict[str, Config]:
+    """Configs to begin with: the files in `configs/` and here, then those of the last runs."""
+    found = config_files()
+    for record in records[:LAST_RUNS]:
+        try:
+            found[f"run {record.run_id}"] = Config.parse(record.config)
+        except ConfigError:
+            continue  # of an older Linnet
+    return found
+
+
+def refuse_foreign_places(config: Config, known: Iterable[Config]) -> None:
+    """Refuses what would let a person of the console reach files and servers with its owner's rights.
+
+    Raises:
+        ConfigError: a setting names a file, an address, a credential or code that no known config names.
+    """
+    sections = [{name: getattr(one, name) for name in SECTIONS} for one in (config, *known)]
+    if key := foreign_places(sections[0], sections[1:]):
+        remedy = "the console's owner can name it in a file in configs/, or start the run with `linnet run`"
+        raise ConfigError(key, "names something that no config here names (with what belongs to it)", remedy)

@@ -21,10 +21,11 @@ TONES = {
     "failed": "bad",
     "fail": "bad",
     "rollback": "bad",
+    "insufficient": "unknown",
 }
 """The colour of a state; others are grey."""
 _VOID = frozenset({"img", "input", "br"})
-_MARKS = {"good": "✓ ", "bad": "✗ "}
+_MARKS = {"good": "✓ ", "bad": "✗ ", "unknown": "? "}
 
 
 class Html(str):

@@ -97,7 +97,7 @@ def _watched(context: Context, model: str) -> Watched:
         drift=windows[0][1] if windows else None,
         performance=performance,
         skew=_read(SkewReport, newest, "skew.json"),
-        failures=policy.failures,
+        failures=None if policy.problem else policy.failures,
         canary=context.sources.canary(),
     )
     found = alerts(known, config.service_levels, config.retraining)

@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from linnet.config import SECTIONS, Section, assign
 from linnet.config.error_messages import limits, meaning, tables
+from linnet.config.places import Reach
 
 Kind = Literal["text", "integer", "number", "switch", "choice", "list"]
 FIRST = ("train", "gates", "data", "release")
@@ -27,6 +28,8 @@ class Field:
     value: Any
     help: str
     choices: tuple[str, ...] = ()
+    reaches: bool = False
+    """Whether it names a file, an address, a credential or code: only the config's file sets it."""
 
     @property
     def key(self) -> str:
@@ -59,6 +62,7 @@ def _fields(section: str, above: str, model: type[Section], values: dict[str, An
             value=value,
             help=meaning(info) + (f" ({', '.join(bounds)})" if bounds else ""),
             choices=_choices(info.annotation),
+            reaches=any(isinstance(mark, Reach) for mark in info.metadata),
         )
 
 

@@ -10,10 +10,10 @@ LOGO = (
 
 _LIGHT = """--paper:#f7f6f3;--card:#fff;--raised:#fff;--ink:#1b1f24;--soft:#59626c;--line:#e4e2dc;--hover:#f1efea;
 --accent:#1f5fae;--accentsoft:#e5eefa;--on:#fff;--good:#17704a;--goodsoft:#e1f2e9;--bad:#ad2f27;--badsoft:#fbe8e5;
---warn:#8a5a00;--warnsoft:#fbf0d9;--warm:#c2571a;--shadow:0 1px 2px #1b1f2412,0 4px 16px #1b1f240a"""
+--warn:#8a5a00;--warnsoft:#fbf0d9;--unknown:#5d4a94;--unknownsoft:#edeaf7;--warm:#c2571a;--shadow:0 1px 2px #1b1f2412,0 4px 16px #1b1f240a"""
 _DARK = """--paper:#121518;--card:#1a1e22;--raised:#20252a;--ink:#e9e7e2;--soft:#a4adb6;--line:#2c3238;--hover:#22272c;
 --accent:#82b4f0;--accentsoft:#1b2b3f;--on:#0f1418;--good:#63cb9b;--goodsoft:#16302a;
---bad:#f28d83;--badsoft:#3d211f;--warn:#e6b65c;--warnsoft:#352a14;--warm:#eb9257;--shadow:0 1px 2px #0006"""
+--bad:#f28d83;--badsoft:#3d211f;--warn:#e6b65c;--warnsoft:#352a14;--unknown:#bcabef;--unknownsoft:#2b2540;--warm:#eb9257;--shadow:0 1px 2px #0006"""
 
 STYLE = (
     f":root{{color-scheme:light;{_LIGHT}}}\n"
@@ -60,16 +60,16 @@ section{margin:0 0 26px}.stack>*+*{margin-top:14px}
 display:block}a.tile:hover{border-color:var(--accent);text-decoration:none}
 .tile span{display:block;color:var(--soft);font-size:13px}.tile b{display:block;font-size:24px;line-height:1.3;
 font-weight:650;letter-spacing:-.02em;overflow-wrap:anywhere}.tile.bad b{color:var(--bad)}.tile.good b{color:var(--good)}
-.tile.warn b{color:var(--warn)}
+.tile.warn b{color:var(--warn)}.tile.unknown b{color:var(--unknown)}
 .todo{list-style:none;margin:0;padding:0}.todo li{display:flex;gap:12px;align-items:flex-start;padding:12px 0;
 border-top:1px solid var(--line)}.todo li:first-child{border-top:0;padding-top:2px}.todo li:last-child{padding-bottom:2px}
 .todo p{margin:0}.todo b{font-weight:620}
 .dot{width:10px;height:10px;border-radius:50%;flex:none;margin-top:6px;background:var(--soft)}
-.dot.good{background:var(--good)}.dot.bad{background:var(--bad)}.dot.warn{background:var(--warn)}
+.dot.good{background:var(--good)}.dot.bad{background:var(--bad)}.dot.warn{background:var(--warn)}.dot.unknown{background:var(--unknown)}
 .chip{display:inline-flex;align-items:center;gap:5px;border-radius:99px;padding:1px 10px;font-size:13px;font-weight:580;
 white-space:nowrap;background:var(--hover);color:var(--soft)}
 .chip.good{background:var(--goodsoft);color:var(--good)}.chip.bad{background:var(--badsoft);color:var(--bad)}
-.chip.warn{background:var(--warnsoft);color:var(--warn)}.chip.accent{background:var(--accentsoft);color:var(--accent)}
+.chip.warn{background:var(--warnsoft);color:var(--warn)}.chip.unknown{background:var(--unknownsoft);color:var(--unknown)}.chip.accent{background:var(--accentsoft);color:var(--accent)}
 .wide{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:14px}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th{font-weight:580;font-size:13px;color:var(--soft);text-align:left;white-space:nowrap}

@@ -134,6 +134,10 @@ class KServeTarget:
 
         self._change(change)
 
+    def renew(self, candidate: str) -> bool:  # noqa: ARG002
+        """Always True: Knative knows no lease, the share stays until somebody changes it."""
+        return True
+
     def promote(self, version: str) -> None:
         """Gives the candidate's revision everything, and calls it champion."""
 

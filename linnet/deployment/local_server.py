@@ -96,6 +96,13 @@ class EmbeddedServer:
         table = {"champion": champion, "candidate": candidate, "percent": percent, "mirror": mirror}
         self._ask("PUT", "/admin/routes", table)
 
+    def renew(self, candidate: str) -> bool:
+        """Renews the candidate's lease; False if it ran out, or somebody took the share away."""
+        answer = self._send("POST", "/admin/lease", {"candidate": candidate})
+        if answer.is_error and answer.status_code != 409:
+            raise RolloutError(f"the share of version {candidate} cannot be kept: {_problem(answer)}")
+        return answer.is_success
+
     def promote(self, version: str) -> None:
         """Makes a version the champion; the one before stays loaded, so that a way back is short."""
         table = {"champion": version, "candidate": None, "percent": 0, "mirror": 0.0}
@@ -138,7 +145,8 @@ def give_back(server_state: Path, candidate: str) -> bool:
     if server is None:
         return False
     try:
-        server.route(None, 0, 0.0)
+        if server.routes()["candidate"] == candidate:
+            server.route(None, 0, 0.0)
         server.unload(candidate)
     finally:
         server.close()

@@ -79,6 +79,8 @@ class Rollout:
     _approved: bool = field(init=False, default=False)
     _orders: int = field(init=False, default=0)
     _started_at: datetime = field(init=False, default_factory=now)
+    _lost: bool = field(init=False, default=False)
+    """The server gave the candidate's share back: nobody had looked after it for too long."""
     _ending: Ending | None = field(init=False, default=None)
     _identity: str = field(init=False, default="")
 
@@ -251,6 +253,11 @@ class Rollout:
         """Whether a verdict may take effect now: silence, a pause or a missing approval hold it up."""
         if verdict == "rollback":
             return verdict, reason
+        if self._lost:
+            return (
+                "inconclusive",
+                "the server took the candidate's share back, as nobody had renewed it in time",
+            )
         silent = time.monotonic() - self._heard
         if silent > min(SILENCE_SECONDS, self.config.deadline_seconds):
             return "inconclusive", f"the server's records could not be read for {silent:.0f} s"
@@ -307,7 +314,15 @@ class Rollout:
             return False
         self._evidence.add(records)
         self._heard = time.monotonic()
+        self._lost = self._champion is not None and not self._kept()
         return True
+
+    def _kept(self) -> bool:
+        """Says that somebody looks after the candidate's share; whether it still has it."""
+        try:
+            return self.target.renew(self.candidate.version)
+        except RolloutError:
+            return True  # a server that keeps silent is judged by its silence
 
     def _take_effect(self, verdict: JudgeVerdict, reason: str) -> Ending:
         """Makes the verdict true on the server; what cannot be made true is not a promotion."""

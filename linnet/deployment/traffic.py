@@ -35,6 +35,12 @@ class TrafficTarget(Protocol):
         answer it. None gives all to the champion.
         """
 
+    def renew(self, candidate: str) -> bool:
+        """Says that the candidate's share is looked after; False if it was taken away meanwhile.
+
+        A target may give all of the traffic back to the champion when it has not heard this for long.
+        """
+
     def promote(self, version: str) -> None:
         """Makes a version the champion, with all of the traffic."""
 

@@ -18,7 +18,7 @@ from linnet.engine.api.request import Engine
 from linnet.engine.app import build_engine, create_app
 from linnet.engine.security import Guard
 from linnet.errors import LinnetError, RunError
-from linnet.process.engine import EngineState, engine_dir, engine_state_file, token
+from linnet.process.engine import EngineState, engine_dir, engine_state_file, owner_token, token
 from linnet.process.web import listen, url_of, web_server
 from linnet.storage.files import translate_storage
 
@@ -53,7 +53,7 @@ def _serve(config: EngineConfig, until_idle: bool) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise RunError(f"an engine works on {folder} already: `linnet down` stops it") from None
-    guard = Guard.of(config.bind, config.allowed_hosts, token(), config.max_upload_mb)
+    guard = Guard.of(config.bind, config.allowed_hosts, token(), config.max_upload_mb, owner_token())
     listening = listen("engine", config.bind, config.port, "choose another engine.port")
     engine = build_engine(folder, config)
     server = web_server(create_app(engine, guard))

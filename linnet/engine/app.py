@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from linnet.automation.abandoned_rollouts import AbandonedRollouts
 from linnet.automation.metrics import exposition
 from linnet.automation.mlflow_sync import MlflowSync
 from linnet.automation.retraining import RetrainingSubmitter
@@ -45,12 +46,13 @@ def build_engine(folder: Path, config: EngineConfig) -> Engine:
     pool = Workers(folder / "workers.log", COMPILER, PRELOAD)
     supervisor = RunSupervisor(store, pool, config)
     library = PipelineCatalog(store, pool, config)
-    submissions = Submissions(store, library, supervisor)
+    submissions = Submissions(store, library, supervisor, config)
     rerunning = Recurring(store, submissions)
     supervisor.every_second.append(rerunning.tick)
     retraining = RetrainingSubmitter()
     supervisor.every_second.append(retraining.tick)
     supervisor.also_busy.append(retraining.busy)
+    supervisor.every_second.append(AbandonedRollouts().tick)
     mirror = MlflowSync(folder / "mirror.log")
     if config.mirror_runs:
         supervisor.after_run.append(mirror.start)

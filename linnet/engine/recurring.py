@@ -10,6 +10,7 @@ from typing import Any
 from linnet.engine.api_errors import ApiError
 from linnet.engine.listing import timestamp
 from linnet.engine.schedule import Schedule
+from linnet.engine.security import Caller
 from linnet.engine.store import Resource, ResourceStore
 from linnet.engine.submission import Submissions
 from linnet.engine.supervisor import ACTIVE
@@ -27,7 +28,7 @@ class Recurring:
     def __init__(self, store: ResourceStore, submissions: Submissions) -> None:
         self._store, self._submissions = store, submissions
 
-    def create(self, body: dict[str, Any]) -> Resource:
+    def create(self, body: dict[str, Any], caller: Caller = "guest") -> Resource:
         """A new recurring run, whose pipeline and parameters are checked now and not at three in the morning.
 
         Raises:
@@ -37,7 +38,7 @@ class Recurring:
         most = int(body.get("max_concurrency") or 1)
         if not 1 <= most <= MOST_AT_ONCE:
             raise ApiError("INVALID_ARGUMENT", f"max_concurrency: must be 1 to {MOST_AT_ONCE}, not {most}")
-        self._submissions.check(_filled(body, now(), 1))
+        self._submissions.check(_filled(body, now(), 1), caller)
         created, enabled = timestamp(now()), body.get("mode", "ENABLE") != "DISABLE"
         identity = str(uuid.uuid4())
         shown = {
@@ -52,7 +53,7 @@ class Recurring:
             "created_at": created,
             "updated_at": created,
         }
-        return self._store.add("recurring", identity, shown, {"last": created, "index": 0})
+        return self._store.add("recurring", identity, shown, {"last": created, "index": 0, "caller": caller})
 
     def switch(self, identity: str, on: bool) -> None:
         """Enables or disables a recurring run; what was missed is caught up, unless `no_catchup`."""
@@ -81,7 +82,9 @@ class Recurring:
         try:
             # The key makes a kill between the two steps harmless: the same moment has the same run.
             run = _filled(body, due, index)
-            self._submissions.submit(run, key=f"recurring/{recurring.id}/{timestamp(due)}", actor="schedule")
+            key = f"recurring/{recurring.id}/{timestamp(due)}"
+            caller = recurring.hidden.get("caller", "guest")  # an older engine did not ask
+            self._submissions.submit(run, key=key, actor="schedule", caller=caller)
         except ApiError as refusal:
             if refusal.reason == "RESOURCE_EXHAUSTED":
                 return False

@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
-from linnet.config import SECTIONS
+from linnet.config import SECTIONS, EngineConfig, config_files
 from linnet.engine.api_errors import ApiError
 from linnet.engine.catalog import PipelineCatalog
 from linnet.engine.listing import timestamp
+from linnet.engine.run_parameters import checked_sections, refuse_foreign_places
+from linnet.engine.security import Caller
 from linnet.engine.store import Resource, ResourceStore
 from linnet.engine.supervisor import RunSupervisor, set_state
 from linnet.errors import RunError
 from linnet.records import RunRequest, now
 from linnet.run import runs
 from linnet.runner import unsupported
+from linnet.runner.placeholders import JOB_FILE, Job
 from linnet.runner.spec import Spec
 from linnet.storage.files import write_text
 
@@ -28,16 +32,22 @@ _NEEDLESS = {"pipeline_root": "outputs go to the run's folder", "service_account
 class Submissions:
     """Where runs come in: from the API, and from recurring runs."""
 
-    def __init__(self, store: ResourceStore, library: PipelineCatalog, supervisor: RunSupervisor) -> None:
+    def __init__(
+        self, store: ResourceStore, library: PipelineCatalog, supervisor: RunSupervisor, config: EngineConfig
+    ) -> None:
         self._store, self._library, self._supervisor = store, library, supervisor
+        self._config = config
 
-    def submit(self, body: dict[str, Any], key: str = "", actor: str = "api") -> Resource:
+    def submit(
+        self, body: dict[str, Any], key: str = "", actor: str = "api", caller: Caller = "guest"
+    ) -> Resource:
         """Takes a run in, unless one came in under the same key: then that is the answer.
 
         Args:
             body: a `Run` as KFP's API describes it.
             key: names the submission; the same key means the same run, however often it is sent.
             actor: who asks, where the run's own parameters do not say.
+            caller: what it may name; see `check`.
 
         Raises:
             ApiError: it cannot run here, or the key belongs to another submission.
@@ -45,7 +55,7 @@ class Submissions:
         digest = _digest(body)
         if known := self._known(key, digest):
             return known
-        spec, parameters = self.check(body)  # may take a while: nobody else waits for it
+        spec, parameters = self.check(body, caller)  # may take a while: nobody else waits for it
         with self._store.transaction():
             if known := self._known(key, digest):
                 return known
@@ -63,8 +73,15 @@ class Submissions:
             raise ApiError("ALREADY_EXISTS", f"the key {key!r} belongs to another submission: {known.id}")
         return known
 
-    def check(self, body: dict[str, Any]) -> tuple[Spec, dict[str, Any]]:
-        """The pipeline of a run and its resolved parameters, if it may run here."""
+    def check(self, body: dict[str, Any], caller: Caller = "guest") -> tuple[Spec, dict[str, Any]]:
+        """The pipeline of a run and its resolved parameters, if it may run here.
+
+        A guest's may reach only what a config on this disk names, unless uploads are allowed: then its
+        code could reach anything.
+
+        Raises:
+            ApiError: it may not, or could not.
+        """
         config = body.get("runtime_config") or {}
         for name, remedy in _NEEDLESS.items():
             if config.get(name) or body.get(name):
@@ -75,6 +92,11 @@ class Submissions:
         except RunError as error:
             raise ApiError("INVALID_ARGUMENT", str(error)) from error
         self._library.allow(spec)
+        if self._library.configured_name(spec):
+            sections = checked_sections(parameters)
+            if caller != "owner" and not self._config.allow_uploads:
+                known = config_files(more=self._config.trusted_configs)
+                refuse_foreign_places(sections, known.values())
         problems = unsupported.unsupported_features(spec)
         if problems:
             raise ApiError("INVALID_ARGUMENT", f"this backend cannot honour: {'; '.join(problems)}")
@@ -115,6 +137,12 @@ class Submissions:
             "scheduled_at": body.get("scheduled_at") or created,
             **self._library.reference_of(body),
         }
+        Job(
+            run_id=record.run_id,
+            display_name=shown["display_name"],
+            created_at=datetime.fromisoformat(created),
+            scheduled_at=datetime.fromisoformat(shown["scheduled_at"]),
+        ).save(folder / JOB_FILE)
         run = self._store.add("run", record.run_id, shown, hidden, key or None)
         set_state(self._store, run, "PENDING")
         self._store.change("experiment", experiment, {"last_run_created_at": created})

@@ -22,10 +22,13 @@ from linnet.process.state import started_at
 from linnet.records import RunRecord, TaskRecord, now
 from linnet.run import runs
 from linnet.runner import worker_pool
+from linnet.runner.spec import Spec
 from linnet.runner.worker_pool import Workers
 
 GRACE_SECONDS = 4.6
 """How long a worker may take to stop its programs, after which everything of the run is killed."""
+EXIT_SECONDS = 60.0
+"""How long the exit tasks of a run that was stopped may take."""
 ACTIVE = ["RUNNING", "CANCELING"]
 _LOOK_SECONDS = 0.01
 _STATES = {"succeeded": "SUCCEEDED", "rejected": "SUCCEEDED", "failed": "FAILED", "interrupted": "FAILED"}
@@ -140,7 +143,7 @@ class RunSupervisor:
         for run in active:
             if not runs.alive(folder_of(run)):
                 self._try(run, self._finish)
-            elif time.monotonic() > self._deadlines.get(run.id, float("inf")):
+            elif time.monotonic() > self._deadlines.get(run.id, float("inf")) and not _exits(folder_of(run)):
                 worker_pool.end(folder_of(run))
         under_way = self.store.where("run", state=ACTIVE)
         room = self.config.concurrent_runs - len(under_way)
@@ -175,6 +178,8 @@ class RunSupervisor:
         folder = folder_of(run)
         record = RunRecord.load(folder / "run.json")
         asked = self.store.get("run", run.id).body["state"] == "CANCELING"
+        if record.state == "running" and self._close_by_exit_tasks(run, folder, asked):
+            return
         if record.state == "running":
             full = not asked and runs.disk_full(folder)
             gone = "" if asked else runs.FULL if full else _GONE.format(run.id)
@@ -182,6 +187,21 @@ class RunSupervisor:
         close_tasks(folder)
         state = "CANCELED" if asked and record.state == "interrupted" else _STATES[record.state]
         self._close(run, state, record.error, record.ended_at)
+
+    def _close_by_exit_tasks(self, run: Resource, folder: Path, asked: bool) -> bool:
+        """Starts a worker that runs the exit tasks of a run whose own worker was killed; whether it did."""
+        if (folder / runs.CLOSING).exists() or not (folder / "tasks").exists() or runs.disk_full(folder):
+            return False
+        try:
+            if not Spec.from_text((folder / "pipeline.json").read_bytes()).has_exit_tasks:
+                return False
+            (folder / runs.CLOSING).touch()
+            self.pool.start(folder, width(self.config), "interrupted" if asked else _GONE.format(run.id))
+        except (LinnetError, OSError) as error:
+            _log(error)
+            return False
+        self._deadlines[run.id] = time.monotonic() + EXIT_SECONDS
+        return True
 
     def _close(self, run: Resource, state: str, error: str, ended: datetime | None = None) -> None:
         told = {"code": 1 if state == "CANCELED" else 2, "message": error} if error else None
@@ -191,6 +211,13 @@ class RunSupervisor:
         self._deadlines.pop(run.id, None)
         for work in self.after_run:
             work()
+
+
+def _exits(folder: Path) -> bool:
+    """Whether the exit tasks of a run that was stopped may still take their time."""
+    with contextlib.suppress(OSError):
+        return time.time() - (folder / runs.CLOSING).stat().st_mtime < EXIT_SECONDS
+    return False
 
 
 def _log(error: Exception) -> None:

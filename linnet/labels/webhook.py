@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ from starlette.routing import Route
 from linnet.errors import StorageError
 from linnet.labels.rounds import Rounds
 from linnet.labels.store import database
-from linnet.storage.files import replacing
+from linnet.storage.secret_file import secret_in
 
 SECRET_HEADER, SIGNATURE_HEADER, TIME_HEADER = "X-Linnet-Secret", "X-Linnet-Signature", "X-Linnet-Time"
 PATH = "/labels/{name}/webhook"
@@ -93,23 +92,9 @@ def sign(secret: str, moment: str, body: bytes) -> str:
 
 def webhook_secret(name: str) -> str:
     """The dataset's shared secret; made at the first call, readable by its owner only."""
-    path = secret_file(name)
-    try:
-        return path.read_text("ascii").strip()
-    except FileNotFoundError:
-        write_secret(path, secrets.token_urlsafe(32))
-    except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"{path}: cannot be read ({error}); delete it, and start serving again") from error
-    return path.read_text("ascii").strip()
+    return secret_in(secret_file(name))
 
 
 def secret_file(name: str) -> Path:
     """Where the secret lies."""
     return database(name).with_name("webhook.secret")
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Writes a secret, whole, with file mode 600."""
-    with replacing(path) as scratch:
-        scratch.touch(mode=0o600)
-        scratch.write_text(text + "\n", "ascii")

@@ -20,7 +20,7 @@ from typing import Any
 from linnet.config import EngineConfig
 from linnet.errors import RunError, StorageError
 from linnet.process import background
-from linnet.process.engine import EngineState, engine_dir, engine_state_file, token
+from linnet.process.engine import EngineState, engine_dir, engine_state_file, owner_token, token
 
 KEY_HEADER = "Idempotency-Key"
 
@@ -46,9 +46,22 @@ class Host:
         import kfp
 
         with silence_sdk(), translate_api_errors(self.url):
-            client = kfp.Client(host=self.url, existing_token=token() or None)
+            client = kfp.Client(host=self.url, existing_token=self.token() or None)
             client._healthz_api.healthz_service_get_healthz()
         return client
+
+    def token(self) -> str:
+        """The bearer token that it is sent: the owner's, which goes to nobody but this machine's own engine.
+
+        Raises:
+            StorageError: others may have read or written the owner's token.
+        """
+        own = self.engine or running_engine()
+        return owner_token() if own is not None and own.url == self.url else token()
+
+    def headers(self) -> dict[str, str]:
+        """The headers by which it knows who calls."""
+        return {"Authorization": f"Bearer {self.token()}"} if self.token() else {}
 
     def stay(self) -> None:
         """Lets an engine that a run started stay when no run is left."""
@@ -72,9 +85,8 @@ class Host:
     def _tell(self, word: str) -> None:
         import httpx
 
-        headers = {"Authorization": f"Bearer {token()}"} if token() else {}
         with contextlib.suppress(httpx.HTTPError):
-            httpx.post(f"{self.url}/linnet/v1/{word}", headers=headers, timeout=5)
+            httpx.post(f"{self.url}/linnet/v1/{word}", headers=self.headers(), timeout=5)
 
     def _used(self) -> bool:
         """Whether somebody else's run is under way on it."""

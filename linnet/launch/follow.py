@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
+import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -25,6 +30,8 @@ _LOOK_REMOTE_SECONDS = 2.0
 _GONE_SECONDS = 3.0
 """How long an engine may take to close a run whose worker is gone; it takes milliseconds."""
 _ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED", "CACHED")
+TERMINATED = 143
+"""128 + SIGTERM, as a shell says it."""
 _FINE = ("pass", "promote")
 
 
@@ -33,35 +40,80 @@ def follow(run: Submitted, console: Console) -> RunRecord:
 
     An engine that dies meanwhile is started again: the run goes on, or its end is noted.
     """
+    gone = _Gone()
     try:
-        if console.is_terminal:
-            _follow_live(run, console)
-        else:
-            _follow_lines(run, console)
+        with says_what_becomes_of(run.run_id):
+            _show(run.folder, lambda: _ended(run, gone), console)
     except KeyboardInterrupt:
         console.print("[yellow]stopping the run ...[/]")
         _stop(run)
     return runs.load(run.folder)
 
 
+def watch(folder: Path, console: Console) -> RunRecord:
+    """Shows a run of this machine, whoever started it, until it ends; Ctrl-C stops the showing only."""
+
+    def ended() -> bool:
+        if runs.alive(folder):
+            return False
+        return RunRecord.load(folder / "run.json").state != "running" or running_engine() is None
+
+    try:
+        _show(folder, ended, console)
+    except KeyboardInterrupt:
+        console.print(f"the run goes on: `linnet runs follow {folder.name}` shows it again", highlight=False)
+        raise
+    return runs.load(folder)
+
+
+@contextlib.contextmanager
+def says_what_becomes_of(run_id: str, host: str = "") -> Iterator[None]:
+    """While a run is followed: on SIGTERM the command ends at once, and says that the run does not."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    where = f" --host {host}" if host else ""
+    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # a live display hides the cursor
+    said = (
+        f"{shown}terminated; the run goes on: `linnet runs follow {run_id}{where}` shows it, "
+        f"`linnet runs terminate {run_id}{where}` ends it\n"
+    )
+
+    def end(*_: object) -> None:
+        os.write(2, said.encode())
+        os._exit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def follow_remote(run: Submitted, console: Console) -> str:
     """Tells a line a task of a run on a cluster until it ends; its last state. Ctrl-C terminates it."""
-    told: set[str] = set()
     try:
-        while True:
-            with translate_api_errors(run.host.url):
-                seen = run.client.get_run(run.run_id)
-            for task in (seen.run_details.task_details or []) if seen.run_details else []:
-                if task.state in _ENDED and task.task_id not in told:
-                    told.add(task.task_id)
-                    console.print(f"{task.display_name:<25} {task.state.lower()}", highlight=False)
-            if seen.state in _ENDED:
-                return str(seen.state)
-            time.sleep(_LOOK_REMOTE_SECONDS)
+        with says_what_becomes_of(run.run_id, run.host.url):
+            return watch_remote(run, console)
     except KeyboardInterrupt:
         console.print("[yellow]stopping the run ...[/]")
         run.terminate()
         return "CANCELED"
+
+
+def watch_remote(run: Submitted, console: Console) -> str:
+    """As `follow_remote`, but Ctrl-C leaves the run alone."""
+    told: set[str] = set()
+    while True:
+        with translate_api_errors(run.host.url):
+            seen = run.client.get_run(run.run_id)
+        for task in (seen.run_details.task_details or []) if seen.run_details else []:
+            if task.state in _ENDED and task.task_id not in told:
+                told.add(task.task_id)
+                console.print(f"{task.display_name:<25} {task.state.lower()}", highlight=False)
+        if seen.state in _ENDED:
+            return str(seen.state)
+        time.sleep(_LOOK_REMOTE_SECONDS)
 
 
 def _stop(run: Submitted) -> None:
@@ -94,7 +146,7 @@ class _Gone:
 
     def look(self, run: Submitted, alive: bool) -> None:
         """Raises StorageError if nothing works on the run and the disk is full, for some seconds."""
-        if alive or not runs.disk_full(run.folder) or (not _begun(run) and _others()):
+        if alive or not runs.disk_full(run.folder) or (not _begun(run.folder) and _others()):
             self._since = None
         elif self._since is None:
             self._since = time.monotonic()
@@ -106,28 +158,35 @@ def _others() -> bool:
     return any(runs.alive(folder) for folder in runs.folders()[:20])
 
 
-def _follow_live(run: Submitted, console: Console) -> None:
-    spinner, gone = Spinner("dots"), _Gone()
+def _show(folder: Path, ended: Callable[[], bool], console: Console) -> None:
+    if console.is_terminal:
+        _show_live(folder, ended, console)
+    else:
+        _show_lines(folder, ended, console)
+
+
+def _show_live(folder: Path, ended: Callable[[], bool], console: Console) -> None:
+    spinner = Spinner("dots")
     with Live(console=console, refresh_per_second=8, transient=True) as live:
-        while not _ended(run, gone):
-            live.update(_table(run.folder, spinner) if _begun(run) else _waiting(spinner))
+        while not ended():
+            live.update(_table(folder, spinner) if _begun(folder) else _waiting(spinner))
             time.sleep(_LOOK_SECONDS)
 
 
-def _follow_lines(run: Submitted, console: Console) -> None:
+def _show_lines(folder: Path, ended: Callable[[], bool], console: Console) -> None:
     told: set[str] = set()
-    ended, gone = False, _Gone()
-    while not ended:
-        ended = _ended(run, gone)
-        for stage in runs.stages(run.folder):
+    over = False
+    while not over:
+        over = ended()
+        for stage in runs.stages(folder):
             if stage.state != "running" and stage.task not in told:
                 told.add(stage.task)
                 console.print(f"{stage.task:<15} {describe(stage).plain}", highlight=False)
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(0 if over else _LOOK_SECONDS)
 
 
-def _begun(run: Submitted) -> bool:
-    return (run.folder / "worker.json").exists()
+def _begun(folder: Path) -> bool:
+    return (folder / "worker.json").exists()
 
 
 def _waiting(spinner: Spinner) -> Table:

@@ -15,6 +15,8 @@ VALIDATION_FAILURES = "linnet_validation_failures_total"
 """Labels model, status."""
 MIRRORED = "linnet_mirrored_total"
 """Labels model, version, outcome."""
+LAPSED = "linnet_rollouts_lapsed_total"
+"""Candidates whose share nobody renewed; label model."""
 LOADED = "linnet_model_loaded"
 """Labels model, version, role (champion, candidate, idle)."""
 IN_FLIGHT = "linnet_in_flight"
@@ -24,8 +26,8 @@ LOG_DROPPED = "linnet_log_dropped_total"
 CPU_SECONDS = "process_cpu_seconds_total"
 MEMORY = "process_resident_memory_bytes"
 SERVER = (
-    REQUESTS, REQUEST_SECONDS, PREDICTION_SECONDS, VALIDATION_FAILURES, MIRRORED, LOADED, IN_FLIGHT, QUEUE,
-    LOG_QUEUE, LOG_DROPPED, CPU_SECONDS, MEMORY,
+    REQUESTS, REQUEST_SECONDS, PREDICTION_SECONDS, VALIDATION_FAILURES, MIRRORED, LAPSED, LOADED, IN_FLIGHT,
+    QUEUE, LOG_QUEUE, LOG_DROPPED, CPU_SECONDS, MEMORY,
 )  # fmt: skip
 
 BUCKETS = (

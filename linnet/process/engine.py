@@ -10,6 +10,7 @@ from linnet.errors import RunError
 from linnet.process.background import STOP_SECONDS
 from linnet.process.state import ProcessState
 from linnet.storage.paths import state_dir
+from linnet.storage.secret_file import secret_in
 
 TOKEN = "LINNET_ENGINE_TOKEN"  # noqa: S105  the variable's name
 
@@ -25,8 +26,22 @@ def engine_state_file() -> Path:
 
 
 def token() -> str:
-    """The bearer token of the engine that is spoken to, or that is started; empty: none."""
+    """The bearer token that an engine asks of everybody, and that another host is sent; empty: none."""
     return os.environ.get(TOKEN, "")
+
+
+def owner_token_file() -> Path:
+    """The file with the token of whoever owns this state folder."""
+    return engine_dir() / "owner.token"
+
+
+def owner_token() -> str:
+    """The bearer token by which this machine's engine knows its owner; made at the first call.
+
+    Raises:
+        StorageError: others may have read or written its file.
+    """
+    return secret_in(owner_token_file())
 
 
 @dataclass(frozen=True)

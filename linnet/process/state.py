@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from linnet.storage.files import replacing
+from linnet.storage.secret_file import write_secret
 
 
 def started_at(pid: int) -> int | None:
@@ -54,10 +54,7 @@ class ProcessState:
 
     def write(self, path: Path) -> None:
         """Writes the state file, whole, readable by its owner only (it may hold a token)."""
-        with replacing(path) as scratch:
-            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(asdict(self), file)
+        write_secret(path, json.dumps(asdict(self)))
 
     def runs(self) -> bool:
         """Whether the very process that wrote it still runs."""

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from datetime import datetime
 from typing import Any, Literal
 
 from linnet.records.record import Record
+
+_LONGEST_NAME = 200
+"""Bytes of a file's name; most file systems take 255, and a name is longer while it is written."""
+
+
+def task_file(path: str) -> str:
+    """The name of a task's files: its path, or its beginning and a digest where no file may be called so."""
+    if len(path) <= _LONGEST_NAME and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", path):
+        return path
+    digest = hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', path)[:100]}-{digest}"
 
 
 class ArtifactRecord(Record):
@@ -16,6 +29,8 @@ class ArtifactRecord(Record):
     uri: str
     type: str
     """KFP's schema title, such as `system.Model`."""
+    digest: str = ""
+    """SHA-256 over names and contents when the task ended; empty where they are not on this machine."""
     metadata: dict[str, Any] = {}
 
 

@@ -47,7 +47,7 @@ class ModelRegistry:
         """`actor`: who the ledger names, such as user@host; `state`: empty for `state_dir()`."""
         self.store, self.actor = store, actor or current_actor()
         self._state = state or state_dir()
-        self.ledger = Ledger(self._state / "ledger" / "promotions.jsonl")
+        self.ledger = _ledger_of(self._state)
 
     def register(self, submission: Submission, reason: str = "packaged") -> ModelVersion:
         """Registers a package; the same package again gives the same version and no second line."""
@@ -202,15 +202,36 @@ class ModelRegistry:
     @contextlib.contextmanager
     def _locked(self, model: str) -> Iterator[None]:
         """One process and thread at a time. The ledger is shared by all models, and so is the lock."""
-        path = self._state / "registry" / "lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be opened ({error.strerror})") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with _lock(self._state):
             self._repair(model)
             yield
-        finally:
-            os.close(descriptor)
+
+
+def append_to_ledger(state: Path, entry: LedgerEntry) -> None:
+    """Adds a line that moves no alias to the ledger in a state folder; needs no registry.
+
+    Raises:
+        RegistryError: the ledger was changed before, or cannot be written.
+        StorageError: its lock cannot be opened.
+    """
+    with _lock(state):
+        _ledger_of(state).append(entry)
+
+
+def _ledger_of(state: Path) -> Ledger:
+    return Ledger(state / "ledger" / "promotions.jsonl")
+
+
+@contextlib.contextmanager
+def _lock(state: Path) -> Iterator[None]:
+    path = state / "registry" / "lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be opened ({error.strerror})") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

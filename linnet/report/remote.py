@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from linnet.errors import RunError
 from linnet.launch.client import Host
-from linnet.process.engine import token
 from linnet.records import GateDecision, RolloutDecision, RunRecord, RunRequest, now
 
 _WANTED = {
@@ -43,8 +42,7 @@ def fetch_evidence(host: Host, run_id: str, scratch: Path) -> Path:
     run = _run(host, run_id)
     folder = scratch / run_id
     folder.mkdir(parents=True)
-    headers = {"Authorization": f"Bearer {token()}"} if token() else {}
-    with httpx.Client(base_url=host.url, headers=headers, timeout=60) as client:
+    with httpx.Client(base_url=host.url, headers=host.headers(), timeout=60) as client:
         try:
             listed = client.get(f"/linnet/v1/runs/{quote(run_id)}/artifacts")
             artifacts = listed.json()["artifacts"] if listed.status_code == 200 else []

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +17,8 @@ from starlette.concurrency import run_in_threadpool
 
 from linnet.errors import LinnetError, RetrainingError
 from linnet.retraining.trigger import Trigger
-from linnet.storage.files import replacing
 from linnet.storage.paths import state_dir
+from linnet.storage.secret_file import secret_in
 
 MAX_BODY = 1_000_000
 """Bytes; Alertmanager's notification of a thousand alerts has about that."""
@@ -30,16 +28,7 @@ MOST_ALERTS = 50
 
 def webhook_token() -> str:
     """The token that Alertmanager must send, made at the first call and kept in the state folder."""
-    path = state_dir() / "retraining" / "token"
-    try:
-        return path.read_text("utf-8").strip()
-    except FileNotFoundError:
-        token = secrets.token_urlsafe(24)
-    with replacing(path) as scratch:
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(token)
-    return token
+    return secret_in(state_dir() / "retraining" / "token")
 
 
 def retraining_router(

@@ -34,6 +34,9 @@ DRY_RUN = "LINNET_DRY_RUN"
 KEYS = "keys"
 """Folder of a run: the cache key of each step, part by part, with its parameters: keys/TASK.json."""
 
+CLOSING = "closing"
+"""File in a run's folder, once the run is stopped and only its exit tasks may run."""
+
 MIRRORED = "mirrored"
 """File in a run's folder, once MLflow has the run's record as it is."""
 
@@ -193,7 +196,8 @@ def close(
 def reopen(folder: Path) -> None:
     """Prepares an ended run for another life: what succeeded stays, and what did not may be tried again."""
     record = RunRecord.load(folder / "run.json")
-    (folder / MIRRORED).unlink(missing_ok=True)
+    for name in (MIRRORED, CLOSING):
+        (folder / name).unlink(missing_ok=True)
     for stage in stages(folder):
         if stage.state != "succeeded":
             (folder / "stages" / f"{stage.task}.json").unlink()

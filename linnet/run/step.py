@@ -96,6 +96,7 @@ def run_step(
             result = store.get(key, targets) if may_hit else None
             if result is not None and still_valid(result.values):
                 stage.came_from_cache(result.seconds, result.cpu_seconds, result.gpu_seconds)
+                print(f"{task}: from the cache, which saves {result.seconds:.0f} s", flush=True)
             else:
                 again = "what it does besides its outputs has to be done again" if result else ""
                 _announce(store, key, cached, acts, again)

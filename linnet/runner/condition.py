@@ -51,7 +51,7 @@ def evaluate_condition(condition: str, parameters: Mapping[str, Any]) -> bool:
         result = parser.either()
         if parser.rest:
             raise ValueError(f"{parser.rest[0][1]!r} is not understood here")
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise RunError(f"the condition {condition!r} cannot be evaluated: {error}") from error
     if not isinstance(result, bool):
         raise RunError(f"the condition {condition!r} is {result!r}, which is neither true nor false")
@@ -140,4 +140,6 @@ def _compare(sign: str, left: Any, right: Any) -> bool:
 def _converted(kind: str, value: Any) -> Any:
     if kind == "string":
         return json.dumps(value) if isinstance(value, bool) else f"{value}"
+    if kind == "int" and isinstance(value, int):
+        return int(value)  # not by way of a float, which rounds from 2^53 on
     return int(float(value)) if kind == "int" else float(value)

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from linnet.errors import RunError
-from linnet.runner.spec import Spec, typed, with_defaults
+from linnet.runner.placeholders import Names, fill, inputs_named
+from linnet.runner.spec import Spec, with_defaults
+from linnet.runner.values import converted
 
 State = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"]
 """As KFP's API names them (RuntimeState)."""
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
-_PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\[['\"]([^'\"]+)['\"]\]\}\}")
 _SELECTOR = re.compile(r"parseJson\(string_value\)((?:\[\"[^\"]*\"\])*)")
 
 
@@ -52,10 +53,36 @@ class Node:
 
     @property
     def is_exit_task(self) -> bool:
-        """Whether it gets the final status of others: it says how things went and is never taken as done."""
-        return any(
-            "taskFinalStatus" in value for value in self.task.get("inputs", {}).get("parameters", {}).values()
+        """Whether it is the exit task of a group: it runs however things went, and is never taken as done.
+
+        (`ignore_upstream_failure` has the same strategy, and waits for any task.)
+        """
+        waits_for = [self.scope.nodes[name] for name in self.task.get("dependentTasks", [])]
+        return self.runs_anyway and any(
+            other.is_group and other.name.startswith("exit-handler-") for other in waits_for
         )
+
+    @property
+    def runs_anyway(self) -> bool:
+        """Whether it runs however the tasks before it ended."""
+        return bool(self.task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED")
+
+    @property
+    def upstream(self) -> list[Node]:
+        """The tasks that it waits for: those it names, and those whose outputs it takes.
+
+        (`addImplicitDependencies` in backend/src/v2/compiler/argocompiler/dag.go)
+        """
+        inputs = self.task.get("inputs", {})
+        sources = [*inputs.get("parameters", {}).values(), *inputs.get("artifacts", {}).values()]
+        producers = [
+            source[kind]["producerTask"]
+            for source in sources
+            for kind in ("taskOutputParameter", "taskOutputArtifact")
+            if kind in source
+        ]
+        names = dict.fromkeys([*self.task.get("dependentTasks", []), *producers])
+        return [self.scope.nodes[name] for name in names]
 
     @property
     def label(self) -> str:
@@ -91,6 +118,11 @@ class Scope:
         """The tasks that failed."""
         return [node for node in self.nodes.values() if node.state == "FAILED"]
 
+    @property
+    def canceled(self) -> list[Node]:
+        """The tasks that were stopped, or not begun any more."""
+        return [node for node in self.nodes.values() if node.state == "CANCELED"]
+
 
 def readiness(node: Node) -> Literal["wait", "skip", "start"]:
     """Whether a pending task waits for others, may start, or never will.
@@ -98,31 +130,31 @@ def readiness(node: Node) -> Literal["wait", "skip", "start"]:
     A task that needs others' success and does not get it (they failed, or a condition held them back)
     is left out, and what needs it in turn.
     """
-    upstream = [node.scope.nodes[name] for name in node.task.get("dependentTasks", [])]
+    upstream = node.upstream
     if not all(other.state in ENDED for other in upstream):
         return "wait"
-    whatever = node.task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
-    return "start" if whatever or all(other.state == "SUCCEEDED" for other in upstream) else "skip"
+    return "start" if node.runs_anyway or all(other.state == "SUCCEEDED" for other in upstream) else "skip"
 
 
-def inputs_of(node: Node) -> dict[str, Any]:
-    """The values of a task's inputs; what an upstream task or the caller did not give is left out."""
+def inputs_of(node: Node, names: Names) -> dict[str, Any]:
+    """The values of a task's inputs; what an upstream task or the caller did not give is left out.
+
+    `names`: the placeholders of the run, which its constants may hold.
+    """
     declared = node.task.get("inputs", {})
     values: dict[str, Any] = {}
     for name, source in declared.get("parameters", {}).items():
-        value = _parameter(node, name, source)
+        value = _parameter(node, name, source, names)
         if value is not None:
             values[name] = value
     for name, source in declared.get("parameters", {}).items():
-        # A text that was built from other inputs, such as f"model-{task.output}".
+        # What was built from other inputs, such as f"model-{task.output}", alone or within a list or struct.
         constant = source.get("runtimeValue", {}).get("constant")
-        if isinstance(constant, str):
-            missing = [other for other in _PLACEHOLDER.findall(constant) if other not in values]
-            if missing:
-                raise RunError(
-                    f"task {node.path}: nobody gave {missing[0]!r}, which input {name!r} is built of"
-                )
-            values[name] = _PLACEHOLDER.sub(lambda found: _as_text(values[found[1]]), constant)
+        missing = sorted(inputs_named(constant) & set(declared["parameters"]) - set(values))
+        if missing:
+            raise RunError(f"task {node.path}: nobody gave {missing[0]!r}, which input {name!r} is built of")
+        if constant is not None:
+            values[name] = fill(constant, names.of(node.name, node.path), values)
     for name, source in declared.get("artifacts", {}).items():
         if "taskOutputArtifact" in source:
             producer = source["taskOutputArtifact"]
@@ -134,7 +166,7 @@ def inputs_of(node: Node) -> dict[str, Any]:
     return values
 
 
-def _parameter(node: Node, name: str, source: dict[str, Any]) -> Any:
+def _parameter(node: Node, name: str, source: dict[str, Any], names: Names) -> Any:
     if "runtimeValue" in source:
         if "constant" not in source["runtimeValue"]:
             raise RunError(f"task {node.path}: input {name!r} is a runtime parameter of an older IR")
@@ -145,7 +177,7 @@ def _parameter(node: Node, name: str, source: dict[str, Any]) -> Any:
     elif "componentInputParameter" in source:
         value = node.scope.inputs.get(source["componentInputParameter"])
     elif "taskFinalStatus" in source:
-        return final_status(node.scope.nodes[source["taskFinalStatus"]["producerTask"]])
+        return final_status(node.scope.nodes[source["taskFinalStatus"]["producerTask"]], names.job.run_id)
     else:
         raise RunError(f"task {node.path}: the source of input {name!r} is not known here: {source}")
     selector = source.get("parameterExpressionSelector", "")
@@ -165,24 +197,27 @@ def _selected(value: Any, selector: str, where: str) -> Any:
     return value
 
 
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+_FINAL_STATES = {"SUCCEEDED": "COMPLETE"}
+"""States in the words of ML Metadata, which a cluster's driver tells an exit task."""
 
 
-def final_status(node: Node) -> dict[str, Any]:
-    """What a `PipelineTaskFinalStatus` is made of."""
-    error = {"code": 9, "message": first_error(node)} if node.state == "FAILED" else {}
+def final_status(node: Node, run_id: str) -> dict[str, Any]:
+    """What a `PipelineTaskFinalStatus` is made of (backend/src/v2/driver/resolve.go).
+
+    The error is more than a cluster tells, whose driver leaves it empty.
+    """
+    error = {"code": 9, "message": first_error(node)} if node.state in ("FAILED", "CANCELED") else {}
     return {
-        "state": node.state,
-        "pipelineJobResourceName": node.path,
-        "pipelineTaskName": node.label,
+        "state": _FINAL_STATES.get(node.state, node.state),
+        "pipelineJobResourceName": run_id,
+        "pipelineTaskName": node.name,
         "error": error,
     }
 
 
 def first_error(node: Node) -> str:
     """Why a task failed: its own words, or those of the first one within it that failed."""
-    inner = [first_error(failed) for scope in node.inner for failed in scope.failed]
+    inner = [first_error(failed) for scope in node.inner for failed in scope.failed or scope.canceled]
     return inner[0] if inner else node.error
 
 
@@ -196,7 +231,19 @@ def argument_values(node: Node) -> dict[str, Any]:
         if name not in node.inputs and not about.get("isOptional"):
             raise RunError(f"{where} needs the artefact {name!r}, which no task before it wrote")
     extra = {name: value for name, value in node.inputs.items() if name not in declared}
-    return {**extra, **with_defaults(node.component, parameters, where)}
+    return {**extra, **with_defaults(node.component, parameters, where, converted)}
+
+
+def parameter_values(node: Node) -> dict[str, Any]:
+    """The parameters that a group was given, in their declared types: what its condition is about."""
+    declared = node.component.get("inputDefinitions", {}).get("parameters", {})
+    where = f"task {node.path}: parameter"
+    return {
+        name: converted(value, declared.get(name, {}).get("parameterType", ""), f"{where} {name!r}")
+        if name in declared
+        else value
+        for name, value in node.inputs.items()
+    }
 
 
 def items_of(node: Node) -> tuple[str, list[Any]]:
@@ -221,13 +268,9 @@ def iterations(spec: Spec, node: Node) -> list[Scope]:
     )
     scopes = []
     for number, item in enumerate(items):
-        value = typed(_parsed(item, kind), kind, f"task {node.path}: item {number}")
+        value = converted(item, kind, f"task {node.path}: item {number}")
         scopes.append(Scope.open(spec, f"{node.path}.{number}", node.component, {**node.inputs, key: value}))
     return scopes
-
-
-def _parsed(item: Any, kind: str) -> Any:
-    return json.loads(item) if isinstance(item, str) and kind not in ("STRING", "") else item
 
 
 def outputs_of(scope: Scope) -> dict[str, Any]:

@@ -2,23 +2,26 @@
 
 kfp.local has an orchestrator of its own, but it tells nobody what it does, cannot leave out finished
 tasks, cannot stop, runs one branch after another, lets two tasks of one component write to the same
-folder, and knows neither retries nor the order of exit handlers. So the graph is walked here, and
-kfp.local does what it does well: building a task's input, resolving placeholders, reading outputs.
+folder, and knows neither retries nor the order of exit handlers. So the graph is walked here.
 
-One thread: `Tasks` starts a program and says what ended; everything else is bookkeeping.
+One thread: `Tasks` starts a program and says what ended; everything else is bookkeeping. Whatever goes
+wrong with a task is the task's failure; a run that is stopped still runs its exit tasks.
 """
 
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from linnet.errors import LinnetError, RunError
 from linnet.runner import dag
 from linnet.runner.condition import evaluate_condition
 from linnet.runner.dag import Node, Scope
+from linnet.runner.placeholders import Names
 from linnet.runner.spec import Spec
 
 LONGEST_WAIT_SECONDS = 1.0
@@ -41,28 +44,68 @@ class Tasks(Protocol):
     def start(self, node: Node, arguments: dict[str, Any]) -> TaskOutcome | None:
         """Starts a task; an outcome at once if there is nothing to wait for (finished in an earlier life)."""
 
+    def finished(self, node: Node, arguments: dict[str, Any]) -> TaskOutcome | None:
+        """How a task ended in an earlier life of the run with the same inputs; None if it did not."""
+
     def wait(self, until: float | None) -> list[tuple[Node, TaskOutcome]]:
         """What ended; waits for something to end, but not beyond the moment `until` (time.monotonic)."""
 
     def changed(self, node: Node) -> None:
         """Notes that a task's state is another."""
 
+    def cancel(self) -> None:
+        """Ends all programs that are under way."""
+
 
 class Driver:
     """One run."""
 
-    def __init__(self, spec: Spec, parameters: dict[str, Any], tasks: Tasks, width: int = 1) -> None:
-        """`width`: how many programs may run at once."""
-        self.spec, self.tasks, self.width = spec, tasks, width
+    def __init__(
+        self,
+        spec: Spec,
+        parameters: dict[str, Any],
+        tasks: Tasks,
+        names: Names,
+        width: int = 1,
+        closing: str = "",
+    ) -> None:
+        """One run.
+
+        Args:
+            spec: the pipeline.
+            parameters: what it was given.
+            tasks: what runs its programs.
+            names: the placeholders of the run.
+            width: how many programs may run at once.
+            closing: why the run is over though its worker did not end it: only exit tasks run, and the
+                other tasks are as they were.
+        """
+        self.spec, self.tasks, self.width, self.names = spec, tasks, width, names
+        self._closing, self._stopped = closing, False
+        self._exits: set[str] = set()
+        """Paths of exit tasks that are groups: what they hold runs with them."""
         self.root = Scope.open(spec, "", spec.root, spec.arguments(parameters))
         self._queue: list[Node] = []
         self._active: set[Node] = set()
         self._later: dict[Node, float] = {}
 
     def run(self) -> bool:
-        """Runs all tasks; whether none failed. An exception from `Tasks.wait` (an interrupt) ends it."""
-        for node in self.root.nodes.values():
-            self.tasks.changed(node)
+        """Runs all tasks; whether none failed.
+
+        What ends it before its time (an interrupt, a full disk) is raised again when its exit tasks have run;
+        a second interrupt ends those too.
+        """
+        try:
+            for node in self.root.nodes.values():
+                self.tasks.changed(node)
+            self._work()
+        except (KeyboardInterrupt, Exception) as reason:
+            self._stop("interrupted" if isinstance(reason, KeyboardInterrupt) else str(reason))
+            self._work()
+            raise
+        return not (self.root.failed or self.root.canceled)
+
+    def _work(self) -> None:
         while not self._advance(self.root):
             if not (self._queue or self._active or self._later):
                 raise RunError(f"the tasks of {self.spec.name} wait for one another")
@@ -71,8 +114,22 @@ class Driver:
                 continue  # what was started ended at once, and others may go on
             until = min(self._later.values()) if self._later and len(self._active) < self.width else None
             for node, outcome in self.tasks.wait(until):
-                self._ended(node, outcome)
-        return not self.root.failed
+                self._guarded(node, partial(self._ended, outcome))
+
+    def _stop(self, reason: str) -> None:
+        """Ends what is under way, and leaves nothing to be begun but exit tasks."""
+        self._stopped = True
+        self.tasks.cancel()
+        active, self._active, self._later, queue = self._active, set(), {}, self._queue
+        self._queue = [node for node in queue if self._is_exit(node) and node not in active]
+        for node in list(self.nodes()):
+            waits = node.state == "PENDING" and not self._is_exit(node)
+            if waits or node in active or (node.state == "RUNNING" and not node.is_group):
+                self._close(node, "CANCELED", reason)
+
+    def _is_exit(self, node: Node) -> bool:
+        """Whether a task is an exit task, or belongs to one."""
+        return node.is_exit_task or any(node.path.startswith(f"{path}.") for path in self._exits)
 
     def outputs(self) -> dict[str, Any]:
         """The pipeline's outputs."""
@@ -92,6 +149,8 @@ class Driver:
         while moved:
             moved = False
             for node in scope.nodes.values():
+                if node in self._later:
+                    continue
                 if node.state == "PENDING":
                     moved |= self._guarded(node, self._begin)
                 elif node.state == "RUNNING" and node.is_group:
@@ -104,8 +163,9 @@ class Driver:
             return step(node)
         except LinnetError as error:
             problem = str(error)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            problem = f"the pipeline cannot be read here: {type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001  a task's trouble, of whatever kind, is that task's failure
+            traceback.print_exc()
+            problem = f"it cannot be run here: {type(error).__name__}: {error}"
         self._active.discard(node)
         self._close(node, "FAILED", problem)
         return True
@@ -117,12 +177,16 @@ class Driver:
         if ready == "skip":
             self._close(node, "SKIPPED", "a task that it needs did not succeed")
             return True
-        node.inputs = dag.inputs_of(node)
+        node.inputs = dag.inputs_of(node, self.names)
         condition = node.task.get("triggerPolicy", {}).get("condition")
-        if condition and not evaluate_condition(condition, node.inputs):
+        if condition and not evaluate_condition(condition, dag.parameter_values(node)):
             self._close(node, "SKIPPED")
             return True
         node.state = "RUNNING"
+        if node.is_group:
+            node.attempts += 1
+            if node.is_exit_task:
+                self._exits.add(node.path)
         if node.is_loop:
             node.inner = dag.iterations(self.spec, node)
         elif node.is_group:
@@ -145,8 +209,10 @@ class Driver:
                 active += 1
         if not all(scope.ended for scope in group.inner):
             return False
-        if any(scope.failed for scope in group.inner):
-            self._close(group, "FAILED", dag.first_error(group))
+        if any(scope.failed or scope.canceled for scope in group.inner):
+            if not self._tried_again(group, dag.first_error(group)):
+                failed = any(scope.failed for scope in group.inner)
+                self._close(group, "FAILED" if failed else "CANCELED", dag.first_error(group))
         else:
             group.outputs = dag.collected(group) if group.is_loop else dag.outputs_of(group.inner[0])
             self._close(group, "SUCCEEDED")
@@ -157,32 +223,52 @@ class Driver:
         moment = time.monotonic()
         for node in [node for node, when in self._later.items() if when <= moment]:
             del self._later[node]
-            self._queue.append(node)
+            if node.is_group:  # a nested pipeline begins anew
+                node.state, node.inner = "PENDING", []
+            else:
+                self._queue.append(node)
         self._queue.sort(key=lambda node: node.path.count("."))
         while self._queue and len(self._active) < self.width:
             self._guarded(self._queue.pop(0), self._start)
 
     def _start(self, node: Node) -> bool:
         arguments = dag.argument_values(node)
+        if self._closing and not self._is_exit(node):
+            known = self.tasks.finished(node, arguments)
+            node.outputs = known.outputs if known else {}
+            state: dag.State = "CANCELED" if known is None else "SUCCEEDED" if known.worked else "FAILED"
+            self._close(node, state, known.error if known else self._closing)
+            return True
         node.state, node.attempts = "RUNNING", node.attempts + 1
         self._active.add(node)
         outcome = self.tasks.start(node, arguments)
         if outcome is None:
             self.tasks.changed(node)
         else:
-            self._ended(node, outcome)
+            self._ended(outcome, node)
         return True
 
-    def _ended(self, node: Node, outcome: TaskOutcome) -> None:
+    def _ended(self, outcome: TaskOutcome, node: Node) -> bool:
         self._active.discard(node)
+        if outcome.worked or not self._tried_again(node, outcome.error):
+            node.outputs = outcome.outputs
+            self._close(node, "SUCCEEDED" if outcome.worked else "FAILED", outcome.error)
+        return True
+
+    def _tried_again(self, node: Node, error: str) -> bool:
+        """Whether a task or nested pipeline that failed will be tried again, as its retry policy says.
+
+        A cluster's compiler has no retry of nested pipelines (container.go in argocompiler); here nothing
+        that a pipeline asks for is ignored.
+        """
         policy = node.task.get("retryPolicy", {})
-        if not outcome.worked and node.attempts <= int(policy.get("maxRetryCount", 0)):
-            node.error = outcome.error
-            self._later[node] = time.monotonic() + min(_pause(policy, node.attempts), LONGEST_WAIT_SECONDS)
-            self.tasks.changed(node)
-            return
-        node.outputs = outcome.outputs
-        self._close(node, "SUCCEEDED" if outcome.worked else "FAILED", outcome.error)
+        given_up = self._closing or (self._stopped and not self._is_exit(node))
+        if given_up or node.attempts > int(policy.get("maxRetryCount", 0)):
+            return False
+        node.error = error
+        self._later[node] = time.monotonic() + min(_pause(policy, node.attempts), LONGEST_WAIT_SECONDS)
+        self.tasks.changed(node)
+        return True
 
     def _close(self, node: Node, state: dag.State, error: str = "") -> None:
         node.state, node.error = state, error

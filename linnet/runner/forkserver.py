@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from linnet.process.state import started_at
 from linnet.run import runs
+from linnet.runner import forked
 
 
 def run_forkserver(compiler: str, preload: Sequence[str]) -> None:
@@ -51,15 +52,16 @@ def _worker(request: dict[str, Any], answers: int) -> dict[str, Any]:
     lock = runs.hold(folder)
     pid = os.fork()
     if pid == 0:
-        _become(folder, int(request["width"]), lock, answers)
+        _become(folder, int(request["width"]), str(request.get("closing", "")), lock, answers)
     os.close(lock)
     return {"pid": pid, "started": started_at(pid) or 0}
 
 
-def _become(folder: Path, width: int, lock: int, answers: int) -> NoReturn:
+def _become(folder: Path, width: int, closing: str, lock: int, answers: int) -> NoReturn:
     code = 1
     try:
         os.setsid()
+        forked.renew()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.close(answers)
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -68,7 +70,7 @@ def _become(folder: Path, width: int, lock: int, answers: int) -> NoReturn:
             os.dup2(source, target)
         from linnet.runner import run_worker
 
-        run_worker.execute(folder, width, (lock,))
+        run_worker.execute(folder, width, (lock,), closing)
         code = 0
     except KeyboardInterrupt:
         code = 130

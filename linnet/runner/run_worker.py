@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,23 @@ from linnet.run import runs
 from linnet.run.runs import DRY_RUN
 from linnet.runner.dag import first_error
 from linnet.runner.driver import Driver
+from linnet.runner.placeholders import Job, Names
 from linnet.runner.spec import Spec
 from linnet.runner.task_runner import TaskRunner, recorded_outputs
 from linnet.storage.paths import state_dir
 
 
-def execute(folder: Path, width: int = 1, close: tuple[int, ...] = ()) -> None:
+def execute(folder: Path, width: int = 1, close: tuple[int, ...] = (), closing: str = "") -> None:
     """Runs the pipeline of a run folder to its end, and closes the run's record.
 
     Tasks that an earlier life of the run finished are not run again. SIGINT or SIGTERM stops the
-    programs that are under way; the record then says `interrupted`.
+    programs that are under way, and exit tasks run; the record then says `interrupted`.
 
     Args:
         folder: the run's folder with pipeline.yaml, parameters.json and run.json.
         width: how many programs may run at once.
         close: descriptors that programs must not inherit (the run's lock).
+        closing: why the run is over although its worker did not end it: only its exit tasks are run.
 
     Raises:
         KeyboardInterrupt: it was interrupted.
@@ -38,31 +41,39 @@ def execute(folder: Path, width: int = 1, close: tuple[int, ...] = ()) -> None:
     tree.adopt_orphans()
     interrupted, error = False, "it did not come to its end"
     try:
-        error = _drive(folder, width, list(close))
+        error = _drive(folder, width, list(close), closing)
     except KeyboardInterrupt:
         interrupted = True
         raise
     except LinnetError as problem:
         error = str(problem)
         print(f"error: {problem}", flush=True)
+    except Exception as problem:  # noqa: BLE001  a run ends with a reason, whatever it is
+        traceback.print_exc()
+        error = f"{type(problem).__name__}: {problem}"
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         for left in tree.descendants(os.getpid()):  # as a pod's end would end them
             tree.kill_tree(left)
-        # The exit handler closes the record; a worker that ends before it does so here.
-        if RunRecord.load(folder / "run.json").state == "running":
-            runs.finish(folder, worked=not error, interrupted=interrupted, error=error)
+        # The exit handler closes the record; a worker that has none does so here. Of a run that was stopped
+        # only the worker knows that it was.
+        if closing or interrupted:
+            runs.finish(folder, worked=False, interrupted=True, error=closing)
+        elif RunRecord.load(folder / "run.json").state == "running":
+            runs.finish(folder, worked=not error, error=error)
 
 
-def _drive(folder: Path, width: int, close: list[int]) -> str:
+def _drive(folder: Path, width: int, close: list[int], closing: str) -> str:
     """Runs the tasks; what went wrong, or nothing."""
     file = folder / "pipeline.json"  # the same, quicker to read
     spec = Spec.from_text((file if file.exists() else folder / "pipeline.yaml").read_bytes())
-    programs = TaskRunner(folder, spec, _environment(folder), close)
+    job = Job.of(folder, RunRecord.load(folder / "run.json").started_at)
+    names = Names(job, str(folder / "artifacts"))
+    programs = TaskRunner(folder, spec, names, _environment(folder), close, bool(closing))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: programs.interrupt())
-    driver = Driver(spec, _parameters(folder), programs, width)
+    driver = Driver(spec, _parameters(folder), programs, names, width, closing)
     try:
         worked = driver.run()
         (folder / "outputs.json").write_text(json.dumps(_outputs(driver)), "utf-8")
@@ -75,7 +86,8 @@ def _drive(folder: Path, width: int, close: list[int]) -> str:
                 node.state, node.error = "CANCELED", "interrupted"
                 programs.changed(node)
         raise
-    failed = [f"{node.label}: {first_error(node)}" for node in driver.root.failed]
+    stopped = driver.root.failed or driver.root.canceled
+    failed = [f"{node.label}: {first_error(node)}" for node in stopped]
     return failed[0] if not worked else ""
 
 

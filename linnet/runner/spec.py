@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import yaml
 
 from linnet.errors import RunError
+from linnet.runner.values import plain, typed
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST = 100
@@ -111,6 +113,15 @@ class Spec:
         found: dict[str, Any] = deployment.get("executors", {}).get(component.get("executorLabel", ""), {})
         return found
 
+    @property
+    def has_exit_tasks(self) -> bool:
+        """Whether a task of it runs however others ended."""
+        return any(
+            task.get("triggerPolicy", {}).get("strategy") == "ALL_UPSTREAM_TASKS_COMPLETED"
+            for component in [self.root, *self.pipeline.get("components", {}).values()]
+            for task in component.get("dag", {}).get("tasks", {}).values()
+        )
+
     @cached_property
     def code(self) -> str:
         """Digest of what the pipeline would execute: everything but defaults of parameters and KFP's caching.
@@ -170,49 +181,23 @@ def _refuse_traps(text: str) -> None:
             raise RunError(f"the pipeline is nested more than {_DEEPEST} levels deep")
 
 
-def with_defaults(component: dict[str, Any], given: dict[str, Any], where: str) -> dict[str, Any]:
-    """The values of a component's input parameters; one that is optional and has no value is left out."""
+Convert = Callable[[Any, str, str], Any]
+
+
+def with_defaults(
+    component: dict[str, Any], given: dict[str, Any], where: str, convert: Convert = typed
+) -> dict[str, Any]:
+    """The values of a component's input parameters; one that is optional and has no value is left out.
+
+    `convert`: what brings a value into its declared type (value, type, where).
+    """
     result = {}
     for name, about in component.get("inputDefinitions", {}).get("parameters", {}).items():
+        kind = about.get("parameterType", "")
         if given.get(name) is not None:
-            result[name] = typed(given[name], about.get("parameterType", ""), f"{where}: parameter {name!r}")
+            result[name] = convert(given[name], kind, f"{where}: parameter {name!r}")
         elif "defaultValue" in about:
-            result[name] = typed(about["defaultValue"], about.get("parameterType", ""), where)
+            result[name] = typed(about["defaultValue"], kind, where)
         elif not about.get("isOptional"):
             raise RunError(f"{where} needs a value for its parameter {name!r}")
     return result
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "STRING": (str,),
-    "BOOLEAN": (bool,),
-    "NUMBER_INTEGER": (int, float),
-    "NUMBER_DOUBLE": (int, float),
-    "LIST": (list,),
-    "STRUCT": (dict,),
-}
-
-
-def typed(value: Any, kind: str, where: str) -> Any:
-    """A parameter's value in its declared type: JSON and protobuf bring 3 as 3.0.
-
-    Raises:
-        RunError: it is of another type.
-    """
-    wrong = kind in _TYPES and not isinstance(value, _TYPES[kind])
-    wrong = wrong or (kind.startswith("NUMBER") and isinstance(value, bool))
-    if not wrong and kind == "NUMBER_INTEGER":
-        wrong = value != int(value)
-        value = int(value)
-    if wrong:
-        raise RunError(f"{where} must be of type {kind}, not {value!r}")
-    return float(value) if kind == "NUMBER_DOUBLE" else value
-
-
-def plain(value: Any) -> Any:
-    """3.0 as 3: YAML, JSON and protobuf do not agree on it."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list) else value

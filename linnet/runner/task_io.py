@@ -1,8 +1,4 @@
-"""What one task needs to run here, and what it wrote: kfp.local's parts, and its gaps named.
-
-kfp.local builds the executor's input, resolves placeholders and reads outputs; a component's own
-process is started by `child`.
-"""
+"""What one task needs to run here, and what it wrote."""
 
 from __future__ import annotations
 
@@ -12,13 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from linnet.cache.digest import tree_digest
+from linnet.cache.memo import Memo
 from linnet.errors import RunError
 from linnet.records import TaskRecord
+from linnet.records.task import ArtifactRecord, task_file
 from linnet.runner import task_process
 from linnet.runner.dag import Node
-from linnet.runner.spec import Spec, plain, typed
-
-EXECUTOR_OUTPUT = "executor_output.json"
+from linnet.runner.executor_io import Artifact, as_json, executor_input, is_artifact, read_outputs
+from linnet.runner.placeholders import Names, fill
+from linnet.runner.spec import Spec
+from linnet.runner.values import inexact, plain
+from linnet.storage.paths import state_dir
 
 
 @dataclass
@@ -31,13 +32,9 @@ class ExecutorTask:
     run: Path
     root: Path
     """The folder for its outputs."""
+    names: Names
     notes: list[str] = field(default_factory=list)
     """What its pipeline asks for and a laptop gives in its own way."""
-
-    @classmethod
-    def of(cls, spec: Spec, node: Node, arguments: dict[str, Any], run: Path, root: Path) -> ExecutorTask:
-        """The leaf of a node."""
-        return cls(spec, node, arguments, run, root)
 
     @property
     def executor(self) -> dict[str, Any]:
@@ -57,104 +54,94 @@ class ExecutorTask:
 
     def prepare(self) -> tuple[Path, list[str], dict[str, str]]:
         """Makes an empty folder for its outputs; its source file, arguments and environment."""
-        from kfp.local import placeholder_utils
-
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
         container = self.executor["container"]
         source = task_process.source_of(container.get("command", []))
         if source is None:
             raise RunError(f"task {self.node.path}: only lightweight Python components run here")
-        file = self.run / "code" / f"{self.node.path}.py"
-        file.parent.mkdir(exist_ok=True)
+        # A folder and a module name as on a cluster: what a task is called must hide no module.
+        file = self.run / "code" / task_file(self.node.path) / task_process.MODULE
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(source, "utf-8")
-        words = placeholder_utils.replace_placeholders(
-            full_command=list(container.get("args", [])),
-            executor_input_dict=self._input(),
-            pipeline_resource_name=self.run.name,
-            task_resource_name=self.node.label,
-            pipeline_root=str(self.run / "artifacts"),
-            unique_pipeline_id=self.run.name,
-        )
+        names = self.names.of(self.node.name, self.node.path)
+        names["{{$}}"] = as_json(executor_input(self.node.component, plain(self.arguments), self.root))
+        words = [fill(word, names, self.arguments) for word in container.get("args", [])]
+        self.notes += [_rounded(f"input {name!r}", number) for name, number in _numbers(self.arguments)]
         self._note(container)
         return file, words, self._environment()
 
     def outputs(self) -> dict[str, Any]:
-        """What the program wrote."""
-        from kfp.local import executor_output_utils
+        """What the program wrote.
 
-        found = executor_output_utils.get_outputs_for_task(self._input_message(), self._component())
-        declared = self.node.component.get("outputDefinitions", {}).get("parameters", {})
-        return {
-            name: typed(plain(value), declared[name].get("parameterType", ""), f"output {name!r}")
-            if name in declared
-            else value
-            for name, value in found.items()
-        }
+        Raises:
+            RunError: something that it declares is missing, or is not what a cluster would take.
+        """
+        found = read_outputs(self.node.component, self.root)
+        self.notes += [_rounded(f"output {name!r}", number) for name, number in _numbers(found)]
+        return found
 
     def recorded(self, record: TaskRecord) -> dict[str, Any] | None:
-        """The outputs of the same task in an earlier life of the run; None if they are no longer there."""
-        if any(not Path(artifact.uri).exists() for artifact in record.artifacts):
+        """The outputs of the task in an earlier life of the run; None if they are not as it left them."""
+        if any(not _is_as_written(artifact) for artifact in record.artifacts):
             return None
-        return self.outputs() if (self.root / EXECUTOR_OUTPUT).exists() or not record.parameters else None
+        try:
+            found = self.outputs()
+        except RunError:
+            return None
+        now = {name: value for name, value in found.items() if not is_artifact(value)}
+        return found if now == record.parameters else None
 
     def imported(self) -> dict[str, Any]:
-        """The artefact that an importer names."""
-        from kfp.local import importer_handler, utils
-
-        outputs, _ = importer_handler.run_importer(
-            pipeline_resource_name=self.run.name,
-            component_name=self.node.task["componentRef"]["name"],
-            component_spec=self._component(),
-            executor_spec=utils.struct_to_executor_spec(_struct(self.executor)),
-            arguments=self.arguments,
-            pipeline_root=str(self.run / "artifacts"),
-            unique_pipeline_id=self.run.name,
-        )
-        return dict(outputs)
+        """The artefact that an importer names (backend/src/v2/component/importer_launcher.go)."""
+        importer = self.executor["importer"]
+        address = importer["artifactUri"]
+        uri = address["constant"] if "constant" in address else self.arguments[address["runtimeParameter"]]
+        names = self.names.of(self.node.name, self.node.path)
+        metadata = fill(plain(importer.get("metadata", {})), names, self.arguments)
+        kind = importer.get("typeSchema", {})
+        title = kind.get("schemaTitle", "system.Artifact")
+        version = kind.get("schemaVersion", "0.0.1")
+        return {"artifact": Artifact("artifact", str(uri), title, version, metadata)}
 
     def _environment(self) -> dict[str, str]:
         container = self.executor.get("container", {})
         return {item["name"]: str(item.get("value", "")) for item in container.get("env", [])}
-
-    def _component(self) -> Any:
-        from google.protobuf import json_format
-        from kfp.pipeline_spec import pipeline_spec_pb2
-
-        return json_format.ParseDict(self.node.component, pipeline_spec_pb2.ComponentSpec())
-
-    def _input_message(self) -> Any:
-        from kfp.local import executor_input_utils
-
-        return executor_input_utils.construct_executor_input(
-            component_spec=self._component(),
-            arguments=self.arguments,
-            task_root=str(self.root),
-            block_input_artifact=False,
-        )
-
-    def _input(self) -> dict[str, Any]:
-        """The executor's input, with 3.0 as 3: protobuf makes the one of the other, a cluster does not."""
-        from google.protobuf import json_format
-
-        message: dict[str, Any] = plain(json_format.MessageToDict(self._input_message()))
-        return message
 
     def _note(self, container: dict[str, Any]) -> None:
         image = container.get("image", "")
         version = ".".join(platform.python_version_tuple()[:2])
         if image.startswith("python:") and not image.startswith(f"python:{version}"):
             self.notes.append(f"runs in this environment's Python {version}, not in the image {image}")
-        resources = container.get("resources", {})
-        asked = [
-            name for name in ("cpuLimit", "memoryLimit", "cpuRequest", "memoryRequest") if name in resources
-        ]
-        asked += ["accelerator"] if "accelerator" in resources else []
+        asked = sorted(container.get("resources", {}))
         if asked:
             self.notes.append(f"may use the whole machine: {', '.join(asked)} are for a cluster's scheduler")
 
 
-def _struct(values: dict[str, Any]) -> Any:
-    from google.protobuf import json_format, struct_pb2
+def digest_of(uri: str) -> str:
+    """Digest of an artefact's bytes where they lie on this machine; nothing where they do not."""
+    if "://" in uri:
+        return ""
+    return tree_digest(Path(uri), Memo(state_dir() / "cache" / "memo"))
 
-    return json_format.ParseDict(values, struct_pb2.Struct())
+
+def _is_as_written(artifact: ArtifactRecord) -> bool:
+    """Whether an artefact has the bytes that its task wrote; of one that an earlier version recorded, any."""
+    if not artifact.digest:
+        return "://" in artifact.uri or Path(artifact.uri).exists()
+    return digest_of(artifact.uri) == artifact.digest
+
+
+def _numbers(values: dict[str, Any]) -> list[tuple[str, int]]:
+    return [(name, number) for name, value in values.items() for number in inexact(value)]
+
+
+def _rounded(what: str, number: int) -> str:
+    return f"{what} holds {number}: a cluster rounds it to {_double(number)}; a text would arrive as it is"
+
+
+def _double(number: int) -> str:
+    try:
+        return str(int(float(number)))
+    except OverflowError:
+        return "nothing, and fails"

@@ -7,6 +7,7 @@ the child shares nothing that it writes with anybody.
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import signal
 import sys
@@ -17,9 +18,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from linnet.runner import forked
+
 MARK = "kfp.dsl.executor_main"
-_READ_ONCE = ("PYTHON", "LD_", "OMP_", "OPENBLAS_", "MKL_", "ARROW_")
-"""Variables that an interpreter, its loader or a numerical library reads once, when it is loaded."""
+MODULE = "ephemeral_component.py"
+"""The file of a component's code, as its own command calls it on a cluster."""
+_READ_ONCE = (
+    *("PYTHON", "LD_", "MALLOC_", "LC_", "LANG", "TZ", "TMP", "HOME", "XDG_"),
+    *("OMP_", "OPENBLAS_", "GOTO_", "MKL_", "KMP_", "NUMEXPR_", "NPY_", "ARROW_", "CUDA_", "PYTORCH_", "MPL"),
+)
+"""Beginnings of variables that an interpreter, its loader or a library reads once, when it is loaded."""
+_FROM_FILE = (
+    "import json, runpy, sys; sys.argv[1:] = json.load(open(sys.argv[1])); "
+    f"runpy.run_module({MARK!r}, run_name='__main__', alter_sys=True)"
+)
+"""A program with its arguments in a file: the kernel takes no argument of more than 128 KiB."""
 
 
 def source_of(command: Sequence[str]) -> str | None:
@@ -62,7 +75,7 @@ def _become(program: Program, close: Sequence[int]) -> NoReturn:
     code = 1
     try:
         os.setpgid(0, 0)
-        atexit._clear()
+        forked.renew()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE):
@@ -91,7 +104,9 @@ def _become(program: Program, close: Sequence[int]) -> NoReturn:
 def _execute(program: Program) -> None:
     words = ["--component_module_path", str(program.source), *program.words]
     if program.fresh or any(name.startswith(_READ_ONCE) for name in program.environment):
-        os.execve(sys.executable, [sys.executable, "-m", MARK, *words], dict(os.environ))  # noqa: S606
+        file = program.source.with_name("arguments.json")
+        file.write_text(json.dumps(words), "utf-8")
+        os.execve(sys.executable, [sys.executable, "-c", _FROM_FILE, str(file)], dict(os.environ))  # noqa: S606
     from kfp.dsl import executor_main
 
     sys.argv = [str(executor_main.__file__), *words]

@@ -21,11 +21,15 @@ from linnet.errors import LinnetError, RunError
 from linnet.process import tree
 from linnet.process.state import started_at
 from linnet.records import ArtifactRecord, TaskRecord, now
+from linnet.records.task import task_file
+from linnet.run import runs
 from linnet.runner import task_process
 from linnet.runner.dag import ENDED, Node, argument_values
 from linnet.runner.driver import TaskOutcome
+from linnet.runner.executor_io import is_artifact
+from linnet.runner.placeholders import Names
 from linnet.runner.spec import Spec
-from linnet.runner.task_io import ExecutorTask
+from linnet.runner.task_io import ExecutorTask, digest_of
 
 STOP_SECONDS = 4.0
 """How long a program may take to stop after SIGINT, before it is killed: a release gives traffic back."""
@@ -45,20 +49,38 @@ class _Running:
 class TaskRunner:
     """The `Tasks` of a driver, in a run's folder: tasks/, logs/ and artifacts/."""
 
-    def __init__(self, folder: Path, spec: Spec, environment: Mapping[str, str], close: list[int]) -> None:
-        """`close`: descriptors that a program must not inherit."""
+    def __init__(
+        self,
+        folder: Path,
+        spec: Spec,
+        names: Names,
+        environment: Mapping[str, str],
+        close: list[int],
+        closing: bool = False,
+    ) -> None:
+        """The programs of a run.
+
+        Args:
+            folder: the run's.
+            spec: the pipeline.
+            names: the placeholders of the run.
+            environment: what its programs get, beside what a task sets.
+            close: descriptors that a program must not inherit.
+            closing: whether only exit tasks will run; what failed in an earlier life is known then too.
+        """
         self.folder, self.spec, self.environment, self._close = folder, spec, environment, close
+        self.names, self._closing = names, closing
         self._running: dict[int, _Running] = {}
         self._records: dict[str, TaskRecord] = {}
         self._loaded = source_states()
         self._stop = False
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        names = Counter(
+        counts = Counter(
             name
             for component in [spec.root, *spec.pipeline.get("components", {}).values()]
             for name in component.get("dag", {}).get("tasks", {})
         )
-        self._unique = {name for name, count in names.items() if count == 1}
+        self._unique = {name for name, count in counts.items() if count == 1}
         self._earlier = self._kill_previous_attempt()
 
     def interrupt(self) -> None:
@@ -69,20 +91,14 @@ class TaskRunner:
 
     def start(self, node: Node, arguments: dict[str, Any]) -> TaskOutcome | None:
         """Starts a task's program, unless an earlier life finished the same task with the same inputs."""
-        leaf = ExecutorTask.of(self.spec, node, arguments, self.folder, self._place(node))
-        before = self._earlier.get(node.path)
-        if before is not None and not node.is_exit_task and before.inputs == _digest(arguments):
-            outputs = leaf.recorded(before)
-            if outputs is not None:
-                self._log_line(f"{node.path}: finished earlier, not run again")
-                self._records[node.path] = before
-                return TaskOutcome(True, outputs)
-        if leaf.is_importer:
-            return TaskOutcome(True, leaf.imported())
+        if (known := self.finished(node, arguments)) is not None:
+            return known
+        leaf = self._task(node, arguments)
         source, words, environment = leaf.prepare()
         fresh = source_states() != self._loaded
         for note in leaf.notes:
             self._log_line(f"{node.path}: {note}")
+        leaf.notes.clear()
         log = self.log(node.path)
         log.parent.mkdir(exist_ok=True)
         close = [*self._close, self._read, self._write]
@@ -95,6 +111,27 @@ class TaskRunner:
         self._running[pid] = _Running(node, leaf, pid, limit, leaf.timeout, descriptor)
         return None
 
+    def finished(self, node: Node, arguments: dict[str, Any]) -> TaskOutcome | None:
+        """How a task ended in an earlier life with the same inputs; an importer's artefact at once."""
+        leaf = self._task(node, arguments)
+        if leaf.is_importer:
+            return TaskOutcome(True, leaf.imported())
+        before = self._earlier.get(node.path)
+        if before is None or node.is_exit_task or before.inputs != _digest(arguments):
+            return None
+        if before.state == "FAILED":
+            return TaskOutcome(False, error=before.error)
+        outputs = leaf.recorded(before)
+        if outputs is None:
+            self._log_line(f"{node.path}: what it wrote is not there as it was any more: it is run again")
+            return None
+        self._log_line(f"{node.path}: finished earlier, not run again")
+        self._records[node.path] = before
+        return TaskOutcome(True, outputs)
+
+    def _task(self, node: Node, arguments: dict[str, Any]) -> ExecutorTask:
+        return ExecutorTask(self.spec, node, arguments, self.folder, self._place(node), self.names)
+
     def wait(self, until: float | None) -> list[tuple[Node, TaskOutcome]]:
         """What ended.
 
@@ -103,6 +140,9 @@ class TaskRunner:
         """
         while True:
             if self._stop:
+                self._stop = False
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._read, 4096)
                 raise KeyboardInterrupt
             ended = [done for running in list(self._running.values()) if (done := self._poll(running))]
             moment = time.monotonic()
@@ -120,7 +160,7 @@ class TaskRunner:
     def changed(self, node: Node) -> None:
         """Writes the task's record."""
         self._records[node.path] = record = self._record(node)
-        record.save(self.folder / "tasks" / f"{node.path}.json")
+        record.save(self.folder / "tasks" / f"{task_file(node.path)}.json")
 
     def cancel(self) -> None:
         """Interrupts all programs, and kills what does not end within `STOP_SECONDS`."""
@@ -137,12 +177,16 @@ class TaskRunner:
         for pid in left:
             tree.kill_tree(pid)
         for running in self._running.values():
+            if running.descriptor >= 0:
+                os.close(running.descriptor)
             self._keep_log(running.node.path)
         self._running.clear()
+        if self.spec.has_exit_tasks:
+            (self.folder / runs.CLOSING).touch()  # they need a while
 
     def log(self, path: str) -> Path:
         """Where a task's output goes."""
-        return self.folder / "logs" / f"{path}.txt"
+        return self.folder / "logs" / f"{task_file(path)}.txt"
 
     def _poll(self, running: _Running) -> tuple[Node, TaskOutcome] | None:
         """The outcome of a program that ended, or ran out of time."""
@@ -162,10 +206,16 @@ class TaskRunner:
             return running.node, TaskOutcome(False, error=f"took longer than its {running.seconds:g} seconds")
         if code != 0:
             return running.node, TaskOutcome(False, error=self._error_message(running.node, code))
+        leaf = running.leaf
         try:
-            return running.node, TaskOutcome(True, running.leaf.outputs())
-        except (LinnetError, ValueError, OSError) as error:
-            return running.node, TaskOutcome(False, error=f"its outputs cannot be read: {error}")
+            outcome = TaskOutcome(True, leaf.outputs())
+        except LinnetError as error:
+            outcome = TaskOutcome(False, error=str(error))
+        except Exception as error:  # noqa: BLE001  whatever a program wrote is its own failure
+            outcome = TaskOutcome(False, error=f"its outputs cannot be read: {type(error).__name__}: {error}")
+        for note in dict.fromkeys(leaf.notes):
+            self._log_line(f"{running.node.path}: {note}")
+        return running.node, outcome
 
     def _error_message(self, node: Node, code: int) -> str:
         said = [line for line in self._output_of(node.path).splitlines() if line.strip()]
@@ -190,7 +240,8 @@ class TaskRunner:
     def _place(self, node: Node) -> Path:
         """Where a task's outputs go: short where its name is unique and no loop is around it."""
         plain = node.name in self._unique and not any(part.isdigit() for part in node.path.split("."))
-        return self.folder / "artifacts" / self.spec.name / (node.name if plain else node.path)
+        name = task_file(node.name if plain else node.path)
+        return self.folder / "artifacts" / task_file(self.spec.name) / name
 
     def _record(self, node: Node) -> TaskRecord:
         before = self._records.get(node.path)
@@ -204,7 +255,7 @@ class TaskRunner:
         started = before.started_at if before else None
         if node.state != "PENDING" and started is None and node.state != "SKIPPED":
             started = moment
-        parameters, artifacts = recorded_outputs(node.outputs)
+        parameters, artifacts = recorded_outputs(node.outputs, digests=done and kind == "program")
         running = next((r for r in self._running.values() if r.node is node), None)
         return TaskRecord.model_validate(
             {
@@ -231,7 +282,8 @@ class TaskRunner:
         for file in (self.folder / "tasks").glob("[!.]*.json"):
             with contextlib.suppress(LinnetError):
                 record = TaskRecord.load(file)
-                if record.state == "SUCCEEDED" and record.kind == "program":
+                known = ("SUCCEEDED", "FAILED") if self._closing else ("SUCCEEDED",)
+                if record.state in known and record.kind == "program":
                     finished[record.path] = record
                 elif record.process and started_at(record.process[0]) == record.process[1]:
                     tree.kill_tree(record.process[0])
@@ -240,15 +292,23 @@ class TaskRunner:
         return finished
 
 
-def recorded_outputs(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[ArtifactRecord]]:
-    """A task's outputs as values and records."""
+def recorded_outputs(
+    outputs: Mapping[str, Any], digests: bool = False
+) -> tuple[dict[str, Any], list[ArtifactRecord]]:
+    """A task's outputs as values and records; `digests`: with those of the artefacts' bytes."""
     parameters, artifacts = {}, []
     for name, value in outputs.items():
         items = value if isinstance(value, list) else [value]
-        if items and all(hasattr(item, "uri") for item in items):
+        if is_artifact(value):
             artifacts += [
-                ArtifactRecord(output=name, uri=i.uri, type=i.schema_title, metadata=dict(i.metadata))
-                for i in items
+                ArtifactRecord(
+                    output=name,
+                    uri=item.uri,
+                    type=item.schema_title,
+                    metadata=item.metadata,
+                    digest=digest_of(item.uri) if digests else "",
+                )
+                for item in items
             ]
         else:
             parameters[name] = value
@@ -265,7 +325,7 @@ def _digest(arguments: Mapping[str, Any]) -> str:
     """Digest of a task's inputs: values of parameters, places of artefacts."""
 
     def plain(value: Any) -> Any:
-        return {"uri": value.uri} if hasattr(value, "uri") else str(value)
+        return {"uri": value.uri} if is_artifact(value) else str(value)
 
     text = json.dumps(arguments, sort_keys=True, default=plain)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

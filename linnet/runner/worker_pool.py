@@ -39,13 +39,13 @@ class Workers:
         with contextlib.suppress(RunError):  # the first run will say it
             self.configured()
 
-    def start(self, folder: Path, width: int) -> None:
-        """Starts a worker on a run's folder.
+    def start(self, folder: Path, width: int, closing: str = "") -> None:
+        """Starts a worker on a run's folder; one that is `closing` a run runs its exit tasks alone.
 
         Raises:
             RunError: it cannot be started.
         """
-        answer = self._ask({"folder": str(folder), "width": width})
+        answer = self._ask({"folder": str(folder), "width": width, "closing": closing})
         write_text(folder / "worker.json", json.dumps(answer))
 
     def configured(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote
 
 from linnet.errors import RequestRejected
 from linnet.serving.feedback import Feedback
+from linnet.serving.lease import lease_seconds
 from linnet.serving.messages import Request, Response
 from linnet.serving.protocol_json import parse_json
 from linnet.serving.ring import PAGE
@@ -50,6 +51,8 @@ class Admin:
             return {"POST": self._label}
         if parts == ["admin", "routes"]:
             return {"GET": self._described, "PUT": self._route}
+        if parts == ["admin", "lease"]:
+            return {"POST": self._renew}
         if parts == ["admin", "records"]:
             return {"GET": self._records}
         if parts[:2] == ["admin", "versions"] and len(parts) == 3 and parts[2]:
@@ -81,8 +84,16 @@ class Admin:
         return Response.of(self._control.describe())
 
     async def _route(self, request: Request) -> Response:
-        await self._control.route(RoutingTable.parse(parse_json(request.body)))
+        values = _document(request)
+        lease = lease_seconds(values.pop("lease_seconds", None))
+        await self._control.route(RoutingTable.parse(values), lease)
         return Response.of(self._control.describe())
+
+    async def _renew(self, request: Request) -> Response:
+        candidate = _document(request).get("candidate")
+        if not isinstance(candidate, str):
+            raise RequestRejected(400, "candidate: must be the version whose share is to be kept")
+        return Response.of({"candidate": candidate, "lease_seconds": self._control.renew(candidate)})
 
     async def _records(self, request: Request) -> Response:
         query = parse_qs(request.query)

@@ -99,12 +99,34 @@ class ServerClient:
         return answer
 
     def set_routes(
-        self, champion: str | None, candidate: str | None = None, percent: float = 0, mirror: float = 0
+        self,
+        champion: str | None,
+        candidate: str | None = None,
+        percent: float = 0,
+        mirror: float = 0,
+        lease_seconds: float | None = None,
     ) -> dict[str, Any]:
-        """Puts a routing table in force, atomically; returns `routes()`."""
-        table = {"champion": champion, "candidate": candidate, "percent": percent, "mirror": mirror}
+        """Puts a routing table in force, atomically; returns `routes()`.
+
+        A candidate beside a champion keeps its share for `lease_seconds` (None: as the server is set), or
+        until `renew` begins that time anew.
+        """
+        table: dict[str, Any] = {
+            "champion": champion, "candidate": candidate, "percent": percent, "mirror": mirror,
+        }  # fmt: skip
+        if lease_seconds is not None:
+            table["lease_seconds"] = lease_seconds
         answer: dict[str, Any] = self._json("PUT", "/admin/routes", json.dumps(table).encode())
         return answer
+
+    def renew(self, candidate: str) -> float:
+        """Keeps a candidate's share; returns the seconds until that must be said again.
+
+        Raises:
+            RequestRejected: 409, it has none.
+        """
+        answer = self._json("POST", "/admin/lease", json.dumps({"candidate": candidate}).encode())
+        return float(answer["lease_seconds"])
 
     def load(self, version: str, package: Path) -> None:
         """Loads a version beside those that serve.

@@ -20,7 +20,7 @@ class Totals:
     """Adds up what workers say; what a worker that ended had counted stays in the sums."""
 
     def __init__(self, model: str) -> None:
-        self._model = model
+        self.model = model
         self._latest: dict[int, Values] = {}
         self._ended: list[Values] = []
         self.restarts = 0
@@ -29,7 +29,7 @@ class Totals:
 
     def name(self, model: str) -> None:
         """The model's name, for labels."""
-        self._model = model
+        self.model = model
 
     def update(self, worker: int, values: Values) -> None:
         """Takes a worker's `Metrics.values`."""
@@ -73,7 +73,7 @@ class Totals:
             labels=("model", "version", "role"),
         )
         for version, role in roles.items():
-            family.add_metric((self._model, version, role), 1)
+            family.add_metric((self.model, version, role), 1)
         return family
 
     def _workers(self) -> Metric:

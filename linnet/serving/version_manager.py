@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
 from linnet.errors import RequestRejected
+from linnet.serving.lease import Lease, lapses_metric
 from linnet.serving.ring import ServedRing
 from linnet.serving.router import RoutingTable, check_version
 from linnet.serving.rpc import Channel, ChannelClosed
@@ -27,7 +29,9 @@ LOAD_SECONDS = 45.0
 class Control:
     """The supervisor's view of its workers. Changes are made one after the other."""
 
-    def __init__(self, page: SharedPage, load_seconds: float = LOAD_SECONDS) -> None:
+    def __init__(
+        self, page: SharedPage, load_seconds: float = LOAD_SECONDS, lease_seconds: float = 30.0
+    ) -> None:
         self.page, self._load_seconds = page, load_seconds
         self._forgetting: set[asyncio.Task[Any]] = set()
         self.workers: dict[int, Channel] = {}
@@ -39,6 +43,11 @@ class Control:
         self.ring = ServedRing()
         self.totals = Totals("")
         self.changing = asyncio.Lock()
+        self.lease = Lease(lease_seconds, self._lapse)
+        """Of the candidate's share, beside a champion."""
+        self.lapses = 0
+        self.lapsed: dict[str, Any] | None = None
+        """The last share that nobody renewed: candidate, percent, at (seconds since the epoch)."""
 
     async def load(self, version: str, folder: Path) -> dict[str, Any]:
         """Loads and warms up a version in every worker, one after the other, beside those that serve.
@@ -87,14 +96,52 @@ class Control:
             del self.versions[version]
             await self._all("unload", version=version)
 
-    async def route(self, table: RoutingTable) -> None:
+    async def route(self, table: RoutingTable, lease: float | None = None) -> None:
         """Puts a table in force in all workers at once.
+
+        `lease`: seconds for which a candidate beside a champion keeps its share unless it is renewed; None:
+        as the server is set.
 
         Raises:
             RequestRejected: 409, it names a version that is not loaded.
         """
         async with self.changing:
             await self._route(table)
+            if table.champion is not None and table.candidate is not None:
+                self.lease.begin(lease)
+            else:
+                self.lease.end()
+
+    def renew(self, candidate: str) -> float:
+        """The candidate's judge is looking: its share stays. Returns the seconds until it must say so again.
+
+        Raises:
+            RequestRejected: 409, the candidate has no share: its lease ran out, or somebody took it away.
+        """
+        if self.table.candidate != candidate or not self.lease.held or self.lease.over:
+            raise RequestRejected(409, f"version {candidate:.80} has no share of the traffic to be kept")
+        return self.lease.renew()
+
+    async def _lapse(self) -> None:
+        """Nobody renewed the candidate's share: all of the traffic is the champion's again."""
+        async with self.changing:
+            if not self.lease.over:  # renewed, or taken away, while something else was changed
+                return
+            before = self.table
+            try:
+                await self._route(RoutingTable(champion=before.champion))
+            except RequestRejected as error:
+                logger.error(
+                    "the traffic of version %s cannot be given back yet: %s", before.candidate, error
+                )
+                return
+            self.lease.end()
+            self.lapses += 1
+            self.lapsed = {"candidate": before.candidate, "percent": before.percent, "at": time.time()}
+        logger.error(
+            "nobody looks after version %s any more: its %g %% of the traffic went back to version %s",
+            before.candidate, before.percent, before.champion,
+        )  # fmt: skip
 
     async def _route(self, table: RoutingTable) -> None:
         for version in table.versions:
@@ -120,7 +167,7 @@ class Control:
         """Routes and loaded versions as JSON values."""
         shown = ("model_digest", "classes", "loaded_at")
         versions = {name: {key: about[key] for key in shown} for name, about in self.versions.items()}
-        return {**self.table.values(), "versions": versions}
+        return {**self.table.values(), "versions": versions, "lapsed": self.lapsed}
 
     async def records(self, after: int, limit: int) -> dict[str, Any]:
         """A page of the served records of all workers, see `ServedRing.since`."""
@@ -138,8 +185,9 @@ class Control:
             values = await self._of(worker, "metrics")
             if values is not None:
                 self.totals.update(number, values)
+        extra = [*gpu_metrics(), lapses_metric({self.totals.model: self.lapses})]
         roles = {self.table.champion: "champion", self.table.candidate: "candidate"}
-        return self.totals.text({name: roles.get(name, "idle") for name in self.versions}, gpu_metrics())
+        return self.totals.text({name: roles.get(name, "idle") for name in self.versions}, extra)
 
     async def unload_model(self) -> None:
         """Takes the whole model out of service; `load_model` brings it back."""
@@ -149,6 +197,7 @@ class Control:
             packages = {version: about["package"] for version, about in self.versions.items()}
             before = self.table
             await self._route(RoutingTable())
+            self.lease.end()
             for version in packages:
                 del self.versions[version]
                 await self._all("unload", version=version)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,10 +26,11 @@ _DATABASE_FULL = {
 def replacing(path: Path) -> Iterator[Path]:
     """A hidden file beside `path` to write to; it takes the place of `path` in one rename at the end.
 
-    After an error `path` is as it was. The folder is made if need be.
+    After an error `path` is as it was. The folder is made if need be. Nobody can guess the hidden file's
+    name, and lay a link there that would be written through.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(8)}")
     try:
         yield scratch
         scratch.replace(path)

@@ -167,6 +167,16 @@ def stuck_rollout() -> Scenario:
     )
 
 
+def lapsed_rollout() -> Scenario:
+    """The judge of a canary was killed, and the server took the candidate's share back."""
+    return Scenario(
+        healthy(2 * HOUR)
+        | {f'linnet_rollouts_lapsed_total{{model="{MODEL}"}}': counter((HOUR, 0), (1, 1), (HOUR, 0))},
+        {START - 15: set(), START + 60: {"LinnetRolloutLapsed"}, START + 2100: set()},
+        ("server",),
+    )
+
+
 def promoted() -> Scenario:
     """Once promoted, the version's failures are nobody's transient."""
     loaded = f'linnet_model_loaded{{model="{MODEL}",version="2",role='
@@ -210,6 +220,17 @@ def model_trouble() -> Scenario:
     )  # fmt: skip
 
 
+def unmonitored() -> Scenario:
+    """A champion that nobody monitors is not quiet, it is unknown: that is told once a window was due."""
+    created = f'linnet_champion_created_seconds{{model="{MODEL}",version="1"}}'
+    ended = f'linnet_monitoring_window_end_seconds{{model="{MODEL}"}}'
+    return Scenario(
+        healthy(2 * HOUR) | {created: gauge((2 * HOUR, -25 * 3600)), ended: gauge((HOUR, "_"), (HOUR, 3600))},
+        {HOUR * 15 - 15: {"LinnetUnmonitored"}, HOUR * 15 + 60: set()},
+        ("model",),
+    )
+
+
 def little_traffic() -> Scenario:
     """Four failures among few requests are no reason to wake anybody; six in an hour are."""
     return Scenario(
@@ -220,8 +241,8 @@ def little_traffic() -> Scenario:
 
 
 SCENARIOS = (
-    outage, overload, slow, bad_input, down, absent, not_serving, rollout, stuck_rollout, promoted,
-    model_trouble, little_traffic,
+    outage, overload, slow, bad_input, down, absent, not_serving, rollout, stuck_rollout, lapsed_rollout,
+    promoted, model_trouble, unmonitored, little_traffic,
 )  # fmt: skip
 
 

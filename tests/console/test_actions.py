@@ -63,6 +63,27 @@ def test_act_that_fails_is_on_record_with_its_error(tmp_path: Path) -> None:
     assert "epochs" in last.detail and "(console)" in last.actor
 
 
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("labels", {"server": "http://attacker.example"}),
+        ("labels", {"token_file": "/root/.ssh/id_ed25519"}),
+        ("data", {"location": "/etc"}),
+        ("registry", {"tracking_uri": "http://attacker.example"}),
+        ("engine", {"host": "http://attacker.example"}),  # would get LINNET_ENGINE_TOKEN
+        ("serving", {"feature_source": "os:system"}),
+        ("release", {"kserve": {"token_file": "/etc/shadow"}}),
+    ],
+)
+def test_operator_may_not_reach_with_the_owners_rights(
+    tmp_path: Path, section: str, values: dict[str, object]
+) -> None:
+    person, audit = operator(tmp_path, "operator")
+    with pytest.raises(ConfigError, match=f"{section}.*configs/"):
+        person.start_run({"name": "m", section: values}, "why")
+    assert audit.lines()[0].outcome == "failed"
+
+
 IN_THE_COMMAND_LINE = {
     "promote": {"models promote"},
     "rollback": {"models rollback"},

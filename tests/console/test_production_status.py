@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from linnet.config import Config, RetrainingConfig, ServiceLevelsConfig
-from linnet.console.alerts import ProductionState, alerts
+from linnet.console.alerts import ProductionState, alerts, unmeasured
 from linnet.console.prediction_log import LogSummary
 from linnet.console.production_status import Example, Retraining, Watched
 from linnet.console.slo import promises
@@ -120,10 +121,57 @@ def firing(found: ProductionState) -> list[tuple[str, str, str]]:
 
 
 def test_nothing_fires_where_all_is_well() -> None:
-    assert firing(known()) == []
-    assert (
-        firing(ProductionState(at=BEGAN, champion=None, served=ServerStatus(problem="No server runs"))) == []
+    assert firing(known()) == [] and states(known()) == {"ok"}
+
+
+def states(found: ProductionState) -> set[str]:
+    return {alert.state for alert in alerts(found, LEVELS, RetrainingConfig())}
+
+
+NOTHING = ProductionState(
+    at=BEGAN,
+    champion=None,
+    served=ServerStatus(problem="No server runs"),
+    promises=promises(log([]), LEVELS, AT),
+)
+
+
+def test_what_was_never_measured_is_unknown_and_not_green() -> None:
+    """All of it, in a folder where nothing ran; only what nothing has to be measured for is known."""
+    found = alerts(NOTHING, LEVELS, RetrainingConfig())
+    assert {alert.name for alert in found if alert.state == "ok"} == {
+        "Rollout is stuck",
+        "Retraining breaker",
+    }
+    assert {alert.name for alert in found if alert.firing} == set()
+    markup = production.alerts(found)
+    assert markup.count("? not measured") == len(unmeasured(found)) == 8
+    assert markup.count("chip good") == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"skew": None}, "Skew"),
+        ({"skew": skew(0).model_copy(update={"compared": 0})}, "Skew"),
+        ({"performance": None}, "Live accuracy"),
+        ({"performance": performance(0.95).model_copy(update={"accuracy": None})}, "Live accuracy"),
+        ({"drift": drift("insufficient")}, "Input drift"),
+        ({"failures": None}, "Retraining breaker"),
+    ],
+)
+def test_each_thing_that_is_not_measured_is_unknown_alone(change: dict[str, Any], name: str) -> None:
+    assert unmeasured(alerts(known(**change), LEVELS, RetrainingConfig())) == (name,)
+
+
+def test_tiles_of_what_is_not_measured_have_their_own_colour() -> None:
+    nothing = Watched(
+        "m", Config(name="m"), None, log([]), promises(log([]), LEVELS, AT), (), None, Retraining()
     )
+    for shown in (production.drift_tile(nothing), production.budget_tile(nothing)):
+        assert 'class="tile unknown"' in shown
+    few = replace(nothing, windows=((Path("/nowhere"), drift("insufficient")),))
+    assert 'class="tile unknown"' in production.drift_tile(few)
 
 
 CANARY = Canary("m", "8", "7", "running", True, 5, 60.0, (), ())

@@ -287,7 +287,7 @@ def test_validate_contradictions_and_near_leaks_are_limited(
     samples = write(tmp_path / "s", make_rows(), raw_rows=100, **facts)
     _, failed = refused(samples, tmp_path / "o")
     assert list(failed) == [expectation]
-    loose = ValidationConfig(max_conflict_fraction=0.03, max_near_leak_fraction=0.06)
+    loose = ValidationConfig(min_per_class=1, max_conflict_fraction=0.03, max_near_leak_fraction=0.06)
     assert validate(samples, loose, DataConfig(), tmp_path / "o").passed
 
 

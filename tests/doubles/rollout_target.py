@@ -66,6 +66,11 @@ class SimulatedTarget:
         """Changes the table."""
         self._set((self.table[0], candidate, percent, mirror))
 
+    def renew(self, candidate: str) -> bool:
+        """Whether the candidate still has a share."""
+        self._check()
+        return self.table[1] == candidate
+
     def promote(self, version: str) -> None:
         """Changes the champion."""
         self._set((version, None, 0, 0.0))

@@ -6,6 +6,7 @@ from fastapi import Request
 from nicegui import ui
 
 from linnet.console import shell
+from linnet.console.alerts import unmeasured
 from linnet.console.context import Context, role_of
 from linnet.console.production_status import labelling as labels_of
 from linnet.console.production_status import watched
@@ -58,6 +59,7 @@ def load(context: Context, wanted: str) -> view.Overview:
             for alert in seen.alerts
             if alert.firing and alert.runbook not in OWN
         ),
+        unmeasured=unmeasured(seen.alerts),
         extra_tiles=(
             watched_view.budget_tile(seen),
             watched_view.drift_tile(seen),

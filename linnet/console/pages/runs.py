@@ -7,14 +7,13 @@ from typing import Any
 from fastapi import Request
 from nicegui import run, ui
 
-from linnet.config import Config
 from linnet.console import settings_form, shell
-from linnet.console.configs import config_files
+from linnet.console.configs import bases
 from linnet.console.context import Context, role_of
-from linnet.console.markup import empty, heading, join, link, pager, problem, prose, tag
+from linnet.console.markup import empty, facts, heading, join, link, pager, problem, prose, tag
 from linnet.console.views import overview
 from linnet.console.views import run as view
-from linnet.errors import ConfigError, LinnetError
+from linnet.errors import LinnetError
 from linnet.records import RunRecord
 
 PAGE = 25
@@ -43,9 +42,7 @@ def register(context: Context) -> None:
             if not context.operator(request).may_act:
                 shell.html(problem("Viewers cannot start runs: log in with the operator's token."))
                 return
-            await shell.shown(
-                lambda: bases(context.sources.runs()), lambda found: _form(context, request, found, config)
-            )
+            await shell.shown(lambda: _bases(context), lambda found: _form(context, request, found, config))
 
     @ui.page("/compare", title="Compare runs · Linnet")
     async def compare(request: Request, a: str = "", b: str = "") -> None:
@@ -105,15 +102,8 @@ def _choose(found: list[RunRecord], a: str, b: str) -> None:
             ).props("outlined dense").style("width:100%")
 
 
-def bases(records: list[RunRecord]) -> dict[str, dict[str, Any]]:
-    """Configs to begin with: the files in `configs/` and here, then those of the last runs."""
-    found = {name: config.values() for name, config in config_files().items()}
-    for record in records[:10]:
-        try:
-            found[f"run {record.run_id}"] = Config.parse(record.config).values()
-        except ConfigError:
-            continue  # of an older Linnet
-    return found
+def _bases(context: Context) -> dict[str, dict[str, Any]]:
+    return {name: config.values() for name, config in bases(context.sources.runs()).items()}
 
 
 def _form(context: Context, request: Request, found: dict[str, dict[str, Any]], chosen: str) -> None:
@@ -171,6 +161,10 @@ def _field(field: settings_form.Field, given: dict[str, Any]) -> None:
         given[field.key] = settings_form.parse(field, event.value)
 
     label = field.name.replace("_", " ").replace(".", ": ").capitalize()
+    if field.reaches:  # and `Operator.start_run` refuses another value, whatever a browser sends
+        shell.html(facts([(label, str(field.value) or "–")]))
+        shell.html(tag("p", prose(field.help), " Set in the config's file.", class_="soft small"))
+        return
     if field.kind == "switch":
         ui.switch(label, value=bool(field.value), on_change=keep)
     else:

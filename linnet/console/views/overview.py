@@ -57,6 +57,8 @@ class Overview:
     runs: Sequence[RunRecord]
     canary: Canary | None = None
     extra_needs: tuple[Need, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+    """Names of what is watched and was not measured yet."""
     extra_tiles: tuple[Html, ...] = ()
 
 
@@ -70,7 +72,10 @@ def needs(view: Overview) -> list[Need]:
         why = f"The server answers with version {served.champion}; the champion is {champion.version}."
         found.append(Need("bad", "The server does not serve the champion", why, "/release"))
     if (canary := view.canary) is not None and not canary.alive:
-        why = f"Nobody carries out the rollout of version {canary.version} any more."
+        why = (
+            f"Nobody carries out the rollout of version {canary.version} any more: its traffic goes back to the "
+            "champion by itself."
+        )
         found.append(Need("bad", "A canary is left behind", why, "/release"))
     elif canary is not None and canary.phase in ("waiting", "paused"):
         words = "waits for approval" if canary.phase == "waiting" else "is paused"
@@ -120,7 +125,7 @@ def page(view: Overview) -> Html:
             tag("section", _tiles(view)),
             tag(
                 "section",
-                card("Needs you now", _needs(needs(view))),
+                card("Needs you now", _needs(needs(view)), _unmeasured(view.unmeasured)),
                 card("Traffic", _traffic(view)),
                 class_="grid two",
             ),
@@ -150,9 +155,21 @@ def _tiles(view: Overview) -> Html:
     return tiles(first, second, third, *view.extra_tiles)
 
 
+def _unmeasured(names: Sequence[str]) -> Html:
+    """What is neither well nor ill, because nobody looked."""
+    if not names:
+        return Html("")
+    return tag(
+        "p",
+        chip("not measured", "unknown", mark=True),
+        f" {', '.join(names)}. ",
+        link("See why", "/monitoring"),
+    )
+
+
 def _needs(found: Sequence[Need]) -> Html:
     if not found:
-        return tag("p", chip("all clear", "good", mark=True), " Nothing waits for you.")
+        return tag("p", chip("nothing waits", "good", mark=True), " Nothing waits for you.")
     items = [
         tag(
             "li",

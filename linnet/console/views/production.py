@@ -29,7 +29,7 @@ from linnet.console.slo import WINDOWS, SloStatus
 from linnet.monitoring import charts
 from linnet.records import DriftReport, RetrainingEntry
 
-_LIGHTS = {"drift": "bad", "stable": "good", "insufficient": ""}
+_LIGHTS = {"drift": "bad", "stable": "good", "insufficient": "unknown"}
 
 
 def promises(found: Sequence[SloStatus]) -> Html:
@@ -55,7 +55,7 @@ def alerts(found: Sequence[Alert]) -> Html:
     """What fires first, each with what to do about it."""
     rows = [
         (
-            chip(alert.severity if alert.firing else "quiet", _tone(alert), mark=True),
+            chip(_state(alert), _tone(alert), mark=True),
             tag("b", alert.name),
             tag("span", alert.summary, class_="soft small"),
             link("Runbook", f"/runbooks/{alert.runbook}"),
@@ -65,10 +65,14 @@ def alerts(found: Sequence[Alert]) -> Html:
     return table(("State", "Alert", "What is known", "What to do"), rows, "Alerts")
 
 
+def _state(alert: Alert) -> str:
+    return {"firing": alert.severity, "ok": "ok", "unknown": "not measured"}[alert.state]
+
+
 def _tone(alert: Alert) -> str:
-    if not alert.firing:
-        return "good"
-    return "bad" if alert.severity == "page" else "warn"
+    if alert.firing:
+        return "bad" if alert.severity == "page" else "warn"
+    return "good" if alert.state == "ok" else "unknown"
 
 
 def drift(found: Watched) -> Html:
@@ -247,7 +251,7 @@ def _entry(entry: RetrainingEntry) -> tuple[object, ...]:
 def budget_tile(found: Watched) -> Html:
     """The error budget that is left, of the objective that has least."""
     left = min((p.budget_left for p in found.promises if p.budget_left is not None), default=None)
-    tone = "" if left is None else "bad" if left <= 0 else "warn" if left < 0.25 else "good"
+    tone = "unknown" if left is None else "bad" if left <= 0 else "warn" if left < 0.25 else "good"
     note = "of 30 days" if left is not None else "no requests in 30 days"
     return tile("Error budget left", percent(left, 0), note, tone, "/monitoring#promises")
 
@@ -256,6 +260,11 @@ def drift_tile(found: Watched) -> Html:
     """The drift light."""
     report = found.drift
     if report is None:
-        return tile("Drift", "–", "no window was monitored", "", "/monitoring#drift")
-    tone = {"drift": "bad", "stable": "good", "insufficient": ""}[report.verdict]
-    return tile("Drift", report.verdict, when(report.window.end, ago=True), tone, "/monitoring#drift")
+        return tile("Drift", "–", "no window was monitored", "unknown", "/monitoring#drift")
+    return tile(
+        "Drift",
+        report.verdict,
+        when(report.window.end, ago=True),
+        _LIGHTS[report.verdict],
+        "/monitoring#drift",
+    )

@@ -77,7 +77,8 @@ def canary(found: Canary) -> Html:
         ""
         if found.alive
         else problem(
-            "Its process is gone: the same `linnet run` again goes on from here, and Abort gives the traffic back."
+            "Its process is gone, so the candidate's traffic goes back to the champion by itself: the same "
+            "`linnet run` again goes on from here, and Abort ends it."
         )
     )
     rows: list[tuple[object, ...]] = [

@@ -34,9 +34,9 @@ from linnet.launch.graph import PipelineTask
 from linnet.records import Gate, Interval, RunRecord, StageRecord, TrainingReport, now
 from linnet.report import comparison
 from linnet.report.evidence import RunEvidence
+from linnet.run.log import own_lines
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_INPUT = re.compile(r"^\[KFP Executor [^]]*\]: Got executor_input:\n\{\n.*?^\}\n", re.S | re.M)
 _SIGNS = {">=": "≥", "<=": "≤"}
 
 
@@ -210,8 +210,8 @@ def _log(text: str) -> Html:
 
 
 def plain(text: str) -> str:
-    """A log without the colours of a terminal, and without the JSON that KFP prints of every step's inputs."""
-    return _INPUT.sub("", _COLOUR.sub("", text))
+    """A log without the colours of a terminal, and without what KFP's executor says of itself."""
+    return "".join(own_lines(_COLOUR.sub("", text).splitlines(keepends=True)))
 
 
 def log_of(text: str, task: str, most: int = 200) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from linnet.engine.api.request import engine_of, page, plain_view
+from linnet.engine.security import caller_of
 
 router = APIRouter()
 RECURRING = "/apis/v2beta1/recurringruns"
@@ -19,7 +20,8 @@ def create_recurring_run(request: Request, body: dict[str, Any]) -> dict[str, An
     identity = body.get("experiment_id") or engine.library.default_experiment()
     experiment = engine.store.get("experiment", identity).id
     reference = engine.library.reference_of(body)
-    return engine.recurring.create({**body, **reference, "experiment_id": experiment}).body
+    wanted = {**body, **reference, "experiment_id": experiment}
+    return engine.recurring.create(wanted, caller_of(request.scope)).body
 
 
 @router.get(RECURRING)

@@ -12,10 +12,12 @@ from fastapi.responses import FileResponse, StreamingResponse
 
 from linnet.engine.api.request import KEY_HEADER, Engine, engine_of, page
 from linnet.engine.api_errors import ApiError
+from linnet.engine.security import caller_of
 from linnet.engine.serializers import run_view, tasks_of
 from linnet.engine.store import Resource
 from linnet.engine.supervisor import ACTIVE, folder_of
 from linnet.records import TaskRecord
+from linnet.records.task import task_file
 from linnet.run import runs
 
 router = APIRouter()
@@ -28,7 +30,7 @@ LOGS = "/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log"
 def create_run(request: Request, body: dict[str, Any]) -> dict[str, Any]:
     """Takes a run in; the same `Idempotency-Key` gives the same run."""
     key = request.headers.get(KEY_HEADER, "")
-    return run_view(engine_of(request).submissions.submit(body, key))
+    return run_view(engine_of(request).submissions.submit(body, key, caller=caller_of(request.scope)))
 
 
 @router.get(RUNS)
@@ -89,7 +91,7 @@ def read_log(request: Request, run_id: str, node_id: str, follow: bool = False) 
     run = engine.store.get("run", run_id)
     file = folder_of(run) / "log.txt"
     if node_id != "run":
-        file = folder_of(run) / "logs" / f"{_task(run, node_id).path}.txt"
+        file = folder_of(run) / "logs" / f"{task_file(_task(run, node_id).path)}.txt"
     return StreamingResponse(
         _lines(engine, run, node_id, file, follow), media_type="text/plain; charset=utf-8"
     )

@@ -179,6 +179,8 @@ def environment(name: str) -> str:
 
 
 @component
-def last_words(status: dsl.PipelineTaskFinalStatus, wanted: str) -> None:
+def last_words(status: dsl.PipelineTaskFinalStatus, wanted: str, task: str, run: str) -> None:
+    """`wanted`: the state in the words of a cluster's driver, which are those of ML Metadata."""
     assert status.state == wanted, status.state
-    assert wanted == "SUCCEEDED" or status.error_message
+    assert status.pipeline_task_name == task, status.pipeline_task_name
+    assert status.pipeline_job_resource_name == run, status.pipeline_job_resource_name

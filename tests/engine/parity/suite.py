@@ -2,43 +2,12 @@
 
 # No `from __future__ import annotations`: kfp reads the annotations themselves.
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Dict, List
 
 from kfp import dsl
 
 from tests.engine.parity import parts
-
-
-@dataclass(frozen=True)
-class Case:
-    """A pipeline and what must become of it; its tasks check their own inputs."""
-
-    name: str
-    build: Callable[..., None]
-    arguments: dict[str, Any] = field(default_factory=dict)
-    state: str = "SUCCEEDED"
-    succeeded: tuple[str, ...] = ()
-    """Display names of tasks that must succeed, as often as they stand here."""
-    failed: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
-    """Tasks that must not run."""
-
-    def pipeline(self) -> Any:
-        """The pipeline, as the SDK compiles it."""
-        return dsl.pipeline(name=f"parity-{self.name.replace('_', '-')}")(self.build)
-
-
-CASES: list[Case] = []
-
-
-def case(**expected: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    def add(build: Callable[..., None]) -> Callable[..., None]:
-        CASES.append(Case(build.__name__, build, **expected))
-        return build
-
-    return add
+from tests.engine.parity.cases import case
 
 
 @case(succeeded=("number", "double", "expect-number"))
@@ -267,15 +236,20 @@ def nested_pipeline_in_a_loop() -> None:
     parts.expect_number(found=parts.total(values=dsl.Collected(made.output)).output, wanted=12)
 
 
+def last_words(wanted: str) -> Any:
+    run = dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER
+    return parts.last_words(wanted=wanted, task="exit-handler-1", run=run)
+
+
 @case(succeeded=("text", "last-words"))
 def exit_handler_after_success() -> None:
-    with dsl.ExitHandler(parts.last_words(wanted="SUCCEEDED")):
+    with dsl.ExitHandler(last_words("COMPLETE")):
         parts.text()
 
 
 @case(state="FAILED", succeeded=("last-words",), failed=("fail",), absent=("expect",))
 def exit_handler_after_failure() -> None:
-    with dsl.ExitHandler(parts.last_words(wanted="FAILED")):
+    with dsl.ExitHandler(last_words("FAILED")):
         parts.expect(found=parts.fail().output, wanted="")
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from tests.engine.engines import RunningEngine, client_of, run_of, wait_for
-from tests.engine.parity.suite import CASES, Case
+from tests.engine.parity import suite, traps
+from tests.engine.parity.cases import CASES, Case
 
 HOST = os.environ.get("LINNET_PARITY_HOST", "")
+assert suite and traps  # their cases stand in the list once they are loaded
 pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 

@@ -1,0 +1,109 @@
+"""Following a run: one that somebody else started, and what a command that is ended says of its run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from linnet.records import RunRequest, StageRecord, now
+from linnet.run import runs
+
+
+@pytest.fixture
+def run() -> Path:
+    """A run that is under way: this process holds its lock."""
+    _, folder = runs.create("training", {"name": "tiny"}, RunRequest(cause="person", actor="ada"))
+    return folder
+
+
+def stage(folder: Path, task: str, state: str = "succeeded", **more: object) -> None:
+    values = {"task": task, "state": state, "started_at": now(), "seconds": 1.0, **more}
+    StageRecord.model_validate(values).save(folder / "stages" / f"{task}.json")
+
+
+def follow(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "linnet", "runs", "follow", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def test_run_of_another_terminal_is_followed_to_its_end(run: Path) -> None:
+    lock = runs.hold(run)
+    stage(run, "ingest", values={"samples": 400})
+    with follow(run.name[:-2]) as process:
+        assert line_of(process).split()[0] == "ingest"
+        stage(run, "train", values={"epochs": 3})
+        assert "epochs 3" in line_of(process)
+        stage(run, "evaluate", "failed", error="a metric is not a number", exit_code=1)
+        runs.finish(run, worked=False)
+        os.close(lock)
+        rest, _ = process.communicate(timeout=60)
+    assert "a metric is not a number" in rest and process.returncode == 1
+
+
+def test_ctrl_c_stops_following_and_not_the_run(run: Path) -> None:
+    lock = runs.hold(run)
+    stage(run, "ingest")
+    with follow(run.name) as process:
+        line_of(process)
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    assert f"the run goes on: `linnet runs follow {run.name}`" in rest and process.returncode == 130
+    assert runs.alive(run) and runs.load(run).state == "running"
+    os.close(lock)
+
+
+def test_run_whose_process_is_gone_is_not_followed_for_ever(run: Path) -> None:
+    process = follow(run.name)
+    told, _ = process.communicate(timeout=60)
+    assert "interrupted" in told and process.returncode == 130
+
+
+FOLLOWER = """
+import sys
+from types import SimpleNamespace
+from rich.console import Console
+from linnet.launch.client import Host
+from linnet.launch.follow import follow, follow_remote
+from linnet.launch.submit import Submitted
+
+class Client:
+    def get_run(self, run_id):
+        return SimpleNamespace(state="RUNNING", run_details=None)
+
+run_id, host = sys.argv[1:]
+run = Submitted(Host(host or "http://127.0.0.1:1"), Client(), run_id)
+print("following", flush=True)
+import linnet.launch.follow as module
+module.running_engine = lambda: object()  # no engine is to be started here
+(follow_remote if host else follow)(run, Console())
+"""
+
+
+@pytest.mark.parametrize("host", ["", "https://kfp.example.org"])
+def test_command_that_is_terminated_says_what_becomes_of_its_run(run: Path, host: str) -> None:
+    lock = runs.hold(run)
+    command = [sys.executable, "-c", FOLLOWER, run.name, host]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        line_of(process)
+        time.sleep(1.0)
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=30)
+    where = f" --host {host}" if host else ""
+    assert process.returncode == 143
+    assert f"the run goes on: `linnet runs follow {run.name}{where}` shows it" in told
+    assert f"`linnet runs terminate {run.name}{where}` ends it" in told
+    assert runs.alive(run)
+    os.close(lock)
