@@ -17,17 +17,18 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
     from linnet.run.step import hold_gpus, progress, run_step, work_dir
 
     config = TrainConfig.parse(train)
-    weights = Path(config.init_weights) if config.init_weights else None
+    weights = {name: Path(getattr(config, name)) for name in ("init_weights", "weights")}
 
     def work(out: Any) -> dict[str, Any]:
+        from linnet.cache.store import open_cache
         from linnet.training.train import train
 
         checkpoints = work_dir("train", config.values())
-        report = train(Path(training_set.path), config, out["model"], checkpoints, progress)
+        report = train(Path(training_set.path), config, out["model"], checkpoints, progress, open_cache())
         rmtree(checkpoints, ignore_errors=True)
         hold_gpus(config.processes if report.device.startswith("cuda") else 0)
         return {
-            "epochs": len(report.history),
+            "epochs": int(report.history[-1]["epoch"]),
             "validation_accuracy": report.history[-1]["validation_accuracy"],
         }
 
@@ -36,6 +37,6 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
         work,
         code=__file__,
         parameters={"train": train},
-        inputs={"training_set": training_set, "init_weights": weights},
+        inputs={"training_set": training_set, **{n: p if p.is_file() else None for n, p in weights.items()}},
         outputs={"model": model},
     )

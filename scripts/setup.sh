@@ -25,8 +25,9 @@ fi
 
 echo "Installing the pinned packages into $venv (a few minutes the first time) ..."
 pip() { "$venv/bin/python" -m pip --quiet --disable-pip-version-check install "$@"; }
-# torch comes with its dependencies, because those of the CUDA build differ from machine to machine.
-pip ${index:+--extra-index-url "$index"} -c requirements.lock torch
+# torch comes with its dependencies, because those of the CUDA build differ from machine to machine;
+# torchvision comes from the same index, because it is built against one of the two.
+pip ${index:+--extra-index-url "$index"} -c requirements.lock torch torchvision
 # Everything else is listed in full: nothing is resolved, so two machines get the same versions.
 pip --no-deps -r requirements.lock
 pip --no-deps --no-build-isolation -e .

@@ -27,7 +27,8 @@ def test_shipped_configs_include_fashion() -> None:
     [
         ({"train": {"epoch": 3}}, "train.epoch", "did you mean epochs?"),
         ({"train": {"epochs": "3"}}, "train.epochs", "valid integer, but it is '3'"),
-        ({"train": {"epochs": 0}}, "train.epochs", "greater than or equal to 1"),
+        ({"train": {"epochs": -1}}, "train.epochs", "greater than or equal to 0"),
+        ({"train": {"class_weights": True, "balanced_sampling": True}}, "train", "keep one of them"),
         ({"train": {"learning_rate": float("nan")}}, "train.learning_rate", "finite number"),
         ({"train": {"seed": 1.5}}, "train.seed", "valid integer, but it is 1.5"),
         ({"tain": {}}, "config.tain", "did you mean train?"),

@@ -98,6 +98,10 @@ def init(
         Literal["auto", "splits", "classes"],
         typer.Option(help="What the sub-folders are, where both are possible."),
     ] = "auto",
+    preset: Annotated[
+        Literal["fast", "balanced", "best"],
+        typer.Option(help="How long training may take: for photos, fast fits a head on a frozen network."),
+    ] = "fast",
 ) -> None:
     """Write a config for your own images, and show how they were understood.
 
@@ -108,6 +112,8 @@ def init(
       linnet init digits --data ~/images/digits
 
       linnet init shop --data shop.csv
+
+      linnet init birds --data ~/photos/birds --preset balanced
     """
     from linnet.data.init_config import config_for
 
@@ -115,7 +121,7 @@ def init(
     if target.exists() and not force:
         raise ConfigError(str(target), "exists already", "choose another name, or give --force")
     Config.parse({"name": name}, "config")
-    made = config_for(name, data, layout)
+    made = config_for(name, data, layout, preset)
     target.parent.mkdir(exist_ok=True)
     target.write_text(made.text, "utf-8")
     load_config(target)

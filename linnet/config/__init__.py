@@ -22,11 +22,20 @@ from linnet.config.serving import (
     ReleaseConfig,
     ServingConfig,
 )
-from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
+from linnet.config.training import (
+    PHOTO_BACKBONE,
+    SMALL_SIDE,
+    EvaluationConfig,
+    GatesConfig,
+    RegistryConfig,
+    TrainConfig,
+)
 
 __all__ = [
     "JUDGED_METRICS",
+    "PHOTO_BACKBONE",
     "SECTIONS",
+    "SMALL_SIDE",
     "Config",
     "CostConfig",
     "DataConfig",

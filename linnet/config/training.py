@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from linnet.config.places import Address, File
 from linnet.config.section import Fraction, Section
 
+PHOTO_BACKBONE = "tf_efficientnet_lite0"
+"""timm's EfficientNet-Lite0, for photos: made for CPUs and int8 (no squeeze-and-excitation, ReLU6)."""
+SMALL_SIDE = 64
+"""Images up to this many pixels on their shorter side are small: they keep the small network."""
+
 
 class TrainConfig(Section):
-    epochs: int = Field(default=8, ge=1, le=10_000)
-    """Passes over the training images."""
+    backbone: str = Field(default="auto", min_length=1)
+    """The network: `small` (residual, from random weights), any name that timm knows, or `auto`: small for
+    images of up to 64 pixels on their shorter side, else tf_efficientnet_lite0."""
+    weights: str = Field(default="auto", min_length=1)
+    """What a timm backbone starts from: `none` (random), a file of tensors, an installed package, a name on
+    timm's model hub, or `auto`: the package that Linnet installs where it fits, else the hub."""
+    weights_sha256: str = Field(default="", pattern=r"^([0-9a-fA-F]{64})?$")
+    """SHA-256 that the file of weights must have; empty: only that of Linnet's own package is checked."""
+    epochs: int = Field(default=8, ge=0, le=10_000)
+    """Passes over the training images; 0: only the head is fitted, on the frozen pretrained backbone."""
+    backbone_rate: Fraction = Field(default=0.1, gt=0, le=1)
+    """Learning rate of a pretrained backbone's last layers, as a share of the head's."""
+    layer_decay: Fraction = Field(default=0.75, gt=0, le=1)
+    """Each stage of a pretrained backbone learns at this share of the rate of the stage behind it."""
+    freeze_norm: bool = True
+    """Keep the batch normalisation statistics of a pretrained backbone as they are."""
+    patience: int = Field(default=0, ge=0)
+    """Epochs without a better validation result after which training stops and the best weights are kept;
+    0: train to the end and keep the last weights."""
+    watch: Literal["accuracy", "macro_f1"] = "accuracy"
+    """Validation result that `patience` goes by."""
+    clip_norm: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Gradients longer than this are cut down to it; 0: as they are."""
+    focal_gamma: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Focal loss: how strongly images that are already named right lose weight; 0: cross-entropy."""
+    balanced_sampling: bool = False
+    """Draw the images of an epoch so that every class is seen equally often."""
     batch_size: int = Field(default=256, ge=2)
     """Images a step, over all processes; small sets use fewer, so that an epoch has 16 steps."""
-    optimizer: Literal["sgd", "muon"] = "sgd"
-    """How the inner convolutions move: Nesterov SGD, or Muon (orthogonalised momentum)."""
+    optimizer: Literal["sgd", "muon", "adamw"] = "sgd"
+    """How weights move: Nesterov SGD, AdamW, or Muon (orthogonalised momentum; inner convolutions only)."""
     learning_rate: float = Field(default=0.2, gt=0, allow_inf_nan=False)
-    """Peak learning rate of SGD."""
+    """Peak learning rate of SGD or AdamW; AdamW wants about a hundredth of SGD's."""
     muon_learning_rate: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     """Peak learning rate of Muon: relative to weights of constant norm."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -55,6 +85,20 @@ class TrainConfig(Section):
     """Local file with weights to start from; layers whose shapes differ start afresh."""
     seed: int = Field(default=0, ge=0)
     """Seed of weights, order and augmentation."""
+
+    def backbone_for(self, height: int, width: int) -> str:
+        """`small`, or timm's name of the network for images of a size."""
+        if self.backbone != "auto":
+            return self.backbone
+        return "small" if min(height, width) <= SMALL_SIDE else PHOTO_BACKBONE
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.balanced_sampling and self.class_weights:
+            raise ValueError(
+                "balanced_sampling and class_weights both even out the classes; keep one of them"
+            )
+        return self
 
 
 class EvaluationConfig(Section):

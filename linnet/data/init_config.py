@@ -8,18 +8,25 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from linnet.config import parse_config
+from linnet.config import SMALL_SIDE, parse_config
 from linnet.data.image_folder import dataset_of
 from linnet.data.image_manifest import read_manifest
 from linnet.data.layout import Layout, understand
+from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, train_section
 from linnet.data.rows import RawDataset, RawRow, invalid_rows
 from linnet.data.scan import in_order
 from linnet.errors import InvalidImage
 from linnet.vision.decode import color_of, shape_of
 
-_SMALLEST_SIDE, _LARGEST_SIDE = 8, 64
-_STEPS = 1000
-"""Training steps to aim at: on a CPU a small network takes them in well under a minute."""
+_SMALLEST_SIDE = 8
+
+
+_PHOTO_LIMITS = """\
+max_latency_p95_ms = 250  # a pretrained backbone looks at 224 x 224 pixels, on CPU cores
+
+[service_levels]
+latency_ms = 500
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +50,14 @@ class ImageSummary:
     """Images with color."""
 
 
-def config_for(name: str, data: Path, layout: Layout = "auto") -> NewConfig:
+def config_for(name: str, data: Path, layout: Layout = "auto", preset: Preset = "fast") -> NewConfig:
     """A config for a folder of images, or for a CSV or Parquet table of their paths and labels.
 
     Args:
         name: The use case's.
         data: A folder as `layout.understand` takes it, or a table as `read_manifest` does.
         layout: How to read a folder that can be read in two ways.
+        preset: How much time training may take for how good a model.
 
     Raises:
         DataError: the data cannot be understood, fewer than 2 classes, or files that are no images.
@@ -68,7 +76,7 @@ def config_for(name: str, data: Path, layout: Layout = "auto") -> NewConfig:
         each = ", ".join(f"{label} {number:,}" for label, number in counts.most_common(20))
         table = f"{data}: a table of {len(raw.rows):,} images in {len(raw.classes)} classes: {each}"
         told = f"{told}\n{table}".lstrip()
-    return NewConfig(_text(name, kind, data, raw, _summary(raw), counts), told)
+    return NewConfig(_text(name, kind, data, raw, _summary(raw), counts, preset), told)
 
 
 def _summary(raw: RawDataset) -> ImageSummary:
@@ -89,25 +97,18 @@ def _summary(raw: RawDataset) -> ImageSummary:
         )
     shapes = [look for look in looks if not isinstance(look, str)]
     colored = sum(channels == 3 for _, _, channels in shapes)
+    height, width = (round(statistics.median(shape[axis] for shape in shapes)) for axis in (0, 1))
     return ImageSummary(
-        height=_side([height for height, _, _ in shapes]),
-        width=_side([width for _, width, _ in shapes]),
+        height=_side(height, are_photos(height, width)),
+        width=_side(width, are_photos(height, width)),
         color=color_of(3 if colored else 1),
         sizes=len({shape[:2] for shape in shapes}),
         colored=colored,
     )
 
 
-def _side(sides: list[int]) -> int:
-    return min(max(int(statistics.median(sides)), _SMALLEST_SIDE), _LARGEST_SIDE)
-
-
-def _training(rows: int, side: int) -> dict[str, int]:
-    """Batch size, epochs and augmentation by the amount of data and the size of the images."""
-    trained = max(1, int(rows * 0.7))
-    batch = next((size for size in (128, 64, 32) if trained // size >= 20), 16)
-    epochs = min(max(round(_STEPS / max(1, trained // batch)), 8), 60)
-    return {"batch_size": batch, "epochs": epochs, "shift": 1 if side < 16 else side // 14}
+def _side(median: int, photo: bool) -> int:
+    return PHOTO_SIDE if photo else min(max(median, _SMALLEST_SIDE), SMALL_SIDE)
 
 
 def _held_out(smallest: int) -> tuple[float, float, float]:
@@ -116,10 +117,15 @@ def _held_out(smallest: int) -> tuple[float, float, float]:
 
 
 def _text(
-    name: str, kind: str, location: Path, raw: RawDataset, look: ImageSummary, counts: Counter[str]
+    name: str,
+    kind: str,
+    location: Path,
+    raw: RawDataset,
+    look: ImageSummary,
+    counts: Counter[str],
+    preset: Preset,
 ) -> str:
     smallest, biggest = min(counts.values()), max(counts.values())
-    train = _training(len(raw.rows), min(look.height, look.width))
     validation, production, test = _held_out(smallest)
     own_test = "test" in {row.split for row in raw.rows}
     test_note = "  # not used: the data have a test split" if own_test else ""
@@ -154,18 +160,7 @@ test_fraction = {test}{test_note}
 min_per_class = {max(1, min(10, smallest // 2))}
 max_imbalance = {max(20.0, float(round(imbalance * 1.5)))}
 
-[train]
-epochs = {train["epochs"]}
-batch_size = {train["batch_size"]}
-learning_rate = {round(0.5 * train["batch_size"] / 128, 4)}  # in proportion to the batch
-width = 32  # channels of the first stage; more is slower and may be more accurate
-shift = {train["shift"]}  # random shifts of up to this many pixels
-# Mirror images: false, because they would make digits, letters and anything with a left and a right
-# wrong. Set both to true if a mirrored image shows the same class (most photos): it helps.
-flip = false
-flip_average = false
-class_weights = {str(imbalance > 3).lower()}
-
+{train_section(preset, len(raw.rows), look.height, look.width, imbalance)}
 [gates]
 # A floor to start from; raise it to what you know the data allows.
 min_accuracy = {floor}  # always naming the biggest class scores {chance:.2f}
@@ -175,7 +170,7 @@ min_auc = {0.85 if smallest >= 200 else 0.5}  # of the lower bound, which few te
 max_ece = {0.05 if smallest >= 500 else 0.1}
 max_cohort_gap = {0.25 if smallest >= 500 else 0.35}
 non_inferiority_margin = {0.01 if len(raw.rows) >= 5000 else 0.03}
-"""
+{_PHOTO_LIMITS if are_photos(look.height, look.width) else ""}"""
 
 
 def _quoted(text: str) -> str:

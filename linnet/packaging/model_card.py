@@ -63,7 +63,8 @@ def _sections(
         f"Features: {package.feature_service} ({', '.join(package.features)})."
     )
     trained = (
-        f"{training.parameters:,} weights, {len(training.history)} epochs in {training.seconds:.0f} s on "
+        f"{training.parameters:,} weights, {training.history[-1]['epoch']:.0f} epochs in "
+        f"{training.seconds:.0f} s on "
         f"{training.device} in {training.precision}; "
         + ", ".join(f"{key} {value}" for key, value in sorted(training.versions.items()))
         + f". Probabilities are calibrated with temperature {package.temperature:.4f}."
@@ -71,13 +72,22 @@ def _sections(
     return [
         ("Intended use", [use]),
         ("Data", [data]),
-        ("Training", [trained, *training.notes]),
+        ("Training", [trained, *_backbone(training), *training.notes]),
         ("Metrics", [f"On {report.samples:,} test images, with intervals.", _metrics(report)]),
         ("Classes", [_classes(report)]),
         ("Cohorts", [_cohorts(report)]),
         ("Gates of the package", [_gates(decision)]),
         ("Limits", _limits(report)),
         ("How to load", _loading(package)),
+    ]
+
+
+def _backbone(training: TrainingReport) -> list[Part]:
+    if (weights := training.weights) is None:
+        return []
+    return [
+        f"The backbone {weights.backbone} started from pretrained weights ({weights.origin}; licence: "
+        f"{weights.license}; SHA-256 {weights.sha256}). What they were trained on is not in the data above."
     ]
 
 

@@ -19,7 +19,14 @@ from linnet.packaging.parity import compare_outputs, torch_probabilities
 from linnet.packaging.reference import write_reference
 from linnet.packaging.smoke_test import REQUESTS, Latency, try_out
 from linnet.progress import Progress
-from linnet.records import EvaluationReport, GateDecision, ModelPackage, TrainingReport, now
+from linnet.records import (
+    EvaluationReport,
+    GateDecision,
+    ModelPackage,
+    PretrainedWeights,
+    TrainingReport,
+    now,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,7 +70,7 @@ def package(
     network = load_model(model)
     path = export(network, report.temperature, out)
     _write_golden(network, report.temperature, split, out)
-    described = describe_package(name, report, split, path)
+    described = describe_package(name, report, split, path, training.weights)
     described.save(out / PACKAGE_FILE)
     packaged = PackagedModel.load(out)
     parity = compare_outputs(network, report.temperature, packaged, split, progress)
@@ -88,7 +95,13 @@ def package(
     return described, decision
 
 
-def describe_package(name: str, report: EvaluationReport, split: TestSplit, path: Path) -> ModelPackage:
+def describe_package(
+    name: str,
+    report: EvaluationReport,
+    split: TestSplit,
+    path: Path,
+    weights: PretrainedWeights | None = None,
+) -> ModelPackage:
     """The package's description before anything was measured.
 
     Raises:
@@ -118,6 +131,7 @@ def describe_package(name: str, report: EvaluationReport, split: TestSplit, path
         size_mb=round(path.stat().st_size / 1e6, 4),
         metrics={key: interval.value for key, interval in report.metrics.items()},
         created_at=now(),
+        weights=weights,
     )
 
 

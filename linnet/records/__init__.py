@@ -31,6 +31,7 @@ from linnet.records.model import (
     LedgerEntry,
     ModelPackage,
     ModelVersion,
+    PretrainedWeights,
     TrainingReport,
 )
 from linnet.records.monitoring import (
@@ -95,6 +96,7 @@ __all__ = [
     "ModelPackage",
     "ModelVersion",
     "PerformanceReport",
+    "PretrainedWeights",
     "Record",
     "RetrainingCause",
     "RetrainingDecision",

@@ -8,11 +8,24 @@ from typing import Any, Literal
 from linnet.records.record import Interval, Record, Verdict
 
 
+class PretrainedWeights(Record):
+    """The weights that a backbone started from."""
+
+    backbone: str
+    """timm's name of the network."""
+    origin: str
+    """Package and version, file, or name on a model hub."""
+    license: str
+    sha256: str
+    """Of the file; of weights from a hub, of all tensors by name."""
+
+
 class TrainingReport(Record):
     """What training did: `training.json` beside `model.pt`."""
 
     history: tuple[dict[str, float], ...]
-    """A row an epoch: epoch, loss, train_accuracy, validation_accuracy, images_per_second, seconds."""
+    """A row an epoch: epoch, loss, train_accuracy, validation_accuracy, validation_macro_f1,
+    images_per_second, seconds. Epoch 0: the head on a frozen pretrained backbone."""
     parameters: int
     """Number of trained weights."""
     seconds: float
@@ -24,6 +37,8 @@ class TrainingReport(Record):
     resumed_from_epoch: int = 0
     notes: tuple[str, ...] = ()
     """What a person should know, such as layers that could not take the initial weights."""
+    weights: PretrainedWeights | None = None
+    """What a pretrained backbone started from."""
 
 
 class CohortResult(Record):
@@ -117,6 +132,8 @@ class ModelPackage(Record):
     size_mb: float
     metrics: dict[str, float]
     created_at: datetime
+    weights: PretrainedWeights | None = None
+    """What a pretrained backbone started from: others' work, under its own licence."""
 
 
 class ModelVersion(Record):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from linnet.cache.store import open_cache
 from linnet.config import TrainConfig
 from linnet.errors import ConfigError, LinnetError
 from linnet.training import distributed
@@ -21,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = read_config(options.config, options.set)
         with shown() as progress:
-            report = train(options.training_set, config, options.out, options.work, progress)
+            cache = open_cache() if options.cache else None
+            report = train(options.training_set, config, options.out, options.work, progress, cache)
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on from the checkpoint in {options.work}", file=sys.stderr)
         return 130
@@ -32,9 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{prefix}{error}", file=sys.stderr)
         return error.exit_code
     if not distributed.is_worker():
-        accuracy = report.history[-1]["validation_accuracy"]
+        last = report.history[-1]
         print(
-            f"{options.out}: validation accuracy {accuracy:.4f} after {len(report.history)} epochs, "
+            f"{options.out}: validation accuracy {last['validation_accuracy']:.4f} after "
+            f"{last['epoch']:.0f} epochs, "
             f"{report.seconds:.1f} s on {report.device} ({report.precision})"
         )
     return 0
@@ -47,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--config", type=Path, help="JSON file with the keys of the config's [train] section")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as epochs=3")
+    parser.add_argument("--cache", action="store_true", help="keep a frozen backbone's activations")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
 

@@ -34,6 +34,12 @@ class WeightAverage:
         mine, theirs = (list(side) for side in zip(*self._pairs, strict=True))
         torch._foreach_lerp_(mine, theirs, 1 - decay)
 
+    def restart(self) -> None:
+        """Takes the weights as they are now for the start of the average."""
+        if self._decay:
+            self._average.load_state_dict(self._source.state_dict())
+            self._steps = 0
+
     def network(self) -> nn.Module:
         """The network that is worth keeping."""
         return self._average

@@ -14,17 +14,23 @@ from linnet.config import TrainConfig
 from linnet.errors import StorageError, TrainingError
 
 FILE = "checkpoint.pt"
-_FORMAT = 1
+_FORMAT = 2
 """Raise this when the meaning of a checkpoint or the course of training changes."""
 
 
-def fingerprint(config: TrainConfig, dataset_digest: str, architecture: dict[str, Any]) -> str:
-    """Names a training run: its config, the dataset, the network, and the weights it starts from."""
+def fingerprint(
+    config: TrainConfig, dataset_digest: str, architecture: dict[str, Any], pretrained: str = ""
+) -> str:
+    """Names a training run: its config, the dataset, the network, and the weights it starts from.
+
+    `pretrained` is the digest of a backbone's pretrained weights.
+    """
     known = {
         "format": _FORMAT,
         "config": config.values(),
         "dataset": dataset_digest,
         "architecture": architecture,
+        "pretrained": pretrained,
         "init_weights": _file_digest(config.init_weights),
     }
     return hashlib.blake2b(json.dumps(known, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -173,6 +173,8 @@ class Batches:
     device: torch.device
     rank: int = 0
     processes: int = 1
+    balanced: bool = False
+    """Whether every class is drawn equally often, its images with replacement."""
 
     @property
     def size(self) -> int:
@@ -191,7 +193,7 @@ class Batches:
         return _ahead(self._epoch(epoch)) if waits else self._epoch(epoch)
 
     def _epoch(self, epoch: int) -> Iterator[Batch]:
-        order = torch.randperm(len(self.data), generator=generator(self.seed, epoch))
+        order = self._order(generator(self.seed, epoch))
         for step in range(self.steps):
             chosen = order[step * self.size : (step + 1) * self.size]
             drawn = draw(self.augmentation, chosen, epoch, generator(self.seed, epoch, step + 1))
@@ -202,6 +204,16 @@ class Batches:
                 batch.features,
                 batch.labels,
             )
+
+    def _order(self, numbers: torch.Generator) -> Tensor:
+        if not self.balanced:
+            return torch.randperm(len(self.data), generator=numbers)
+        labels = self.data.labels.cpu()
+        share = 1 / torch.bincount(labels).clamp_min(1).double()[labels]
+        # Inverse transform sampling: multinomial takes no more than 2^24 categories.
+        ladder = share.cumsum(0)
+        drawn = torch.rand(len(labels), generator=numbers, dtype=torch.float64) * ladder[-1]
+        return torch.searchsorted(ladder, drawn, right=True).clamp_max(len(labels) - 1)
 
     def _fetch(self, chosen: Tensor) -> Batch:
         if self.data.images.device == self.device:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections import deque
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -21,6 +22,8 @@ from linnet.process.cpus import available_cpus
 from linnet.training.device import choose_device
 from linnet.training.progress import Progress, parse_line
 
+_PATIENCE = timedelta(hours=6)
+"""How long processes wait for the first one, which alone computes a frozen backbone's activations."""
 ERROR_PREFIX = "linnet-error: "
 """A worker says on standard error what went wrong, in one line that starts so."""
 
@@ -44,7 +47,7 @@ def join(config: TrainConfig) -> Rank:
     if not is_worker() or int(os.environ["WORLD_SIZE"]) == 1:
         return Rank()
     gpu = config.device != "cpu" and torch.cuda.is_available()
-    dist.init_process_group("nccl" if gpu else "gloo")
+    dist.init_process_group("nccl" if gpu else "gloo", timeout=_PATIENCE)
     return Rank(int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"]))
 
 
@@ -64,8 +67,21 @@ def parallel(network: nn.Module, place: Rank) -> nn.Module:
     )
 
 
-def launch(training_set: Path, config: TrainConfig, out: Path, work: Path, say: Progress) -> None:
+def agreed(flag: bool, place: Rank, device: torch.device) -> bool:
+    """The flag of the first process, in all of them: they must go on, or stop, together."""
+    if place.processes == 1:
+        return flag
+    told = torch.tensor([int(flag)], device=device)
+    dist.broadcast(told, src=0)
+    return bool(told.item())
+
+
+def launch(
+    training_set: Path, config: TrainConfig, out: Path, work: Path, say: Progress, *, cached: bool = False
+) -> None:
     """Runs this training in `config.processes` processes and waits for them.
+
+    `cached`: whether they may keep the activations of a frozen backbone in the content cache.
 
     Raises:
         ConfigError: there is not a GPU for each of them.
@@ -81,6 +97,7 @@ def launch(training_set: Path, config: TrainConfig, out: Path, work: Path, say: 
         command += [f"--nproc-per-node={config.processes}", "-m", "linnet.training"]
         command += ["--training-set", str(training_set), "--out", str(out)]
         command += ["--work", str(work), "--config", str(settings)]
+        command += ["--cache"] if cached else []
         threads = str(max(available_cpus() // config.processes, 1))
         environment = {"OMP_NUM_THREADS": threads, **os.environ}
         with (

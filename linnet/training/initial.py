@@ -30,10 +30,10 @@ def take_initial_weights(network: nn.Module, path: Path) -> list[str]:
     own = network.state_dict()
     fits = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     fresh = [name for name in own if name not in fits]
-    if not any(name.endswith("conv.weight") for name in fits):
+    if not any(value.ndim == 4 for value in fits.values()):
         raise TrainingError(
             f"train.init_weights: no convolution in {path} has the shape of this network's; use the same "
-            "train.width, or leave train.init_weights empty"
+            "train.backbone and train.width, or leave train.init_weights empty"
         )
     network.load_state_dict({**own, **fits})
     afresh = f"; start afresh: {', '.join(fresh)}" if fresh else ""

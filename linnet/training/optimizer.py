@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -34,11 +35,14 @@ class Optimiser:
     """All weights of a network under one `step`.
 
     With `optimizer = "muon"` the inner convolutions move by orthogonalised momentum; their norm is
-    held constant, which batch normalisation makes harmless. Everything else, and everything with
-    `optimizer = "sgd"`, moves by SGD with Nesterov momentum. Norms and biases do not decay.
+    held constant, which batch normalisation makes harmless. Everything else moves by AdamW if that is
+    asked for, and by SGD with Nesterov momentum if not. Norms and biases do not decay. `scales` gives,
+    by name, the weights that move at a share of the learning rate.
     """
 
-    def __init__(self, network: nn.Module, config: TrainConfig) -> None:
+    def __init__(
+        self, network: nn.Module, config: TrainConfig, scales: Mapping[str, float] | None = None
+    ) -> None:
         named = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
         self.inner = [
             weight
@@ -46,13 +50,13 @@ class Optimiser:
             if config.optimizer == "muon" and weight.ndim == 4 and not name.startswith("stem")
         ]
         own = {id(weight) for weight in self.inner}
-        rest = [weight for _, weight in named if id(weight) not in own]
-        groups = [
-            {"params": [w for w in rest if w.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [w for w in rest if w.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self.sgd = torch.optim.SGD(
-            groups, lr=config.learning_rate, momentum=config.momentum, nesterov=True, foreach=True
+        groups = _groups([(n, w) for n, w in named if id(w) not in own], config.weight_decay, scales or {})
+        self.rest: torch.optim.Optimizer = (
+            torch.optim.AdamW(groups, lr=config.learning_rate, foreach=True)
+            if config.optimizer == "adamw"
+            else torch.optim.SGD(
+                groups, lr=config.learning_rate, momentum=config.momentum, nesterov=True, foreach=True
+            )
         )
         self.momenta = [torch.zeros_like(weight) for weight in self.inner]
         device = self.inner[0].device if self.inner else torch.device("cpu")
@@ -61,12 +65,12 @@ class Optimiser:
 
     def step(self, factor: float) -> None:
         """Moves all weights by their gradients at `factor` times the peak learning rate, then drops these."""
-        for group in self.sgd.param_groups:
-            group["lr"] = self.config.learning_rate * factor
-        self.sgd.step()
+        for group in self.rest.param_groups:
+            group["lr"] = self.config.learning_rate * factor * group["scale"]
+        self.rest.step()
         for weight, momentum in zip(self.inner, self.momenta, strict=True):
             self._orthogonal_step(weight, momentum, self.config.muon_learning_rate * factor)
-        self.sgd.zero_grad(set_to_none=True)
+        self.rest.zero_grad(set_to_none=True)
         for weight in self.inner:
             weight.grad = None
 
@@ -81,13 +85,26 @@ class Optimiser:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that must survive an interruption."""
-        return {"sgd": self.sgd.state_dict(), "momenta": self.momenta}
+        return {"rest": self.rest.state_dict(), "momenta": self.momenta}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes back what `state_dict` gave."""
-        self.sgd.load_state_dict(state["sgd"])
+        self.rest.load_state_dict(state["rest"])
         for mine, saved in zip(self.momenta, state["momenta"], strict=True):
             mine.copy_(saved)
+
+
+def _groups(
+    named: list[tuple[str, nn.Parameter]], decay: float, scales: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Groups of weights that share a learning rate, those that decay and those that do not."""
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, weight in named:
+        groups.setdefault((scales.get(name, 1.0), weight.ndim > 1), []).append(weight)
+    return [
+        {"params": weights, "weight_decay": decay if decays else 0.0, "scale": scale}
+        for (scale, decays), weights in groups.items()
+    ]
 
 
 def orthogonalise(matrix: Tensor, precision: torch.dtype = torch.bfloat16, iterations: int = 5) -> Tensor:

@@ -2,69 +2,81 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from linnet.cache.store import Cache
 from linnet.config import TrainConfig
 from linnet.records import TrainingReport
 from linnet.training import checkpoint, distributed
 from linnet.training.augmentation import Augmentation
 from linnet.training.averaging import WeightAverage
+from linnet.training.best import Best
 from linnet.training.dataset import Batches, SplitData, TrainingSet, read_training_set
 from linnet.training.device import choose_device, choose_precision, describe_device, prepare_threads
-from linnet.training.initial import take_initial_weights
+from linnet.training.frozen import Kept, fit_frozen
+from linnet.training.measure import batch_loss, epochs_of, library_versions, validate
 from linnet.training.meter import Meter
 from linnet.training.optimizer import Optimiser, learning_rate_factor
+from linnet.training.prepare import hold_norms, learning_rate_scales, prepare_network
 from linnet.training.progress import Progress, silent
-from linnet.vision.networks import ResidualNetwork, build_network, plan_architecture, save_model
+from linnet.vision.networks import save_model
 
 REPORT = "training.json"
-_CONSTANTS_FROM = 20_000
-"""Training images, evenly spread, from which the normalising constants are computed."""
 
 
 def train(
-    training_set: Path, config: TrainConfig, out: Path, work: Path, progress: Progress | None = None
+    training_set: Path,
+    config: TrainConfig,
+    out: Path,
+    work: Path,
+    progress: Progress | None = None,
+    cache: Cache | None = None,
 ) -> TrainingReport:
     """Trains on the folder `training_set`; writes `model.pt` and `training.json` into `out`.
 
-    After every epoch a checkpoint goes to `work`; the same call continues from there. On a CPU the
-    weights are a function of data, config and number of threads, bit by bit, interrupted or not.
-    With `config.processes > 1` the processes are started here, through torchrun.
+    A pretrained backbone first gets its head, fitted on its frozen activations (which `cache` keeps);
+    then the epochs follow, in which all weights move. After every epoch a checkpoint goes to `work`;
+    the same call continues from there. On a CPU the weights are a function of data, config and number
+    of threads, bit by bit, interrupted or not. With `config.processes > 1` the processes are started
+    here, through torchrun.
 
     Raises:
         TrainingError: the training set or the initial weights cannot be used, or the loss diverged.
-        ConfigError: the device asked for does not exist.
+        ConfigError: the device asked for does not exist, or settings do not go with the network.
         StorageError: `work` or `out` cannot be written.
     """
     say = progress or silent
     if config.processes > 1 and not distributed.is_worker():
-        distributed.launch(training_set, config, out, work, say)
+        distributed.launch(training_set, config, out, work, say, cached=cache is not None)
         return TrainingReport.load(out / REPORT)
     place = distributed.join(config)
     try:
         with _own_threads():
-            return _train(training_set, config, out, work, say, place)
+            return _train(training_set, config, out, work, say, place, cache)
     finally:
         distributed.leave(place)
 
 
 def _train(
-    training_set: Path, config: TrainConfig, out: Path, work: Path, say: Progress, place: distributed.Rank
+    training_set: Path,
+    config: TrainConfig,
+    out: Path,
+    work: Path,
+    say: Progress,
+    place: distributed.Rank,
+    cache: Cache | None,
 ) -> TrainingReport:
     device = choose_device(config.device, place.local_rank)
     precision = choose_precision(config.precision, device)
     data = read_training_set(training_set)
-    network, notes = _network(data, config, device, precision)
-    name = checkpoint.fingerprint(config, data.digest, network.architecture)
+    network, origin, notes = prepare_network(data, config, device, precision)
+    name = checkpoint.fingerprint(config, data.digest, network.architecture, origin.sha256 if origin else "")
     batches = Batches(
         _to_device(data.train, device),
         config.batch_size,
@@ -73,11 +85,12 @@ def _train(
         device,
         place.rank,
         place.processes,
+        config.balanced_sampling,
     )
     prepare_threads(config, device, batches.size * data.height * data.width)
     weights = _class_weights(data, device) if config.class_weights else None
-    optimiser = Optimiser(network, config)
-    average = WeightAverage(network, config.ema_decay)
+    optimiser = Optimiser(network, config, learning_rate_scales(network, config) if origin else None)
+    average, best = WeightAverage(network, config.ema_decay), Best(config)
     saved, note = checkpoint.load_checkpoint(work, name)
     notes += [note] if note else []
     for note in notes:
@@ -87,81 +100,72 @@ def _train(
         network.load_state_dict(saved["network"])
         optimiser.load_state_dict(saved["optimiser"])
         average.load_state_dict(saved["average"])
+        best.load_state_dict(saved["best"])
         history = saved["history"]
-    resumed, started = len(history), time.perf_counter()
+    resumed, started = epochs_of(history), time.perf_counter()
     total = batches.steps * config.epochs
+
+    def end_epoch(row: dict[str, float], began: float) -> None:
+        row |= validate(average.network(), data.validation, len(data.classes), device, precision)
+        row["seconds"] = time.perf_counter() - began
+        history.append(row)
+        best.see(row, average.network())
+        if place.rank == 0:
+            state = {
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "average": average.state_dict(),
+                "best": best.state_dict(),
+                "history": history,
+            }
+            checkpoint.save_checkpoint(work, name, state)
+
+    if origin and not history and place.rank == 0:  # the other processes get the head from this one
+        began = time.perf_counter()
+        kept = Kept(cache, training_set, origin.sha256) if cache else None
+        row = fit_frozen(network, data, weights, device, precision, kept, say)
+        average.restart()
+        end_epoch(row, began)
     model = distributed.parallel(network, place)
 
-    for epoch in range(resumed, config.epochs):
+    for epoch in range(epochs_of(history), config.epochs):
+        if distributed.agreed(best.enough, place, device):
+            break
+        began = time.perf_counter()
         model.train()
+        if origin and config.freeze_norm:
+            hold_norms(network)
         meter = Meter(epoch, config, batches.size, say if place.rank == 0 else None, total)
         for step, batch in enumerate(batches.epoch(epoch), start=epoch * batches.steps):
             factor = learning_rate_factor(config.schedule, step, total)
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
                 logits, _ = model(batch.images, batch.features)
-            loss = _loss(logits, batch.labels, weights, config.label_smoothing)
+            loss = batch_loss(logits, batch.labels, weights, config.label_smoothing, config.focal_gamma)
             loss.backward()  # type: ignore[no-untyped-call]
+            if config.clip_norm:
+                nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
             optimiser.step(factor)
             average.update()
             meter.add(step, factor, loss, logits, batch.labels)
-        row = meter.finish()
-        row["validation_accuracy"] = _accuracy(average.network(), data.validation, device, precision)
-        row["seconds"] = meter.seconds()
-        history.append(row)
-        if place.rank == 0:
-            checkpoint.save_checkpoint(
-                work,
-                name,
-                {
-                    "network": network.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "average": average.state_dict(),
-                    "history": history,
-                },
-            )
+        end_epoch(meter.finish(), began)
 
+    best.restore(average.network())
     report = TrainingReport(
         history=tuple(history),
         parameters=sum(weight.numel() for weight in network.parameters()),
         seconds=time.perf_counter() - started,
         device=describe_device(device),
         precision=str(precision).removeprefix("torch."),
-        versions={"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        versions=library_versions(origin),
         config=config.values(),
         resumed_from_epoch=resumed,
         notes=tuple(notes),
+        weights=origin,
     )
     if place.rank == 0:
         save_model(out, average.network())
         report.save(out / REPORT)
     return report
-
-
-def _network(
-    data: TrainingSet, config: TrainConfig, device: torch.device, precision: torch.dtype
-) -> tuple[ResidualNetwork, list[str]]:
-    """The network on the device, with constants from the data and, if asked for, given weights."""
-    architecture = plan_architecture(
-        height=data.height,
-        width=data.width,
-        channels=data.channels,
-        features=len(data.features),
-        classes=len(data.classes),
-        base=config.width,
-        depth=config.depth,
-        flip_average=config.flip_average,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = build_network(architecture)
-    assert isinstance(network, ResidualNetwork)
-    every = max(len(data.train) // _CONSTANTS_FROM, 1)
-    network.fit_constants(data.train.images[::every], data.train.features)
-    notes = take_initial_weights(network, Path(config.init_weights)) if config.init_weights else []
-    # Channels last feeds bfloat16 units and tensor cores; float32 on a CPU runs a fifth slower with it.
-    last = device.type == "cuda" or precision == torch.bfloat16
-    memory_format = torch.channels_last if last else torch.contiguous_format
-    return network.to(device, memory_format=memory_format), notes  # type: ignore[call-overload]
 
 
 def _to_device(split: SplitData, device: torch.device) -> SplitData:
@@ -177,25 +181,6 @@ def _class_weights(data: TrainingSet, device: torch.device) -> Tensor:
     counts = torch.bincount(data.train.labels, minlength=len(data.classes)).clamp_min(1)
     present = int((torch.bincount(data.train.labels, minlength=len(data.classes)) > 0).sum())
     return (len(data.train) / (present * counts)).to(device, torch.float32)
-
-
-def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
-    """Mean cross-entropy; the mean is over samples, so that equal shares of processes add up."""
-    losses = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
-    return losses.mean() if weights is None else (losses * weights[labels]).mean()
-
-
-@torch.no_grad()
-def _accuracy(network: nn.Module, split: SplitData, device: torch.device, precision: torch.dtype) -> float:
-    """Share of a split on which the network, in eval mode, names the right class."""
-    network.eval()
-    right = 0
-    for start in range(0, len(split), 1000):
-        part = slice(start, start + 1000)
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            logits, _ = network(split.images[part].to(device), split.features[part].to(device))
-        right += int((logits.argmax(dim=1) == split.labels[part].to(device)).sum())
-    return right / len(split)
 
 
 @contextmanager

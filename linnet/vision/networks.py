@@ -1,9 +1,4 @@
-"""The network family: a small residual network that fuses pixels with image statistics.
-
-Everything between uint8 pixels and logits happens inside `forward`: scaling, normalising (constants
-are buffers) and, in eval mode, averaging with the mirrored image. So the exported model takes what
-`linnet.vision.decode.resize` gives, and nothing about preprocessing is left for a server to repeat.
-"""
+"""The networks: a small residual one, described, built, saved and loaded; others are backbones of timm's."""
 
 from __future__ import annotations
 
@@ -15,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from linnet.errors import ConfigError, StorageError
+from linnet.vision.fusion import FusionNetwork
 
 MODEL_FILE = "model.pt"
-_CLAMP = 6.0
-"""Normalised features are clamped here, so that one absurd value cannot dominate the logits."""
 
 
 def plan_architecture(
@@ -61,28 +55,13 @@ def plan_architecture(
     }
 
 
-class ResidualNetwork(nn.Module):
-    """Stem, stages of residual blocks, and a linear head on pooled pixels beside encoded features.
-
-    forward(images uint8 [N, H, W, C], features float32 [N, F]) gives logits float32 [N, K] and the
-    embedding float32 [N, D]; the logits are a linear function of the embedding.
-    """
-
-    pixel_mean: Tensor
-    pixel_scale: Tensor
-    feature_mean: Tensor
-    feature_scale: Tensor
+class ResidualNetwork(FusionNetwork):
+    """The small network: a stem, and stages of residual blocks."""
 
     def __init__(self, architecture: dict[str, Any]) -> None:
-        super().__init__()
-        self.architecture = dict(architecture)
-        channels, features = architecture["channels"], architecture["features"]
+        super().__init__(architecture)
+        channels = architecture["channels"]
         stages, blocks = architecture["stages"], architecture["blocks"]
-        self.flip_average = bool(architecture["flip_average"])
-        self.register_buffer("pixel_mean", torch.full((1, channels, 1, 1), 127.5))
-        self.register_buffer("pixel_scale", torch.full((1, channels, 1, 1), 1 / 64))
-        self.register_buffer("feature_mean", torch.zeros(1, features))
-        self.register_buffer("feature_scale", torch.ones(1, features))
         stride = architecture["stem_stride"]
         self.stem = (
             _Halving(channels, stages[0])
@@ -95,35 +74,12 @@ class ResidualNetwork(nn.Module):
                 body.append(_Halving(stages[index - 1], count))
             body.extend(_Residual(count) for _ in range(blocks[index]))
         self.body = nn.Sequential(*body)
-        self.encode = nn.Sequential(nn.Linear(features, 32), nn.ReLU())
-        self.head = nn.Linear(stages[-1] + 32, architecture["classes"])
-
-    def forward(self, images: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits float32 [N, K] and embedding float32 [N, D] of uint8 images [N, H, W, C]."""
-        pixels = images.permute(0, 3, 1, 2).to(torch.float32)
-        pixels = (pixels - self.pixel_mean) * self.pixel_scale
-        pooled = self.pool(pixels)
-        if self.flip_average and not self.training:
-            pooled = (pooled + self.pool(torch.flip(pixels, (3,)))) * 0.5
-        scaled = (features - self.feature_mean) * self.feature_scale
-        encoded = self.encode(torch.clamp(scaled, -_CLAMP, _CLAMP))
-        embedding = torch.cat((pooled, encoded.float()), dim=1)
-        return self.head(embedding).float(), embedding
+        self._end(stages[-1])
 
     def pool(self, pixels: Tensor) -> Tensor:
         """Normalised pixels [N, C, H, W] to pooled activations float32 [N, D']."""
         pooled: Tensor = self.body(self.stem(pixels)).float().mean(dim=(2, 3))
         return pooled
-
-    @torch.no_grad()
-    def fit_constants(self, images: Tensor, features: Tensor) -> None:
-        """Sets the normalising constants from training images [N, H, W, C] and features [N, F]."""
-        pixels = images.permute(0, 3, 1, 2).to(torch.float32)
-        self.pixel_mean.copy_(pixels.mean(dim=(0, 2, 3), keepdim=True))
-        self.pixel_scale.copy_(1 / pixels.std(dim=(0, 2, 3), keepdim=True).clamp_min(1.0))
-        self.feature_mean.copy_(features.mean(dim=0, keepdim=True))
-        deviation = features.std(dim=0, keepdim=True)
-        self.feature_scale.copy_(torch.where(deviation > 1e-6, 1 / deviation.clamp_min(1e-6), 0.0))
 
 
 class _ConvNorm(nn.Module):
@@ -166,18 +122,23 @@ class _Residual(nn.Module):
         return result
 
 
-def build_network(architecture: dict[str, Any]) -> nn.Module:
-    """The network that `architecture` (see `plan_architecture`) describes, freshly initialised.
+def build_network(architecture: dict[str, Any]) -> FusionNetwork:
+    """The network that `architecture` (`plan_architecture`, `plan_backbone`) describes, freshly initialised.
 
     Raises:
         ConfigError: the description lacks a key, or is of a kind this version does not know.
     """
-    if architecture.get("kind") != "residual":
-        raise ConfigError("architecture.kind", f"{architecture.get('kind')!r} is unknown", "known: residual")
+    kind = architecture.get("kind")
     try:
-        return ResidualNetwork(architecture)
+        if kind == "residual":
+            return ResidualNetwork(architecture)
+        if kind == "timm":
+            from linnet.vision.backbones import BackboneNetwork  # timm takes a second to import
+
+            return BackboneNetwork(architecture)
     except KeyError as error:
         raise ConfigError("architecture", f"lacks {error}", "train the model again") from error
+    raise ConfigError("architecture.kind", f"{kind!r} is unknown", "known: residual, timm")
 
 
 def save_model(folder: Path, model: nn.Module) -> Path:
@@ -191,7 +152,7 @@ def save_model(folder: Path, model: nn.Module) -> Path:
     return path
 
 
-def load_model(folder: Path) -> nn.Module:
+def load_model(folder: Path) -> FusionNetwork:
     """The model that `save_model` wrote into `folder`, on the CPU, in eval mode.
 
     Raises:

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_digits
 
-from linnet.config import Config, load_config, parse_config
+from linnet.config import PHOTO_BACKBONE, Config, load_config, parse_config
 from linnet.data.folder_tree import count_reasons
 from linnet.data.ingest import ingest
 from linnet.data.init_config import config_for
 from linnet.data.layout import Layout, understand
+from linnet.data.presets import Preset, train_section
 from linnet.errors import ConfigError, DataError
 from linnet.statistics.intervals import auc
 from linnet.statistics.metrics import Predictions
@@ -167,3 +168,28 @@ def test_ingest_reads_the_folder_as_init_showed_it(
     manifest = ingest(config.data, "p", tmp_path / "out")
     assert manifest.raw_rows == len(shown.images)
     assert manifest.left_out == count_reasons(shown.left_out)
+
+
+@pytest.mark.parametrize(("preset", "epochs"), [("fast", 0), ("balanced", 5), ("best", 30)])
+def test_config_for_photos_takes_the_pretrained_backbone_at_224(
+    tmp_path: Path, picture: Callable[..., bytes], preset: Preset, epochs: int
+) -> None:
+    for number in range(8):
+        path = tmp_path / "p" / ("a" if number else "b") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(number, 90, 120, 3))
+    text = config_for("p", tmp_path / "p", preset=preset).text
+    config = loaded(tmp_path, text)
+    assert (config.data.height, config.data.width, config.data.color) == (224, 224, "rgb")
+    assert config.train.backbone_for(config.data.height, config.data.width) == PHOTO_BACKBONE
+    assert config.train.epochs == epochs
+    assert config.train.class_weights and "7 times the smallest" in text
+    assert f"Preset {preset}: 8 photos" in text
+
+
+def test_presets_of_small_images_differ_in_epochs_only_by_their_factor(tmp_path: Path) -> None:
+    presets: tuple[Preset, ...] = ("fast", "balanced", "best")
+    made = [tomllib.loads(train_section(preset, 1000, 28, 28, 1.0))["train"] for preset in presets]
+    assert [section["epochs"] for section in made] == [48, 96, 192]
+    assert "patience" not in made[0] and made[1]["patience"] == 24
+    assert not any(section["class_weights"] for section in made)

@@ -12,7 +12,8 @@ def test_reference_is_fresh() -> None:
 
 def test_reference_shows_type_limits_default_and_meaning() -> None:
     assert (
-        "| `epochs` | whole number, ≥ 1, ≤ 10,000 | `8` | Passes over the training images. |" in reference()
+        "| `epochs` | whole number, ≥ 0, ≤ 10,000 | `8` | Passes over the training images; 0: only "
+        in reference()
     )
 
 

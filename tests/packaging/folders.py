@@ -12,6 +12,7 @@ from linnet.records import (
     EvaluationReport,
     GateDecision,
     Interval,
+    PretrainedWeights,
     TrainingReport,
     TrainingSetManifest,
 )
@@ -19,6 +20,9 @@ from linnet.vision.statistics import FEATURES, image_statistics
 
 CLASSES = ("boot", "coat", "hat")
 SIDE, COUNT = 8, 60
+WEIGHTS = PretrainedWeights(
+    backbone="test_efficientnet", origin="file tiny.safetensors", license="Apache-2.0", sha256="a" * 64
+)
 
 
 @dataclass(frozen=True)
@@ -28,20 +32,31 @@ class Folders:
     training_set: Path
 
 
-def make_folders(folder: Path, temperature: float = 1.3, channels: int = 1) -> Folders:
+def make_folders(
+    folder: Path, temperature: float = 1.3, channels: int = 1, side: int = SIDE, backbone: str = ""
+) -> Folders:
+    """`backbone`: one of timm's networks in place of the small one."""
     import torch
 
+    from linnet.vision.backbones import plan_backbone
     from linnet.vision.networks import build_network, plan_architecture, save_model
 
     torch.manual_seed(3)
     made = Folders(folder / "model", folder / "evaluation", folder / "training_set")
     rng = np.random.default_rng(5)
-    images = rng.integers(0, 256, (COUNT, SIDE, SIDE, channels)).astype(np.uint8)
+    images = rng.integers(0, 256, (COUNT, side, side, channels)).astype(np.uint8)
     features = image_statistics(images)
+    sizes = {
+        "height": side,
+        "width": side,
+        "channels": channels,
+        "features": len(FEATURES),
+        "classes": len(CLASSES),
+    }
     network = build_network(
-        plan_architecture(
-            height=SIDE, width=SIDE, channels=channels, features=len(FEATURES), classes=len(CLASSES), base=4
-        )
+        plan_backbone(name=backbone, **sizes, flip_average=True)
+        if backbone
+        else plan_architecture(**sizes, base=4)
     )
     network.fit_constants(torch.from_numpy(images), torch.from_numpy(features))
     save_model(made.model, network)
@@ -52,6 +67,7 @@ def make_folders(folder: Path, temperature: float = 1.3, channels: int = 1) -> F
     TrainingReport(
         history=history, parameters=100, seconds=1.5, device="cpu", precision="fp32",
         versions={"torch": "2"}, config={"epochs": 3},
+        weights=WEIGHTS if backbone else None,
     ).save(made.model / "training.json")  # fmt: skip
     _write_evaluation(made.evaluation, temperature)
     _write_training_set(made.training_set, images, features, channels)
@@ -87,8 +103,8 @@ def _write_training_set(folder: Path, images: np.ndarray, features: np.ndarray, 
         classes=tuple(CLASSES),
         features=FEATURES,
         feature_service="image_classifier_v1",
-        height=SIDE,
-        width=SIDE,
+        height=images.shape[1],
+        width=images.shape[2],
         channels=channels,
         dataset_digest="d" * 32,
         labels_digest="e" * 32,

@@ -57,7 +57,8 @@ def test_train_on_stripes_learns_them_and_writes_model_and_report(
     report = train(made, quick, tmp_path / "out", tmp_path / "work", lambda *what: said.append(what))
     assert report.history[-1]["validation_accuracy"] > 0.95
     assert set(report.history[0]) == {
-        "epoch", "loss", "train_accuracy", "validation_accuracy", "images_per_second", "seconds"
+        "epoch", "loss", "train_accuracy", "validation_accuracy", "validation_macro_f1", "images_per_second",
+        "seconds",
     }  # fmt: skip
     assert TrainingReport.load(tmp_path / "out" / "training.json") == report
     assert said[0][2] == 16 * 3 and "images/s" in said[0][0]
