@@ -23,7 +23,7 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
         from linnet.cache.store import open_cache
         from linnet.training.train import train
 
-        checkpoints = work_dir("train", config.values())
+        checkpoints = work_dir("train", config.values(), code=__file__)
         report = train(Path(training_set.path), config, out["model"], checkpoints, progress, open_cache())
         rmtree(checkpoints, ignore_errors=True)
         hold_gpus(config.processes if report.device.startswith("cuda") else 0)

@@ -5,29 +5,38 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sysconfig
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from linnet.cache.digest import text_digest, tree_of
-from linnet.cache.memo import Memo, at_rest, boot_id, is_local
+from linnet.cache.memo import Memo
+from linnet.cache.packages import versions_of
+from linnet.cache.reach import reach
 
 LIBRARY = Path(__file__).parents[1]
 """The installed `linnet` sources."""
 DECLARED = "LINNET_DECLARED"
 """Names, with commas between, of the environment variables that a task's definition sets for it."""
-PARTS = ("code", "library", "environment")
+PARTS = ("code", "environment")
+GROUPS = {"library": "", "packages": "package ", "parameters": "parameter ", "inputs": "input "}
+"""Parts that have parts, and the word before the name of one."""
+MOST_NAMED = 8
+"""How many differences a sentence names."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """What a step's outputs depend on; digests throughout."""
+    """What a step's outputs depend on; digests throughout, but for versions."""
 
     task: str
     code: str
-    library: str
+    """Of the component's own file."""
+    library: dict[str, str]
+    """Of each module and data file that the component can reach, by path."""
+    packages: dict[str, str]
+    """Versions of the distributions that those modules import."""
     environment: str
     parameters: dict[str, str]
     inputs: dict[str, str]
@@ -38,23 +47,20 @@ class Key:
         return text_digest(json.dumps(asdict(self), sort_keys=True))
 
 
-def library_digest(memo: Memo | None = None, root: Path | None = None) -> str:
-    """Digest of the installed `linnet` sources: any edit of the library is another one.
+def key_of(values: Mapping[str, Any]) -> Key:
+    """A key from its plain values, as a run keeps them, a run of the version before included."""
+    whole = values["library"]
+    library = whole if isinstance(whole, dict) else {"linnet": whole}
+    return Key(**{**values, "library": library, "packages": values.get("packages", {})})
+
+
+def reached_by(code: Path, memo: Memo | None = None) -> tuple[dict[str, str], dict[str, str]]:
+    """What a component's file reaches: digests of modules and data files, and versions of packages.
 
     With a memo the sources are only read if a file of theirs came, went or changed.
     """
-    root = root or LIBRARY
-    states = source_states(root)
-    signature = text_digest(json.dumps([boot_id(), states]))
-    name = f"library-{text_digest(str(root))[:16]}"
-    if memo is not None and (known := memo.recall_as(name, signature)) is not None:
-        return known
-    rested = at_rest(max((changed for *_, changed in states), default=0))
-    text = [(name, text_digest((root / name).read_text("utf-8"))) for name, *_ in states]
-    digest = text_digest(json.dumps(text))
-    if memo is not None and rested and is_local(root / "x"):
-        memo.keep_as(name, signature, digest)
-    return digest
+    found = reach(code, LIBRARY, memo)
+    return found.files, versions_of(found.imported, memo)
 
 
 def source_states(root: Path = LIBRARY) -> list[tuple[str, int, int, int, int]]:
@@ -78,19 +84,10 @@ def source_states(root: Path = LIBRARY) -> list[tuple[str, int, int, int, int]]:
 
 
 def environment_digest() -> str:
-    """Digest of Python, machine type, installed distributions, and the variables that the task declares."""
-    site = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    installed = sorted(name for folder in site for name in _distributions(folder))
+    """Digest of Python, machine type, and the variables that the task declares."""
     declared = sorted(filter(None, os.environ.get(DECLARED, "").split(",")))
     variables = [f"{name}={os.environ.get(name)}" for name in declared]
-    return text_digest("\n".join([platform.python_version(), platform.machine(), *installed, *variables]))
-
-
-def _distributions(folder: str) -> list[str]:
-    try:
-        return [name for name in os.listdir(folder) if name.endswith(".dist-info")]  # noqa: PTH208
-    except OSError:
-        return []
+    return text_digest("\n".join([platform.python_version(), platform.machine(), *variables]))
 
 
 def code_digest(path: Path) -> str:
@@ -101,13 +98,27 @@ def code_digest(path: Path) -> str:
 
 
 def differences(key: Key, before: Mapping[str, Any]) -> list[str]:
-    """The parts in which a key differs from another one (as a plain mapping), such as `input samples`."""
-    changed = [part for part in PARTS if before[part] != getattr(key, part)]
-    for group in ("parameters", "inputs"):
-        old, new = before[group], getattr(key, group)
-        names = sorted(set(old) | set(new))
-        changed += [f"{group[:-1]} {name}" for name in names if old.get(name) != new.get(name)]
+    """The parts in which a key differs from another one (as a plain mapping), such as `input samples`.
+
+    Files and packages are named; an entry of a version that counted the whole library as one says only that.
+    """
+    changed = [part for part in PARTS if before.get(part) != getattr(key, part)]
+    for group, word in GROUPS.items():
+        old, new = before.get(group), getattr(key, group)
+        if not isinstance(old, Mapping):
+            changed += [group] if group == "library" else []
+            continue
+        names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+        changed += [_told(group, f"{word}{name}", old.get(name), new.get(name)) for name in names]
     return changed
+
+
+def _told(group: str, name: str, old: str | None, new: str | None) -> str:
+    if group == "packages":
+        return f"{name} {old or 'none'} -> {new or 'none'}"
+    if group == "library":
+        return f"{name} (new)" if old is None else f"{name} (gone)" if new is None else name
+    return name
 
 
 def explain(key: Key, before: Mapping[str, Any] | None) -> str:
@@ -115,4 +126,7 @@ def explain(key: Key, before: Mapping[str, Any] | None) -> str:
     if before is None:
         return "never ran here before"
     changed = differences(key, before)
-    return "changed: " + ", ".join(changed) if changed else "its stored output was removed or damaged"
+    if not changed:
+        return "its stored output was removed or damaged"
+    more = f" and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else ""
+    return "changed: " + ", ".join(changed[:MOST_NAMED]) + more

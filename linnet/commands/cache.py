@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet.cache.key import Key, differences
+from linnet.cache.key import differences, key_of
 from linnet.cache.store import open_cache
 from linnet.cache.sweep import CacheEntry, cached_entries, damaged, plan, sweep
 from linnet.errors import RegistryError, RunError
@@ -75,7 +75,7 @@ def explain(
         return
     before = _key_of(earlier, name)
     assert before is not None
-    changed = differences(Key(**told["key"]), before["key"])
+    changed = differences(key_of(told["key"]), before["key"])
     console.print(f"compared with run {earlier.name}: {'what changed is' if changed else 'nothing changed'}")
     for part in changed:
         console.print(f"  {part}{_detail(part, before, told)}", highlight=False, markup=False)

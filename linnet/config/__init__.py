@@ -9,8 +9,10 @@ from __future__ import annotations
 from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
+from linnet.config.evaluation import EvaluationConfig, GatesConfig
 from linnet.config.files import config_files
 from linnet.config.monitoring import MonitoringConfig
+from linnet.config.registry import RegistryConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.root import SECTIONS, Config, assign, load_config, parse_config, parse_sections
 from linnet.config.section import Fraction, Section
@@ -22,14 +24,7 @@ from linnet.config.serving import (
     ReleaseConfig,
     ServingConfig,
 )
-from linnet.config.training import (
-    PHOTO_BACKBONE,
-    SMALL_SIDE,
-    EvaluationConfig,
-    GatesConfig,
-    RegistryConfig,
-    TrainConfig,
-)
+from linnet.config.training import PHOTO_BACKBONE, SMALL_SIDE, TrainConfig
 
 __all__ = [
     "JUDGED_METRICS",

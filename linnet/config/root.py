@@ -11,12 +11,14 @@ from pydantic import Field
 from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
+from linnet.config.evaluation import EvaluationConfig, GatesConfig
 from linnet.config.monitoring import MonitoringConfig
+from linnet.config.registry import RegistryConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Section
 from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import ReleaseConfig, ServingConfig
-from linnet.config.training import EvaluationConfig, GatesConfig, RegistryConfig, TrainConfig
+from linnet.config.training import TrainConfig
 from linnet.errors import ConfigError
 
 SECTIONS: dict[str, type[Section]] = {

@@ -6,12 +6,7 @@ COMPILER = "pipelines.compile"
 """Module with this installation's PIPELINES and `compile_pipeline`."""
 PRELOAD = (
     "encodings.ascii",
-    "google.protobuf.json_format",
     "kfp.dsl.executor_main",
-    "kfp.local.executor_input_utils",
-    "kfp.local.executor_output_utils",
-    "kfp.local.importer_handler",
-    "kfp.local.placeholder_utils",
     "linnet.config",
     "linnet.data.ingest",
     "linnet.data.validate",

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_MODULES = (
+DYNAMIC_IMPORTS = (
     "feast",
     "feast.infra.offline_stores.duckdb",
     "feast.infra.online_stores.sqlite",
@@ -34,7 +34,7 @@ def import_feast() -> Any:
         if "feast" in sys.modules:
             return sys.modules["feast"]
         with _without_torch(), _without_typeguard(), _without_metrics_folder():
-            modules = [importlib.import_module(name) for name in _MODULES]
+            modules = [importlib.import_module(name) for name in DYNAMIC_IMPORTS]
         return modules[0]
 
 

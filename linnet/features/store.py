@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 
 REPO = Path(linnet.__file__).parents[1] / "feature_repo"
+DYNAMIC_IMPORTS = ("feature_repo.views",)
+"""What is imported by a path: the cache's key cannot see it otherwise."""
 _ONLINE_BATCH = 5_000
 _READ_BATCH = 500
 """Keys a read: SQLite limits the number of values in one query."""

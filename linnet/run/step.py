@@ -127,10 +127,12 @@ def _key(
             return MISSING
         return tree_digest(item if isinstance(item, Path) else Path(item.path), store.memo)
 
+    library, packages = cache_key.reached_by(Path(code), store.memo)
     return Key(
         task=task,
         code=cache_key.code_digest(Path(code)),
-        library=cache_key.library_digest(store.memo),
+        library=library,
+        packages=packages,
         environment=cache_key.environment_digest(),
         parameters={name: value_digest(value) for name, value in parameters.items()},
         inputs={name: contents(item) for name, item in inputs.items()},
@@ -194,12 +196,14 @@ def _work_and_store(
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def work_dir(name: str, *parts: Any) -> Path:
+def work_dir(name: str, *parts: Any, code: str) -> Path:
     """A folder for unfinished work (checkpoints) that survives a kill: the same for the same parts and code.
 
-    Whoever finishes the work removes it, or the next run would take it for its own.
+    `code`: the component's own file, as for `run_step`; what it reaches counts. Whoever finishes the work
+    removes it, or the next run would take it for its own.
     """
-    return state_dir() / "work" / f"{name}-{value_digest([*parts, cache_key.library_digest()])[:16]}"
+    reached = cache_key.reached_by(Path(code), open_cache().memo)
+    return state_dir() / "work" / f"{name}-{value_digest([*parts, *reached])[:16]}"
 
 
 @contextmanager

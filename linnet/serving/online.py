@@ -69,6 +69,10 @@ class _NoStore(PixelFeatures):
         return super().features(images, keys)
 
 
+DYNAMIC_IMPORTS: tuple[str, ...] = ()
+"""None of Linnet's: what `serving.feature_source` names is the deployment's own."""
+
+
 def feature_source(named: str, model: PackagedModel) -> FeatureSource:
     """The source that the setting `serving.feature_source` names, for one model; empty: the pixels.
 

@@ -62,7 +62,10 @@ def serve(launch: Launch) -> None:
                 launch.log_dir.mkdir(parents=True, exist_ok=True)
             asyncio.run(WorkerSupervisor(launch, holder).run())
         except OSError as error:  # the log folder or the state file
-            raise ServingError(f"cannot write {error.filename}: {error.strerror}") from error
+            where = error.filename or launch.state_file or launch.log_dir
+            raise ServingError(
+                f"cannot write {where}: {error.strerror}; free some space, or change its permissions"
+            ) from error
 
 
 def hold_port(host: str, port: int) -> socket.socket:

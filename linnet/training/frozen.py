@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from linnet.cache.digest import file_digest, value_digest
-from linnet.cache.key import Key, environment_digest, library_digest
+from linnet.cache.key import Key, code_digest, environment_digest, reached_by
 from linnet.cache.store import Cache, StepResult
 from linnet.training.dataset import TrainingSet
 from linnet.training.measure import batch_within
@@ -105,10 +105,12 @@ def _pooled(
 
 def _key(network: FusionNetwork, precision: torch.dtype, kept: Kept, images: Path) -> Key:
     about = {**network.architecture, "classes": 0, "precision": str(precision), "weights": kept.weights}
+    library, packages = reached_by(Path(__file__), kept.cache.memo)
     return Key(
         task=_TASK,
-        code="",
-        library=library_digest(kept.cache.memo),
+        code=code_digest(Path(__file__)),
+        library=library,
+        packages=packages,
         environment=environment_digest(),
         parameters={"network": value_digest(about)},
         inputs={"images": file_digest(images, kept.cache.memo)},

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from linnet.cache import digest as digest_module
 from linnet.cache import memo as memo_module
-from linnet.cache.digest import MISSING, file_digest, tree_digest, value_digest
-from linnet.cache.key import DECLARED, Key, environment_digest, explain, library_digest
+from linnet.cache.digest import MISSING, file_digest, text_digest, tree_digest, value_digest
+from linnet.cache.key import DECLARED, Key, environment_digest, explain, key_of
 from linnet.cache.memo import FLOOR, Memo
 from linnet.errors import StorageError
 
-KEY = Key("train", "c", "l", "e", {"train": "1"}, {"samples": "2"})
+KEY = Key("train", "c", {"l": "1"}, {"numpy": "2"}, "e", {"train": "1"}, {"samples": "2"})
 
 
 def test_tree_digest_tells_names_contents_and_borders_apart(tmp_path: Path) -> None:
@@ -152,37 +152,6 @@ def test_carry_keeps_a_digest_over_our_own_link_and_no_other_change(tmp_path: Pa
     assert not remembered(path, memo)
 
 
-def sources(tmp_path: Path) -> Path:
-    root = tmp_path / "library"
-    (root / "part").mkdir(parents=True)
-    (root / "__init__.py").write_text("A = 1\n")
-    (root / "part" / "verb.py").write_text("B = 2\n")
-    (root / "part" / "notes.txt").write_text("no code")
-    time.sleep(memo_module.REST_NS / 1e9 * 1.5)
-    return root
-
-
-@pytest.mark.parametrize("edit", ["byte", "new", "gone", "renamed"])
-@pytest.mark.parametrize("remember", [True, False])
-def test_library_digest_sees_every_edit(tmp_path: Path, edit: str, remember: bool) -> None:
-    root, memo = sources(tmp_path), Memo(tmp_path / "memo") if remember else None
-    before = library_digest(memo, root)
-    assert library_digest(memo, root) == before == library_digest(None, root)
-    verb = root / "part" / "verb.py"
-    if edit == "byte":
-        change_and_restore_mtime(verb)
-    elif edit == "new":
-        (root / "part" / "noun.py").write_text("")
-    elif edit == "gone":
-        verb.unlink()
-    else:
-        verb.rename(verb.with_name("other.py"))
-    assert library_digest(memo, root) != before
-    shutil.rmtree(root / "part")
-    (root / "readme.txt").write_text("")
-    assert library_digest(memo, root) == library_digest(None, root)
-
-
 def test_environment_digest_depends_on_declared_variables_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOT_DECLARED", "1")
     before = environment_digest()
@@ -196,7 +165,16 @@ def test_environment_digest_depends_on_declared_variables_alone(monkeypatch: pyt
 
 def test_explain_names_what_changed() -> None:
     before = KEY.__dict__
-    changed = replace(KEY, library="x", inputs={"samples": "y"})
-    assert explain(changed, before) == "changed: library, input samples"
+    changed = replace(KEY, library={"l": "2", "m": "3"}, packages={"numpy": "3"}, inputs={"samples": "y"})
+    assert explain(changed, before) == "changed: l, m (new), package numpy 2 -> 3, input samples"
     assert explain(KEY, None) == "never ran here before"
     assert "damaged" in explain(KEY, before)
+
+
+def test_entry_of_the_version_before_is_explained_and_never_hit() -> None:
+    before = {name: value for name, value in asdict(KEY).items() if name != "packages"} | {
+        "library": "0" * 64
+    }
+    assert explain(KEY, before) == "changed: library"
+    assert KEY.digest != text_digest(json.dumps(before, sort_keys=True))
+    assert explain(key_of(before), before) == "changed: library"

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from linnet.cache import key as cache_key
+from linnet.cache import packages
 from linnet.cache.key import DECLARED
 from linnet.cache.memo import FLOOR
 from linnet.run.step import run_step
@@ -27,6 +29,16 @@ from tests.run.test_step import Artifact
 
 STEPS = {"ingest": (), "features": ("ingest",), "train": ("features",), "evaluate": ("train", "features")}
 """Each step with the steps whose outputs it takes."""
+REACHED = {"ingest": ("m0",), "features": ("m0", "m1"), "train": ("m2", "extra"), "evaluate": ("m1",)}
+"""The modules that each step imports; one of them comes and goes."""
+
+
+def installed(site: Path, version: str) -> None:
+    """The distribution `some`, as pip leaves it."""
+    folder = site / f"some-{version}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: some\nVersion: {version}\n")
+    (folder / "RECORD").write_text("some/__init__.py,,\n")
 
 
 @dataclass
@@ -46,16 +58,17 @@ class World:
         for name in ("code", "library/part", "site", "data/more"):
             (root / name).mkdir(parents=True)
         for step in STEPS:
-            (root / "code" / f"{step}.py").write_text(f"def {step}(): return 'a'\n")
+            imports = "".join(f"from linnet.part import {name}\n" for name in REACHED[step])
+            (root / "code" / f"{step}.py").write_text(f"{imports}import some\n# a\n")
             world.parameters[step] = {"alpha": 1, "beta": {"gamma": 0.5}}
         for number in range(3):
             (root / "library" / "part" / f"m{number}.py").write_text(f"X = {number}\n")
-        (root / "site" / "some-1.0.dist-info").mkdir()
+        installed(root / "site", "1.0")
         for number in range(4):
             size = 3 * FLOOR if number % 2 else 500
             (root / "data" / f"{number}.bin").write_bytes(world.dice.randbytes(size))
         monkeypatch.setattr(cache_key, "LIBRARY", root / "library")
-        monkeypatch.setattr(cache_key.sysconfig, "get_path", lambda _: str(root / "site"))
+        monkeypatch.setattr(packages.sysconfig, "get_path", lambda _: str(root / "site"))
         monkeypatch.setenv(DECLARED, "THREADS")
         monkeypatch.setenv("THREADS", "1")
         return world
@@ -63,8 +76,9 @@ class World:
     def truth(self, step: str, inputs: dict[str, Path]) -> str:
         """What the step's result must say: a digest of all that it may depend on, read as it is now."""
         digest = hashlib.sha256()
-        for file in sorted((self.root / "library").rglob("*.py")):
-            digest.update(f"{file.relative_to(self.root)}".encode() + file.read_bytes())
+        part = self.root / "library" / "part"
+        for file in (part / f"{name}.py" for name in REACHED[step]):
+            digest.update(file.name.encode() + (file.read_bytes() if file.exists() else b"absent"))
         digest.update((self.root / "code" / f"{step}.py").read_bytes())
         digest.update(json.dumps(self.parameters[step], sort_keys=True).encode())
         digest.update(json.dumps(sorted(p.name for p in (self.root / "site").iterdir())).encode())
@@ -198,7 +212,8 @@ def variable(world: World) -> None:
 
 def package(world: World) -> None:
     (folder,) = (world.root / "site").iterdir()
-    folder.rename(folder.with_name(f"some-1.{world.dice.randrange(4)}.dist-info"))
+    shutil.rmtree(folder)
+    installed(world.root / "site", f"1.{world.dice.randrange(4)}")
 
 
 def stored_output_flipped(world: World) -> None:

@@ -23,7 +23,7 @@ from linnet.cache.key import Key
 from linnet.cache.store import Cache, StepResult
 from linnet.errors import StorageError
 
-KEY = Key("train", "c", "l", "e", {"train": "1"}, {"samples": "2"})
+KEY = Key("train", "c", {"l": "1"}, {"numpy": "2"}, "e", {"train": "1"}, {"samples": "2"})
 RESULT = StepResult(values={"accuracy": 0.9}, seconds=12.5, cpu_seconds=20.0)
 LARGE = random.Random(7).randbytes(200_000)
 """Large enough for its digest to be remembered."""
@@ -78,7 +78,8 @@ def test_get_after_put_is_the_same_files_folders_values_and_cost(tmp_path: Path)
     "other",
     [
         replace(KEY, code="x"),
-        replace(KEY, library="x"),
+        replace(KEY, library={"l": "2"}),
+        replace(KEY, packages={"numpy": "3"}),
         replace(KEY, environment="x"),
         replace(KEY, parameters={"train": "x"}),
         replace(KEY, inputs={"samples": "x"}),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from linnet.cache import key as cache_key
 from linnet.errors import DataError, DatasetUnavailable, RunError, StorageError
 from linnet.records import StageRecord
 from linnet.run.runs import DRY_RUN
@@ -225,9 +226,22 @@ def test_step_that_nobody_needs_lets_a_dry_run_go_on(
     assert record(run_folder).exit_code == 1
 
 
-def test_work_dir_is_another_after_the_library_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = work_dir("train", {"epochs": 3})
-    assert work_dir("train", {"epochs": 3}) == before
-    assert work_dir("train", {"epochs": 4}) != before
-    monkeypatch.setattr("linnet.cache.key.library_digest", lambda memo=None: "edited")
-    assert work_dir("train", {"epochs": 3}) != before, "a checkpoint of other code is not this run's"
+def test_work_dir_is_another_after_what_the_code_reaches_changed(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library, code = tmp_path / "linnet", tmp_path / "train.py"
+    library.mkdir()
+    (library / "loop.py").write_text("A = 1\n")
+    (library / "theme.py").write_text("B = 1\n")
+    code.write_text("from linnet.loop import A\n")
+    monkeypatch.setattr(cache_key, "LIBRARY", library)
+
+    def folder(epochs: int = 3) -> Path:
+        return work_dir("train", {"epochs": epochs}, code=str(code))
+
+    before = folder()
+    (library / "theme.py").write_text("B = 2\n")
+    assert folder() == before
+    assert folder(4) != before
+    (library / "loop.py").write_text("A = 2\n")
+    assert folder() != before, "a checkpoint of other code is not this run's"

@@ -1,0 +1,45 @@
+"""Sections of evaluation and its gates: in a module of their own, so that a new gate retrains nothing."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from linnet.config.section import Fraction, Section
+
+
+class EvaluationConfig(Section):
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Level of every interval."""
+    resamples: int = Field(default=1000, ge=100)
+    """Bootstrap resamples for metrics that have no closed interval."""
+    calibration_bins: int = Field(default=15, ge=2)
+    """Equal-mass bins of the expected calibration error."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the bootstrap."""
+    candidates: int = Field(default=20_000, ge=0)
+    """Training samples that people may be asked about after a run, drawn anew for each model."""
+
+
+class GatesConfig(Section):
+    min_accuracy: Fraction = Field(default=0.80, ge=0, le=1)
+    """The lower confidence bound of test accuracy must reach this."""
+    min_macro_f1: Fraction = Field(default=0.75, ge=0, le=1)
+    """The lower confidence bound of macro F1 must reach this."""
+    min_worst_recall: Fraction = Field(default=0.5, ge=0, le=1)
+    """The recall of the worst class must reach this."""
+    min_auc: Fraction = Field(default=0.9, ge=0, le=1)
+    """The lower bound of the macro one-against-rest AUC must reach this."""
+    max_ece: Fraction = Field(default=0.05, ge=0, le=1)
+    """Expected calibration error after temperature scaling may be at most this."""
+    max_cohort_gap: Fraction = Field(default=0.25, ge=0, le=1)
+    """Largest distance of a non-class cohort's accuracy below the overall accuracy."""
+    min_cohort_samples: int = Field(default=30, ge=1)
+    """Cohorts with fewer test samples are shown and not judged, unless none is larger."""
+    non_inferiority_margin: Fraction = Field(default=0.01, ge=0, le=1)
+    """The candidate may be worse than the champion by less than this (paired, lower bound)."""
+    min_parity: Fraction = Field(default=0.999, ge=0, le=1)
+    """Share of test images on which the packaged model must name the same top class as torch."""
+    max_latency_p95_ms: float = Field(default=50.0, gt=0)
+    """p95 of single-image requests to the packaged model in the real server, in milliseconds."""
+    max_size_mb: float = Field(default=100.0, gt=0)
+    """Size of the packaged model in megabytes."""
