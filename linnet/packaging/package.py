@@ -119,6 +119,7 @@ def describe_package(
         height=about.height,
         width=about.width,
         channels=about.channels,
+        fit=about.fit,
         features=about.features,
         feature_service=about.feature_service,
         temperature=report.temperature,

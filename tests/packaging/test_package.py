@@ -13,11 +13,13 @@ from linnet.artifacts.onnx_model import PackagedModel
 from linnet.config import GatesConfig, ServingConfig
 from linnet.errors import DataError, PackagingError, ServingError
 from linnet.packaging import package as module
+from linnet.packaging import smoke_test
 from linnet.packaging.gates import evaluate_package_gates
 from linnet.packaging.held_out import golden_rows
 from linnet.packaging.package import package
 from linnet.packaging.parity import Parity
-from linnet.records import GateDecision, ModelPackage
+from linnet.records import GateDecision, ModelPackage, TrainingSetManifest
+from linnet.vision.decode import resize
 from tests.packaging.folders import CLASSES, Folders, make_folders
 
 SERVING = ServingConfig(threads=1)
@@ -182,3 +184,19 @@ def test_golden_rows_cover_rare_classes_and_fill_up() -> None:
     labels = np.array([0] * 50 + [1] + [2] * 3)
     rows = golden_rows(labels, 16)
     assert set(labels[rows]) == {0, 1, 2} and len(rows) >= 16 and len(set(rows)) == len(rows)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_server_that_fits_odd_shapes_in_another_way_than_training_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fit: str
+) -> None:
+    made = make_folders(tmp_path / "made")
+    about = TrainingSetManifest.load(made.training_set / "training_set.json")
+    about.model_copy(update={"fit": fit}).save(made.training_set / "training_set.json")
+    gates = GatesConfig(max_latency_p95_ms=5000)
+    arguments = made.model, made.evaluation, made.training_set, gates, SERVING, "tiny"
+    described, decision = package(*arguments, tmp_path / "right")
+    assert described.fit == fit and decision.verdict == "pass", decision.reasons
+    monkeypatch.setattr(smoke_test, "resize", lambda *values: resize(*values[:4]))  # as training once did
+    with pytest.raises(PackagingError, match="prepares images in another way"):
+        package(*arguments, tmp_path / "wrong")
