@@ -10,20 +10,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
+import re
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
-from linnet.storage.files import replacing
+from linnet.console.sessions import EndedSessions, Role, Session
+from linnet.errors import StorageError
+from linnet.storage.secret_file import secret_in
 
-Role = Literal["viewer", "operator"]
 COOKIE = "linnet_console"
+"""With the port after it, as cookies know none: two consoles of one machine do not log each other out."""
+SECURE_COOKIE = "__Host-linnet_console"
+"""Behind TLS: a browser takes it from this very host only, and sends it nowhere else."""
 SESSION_SECONDS = 12 * 3600
+_OWN_PATH = re.compile(r"/(?![/\\])[^\x00-\x20\x7f\\]*")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -35,21 +39,24 @@ class ConsoleAccess:
     operator: str = field(repr=False)
     key: str = field(repr=False)
     clock: Callable[[], float] = time.time
+    ended: EndedSessions = field(default_factory=EndedSessions, repr=False, compare=False)
 
     @classmethod
     def of(cls, path: Path) -> ConsoleAccess:
-        """The tokens in the file `path`, which is made if there is none; only its owner can read it."""
+        """The tokens in the file `path`, which is made if there is none; only its owner can read it.
+
+        Raises:
+            StorageError: others may read or have written it, or it is torn.
+        """
+        made = {name: secrets.token_urlsafe(24) for name in ("viewer", "operator", "key")}
         try:
-            values = json.loads(path.read_bytes())
-            return cls(values["viewer"], values["operator"], values["key"])
-        except (OSError, ValueError, KeyError, TypeError):
-            fresh = {name: secrets.token_urlsafe(24) for name in ("viewer", "operator", "key")}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as scratch:
-            descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(fresh, file)
-        return cls(fresh["viewer"], fresh["operator"], fresh["key"])
+            values = json.loads(secret_in(path, lambda: json.dumps(made)))
+            viewer, operator, key = (str(values[name]) for name in made)
+        except (ValueError, KeyError, TypeError) as error:
+            remedy = "delete it, and start the console again: new tokens are made"
+            raise StorageError(f"{path}: holds no tokens of the console; {remedy}") from error
+        ended = EndedSessions(path.with_name("ended-sessions.json"))
+        return cls(viewer, operator, key, ended=ended)
 
     def role_of_token(self, token: str) -> Role | None:
         """The role that a login token opens."""
@@ -58,27 +65,62 @@ class ConsoleAccess:
         return found[0] if found else None
 
     def cookie(self, role: Role) -> str:
-        """A signed cookie for a role: role, end, signature."""
-        body = f"{role}.{int(self.clock()) + SESSION_SECONDS}"
+        """A signed cookie of a new session for a role: role, end, id, signature."""
+        body = f"{role}.{int(self.clock()) + SESSION_SECONDS}.{secrets.token_hex(12)}"
         return f"{body}.{self._sign(body)}"
 
-    def role_of_cookie(self, cookie: str) -> Role | None:
-        """The role that a cookie carries; None if it was not signed here, or is too old."""
+    def session_of(self, cookie: str) -> Session | None:
+        """The session that a cookie carries; None if it was not signed here, or is over."""
         body, _, signature = cookie.rpartition(".")
         if not hmac.compare_digest(self._sign(body).encode(), signature.encode()):
             return None
-        role, _, end = body.partition(".")
-        if int(end) < self.clock():
-            return None
-        return "operator" if role == "operator" else "viewer"
+        match body.split("."):
+            case [("viewer" | "operator") as role, end, identity] if end.isdigit():
+                session = Session(role, int(end), identity)
+                return None if self.is_over(session) else session
+        return None  # an older Linnet's
+
+    def is_over(self, session: Session) -> bool:
+        """Whether a session was logged out, or has lasted its time."""
+        return self.ended.holds(session) or session.end < self.clock()
+
+    def role_of_cookie(self, cookie: str) -> Role | None:
+        """The role that a cookie carries; None if it opens nothing."""
+        session = self.session_of(cookie)
+        return session.role if session else None
 
     def _sign(self, body: str) -> str:
         return hmac.new(self.key.encode(), body.encode(), hashlib.sha256).hexdigest()
 
 
+def cookie_name(host: str, secure: bool) -> str:
+    """The name of the cookie of a console that is reached at `host`, such as 127.0.0.1:8080."""
+    port = host_port(host)
+    return SECURE_COOKIE if secure else f"{COOKIE}_{port}" if port else COOKIE
+
+
+def host_port(authority: str) -> int | None:
+    """The port in `host:port`; None: there is none, or no number."""
+    try:
+        return urlsplit(f"//{authority}").port
+    except ValueError:
+        return None
+
+
+def target_of(wanted: str) -> str:
+    """Where a login leads: the path of our own that was wanted, or the start.
+
+    Browsers drop tabs and line ends in an address, and read `\\` as `/`: such a one could name another host.
+    """
+    return wanted if _OWN_PATH.fullmatch(wanted) else "/"
+
+
 def host_of(authority: str) -> str:
     """The host name in `host:port` or `[v6]:port`, in lower case."""
-    return (urlsplit(f"//{authority}").hostname or "").lower()
+    try:
+        return (urlsplit(f"//{authority}").hostname or "").lower()
+    except ValueError:
+        return ""
 
 
 def refusal(host: str, origin: str | None, method: str, websocket: bool, hosts: frozenset[str]) -> str:

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from linnet.automation.champion_traffic import route_to_champion
 from linnet.config import EngineConfig, RegistryConfig, parse_config
-from linnet.console.access import Role
 from linnet.console.audit import AuditLog
 from linnet.console.configs import bases, refuse_foreign_places
+from linnet.console.sessions import Role
 from linnet.console.sources import Sources
 from linnet.deployment.journal import Command
 from linnet.deployment.rollout_commands import journal_of, order

@@ -10,6 +10,7 @@ from nicegui import ui
 
 from linnet.console.access import LOOPBACK, ConsoleAccess
 from linnet.console.auth_middleware import AuthMiddleware
+from linnet.console.content_security import nonces
 from linnet.console.context import Context
 from linnet.console.pages import data, models, monitoring, overview, release, run, runs, try_it
 from linnet.console.pages.monitoring import SANDBOX
@@ -18,6 +19,7 @@ from linnet.console.sources import console_dir
 from linnet.console.theme import LOGO, STYLE
 from linnet.errors import LinnetError
 
+_STATIC = Path(__file__).parent / "static"
 _ICON = (
     LOGO.replace("var(--accent)", "#1f5fae")
     .replace("var(--card)", "#fff")
@@ -49,6 +51,8 @@ def add_console(
     monitoring.register(context, app)
     try_it.register(context, app)
     _artifacts(app, context)
+    _scripts(app)
+    nonces()
     ui.run_with(
         app,
         title="Linnet",
@@ -61,6 +65,17 @@ def add_console(
     )
     app.add_middleware(AuthMiddleware, access=access, hosts=hosts)
     return access
+
+
+def _scripts(app: FastAPI) -> None:
+    """Our own scripts are files: the pages have none inline."""
+
+    @app.get("/console/{name}.js", include_in_schema=False)
+    def script(name: str) -> Response:
+        file = _STATIC / f"{name}.js"
+        if name not in ("console", "try_it"):
+            return PlainTextResponse("there is no such script", 404)
+        return FileResponse(file, media_type="text/javascript; charset=utf-8")
 
 
 def _artifacts(app: FastAPI, context: Context) -> None:

@@ -1,18 +1,32 @@
-"""The gate before the console: an ASGI middleware that asks `access` about every request."""
+"""The gate before the console: an ASGI middleware that asks `access` about every request.
+
+Nothing passes it without a session but the login itself: no route of the framework, none of an app below.
+"""
 
 from __future__ import annotations
 
+import re
+import secrets
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
-from linnet.console.access import COOKIE, LOOPBACK, SESSION_SECONDS, ConsoleAccess, Role, refusal
+from linnet.console.access import (
+    LOOPBACK,
+    SESSION_SECONDS,
+    ConsoleAccess,
+    cookie_name,
+    refusal,
+    target_of,
+)
+from linnet.console.content_security import NONCE, hardened
 from linnet.console.login import login_page
+from linnet.console.sessions import Session
 
-OPEN_PATHS = ("/_nicegui/", "/console/style")
-"""Scripts and styles of the page, which are the same for everyone and say nothing."""
-FOREIGN_PATHS = ("/apis/", "/health", "/linnet/")
-"""Paths of the engine, which guards them itself."""
+MOST_LOGIN_BYTES = 8192
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NO_SESSION = 4401
+"""Close code of a websocket whose session is over."""
 
 
 class AuthMiddleware:
@@ -23,59 +37,122 @@ class AuthMiddleware:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One ASGI connection."""
-        path = scope.get("path", "")
-        if scope["type"] == "lifespan" or path.startswith(FOREIGN_PATHS):
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        scope[NONCE] = secrets.token_urlsafe(16)
+        send = _hardening(scope, send)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        websocket = scope["type"] == "websocket"
-        method = scope.get("method", "GET")
-        why = refusal(headers.get("host", ""), headers.get("origin"), method, websocket, self._hosts)
+        path, websocket = scope.get("path", ""), scope["type"] == "websocket"
+        host, method = headers.get("host", ""), scope.get("method", "GET")
+        name = cookie_name(host, scope.get("scheme") in ("https", "wss"))
+        why = refusal(host, headers.get("origin"), method, websocket, self._hosts)
         if why:
             await _refuse(scope, send, 403, why)
+        elif _CONTROL.search(path):
+            await _refuse(scope, send, 400, "the path has control characters")
         elif path == "/login":
-            await self._login(scope, receive, send)
+            await self._login(scope, receive, send, name)
+        elif (session := self._session(headers.get("cookie", ""), name)) is None:
+            await self._send_to_login(scope, send, headers)
         elif path == "/logout" and method == "POST":
-            await _redirect(send, "/login", f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")
-        elif path.startswith(OPEN_PATHS):
-            await self._app(scope, receive, send)
-        elif (role := self._role(headers.get("cookie", ""))) is not None:
-            scope["linnet_role"] = role
-            await self._app(scope, receive, send)
-        elif websocket or "text/html" not in headers.get("accept", ""):
-            await _refuse(scope, send, 401, "log in first")
+            self._access.ended.add(session)
+            await _redirect(send, "/login", _cookie(scope, name, "", 0))
         else:
-            query = scope.get("query_string", b"").decode("latin-1")
-            wanted = path + (f"?{query}" if query else "")
-            await _redirect(send, "/login" + (f"?next={quote(wanted)}" if wanted != "/" else ""))
+            scope["linnet_role"] = session.role
+            scope["linnet_is_over"] = lambda: self._access.is_over(session)
+            if websocket:
+                receive, send = self._until_over(session, receive, send)
+            await self._app(scope, receive, send)
 
-    def _role(self, header: str) -> Role | None:
+    def _session(self, header: str, name: str) -> Session | None:
         try:
-            cookie = SimpleCookie(header).get(COOKIE)
+            cookie = SimpleCookie(header).get(name)
         except CookieError:
             return None
-        try:
-            return self._access.role_of_cookie(cookie.value) if cookie else None
-        except ValueError:
-            return None
+        return self._access.session_of(cookie.value) if cookie else None
 
-    async def _login(self, scope: Any, receive: Any, send: Any) -> None:
+    def _until_over(self, session: Session, receive: Any, send: Any) -> tuple[Any, Any]:
+        """A websocket's two ends, which close when its session is over: it is asked for every message."""
+        closed = False
+
+        async def close() -> None:
+            nonlocal closed
+            if not closed:
+                closed = True
+                await send({"type": "websocket.close", "code": _NO_SESSION, "reason": "the session is over"})
+
+        async def received() -> Any:
+            message = await receive()
+            if message["type"] == "websocket.receive" and self._access.is_over(session):
+                await close()
+                return {"type": "websocket.disconnect", "code": _NO_SESSION}
+            return message
+
+        async def sent(message: Any) -> None:
+            if message["type"] == "websocket.send" and self._access.is_over(session):
+                await close()
+            elif not closed:
+                await send(message)
+
+        return received, sent
+
+    async def _send_to_login(self, scope: Any, send: Any, headers: dict[str, str]) -> None:
+        if scope["type"] == "websocket" or "text/html" not in headers.get("accept", ""):
+            await _refuse(scope, send, 401, "log in first")
+            return
+        query = scope.get("query_string", b"").decode("latin-1")
+        wanted = quote(scope["path"]) + (f"?{query}" if query else "")
+        await _redirect(send, "/login" + (f"?next={quote(wanted, safe='/')}" if wanted != "/" else ""))
+
+    async def _login(self, scope: Any, receive: Any, send: Any, name: str) -> None:
         """The form; a token in it, or in the link that `linnet up` prints, opens the console."""
-        from starlette.requests import Request
-
-        request = Request(scope, receive)
-        form = await request.form() if scope["method"] == "POST" else request.query_params
-        token, wanted = str(form.get("token", "")).strip(), str(form.get("next", "/"))
+        if scope["type"] == "websocket":
+            await _refuse(scope, send, 401, "log in first")
+            return
+        text = scope.get("query_string", b"").decode("latin-1")
+        if scope["method"] == "POST":
+            body = await _small_body(receive)
+            if body is None:
+                await _refuse(scope, send, 413, "a login is no larger than a token")
+                return
+            text = body.decode("latin-1")
+        form = parse_qs(text, max_num_fields=10) if text.count("&") < 10 else {}
+        token, wanted = form.get("token", [""])[0].strip(), form.get("next", ["/"])[0]
         role = self._access.role_of_token(token) if token else None
         if role is None:
-            page = login_page(wanted, "That is not a token of this console." if token else "")
+            page = login_page(target_of(wanted), "That is not a token of this console." if token else "")
             await _answer(send, 401 if token else 200, page.encode(), "text/html; charset=utf-8")
             return
-        # Only a path of our own: a link must not send someone who logged in to another site.
-        target = wanted if wanted.startswith("/") and not wanted.startswith(("//", "/\\")) else "/"
-        cookie = f"{COOKIE}={self._access.cookie(role)}; Path=/; Max-Age={SESSION_SECONDS}"
-        secure = "; Secure" if scope.get("scheme") == "https" else ""
-        await _redirect(send, target, f"{cookie}; HttpOnly; SameSite=Strict{secure}")
+        cookie = _cookie(scope, name, self._access.cookie(role), SESSION_SECONDS)
+        await _redirect(send, target_of(wanted), cookie)
+
+
+def _cookie(scope: Any, name: str, value: str, seconds: int) -> str:
+    secure = "; Secure" if scope.get("scheme") == "https" else ""
+    return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
+
+
+async def _small_body(receive: Any) -> bytes | None:
+    """The body of a login; None: it is too large."""
+    body = b""
+    while True:
+        message = await receive()
+        body += bytes(message.get("body", b""))
+        if len(body) > MOST_LOGIN_BYTES:
+            return None
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return body
+
+
+def _hardening(scope: Any, send: Any) -> Any:
+    async def sent(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            headers = hardened(list(message.get("headers", ())), scope[NONCE])
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return sent
 
 
 async def _refuse(scope: Any, send: Any, status: int, why: str) -> None:
@@ -86,17 +163,16 @@ async def _refuse(scope: Any, send: Any, status: int, why: str) -> None:
 
 
 async def _redirect(send: Any, target: str, cookie: str = "") -> None:
-    headers = [(b"location", target.encode("latin-1", "replace"))]
+    headers = [
+        (b"location", quote(target, safe="/?&=%#:+,;@!$'()*[]~").encode()),
+        (b"cache-control", b"no-store"),
+    ]
     headers += [(b"set-cookie", cookie.encode())] if cookie else []
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 
 
 async def _answer(send: Any, status: int, body: bytes, kind: str) -> None:
-    headers = [
-        (b"content-type", kind.encode()),
-        (b"cache-control", b"no-store"),
-        (b"referrer-policy", b"same-origin"),
-    ]
+    headers = [(b"content-type", kind.encode()), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 from math import isfinite
+from urllib.parse import quote
 
 from linnet.console.markup import Html, when
 from linnet.launch.graph import PipelineTask
@@ -96,7 +97,7 @@ def dag(tasks: Sequence[PipelineTask], states: dict[str, tuple[str, str]], picke
         style = f"box {state}{' picked' if task.name == picked else ''}"
         label = f"{task.name}: {state}" + (f", {remark}" if remark else "")
         parts.append(
-            f'<a href="{escape(target + task.name)}" class="{state}"><title>{escape(label)}</title>'
+            f'<a href="{escape(target + quote(task.name, safe=""))}" class="{state}"><title>{escape(label)}</title>'
             f'<rect class="{style}" x="{left}" y="{upper}" width="{_BOX}" height="{_HIGH}" rx="10"/>'
             f'<text class="label" x="{left + 12}" y="{upper + 20}">{_mark(state)}{escape(task.name)}</text>'
             f'<text class="sub" x="{left + 12}" y="{upper + 36}">{escape(remark or state)}</text></a>'

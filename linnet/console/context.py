@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, Thread
@@ -10,11 +11,11 @@ from threading import Lock, Thread
 from fastapi import Request
 
 from linnet.artifacts.onnx_model import PackagedModel
-from linnet.console.access import Role
 from linnet.console.actions import Operator
 from linnet.console.audit import AuditLog
 from linnet.console.explain import TrainingIndex
 from linnet.console.prediction_log import PredictionLogReader
+from linnet.console.sessions import Role
 from linnet.console.sources import Sources, console_dir
 from linnet.errors import LinnetError
 from linnet.storage.paths import prediction_log_dir
@@ -68,6 +69,8 @@ class Context:
 
 
 def role_of(request: Request) -> Role:
-    """The role that the gate found; nothing that did not come through it may do anything."""
+    """The role that the gate found; nothing that did not come through it may do anything, and nothing
+    may that was logged out since its page was opened."""
     role: Role = request.scope.get("linnet_role", "viewer")
-    return role
+    is_over: Callable[[], bool] = request.scope.get("linnet_is_over", lambda: False)
+    return "viewer" if is_over() else role

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
 from math import isfinite
+from urllib.parse import quote, urlencode
 
 TONES = {
     "succeeded": "good",
@@ -25,6 +27,12 @@ TONES = {
 }
 """The colour of a state; others are grey."""
 _VOID = frozenset({"img", "input", "br"})
+_ADDRESSES = frozenset({"href", "src", "action", "formaction", "poster"})
+_SAFE_ADDRESS = re.compile(
+    r"(?!//)/|[#?]|$|https?://|data:image/(png|jpeg|webp|gif|\*);base64,", re.IGNORECASE
+)
+_SAFE_STYLE = re.compile(r"[a-zA-Z0-9 .,:;%#()_-]*")
+"""Enough for lengths, colors and grids; no quotes, no escapes, no `url`."""
 _MARKS = {"good": "✓ ", "bad": "✗ ", "unknown": "? "}
 
 
@@ -44,12 +52,35 @@ def join(parts: Iterable[object]) -> Html:
     return Html("".join(safe(part) for part in parts))
 
 
+def attribute(name: str, value: object) -> str:
+    """A value as that of an attribute, a style or an address: the one place where data becomes one.
+
+    An address that would run script, or a handler of events, is never made of data: it is left empty.
+    """
+    text = str(value)
+    if name in _ADDRESSES and not _SAFE_ADDRESS.match(text):
+        text = "#"
+    if name.startswith("on") or name == "srcdoc" or (name == "style" and not is_style(text)):
+        text = ""
+    return escape(text)
+
+
+def is_style(text: str) -> bool:
+    """Whether a style holds only lengths, colors, grids and the page's own variables: it loads nothing."""
+    return _SAFE_STYLE.fullmatch(text) is not None and "url" not in text.lower()
+
+
+def address(*parts: object, **query: object) -> str:
+    """An address of the console, such as `/runs/ID?step=train`: every part and value is quoted."""
+    path = "/" + "/".join(quote(str(part), safe="") for part in parts)
+    return path + (f"?{urlencode(query)}" if query else "")
+
+
 def tag(element: str, /, *content: object, **attributes: object) -> Html:
     """An element; `class_` stands for class, other underscores for hyphens; None leaves one out."""
+    named = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items()}
     words = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
-        for key, value in attributes.items()
-        if value is not None
+        f' {name}="{attribute(name, value)}"' for name, value in named.items() if value is not None
     )
     end = "" if element in _VOID else f"</{element}>"
     return Html(f"<{element}{words}>{join(content)}{end}")

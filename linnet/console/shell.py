@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 from nicegui import run, ui
 
-from linnet.console.access import Role
 from linnet.console.markup import Html, heading, join, problem, tag
+from linnet.console.sessions import Role
 from linnet.console.theme import LOGO
 from linnet.errors import LinnetError
 
 T = TypeVar("T")
+E = TypeVar("E", bound=ui.element)
 logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = 0.5
 """How long a page waits for its data before it shows itself with a placeholder."""
@@ -40,45 +41,7 @@ PAGES = (
     ("Try it", "/try"),
 )
 
-HEAD = """
-<script>
-(() => {
-  const kept = localStorage.getItem("linnet-theme");
-  if (kept) document.documentElement.dataset.theme = kept;
-  const long = new Intl.DateTimeFormat(undefined, {dateStyle: "medium", timeStyle: "short"});
-  const near = new Intl.RelativeTimeFormat(undefined, {numeric: "auto"});
-  const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
-  const write = (time) => {
-    const at = new Date(time.dateTime), gone = (at - Date.now()) / 1000;
-    let text = long.format(at);
-    if (time.dataset.as === "ago" && Math.abs(gone) < 30 * 86400) {
-      const [unit, size] = units.find(([, size]) => Math.abs(gone) >= size) || units[3];
-      text = near.format(Math.round(gone / size), unit);
-    }
-    if (time.textContent !== text) time.textContent = text;
-  };
-  const all = () => document.querySelectorAll("time[data-as]").forEach(write);
-  const side = () => {  // on a phone the pages are a strip: the present one is to be seen
-    const strip = document.querySelector(".side"), here = strip?.querySelector("a[aria-current]");
-    if (!here || strip.dataset.seen) return;
-    strip.dataset.seen = "1";
-    strip.scrollLeft = here.offsetLeft - (strip.clientWidth - here.offsetWidth) / 2;
-  };
-  new MutationObserver(() => { all(); side(); }).observe(document.documentElement, {childList: true, subtree: true});
-  setInterval(all, 30000);
-  window.linnetTheme = () => {
-    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-    const now = document.documentElement.dataset.theme || (dark ? "dark" : "light");
-    const next = now === "dark" ? "light" : "dark";
-    document.documentElement.dataset.theme = next;
-    localStorage.setItem("linnet-theme", next);
-  };
-  document.addEventListener("click", (event) => {
-    if (event.target.closest("[data-theme-switch]")) window.linnetTheme();
-  });
-})();
-</script>
-"""
+HEAD = '<script src="/console/console.js"></script>'
 
 
 def navigation(current: str, role: Role) -> Html:
@@ -114,6 +77,16 @@ def frame(current: str, role: Role) -> Iterator[None]:
         html(navigation(current, role), "aside").classes("side")
         with ui.element("div").classes("page").props("id=main"):
             yield
+
+
+def labelled(element: E, label: str) -> E:
+    """Names an element for who does not see it.
+
+    Data goes into a prop as a value and never through `props("...")`, whose text is parsed: a quote in it
+    would end the value, and a prop that begins with a colon is run as script in the browser.
+    """
+    element.props["aria-label"] = label
+    return element
 
 
 def html(content: str, name: str = "div") -> ui.html:
@@ -174,7 +147,7 @@ def confirm(
 
     `act` gets the reason, works in a thread, and returns the address to go to.
     """
-    with ui.dialog().props(f'aria-label="{title}"') as dialog, ui.card().classes("dialog"):
+    with labelled(ui.dialog(), title) as dialog, ui.card().classes("dialog"):
         html(tag("div", tag("h2", title), tag("p", text, class_="soft")))
         reason = (
             ui.input("Why? It stands in the ledger.")

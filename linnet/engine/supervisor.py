@@ -143,7 +143,7 @@ class RunSupervisor:
         for run in active:
             if not runs.alive(folder_of(run)):
                 self._try(run, self._finish)
-            elif time.monotonic() > self._deadlines.get(run.id, float("inf")) and not _exits(folder_of(run)):
+            elif self._is_overdue(run):
                 worker_pool.end(folder_of(run))
         under_way = self.store.where("run", state=ACTIVE)
         room = self.config.concurrent_runs - len(under_way)
@@ -188,6 +188,12 @@ class RunSupervisor:
         state = "CANCELED" if asked and record.state == "interrupted" else _STATES[record.state]
         self._close(run, state, record.error, record.ended_at)
 
+    def _is_overdue(self, run: Resource) -> bool:
+        """Whether a run that was stopped takes longer than it may."""
+        with contextlib.suppress(OSError):  # its exit tasks run, also those that an earlier engine started
+            return time.time() - (folder_of(run) / runs.CLOSING).stat().st_mtime > EXIT_SECONDS
+        return time.monotonic() > self._deadlines.get(run.id, float("inf"))
+
     def _close_by_exit_tasks(self, run: Resource, folder: Path, asked: bool) -> bool:
         """Starts a worker that runs the exit tasks of a run whose own worker was killed; whether it did."""
         if (folder / runs.CLOSING).exists() or not (folder / "tasks").exists() or runs.disk_full(folder):
@@ -200,7 +206,6 @@ class RunSupervisor:
         except (LinnetError, OSError) as error:
             _log(error)
             return False
-        self._deadlines[run.id] = time.monotonic() + EXIT_SECONDS
         return True
 
     def _close(self, run: Resource, state: str, error: str, ended: datetime | None = None) -> None:
@@ -208,16 +213,12 @@ class RunSupervisor:
         with self.store.transaction():
             self.store.change("run", run.id, {"finished_at": timestamp(ended or now()), "error": told})
             set_state(self.store, self.store.get("run", run.id), state)
+            if state == "CANCELED":
+                # As on a cluster, whose terminated workflows fail: the SDK's wait knows no other end.
+                set_state(self.store, self.store.get("run", run.id), "FAILED")
         self._deadlines.pop(run.id, None)
         for work in self.after_run:
             work()
-
-
-def _exits(folder: Path) -> bool:
-    """Whether the exit tasks of a run that was stopped may still take their time."""
-    with contextlib.suppress(OSError):
-        return time.time() - (folder / runs.CLOSING).stat().st_mtime < EXIT_SECONDS
-    return False
 
 
 def _log(error: Exception) -> None:

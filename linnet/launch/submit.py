@@ -25,6 +25,12 @@ STOP_SECONDS = 15.0
 """How long a run may take to end by itself after it was asked to."""
 
 
+def was_terminated(run: Any) -> bool:
+    """Whether a run of the API ended because somebody terminated it: its state alone says FAILED."""
+    history = [step.state for step in run.state_history or []]
+    return str(run.state) == "FAILED" and history[-2:-1] in (["CANCELED"], ["CANCELING"])
+
+
 @dataclass(frozen=True)
 class Submitted:
     """A run that was sent to a host."""
@@ -39,9 +45,10 @@ class Submitted:
         return runs.runs_dir() / self.run_id
 
     def state(self) -> str:
-        """Its state as the API says it."""
+        """Its state as the API says it; CANCELED if somebody terminated it."""
         with translate_api_errors(self.host.url):
-            return str(self.client.get_run(self.run_id).state)
+            run = self.client.get_run(self.run_id)
+        return "CANCELED" if was_terminated(run) else str(run.state)
 
     def terminate(self) -> None:
         """Asks the host to end it."""

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from linnet.errors import RunError
 from linnet.launch.client import Host
+from linnet.launch.submit import was_terminated
 from linnet.records import GateDecision, RolloutDecision, RunRecord, RunRequest, now
 
 _WANTED = {
@@ -90,7 +91,7 @@ def _record(run: Any, run_id: str, folder: Path) -> RunRecord:
     given = dict((run.runtime_config.parameters if run.runtime_config else None) or {})
     request = given.pop("request", None) or {"cause": "person", "actor": "unknown"}
     refusals = _refusals(folder) or _unreleased(run)
-    state: Any = _STATES.get(str(run.state), "running")
+    state: Any = "interrupted" if was_terminated(run) else _STATES.get(str(run.state), "running")
     if state == "succeeded" and refusals:
         state = "rejected"
     error = "; ".join(refusals) or str(getattr(run.error, "message", "") or "")

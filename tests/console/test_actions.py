@@ -13,9 +13,9 @@ import typer.main
 from docs.generate import walk
 from linnet.cli import app
 from linnet.console import actions
-from linnet.console.access import Role
 from linnet.console.actions import NotAllowed, Operator
 from linnet.console.audit import AuditLog
+from linnet.console.sessions import Role
 from linnet.console.sources import Sources
 from linnet.deployment.journal import Command
 from linnet.errors import ConfigError, RegistryError, RolloutError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,10 +14,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from linnet.console.access import COOKIE, ConsoleAccess
+from linnet.console.access import ConsoleAccess, cookie_name
 from linnet.console.auth_middleware import AuthMiddleware
 
 HERE = "http://127.0.0.1:8080"
+COOKIE = cookie_name("127.0.0.1:8080", secure=False)
 
 
 @pytest.fixture
@@ -73,7 +75,22 @@ def test_wrong_token_opens_nothing(gate: AuthMiddleware) -> None:
     assert "not a token" in refused.text and "guess" not in refused.text
 
 
-@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "/\r//evil.example",
+        "\t//evil.example",
+        "/ /evil.example",
+        "javascript:alert(1)",
+        "\\\\evil.example",
+        "",
+    ],
+)
 def test_login_leads_to_no_other_site(gate: AuthMiddleware, target: str) -> None:
     opened = ask(gate, "GET", "/login", params={"token": "view-token", "next": target})
     assert opened.headers["location"] == "/"
@@ -122,5 +139,146 @@ def test_websocket_needs_cookie_and_own_page(gate: AuthMiddleware, access: Conso
     assert connect(gate, good | {"cookie": ""}) == ["websocket.close"]
 
 
-def test_engine_guards_its_own_paths(gate: AuthMiddleware) -> None:
-    assert ask(gate, "POST", "/apis/v2beta1/runs").text == "None"
+@pytest.mark.parametrize(
+    "path",
+    ["/apis/v2beta1/runs", "/health", "/healthz", "/linnet/v1/stay", "/_nicegui/3/static/x.js", "/nowhere"],
+)
+def test_nothing_is_answered_without_a_session(gate: AuthMiddleware, path: str) -> None:
+    assert ask(gate, "GET", path).status_code == 401
+    assert ask(gate, "POST", path, headers={"origin": HERE}).status_code == 401
+
+
+def session(gate: AuthMiddleware, token: str = "operator-token") -> dict[str, str]:
+    opened = ask(gate, "GET", f"/login?token={token}")
+    return {"cookie": opened.headers["set-cookie"].partition(";")[0]}
+
+
+def test_log_out_ends_the_session_for_whoever_copied_its_cookie(gate: AuthMiddleware) -> None:
+    copied, other = session(gate), session(gate)
+    assert ask(gate, "GET", "/", headers=copied).text == "operator"
+    ended = ask(gate, "POST", "/logout", headers=copied | {"origin": HERE})
+    assert ended.status_code == 303 and "Max-Age=0" in ended.headers["set-cookie"]
+    assert ask(gate, "GET", "/", headers=copied).status_code == 401
+    assert ask(gate, "GET", "/", headers=other).text == "operator", "another session goes on"
+
+
+def test_log_out_outlives_a_restart(tmp_path: Path) -> None:
+    app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("in"))])
+    access = ConsoleAccess.of(tmp_path / "access.json")
+    cookie = {"cookie": f"{COOKIE}={access.cookie('operator')}"}
+    before = AuthMiddleware(app, access)
+    assert ask(before, "GET", "/", headers=cookie).text == "in"
+    ask(before, "POST", "/logout", headers=cookie | {"origin": HERE})
+    after = AuthMiddleware(app, ConsoleAccess.of(tmp_path / "access.json"))
+    assert ask(after, "GET", "/", headers=cookie).status_code == 401
+
+
+def test_open_websocket_closes_when_its_session_is_over(access: ConsoleAccess) -> None:
+    """A page that was open in another tab promoted a model after the log-out."""
+    heard: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            heard.append(message["text"])
+            await send({"type": "websocket.send", "text": "done"})
+
+    gate = AuthMiddleware(app, access)
+    cookie, sent = access.cookie("operator"), []
+    acts = ["before", "after"]
+
+    async def receive() -> dict[str, Any]:
+        text = acts.pop(0)
+        if text == "after":
+            live = access.session_of(cookie)
+            assert live is not None
+            access.ended.add(live)
+        return {"type": "websocket.receive", "text": text}
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    headers = {"cookie": f"{COOKIE}={cookie}", "origin": HERE, "host": "127.0.0.1:8080"}
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    asyncio.run(
+        gate({"type": "websocket", "path": "/ws", "headers": raw, "query_string": b""}, receive, send)
+    )
+    assert heard == ["before"]
+    assert sent == ["websocket.accept", "websocket.send", "websocket.close"]
+
+
+def test_person_of_an_ended_session_may_only_look(access: ConsoleAccess) -> None:
+    """What a page remembers of its request is asked again when a button is pressed."""
+    from linnet.console.context import role_of
+
+    roles: list[str] = []
+    seen: list[Request] = []
+
+    async def page(request: Request) -> PlainTextResponse:
+        seen.append(request)
+        roles.append(role_of(request))
+        return PlainTextResponse("")
+
+    gate = AuthMiddleware(Starlette(routes=[Route("/", page)]), access)
+    cookie = access.cookie("operator")
+    ask(gate, "GET", "/", headers={"cookie": f"{COOKIE}={cookie}"})
+    live = access.session_of(cookie)
+    assert live is not None
+    access.ended.add(live)
+    assert [*roles, role_of(seen[0])] == ["operator", "viewer"]
+
+
+def test_consoles_of_one_machine_have_cookies_of_their_own() -> None:
+    names = {cookie_name("127.0.0.1:8080", False), cookie_name("127.0.0.1:8081", False)}
+    assert len(names) == 2
+    assert cookie_name("console.example.org", True).startswith("__Host-")
+
+
+def test_cookie_behind_tls_is_bound_to_its_host(access: ConsoleAccess) -> None:
+    gate = AuthMiddleware(Starlette(), access, frozenset({"console.example.org"}))
+
+    async def go() -> httpx.Response:
+        transport = httpx.ASGITransport(gate)
+        async with httpx.AsyncClient(transport=transport, base_url="https://console.example.org") as client:
+            return await client.get("/login?token=view-token")
+
+    cookie = asyncio.run(go()).headers["set-cookie"]
+    assert cookie.startswith("__Host-") and "; Secure" in cookie and "Path=/;" in cookie
+
+
+@pytest.mark.parametrize("path", ["/a%00b", "/runs/%0d%0aSet-Cookie:x=1", "/%0a", "/models/x/%1f"])
+def test_control_characters_in_a_path_are_one_clear_refusal(gate: AuthMiddleware, path: str) -> None:
+    for headers in ({}, session(gate), {"accept": "text/html"}):
+        answer = ask(gate, "GET", path, headers=headers)
+        assert answer.status_code == 400 and "set-cookie" not in answer.headers
+        assert "control characters" in answer.text
+
+
+@pytest.mark.parametrize("query", ["next=%0d%0aX-Evil:1", "token=%ff%fe", "a&" * 5000, "next=" + "/a" * 3000])
+def test_hostile_login_is_answered_like_any_other(gate: AuthMiddleware, query: str) -> None:
+    answer = ask(gate, "GET", f"/login?{query}")
+    assert answer.status_code in (200, 401) and "x-evil" not in answer.headers
+
+
+def test_login_reads_no_more_than_a_token(gate: AuthMiddleware) -> None:
+    answer = ask(gate, "POST", "/login", content=b"token=" + b"x" * 100_000, headers={"origin": HERE})
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/nowhere", "/login?token=operator-token"])
+def test_every_answer_is_hardened(gate: AuthMiddleware, path: str) -> None:
+    for headers in ({}, session(gate)):
+        got = ask(gate, "GET", path, headers=headers).headers
+        policy = got["content-security-policy"]
+        scripts = next(part for part in policy.split("; ") if part.startswith("script-src "))
+        assert "'unsafe-inline'" not in scripts and "'nonce-" in scripts
+        for part in (
+            "default-src 'none'",
+            "script-src-attr 'none'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        ):
+            assert part in policy
+        assert got["x-content-type-options"] == "nosniff" and got["referrer-policy"] == "same-origin"
+    nonces = {ask(gate, "GET", "/login").headers["content-security-policy"] for _ in range(3)}
+    assert len(nonces) == 3, "a nonce is used once"

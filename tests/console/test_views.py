@@ -208,7 +208,7 @@ def test_class_mix_is_the_total_variation() -> None:
 
 
 def test_small_pieces() -> None:
-    assert tag("a", "<", href='"') == '<a href="&quot;">&lt;</a>'
+    assert tag("a", "<", href='/"') == '<a href="/&quot;">&lt;</a>'
     assert join(["<", Html("<b>")]) == "&lt;<b>"
     assert prose("run `a <b>` now") == "run <code>a &lt;b&gt;</code> now"
     assert [duration(s) for s in (0.5, 59, 61, 3700, None)] == [

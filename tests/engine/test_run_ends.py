@@ -12,8 +12,10 @@ from typing import Any, List
 import pytest
 from kfp import dsl
 
+from linnet.launch.client import Host
+from linnet.launch.submit import Submitted
 from linnet.process.state import started_at
-from tests.engine.engines import RunningEngine, run_of, wait_for
+from tests.engine.engines import RunningEngine, quiet, run_of, wait_for
 from tests.engine.parity import parts
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
@@ -262,3 +264,21 @@ def test_names_that_no_file_may_have_run(engine: RunningEngine, client: Any) -> 
     run = wait_for(client, run_id)
     assert run.state == "SUCCEEDED", run.error
     assert any(len(task.task_id) > 245 for task in run.run_details.task_details)
+
+
+def test_wait_of_the_sdk_sees_runs_that_were_terminated(tmp_path: Path) -> None:
+    engine = RunningEngine(tmp_path / "state", {"concurrent_runs": 1}).start()
+    try:
+        client = engine.client()
+        first, waiting = (run_of(client, handled, {"folder": str(tmp_path / "told")}) for _ in range(2))
+        under_way(client, first)
+        assert client.get_run(waiting).state == "PENDING"
+        for run_id in (waiting, first):
+            client.terminate_run(run_id)
+            with quiet():
+                run = client.wait_for_run_completion(run_id, 60, sleep_duration=1)
+            assert run.state == "FAILED" and run.error.code == 1
+            assert [step.state for step in run.state_history][-2:] == ["CANCELED", "FAILED"]
+            assert Submitted(Host(engine.url), client, run_id).state() == "CANCELED"
+    finally:
+        engine.stop()

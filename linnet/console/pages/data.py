@@ -10,7 +10,7 @@ from nicegui import ui
 from linnet.console import shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import judged
-from linnet.console.markup import Html, empty, join, link, section, tag
+from linnet.console.markup import Html, address, empty, join, link, section, tag
 from linnet.console.production_status import labelling
 from linnet.console.samples import Filters, SampleTable, Shot
 from linnet.console.views import data as view
@@ -112,7 +112,7 @@ def _draw(found: DatasetPageData | None) -> None:
     manifest, record = found.table.manifest, found.evidence.record
     docs = next(
         (
-            f"/artifacts/{record.run_id}/{i}/{file.name}"
+            address("artifacts", record.run_id, i, file.name)
             for i, (title, file) in enumerate(found.evidence.pages)
             if title == "Data validation"
         ),

@@ -11,7 +11,19 @@ from linnet.artifacts.onnx_model import PackagedModel
 from linnet.console import explain, shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import Judged, calibration, judged
-from linnet.console.markup import Html, chip, empty, heading, join, link, pager, percent, section, tag
+from linnet.console.markup import (
+    Html,
+    address,
+    chip,
+    empty,
+    heading,
+    join,
+    link,
+    pager,
+    percent,
+    section,
+    tag,
+)
 from linnet.console.views import models as view
 from linnet.console.views import run as run_view
 from linnet.errors import LinnetError
@@ -89,7 +101,7 @@ def _list(
 def _rollback(context: Context, request: Request, name: str) -> None:
     def act(reason: str) -> str:
         version = context.operator(request).rollback(name, reason)
-        return f"/models/{name}/{version}"
+        return address("models", name, version)
 
     text = "The champion before the present one becomes champion again, and a running server answers with it at once."
     shell.Button(
@@ -172,7 +184,7 @@ def _version(context: Context, request: Request, found: ModelPageData) -> None:
 def _promote(context: Context, request: Request, version: ModelVersion) -> None:
     def act(reason: str) -> str:
         context.operator(request).promote(version.name, version.version, reason)
-        return f"/models/{version.name}/{version.version}"
+        return address("models", version.name, version.version)
 
     text = "It becomes the champion without a canary, and a running server answers with it at once. Your name and reason stand in the ledger."
     shell.Button("Promote", shell.confirm(f"Promote {version.name} {version.version}?", text, "Promote", act))
@@ -202,7 +214,8 @@ def _mistakes(context: Context, name: str, version: str) -> Html:
         "The surest first. Right: blue pixels spoke for the wrong answer, orange ones against it (occlusion)."
     )
     more = link(
-        f"All {len(known.order):,} mistakes", f"/data?run={evidence.record.run_id}&mistakes=1#samples"
+        f"All {len(known.order):,} mistakes",
+        address("data", run=evidence.record.run_id, mistakes=1) + "#samples",
     )
     return section(
         "Worst mistakes",

@@ -22,7 +22,7 @@ from linnet.records import DatasetManifest
 from linnet.run import runs
 
 SANDBOX = {
-    "Content-Security-Policy": "sandbox allow-scripts allow-popups",
+    "Content-Security-Policy": "sandbox allow-scripts allow-popups; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
 """What a run or a window wrote may hold text from data: it runs in a page without an origin."""

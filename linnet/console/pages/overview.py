@@ -8,6 +8,7 @@ from nicegui import ui
 from linnet.console import shell
 from linnet.console.alerts import unmeasured
 from linnet.console.context import Context, role_of
+from linnet.console.markup import address
 from linnet.console.production_status import labelling as labels_of
 from linnet.console.production_status import watched
 from linnet.console.views import labelling
@@ -54,7 +55,7 @@ def load(context: Context, wanted: str) -> view.Overview:
                 "bad" if alert.severity == "page" else "warn",
                 alert.name,
                 alert.summary,
-                f"/runbooks/{alert.runbook}",
+                address("runbooks", alert.runbook),
             )
             for alert in seen.alerts
             if alert.firing and alert.runbook not in OWN

@@ -10,7 +10,7 @@ from nicegui import run, ui
 
 from linnet.console import shell
 from linnet.console.context import Context, role_of
-from linnet.console.markup import card, heading, join, link, section, tag
+from linnet.console.markup import address, card, heading, join, link, section, tag
 from linnet.console.views import run as view
 from linnet.launch import graph
 from linnet.report.evidence import RunEvidence
@@ -86,7 +86,7 @@ def _draw(context: Context, request: Request, found: RunPageData, step: str) -> 
     with ui.element("div").classes("top"):
         top = shell.html("")
         with ui.element("div").classes("actions"):
-            shell.html(tag("a", "Compare", href=f"/compare?a={record.run_id}", class_="button"))
+            shell.html(tag("a", "Compare", href=address("compare", a=record.run_id), class_="button"))
             if context.operator(request).may_act:
                 _actions(context, request, found)
     body = shell.html("")
@@ -119,11 +119,11 @@ def _actions(context: Context, request: Request, found: RunPageData) -> None:
 
     def terminate(reason: str) -> str:
         context.operator(request).terminate(record.run_id, reason)
-        return f"/runs/{record.run_id}"
+        return address("runs", record.run_id)
 
     def retry(reason: str) -> str:
         context.operator(request).retry(record.run_id, reason)
-        return f"/runs/{record.run_id}"
+        return address("runs", record.run_id)
 
     if found.under_way:
         text = "The step that is under way is stopped; a release gives the traffic back first. Finished steps are kept."

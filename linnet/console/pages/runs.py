@@ -10,7 +10,7 @@ from nicegui import run, ui
 from linnet.console import settings_form, shell
 from linnet.console.configs import bases
 from linnet.console.context import Context, role_of
-from linnet.console.markup import empty, facts, heading, join, link, pager, problem, prose, tag
+from linnet.console.markup import address, empty, facts, heading, join, link, pager, problem, prose, tag
 from linnet.console.views import overview
 from linnet.console.views import run as view
 from linnet.errors import LinnetError
@@ -64,7 +64,7 @@ def _list(found: list[RunRecord], page: int, state: str) -> None:
         tag(
             "a",
             name.capitalize() or "All",
-            href=f"/runs?state={name}" if name else "/runs",
+            href=address("runs", state=name) if name else "/runs",
             aria_current="page" if name == state else None,
         )
         for name in states
@@ -76,7 +76,7 @@ def _list(found: list[RunRecord], page: int, state: str) -> None:
         if part
         else empty("No runs here", "`linnet run configs/fashion.toml` starts one, and so does New run.")
     )
-    target = f"/runs?state={state}" if state else "/runs"
+    target = address("runs", state=state) if state else "/runs"
     shell.html(
         join(
             [
@@ -95,7 +95,7 @@ def _choose(found: list[RunRecord], a: str, b: str) -> None:
 
             def go(event: Any, other: str = other, first: bool = first) -> None:
                 left, right = (event.value, other) if first else (other, event.value)
-                ui.navigate.to(f"/compare?a={left or ''}&b={right or ''}")
+                ui.navigate.to(address("compare", a=left or "", b=right or ""))
 
             ui.select(
                 names, label=label, value=chosen if chosen in names else None, with_input=True, on_change=go
@@ -120,7 +120,7 @@ def _form(context: Context, request: Request, found: dict[str, dict[str, Any]], 
             list(found),
             label="Begin with",
             value=base,
-            on_change=lambda e: ui.navigate.to(f"/runs/new?config={e.value}"),
+            on_change=lambda e: ui.navigate.to(address("runs", "new", config=e.value)),
         ).props("outlined dense").style("width:100%;margin-bottom:14px")
         reason = ui.input("Why do you run it?").props("outlined dense").style("width:100%")
     with ui.element("section").classes("card"):
@@ -137,7 +137,7 @@ def _form(context: Context, request: Request, found: dict[str, dict[str, Any]], 
             ui.run_javascript("scrollTo({top: 0})")
             button.enable()
         else:
-            ui.navigate.to(f"/runs/{run_id}")
+            ui.navigate.to(address("runs", run_id))
 
     button = shell.Button("Start the run", go, "primary")
 

@@ -13,7 +13,7 @@ from nicegui import run, ui
 from linnet.console import explain, shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import training_set_of
-from linnet.console.markup import Html, bar, card, empty, join, link, percent, problem, section, tag
+from linnet.console.markup import Html, address, bar, card, empty, join, link, percent, problem, section, tag
 from linnet.errors import LinnetError
 from linnet.evaluation.sample_images import thumbnail
 from linnet.records import ModelVersion
@@ -28,36 +28,7 @@ _DROP = """
 <input type="file" id="file" accept="image/png,image/jpeg,image/webp"></label>
 <div id="answer" aria-live="polite" style="margin-top:20px"></div>"""
 
-_SCRIPT = """
-<script>
-document.addEventListener("dragover", (event) => {
-  const drop = event.target.closest?.("#drop");
-  if (drop) { event.preventDefault(); drop.classList.add("over"); }
-});
-document.addEventListener("dragleave", (event) => event.target.closest?.("#drop")?.classList.remove("over"));
-document.addEventListener("drop", (event) => {
-  if (!event.target.closest?.("#drop")) return;
-  event.preventDefault();
-  event.target.closest("#drop").classList.remove("over");
-  if (event.dataTransfer.files[0]) linnetAsk(event.dataTransfer.files[0]);
-});
-document.addEventListener("change", (event) => {
-  if (event.target.id === "file" && event.target.files[0]) linnetAsk(event.target.files[0]);
-});
-async function linnetAsk(file) {
-  const answer = document.getElementById("answer");
-  answer.innerHTML = '<div class="skeleton" role="status" aria-label="Asking"></div>';
-  try {
-    const reply = await fetch("/try/ask", {method: "POST", body: file});
-    const text = await reply.text();
-    if (reply.headers.get("content-type")?.startsWith("text/html")) answer.innerHTML = text;
-    else throw new Error(text);
-  } catch (error) {
-    answer.innerHTML = '<p class="problem" role="alert"></p>';
-    answer.firstChild.textContent = "The console did not answer: " + error.message;
-  }
-}
-</script>"""
+_SCRIPT = '<script src="/console/try_it.js" defer></script>'
 
 
 def register(context: Context, app: FastAPI) -> None:
@@ -138,7 +109,7 @@ def _answer(said: dict[str, Any], version: ModelVersion) -> Html:
             bar(share, warm=rank > 0),
             tag("span", percent(share), class_=style),
         ]
-    name = link(f"{version.name} {version.version}", f"/models/{version.name}/{version.version}")
+    name = link(f"{version.name} {version.version}", address("models", version.name, version.version))
     words = tag(
         "p",
         name,
@@ -153,7 +124,11 @@ def _reasons(context: Context, version: ModelVersion, image: bytes) -> Html:
     model = context.packaged(context.sources.package(version))
     about = model.package
     pixels = resize(
-        decode(image, max_pixels=MOST_PIXELS).pixels, about.height, about.width, color_of(about.channels)
+        decode(image, max_pixels=MOST_PIXELS).pixels,
+        about.height,
+        about.width,
+        color_of(about.channels),
+        about.fit,
     )
     probabilities, embedding = model.predict(pixels[None])
     target = int(probabilities[0].argmax())

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from linnet.console.markup import (
     Html,
+    address,
     bar,
     card,
     chip,
@@ -107,7 +108,7 @@ def versions(found: Sequence[tuple[RunRecord, DatasetManifest]], shown: str) -> 
                 tag("code", manifest.digest[:16]),
                 f"{manifest.rows:,}",
                 manifest.revision or "working tree",
-                link(record.run_id, f"/data?run={record.run_id}"),
+                link(record.run_id, address("data", run=record.run_id)),
             )
             for record, manifest in found
         ),
@@ -125,7 +126,7 @@ def identity(record: RunRecord, manifest: DatasetManifest) -> Html:
                 ("Name", manifest.name),
                 ("Digest", tag("code", manifest.digest)),
                 ("Revision", manifest.revision or "working tree"),
-                ("Read by", link(record.run_id, f"/runs/{record.run_id}")),
+                ("Read by", link(record.run_id, address("runs", record.run_id))),
                 ("Cohorts", ", ".join(manifest.cohorts) or "none configured"),
             )
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from linnet.console.markup import (
     Html,
+    address,
     chip,
     duration,
     empty,
@@ -42,7 +43,7 @@ def queue(found: LabelStatus | None) -> Html:
             tag("code", one.batch),
             when(one.closed_at),
             tag("code", one.version.rsplit("/", 1)[-1] or "–"),
-            link(one.run_id, f"/runs/{one.run_id}") if one.run_id else chip("no run yet"),
+            link(one.run_id, address("runs", one.run_id)) if one.run_id else chip("no run yet"),
         )
         for one in found.rounds[::-1][:10]
     ]

@@ -8,6 +8,7 @@ import numpy as np
 
 from linnet.console.markup import (
     Html,
+    address,
     card,
     chip,
     empty,
@@ -41,7 +42,7 @@ def versions_table(versions: Sequence[ModelVersion]) -> Html:
         ("Version", "Role", ">Accuracy", ">Macro F1", "?Commit", "Registered"),
         (
             (
-                link(f"{version.name} {version.version}", f"/models/{version.name}/{version.version}"),
+                link(f"{version.name} {version.version}", address("models", version.name, version.version)),
                 join([chip(alias) for alias in version.aliases]),
                 percent(version.metrics.get("accuracy"), 2),
                 number(version.metrics.get("macro_f1")),
@@ -98,7 +99,7 @@ def origin(version: ModelVersion) -> Html:
     run = tags.get("run", "")
     pairs: list[tuple[str, object]] = [
         ("Registered", when(version.created_at)),
-        ("Run", link(run, f"/runs/{run}") if run else "–"),
+        ("Run", link(run, address("runs", run)) if run else "–"),
         ("Commit", tag("code", tags.get("commit", "–")[:12])),
         ("Dataset", tag("code", tags.get("dataset_digest", "–")[:16])),
         ("Feature service", tags.get("feature_service", "–")),

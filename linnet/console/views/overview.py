@@ -9,6 +9,7 @@ from typing import Literal
 
 from linnet.console.markup import (
     Html,
+    address,
     bar,
     card,
     chip,
@@ -90,11 +91,13 @@ def needs(view: Overview) -> list[Need]:
         why = (last.error or "See the run.").splitlines()[0]
         tone: Literal["bad", "warn"] = "bad" if last.state == "failed" else "warn"
         found.append(
-            Need(tone, title.get(last.state, "The last run was interrupted"), why, f"/runs/{last.run_id}")
+            Need(
+                tone, title.get(last.state, "The last run was interrupted"), why, address("runs", last.run_id)
+            )
         )
     if view.challenger is not None and not served.candidate and not _running(view.runs):
         why = f"Version {view.challenger.version} passed its gates, and did not come through its release."
-        target = f"/models/{view.model}/{view.challenger.version}"
+        target = address("models", view.model, view.challenger.version)
         found.append(Need("warn", "A challenger waits for a decision", why, target))
     if view.promoted_at is not None and (now() - view.promoted_at).days >= _OLD_DAYS:
         why = f"It was promoted {(now() - view.promoted_at).days} days ago."
@@ -140,7 +143,7 @@ def _tiles(view: Overview) -> Html:
         first = tile("Champion", "none yet", "no version came through a release", "warn")
         second = tile("Test accuracy", "–")
     else:
-        target = f"/models/{champion.name}/{champion.version}"
+        target = address("models", champion.name, champion.version)
         age = join(["promoted ", when(view.promoted_at or champion.created_at, ago=True)])
         first = tile("Champion", f"Version {champion.version}", age, "", target)
         second = tile(
@@ -222,7 +225,7 @@ def runs_table(records: Sequence[RunRecord]) -> Html:
         ("Run", "State", "?Cause", "Started", ">Took", "?>Cost", "?Result"),
         (
             (
-                link(record.run_id, f"/runs/{record.run_id}"),
+                link(record.run_id, address("runs", record.run_id)),
                 chip(record.state, mark=True),
                 record.request.cause,
                 when(record.started_at, ago=True),

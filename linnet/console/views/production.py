@@ -8,6 +8,7 @@ from math import isfinite
 from linnet.console.alerts import Alert
 from linnet.console.markup import (
     Html,
+    address,
     bar,
     card,
     chip,
@@ -58,7 +59,7 @@ def alerts(found: Sequence[Alert]) -> Html:
             chip(_state(alert), _tone(alert), mark=True),
             tag("b", alert.name),
             tag("span", alert.summary, class_="soft small"),
-            link("Runbook", f"/runbooks/{alert.runbook}"),
+            link("Runbook", address("runbooks", alert.runbook)),
         )
         for alert in found
     ]
@@ -147,7 +148,7 @@ def _page(found: Watched, index: int) -> str:
     folder, report = found.windows[index]
     if not (folder / "report.html").exists():
         return ""
-    return f"/windows/{report.window.model}/{report.window.version}/{folder.name}"
+    return address("windows", report.window.model, report.window.version, folder.name)
 
 
 def _cohorts(report: DriftReport) -> Html:
@@ -242,7 +243,7 @@ def _entry(entry: RetrainingEntry) -> tuple[object, ...]:
     return (
         when(entry.at),
         chip(what.replace("-", " "), helped),
-        link(entry.run_id, f"/runs/{entry.run_id}") if entry.run_id else "",
+        link(entry.run_id, address("runs", entry.run_id)) if entry.run_id else "",
         entry.actor,
         tag("span", entry.decision.reason if entry.decision else entry.reason, class_="soft small"),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from linnet.console.markup import (
     Html,
+    address,
     chip,
     duration,
     empty,
@@ -140,7 +141,7 @@ def decision(run_id: str, rollout: RolloutDecision) -> Html:
             f" {rollout.reason} · ",
             when(rollout.ended_at),
             " · ",
-            link("the run", f"/runs/{run_id}"),
+            link("the run", address("runs", run_id)),
         ),
         table((">Traffic", ">Candidate", "?>Champion", "?>Time", "Verdict", "Because"), rows, "Steps"),
         tag("div", judgements(judged), style="margin-top:12px") if judged else "",

@@ -10,6 +10,7 @@ from typing import Any
 from linnet.console import charts
 from linnet.console.markup import (
     Html,
+    address,
     card,
     chip,
     duration,
@@ -66,7 +67,7 @@ def graph(evidence: RunEvidence, tasks: Sequence[PipelineTask], picked: str) -> 
             if task.always:
                 states.setdefault(task.name, ("succeeded", "recorded"))
             states.setdefault(task.name, ("skipped", "not reached"))
-    return charts.dag(tasks, states, picked, f"/runs/{evidence.record.run_id}?step=")
+    return charts.dag(tasks, states, picked, address("runs", evidence.record.run_id) + "?step=")
 
 
 def _remark(stage: StageRecord) -> str:
@@ -279,7 +280,7 @@ def pages(evidence: RunEvidence) -> Html:
             "a",
             title,
             class_="button",
-            href=f"/artifacts/{run_id}/{index}/{file.name}",
+            href=address("artifacts", run_id, index, file.name),
             target="_blank",
             rel="noopener",
         )
@@ -294,7 +295,7 @@ def compare(first: RunEvidence, second: RunEvidence) -> Html:
     head = table(
         ("", "A", "B"),
         (
-            ("Run", link(a.run_id, f"/runs/{a.run_id}"), link(b.run_id, f"/runs/{b.run_id}")),
+            ("Run", link(a.run_id, address("runs", a.run_id)), link(b.run_id, address("runs", b.run_id))),
             ("State", chip(a.state, mark=True), chip(b.state, mark=True)),
             ("Started", when(a.started_at), when(b.started_at)),
             ("Commit", tag("code", a.commit[:12] or "–"), tag("code", b.commit[:12] or "–")),
