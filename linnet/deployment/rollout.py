@@ -340,11 +340,8 @@ class Rollout:
             self._save("promoting")
             try:
                 self.target.load(self.candidate.version, self.candidate.package)  # free if it is there
-                if self.promote is None:
-                    self.target.promote(self.candidate.version)
-                else:
-                    give = partial(self.target.promote, self.candidate.version)
-                    self.promote(self._decision(verdict, reason), give)
+                give = partial(self.target.promote, self.candidate.version)
+                give() if self.promote is None else self.promote(self._decision(verdict, reason), give)
                 return verdict, reason
             except LinnetError as error:
                 verdict = "inconclusive"
