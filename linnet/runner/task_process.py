@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from linnet.runner import forked
+from linnet.runner.mounts import Mount, enter
 
 MARK = "kfp.dsl.executor_main"
 MODULE = "ephemeral_component.py"
@@ -56,6 +57,8 @@ class Program:
     """Where its output goes."""
     fresh: bool = False
     """Whether it needs an interpreter of its own: the library's files changed since this one loaded them."""
+    mounts: Sequence[Mount] = ()
+    """Folders that it sees elsewhere."""
 
 
 def start(program: Program, close: Sequence[int]) -> int:
@@ -87,6 +90,8 @@ def _become(program: Program, close: Sequence[int]) -> NoReturn:
         os.dup2(output, 2)
         os.environ.update(program.environment)
         os.environ["_KFP_RUNTIME"] = "true"
+        if program.mounts:
+            enter(program.mounts, program.source.parent / "root")
         _execute(program)
         code = 0
     except SystemExit as stop:
