@@ -39,6 +39,8 @@ def up(
 ) -> None:
     """Start the engine (the Kubeflow Pipelines API of this machine) and the console; serve the champions.
 
+    What runs already is left as it is, and what is missing is started.
+
     The console is opened with the links that are printed: they hold the login token of an operator and of
     a viewer. Every model that has a champion, or those that are named, answers by its name: the Open
     Inference Protocol v2 at /v2/models/NAME, and plain images at /predict/NAME (/predict where there is
@@ -62,14 +64,9 @@ def up(
 
     names, out = name or [], Console()
     running = ServerState.read(server_state_file())
-    if running is not None and names:
-        serve_too(names, config, out)
-        return
-    if running is not None:
-        served = f", serving {', '.join(running.models)}" if running.models else ""
+    if running is not None and port is not None:
         raise ServingError(
-            f"a server runs already at {running.url}{served}: `linnet up --name NAME` has it serve one more, "
-            "`linnet down` stops it"
+            f"a server runs already at {running.url}: `linnet down` first, to have it on another port"
         )
     if names and config is None:
         find_champions(names)  # says so before anything is started
@@ -81,7 +78,19 @@ def up(
         if with_labels and config and _labels(config, out):
             started.callback(stop_services)
         try:
-            serve_champions(names, config, port, detach, out)
+            if running is None:
+                serve_champions(names, config, port, detach, out)
+            else:  # what was missing beside it is started
+                running.check_release()
+                if added := [one for one in names if one not in (running.models or [])]:
+                    serve_too(added, config, out)
+                served = ", ".join(running.models or [])
+                out.print(
+                    f"{served} served already, at {running.url}; `linnet up --name NAME` adds a model",
+                    highlight=False,
+                )
+                if not detach:
+                    _wait(out)
         except NoChampion as error:
             if names:
                 raise
