@@ -53,7 +53,7 @@ def description(folder: Path) -> dict[str, Any]:
     return spec
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("count", COUNTS)
 def test_no_request_makes_the_engine_fail_grow_or_speak_python(
     engine: RunningEngine, tmp_path: Path, count: int
