@@ -23,6 +23,8 @@ class DataConfig(Section):
     """Height in pixels that every image is resized to."""
     width: int = Field(default=28, ge=4, le=1024)
     """Width in pixels that every image is resized to."""
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    """How an image of another shape is brought to that size: stretched, its middle cut out, or bars added."""
     color: Literal["gray", "rgb"] = "gray"
     """Colour mode that every image is converted to."""
     validation_fraction: Fraction = Field(default=0.05, gt=0, lt=0.5)

@@ -12,7 +12,7 @@ from linnet.config import SMALL_SIDE, parse_config
 from linnet.data.image_folder import dataset_of
 from linnet.data.image_manifest import read_manifest
 from linnet.data.layout import Layout, understand
-from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, train_section
+from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, choose_fit, train_section
 from linnet.data.rows import RawDataset, RawRow, invalid_rows
 from linnet.data.scan import in_order
 from linnet.errors import InvalidImage
@@ -48,6 +48,8 @@ class ImageSummary:
     """How many different sizes there are."""
     colored: int
     """Images with color."""
+    long: int
+    """Images that are more than twice as long one way as the other."""
 
 
 def config_for(name: str, data: Path, layout: Layout = "auto", preset: Preset = "fast") -> NewConfig:
@@ -104,6 +106,7 @@ def _summary(raw: RawDataset) -> ImageSummary:
         color=color_of(3 if colored else 1),
         sizes=len({shape[:2] for shape in shapes}),
         colored=colored,
+        long=sum(max(height, width) > 2 * min(height, width) for height, width, _ in shapes),
     )
 
 
@@ -132,8 +135,11 @@ def _text(
     resized = "pixels; as the images are"
     if look.sizes > 1:
         resized = f"pixels; the images have {look.sizes} sizes, and are all resized"
+    elif are_photos(look.height, look.width):
+        resized = "pixels, to which all images are resized: what the backbone was trained with"
     share = "all" if look.colored == len(raw.rows) else f"{look.colored:,} of {len(raw.rows):,}"
     hue = f"{share} images have color" if look.colored else "no image has color"
+    fit, why = choose_fit(look.height, look.width, look.long / len(raw.rows))
     chance = biggest / len(raw.rows)
     floor = round(min(0.8, chance + (1 - chance) * 0.5), 2)
     classes = ",\n".join(f"    {_quoted(label)}" for label in raw.classes)
@@ -151,6 +157,7 @@ classes = [
 ]
 height = {look.height}  # {resized}
 width = {look.width}
+fit = "{fit}"  # {why}
 color = "{look.color}"  # {hue}
 validation_fraction = {validation}  # of the training images: to calibrate and to watch training
 production_fraction = {production}  # of the training images: replayed as traffic in the canary

@@ -12,6 +12,8 @@ PHOTO_SIDE = 224
 _STEPS = 1000
 """Training steps to aim at: on a CPU a small network takes them in well under a minute."""
 _LONGER: dict[Preset, int] = {"fast": 1, "balanced": 2, "best": 4}
+_MANY_LONG = 0.1
+"""Share of long images from which they are padded."""
 _IMBALANCED = 3.0
 """Ratio of the biggest class to the smallest from which classes weigh the same in the loss."""
 
@@ -19,6 +21,15 @@ _IMBALANCED = 3.0
 def are_photos(height: int, width: int) -> bool:
     """Whether images of a typical size are worth a pretrained backbone, as `train.backbone = "auto"` says."""
     return min(height, width) > SMALL_SIDE
+
+
+def choose_fit(height: int, width: int, long: float) -> tuple[str, str]:
+    """`data.fit` and the reason; `long` is the share of images beyond 2:1."""
+    if not are_photos(height, width):
+        return "squash", "both sides are scaled by themselves; crop and pad keep the proportions"
+    if long > _MANY_LONG:
+        return "pad", f"{long:.0%} of the images are more than 2:1, of which a crop would lose most"
+    return "crop", "the middle, in its own proportions; pad keeps the edges too, with bars"
 
 
 def train_section(preset: Preset, rows: int, height: int, width: int, imbalance: float) -> str:

@@ -184,6 +184,7 @@ def _write(
         height=height,
         width=width,
         channels=channels,
+        fit=data.fit,
         dataset_digest=manifest.digest,
         labels_digest=batch.digest,
         counts={split: int((table["split"] == split).sum()) for split in SPLITS},

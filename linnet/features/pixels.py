@@ -90,7 +90,7 @@ def _decoded(
     def pixels(row: tuple[str, bytes]) -> npt.NDArray[np.uint8]:
         sample_id, image = row
         decoded = decode(image, f"sample {sample_id}", data.max_pixels).pixels
-        return resize(decoded, data.height, data.width, data.color)
+        return resize(decoded, data.height, data.width, data.color, data.fit)
 
     with ThreadPoolExecutor(available_cpus()) as pool:
         for shard in manifest.shards:

@@ -54,8 +54,9 @@ def _sections(
     color = "grey" if package.channels == 1 else "RGB"
     use = (
         f"Names one of {len(package.classes)} classes for an image: {', '.join(package.classes)}. "
-        f"Images are resized to {package.width} x {package.height} pixels, {color}. It always names one of "
-        "these classes, also for an image of something else; decisions about people need a person."
+        f"Images are brought to {package.width} x {package.height} pixels ({package.fit}), {color}. "
+        "It always names one of these classes, also for an image of something else; decisions about people "
+        "need a person."
     )
     counts = ", ".join(f"{count:,} {split}" for split, count in about.counts.items())
     data = (

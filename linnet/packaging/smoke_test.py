@@ -16,19 +16,30 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 
-from linnet.artifacts.onnx_model import GOLDEN_FILE, PACKAGE_FILE
+from linnet.artifacts.onnx_model import GOLDEN_FILE, PACKAGE_FILE, PackagedModel
 from linnet.config import ServingConfig
 from linnet.errors import PackagingError, ServingError
 from linnet.process.model_server import ServerProcess, server_command
 from linnet.progress import Progress
 from linnet.records import ModelPackage
-from linnet.vision.decode import encode_png
+from linnet.vision.decode import color_of, encode_png, resize
 
 REQUESTS = 200
 """Timed requests, one after the other."""
 _WARM_UP = 20
+_MATTERS = (
+    "workers",
+    "threads",
+    "max_batch",
+    "deadline_seconds",
+    "request_seconds",
+    "max_body_mb",
+    "max_pixels",
+)
 _VALUES = 200_000
 """Pixel values in one request of tensors: about 800 kB of JSON."""
+_ODD_SHAPES = ((1, 3), (3, 1), (2, 2))
+"""How many times as high and as wide as the model's the images are that are uploaded beside them."""
 _TOLERANCE = 1e-4
 """Largest difference of a served probability from the golden one."""
 
@@ -58,11 +69,22 @@ def try_out(folder: Path, serving: ServingConfig, progress: Progress | None = No
             _check_tensors(connection, package, images, features, expected)
             bodies = [encode_png(image) for image in images]
             _check_uploads(connection, package, bodies, expected)
+            _check_odd_shapes(connection, PackagedModel.load(folder, threads=1), images)
             return _time(connection, bodies, progress)
         except (OSError, http.client.HTTPException) as error:
             raise PackagingError(f"the server broke off while the package was tried out ({error})") from error
         finally:
             connection.close()
+
+
+def trial_settings(serving: ServingConfig) -> ServingConfig:
+    """The settings that the trial depends on, the others as they are by themselves.
+
+    What a server is called, who may ask it and what it logs does not change what a package answers or how
+    fast, so that a package need not be made again when one of them changes.
+    """
+    own = serving.model_dump(include=set(_MATTERS))
+    return ServingConfig.model_validate(own)
 
 
 @contextlib.contextmanager
@@ -127,6 +149,25 @@ def _check_uploads(
                 raise PackagingError(
                     f"golden image {index} gives {row['class']} {row['probability']:.5f} when uploaded, but "
                     f"{trained:.5f} in training: the features at request time are not those of training"
+                )
+
+
+def _check_odd_shapes(connection: http.client.HTTPConnection, model: PackagedModel, images: Any) -> None:
+    """Uploads that are much wider, much taller, and larger than the model's images: fitted as in training."""
+    package = model.package
+    color = color_of(package.channels)
+    for image, (rows, columns) in zip(images, _ODD_SHAPES, strict=False):
+        odd = np.repeat(np.repeat(image, rows, axis=0), columns, axis=1)[1:, :-1]
+        fitted = resize(odd, package.height, package.width, color, package.fit)[None]
+        probabilities, _ = model.predict(fitted)
+        answer = _ask(connection, "/predict", encode_png(odd), "application/octet-stream")
+        for row in answer["predictions"]:
+            expected = float(probabilities[0, package.classes.index(row["class"])])
+            if not abs(row["probability"] - expected) <= _TOLERANCE:
+                raise PackagingError(
+                    f"an image of {odd.shape[0]} x {odd.shape[1]} pixels gives {row['class']} "
+                    f"{row['probability']:.5f} when uploaded, but {expected:.5f} as training fits it "
+                    f"({package.fit}): the server prepares images in another way"
                 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from linnet.records.record import Record
 
@@ -120,3 +121,5 @@ class TrainingSetManifest(Record):
     labels_digest: str
     counts: dict[str, int]
     """Samples a split."""
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    """How images of another shape were brought to height and width: `vision.decode.resize`."""

@@ -132,6 +132,8 @@ class ModelPackage(Record):
     size_mb: float
     metrics: dict[str, float]
     created_at: datetime
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    """How images of another shape are brought to height and width: `vision.decode.resize`."""
     weights: PretrainedWeights | None = None
     """What a pretrained backbone started from: others' work, under its own licence."""
 

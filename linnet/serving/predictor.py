@@ -179,7 +179,7 @@ class Predictor:
         except InvalidImage as error:
             raise RequestRejected(400, str(error)) from error
         package = self.package
-        return resize(pixels, package.height, package.width, color_of(package.channels))[None]
+        return resize(pixels, package.height, package.width, color_of(package.channels), package.fit)[None]
 
     def predict(
         self, images: Images, features: Floats | None, keys: Mapping[str, str] | None = None

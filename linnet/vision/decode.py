@@ -22,6 +22,8 @@ from linnet.errors import InvalidImage
 
 Pixels = npt.NDArray[np.uint8]
 Color = Literal["gray", "rgb"]
+Fit = Literal["squash", "crop", "pad"]
+"""How an image of another shape becomes a model's: stretched, its middle cut out, or bars added."""
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 """Formats that are accepted, told by content and not by file name."""
@@ -38,6 +40,8 @@ MOST_PIXELS = 16_777_216
 _ORIENTATION = 0x0112
 """EXIF tag; values from 5 turn the image by a quarter."""
 
+_BAR = 127
+"""Brightness of the bars beside an image that is padded: the middle, which normalisation makes about 0."""
 _MODES: dict[Color, str] = {"gray": "L", "rgb": "RGB"}
 
 
@@ -126,9 +130,11 @@ def channels_of(color: Color) -> int:
     return 1 if color == "gray" else 3
 
 
-def resize(pixels: Pixels, height: int, width: int, color: Color) -> Pixels:
+def resize(pixels: Pixels, height: int, width: int, color: Color, fit: Fit = "squash") -> Pixels:
     """Brings decoded pixels [h, w, c] to uint8 [height, width, 1 or 3], what a model is fed.
 
+    `fit`: "squash" scales both sides by themselves; "crop" fills the size and cuts off what hangs over,
+    equally on both sides; "pad" shows all of the image, in the middle, with mid-grey bars.
     An image that already has the size and the mode comes back unchanged. Resizing is bilinear with
     support that grows when shrinking (Pillow's `BILINEAR`, which filters and does not alias).
     """
@@ -137,8 +143,14 @@ def resize(pixels: Pixels, height: int, width: int, color: Color) -> Pixels:
         return pixels
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     image = image.convert(_MODES[color])
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    size, method = (width, height), Image.Resampling.BILINEAR
+    if image.size != size:
+        if fit == "crop":
+            image = ImageOps.fit(image, size, method)
+        elif fit == "pad":
+            image = ImageOps.pad(image, size, method, color=_BAR if color == "gray" else (_BAR,) * 3)
+        else:
+            image = image.resize(size, method)
     return np.asarray(image).reshape(height, width, channels)
 
 

@@ -15,7 +15,7 @@ from linnet.data.folder_tree import count_reasons
 from linnet.data.ingest import ingest
 from linnet.data.init_config import config_for
 from linnet.data.layout import Layout, understand
-from linnet.data.presets import Preset, train_section
+from linnet.data.presets import Preset, choose_fit, train_section
 from linnet.errors import ConfigError, DataError
 from linnet.statistics.intervals import auc
 from linnet.statistics.metrics import Predictions
@@ -193,3 +193,11 @@ def test_presets_of_small_images_differ_in_epochs_only_by_their_factor(tmp_path:
     assert [section["epochs"] for section in made] == [48, 96, 192]
     assert "patience" not in made[0] and made[1]["patience"] == 24
     assert not any(section["class_weights"] for section in made)
+
+
+@pytest.mark.parametrize(
+    ("side", "long", "fit"), [(28, 0.5, "squash"), (224, 0.0, "crop"), (224, 0.1, "crop"), (224, 0.5, "pad")]
+)
+def test_fit_is_chosen_by_the_size_and_the_proportions(side: int, long: float, fit: str) -> None:
+    chosen, why = choose_fit(side, side, long)
+    assert chosen == fit and why

@@ -238,6 +238,31 @@ def test_resize_gives_the_configured_shape(color: Any, channels: int, source: in
     assert np.array_equal(same_size[:, :, 0], RAMP)
 
 
+@pytest.mark.parametrize(("height", "width"), [(30, 90), (90, 30), (31, 7), (200, 500)])
+def test_crop_keeps_the_middle_and_pad_keeps_all_without_stretching(height: int, width: int) -> None:
+    y, x = np.mgrid[:height, :width]
+    middle = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2)
+    disc = np.where(middle < min(height, width) / 2, 255, 0).astype(np.uint8)[:, :, None]
+    side = 32
+    cropped, padded, squashed = (
+        resize(disc, side, side, "rgb", fit)[:, :, 0].astype(int) for fit in ("crop", "pad", "squash")
+    )
+    # A disc as wide as the image's shorter side fills the square, by area.
+    assert cropped.mean() == pytest.approx(255 * np.pi / 4, rel=0.06)
+    scale = side / max(height, width)
+    inside = np.pi / 4 * (min(height, width) * scale) ** 2
+    bars = side * side - height * scale * width * scale
+    assert padded.sum() == pytest.approx(255 * inside + 127 * bars, rel=0.06)
+    assert squashed.mean() == pytest.approx(
+        255 * np.pi / 4 * min(height, width) / max(height, width), rel=0.06
+    )
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+def test_image_of_the_right_size_is_the_same_however_it_is_fitted(fit: Any) -> None:
+    assert np.array_equal(resize(RAMP[:, :, None], 6, 8, "gray", fit)[:, :, 0], RAMP)
+
+
 def test_shrinking_averages_instead_of_skipping() -> None:
     board = np.indices((64, 64)).sum(axis=0).astype(np.uint8) % 2 * 255
     small = resize(board[:, :, None], 8, 8, "gray")

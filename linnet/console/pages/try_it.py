@@ -124,7 +124,11 @@ def _reasons(context: Context, version: ModelVersion, image: bytes) -> Html:
     model = context.packaged(context.sources.package(version))
     about = model.package
     pixels = resize(
-        decode(image, max_pixels=MOST_PIXELS).pixels, about.height, about.width, color_of(about.channels)
+        decode(image, max_pixels=MOST_PIXELS).pixels,
+        about.height,
+        about.width,
+        color_of(about.channels),
+        about.fit,
     )
     probabilities, embedding = model.predict(pixels[None])
     target = int(probabilities[0].argmax())
