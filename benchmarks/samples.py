@@ -2,8 +2,9 @@
 
 FOLDER is `test_data/sdk_compiled_pipelines/valid` of a checkout of kubeflow/pipelines. Inputs without a
 default get what KFP's own end-to-end test gives them (a value of their type), and the state folder holds
-the three secrets that it creates. What a sample must come to is taken from there too: those in `failing/`
-fail, all others succeed; an exception is listed with its reason.
+the three secrets that it creates, and the volume claim that one sample is given by name. What a sample
+must come to is taken from there too: those in `failing/` fail, all others succeed; an exception is listed
+with its reason.
 
 Writes a line a sample while it runs, and the table of docs/engine.md at the end (`--table FILE` keeps it,
 `--results FILE` keeps the outcomes, so that a run that was stopped goes on).
@@ -34,13 +35,15 @@ SECRETS = {  # backend/test/end2end/pipeline_e2e_test.go
     "test-secret-2": {"password": "psw1"},
     "test-secret-3": {"password": "psw2"},
 }
-SECONDS = 600
+SECONDS = 1200
+"""A sample may take this long: one of them sleeps for a quarter of an hour."""
 FAIL_ANYWHERE = {
     "env-var.yaml": "asks for an environment variable that the test's input names and nobody sets",
     "pipeline_as_exit_task.yaml": "one of its tasks raises; the exit task is what it shows",
     "pipeline_with_task_final_status.yaml": "one of its tasks raises; the exit task is what it shows",
     "pipeline_with_task_using_ignore_upstream_failure.yaml": "a task raises, so the DAG reports a failure",
     "local_execution/local_execution_pipeline_with_ignore_upstream_failure.yaml": "a task raises, as above",
+    "create_pod_metadata_complex.yaml": "a task reads a variable that its platform document does not set",
     "critical/modelcar.yaml": "takes an image of a registry that only KFP's own CI has",
 }
 """Samples outside `failing/` that fail on a cluster too, given the inputs of KFP's test."""
@@ -206,6 +209,9 @@ def main(arguments: list[str] | None = None) -> None:
             folder.mkdir(parents=True)
             for key, value in values.items():
                 (folder / key).write_text(value)
+        (Path(home) / "state" / "volumes" / "text").mkdir(
+            parents=True
+        )  # the claim that pvc_mount.yaml is given
         for name, file in samples.items():
             each = results.setdefault(name, {})
             spec = Spec.from_text(file.read_bytes())
