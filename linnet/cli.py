@@ -106,7 +106,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
-        command_line()(args=arguments, standalone_mode=True)
+        _run(arguments)
     except SystemExit as stop:
         # typer turns Ctrl-C into a bare status; a person sees that it was understood.
         if not isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):
@@ -129,3 +129,15 @@ def main() -> None:
 
 def _show_error(error: Exception) -> None:
     terminal(stderr=True).print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True)
+
+
+def _run(arguments: list[str]) -> None:
+    """Runs a command; the state folder is closed to other users before it, and after it made one."""
+    from linnet.storage.paths import state_dir
+    from linnet.storage.private import close_to_others
+
+    close_to_others(state_dir())
+    try:
+        command_line()(args=arguments, standalone_mode=True)
+    finally:
+        close_to_others(state_dir())
