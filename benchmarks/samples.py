@@ -44,16 +44,17 @@ FAIL_ANYWHERE = {
     "pipeline_with_task_using_ignore_upstream_failure.yaml": "a task raises, so the DAG reports a failure",
     "local_execution/local_execution_pipeline_with_ignore_upstream_failure.yaml": "a task raises, as above",
     "create_pod_metadata_complex.yaml": "a task reads a variable that its platform document does not set",
-    "component_with_task_final_status_GH-12033.yaml": "its input is a task's status, and no request gives one",
+    "component_with_task_final_status_GH-12033.yaml": "takes a task's status, which no request gives",
 }
 """Samples outside `failing/` that fail on a cluster too, given the inputs of KFP's test."""
 OUTSIDE = {
     "critical/modelcar.yaml": "an image in the registry of KFP's own CI",
     "critical/pipeline_with_artifact_upload_download.yaml": "a data set of a model hub",
     "integration/ray_integration_compiled.yaml": "a Ray cluster",
-    "pipeline_with_google_artifact_type.yaml": "a bucket of Google's cloud",
+    "pipeline_with_google_artifact_type.yaml": "the package aiplatform, and a bucket of Google's cloud",
     "pipeline_with_importer.yaml": "a bucket of Google's cloud",
     "pythonic_artifact_with_single_return.yaml": "a bucket of Google's cloud",
+    "upload_download_compiled.yaml": "an object store, whose secret is its input",
 }
 """Samples that need something which is neither in the file nor on this machine, and what."""
 
