@@ -7,10 +7,31 @@ STAMP  := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types bench proof docs workflows clean
+.PHONY: help setup check run test lint types bench proof docs workflows clean
 
-help: ## show this list
+# Tests of `make check`: pure parts (judges, gates, statistics, formats) and the rules of the house. No server,
+# no engine, no training; each of these files takes a second or two.
+FAST := tests/test_house.py tests/test_config.py tests/pipelines tests/launch/test_graph.py \
+	tests/docs/test_generate.py tests/docs/test_architecture.py tests/statistics tests/pages tests/storage tests/vision/test_decode.py \
+	tests/vision/test_statistics.py tests/process/test_cpus.py tests/runner/test_condition.py \
+	tests/run/test_cost.py tests/cache/test_digest.py tests/engine/test_schedule.py tests/report/test_comparison.py \
+	tests/evaluation/test_gates.py tests/evaluation/test_compare.py tests/evaluation/test_calibration.py \
+	tests/evaluation/test_cohorts.py tests/retraining/test_policy.py tests/labels/test_agreement.py \
+	tests/labels/test_select.py tests/data/test_split.py tests/data/test_idx.py tests/monitoring/test_drift.py \
+	tests/monitoring/test_online_fdr.py tests/monitoring/test_performance.py tests/deployment/test_sequential.py \
+	tests/deployment/test_page.py tests/serving/test_ring.py tests/serving/test_router.py \
+	tests/console/test_production_status.py tests/console/test_views.py tests/console/test_access.py
+
+help: ## show this list, and when to use what
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nWhile you work:     make check   (a pre-commit hook calls it: .pre-commit-config.yaml)\n'
+	@printf 'Before you push:    make test\n'
+	@printf 'Before a release:   make proof bench\n'
+	@printf 'After a change of config, CLI or components: make docs\n'
+
+check: $(STAMP) ## lint, types and the fast tests: the inner loop, under a minute on 2 idle cores
+	@$(MAKE) --no-print-directory lint types
+	@python -m pytest -q -m "not slow and not proof" -n 2 --dist loadfile $(FAST)
 
 setup: $(STAMP) ## install everything into .linnet/venv (idempotent)
 

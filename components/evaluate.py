@@ -21,9 +21,11 @@ def evaluate(
     from pathlib import Path
 
     from linnet.config import EvaluationConfig, GatesConfig, RegistryConfig
+    from linnet.config.evaluation import PACKAGE_GATES
     from linnet.registry.connect import comparison_package
     from linnet.run.step import preparing, progress, run_step
 
+    own = {key: value for key, value in gates.items() if key not in PACKAGE_GATES}
     sections = EvaluationConfig.parse(evaluation), GatesConfig.parse(gates)
     with preparing("evaluate"):
         champion, version = comparison_package(RegistryConfig.parse(registry), name, Path(model.path))
@@ -44,7 +46,7 @@ def evaluate(
         "evaluate",
         work,
         code=__file__,
-        parameters={"evaluation": evaluation, "gates": gates, "champion": version},
+        parameters={"evaluation": evaluation, "gates": own, "champion": version},
         inputs={"model": model, "training_set": training_set, "champion": champion},
         outputs={"report": report},
     )

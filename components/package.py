@@ -21,27 +21,33 @@ def package(
     from pathlib import Path
 
     from linnet.config import GatesConfig, ServingConfig
+    from linnet.packaging.smoke_test import trial_settings
     from linnet.run.step import progress, run_step
 
-    sections = GatesConfig.parse(gates), ServingConfig.parse(serving)
+    thresholds, settings = GatesConfig.parse(gates), trial_settings(ServingConfig.parse(serving))
     folders = Path(model.path), Path(report.path), Path(training_set.path)
 
     def work(out: Any) -> dict[str, Any]:
-        from linnet.packaging.package import package
+        from linnet.packaging.package import build_package
 
-        packed, decision = package(*folders, *sections, name, out["package"], progress)
-        return {
-            "verdict": decision.verdict,
-            "reason": "; ".join(decision.reasons),
-            "p95_ms": packed.latency_p95_ms,
-        }
+        at = thresholds.min_parity
+        return {"samples": build_package(*folders, at, settings, name, out["package"], progress)}
+
+    def judge(out: Any, values: Any) -> dict[str, Any]:
+        from linnet.packaging.package import judge_package
+
+        packed, decision = judge_package(*folders, thresholds, values["samples"], out["package"])
+        reason = "; ".join(decision.reasons)
+        return {"verdict": decision.verdict, "reason": reason, "p95_ms": packed.latency_p95_ms}
 
     values = run_step(
         "package",
         work,
         code=__file__,
-        parameters={"name": name, "gates": gates, "serving": serving},
-        inputs={"model": model, "report": report, "training_set": training_set},
+        # Only what the package itself depends on: another threshold judges it anew, and does not build it.
+        parameters={"name": name, "serving": settings.values(), "min_parity": thresholds.min_parity},
+        inputs={"model": model, "evaluation": folders[1] / "evaluation.json", "training_set": training_set},
         outputs={"package": package},
+        finish=judge,
     )
     return str(values["verdict"])

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from linnet.commands.console import show_links
 from linnet.commands.serve import ConfigPath, Name, serve_champion, stop_server
+from linnet.commands.terminal import terminal
 from linnet.config import EngineConfig, load_config
 from linnet.errors import LinnetError, RegistryError, ServingError
 from linnet.process.model_server import ServerState
@@ -39,6 +40,8 @@ def up(
 ) -> None:
     """Start the engine (the Kubeflow Pipelines API of this machine) and the console; serve the champion.
 
+    What runs already is left as it is, and what is missing is started.
+
     The console is opened with the links that are printed: they hold the login token of an operator and of
     a viewer. The champion answers the Open Inference Protocol v2, and plain images at /predict; without
     one only engine and console start. With --config, what people answer is collected from its label
@@ -57,11 +60,13 @@ def up(
     from linnet.launch.client import stop_engine
 
     running = ServerState.read(server_state_file())
-    if running is not None:
-        raise ServingError(f"a server runs already at {running.url}: stop it with `linnet down`")
+    if running is not None and port is not None:
+        raise ServingError(
+            f"a server runs already at {running.url}: `linnet down` first, to have it on another port"
+        )
     if name and config is None:
         find_champion(name)  # says so before anything is started
-    out = Console()
+    out = terminal()
     with ExitStack() as started:
         if _engine(load_config(config).engine if config else EngineConfig(), engine_port, out):
             started.callback(stop_engine)
@@ -70,11 +75,16 @@ def up(
         if with_labels and config and _labels(config, out):
             started.callback(stop_services)
         try:
-            serve_champion(name, config, port, detach, out)
+            if running is None:
+                serve_champion(name, config, port, detach, out)
+            else:  # what was missing beside it was started
+                out.print(f"the champion is served already, at {running.url}", highlight=False)
+                if not detach:
+                    _wait(out)
         except RegistryError as error:
             if name or "no champion" not in str(error):
                 raise
-            out.print(f"nothing to serve: {error}", highlight=False)
+            out.print(f"nothing to serve: {error}")
             if not detach:
                 _wait(out)
         if detach:
@@ -104,7 +114,7 @@ def _engine(config: EngineConfig, port: int | None, console: Console) -> bool:
         config = config.model_copy(update={"port": _expected(config.bind, config.port, "engine", console)})
     host = local_engine(config, fresh_port=False, until_idle=False)
     host.stay()
-    console.print(f"the engine answers kfp.Client at {host.url}", highlight=False)
+    console.print(f"the engine answers kfp.Client at {host.url}")
     return host.started_here
 
 
@@ -128,7 +138,7 @@ def _console(port: int | None, out: Console) -> bool:
         if port is None:
             port = _expected("127.0.0.1", PORT, "console", out)
         state = CONSOLE.start("--port", str(port))
-    out.print(f"the console is at {state.url}; a link a role, which holds its token:", highlight=False)
+    out.print(f"the console is at {state.url}; a link a role, which holds its token:")
     show_links(state.url, out)
     return started
 
@@ -147,9 +157,9 @@ def _labels(config: Path, out: Console) -> bool:
             return False
         url = service.start(str(config), "--port", str(free_port("127.0.0.1", PORT))).url
     except LinnetError as error:
-        out.print(f"answers are not collected: {error}", highlight=False, soft_wrap=True)
+        out.print(f"answers are not collected: {error}", soft_wrap=True)
         return False
-    out.print(f"answers are collected; their metrics are at {url}/labels/metrics", highlight=False)
+    out.print(f"answers are collected; their metrics are at {url}/labels/metrics")
     return True
 
 

@@ -20,6 +20,10 @@ class EvaluationConfig(Section):
     """Training samples that people may be asked about after a run, drawn anew for each model."""
 
 
+PACKAGE_GATES = ("min_parity", "max_latency_p95_ms", "max_size_mb")
+"""Thresholds that `package` judges by; `evaluate` judges by the others."""
+
+
 class GatesConfig(Section):
     min_accuracy: Fraction = Field(default=0.80, ge=0, le=1)
     """The lower confidence bound of test accuracy must reach this."""

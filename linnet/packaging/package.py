@@ -11,11 +11,11 @@ import numpy as np
 from linnet.artifacts.onnx_model import GOLDEN_FILE, PACKAGE_FILE, PackagedModel, model_digest
 from linnet.config import GatesConfig, ServingConfig
 from linnet.errors import PackagingError
-from linnet.packaging import gates as package_gates
 from linnet.packaging.export import export
+from linnet.packaging.gates import evaluate_package_gates
 from linnet.packaging.held_out import TestSplit, golden_rows, read_test_split
 from linnet.packaging.model_card import write_card
-from linnet.packaging.parity import compare_outputs, torch_probabilities
+from linnet.packaging.parity import Parity, compare_outputs, torch_probabilities
 from linnet.packaging.reference import write_reference
 from linnet.packaging.smoke_test import REQUESTS, Latency, try_out
 from linnet.progress import Progress
@@ -25,6 +25,7 @@ from linnet.records import (
     ModelPackage,
     PretrainedWeights,
     TrainingReport,
+    TrainingSetManifest,
     now,
 )
 
@@ -46,15 +47,33 @@ def package(
 ) -> tuple[ModelPackage, GateDecision]:
     """Exports the model in `model` and decides whether it may be registered.
 
+    `build_package` and `judge_package` after one another; see there.
+    """
+    samples = build_package(model, evaluation, training_set, gates.min_parity, serving, name, out, progress)
+    return judge_package(model, evaluation, training_set, gates, samples, out)
+
+
+def build_package(
+    model: Path,
+    evaluation: Path,
+    training_set: Path,
+    min_parity: float,
+    serving: ServingConfig,
+    name: str,
+    out: Path,
+    progress: Progress | None = None,
+) -> int:
+    """Exports the model in `model`, and measures the package; on how many samples it was compared with torch.
+
     Args:
         model: folder with model.pt and training.json.
         evaluation: folder with evaluation.json, for temperature, metrics and cohorts.
         training_set: folder that `build_features` wrote; parity is measured on its test split.
-        gates: thresholds of parity, latency and size.
+        min_parity: a package that agrees with torch on fewer samples is not tried out in the server.
         serving: settings of the server the package is tried out in.
         name: the model's name.
         out: gets model.onnx, package.json, golden.npz, reference.npz (what monitoring compares traffic
-            with), gates.json, model_card.md and model_card.html.
+            with).
         progress: called with what is being done, how much of it is done, and of how much.
 
     Raises:
@@ -76,7 +95,7 @@ def package(
     parity = compare_outputs(network, report.temperature, packaged, split, progress)
     write_reference(training_set, packaged, out, progress)
     latency = Latency(math.nan, math.nan, REQUESTS)
-    if parity.agreement >= gates.min_parity:
+    if parity.agreement >= min_parity:
         latency = try_out(out, serving, progress)
     described = described.model_copy(
         update={
@@ -86,12 +105,32 @@ def package(
             "latency_p95_ms": latency.p95_ms,
         }
     )
-    decision = package_gates.evaluate_package_gates(
-        parity, latency.p95_ms, latency.requests, described.size_mb, gates
-    )
     described.save(out / PACKAGE_FILE)
+    return parity.samples
+
+
+def judge_package(
+    model: Path, evaluation: Path, training_set: Path, gates: GatesConfig, samples: int, out: Path
+) -> tuple[ModelPackage, GateDecision]:
+    """Holds the package in `out` against the thresholds; adds gates.json, model_card.md and model_card.html.
+
+    Args:
+        model, evaluation, training_set: what the package was built from.
+        gates: thresholds of parity, latency and size.
+        samples: on how many the package was compared with torch.
+        out: the package's folder.
+
+    Raises:
+        StorageError: a record cannot be read.
+    """
+    described = ModelPackage.load(out / PACKAGE_FILE)
+    parity = Parity(samples, described.parity_max_difference, described.parity_agreement)
+    decision = evaluate_package_gates(parity, described.latency_p95_ms, REQUESTS, described.size_mb, gates)
     decision.save(out / "gates.json")
-    write_card(out, described, decision, report, training, split.about)
+    report = EvaluationReport.load(evaluation / "evaluation.json")
+    training = TrainingReport.load(model / "training.json")
+    about = TrainingSetManifest.load(training_set / "training_set.json")
+    write_card(out, described, decision, report, training, about)
     return described, decision
 
 

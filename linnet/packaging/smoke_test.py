@@ -27,6 +27,15 @@ from linnet.vision.decode import color_of, encode_png, resize
 REQUESTS = 200
 """Timed requests, one after the other."""
 _WARM_UP = 20
+_MATTERS = (
+    "workers",
+    "threads",
+    "max_batch",
+    "deadline_seconds",
+    "request_seconds",
+    "max_body_mb",
+    "max_pixels",
+)
 _VALUES = 200_000
 """Pixel values in one request of tensors: about 800 kB of JSON."""
 _ODD_SHAPES = ((1, 3), (3, 1), (2, 2))
@@ -66,6 +75,16 @@ def try_out(folder: Path, serving: ServingConfig, progress: Progress | None = No
             raise PackagingError(f"the server broke off while the package was tried out ({error})") from error
         finally:
             connection.close()
+
+
+def trial_settings(serving: ServingConfig) -> ServingConfig:
+    """The settings that the trial depends on, the others as they are by themselves.
+
+    What a server is called, who may ask it and what it logs does not change what a package answers or how
+    fast, so that a package need not be made again when one of them changes.
+    """
+    own = serving.model_dump(include=set(_MATTERS))
+    return ServingConfig.model_validate(own)
 
 
 @contextlib.contextmanager

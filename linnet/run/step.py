@@ -31,6 +31,7 @@ __all__ = ["Artifact", "DryRunStop", "hold_gpus", "preparing", "progress", "run_
 
 Paths = Mapping[str, Path]
 Work = Callable[[Paths], Mapping[str, Any] | None]
+Finish = Callable[[Paths, Mapping[str, Any]], dict[str, Any]]
 
 
 class DryRunStop(Exception):
@@ -57,6 +58,7 @@ def run_step(
     world: Callable[[], Mapping[str, Any]] = dict,
     still_valid: Callable[[Mapping[str, Any]], bool] = lambda _: True,
     needed: bool = True,
+    finish: Finish = lambda _, values: dict(values),
 ) -> dict[str, Any]:
     """Runs one step of a pipeline and returns its scalar values.
 
@@ -74,6 +76,9 @@ def run_step(
         still_valid: asked, with the stored values, before a hit is used; False where an effect outside
             the outputs is gone.
         needed: False if no other step takes its outputs: a dry run goes on after it.
+        finish: is given the outputs' folders and the values, worked out or from the cache, and gives the
+            values to return: for what is quickly decided from them by settings that are not in the key,
+            so that another threshold does not do the work again.
 
     Raises:
         LinnetError: what the step says to a person; it also stands in the stage's record.
@@ -109,10 +114,15 @@ def run_step(
     except BaseException as error:
         stage.end("failed", error=error)
         raise
-    stage.end("succeeded", values=result.values)
+    try:
+        values = finish(targets, result.values)
+    except BaseException as error:
+        stage.end("failed", error=error)
+        raise
+    stage.end("succeeded", values=values)
     for name, artifact in outputs.items():
         artifact.metadata.update(result.metadata.get(name, {}), key=key.digest)
-    return result.values
+    return values
 
 
 def _key(

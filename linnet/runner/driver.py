@@ -249,6 +249,8 @@ class Driver:
         return True
 
     def _ended(self, outcome: TaskOutcome, node: Node) -> bool:
+        if node not in self._active:
+            return False  # it was closed before: its record could not be written
         self._active.discard(node)
         if outcome.worked or not self._tried_again(node, outcome.error):
             node.outputs = outcome.outputs

@@ -19,6 +19,8 @@ from linnet.runner.values import as_text
 _PLACEHOLDER = re.compile(r"\{\{\$[^{}]*\}\}")
 _INPUT = re.compile(r"\{\{\$\.inputs\.parameters\[(['\"])([^'\"]+)\1\]\}\}")
 JOB_FILE = "job.json"
+WORKSPACE = "workspace"
+"""A run's folder that all its tasks share: the workspace that a pipeline's config asks for."""
 
 
 class Job(Record):
@@ -56,6 +58,7 @@ class Names:
             "{{$.pipeline_job_create_time_utc}}": _rfc3339(self.job.created_at),
             "{{$.pipeline_job_schedule_time_utc}}": _rfc3339(self.job.scheduled_at or self.job.created_at),
             "{{$.pipeline_root}}": self.root,
+            "{{$.workspace_path}}": str(Path(self.root).parent / WORKSPACE),
         }
 
 

@@ -13,10 +13,12 @@ from linnet.cache.memo import Memo
 from linnet.errors import RunError
 from linnet.records import TaskRecord
 from linnet.records.task import ArtifactRecord, task_file
-from linnet.runner import task_process
+from linnet.runner import kubernetes, task_process
 from linnet.runner.dag import Node
+from linnet.runner.environments import Packages, packages_of
 from linnet.runner.executor_io import Artifact, as_json, executor_input, is_artifact, read_outputs
-from linnet.runner.placeholders import Names, fill
+from linnet.runner.mounts import Mount
+from linnet.runner.placeholders import WORKSPACE, Names, fill
 from linnet.runner.spec import Spec
 from linnet.runner.values import inexact, plain
 from linnet.storage.paths import state_dir
@@ -35,6 +37,8 @@ class ExecutorTask:
     names: Names
     notes: list[str] = field(default_factory=list)
     """What its pipeline asks for and a laptop gives in its own way."""
+    mounts: list[Mount] = field(default_factory=list)
+    """The folders that its program sees elsewhere; known when it is prepared."""
 
     @property
     def executor(self) -> dict[str, Any]:
@@ -45,6 +49,17 @@ class ExecutorTask:
     def is_importer(self) -> bool:
         """Whether it brings an artefact in and runs nothing."""
         return "importer" in self.executor
+
+    @property
+    def is_claim_operation(self) -> bool:
+        """Whether it makes or deletes a volume claim: a cluster's driver does that, with no program."""
+        return self.executor.get("container", {}).get("image") in (kubernetes.CREATE, kubernetes.DELETE)
+
+    @property
+    def packages(self) -> Packages | None:
+        """What must be installed for its program; None: this environment has it all."""
+        found = packages_of(self.executor["container"].get("command", []), task_process.MARK)
+        return found if found.missing else None
 
     @property
     def timeout(self) -> float:
@@ -69,7 +84,23 @@ class ExecutorTask:
         words = [fill(word, names, self.arguments) for word in container.get("args", [])]
         self.notes += [_rounded(f"input {name!r}", number) for name, number in _numbers(self.arguments)]
         self._note(container)
-        return file, words, self._environment()
+        settings = self.spec.on_kubernetes(self.node.component)
+        pod = kubernetes.pod_of(settings, self.node, file.parent / "volumes")
+        self.mounts, self.notes = pod.mounts, self.notes + pod.notes
+        if self.mounts:
+            (file.parent / "root").mkdir(exist_ok=True)
+        (self.run / WORKSPACE).mkdir(exist_ok=True)
+        return file, words, {**self._environment(), **pod.environment}
+
+    def change_claim(self) -> dict[str, Any]:
+        """Makes or deletes a volume claim, and writes what a program would have written."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.root.mkdir(parents=True)
+        creates = self.executor["container"]["image"] == kubernetes.CREATE
+        found = (kubernetes.create_claim if creates else kubernetes.delete_claim)(self.arguments)
+        for name, value in found.items():
+            (self.root / name).write_text(value, "utf-8")
+        return found
 
     def outputs(self) -> dict[str, Any]:
         """What the program wrote.

@@ -94,6 +94,8 @@ class TaskRunner:
         if (known := self.finished(node, arguments)) is not None:
             return known
         leaf = self._task(node, arguments)
+        if leaf.is_claim_operation:
+            return TaskOutcome(True, leaf.change_claim())
         source, words, environment = leaf.prepare()
         fresh = source_states() != self._loaded
         for note in leaf.notes:
@@ -102,7 +104,9 @@ class TaskRunner:
         log = self.log(node.path)
         log.parent.mkdir(exist_ok=True)
         close = [*self._close, self._read, self._write]
-        program = task_process.Program(source, words, {**self.environment, **environment}, log, fresh)
+        program = task_process.Program(
+            source, words, {**self.environment, **environment}, log, fresh, leaf.packages, leaf.mounts
+        )
         pid = task_process.start(program, close)
         with contextlib.suppress(OSError):  # the child does it too: whoever comes first
             os.setpgid(pid, pid)

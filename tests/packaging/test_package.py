@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from linnet.packaging.gates import evaluate_package_gates
 from linnet.packaging.held_out import golden_rows
 from linnet.packaging.package import package
 from linnet.packaging.parity import Parity
-from linnet.records import GateDecision, ModelPackage, TrainingSetManifest
+from linnet.records import GateDecision, ModelPackage, StageRecord, TrainingSetManifest
 from linnet.vision.decode import resize
 from tests.packaging.folders import CLASSES, Folders, make_folders
 
@@ -184,6 +185,40 @@ def test_golden_rows_cover_rare_classes_and_fill_up() -> None:
     labels = np.array([0] * 50 + [1] + [2] * 3)
     rows = golden_rows(labels, 16)
     assert set(labels[rows]) == {0, 1, 2} and len(rows) >= 16 and len(set(rows)) == len(rows)
+
+
+def test_another_threshold_judges_the_package_anew_and_does_not_build_it(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gate's number, the port, and what `evaluate` decided: none of them is in the package's key."""
+    from components.package import package as component
+
+    monkeypatch.setenv("LINNET_RUN_DIR", str(tmp_path / "run"))
+    numbers = {"max_latency_p95_ms": 5000.0, "max_size_mb": 100.0, "min_accuracy": 0.1}
+
+    def run(
+        name: str, gates: dict[str, float], serving: dict[str, object], note: str = ""
+    ) -> tuple[str, bool]:
+        (folders.evaluation / "gates.json").write_text(note)
+        paths = {"model": folders.model, "report": folders.evaluation, "training_set": folders.training_set}
+        verdict = component.python_func(
+            name="tiny", gates=gates, serving={"threads": 1, **serving},
+            package=SimpleNamespace(path=str(tmp_path / name), metadata={}),
+            **{key: SimpleNamespace(path=str(path), metadata={}) for key, path in paths.items()},
+        )  # fmt: skip
+        return verdict, StageRecord.load(tmp_path / "run" / "stages" / "package.json").cached
+
+    assert run("first", numbers, {}) == ("pass", False)
+    assert run("second", {**numbers, "min_accuracy": 0.2}, {"port": 9000, "log_images": 0.5}, "x") == (
+        "pass",
+        True,
+    )
+    assert run("third", {**numbers, "max_size_mb": 0.001}, {}) == ("fail", True)
+    assert (tmp_path / "third" / "model_card.md").exists()
+    gate = GateDecision.load(tmp_path / "third" / "gates.json")
+    assert [one.name for one in gate.gates if not one.passed] == ["size"]
+    assert GateDecision.load(tmp_path / "first" / "gates.json").verdict == "pass"
+    assert run("fourth", numbers, {"max_batch": 4}) == ("pass", False), "this the server does answer by"
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
