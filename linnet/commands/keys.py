@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from linnet.commands.terminal import terminal
 from linnet.serving.keys import KeyFile, Scope
 from linnet.storage.paths import api_keys_file
 
@@ -46,7 +46,7 @@ def create(
         name, tuple(dict.fromkeys(scopes)), rate, tuple(model or ())
     )
     typer.echo(secret)
-    Console(stderr=True).print(f"key {key.id} for {name}: {', '.join(key.scopes)}; it is not shown again")
+    terminal(stderr=True).print(f"key {key.id} for {name}: {', '.join(key.scopes)}; it is not shown again")
 
 
 @app.command("list")
@@ -65,7 +65,7 @@ def list_keys() -> None:
         table.add_row(
             key.id, key.name, ", ".join(key.scopes), ", ".join(key.models) or "all", rate, made, revoked
         )
-    Console().print(table)
+    terminal().print(table)
 
 
 @app.command("revoke")

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from linnet.commands.console import show_links
 from linnet.commands.serve import ConfigPath, Names, serve_champions, serve_too, stop_server
+from linnet.commands.terminal import terminal
 from linnet.config import EngineConfig, load_config
 from linnet.errors import LinnetError, NoChampion, ServingError
 from linnet.process.model_server import ServerState
@@ -62,7 +63,7 @@ def up(
     from linnet.console.process import CONSOLE
     from linnet.launch.client import stop_engine
 
-    names, out = name or [], Console()
+    names, out = name or [], terminal()
     running = ServerState.read(server_state_file())
     if running is not None and port is not None:
         raise ServingError(
@@ -94,7 +95,7 @@ def up(
         except NoChampion as error:
             if names:
                 raise
-            out.print(f"nothing to serve: {error}", highlight=False)
+            out.print(f"nothing to serve: {error}")
             if not detach:
                 _wait(out)
         if detach:
@@ -124,7 +125,7 @@ def _engine(config: EngineConfig, port: int | None, console: Console) -> bool:
         config = config.model_copy(update={"port": _expected(config.bind, config.port, "engine", console)})
     host = local_engine(config, fresh_port=False, until_idle=False)
     host.stay()
-    console.print(f"the engine answers kfp.Client at {host.url}", highlight=False)
+    console.print(f"the engine answers kfp.Client at {host.url}")
     return host.started_here
 
 
@@ -148,7 +149,7 @@ def _console(port: int | None, out: Console) -> bool:
         if port is None:
             port = _expected("127.0.0.1", PORT, "console", out)
         state = CONSOLE.start("--port", str(port))
-    out.print(f"the console is at {state.url}; a link a role, which holds its token:", highlight=False)
+    out.print(f"the console is at {state.url}; a link a role, which holds its token:")
     show_links(state.url, out)
     return started
 
@@ -167,9 +168,9 @@ def _labels(config: Path, out: Console) -> bool:
             return False
         url = service.start(str(config), "--port", str(free_port("127.0.0.1", PORT))).url
     except LinnetError as error:
-        out.print(f"answers are not collected: {error}", highlight=False, soft_wrap=True)
+        out.print(f"answers are not collected: {error}", soft_wrap=True)
         return False
-    out.print(f"answers are collected; their metrics are at {url}/labels/metrics", highlight=False)
+    out.print(f"answers are collected; their metrics are at {url}/labels/metrics")
     return True
 
 
