@@ -127,7 +127,7 @@ def init(
     load_config(target)
     console = Console()
     console.print(made.told, highlight=False, markup=False, soft_wrap=True)
-    wrote = f"wrote {target}: look it over, then run\n  linnet run {target}"
+    wrote = f"wrote {target}: review it, then run\n  linnet run {target}"
     console.print(wrote, highlight=False, markup=False, soft_wrap=True)
 
 
