@@ -23,7 +23,9 @@ def ingest(name: str, data: dict[str, Any], samples: dsl.Output[dsl.Dataset]) ->
         return {
             "images": manifest.rows,
             "duplicates": manifest.dropped_duplicates,
-            "leaks": manifest.dropped_leaks,
+            "leaks": manifest.dropped_leaks + manifest.near_leaks,
+            "conflicts": manifest.conflicts,
+            "left_out": sum(manifest.left_out.values()),
         }
 
     run_step(

@@ -39,6 +39,14 @@ class DataConfig(Section):
     """Capture time (ISO 8601, UTC) of images that carry none; a manifest's `captured_at` wins."""
     max_pixels: int = Field(default=16_777_216, ge=64)
     """Images with more pixels than this are refused before they are decoded."""
+    group: str = ""
+    """What never straddles splits (a patient, a video, an object): a column of the manifest, or a regular
+    expression on the path of an image, whose first group (or whole match) names it; empty: nothing."""
+    conflicts: Literal["leave out", "first", "fail"] = "leave out"
+    """Equal pixels with different labels: none of them is used, the first by path is, or the run stops."""
+    near_duplicates: Literal["one side", "report", "ignore"] = "one side"
+    """Nearly equal images (re-encoded, resized by little): they stand in one split, and leave training
+    where the dataset itself holds a copy out; or they are only counted; or not looked for."""
     recent: File = ""
     """Folder of a recent labelled production window, as retraining writes it, whose images join the
     dataset; empty: none."""
@@ -62,6 +70,10 @@ class ValidationConfig(Section):
     """Largest allowed ratio between the biggest and the smallest class."""
     max_duplicate_fraction: Fraction = Field(default=0.05, ge=0, le=1)
     """Largest share of raw images that may have been dropped because their pixels came before."""
+    max_conflict_fraction: Fraction = Field(default=0.02, ge=0, le=1)
+    """Largest share of raw images whose pixels stand there with another label, too."""
+    max_near_leak_fraction: Fraction = Field(default=0.05, ge=0, le=1)
+    """Largest share of raw images that nearly repeat an image of another official split."""
     min_side: int = Field(default=2, ge=1)
     """Smallest side in pixels that an original image may have."""
     max_class_drift: float = Field(default=0.2, gt=0, le=1)

@@ -86,6 +86,11 @@ def class_expectations(config: ValidationConfig, manifest: DatasetManifest) -> l
             min_value=config.min_per_class,
             **_named("min_per_class", "Every class has enough training images (validation.min_per_class)"),
         ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="test",
+            min_value=1,
+            **_named("class_judged", "Every class has a test image, or no gate could judge it: add images"),
+        ),
     ]
 
 
@@ -102,6 +107,16 @@ def dataset_expectations(config: ValidationConfig) -> list[Expectation]:
             "duplicate_fraction",
             config.max_duplicate_fraction,
             "Few raw images were dropped as duplicates (validation.max_duplicate_fraction)",
+        ),
+        _at_most(
+            "conflict_fraction",
+            config.max_conflict_fraction,
+            "Few raw images have another label elsewhere (validation.max_conflict_fraction)",
+        ),
+        _at_most(
+            "near_leak_fraction",
+            config.max_near_leak_fraction,
+            "Few raw images nearly repeat one of another split (validation.max_near_leak_fraction)",
         ),
         _at_most(
             "class_drift",

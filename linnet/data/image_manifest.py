@@ -31,21 +31,23 @@ _NONE = "missing"
 """Cohort value of a row whose cell is empty."""
 
 
-def read_manifest(location: Path, classes: tuple[str, ...] = (), cohorts: tuple[str, ...] = ()) -> RawDataset:
+def read_manifest(
+    location: Path, classes: tuple[str, ...] = (), cohorts: tuple[str, ...] = (), group: str = ""
+) -> RawDataset:
     """Reads a manifest, or the `manifest.csv` or `manifest.parquet` of a folder.
 
     Raises:
         DataError: as `manifest_rows`; or fewer than two classes, or a configured one without an image.
     """
-    rows = manifest_rows(location, classes, cohorts)
+    rows = manifest_rows(location, classes, cohorts, group)
     path = str(_table_path(location))
     return RawDataset(path, class_names(path, {row.label for row in rows}, classes), rows)
 
 
 def manifest_rows(
-    location: Path, classes: tuple[str, ...] = (), cohorts: tuple[str, ...] = ()
+    location: Path, classes: tuple[str, ...] = (), cohorts: tuple[str, ...] = (), group: str = ""
 ) -> list[RawRow]:
-    """The rows of a manifest, whichever classes they have.
+    """The rows of a manifest, whichever classes they have; `group` is the column that names their groups.
 
     Raises:
         DataError: no such file, a missing column, or rows (all are named) without path or label, with
@@ -54,13 +56,13 @@ def manifest_rows(
     path = _table_path(location)
     names, table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     known = {wanted: _column(wanted, names) for wanted in _ALIASES}
-    _check_columns(path, [*names, *(wanted for wanted, name in known.items() if name)], cohorts)
+    _check_columns(path, [*names, *(wanted for wanted, name in known.items() if name)], cohorts, group)
     rows: list[RawRow] = []
     problems: list[str] = []
     for place, cells in table:
         try:
             named = {wanted: cells[name] for wanted, name in known.items() if name}
-            rows.append(_row(path.parent, {**cells, **named}, classes, cohorts))
+            rows.append(_row(path.parent, {**cells, **named}, classes, cohorts, group))
         except ValueError as error:
             problems.append(f"{place}: {error}")
     if problems:
@@ -119,19 +121,22 @@ def _column(wanted: str, names: list[str]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _check_columns(path: Path, names: list[str], cohorts: tuple[str, ...]) -> None:
-    for wanted in ("path", "label", *cohorts):
+def _check_columns(path: Path, names: list[str], cohorts: tuple[str, ...], group: str) -> None:
+    for wanted in ("path", "label", *cohorts, *((group,) if group else ())):
         if wanted in names:
             continue
         near = difflib.get_close_matches(wanted, names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         use = "data.cohorts names it" if wanted in cohorts else "every manifest needs it"
+        use = "data.group names it" if wanted == group else use
         raise DataError(
             str(path), f"there is no column '{wanted}' ({use})", f"{hint}it has: {', '.join(names)}"
         )
 
 
-def _row(root: Path, cells: dict[str, Any], classes: tuple[str, ...], cohorts: tuple[str, ...]) -> RawRow:
+def _row(
+    root: Path, cells: dict[str, Any], classes: tuple[str, ...], cohorts: tuple[str, ...], group: str
+) -> RawRow:
     """One row of the table.
 
     Raises:
@@ -153,8 +158,9 @@ def _row(root: Path, cells: dict[str, Any], classes: tuple[str, ...], cohorts: t
     path = root / origin
     if not path.is_file():
         raise ValueError(f"{origin} does not exist")
-    groups = tuple(_text(cells[name]) or _NONE for name in cohorts)
-    return RawRow(origin, label, split, path, _captured(origin, cells.get("captured_at")), groups)
+    values = tuple(_text(cells[name]) or _NONE for name in cohorts)
+    captured = _captured(origin, cells.get("captured_at"))
+    return RawRow(origin, label, split, path, captured, values, group=_text(cells[group]) if group else "")
 
 
 def _text(cell: Any) -> str:

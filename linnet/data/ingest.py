@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -49,7 +51,7 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
     captured_at = _captured_at(config)
     raw, digest = _read(config, progress)
     raw = with_recent(raw, config)
-    seen = scan(raw, config.max_pixels, progress)
+    seen = scan(raw, config.max_pixels, progress, config.near_duplicates != "ignore")
     selection = select(raw, seen, config)
     _check_splits(raw, selection)
     with writing(out):
@@ -69,6 +71,9 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
             dropped_duplicates=selection.duplicates,
             dropped_leaks=selection.leaks,
             dropped=tuple(selection.dropped[:_NAMED_DROPS]),
+            conflicts=selection.conflicts,
+            near_leaks=selection.near_leaks,
+            near_duplicates=tuple(selection.told[:_NAMED_DROPS]),
             left_out=count_reasons(raw.left_out),
             cohorts=config.cohorts,
         )
@@ -110,10 +115,39 @@ def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, st
     elif config.revision:
         raise ConfigError("data.revision", "needs a .dvc file as data.location", "remove it")
     if config.kind == "idx":
+        if config.group:
+            raise ConfigError(
+                "data.group", "a dataset of kind 'idx' has neither paths nor columns", "remove it"
+            )
         return read_idx(location, config.classes), digest
     if config.kind == "folder":
-        return read_image_folder(location, config.classes), digest
-    return read_manifest(location, config.classes, config.cohorts), digest
+        return _grouped(read_image_folder(location, config.classes), config.group), digest
+    return read_manifest(location, config.classes, config.cohorts, config.group), digest
+
+
+def _grouped(raw: RawDataset, pattern: str) -> RawDataset:
+    """The rows of a folder with the groups that a regular expression finds in their paths.
+
+    Raises:
+        ConfigError: it is no regular expression, or fits no path.
+    """
+    if not pattern:
+        return raw
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError("data.group", f"'{pattern}' is not a regular expression: {error}") from error
+    found = [expression.search(row.origin) for row in raw.rows]
+    without = [row.origin for row, match in zip(raw.rows, found, strict=True) if not match]
+    if without:
+        problem = f"'{pattern}' does not fit {len(without)} of {len(raw.rows)} paths, such as {without[0]}"
+        raise ConfigError("data.group", problem, "every image must belong to a group")
+    rows = [
+        replace(row, group=(match.group(1) if expression.groups else match.group()) or "")
+        for row, match in zip(raw.rows, found, strict=True)
+        if match
+    ]
+    return replace(raw, rows=rows)
 
 
 def _captured_at(config: DataConfig) -> datetime:

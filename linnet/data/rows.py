@@ -31,6 +31,8 @@ class RawRow:
     """Values of the configured cohort columns, in their order."""
     label_source: str = "dataset"
     """Where the label comes from: the dataset itself, or feedback on what was served."""
+    group: str = ""
+    """What it belongs to that must stand in one split (`data.group`), such as a patient; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from linnet.data.near_duplicates import thumbnail
 from linnet.data.rows import RawDataset, RawRow, invalid_rows
 from linnet.errors import InvalidImage
 from linnet.process.cpus import available_cpus
@@ -31,9 +32,13 @@ class Seen:
     width: int
     height: int
     channels: int
+    thumbnail: bytes = b""
+    """What near duplicates are found by, where they are looked for."""
 
 
-def scan(raw: RawDataset, max_pixels: int, progress: Progress | None = None) -> list[Seen]:
+def scan(
+    raw: RawDataset, max_pixels: int, progress: Progress | None = None, thumbnails: bool = False
+) -> list[Seen]:
     """Decodes every image of a dataset; one `Seen` a row, in order. The pixels are not kept.
 
     Raises:
@@ -42,7 +47,7 @@ def scan(raw: RawDataset, max_pixels: int, progress: Progress | None = None) -> 
 
     def look(row: RawRow) -> Seen | str:
         try:
-            return _look(row, max_pixels)
+            return _look(row, max_pixels, thumbnails)
         except InvalidImage as error:
             return str(error)
 
@@ -111,15 +116,17 @@ def _ahead(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _look(row: RawRow, max_pixels: int) -> Seen:
+def _look(row: RawRow, max_pixels: int, thumbnails: bool) -> Seen:
     if not isinstance(row.source, Path):  # bare pixels: encoding and decoding them changes nothing
         identity = sample_id(row.source)
         height, width, channels = row.source.shape
-        return Seen(identity, identity, width, height, channels)
+        small = thumbnail(row.source) if thumbnails else b""
+        return Seen(identity, identity, width, height, channels, small)
     data = _bytes(row, row.source)
     image = decode(data, row.origin, max_pixels)
     height, width, channels = image.pixels.shape
-    return Seen(image.sample_id, _digest(data), width, height, channels)
+    small = thumbnail(image.pixels) if thumbnails else b""
+    return Seen(image.sample_id, _digest(data), width, height, channels, small)
 
 
 def _bytes(row: RawRow, path: Path) -> bytes:

@@ -1,20 +1,25 @@
-"""Which rows of the raw dataset become samples: duplicates and leaks are dropped, and said so."""
+"""Which rows of the raw dataset become samples, and in which split: what is dropped is said so.
+
+Equal pixels are one sample. Near duplicates and the rows of a group stand on one side together.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from linnet.config import DataConfig
-from linnet.data.rows import RawDataset, RawRow
+from linnet.data.near_duplicates import near_pairs
+from linnet.data.rows import RawDataset, RawRow, invalid_rows
 from linnet.data.scan import Seen
-from linnet.data.split import assign
+from linnet.data.split import Unit, assign
 from linnet.records import Split
 
 _RANK = {"test": 0, "production": 1, "validation": 2, "train": 3, "": 3}
-"""Where the same pixels stand in two official splits, the lower rank keeps them."""
+"""Where the same image stands in two official splits, the lower rank keeps it."""
 
 
 @dataclass(slots=True)
@@ -24,28 +29,172 @@ class Selection:
     kept: list[tuple[int, Split]] = field(default_factory=list)
     duplicates: int = 0
     leaks: int = 0
+    conflicts: int = 0
+    """Rows whose copies have another label."""
+    near_leaks: int = 0
+    """Rows that nearly repeat what another official split holds out."""
     dropped: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    """Near duplicates that were found, a pair each."""
 
 
 def select(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> Selection:
-    """Keeps the first of equal images, in the split that holds out most; everything in raw order."""
-    owner: dict[str, int] = {}
-    for index, look in enumerate(seen):
-        best = owner.setdefault(look.sample_id, index)
-        if _RANK[raw.rows[index].split] < _RANK[raw.rows[best].split]:
-            owner[look.sample_id] = index
-    brought = frozenset(row.split for row in raw.rows)
+    """Keeps the first of equal images, in the split that holds out most; everything in raw order.
+
+    Raises:
+        DataError: contradicting labels where `data.conflicts` is "fail", or a group in two official splits.
+    """
     result = Selection()
+    owner = _owners(raw, seen)
+    contested = _contested(raw, seen, config)
+    unique: list[int] = []
     for index, (row, look) in enumerate(zip(raw.rows, seen, strict=True)):
         first = owner[look.sample_id]
+        if look.sample_id in contested:
+            if config.conflicts == "leave out":
+                result.conflicts += 1
+                labels = ", ".join(repr(label) for label in contested[look.sample_id])
+                result.dropped.append(f"{row.origin}: conflict: the same pixels are labelled {labels}")
+                continue
+            result.conflicts += row.label != raw.rows[first].label
         if first == index:
-            result.kept.append((index, assign(look.sample_id, row.split, brought, config)))
+            unique.append(index)
             continue
         leak = _RANK[row.split] != _RANK[raw.rows[first].split]
         result.leaks += leak
         result.duplicates += not leak
         result.dropped.append(_reason(row, raw.rows[first], leak))
+    _place(raw, seen, config, unique, result)
     return result
+
+
+def _owners(raw: RawDataset, seen: Sequence[Seen]) -> dict[str, int]:
+    """The row that keeps each sample."""
+    owner: dict[str, int] = {}
+    for index, look in enumerate(seen):
+        best = owner.setdefault(look.sample_id, index)
+        if _RANK[raw.rows[index].split] < _RANK[raw.rows[best].split]:
+            owner[look.sample_id] = index
+    return owner
+
+
+def _contested(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> dict[str, list[str]]:
+    """Samples whose copies have different labels, with these."""
+    labels: dict[str, dict[str, str]] = defaultdict(dict)
+    for row, look in zip(raw.rows, seen, strict=True):
+        labels[look.sample_id].setdefault(row.label, row.origin)
+    contested = {sample: told for sample, told in labels.items() if len(told) > 1}
+    if contested and config.conflicts == "fail":
+        rows = [
+            ", ".join(f"{origin} ({label})" for label, origin in told.items()) for told in contested.values()
+        ]
+        raise invalid_rows(
+            raw.where,
+            f"{len(rows)} image(s) have contradicting labels",
+            rows,
+            'correct them, or set data.conflicts to "leave out" or "first"',
+        )
+    return {sample: list(told) for sample, told in contested.items()}
+
+
+def _place(
+    raw: RawDataset, seen: Sequence[Seen], config: DataConfig, unique: list[int], result: Selection
+) -> None:
+    """Gives the unique rows their splits; near copies of what is held out leave training."""
+    sets = _Sets(unique)
+    groups = _join_groups(raw, unique, sets)
+    lost = _join_near(raw, seen, config, unique, sets, result)
+    members: dict[int, list[int]] = defaultdict(list)
+    for index in unique:
+        if index not in lost:
+            members[sets.root(index)].append(index)
+    units = [_unit(raw, seen, rows, groups) for rows in members.values()]
+    splits = assign(units, frozenset(row.split for row in raw.rows), config)
+    split_of = {index: split for rows, split in zip(members.values(), splits, strict=True) for index in rows}
+    result.kept = [(index, split_of[index]) for index in unique if index not in lost]
+
+
+def _unit(raw: RawDataset, seen: Sequence[Seen], rows: list[int], groups: dict[int, str]) -> Unit:
+    """What stands together. A group's key is of its name, so that it stays as the group grows."""
+    named = sorted({groups[index] for index in rows if index in groups})
+    key = named[0] if named else min(seen[index].sample_id for index in rows)
+    official = min((raw.rows[index].split for index in rows), key=lambda split: _RANK[split])
+    return Unit(key, raw.rows[rows[0]].label, len(rows), official)
+
+
+def _join_groups(raw: RawDataset, unique: list[int], sets: _Sets) -> dict[int, str]:
+    """Joins the rows of each group; the digest of the group's name a row.
+
+    Raises:
+        DataError: the dataset itself puts a group into several splits.
+    """
+    first: dict[str, int] = {}
+    sides: dict[str, set[str]] = defaultdict(set)
+    for index in unique:
+        group = raw.rows[index].group
+        if group:
+            sets.join(first.setdefault(group, index), index)
+            sides[group].add(raw.rows[index].split)
+    split = [f"{group}: {', '.join(sorted(names))}" for group, names in sides.items() if len(names) > 1]
+    if split:
+        remedy = "move each to one split, or take data.group out"
+        raise invalid_rows(raw.where, f"{len(split)} group(s) stand in several splits", split, remedy)
+    return {
+        index: hashlib.blake2b(raw.rows[index].group.encode(), digest_size=16).hexdigest()
+        for index in unique
+        if raw.rows[index].group
+    }
+
+
+def _join_near(
+    raw: RawDataset,
+    seen: Sequence[Seen],
+    config: DataConfig,
+    unique: list[int],
+    sets: _Sets,
+    result: Selection,
+) -> set[int]:
+    """Joins near duplicates; the rows that leave training, since the copy is held out by the dataset."""
+    if config.near_duplicates == "ignore":
+        return set()
+    looks = [seen[index] for index in unique]
+    pairs = near_pairs([look.thumbnail for look in looks], [min(look.width, look.height) for look in looks])
+    lost: set[int] = set()
+    for first, second in pairs.tolist():
+        a, b = sorted(
+            (unique[first], unique[second]), key=lambda index: (_RANK[raw.rows[index].split], index)
+        )
+        kept, other = raw.rows[a], raw.rows[b]
+        apart = _RANK[kept.split] != _RANK[other.split]
+        differs = f", labelled '{kept.label}' and not '{other.label}'" if kept.label != other.label else ""
+        where = f" in the {kept.split} split" if apart else ""
+        result.told.append(f"{other.origin}: nearly the same as {kept.origin}{where}{differs}")
+        if config.near_duplicates == "report":
+            result.near_leaks += apart
+        elif not apart:
+            sets.join(a, b)
+        elif b not in lost:
+            lost.add(b)
+            result.near_leaks += 1
+            result.dropped.append(f"{other.origin}: leak: nearly the same as {kept.origin}{where}{differs}")
+    return lost
+
+
+class _Sets:
+    """Disjoint sets of rows, joined pair by pair (union-find with path halving)."""
+
+    def __init__(self, rows: list[int]) -> None:
+        self._parent = {row: row for row in rows}
+
+    def root(self, row: int) -> int:
+        while self._parent[row] != row:
+            self._parent[row] = self._parent[self._parent[row]]
+            row = self._parent[row]
+        return row
+
+    def join(self, first: int, second: int) -> None:
+        low, high = sorted((self.root(first), self.root(second)))
+        self._parent[high] = low
 
 
 def _reason(row: RawRow, kept: RawRow, leak: bool) -> str:
@@ -63,5 +212,6 @@ def content_digest(raw: RawDataset, contents: Iterable[str]) -> str:
     for row, content in zip(raw.rows, contents, strict=True):
         moment = row.captured_at.isoformat() if row.captured_at else ""
         facts = [row.origin, content, row.label, row.split, moment, *row.cohorts]
+        facts += [row.group] if row.group else []
         digest.update(json.dumps(facts).encode() + b"\n")
     return digest.hexdigest()

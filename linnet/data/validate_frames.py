@@ -85,7 +85,7 @@ def class_frame(
 ) -> pd.DataFrame:
     """A row a class that the config, the manifest or the accepted version names.
 
-    Columns: class, images (in all splits), train, named_by (who expects it).
+    Columns: class, images (in all splits), train, test, named_by (who expects it).
     """
     import pandas as pd
 
@@ -97,11 +97,13 @@ def class_frame(
     names = list(dict.fromkeys(name for source in sources.values() for name in source))
     images = table.rows["label"].value_counts()
     train = table.rows.loc[table.rows["split"] == "train", "label"].value_counts()
+    test = table.rows.loc[table.rows["split"] == "test", "label"].value_counts()
     return pd.DataFrame(
         {
             "class": names,
             "images": [int(images.get(name, 0)) for name in names],
             "train": [int(train.get(name, 0)) for name in names],
+            "test": [int(test.get(name, 0)) for name in names],
             "named_by": [", ".join(key for key, source in sources.items() if n in source) for n in names],
         }
     )
@@ -110,7 +112,7 @@ def class_frame(
 def dataset_frame(
     classes: pd.DataFrame, manifest: DatasetManifest, previous: ValidationReport | None
 ) -> pd.DataFrame:
-    """One row of facts: imbalance, duplicate_fraction, class_drift (0 where nothing was accepted yet)."""
+    """One row of facts: imbalance, shares of what was dropped or leaks, class_drift (0 at first)."""
     import pandas as pd
 
     counts = classes["train"].to_numpy()
@@ -124,6 +126,8 @@ def dataset_frame(
             "dataset": [manifest.name],
             "imbalance": [float(counts.max(initial=0)) / smallest],
             "duplicate_fraction": [manifest.dropped_duplicates / max(manifest.raw_rows, 1)],
+            "conflict_fraction": [manifest.conflicts / max(manifest.raw_rows, 1)],
+            "near_leak_fraction": [manifest.near_leaks / max(manifest.raw_rows, 1)],
             "class_drift": [drift],
         }
     )

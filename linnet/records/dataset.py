@@ -36,6 +36,12 @@ class DatasetManifest(Record):
     dropped: tuple[str, ...]
     """Origins of dropped images with the reason (the first 1,000)."""
     cohorts: tuple[str, ...] = ()
+    conflicts: int = 0
+    """Rows whose pixels have another label elsewhere; `data.conflicts` says what became of them."""
+    near_leaks: int = 0
+    """Images that nearly repeat one of another official split; dropped, unless they are only reported."""
+    near_duplicates: tuple[str, ...] = ()
+    """Pairs of nearly equal images (the first 1,000)."""
     left_out: dict[str, int] = {}
     """What lies in the folder and is no sample, counted by reason: no image, hidden, a link to nothing."""
 

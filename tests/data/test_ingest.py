@@ -65,6 +65,9 @@ def test_ingest_twice_gives_identical_bytes(tmp_path: Path, photos: Path) -> Non
 def test_ingest_more_data_never_moves_a_sample(
     tmp_path: Path, photos: Path, picture: Callable[..., bytes]
 ) -> None:
+    for number in range(120, 440):
+        (photos / "cat" / f"{number}.png").write_bytes(picture(number))
+        (photos / "dog" / f"{number}.png").write_bytes(picture(1000 + number))
     ingest(config_of(photos), "pets", tmp_path / "a")
     for number in range(500, 560):
         (photos / "cat" / f"{number}.png").write_bytes(picture(number))
@@ -92,8 +95,9 @@ def test_ingest_duplicates_and_leaks_are_dropped_and_named(
     (root / "train" / "b" / "dup.png").write_bytes(stored.getvalue())
     (root / "train" / "a" / "leak.png").write_bytes(picture(100))
     (root / "test" / "b" / "twice.png").write_bytes(picture(101))
-    manifest = ingest(config_of(root), "p", tmp_path / "out")
+    manifest = ingest(config_of(root, conflicts="first"), "p", tmp_path / "out")
     assert (manifest.raw_rows, manifest.rows) == (123, 120)
+    assert manifest.conflicts == 1
     assert (manifest.dropped_duplicates, manifest.dropped_leaks) == (2, 1)
     assert set(manifest.dropped) == {
         "train/b/dup.png: duplicate: the same pixels as train/a/000.png, labelled 'a' and not 'b'",
@@ -279,6 +283,12 @@ def test_ingest_fashion_mnist_keeps_the_official_test_split(
     assert sum(manifest.counts["test"].values()) == 10_000
     assert set(manifest.counts["test"].values()) == {1000}
     assert 2700 < sum(manifest.counts["production"].values()) < 3300
+    for shard in manifest.shards:  # the split of every version so far, written out
+        rows = pq.read_table(tmp_path / "out" / shard, columns=["sample_id", "split", "origin"]).to_pylist()
+        for row in rows:
+            first = int(row["sample_id"][:16], 16) / 2**64
+            want = "validation" if first < 0.05 else "production" if first < 0.05 + 0.05 else "train"
+            assert row["split"] == ("test" if row["origin"].startswith("t10k") else want)
     assert seen[-1] == ("writing samples", 70_000, 70_000)
     last = pq.read_table(tmp_path / "out" / manifest.shards[-1]).slice(9_999).to_pylist()[0]
     np.testing.assert_array_equal(decode(last["image"]).pixels.reshape(-1), images[-1])

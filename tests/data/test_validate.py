@@ -172,7 +172,7 @@ def test_validate_broken_row_stops_and_names_it(
     assert list(failed) == [expectation]
     assert len(failed[expectation].rows) == 1
     first_page = (tmp_path / "o" / "data_docs" / "index.html").read_text("utf-8")
-    assert "1 of 22 expectations FAILED" in first_page
+    assert "1 of 25 expectations FAILED" in first_page
     for text in (str(error), failed[expectation].rows[0], first_page):
         assert rows[4]["sample_id"] in text and "bag/4.png" in text
 
@@ -243,7 +243,7 @@ def test_validate_limits_of_the_config_are_kept(tmp_path: Path) -> None:
     samples = write(tmp_path / "s", uneven, raw_rows=100, dropped_duplicates=79)
     strict = ValidationConfig(min_per_class=4, max_imbalance=1.5, max_duplicate_fraction=0.1, min_side=6)
     _, failed = refused(samples, tmp_path / "o", config=strict)
-    assert list(failed) == ["min_width", "min_per_class", "imbalance", "duplicate_fraction"]
+    assert list(failed) == ["min_width", "min_per_class", "class_judged", "imbalance", "duplicate_fraction"]
     assert failed["min_per_class"].rows == ("class bag, train 3, named_by manifest",)
 
 
@@ -275,3 +275,24 @@ def test_jensen_shannon_known_values() -> None:
 
     p, q = np.array([3, 5, 9]), np.array([7, 1, 1])
     assert jensen_shannon(p, q) == pytest.approx(float(jensenshannon(p, q, base=2)))
+
+
+@pytest.mark.parametrize(
+    ("facts", "expectation"),
+    [({"conflicts": 3}, "conflict_fraction"), ({"near_leaks": 6}, "near_leak_fraction")],
+)
+def test_validate_contradictions_and_near_leaks_are_limited(
+    tmp_path: Path, facts: dict[str, int], expectation: str
+) -> None:
+    samples = write(tmp_path / "s", make_rows(), raw_rows=100, **facts)
+    _, failed = refused(samples, tmp_path / "o")
+    assert list(failed) == [expectation]
+    loose = ValidationConfig(min_per_class=1, max_conflict_fraction=0.03, max_near_leak_fraction=0.06)
+    assert validate(samples, loose, DataConfig(), tmp_path / "o").passed
+
+
+def test_validate_class_without_a_test_image_stops_before_training(tmp_path: Path) -> None:
+    rows = [row for row in make_rows() if row["label"] != "bag" or row["split"] != "test"]
+    _, failed = refused(write(tmp_path / "s", rows), tmp_path / "o")
+    assert list(failed) == ["class_judged"]
+    assert "class bag" in failed["class_judged"].rows[0]

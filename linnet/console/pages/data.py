@@ -129,6 +129,7 @@ def _draw(found: DatasetPageData | None) -> None:
                     view.identity(record, manifest),
                     class_="grid two",
                 ),
+                section("Dropped and left out", view.dropped(manifest)),
                 section("Validation", view.validation(found.evidence.validation, docs)),
                 tag("section", tag("h2", "Label queue"), queue(found.labels), id="labels"),
                 section("Dataset versions", view.versions(found.versions, record.run_id)),

@@ -34,16 +34,37 @@ def figures(manifest: DatasetManifest) -> Html:
         for split, size in sizes.items()
         if size
     )
-    dropped = manifest.dropped_duplicates + manifest.dropped_leaks
+    left_out = sum(manifest.left_out.values())
     return tiles(
         tile("Images", f"{manifest.rows:,}", f"{len(manifest.classes)} classes"),
         *shown,
         tile(
             "Dropped",
-            f"{dropped:,}",
-            f"{manifest.dropped_duplicates:,} duplicates, {manifest.dropped_leaks:,} leaks",
+            f"{manifest.raw_rows - manifest.rows:,}",
+            f"{manifest.dropped_duplicates:,} duplicates, {manifest.dropped_leaks:,} leaks, "
+            f"{manifest.near_leaks:,} near leaks, {manifest.conflicts:,} label conflicts",
         ),
+        *((tile("Left out", f"{left_out:,}", "files that are no samples"),) if left_out else ()),
     )
+
+
+def dropped(manifest: DatasetManifest) -> Html:
+    """What did not become a sample, by name and reason."""
+    reasons = [(reason, f"{number:,}") for reason, number in manifest.left_out.items()]
+    parts = [
+        table(("Left out because", ">Files"), reasons, "Files that are no samples") if reasons else Html(""),
+        _named("Images that were dropped", manifest.dropped),
+        _named("Pairs of nearly equal images", manifest.near_duplicates),
+    ]
+    nothing = not (reasons or manifest.dropped or manifest.near_duplicates)
+    return empty("Nothing was dropped", "Every file became a sample.") if nothing else join(parts)
+
+
+def _named(title: str, lines: Sequence[str]) -> Html:
+    if not lines:
+        return Html("")
+    shown = [tag("li", tag("code", line)) for line in lines]
+    return tag("details", tag("summary", f"{title}: {len(lines):,}"), tag("ul", *shown))
 
 
 def balance(manifest: DatasetManifest) -> Html:

@@ -1,0 +1,241 @@
+"""Copies, contradictions, near copies and groups: what ingest makes of them."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from linnet.config import DataConfig
+from linnet.data.ingest import ingest
+from linnet.data.near_duplicates import near_pairs, thumbnail
+from linnet.errors import ConfigError, DataError
+from linnet.records import DatasetManifest
+
+SHARES = {"validation_fraction": 0.2, "production_fraction": 0.2, "test_fraction": 0.2}
+
+
+def config_of(folder: Path, **values: Any) -> DataConfig:
+    return DataConfig(location=str(folder), **{**SHARES, **values})
+
+
+def table(samples: Path) -> list[dict[str, Any]]:
+    manifest = DatasetManifest.load(samples / "manifest.json")
+    return [row for shard in manifest.shards for row in pq.read_table(samples / shard).to_pylist()]
+
+
+def photo(seed: int, side: int = 128, color: bool = True) -> Image.Image:
+    """A smooth scene with some structure, as a camera gives it."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 9, 3 if color else 1), np.uint8)
+    image = Image.fromarray(coarse if color else coarse[:, :, 0])
+    return image.resize((side, side), Image.Resampling.BICUBIC)
+
+
+def copies(image: Image.Image) -> dict[str, Image.Image]:
+    """The copies that people make without knowing."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=70)
+    dotted = image.copy()
+    dotted.putpixel((3, 5), (255, 255, 255))
+    width, height = image.size
+    return {
+        "jpeg": Image.open(buffer),
+        "larger": image.resize((width + 1, height + 1), Image.Resampling.BILINEAR),
+        "smaller": image.resize((width - 1, height - 1), Image.Resampling.LANCZOS),
+        "dotted": dotted,
+    }
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Path:
+    """A train and a test folder, 24 photos of each of two classes in each."""
+    for number in range(96):
+        file = tmp_path / "p" / ("train" if number < 48 else "test") / "ab"[number % 2] / f"{number:02d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        photo(number).save(file)
+    return tmp_path / "p"
+
+
+def leak(root: Path) -> int:
+    """Puts changed copies of six test photos into train; how many."""
+    for number in range(48, 54):
+        for what, image in copies(photo(number)).items():
+            image.save(root / "train" / "ab"[number % 2] / f"{number}-{what}.png")
+    return 24
+
+
+def test_changed_copies_of_test_photos_leave_training_and_are_named(tmp_path: Path, scenes: Path) -> None:
+    leaks = leak(scenes)
+    manifest = ingest(config_of(scenes), "p", tmp_path / "out")
+    assert (manifest.near_leaks, manifest.rows) == (leaks, 96)
+    assert "train/a/48-jpeg.png: leak: nearly the same as test/a/48.png in the test split" in manifest.dropped
+    assert not [row for row in table(tmp_path / "out") if "-" in row["origin"]]
+
+
+def test_changed_copies_are_only_counted_where_the_config_says_so(tmp_path: Path, scenes: Path) -> None:
+    leaks = leak(scenes)
+    manifest = ingest(config_of(scenes, near_duplicates="report"), "p", tmp_path / "out")
+    assert manifest.rows == 96 + leaks
+    assert manifest.near_leaks >= leaks
+    assert manifest.dropped == ()
+    ignored = ingest(config_of(scenes, near_duplicates="ignore"), "p", tmp_path / "out")
+    assert (ignored.near_leaks, ignored.near_duplicates, ignored.rows) == (0, (), 96 + leaks)
+
+
+def test_changed_copies_stand_on_one_side_where_linnet_splits(tmp_path: Path) -> None:
+    for number in range(60):
+        folder = tmp_path / "p" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        photo(number).save(folder / f"{number:02d}.png")
+        for what, image in copies(photo(number)).items() if number < 24 else ():
+            image.save(folder / f"{number:02d}-{what}.png")
+    manifest = ingest(config_of(tmp_path / "p"), "p", tmp_path / "out")
+    assert (manifest.rows, manifest.near_leaks, manifest.dropped) == (60 + 96, 0, ())
+    sides: dict[str, set[str]] = {}
+    for row in table(tmp_path / "out"):
+        sides.setdefault(Path(row["origin"]).stem.partition("-")[0], set()).add(row["split"])
+    assert all(len(splits) == 1 for splits in sides.values())
+    assert {split for splits in sides.values() for split in splits} == {
+        "train",
+        "validation",
+        "production",
+        "test",
+    }
+
+
+def test_flat_and_different_images_are_no_near_duplicates() -> None:
+    flat = [thumbnail(np.full((64, 64, 1), shade, np.uint8)) for shade in range(100)]
+    other = [thumbnail(np.asarray(photo(seed))) for seed in range(500)]
+    red = np.asarray(photo(1))
+    blue = red[:, :, ::-1]
+    assert len(near_pairs([*flat, *other, thumbnail(blue)], [128] * 601)) == 0
+
+
+def test_near_pairs_are_those_of_a_plain_double_loop() -> None:
+    """Against the definition: the tree and its projection lose no pair and add none."""
+    rng = np.random.default_rng(3)
+    base = [np.asarray(photo(seed, 32)) for seed in range(60)]
+    images = base + [
+        np.clip(image.astype(int) + rng.normal(0, noise, image.shape), 0, 255).astype(np.uint8)
+        for image in base
+        for noise in (4, 12, 24)
+    ]
+    small = [thumbnail(image) for image in images]
+    values = np.array([np.frombuffer(one, np.uint8) for one in small]).astype(np.float64)
+    values -= values.mean(axis=1, keepdims=True)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    distance = np.linalg.norm(values[:, None] - values[None], axis=2)
+    for side, radius in ((32, 0.05), (64, 0.12)):
+        wanted = [
+            (i, j) for i in range(len(images)) for j in range(i + 1, len(images)) if distance[i, j] <= radius
+        ]
+        found = [tuple(pair) for pair in near_pairs(small, [side] * len(small)).tolist()]
+        assert found == wanted
+        assert wanted
+
+
+def test_near_pairs_of_many_images_takes_seconds() -> None:
+    """30,000 scenes with 300 copies among them, on a machine that does other things."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (30_000, 8, 8, 3), np.uint8)
+    small = [image.repeat(2, axis=0).repeat(2, axis=1).tobytes() for image in coarse]
+    small += [
+        bytes(np.clip(np.frombuffer(one, np.uint8).astype(int) + 1, 0, 255).astype(np.uint8))
+        for one in small[:300]
+    ]
+    began = time.process_time()
+    pairs = near_pairs(small, [128] * len(small))
+    assert time.process_time() - began < 60
+    assert {(i, 30_000 + i) for i in range(300)} == {tuple(pair) for pair in pairs.tolist()}
+
+
+@pytest.fixture
+def contradicting(tmp_path: Path, photos: Path) -> Path:
+    """One image as cat and as dog, in two files."""
+    (photos / "dog" / "again.png").write_bytes((photos / "cat" / "001.png").read_bytes())
+    return photos
+
+
+def test_contradicting_labels_leave_both_out_and_are_named(tmp_path: Path, contradicting: Path) -> None:
+    manifest = ingest(config_of(contradicting), "pets", tmp_path / "out")
+    assert (manifest.raw_rows, manifest.rows, manifest.conflicts) == (121, 119, 2)
+    assert "dog/again.png: conflict: the same pixels are labelled 'cat', 'dog'" in manifest.dropped
+    assert not [row for row in table(tmp_path / "out") if row["origin"] in ("cat/001.png", "dog/again.png")]
+
+
+def test_contradicting_labels_first_wins_or_stops_as_the_config_says(
+    tmp_path: Path, contradicting: Path
+) -> None:
+    manifest = ingest(config_of(contradicting, conflicts="first"), "pets", tmp_path / "out")
+    assert (manifest.rows, manifest.conflicts, manifest.dropped_duplicates) == (120, 1, 1)
+    with pytest.raises(
+        DataError, match=r"1 image\(s\) have contradicting labels:\n  - cat/001\.png \(cat\), dog/again"
+    ):
+        ingest(config_of(contradicting, conflicts="fail"), "pets", tmp_path / "out")
+
+
+def test_one_file_with_two_labels_in_a_manifest_is_a_contradiction(tmp_path: Path, photos: Path) -> None:
+    rows = [f"{path.relative_to(photos)},{path.parent.name}" for path in sorted(photos.rglob("*.png"))]
+    (photos / "manifest.csv").write_text("\n".join(["path,label", *rows, "cat/001.png,dog"]))
+    manifest = ingest(config_of(photos, kind="manifest"), "pets", tmp_path / "out")
+    assert (manifest.raw_rows, manifest.rows, manifest.conflicts) == (121, 119, 2)
+
+
+def grouped(root: Path, picture: Callable[..., bytes]) -> Path:
+    for number in range(240):
+        file = root / "ab"[number // 8 % 2] / f"patient{number // 8:02d}_{number % 8}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture(number))
+    return root
+
+
+@pytest.mark.parametrize("kind", ["folder", "manifest"])
+def test_group_never_straddles_splits(tmp_path: Path, picture: Callable[..., bytes], kind: str) -> None:
+    root = grouped(tmp_path / "p", picture)
+    if kind == "manifest":
+        files = sorted(root.rglob("*.png"))
+        lines = [
+            f"{file.relative_to(root)},{file.parent.name},{file.stem.partition('_')[0]}" for file in files
+        ]
+        (root / "manifest.csv").write_text("\n".join(["path,label,who", *lines]))
+    how = {"folder": r"(patient\d+)_", "manifest": "who"}[kind]
+    ingest(config_of(root, kind=kind, group=how), "p", tmp_path / "out")
+    sides: dict[str, set[str]] = {}
+    for row in table(tmp_path / "out"):
+        sides.setdefault(Path(row["origin"]).stem.partition("_")[0], set()).add(row["split"])
+    assert len(sides) == 30
+    assert all(len(splits) == 1 for splits in sides.values())
+    assert {split for splits in sides.values() for split in splits} == {
+        "train",
+        "validation",
+        "production",
+        "test",
+    }
+
+
+def test_group_that_does_not_fit_is_refused(
+    tmp_path: Path, picture: Callable[..., bytes], photos: Path
+) -> None:
+    root = grouped(tmp_path / "p", picture)
+    (root / "a" / "other.png").write_bytes(picture(999))
+    with pytest.raises(
+        ConfigError, match=r"data\.group: 'patient.*does not fit 1 of 241 paths, such as a/other\.png"
+    ):
+        ingest(config_of(root, group=r"patient(\d+)"), "p", tmp_path / "out")
+    with pytest.raises(ConfigError, match="is not a regular expression"):
+        ingest(config_of(photos, group="("), "p", tmp_path / "out")
+
+
+def test_group_in_two_official_splits_is_refused_by_name(tmp_path: Path, scenes: Path) -> None:
+    for split in ("train", "test"):
+        for number in range(2):
+            photo(500 + number + len(split)).save(scenes / split / "a" / f"g7_{number}.png")
+    with pytest.raises(DataError, match=r"1 group\(s\) stand in several splits:\n  - g7: test, train"):
+        ingest(config_of(scenes, group=r"(g\d+|\d+)"), "p", tmp_path / "out")
