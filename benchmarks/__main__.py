@@ -12,13 +12,14 @@ ALL = (
     "accuracy",
     "judge",
     "labels",
+    "transfer",
     "drift",
     "drift_power",
     "conformance",
     "serving",
     "console",
 )
-WITH_OPTIONS = ("conformance", "serving")
+WITH_OPTIONS = ("conformance", "serving", "transfer")
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in WITH_OPTIONS:

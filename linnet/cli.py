@@ -63,7 +63,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
-        app(args=arguments, standalone_mode=True)
+        _run(arguments)
     except SystemExit as stop:
         # typer turns Ctrl-C into a bare status; a person sees that it was understood.
         if not isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):
@@ -82,6 +82,18 @@ def main() -> None:
 
         Console(stderr=True).print(f"[bold red]error:[/] {_plain(translate_storage(error))}", soft_wrap=True)
         sys.exit(1)
+
+
+def _run(arguments: list[str]) -> None:
+    """Runs a command; the state folder is closed to other users before it, and after it made one."""
+    from linnet.storage.paths import state_dir
+    from linnet.storage.private import close_to_others
+
+    close_to_others(state_dir())
+    try:
+        app(args=arguments, standalone_mode=True)
+    finally:
+        close_to_others(state_dir())
 
 
 def _plain(error: Exception) -> str:

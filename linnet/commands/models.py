@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet.automation.champion_traffic import route_to_champion
+from linnet.automation.champion_traffic import promote_by_hand, roll_back_by_hand
 from linnet.commands.reason import Reason, given
 from linnet.config import RegistryConfig
 from linnet.deployment.journal import UNDER_WAY, Journal
@@ -77,9 +77,7 @@ def promote(version: Version, reason: Reason = "", name: Model = "", tracking_ur
     registry = _registry(tracking_uri)
     model = _model(registry, name)
     registry.version(model, version)  # says so before a reason is asked for
-    champion = registry.champion(model)
-    registry.promote(model, version, champion.version if champion else None, override=given(reason))
-    route_to_champion(registry, model)
+    promote_by_hand(registry, model, version, given(reason))
     typer.echo(f"{model} version {version} is the champion")
 
 
@@ -99,8 +97,7 @@ def rollback(reason: Reason = "", name: Model = "", tracking_uri: Tracking = "")
     journal = Journal(state_dir() / "rollouts" / f"{file_name(model)}.json")
     if journal.read().get("phase") in UNDER_WAY and journal.is_held():
         journal.give("abort", current_actor(), reason)  # its candidate must not stay behind
-    version = registry.rollback(model, reason)
-    route_to_champion(registry, model)
+    version = roll_back_by_hand(registry, model, reason)
     typer.echo(f"{model} version {version.version} is the champion again")
 
 

@@ -39,6 +39,8 @@ def up(
 ) -> None:
     """Start the engine (the Kubeflow Pipelines API of this machine) and the console; serve the champion.
 
+    What runs already is left as it is, and what is missing is started.
+
     The console is opened with the links that are printed: they hold the login token of an operator and of
     a viewer. The champion answers the Open Inference Protocol v2, and plain images at /predict; without
     one only engine and console start. With --config, what people answer is collected from its label
@@ -57,8 +59,10 @@ def up(
     from linnet.launch.client import stop_engine
 
     running = ServerState.read(server_state_file())
-    if running is not None:
-        raise ServingError(f"a server runs already at {running.url}: stop it with `linnet down`")
+    if running is not None and port is not None:
+        raise ServingError(
+            f"a server runs already at {running.url}: `linnet down` first, to have it on another port"
+        )
     if name and config is None:
         find_champion(name)  # says so before anything is started
     out = Console()
@@ -70,7 +74,12 @@ def up(
         if with_labels and config and _labels(config, out):
             started.callback(stop_services)
         try:
-            serve_champion(name, config, port, detach, out)
+            if running is None:
+                serve_champion(name, config, port, detach, out)
+            else:  # what was missing beside it was started
+                out.print(f"the champion is served already, at {running.url}", highlight=False)
+                if not detach:
+                    _wait(out)
         except RegistryError as error:
             if name or "no champion" not in str(error):
                 raise

@@ -63,6 +63,9 @@ class TrainConfig(Section):
     """Channels of the first stage; later stages double them."""
     depth: int = Field(default=1, ge=1, le=50)
     """Residual blocks a stage."""
+    augment: Literal["simple", "photo"] = "simple"
+    """Augmentation: `photo` adds a random crop at a random scale, and one random change of color or shape
+    (TrivialAugment), to `flip`, `shift` and `cutout`."""
     flip: bool = True
     """Augmentation: mirror images left to right at random."""
     shift: int = Field(default=1, ge=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from linnet.automation.champion_traffic import route_to_champion
+from linnet.automation.champion_traffic import promote_by_hand, roll_back_by_hand
 from linnet.config import EngineConfig, RegistryConfig, parse_config
 from linnet.console.audit import AuditLog
 from linnet.console.configs import bases, refuse_foreign_places
@@ -52,9 +52,7 @@ class Operator:
 
         def work() -> None:
             registry = connect(RegistryConfig(), self.actor)
-            champion = registry.champion(model)
-            registry.promote(model, version, champion.version if champion else None, override=reason)
-            route_to_champion(registry, model)
+            promote_by_hand(registry, model, version, reason)
 
         self._do("promote", f"{model} {version}", reason, work)
 
@@ -67,9 +65,7 @@ class Operator:
 
         def work() -> str:
             registry = connect(RegistryConfig(), self.actor)
-            version = registry.rollback(model, reason)
-            route_to_champion(registry, model)
-            return version.version
+            return roll_back_by_hand(registry, model, reason).version
 
         return self._do("roll back", model, reason, work)
 

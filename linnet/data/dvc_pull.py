@@ -18,7 +18,9 @@ from dvc_data.hashfile.db import HashFileDB
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 
+from linnet.errors import LinnetError
 from linnet.storage.paths import state_dir
+from linnet.storage.private import close_tree, make_private
 
 
 def pull(root: Path, digest: str, target: Path) -> None:
@@ -28,8 +30,17 @@ def pull(root: Path, digest: str, target: Path) -> None:
         DvcException: no remote is configured, or it cannot be reached.
         LookupError: neither cache nor remote has every file.
     """
-    site_cache = str(state_dir() / "dvc-site")
-    with Repo(str(root), config={"core": {"site_cache_dir": site_cache}}) as repo:
+    site = state_dir() / "dvc-site"
+    make_private(state_dir())
+    close_tree(site)
+    try:
+        _pull(root, digest, target, site)
+    finally:
+        close_tree(site)  # DVC makes its folders there for everybody (0777)
+
+
+def _pull(root: Path, digest: str, target: Path, site: Path) -> None:
+    with Repo(str(root), config={"core": {"site_cache_dir": str(site)}}) as repo:
         cache = repo.cache.local
         version = HashInfo("md5", digest)
         if not cache.exists(digest):
@@ -58,7 +69,7 @@ def main(arguments: list[str]) -> int:
     except NoRemoteError:
         sys.stderr.write("the cache does not have it, and no remote is configured\n")
         return 1
-    except (DvcException, LookupError, OSError) as error:
+    except (DvcException, LinnetError, LookupError, OSError) as error:
         sys.stderr.write(" ".join(str(error).split()) + "\n")
         return 1
     return 0

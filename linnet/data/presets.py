@@ -62,7 +62,8 @@ def _photos(preset: Preset, rows: int) -> str:
         'optimizer = "adamw"\nlearning_rate = 0.001  # of the head; the backbone learns at a tenth, or less\n'
         "weight_decay = 0.01\n"
         'schedule = "cosine"\nclip_norm = 1.0\n'
-        f"ema_decay = {average}\nshift = 16\n"
+        f"ema_decay = {average}\nshift = 0\n"
+        'augment = "photo"  # random crops, colors and shapes\n'
         f"{mirror.format('true', str(preset == 'best').lower())}"
     )
 

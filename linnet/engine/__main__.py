@@ -21,6 +21,8 @@ from linnet.errors import LinnetError, RunError
 from linnet.process.engine import EngineState, engine_dir, engine_state_file, owner_token, token
 from linnet.process.web import listen, url_of, web_server
 from linnet.storage.files import translate_storage
+from linnet.storage.paths import state_dir
+from linnet.storage.private import UMASK, make_private
 
 IDLE_SECONDS = 60.0
 """How long an engine that `linnet run` started waits for another run before it ends."""
@@ -46,6 +48,8 @@ def _tell(error: Exception) -> None:
 
 
 def _serve(config: EngineConfig, until_idle: bool) -> int:
+    os.umask(UMASK)
+    make_private(state_dir())
     folder = engine_dir()
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -15,17 +15,25 @@ from dvc.repo import Repo
 from dvc_data.hashfile.build import build
 from dvc_data.hashfile.transfer import transfer
 
+from linnet.errors import LinnetError
 from linnet.storage.paths import state_dir
+from linnet.storage.private import close_tree, make_private
 
 
 def commit(root: Path, folder: Path) -> str:
     """Copies the files of `folder` into the cache of the project at `root`; the folder's digest."""
     if not (root / ".dvc").is_dir():
         Repo.init(str(root), no_scm=True).close()
-    with Repo(str(root), config={"core": {"site_cache_dir": str(state_dir() / "dvc-site")}}) as repo:
-        staged, _, found = build(repo.cache.local, str(folder), localfs, "md5")
-        transfer(staged, repo.cache.local, {found.hash_info}, shallow=False)
-        return str(found.hash_info.value)
+    site = state_dir() / "dvc-site"
+    make_private(state_dir())
+    close_tree(site)
+    try:
+        with Repo(str(root), config={"core": {"site_cache_dir": str(site)}}) as repo:
+            staged, _, found = build(repo.cache.local, str(folder), localfs, "md5")
+            transfer(staged, repo.cache.local, {found.hash_info}, shallow=False)
+            return str(found.hash_info.value)
+    finally:
+        close_tree(site)  # DVC makes its folders there for everybody (0777)
 
 
 def main(arguments: list[str]) -> int:
@@ -33,7 +41,7 @@ def main(arguments: list[str]) -> int:
     root, folder = map(Path, arguments)
     try:
         print(commit(root, folder))
-    except (DvcException, OSError) as error:
+    except (DvcException, LinnetError, OSError) as error:
         sys.stderr.write(" ".join(str(error).split()) + "\n")
         return 1
     return 0

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from linnet.errors import LinnetError
 from linnet.process import interruption
+from linnet.storage.private import UMASK
 
 START_SECONDS = 60.0
 """Longest time that a server may take to listen; one to three seconds are usual."""
@@ -49,7 +50,12 @@ def start(
     output.parent.mkdir(parents=True, exist_ok=True)
     with interruption.deferred_interrupts() as pressed, output.open("wb") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=own_session
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=own_session,
+            umask=UMASK,
         )
     try:
         if pressed.is_set():

@@ -141,6 +141,20 @@ class ModelRegistry:
                         self._entry("canary", model, decision.version, decision.champion, reason, line)
                     )
 
+    def earlier_champion(self, model: str) -> ModelVersion:
+        """The champion before the present one, as the ledger knows it.
+
+        Raises:
+            RegistryError: there is none.
+        """
+        found, line = self.store.alias(model, "champion"), promotion.champions(self.ledger.entries(model))
+        if found is None or len(line) < 2 or line[-1] != found:
+            raise RegistryError(
+                f"model {model} has no earlier champion in the ledger: choose a version with "
+                "`linnet models list` and promote it with a reason"
+            )
+        return self.version(model, line[-2])
+
     def rollback(self, model: str, reason: str) -> ModelVersion:
         """Makes the champion before the present one champion again, as the ledger knows it.
 
@@ -150,15 +164,10 @@ class ModelRegistry:
         if not reason.strip():
             raise RegistryError("a rollback needs a reason, for the ledger: give one with --reason")
         with self._locked(model):
+            earlier = self.earlier_champion(model)
             found = self.store.alias(model, "champion")
-            line = promotion.champions(self.ledger.entries(model))
-            if found is None or len(line) < 2 or line[-1] != found:
-                raise RegistryError(
-                    f"model {model} has no earlier champion in the ledger: choose a version with "
-                    "`linnet models list` and promote it with a reason"
-                )
-            self._move(self._entry("rollback", model, line[-2], found, reason.strip()))
-            return self.version(model, line[-2])
+            self._move(self._entry("rollback", model, earlier.version, found, reason.strip()))
+            return self.version(model, earlier.version)
 
     def repair(self, model: str) -> None:
         """Finishes or forgets a move that was cut short; any command that changes something does it too."""

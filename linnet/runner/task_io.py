@@ -15,6 +15,7 @@ from linnet.records import TaskRecord
 from linnet.records.task import ArtifactRecord, task_file
 from linnet.runner import kubernetes, task_process
 from linnet.runner.dag import Node
+from linnet.runner.environments import Packages, packages_of
 from linnet.runner.executor_io import Artifact, as_json, executor_input, is_artifact, read_outputs
 from linnet.runner.mounts import Mount
 from linnet.runner.placeholders import WORKSPACE, Names, fill
@@ -53,6 +54,12 @@ class ExecutorTask:
     def is_claim_operation(self) -> bool:
         """Whether it makes or deletes a volume claim: a cluster's driver does that, with no program."""
         return self.executor.get("container", {}).get("image") in (kubernetes.CREATE, kubernetes.DELETE)
+
+    @property
+    def packages(self) -> Packages | None:
+        """What must be installed for its program; None: this environment has it all."""
+        found = packages_of(self.executor["container"].get("command", []), task_process.MARK)
+        return found if found.missing else None
 
     @property
     def timeout(self) -> float:

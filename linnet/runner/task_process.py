@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from linnet.runner import forked
+from linnet.runner.environments import Packages, make
 from linnet.runner.mounts import Mount, enter
 
 MARK = "kfp.dsl.executor_main"
@@ -57,6 +58,8 @@ class Program:
     """Where its output goes."""
     fresh: bool = False
     """Whether it needs an interpreter of its own: the library's files changed since this one loaded them."""
+    packages: Packages | None = None
+    """What must be installed for it: it gets an environment of its own then."""
     mounts: Sequence[Mount] = ()
     """Folders that it sees elsewhere."""
 
@@ -108,10 +111,12 @@ def _become(program: Program, close: Sequence[int]) -> NoReturn:
 
 def _execute(program: Program) -> None:
     words = ["--component_module_path", str(program.source), *program.words]
-    if program.fresh or any(name.startswith(_READ_ONCE) for name in program.environment):
+    python = make(program.packages) if program.packages is not None else sys.executable
+    own = program.fresh or any(name.startswith(_READ_ONCE) for name in program.environment)
+    if own or program.packages is not None:
         file = program.source.with_name("arguments.json")
         file.write_text(json.dumps(words), "utf-8")
-        os.execve(sys.executable, [sys.executable, "-c", _FROM_FILE, str(file)], dict(os.environ))  # noqa: S606
+        os.execve(python, [python, "-c", _FROM_FILE, str(file)], dict(os.environ))  # noqa: S606
     from kfp.dsl import executor_main
 
     sys.argv = [str(executor_main.__file__), *words]

@@ -105,7 +105,7 @@ class TaskRunner:
         log.parent.mkdir(exist_ok=True)
         close = [*self._close, self._read, self._write]
         program = task_process.Program(
-            source, words, {**self.environment, **environment}, log, fresh, leaf.mounts
+            source, words, {**self.environment, **environment}, log, fresh, leaf.packages, leaf.mounts
         )
         pid = task_process.start(program, close)
         with contextlib.suppress(OSError):  # the child does it too: whoever comes first

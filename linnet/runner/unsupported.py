@@ -6,16 +6,11 @@ in the run's log; a cluster's timeouts are kept here too.
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Any
 
 from linnet.runner import kubernetes, mounts, task_process
 from linnet.runner.spec import Spec
-
-_OPTIONS_WITH_VALUE = {"--index-url", "--extra-index-url", "--trusted-host", "-i"}
 
 
 def unsupported_features(spec: Spec) -> list[str]:
@@ -56,41 +51,6 @@ def _executor(executor: dict[str, Any]) -> Iterator[str]:
         return
     if "python" not in image:
         yield f"the image {image!r}; tasks run in this environment's Python"
-    for requirement in _requirements(command):
-        if problem := _missing(requirement):
-            yield problem
-
-
-def _requirements(command: list[str]) -> Iterator[str]:
-    """What a component installs before it runs (`packages_to_install`)."""
-    for word in command:
-        if "pip install" not in word or task_process.MARK in word:
-            continue
-        for part in re.findall(r"pip install ([^&|\n]*)", word):
-            skip = False
-            for token in shlex.split(part):
-                if skip or token.startswith("-"):
-                    skip = token in _OPTIONS_WITH_VALUE
-                else:
-                    yield token
-
-
-def _missing(text: str) -> str:
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement:
-        return f"packages_to_install {text!r}, which is not a plain requirement"
-    if requirement.marker is not None and not requirement.marker.evaluate():
-        return ""
-    try:
-        there = metadata.version(requirement.name)
-    except metadata.PackageNotFoundError:
-        return f"packages_to_install {text!r}: install it in Linnet's environment"
-    if requirement.name == "kfp" or requirement.specifier.contains(there, prereleases=True):
-        return ""  # the SDK's executor of any 2.x reads what any other writes
-    return f"packages_to_install {text!r}: Linnet's environment has {requirement.name} {there}"
 
 
 def _kubernetes(settings: dict[str, Any]) -> Iterator[str]:

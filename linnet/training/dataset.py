@@ -22,9 +22,12 @@ from torch import Tensor
 
 from linnet.errors import TrainingError
 from linnet.training.augmentation import Augmentation, draw
+from linnet.training.photo_augmentation import augment_photos
 
 _MAX_MEMORY_SHARE = 0.5
 """A split is read into memory if it takes less than this share of what is free; else it is mapped."""
+_PHOTOS = 1
+"""Tells the numbers that photos are augmented with from the other numbers of a step."""
 _MIN_STEPS = 16
 """Steps an epoch has at least: the batch of a small dataset is cut down to that."""
 
@@ -175,6 +178,8 @@ class Batches:
     processes: int = 1
     balanced: bool = False
     """Whether every class is drawn equally often, its images with replacement."""
+    photos: bool = False
+    """Whether images are augmented as photos are, besides `augmentation`."""
 
     @property
     def size(self) -> int:
@@ -199,11 +204,12 @@ class Batches:
             drawn = draw(self.augmentation, chosen, epoch, generator(self.seed, epoch, step + 1))
             mine = slice(self.rank, None, self.processes)
             batch = self._fetch(chosen[mine])
-            yield Batch(
-                drawn.part(mine).apply(batch.images),
-                batch.features,
-                batch.labels,
-            )
+            images = drawn.part(mine).apply(batch.images)
+            if self.photos:
+                numbers = generator(self.seed, epoch, step + 1, _PHOTOS)
+                seeds = torch.randint(0, 1 << 62, (len(chosen),), generator=numbers)
+                images = augment_photos(images, seeds[mine])
+            yield Batch(images, batch.features, batch.labels)
 
     def _order(self, numbers: torch.Generator) -> Tensor:
         if not self.balanced:

@@ -15,6 +15,8 @@ from linnet.vision.fusion import FusionNetwork
 _STRENGTHS = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
 """Ridge penalties that are tried, over the number of images; 1 is the default of scikit-learn."""
 _ITERATIONS = 100
+_WORTH_THREADS = 8_000_000
+"""Values from which several threads pay: on a busy machine waiting for one another costs many times more."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,17 @@ def fit_head(
     The problem is convex and is solved over all images at once (L-BFGS), from the strongest penalty to
     the weakest: the result depends on no seed. `weights` float32 [K] weigh the classes.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if train.embedding.numel() < _WORTH_THREADS else threads)
+    try:
+        return _fit_head(network, train, validation, weights, say)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fit_head(
+    network: FusionNetwork, train: Activations, validation: Activations, weights: Tensor | None, say: Progress
+) -> Probe:
     mean = train.embedding.mean(dim=0)
     deviation = train.embedding.std(dim=0)
     scale = torch.where(deviation > 1e-6, 1 / deviation.clamp_min(1e-6), 0.0)

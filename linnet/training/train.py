@@ -86,6 +86,7 @@ def _train(
         place.rank,
         place.processes,
         config.balanced_sampling,
+        config.augment == "photo",
     )
     prepare_threads(config, device, batches.size * data.height * data.width)
     weights = _class_weights(data, device) if config.class_weights else None

@@ -57,7 +57,7 @@ def test_act_that_fails_is_on_record_with_its_error(tmp_path: Path) -> None:
     with pytest.raises(RolloutError, match="no rollout here yet"):
         person.send_rollout_command("m", "abort", "why")
     with pytest.raises(ConfigError):
-        person.start_run({"name": "m", "train": {"epochs": 0}}, "why")
+        person.start_run({"name": "m", "train": {"epochs": -1}}, "why")
     last, _, first = audit.lines()
     assert (first.action, first.outcome, first.reason) == ("roll back", "failed", "why")
     assert "epochs" in last.detail and "(console)" in last.actor
@@ -68,7 +68,7 @@ def test_act_that_fails_is_on_record_with_its_error(tmp_path: Path) -> None:
     [
         ("labels", {"server": "http://attacker.example"}),
         ("labels", {"token_file": "/root/.ssh/id_ed25519"}),
-        ("data", {"location": "/etc"}),
+        ("data", {"location": "/etc", "height": 8, "width": 8, "color": "gray"}),
         ("registry", {"tracking_uri": "http://attacker.example"}),
         ("engine", {"host": "http://attacker.example"}),  # would get LINNET_ENGINE_TOKEN
         ("serving", {"feature_source": "os:system"}),

@@ -4,6 +4,7 @@ import torch
 
 from linnet.training.augmentation import Augmentation, draw
 from linnet.training.dataset import generator
+from linnet.training.photo_augmentation import augment_photos
 
 
 def images(count: int = 64) -> torch.Tensor:
@@ -50,3 +51,18 @@ def test_cutout_blanks_one_square_an_image() -> None:
 def test_draws_are_a_function_of_the_key() -> None:
     assert torch.equal(drawn(shift=2, cutout=3, epoch=4), drawn(shift=2, cutout=3, epoch=4))
     assert not torch.equal(drawn(shift=2, epoch=4), drawn(shift=2, epoch=5))
+
+
+def test_photos_are_changed_as_their_seeds_say_and_the_global_numbers_are_left_alone() -> None:
+    numbers = torch.Generator().manual_seed(2)
+    images = torch.randint(0, 256, (6, 40, 56, 3), dtype=torch.uint8, generator=numbers)
+    seeds = torch.arange(6)
+    torch.manual_seed(9)
+    first = augment_photos(images, seeds)
+    after = torch.rand(1)
+    torch.manual_seed(9)
+    assert torch.equal(after, torch.rand(1))
+    assert first.shape == images.shape and first.dtype == torch.uint8
+    assert all(not torch.equal(one, other) for one, other in zip(first, images, strict=True))
+    assert torch.equal(first[4:], augment_photos(images[4:], seeds[4:]))  # whatever batch it rides in
+    assert not torch.equal(first, augment_photos(images, seeds + 6))

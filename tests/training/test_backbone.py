@@ -84,7 +84,14 @@ def test_run_stopped_and_resumed_gives_the_same_weights(
     colored: Path, weights: Path, tmp_path: Path, values: dict[str, object]
 ) -> None:
     config = tuned(
-        weights, epochs=2, patience=5, balanced_sampling=True, focal_gamma=1.0, clip_norm=1.0, **values
+        weights,
+        epochs=2,
+        patience=5,
+        balanced_sampling=True,
+        augment="photo",
+        focal_gamma=1.0,
+        clip_norm=1.0,
+        **values,
     )
     train(colored, config, tmp_path / "whole", tmp_path / "work-whole")
 

@@ -1,0 +1,49 @@
+"""`linnet up` brings up what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from linnet.process.model_server import ServerState
+from linnet.process.state import started_at
+
+ROOT = Path(__file__).parents[2]
+
+
+def linnet(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LINNET_HOME": str(home / "state"), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "linnet", *words]
+    return subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_engine_that_was_killed_is_started_beside_the_server_that_lives(tmp_path: Path) -> None:
+    words = ("up", "--detach", "--no-console", "--engine-port", "0")
+    engine = tmp_path / "state" / "engine" / "engine.json"
+    server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])  # stands for the server
+    try:
+        state = ServerState(
+            url="http://127.0.0.1:1", pid=server.pid, instance=str(started_at(server.pid)), token="x" * 20
+        )
+        state.write(tmp_path / "state" / "serving" / "server.json")
+        first = linnet(tmp_path, *words)
+        assert first.returncode == 0 and "served already" in first.stdout, first.stdout + first.stderr
+        pid = json.loads(engine.read_text())["pid"]
+        os.kill(pid, 9)
+        again = linnet(tmp_path, *words)
+        assert again.returncode == 0, again.stdout + again.stderr
+        fresh = json.loads(engine.read_text())["pid"]
+        assert fresh != pid and started_at(fresh) is not None and server.poll() is None
+        other = linnet(tmp_path, *words, "--port", "9999")
+        assert other.returncode != 0 and "another port" in other.stderr
+    finally:
+        linnet(tmp_path, "down")
+        server.kill()
+        server.wait()
