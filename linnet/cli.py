@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+import typer.main
+from rich.text import Text
 
+from linnet import __version__
 from linnet.commands import (
     alerts,
     cache,
@@ -25,6 +28,7 @@ from linnet.commands import (
     training,
     up,
 )
+from linnet.commands.terminal import terminal
 from linnet.errors import LinnetError
 
 app = typer.Typer(
@@ -35,6 +39,24 @@ app = typer.Typer(
     epilog="Start with `linnet run configs/fashion.toml`, or `linnet init NAME --data FOLDER` "
     "for images of your own. `--debug` anywhere shows the traceback of an error.",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"linnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Labelled images to a champion CNN: validated, gated, registered, canaried and served."""
+
+
 app.command("run")(training.run)
 app.command("submit")(runs.submit)
 app.command("init")(training.init)
@@ -58,6 +80,27 @@ app.add_typer(data.data_app, name="data")
 app.add_typer(cache.app, name="cache")
 
 
+def command_line() -> Any:
+    """The click command behind `app`, whose help reads as people know it: `--dry-run`, `CONFIG`.
+
+    Typer writes the type behind a switch, which takes no value (`--dry-run <bool>`), and the name of an
+    argument in braces; it has no setting for either.
+    """
+    command = typer.main.get_command(app)
+    groups: list[Any] = [command]
+    for group in groups:
+        groups += getattr(group, "commands", {}).values()
+        for parameter in group.params:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+            elif parameter.param_type_name == "argument":
+                parameter.metavar = parameter.metavar or parameter.name.upper()
+                dots = "..." if parameter.nargs != 1 else ""
+                usage = parameter.metavar + dots if parameter.required else f"[{parameter.metavar}]{dots}"
+                parameter._usage_display_name = usage.__str__
+    return command
+
+
 def main() -> None:
     """Entry point of the `linnet` command."""
     debug = "--debug" in sys.argv
@@ -68,20 +111,24 @@ def main() -> None:
         # typer turns Ctrl-C into a bare status; a person sees that it was understood.
         if not isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):
             raise
-        Console(stderr=True).print("interrupted")
+        terminal(stderr=True).print("interrupted")
         raise
     except LinnetError as error:
         if debug:
             raise
-        Console(stderr=True).print(f"[bold red]error:[/] {_plain(error)}", highlight=False, soft_wrap=True)
+        _show_error(error)
         sys.exit(error.exit_code)
     except OSError as error:
         if debug:
             raise
         from linnet.storage.files import translate_storage
 
-        Console(stderr=True).print(f"[bold red]error:[/] {_plain(translate_storage(error))}", soft_wrap=True)
+        _show_error(translate_storage(error))
         sys.exit(1)
+
+
+def _show_error(error: Exception) -> None:
+    terminal(stderr=True).print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True)
 
 
 def _run(arguments: list[str]) -> None:
@@ -91,11 +138,6 @@ def _run(arguments: list[str]) -> None:
 
     close_to_others(state_dir())
     try:
-        app(args=arguments, standalone_mode=True)
+        command_line()(args=arguments, standalone_mode=True)
     finally:
         close_to_others(state_dir())
-
-
-def _plain(error: Exception) -> str:
-    """The message without anything that rich would take for markup."""
-    return str(error).replace("[", "\\[")

@@ -24,7 +24,16 @@ if [ -z "$index" ] && ! command -v nvidia-smi >/dev/null 2>&1 &&
 fi
 
 echo "Installing the pinned packages into $venv (a few minutes the first time) ..."
-pip() { "$venv/bin/python" -m pip --quiet --disable-pip-version-check install "$@"; }
+# pip is silent while it downloads: a line every 20 seconds says how far it is.
+pip() {
+    (while sleep 20 && kill -0 $$ 2>/dev/null; do
+        echo "  ... $(find "$venv/lib" -maxdepth 3 -name "*.dist-info" | wc -l) packages so far"
+    done) &
+    beat=$! status=0
+    "$venv/bin/python" -m pip --quiet --disable-pip-version-check install "$@" || status=$?
+    kill "$beat" 2>/dev/null || true
+    return "$status"
+}
 # torch comes with its dependencies, because those of the CUDA build differ from machine to machine;
 # torchvision comes from the same index, because it is built against one of the two.
 pip ${index:+--extra-index-url "$index"} -c requirements.lock torch torchvision

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from linnet.commands.terminal import terminal
 from linnet.config import load_config
 from linnet.errors import ConfigError
 
@@ -53,9 +53,9 @@ def generate(
     files = alert_files(loaded.name, loaded.service_levels, targets, monitor, interval, alertmanager)
     if not dry_run:
         write_alert_files(files, output)
-    console = Console()
+    console = terminal()
     for name in files:
-        console.print(f"{'would write' if dry_run else 'wrote'} {output / name}", highlight=False)
+        console.print(f"{'would write' if dry_run else 'wrote'} {output / name}")
     for kind in ("page", "ticket"):
         if not getattr(loaded.service_levels, f"{kind}_webhook"):
-            console.print(f"[yellow]nobody gets a {kind}:[/] set service_levels.{kind}_webhook")
+            console.print(f"nobody gets a {kind}: set service_levels.{kind}_webhook", style="yellow")

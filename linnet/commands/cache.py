@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from linnet.cache.key import differences, key_of
 from linnet.cache.store import open_cache
 from linnet.cache.sweep import CacheEntry, cached_entries, damaged, plan, sweep
+from linnet.commands.terminal import terminal
 from linnet.errors import RegistryError, RunError
 from linnet.records import StageRecord
 from linnet.run import runs
@@ -34,7 +34,7 @@ def ls(
     entries = cached_entries(open_cache())
     table = _table(held for held in reversed(entries) if task in ("", held.task))
     contents = {digest: size for held in entries for digest, size in held.blobs.items()}
-    console = Console()
+    console = terminal()
     console.print(table)
     console.print(f"{len(entries)} entries, {_megabytes(sum(contents.values()))} (equal files counted once)")
 
@@ -61,8 +61,8 @@ def explain(
             f"run {folder.name} has no step {task!r} with a key: it has {', '.join(known) or 'none'}"
         )
     stage = StageRecord.load(folder / "stages" / f"{name}.json")
-    console = Console(soft_wrap=True)
-    console.print(f"[bold]{name}[/] of run {folder.name}, key {stage.key[:12]}", highlight=False)
+    console = terminal(soft_wrap=True)
+    console.print(f"{name} of run {folder.name}, key {stage.key[:12]}")
     entry = open_cache().load(open_cache().entry_file(name, stage.key))
     made = f"worked out by run {entry.result.run}" if entry and entry.result.run else "no longer in the cache"
     console.print(
@@ -78,7 +78,7 @@ def explain(
     changed = differences(key_of(told["key"]), before["key"])
     console.print(f"compared with run {earlier.name}: {'what changed is' if changed else 'nothing changed'}")
     for part in changed:
-        console.print(f"  {part}{_detail(part, before, told)}", highlight=False, markup=False)
+        console.print(f"  {part}{_detail(part, before, told)}")
 
 
 @app.command("verify")
@@ -115,14 +115,14 @@ def gc(
 
       linnet cache gc --max-gb 20
     """
-    cache, console = open_cache(), Console()
+    cache, console = open_cache(), terminal()
     planned = plan(cached_entries(cache), _needed(), days * 86400, max_gb * 1e9)
     if not dry_run:
         sweep(cache, planned)
     if planned.drop:
         console.print(_table(planned.drop))
     for held, reason in planned.protected:
-        console.print(f"kept {held.task} {held.digest[:12]}: {reason}", highlight=False)
+        console.print(f"kept {held.task} {held.digest[:12]}: {reason}")
     verb = "would drop" if dry_run else "dropped"
     console.print(
         f"{verb} {len(planned.drop)} entries, {_megabytes(planned.freed)}; {_megabytes(planned.kept)} stay"

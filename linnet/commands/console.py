@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from linnet.commands.terminal import terminal
+
 
 def console(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
@@ -34,10 +36,10 @@ def console(
     """
     from linnet.console.process import CONSOLE, run_console
 
-    out = Console()
+    out = terminal()
     running = CONSOLE.running()
     if running is not None:
-        out.print(f"a console runs here already at {running.url}; `linnet down` stops it", highlight=False)
+        out.print(f"a console runs here already at {running.url}; `linnet down` stops it")
         show_links(running.url, out)
         return
 
@@ -53,4 +55,4 @@ def show_links(url: str, out: Console) -> None:
     from linnet.console.process import links
 
     for role, link in links(url).items():
-        out.print(f"{role:<8}  {link}", soft_wrap=True, highlight=False)
+        out.print(f"{role:<8}  {link}", soft_wrap=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from linnet.commands.terminal import terminal
 
 data_app = typer.Typer(help="Fetch and check the raw dataset.", no_args_is_help=True)
 
@@ -28,7 +29,7 @@ def data_fetch(
 
     from linnet.data.fetch import fetch
 
-    console = Console()
+    console = terminal()
     with Progress(console=console, transient=True) as bars:
         tasks = {}
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from linnet.commands.terminal import terminal
 from linnet.config import Config, load_config
 from linnet.errors import LinnetError
 from linnet.records import Deploy, Diagnosis, Symptoms
@@ -38,7 +39,7 @@ def diagnose(
     from linnet.monitoring.diagnose import diagnose as judge
     from linnet.monitoring.symptoms import gather
 
-    loaded, console = load_config(config), Console()
+    loaded, console = load_config(config), terminal()
     places, notes = _places(loaded)
     symptoms = gather(places, minutes)
     found = judge(symptoms, loaded.service_levels, loaded.retraining)
@@ -88,10 +89,10 @@ def _deploys(config: Config, model: str) -> tuple[str | None, tuple[Deploy, ...]
 
 def _show(found: Diagnosis, symptoms: Symptoms, notes: list[str], console: Console) -> None:
     word = found.fault.upper() if found.fault else "nothing is wrong, as far as can be seen"
-    console.print(f"[bold {'red' if found.fault else 'green'}]{word}[/]")
+    console.print(word, style=f"bold {'red' if found.fault else 'green'}")
     for finding in found.findings:
-        console.print(f"  {finding.fault:<14} {finding.sentence}", highlight=False, markup=False)
-    console.print(f"do: {found.remedy}", highlight=False, markup=False)
+        console.print(f"  {finding.fault:<14} {finding.sentence}")
+    console.print(f"do: {found.remedy}")
     if found.deploys:
         table = Table(
             "at (UTC)", "deploy", "before", "actor", "reason", title="deploys", title_justify="left"
@@ -107,4 +108,4 @@ def _show(found: Diagnosis, symptoms: Symptoms, notes: list[str], console: Conso
             table.add_row(sample.name, sample.why)
         console.print(table)
     for note in (*notes, *symptoms.notes):
-        console.print(f"not seen: {note}", style="yellow", highlight=False, markup=False)
+        console.print(f"not seen: {note}", style="yellow")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from linnet.commands.drift_show import show_drift, show_skew
+from linnet.commands.terminal import terminal
 from linnet.config import MonitoringConfig, ServingConfig, load_config
 from linnet.errors import DataError, ServingError
 from linnet.registry.connect import Champion, find_champion
@@ -120,7 +120,7 @@ def simulate(
     check(kind, severity)
     pool = _pool(training_set or state_dir() / "latest" / "build-features" / "training_set")
     stream = drifted(pool, kind, severity, count, seed)
-    console = Console()
+    console = terminal()
     if dry_run:
         console.print(f"wrote {_picture(pool, stream)}: above as they are, below as they would be sent")
         return
@@ -130,7 +130,7 @@ def simulate(
     right = f", {sent.right / sent.answered:.1%} correct" if sent.answered else ""
     console.print(f"{sent.answered:,} answered{right}; {sent.failed:,} failed, {sent.late:,} sent late")
     if sent.problem:
-        console.print(f"first failure: {sent.problem}", markup=False)
+        console.print(f"first failure: {sent.problem}")
     if feedback:
         known = [label for label in sent.labels if label[1] in pool.classes]
         _send_labels(client, known)
@@ -159,18 +159,18 @@ def watch(
     from linnet.launch.client import host_of
     from linnet.registry.champion import current_actor
 
-    loaded, console = load_config(config), Console()
+    loaded, console = load_config(config), terminal()
     planned = watching.plan(loaded)
     minutes = planned.every.total_seconds() / 60
     when = f"every {minutes:g} minutes, first at {planned.first:%Y-%m-%d %H:%M:%S} UTC"
     if dry_run:
-        console.print(f"would look at {loaded.name} {when}", highlight=False)
+        console.print(f"would look at {loaded.name} {when}")
     elif stop:
         gone = watching.unwatch(loaded, host_of(loaded.engine))
         console.print(f"{loaded.name} is not watched any more" if gone else f"{loaded.name} was not watched")
     else:
         watching.watch(loaded, host_of(loaded.engine), current_actor())
-        console.print(f"looks at {loaded.name} {when}", highlight=False)
+        console.print(f"looks at {loaded.name} {when}")
 
 
 @skew_app.command("audit")
@@ -250,7 +250,7 @@ def _rows(
 def _progress() -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
-    with Bars(console=Console(stderr=True), transient=True) as bars:
+    with Bars(console=terminal(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def progress(what: str, done: int, total: int) -> None:

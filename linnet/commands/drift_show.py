@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from linnet.commands.terminal import terminal
 from linnet.records import DriftReport, PerformanceReport, SkewReport
 
 
 def show_drift(drift: DriftReport, performance: PerformanceReport, page: Path) -> None:
     """Verdict, largest effects, accuracy, and where the page is."""
-    console = Console()
+    console = terminal()
     window = drift.window
     colour = {"drift": "red", "stable": "green", "insufficient": "yellow"}[drift.verdict]
-    console.print(
-        f"[bold {colour}]{drift.verdict}[/]: {window.model} version {window.version}, {window.rows:,} images"
-    )
+    facts = f": {window.model} version {window.version}, {window.rows:,} images"
+    console.print(Text.assemble((drift.verdict, f"bold {colour}"), facts))
     if drift.tests:
         table = Table("quantity", "effect", "matters from", "adjusted p", "")
         for test in sorted(drift.tests, key=lambda test: -test.severity)[:8]:
-            mark = "[red]drifted[/]" if test.drifted else ""
+            mark = Text("drifted", "red") if test.drifted else Text()
             table.add_row(
                 test.name, f"{test.effect:.3f}", f"{test.threshold:g}", f"{test.adjusted:.2g}", mark
             )
@@ -38,27 +38,26 @@ def show_drift(drift: DriftReport, performance: PerformanceReport, page: Path) -
     if window.rows:
         e = performance.estimate
         holds = "" if performance.estimate_holds else f"; unproven: {performance.doubts[0]}"
-        console.print(
-            f"estimated without labels {e.value:.3f} ({e.low:.3f} to {e.high:.3f}){holds}", markup=False
-        )
+        console.print(f"estimated without labels {e.value:.3f} ({e.low:.3f} to {e.high:.3f}){holds}")
     for note in drift.notes:
-        console.print(note, markup=False)
-    console.print(f"look at it: {page}", markup=False)
+        console.print(note)
+    console.print(f"look at it: {page}")
 
 
 def show_skew(found: SkewReport) -> None:
     """Verdict, what was compared, and the first differences."""
-    console = Console()
+    console = terminal()
     colour = "green" if found.verdict == "pass" else "red"
-    console.print(
-        f"[bold {colour}]{found.verdict}[/]: {found.differences:,} differences in {found.compared:,} of "
+    facts = (
+        f": {found.differences:,} differences in {found.compared:,} of "
         f"{found.rows:,} rows ({found.by_store:,} by the feature store, {found.by_pixels:,} by kept images, "
         f"{found.unknown:,} could not be compared)"
     )
+    console.print(Text.assemble((found.verdict, f"bold {colour}"), facts))
     if found.examples:
         table = Table("request", "what", "served", "offline", "by")
         for one in found.examples[:10]:
             table.add_row(one.request_id, one.what, one.served, one.offline, one.source)
         console.print(table)
     for note in (*found.libraries, *found.notes):
-        console.print(note, markup=False)
+        console.print(note)

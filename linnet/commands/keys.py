@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from linnet.commands.terminal import terminal
 from linnet.serving.keys import KeyFile, Scope
 from linnet.storage.paths import api_keys_file
 
@@ -41,7 +41,7 @@ def create(
         scopes.append("infer" if given == "infer" else "admin")
     key, secret = KeyFile(api_keys_file()).create(name, tuple(dict.fromkeys(scopes)), rate)
     typer.echo(secret)
-    Console(stderr=True).print(f"key {key.id} for {name}: {', '.join(key.scopes)}; it is not shown again")
+    terminal(stderr=True).print(f"key {key.id} for {name}: {', '.join(key.scopes)}; it is not shown again")
 
 
 @app.command("list")
@@ -58,7 +58,7 @@ def list_keys() -> None:
         revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
         rate = f"{key.rate:g}" if key.rate is not None else "any"
         table.add_row(key.id, key.name, ", ".join(key.scopes), rate, made, revoked)
-    Console().print(table)
+    terminal().print(table)
 
 
 @app.command("revoke")

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from linnet.commands.terminal import terminal
 from linnet.config import Config, load_config
 from linnet.errors import ConfigError, DataError, RunError
 from linnet.progress import Progress as Told
@@ -50,13 +51,13 @@ def up(
     """
     from linnet.labels import local_label_studio
 
-    console = Console()
+    console = terminal()
     with console.status("Label Studio ...") as shown:
         found = local_label_studio.up(port, shown.update)
     console.print(f"Label Studio runs at {found.url} (process {found.pid}); `linnet labels down` stops it")
     place = local_label_studio.folder() / "server.json"
     password = found.password if show_password else f"in {place} (or --show-password)"
-    console.print(f"  user      {found.user}\n  password  {password}", soft_wrap=True, highlight=False)
+    console.print(f"  user      {found.user}\n  password  {password}", soft_wrap=True)
 
 
 @app.command("down")
@@ -81,7 +82,7 @@ def export_command(config: ConfigPath, dry_run: DryRun = False) -> None:
     from linnet.labels.queue import asked_classes
     from linnet.labels.rounds import Rounds
 
-    console, loaded = Console(), load_config(config)
+    console, loaded = terminal(), load_config(config)
     queued = Rounds(loaded.name).unexported()
     if dry_run:
         title = project_title(loaded.name, loaded.labels)
@@ -119,7 +120,7 @@ def collect_command(
     from linnet.labels.queue import asked_classes
     from linnet.labels.reconcile import pull
 
-    console, loaded = Console(), load_config(config)
+    console, loaded = terminal(), load_config(config)
     if dry_run:
         with _connected(loaded) as server:
             server.check()
@@ -152,12 +153,12 @@ def round_command(
     from linnet.records import RunRequest
     from linnet.registry.champion import current_actor
 
-    loaded, console = load_config(config), Console()
+    loaded, console = load_config(config), terminal()
     request = RunRequest(cause="person", actor=current_actor(), reason="a labelling round")
     with temporary_host(loaded.engine, host) as where:
         sent = submit_pipeline("labeling", loaded, request, where)
         if where.engine is None:
-            console.print(f"run {sent.run_id} on {where.url}", highlight=False)
+            console.print(f"run {sent.run_id} on {where.url}")
             return
         record = follow(sent, console)
     if record.state != "succeeded":
@@ -173,7 +174,7 @@ def status_command(config: ConfigPath) -> None:
       linnet labels status configs/fashion.toml
     """
     loaded = load_config(config)
-    _show(_status(loaded), Console())
+    _show(_status(loaded), terminal())
 
 
 @app.command("serve")
@@ -198,10 +199,10 @@ def serve_command(
     """
     from linnet.automation.label_service import run_label_service
 
-    console = Console()
+    console = terminal()
 
     def told(text: str) -> None:
-        console.print(text, soft_wrap=True, highlight=False)
+        console.print(text, soft_wrap=True)
 
     run_label_service(load_config(config), host, port, told, seconds, run)
 
@@ -222,7 +223,7 @@ def cut_command(
     from linnet.labels.label_set import digest_of, snapshot
 
     file = snapshot(load_config(config).name, _moment(as_of))
-    Console().print(
+    terminal().print(
         f"{file}\n  digest {digest_of(file)}; train with it: --set labels.version={file}", soft_wrap=True
     )
 
@@ -245,7 +246,7 @@ def show(config: ConfigPath, sample: Annotated[str, typer.Argument(help="A sampl
         times = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (row.created_at, row.labelled_at))
         said = row.label or row.status.replace("_", " ") + (f" ({row.comment})" if row.comment else "")
         table.add_row(*times, row.annotator, said, row.batch, row.reason)
-    Console().print(table)
+    terminal().print(table)
 
 
 @contextmanager

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from linnet.automation.champion_traffic import promote_by_hand, roll_back_by_hand
 from linnet.commands.reason import Reason, given
+from linnet.commands.terminal import terminal
 from linnet.config import RegistryConfig
 from linnet.deployment.journal import UNDER_WAY, Journal
 from linnet.errors import RegistryError
@@ -41,7 +41,7 @@ def list_versions(name: Model = "", tracking_uri: Tracking = "") -> None:
                 version.tags.get("commit", "")[:12],
                 f"{version.created_at:%Y-%m-%d %H:%M}",
             )
-    Console().print(table)
+    terminal().print(table)
 
 
 @app.command("show")
@@ -49,7 +49,7 @@ def show(version: Version, name: Model = "", tracking_uri: Tracking = "") -> Non
     """Show one version: tags, metrics, where its evidence lies, and its lines in the ledger."""
     registry = _registry(tracking_uri)
     found = registry.version(_model(registry, name), version)
-    console = Console()
+    console = terminal()
     table = Table("what", "value", title=f"{found.name} version {found.version}", title_justify="left")
     for key, value in sorted(found.tags.items()):
         table.add_row(key, value)

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from linnet.commands.reason import Reason, given
+from linnet.commands.terminal import terminal
 from linnet.config import load_config
 from linnet.errors import RetrainingError
 from linnet.records import RetrainingDecision, RetrainingEntry, now
@@ -35,7 +37,7 @@ def why(config: ConfigPath) -> None:
             f"nothing was decided about {ledger.model} yet: monitoring and alerts ask the policy, "
             "and so does `linnet retraining check`"
         )
-    _show(ledger.newest, Console())
+    _show(ledger.newest, terminal())
 
 
 @app.command("check")
@@ -59,7 +61,7 @@ def check(
 
     loaded = load_config(config)
     decision = trigger_of(loaded).decide("person", current_actor(), dry_run)
-    _show(decision, Console())
+    _show(decision, terminal())
     problems = {} if dry_run else submit_for_model(loaded.model_name)
     if problems:
         raise RetrainingError(
@@ -94,7 +96,7 @@ def status(config: ConfigPath) -> None:
     )
     table.add_row("decisions", f"{ledger.decisions['yes']} yes, {ledger.decisions['no']} no", "")
     table.add_row("policy", "on" if settings.enabled else "off", "")
-    Console().print(table)
+    terminal().print(table)
 
 
 @app.command("ledger")
@@ -118,7 +120,7 @@ def ledger_command(
             f"{entry.at:%Y-%m-%d %H:%M:%S}", _what(entry), entry.run_id or entry.key, entry.actor,
             entry.decision.reason if entry.decision else entry.reason,
         )  # fmt: skip
-    console = Console()
+    console = terminal()
     console.print(table)
     hidden = len(entries) - len(shown)
     rest = f"; {hidden} that said no are not shown" if hidden else ""
@@ -155,12 +157,13 @@ def _what(entry: RetrainingEntry) -> str:
 
 def _show(decision: RetrainingDecision, console: Console) -> None:
     colour = "green" if decision.request else "yellow"
-    console.print(
-        f"[bold {colour}]{'a run was asked for' if decision.request else 'no run'}[/] "
-        f"at {decision.at:%Y-%m-%d %H:%M:%S} UTC, asked by {decision.source}"
-    )
-    console.print(decision.reason, highlight=False, markup=False)
+    verdict = "a run was asked for" if decision.request else "no run"
+    when = f" at {decision.at:%Y-%m-%d %H:%M:%S} UTC, asked by {decision.source}"
+    console.print(Text.assemble((verdict, f"bold {colour}"), when))
+    console.print(decision.reason)
     table = Table("condition", "met", "found")
     for condition in decision.conditions:
-        table.add_row(condition.name, "[green]yes[/]" if condition.met else "[red]no[/]", condition.detail)
+        table.add_row(
+            condition.name, Text("yes", "green") if condition.met else Text("no", "red"), condition.detail
+        )
     console.print(table)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from linnet.commands.terminal import terminal
 from linnet.deployment.journal import UNDER_WAY, Command
 from linnet.deployment.rollout_commands import journal_of, order
 from linnet.records import MetricJudgement
@@ -41,7 +42,7 @@ def status(name: Model = "") -> None:
     """
     journal = journal_of(name)
     state = journal.read()
-    console = Console()
+    console = terminal()
     phase = str(state["phase"])
     alive = phase not in UNDER_WAY or journal.is_held()
     against = f"against champion {state['champion']}" if state["champion"] else "with no champion before it"
@@ -104,5 +105,5 @@ def _tell(name: str, command: Command, reason: str) -> None:
 def _table(judgements: tuple[MetricJudgement, ...]) -> Table:
     table = Table("metric", "verdict", "what is known")
     for item in judgements:
-        table.add_row(item.metric, f"[{_COLORS[item.verdict]}]{item.verdict}[/]", item.evidence)
+        table.add_row(item.metric, Text(item.verdict, _COLORS[item.verdict]), item.evidence)
     return table

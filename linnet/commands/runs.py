@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from linnet.commands.terminal import terminal
 from linnet.commands.training import (
     ConfigPath,
     Settings,
@@ -67,7 +68,7 @@ def submit(
         typer.echo(submit_pipeline("training", loaded, request, host_of(loaded.engine, host), key).run_id)
         return
     with temporary_host(loaded.engine, host) as where:
-        code = follow_to_end(submit_pipeline("training", loaded, request, where, key), Console())
+        code = follow_to_end(submit_pipeline("training", loaded, request, where, key), terminal())
     raise typer.Exit(code)
 
 
@@ -76,20 +77,29 @@ def runs_list(
     limit: Annotated[int, typer.Option(help="How many to show.")] = 20, host: HostName = ""
 ) -> None:
     """List runs, the newest first."""
-    table = Table("run", "state", "cause", "started (UTC)", "seconds")
+    rows: list[tuple[str, str, str, datetime, datetime | None]] = []
     if host:
         with _client(host) as client:
             for run in client.list_runs(page_size=limit, sort_by="created_at desc").runs or []:
-                took = run.finished_at and (run.finished_at - run.created_at).total_seconds()
-                began = f"{run.created_at:%Y-%m-%d %H:%M:%S}"
-                table.add_row(run.run_id, str(run.state).lower(), "", began, f"{took:.0f}" if took else "")
+                rows.append((run.run_id, str(run.state).lower(), "", run.created_at, run.finished_at))
     for folder in runs.folders()[:limit] if not host else []:
         record = runs.load(folder)
-        ended = record.ended_at
-        seconds = f"{(ended - record.started_at).total_seconds():.0f}" if ended else ""
-        began = f"{record.started_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(record.run_id, record.state, record.request.cause, began, seconds)
-    Console().print(table)
+        facts = record.state, record.request.cause, record.started_at, record.ended_at
+        rows.append((record.run_id, *facts))
+    _print_runs(rows)
+
+
+def _print_runs(rows: list[tuple[str, str, str, datetime, datetime | None]]) -> None:
+    """A line a run, its id first and whole, whatever the width of the terminal: it is there to be copied."""
+    console = terminal()
+    width = max((len(row[0]) for row in rows), default=3)
+    console.print(
+        f"{'run':<{width}}  state        cause     started (UTC)     seconds", style="bold", soft_wrap=True
+    )
+    for run_id, state, cause, began, ended in rows:
+        took = f"{(ended - began).total_seconds():.0f}" if ended else ""
+        line = f"{run_id:<{width}}  {state:<11}  {cause:<8}  {began:%Y-%m-%d %H:%M}  {took:>7}"
+        console.print(line.rstrip(), soft_wrap=True)
 
 
 @runs_app.command("show")
@@ -101,7 +111,7 @@ def runs_show(run_id: RunId = "", host: HostName = "") -> None:
     from linnet.commands.summary import show_origin, show_summary
 
     if not host:
-        folder, console = runs.find(run_id), Console()
+        folder, console = runs.find(run_id), terminal()
         show_origin(folder, console)
         show_summary(folder, console)
         return
@@ -110,7 +120,7 @@ def runs_show(run_id: RunId = "", host: HostName = "") -> None:
     table = Table("task", "state", "error", title=f"run {run.run_id}: {str(run.state).lower()}")
     for task in (run.run_details.task_details or []) if run.run_details else []:
         table.add_row(task.display_name, str(task.state).lower(), task.error.message if task.error else "")
-    Console().print(table)
+    terminal().print(table)
 
 
 @runs_app.command("compare")
@@ -126,7 +136,7 @@ def runs_compare(first: OneRun, second: OneRun) -> None:
     from linnet.commands.summary import show_comparison
     from linnet.report.evidence import read_evidence
 
-    show_comparison(read_evidence(runs.find(first)), read_evidence(runs.find(second)), Console())
+    show_comparison(read_evidence(runs.find(first)), read_evidence(runs.find(second)), terminal())
 
 
 @runs_app.command("mirror")
@@ -192,7 +202,7 @@ def runs_follow(run_id: RunId = "", host: HostName = "") -> None:
     from linnet.launch.follow import watch, watch_remote
     from linnet.launch.submit import Submitted
 
-    console = Console()
+    console = terminal()
     if not host:
         code = end_of(watch(runs.find(run_id), console), console)
     else:
@@ -233,7 +243,7 @@ def runs_resume(
         typer.echo(f"{go_on(host_of(EngineConfig(), host)).run_id} resumed")
         return
     with temporary_host(EngineConfig(), host) as where:
-        code = follow_to_end(go_on(where), Console())
+        code = follow_to_end(go_on(where), terminal())
     raise typer.Exit(code)
 
 

@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from linnet.commands.terminal import terminal
 from linnet.config import ServingConfig, load_config
-from linnet.errors import RequestRejected, ServingError
+from linnet.errors import DataError, RequestRejected, ServingError
 from linnet.process.model_server import ServerProcess, ServerState, server_command
 from linnet.registry.connect import Champion, find_champion
 from linnet.storage.paths import api_keys_file, prediction_log_dir, server_state_file
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from linnet.serving.client import ServerClient
 
 STOP_SECONDS = 30.0
+_ABOUT_THE_IMAGE = (400, 413, 415, 422)
+"""Statuses that say something of this image alone; with others none can be answered."""
 
 ConfigPath = Annotated[
     Path | None, typer.Option("--config", help="A config, for its model, registry and serving settings.")
@@ -75,14 +78,15 @@ def stop_server() -> bool:
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.")],
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files, or folders of them.")],
     name: Name = "",
     config: ConfigPath = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON, a line an image.")] = False,
 ) -> None:
     """Name the three likeliest classes of images, and the model version that says so.
 
-    Asks the server that `linnet up` started; without one, the champion is loaded here.
+    Asks the server that `linnet up` started; without one, the champion is loaded here. A file that
+    cannot be answered hides none of the others; the exit status is then 1.
 
     Example:
 
@@ -90,26 +94,66 @@ def predict(
     """
     import json
 
+    images = _files(images)
     answers = [(image, answer) for image, answer in zip(images, _answers(images, name, config), strict=True)]
+    failed = [(image, answer["error"]) for image, answer in answers if "error" in answer]
     if json_output:
         for image, answer in answers:
             typer.echo(json.dumps({"image": str(image), **answer}))
-        return
+    elif len(failed) < len(answers):
+        _show_answers(answers)
+    for image, problem in failed:
+        terminal(stderr=True).print(f"{image}: {problem}", style="red", soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    """The files, and those below folders; what is left out there is told.
+
+    Raises:
+        DataError: a folder cannot be read, or holds no image.
+    """
+    from linnet.data.folder_tree import count_reasons, walk
+
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        tree = walk(path)
+        images, left_out = tree.all_images(), count_reasons(tree.all_left_out())
+        if not images:
+            raise DataError(str(path), "holds no image", "name a file, or a folder of images")
+        told = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
+        if told:
+            terminal(stderr=True).print(f"{path}: left out {told}", soft_wrap=True)
+        found += images
+    return found
+
+
+def _show_answers(answers: list[tuple[Path, dict[str, Any]]]) -> None:
     table = Table("image", "class", "probability", "version")
     for image, answer in answers:
-        for rank, likely in enumerate(answer["predictions"]):
+        for rank, likely in enumerate(answer.get("predictions", ())):
             first = rank == 0
             share = f"{likely['probability']:6.1%}"
             version = f"{answer['model']} {answer['version']}" if first else ""
             table.add_row(str(image) if first else "", likely["class"], share, version)
-    Console().print(table)
+    terminal().print(table)
 
 
 def _answer(client: ServerClient, image: Path) -> dict[str, Any]:
     try:
         return client.predict(image)
     except RequestRejected as error:
-        raise RequestRejected(error.status, f"{image}: {error.problem}") from error
+        if error.status not in _ABOUT_THE_IMAGE:
+            raise RequestRejected(error.status, f"{image}: {error.problem}") from error
+        return {"error": error.problem}
+    except ServingError:
+        if os.access(image, os.R_OK) and image.is_file():
+            raise
+        return {"error": "cannot be read (no such file, or not readable)"}
 
 
 def _answers(images: list[Path], name: str, config: Path | None) -> list[dict[str, Any]]:

@@ -7,11 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from linnet.launch.follow import describe
+from linnet.config.root import SECTIONS
+from linnet.errors import ConfigError
+from linnet.launch.follow import describe, under_way
 from linnet.records import Gate, GateDecision, RolloutDecision, RunCost, RunRecord
 from linnet.report import comparison
 from linnet.report.evidence import RunEvidence
@@ -27,6 +28,8 @@ def show_summary(folder: Path, console: Console) -> None:
     record = runs.load(folder)
     console.print()
     console.print(_stages(record))
+    if record.state == "running" and (line := under_way(folder)):
+        console.print(line, soft_wrap=True)
     for task, output in (("evaluate", "report"), ("package", "package")):
         where = runs.artifact(folder, task, output)
         if where is not None and (where / "gates.json").exists():
@@ -34,7 +37,7 @@ def show_summary(folder: Path, console: Console) -> None:
     rollout = runs.artifact(folder, "release", "rollout")
     if rollout is not None and (rollout / "rollout.json").exists():
         console.print(_canary(RolloutDecision.load(rollout / "rollout.json")))
-    console.print(_closing(record, folder))
+    _print_closing(record, folder, console)
 
 
 def show_origin(folder: Path, console: Console) -> None:
@@ -55,10 +58,42 @@ def show_origin(folder: Path, console: Console) -> None:
     if record.cost is not None:
         table.add_row("took", Text(_took(record.cost)))
         table.add_row("cost", Text(_money(record.cost)))
-    console.print(table, highlight=False)
-    for section, values in record.config.items():
-        told = ", ".join(f"{k} {v!r}" for k, v in values.items()) if isinstance(values, dict) else str(values)
-        console.print(Text.assemble((f"  {section:<12}", "dim"), told))
+    console.print(table)
+    changed, usual = _settings(record)
+    console.print("settings that differ from the defaults" if changed else "all settings are the defaults")
+    for key, value, default in changed:
+        console.print(Text.assemble(f"  {key} = {value}", (f"  (default {default})", "dim")), soft_wrap=True)
+    console.print("the others", style="dim")
+    for section, told in usual.items():
+        console.print(Text.assemble((f"  {section:<16}", "dim"), told), soft_wrap=True)
+
+
+def _settings(record: RunRecord) -> tuple[list[tuple[str, str, str]], dict[str, str]]:
+    """Settings that differ from their defaults (name, value, default), and the others a section.
+
+    Both in the config's order; a number that KFP made a float of is an integer again.
+    """
+    changed: list[tuple[str, str, str]] = []
+    usual: dict[str, str] = {}
+    for section, kind in SECTIONS.items():
+        recorded = record.config.get(section)
+        if not isinstance(recorded, dict):
+            continue
+        try:
+            values = kind.parse(recorded, section).values()
+        except ConfigError:  # a run of another version of Linnet
+            values = recorded
+        defaults = kind().values()
+        order = [*(key for key in defaults if key in values), *(key for key in values if key not in defaults)]
+        same = [key for key in order if values[key] == defaults.get(key)]
+        changed += [
+            (f"{section}.{key}", repr(values[key]), repr(defaults.get(key)))
+            for key in order
+            if key not in same
+        ]
+        if same:
+            usual[section] = ", ".join(f"{key} {values[key]!r}" for key in same)
+    return changed, usual
 
 
 def show_comparison(first: RunEvidence, second: RunEvidence, console: Console) -> None:
@@ -121,7 +156,9 @@ def _stages(record: RunRecord) -> Table:
     table.add_column("result")
     for stage in record.stages:
         worked = Text("cached", "cyan") if stage.cached else Text("run")
-        if stage.state != "succeeded":
+        if stage.state == "running":
+            worked = Text("running", "cyan")
+        elif stage.state != "succeeded":
             worked = Text(stage.state, "red")
         took = f"{stage.seconds:.1f}", f"{stage.cpu_seconds:.1f}", f"{stage.peak_memory_mb:.0f}"
         table.add_row(stage.task, *took, worked, describe(stage, seconds=False))
@@ -166,13 +203,14 @@ def _canary(decision: RolloutDecision) -> Table:
     return table
 
 
-def _closing(record: RunRecord, folder: Path) -> Panel:
-    lines = [Text(f"{record.state}", f"bold {_COLORS.get(record.state, 'white')}")]
+def _print_closing(record: RunRecord, folder: Path, console: Console) -> None:
+    """The result, and where to look next; without a box, which would break long paths."""
+    verdict = Text(record.state, f"bold {_COLORS.get(record.state, 'white')}")
+    console.print(Text.assemble("\nresult: ", verdict), soft_wrap=True)
     if record.error:
-        lines.append(Text(record.error))
-    lines.append(Text())
-    lines += [Text.assemble((f"{what:<18}", "dim"), where) for what, where in _next(record, folder)]
-    return Panel(Text("\n").join(lines), title="result", title_align="left", expand=False)
+        console.print(Text(record.error), soft_wrap=True)
+    for what, where in _next(record, folder):
+        console.print(Text.assemble((f"  {what:<18}", "dim"), where), soft_wrap=True)
 
 
 def _next(record: RunRecord, folder: Path) -> list[tuple[str, str]]:

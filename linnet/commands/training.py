@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from linnet.commands.terminal import terminal
 from linnet.config import Config, load_config
 from linnet.errors import ConfigError
 from linnet.records import RunRecord, RunRequest
@@ -55,7 +56,7 @@ def run(
     from linnet.launch.client import temporary_host
     from linnet.registry.champion import current_actor
 
-    console = Console()
+    console = terminal()
     loaded = load_config(config, parse_settings(settings or []))
     request = RunRequest(cause="person", actor=current_actor(), reason=reason, commit=runs.commit())
     if dry_run:
@@ -84,7 +85,7 @@ def compile_command(
     from pipelines.compile import compile_pipeline
 
     compile_pipeline("training", load_config(config, parse_settings(settings or [])), output)
-    Console().print(f"wrote {output}: upload it to Kubeflow Pipelines, or run it here with `linnet run`")
+    terminal().print(f"wrote {output}: upload it to Kubeflow Pipelines, or run it here with `linnet run`")
 
 
 def init(
@@ -125,10 +126,10 @@ def init(
     target.parent.mkdir(exist_ok=True)
     target.write_text(made.text, "utf-8")
     load_config(target)
-    console = Console()
-    console.print(made.told, highlight=False, markup=False, soft_wrap=True)
+    console = terminal()
+    console.print(made.told, soft_wrap=True)
     wrote = f"wrote {target}: review it, then run\n  linnet run {target}"
-    console.print(wrote, highlight=False, markup=False, soft_wrap=True)
+    console.print(wrote, soft_wrap=True)
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
@@ -151,7 +152,7 @@ def follow_to_end(submitted: Submitted, console: Console) -> int:
 
     if submitted.host.engine is not None:
         return end_of(follow(submitted, console), console)
-    console.print(f"run {submitted.run_id} on {submitted.host.url}", highlight=False)
+    console.print(f"run {submitted.run_id} on {submitted.host.url}")
     return end_of_remote(submitted, follow_remote(submitted, console), console)
 
 
@@ -169,7 +170,7 @@ def end_of_remote(submitted: Submitted, state: str, console: Console) -> int:
 
     why = refusal(submitted.host, submitted.run_id) if state == "SUCCEEDED" else ""
     told = f"rejected: {why}" if why else state.lower()
-    console.print(f"run {submitted.run_id}: {told}", highlight=False)
+    console.print(f"run {submitted.run_id}: {told}")
     return EXIT_CODES["rejected"] if why else {"SUCCEEDED": 0, "CANCELED": 130}.get(state, 1)
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from linnet.commands.console import show_links
 from linnet.commands.serve import ConfigPath, Name, serve_champion, stop_server
+from linnet.commands.terminal import terminal
 from linnet.config import EngineConfig, load_config
 from linnet.errors import LinnetError, RegistryError, ServingError
 from linnet.process.model_server import ServerState
@@ -65,7 +66,7 @@ def up(
         )
     if name and config is None:
         find_champion(name)  # says so before anything is started
-    out = Console()
+    out = terminal()
     with ExitStack() as started:
         if _engine(load_config(config).engine if config else EngineConfig(), engine_port, out):
             started.callback(stop_engine)
@@ -83,7 +84,7 @@ def up(
         except RegistryError as error:
             if name or "no champion" not in str(error):
                 raise
-            out.print(f"nothing to serve: {error}", highlight=False)
+            out.print(f"nothing to serve: {error}")
             if not detach:
                 _wait(out)
         if detach:
@@ -113,7 +114,7 @@ def _engine(config: EngineConfig, port: int | None, console: Console) -> bool:
         config = config.model_copy(update={"port": _expected(config.bind, config.port, "engine", console)})
     host = local_engine(config, fresh_port=False, until_idle=False)
     host.stay()
-    console.print(f"the engine answers kfp.Client at {host.url}", highlight=False)
+    console.print(f"the engine answers kfp.Client at {host.url}")
     return host.started_here
 
 
@@ -137,7 +138,7 @@ def _console(port: int | None, out: Console) -> bool:
         if port is None:
             port = _expected("127.0.0.1", PORT, "console", out)
         state = CONSOLE.start("--port", str(port))
-    out.print(f"the console is at {state.url}; login links, one per role:", highlight=False)
+    out.print(f"the console is at {state.url}; login links, one per role:")
     show_links(state.url, out)
     return started
 
@@ -156,9 +157,9 @@ def _labels(config: Path, out: Console) -> bool:
             return False
         url = service.start(str(config), "--port", str(free_port("127.0.0.1", PORT))).url
     except LinnetError as error:
-        out.print(f"answers are not collected: {error}", highlight=False, soft_wrap=True)
+        out.print(f"answers are not collected: {error}", soft_wrap=True)
         return False
-    out.print(f"answers are collected; their metrics are at {url}/labels/metrics", highlight=False)
+    out.print(f"answers are collected; their metrics are at {url}/labels/metrics")
     return True
 
 

@@ -29,6 +29,8 @@ _LOOK_SECONDS = 0.15
 _LOOK_REMOTE_SECONDS = 2.0
 _GONE_SECONDS = 3.0
 """How long an engine may take to close a run whose worker is gone; it takes milliseconds."""
+LINE_SECONDS = 20.0
+"""Without a terminal, how often a long step says how far it is."""
 _ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED", "CACHED")
 TERMINATED = 143
 """128 + SIGTERM, as a shell says it."""
@@ -45,7 +47,7 @@ def follow(run: Submitted, console: Console) -> RunRecord:
         with says_what_becomes_of(run.run_id):
             _show(run.folder, lambda: _ended(run, gone), console)
     except KeyboardInterrupt:
-        console.print("[yellow]stopping the run ...[/]")
+        console.print("stopping the run ...", style="yellow")
         _stop(run)
     return runs.load(run.folder)
 
@@ -96,7 +98,7 @@ def follow_remote(run: Submitted, console: Console) -> str:
         with says_what_becomes_of(run.run_id, run.host.url):
             return watch_remote(run, console)
     except KeyboardInterrupt:
-        console.print("[yellow]stopping the run ...[/]")
+        console.print("stopping the run ...", style="yellow")
         run.terminate()
         return "CANCELED"
 
@@ -175,14 +177,32 @@ def _show_live(folder: Path, ended: Callable[[], bool], console: Console) -> Non
 
 def _show_lines(folder: Path, ended: Callable[[], bool], console: Console) -> None:
     told: set[str] = set()
-    over = False
+    over, spoke = False, time.monotonic()
     while not over:
         over = ended()
+        if time.monotonic() - spoke >= LINE_SECONDS and (line := under_way(folder)):
+            spoke = time.monotonic()
+            console.print(line, highlight=False, soft_wrap=True)
         for stage in runs.stages(folder):
             if stage.state != "running" and stage.task not in told:
                 told.add(stage.task)
+                spoke = time.monotonic()
                 console.print(f"{stage.task:<15} {describe(stage).plain}", highlight=False)
         time.sleep(0 if over else _LOOK_SECONDS)
+
+
+def under_way(folder: Path) -> str:
+    """The stage that is running, since when and how far it is; empty where none is."""
+    running = [stage for stage in runs.stages(folder) if stage.state == "running"]
+    if not running:
+        return "" if _begun(folder) else "waits for other runs to end (engine.concurrent_runs)"
+    elapsed = (now() - running[-1].started_at).total_seconds()
+    try:
+        told = json.loads((folder / "progress.json").read_text())
+        progress = f"  {told['what']}: {told['done']:,} of {told['total']:,}"
+    except (OSError, ValueError, KeyError):
+        progress = ""
+    return f"{running[-1].task:<15} {elapsed:6.0f} s so far{progress}"
 
 
 def _begun(folder: Path) -> bool:

@@ -51,10 +51,22 @@ def packages_of(command: Sequence[str], mark: str) -> Packages:
             tokens = iter(shlex.split(part))
             for token in tokens:
                 if token in _WITH_VALUE:
-                    options += [token, next(tokens, "")]
+                    _add_option(options, token, next(tokens, ""))
                 elif not token.startswith("-"):
                     requirements[token] = None
     return Packages(tuple(requirements), tuple(options))
+
+
+def _add_option(options: list[str], name: str, value: str) -> None:
+    """A component installs in several calls, each with all options; of two indexes one is the main one."""
+    pairs = list(zip(options[::2], options[1::2], strict=True))
+    indexes = {known for option, known in pairs if "index" in option or option == "-i"}
+    is_index = "index" in name or name == "-i"
+    if (value in indexes) if is_index else ((name, value) in pairs):
+        return
+    if is_index and indexes:
+        name = "--extra-index-url"
+    options += [name, value]
 
 
 def make(packages: Packages) -> str:

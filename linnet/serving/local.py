@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from linnet.errors import RequestRejected, ServingError
+from linnet.errors import RequestRejected
 from linnet.serving.predictor import Predictor, top_classes
 
 
@@ -15,19 +15,22 @@ def local_answers(
 ) -> Iterator[dict[str, Any]]:
     """The answers that a server would give for image files: model, version and predictions.
 
+    Of a file that cannot be read, or is no image that is accepted, the answer is its `error`.
+
     Raises:
-        ServingError: the package cannot be loaded, or a file cannot be read.
-        RequestRejected: a file is not an image that is accepted.
+        ServingError: the package cannot be loaded.
     """
     predictor = Predictor.load(version, package)
     for path in images:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise ServingError(f"{path}: cannot be read ({error.strerror})") from error
+            yield {"error": f"cannot be read ({error.strerror})"}
+            continue
         try:
             prediction = predictor.predict_upload(data, max_pixels)
         except RequestRejected as error:
-            raise RequestRejected(error.status, f"{path}: {error.problem}") from error
+            yield {"error": error.problem}
+            continue
         top = top_classes(predictor.classes, prediction.probabilities[0])
         yield {"model": name, "version": version, "predictions": top}

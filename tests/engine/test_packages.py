@@ -37,7 +37,8 @@ def test_packages_are_read_from_the_component_s_own_command() -> None:
     command = work.component_spec.implementation.container.command
     found = packages_of(command, MARK)
     assert {"a-package>=1,<2", "kfp"} <= set(found.requirements)
-    assert found.options[:2] == ("--index-url", "https://one.example/simple")
+    one = "https://one.example/simple"
+    assert found.options == ("--index-url", one, "--trusted-host", one), "each option once"
     assert set(found.missing) == {"a-package>=1,<2"}
 
 

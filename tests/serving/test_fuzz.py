@@ -47,7 +47,7 @@ def serves(server: RunningServer) -> None:
     assert server.client.predict(png(200))["version"] == "1"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("count", COUNTS)
 def test_no_request_makes_the_server_fail_grow_or_speak_python(server: RunningServer, count: int) -> None:
     token = {"Authorization": f"Bearer {server.state.token}"}
@@ -143,7 +143,7 @@ def _break(draw: random.Random, tensors: list[Any], parts: list[bytes], document
             tensor["data"] = draw.choice([[1] * 64, *numbers])
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("count", COUNTS)
 def test_binary_tensors_by_the_grammar_are_answered_or_refused(server: RunningServer, count: int) -> None:
     fuzzer, before = Fuzzer(server.state.url), memory_mb(server)

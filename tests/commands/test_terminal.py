@@ -1,0 +1,127 @@
+"""Names reach the terminal as they are; ids and paths can be copied; help reads as people know it."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from linnet import __version__
+from linnet.cli import command_line
+from linnet.commands.runs import _print_runs
+from linnet.commands.serve import _files, _show_answers
+from linnet.commands.summary import _settings
+from linnet.commands.terminal import terminal
+from linnet.config import parse_config
+from linnet.errors import DataError
+from linnet.launch import follow
+from linnet.records import RunRecord, RunRequest, StageRecord
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ODD = ("scan[red].png", "ok[/b]", "[bold]x", ":smile:", "a[/]b")
+
+
+def test_brackets_in_names_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("name", title="[/t]")
+    for name in ODD:
+        terminal().print(name)
+        table.add_row(name)
+    terminal().print(table)
+    shown = capsys.readouterr().out
+    assert all(shown.count(name) == 2 for name in ODD)
+    assert "[/t]" in shown
+
+
+def test_answers_with_brackets_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = {"model": "m", "version": "1", "predictions": [{"class": "ok[/b]", "probability": 0.5}]}
+    _show_answers([(Path("scan[red].png"), answer)])
+    shown = capsys.readouterr().out
+    assert "scan[red].png" in shown and "ok[/b]" in shown
+
+
+def test_no_command_makes_a_console_that_takes_text_for_markup() -> None:
+    """The kind, not the case: one function makes every console of the command line."""
+    files = [*(REPOSITORY / "linnet" / "commands").glob("*.py"), REPOSITORY / "linnet" / "cli.py"]
+    made = [file.name for file in files if re.search(r"(?<![\w.])Console\(", file.read_text("utf-8"))]
+    assert made == ["terminal.py"]
+
+
+def test_version_is_told() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "linnet", "--version"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout == f"linnet {__version__}\n"
+
+
+def test_help_shows_switches_without_a_value_and_arguments_in_capitals() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "linnet", "run", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert re.search(r"Usage: .*run \[OPTIONS\] CONFIG", shown)
+    assert re.search(r"--dry-run +Only show what would run", shown)
+    groups = [command_line()]
+    for group in groups:
+        groups += getattr(group, "commands", {}).values()
+        assert all(option.metavar == "" for option in group.params if getattr(option, "is_flag", False))
+
+
+def test_run_ids_are_whole_at_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    began = datetime(2026, 11, 27, 10, tzinfo=UTC)
+    ids = ["fashion-20261127-101500-ab12", "x" * 63 + "-20261127-101500-cd34"]
+    _print_runs([(name, "succeeded", "person", began, began + timedelta(seconds=90)) for name in ids])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["run", *ids]
+    _print_runs([(ids[0], "interrupted", "schedule", began, began + timedelta(seconds=90))])
+    assert all(len(line) <= 80 for line in capsys.readouterr().out.splitlines())
+
+
+def test_settings_that_differ_come_first_and_integers_are_integers() -> None:
+    config = parse_config({"name": "x", "train": {"epochs": 3}, "gates": {"min_auc": 0.5}}).values()
+    config["train"]["epochs"] = 3.0  # as KFP's structs give it back
+    request = RunRequest(cause="person", actor="me", reason="", commit="")
+    record = RunRecord(
+        run_id="r", pipeline="training", config=config, commit="", request=request, state="succeeded",
+        started_at=datetime.now(UTC),
+    )  # fmt: skip
+    changed, usual = _settings(record)
+    assert [row[:2] for row in changed] == [("train.epochs", "3"), ("gates.min_auc", "0.5")]
+    assert list(usual)[:2] == ["data", "validation"]
+    assert "epochs" not in usual["train"].split(", ")[0]
+
+
+def test_long_step_says_how_far_it_is_without_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stages").mkdir()
+    stage = StageRecord(task="train", state="running", started_at=datetime.now(UTC) - timedelta(seconds=70))
+    stage.save(tmp_path / "stages" / "train.json")
+    (tmp_path / "progress.json").write_text('{"what": "training", "done": 2, "total": 5}')
+    monkeypatch.setattr(follow, "LINE_SECONDS", 0.0)
+    out = io.StringIO()
+    ends = iter([False, False, True])
+    follow._show_lines(tmp_path, lambda: next(ends), Console(file=out))
+    assert out.getvalue().count("s so far  training: 2 of 5") >= 2
+
+
+def test_predict_takes_folders_and_tells_what_it_leaves_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("a/1.png", "2.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    files = _files([tmp_path, Path("other.png")])
+    assert files == [tmp_path / "2.png", tmp_path / "a" / "1.png", Path("other.png")]
+    assert "left out 1 not an image" in capsys.readouterr().err.replace("\n", " ")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no image"):
+        _files([tmp_path / "empty"])
