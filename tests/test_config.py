@@ -35,7 +35,7 @@ def test_shipped_configs_include_fashion() -> None:
         ({"data": 3}, "data", "write it as [data]"),
         ({"data": {"color": "blue"}}, "data.color", "'gray' or 'rgb'"),
         ({"data": {"classes": ["cat"]}}, "data", "at least 2"),
-        ({"data": {"classes": ["cat", "cat"]}}, "data", "twice"),
+        ({"data": {"classes": ["cat", "cat"]}}, "data", "duplicate"),
         ({"data": {"test_fraction": 0.45, "validation_fraction": 0.45}}, "data", "leave some to train on"),
         ({"release": {"steps": [5, 1]}}, "release", "rise"),
         ({"release": {"steps": [1, 50]}}, "release", "exactly 100"),

@@ -94,7 +94,7 @@ def _on_call(model: str, config: ServiceLevelsConfig) -> list[Panel]:
     return [
         Panel("Burning", "Pages above 3; see the runbook that the alert links to.", burns,
               width=24, red_above=3.0),
-        Panel("Latency p95 and p99", f"Promised: within {config.latency_ms:g} ms.",
+        Panel("Latency p95 and p99", f"Objective: within {config.latency_ms:g} ms.",
               (("p95 {{version}}", quantile(0.95)), ("p99 {{version}}", quantile(0.99))), "s",
               red_above=config.latency_ms / 1000),
         Panel("Answers", "By version and outcome: failed is the model's fault, rejected the request's.",

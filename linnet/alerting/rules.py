@@ -96,8 +96,8 @@ def _burn_alert(level: ServiceLevel, burn: Burn, model: str, config: ServiceLeve
         model=model,
         config=config,
         runbook=level.name.replace("_", "-"),
-        summary=f"{level.title}: the error budget of {model} version {{{{ $labels.version }}}} burns "
-        f"{{{{ $value | printf `%.1f` }}}} times too fast over {burn.long} ({level.objective:.10g} promised)",
+        summary=f"{level.title}: error budget of {model} version {{{{ $labels.version }}}}: burn rate "
+        f"{{{{ $value | printf `%.1f` }}}} over {burn.long} (objective {level.objective:.10g})",
         rollout=burn.rollout,
         burn=f"{burn.factor:g}",
     )

@@ -103,7 +103,7 @@ def gc(
     max_gb: Annotated[
         float, typer.Option(min=0, help="Then drop the least recently used until this many GB are left.")
     ] = math.inf,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted.")] = False,
 ) -> None:
     """Drop what was not used for long; never what a run under way or a registered model needs.
 

@@ -94,14 +94,16 @@ def _show(found: Diagnosis, symptoms: Symptoms, notes: list[str], console: Conso
         console.print(f"  {finding.fault:<14} {finding.sentence}")
     console.print(f"do: {found.remedy}")
     if found.deploys:
-        table = Table("at (UTC)", "deploy", "before", "who", "because", title="deploys", title_justify="left")
+        table = Table(
+            "at (UTC)", "deploy", "before", "actor", "reason", title="deploys", title_justify="left"
+        )
         for deploy in found.deploys[:5]:
             did = f"{deploy.action} {deploy.version}"
             at = f"{deploy.at:%Y-%m-%d %H:%M}"
             table.add_row(at, did, deploy.previous or "", deploy.actor, deploy.reason)
         console.print(table)
     if found.samples:
-        table = Table("look at", "because", title="samples", title_justify="left")
+        table = Table("look at", "reason", title="samples", title_justify="left")
         for sample in found.samples:
             table.add_row(sample.name, sample.why)
         console.print(table)

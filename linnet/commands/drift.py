@@ -131,7 +131,7 @@ def simulate(
     client.model = _asked_model(client, name, pool)
     with _progress() as progress:
         sent = play(stream, lambda image: _ask(client, image), rate, count, seconds, progress)
-    right = f", {sent.right / sent.answered:.1%} named rightly" if sent.answered else ""
+    right = f", {sent.right / sent.answered:.1%} correct" if sent.answered else ""
     console.print(f"{sent.answered:,} answered{right}; {sent.failed:,} failed, {sent.late:,} sent late")
     if sent.problem:
         console.print(f"first failure: {sent.problem}")

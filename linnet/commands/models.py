@@ -57,7 +57,7 @@ def show(version: Version, name: Model = "", tracking_uri: Tracking = "") -> Non
         table.add_row(metric, f"{number:.4f}")
     table.add_row("package", str(registry.package_folder(found)))
     console.print(table)
-    ledger = Table("at (UTC)", "who", "did", "before", "because", title="ledger", title_justify="left")
+    ledger = Table("at (UTC)", "actor", "action", "before", "reason", title="ledger", title_justify="left")
     for entry in registry.ledger.entries(found.name):
         if version in (entry.version, entry.previous):
             did = f"{entry.action} {entry.version}"

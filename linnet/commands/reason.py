@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-Reason = Annotated[str, typer.Option("--reason", help="Why; stands in the ledger. A terminal asks for it.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; recorded in the ledger. A terminal asks for it.")]
 
 
 def given(reason: str) -> str:
@@ -19,5 +19,5 @@ def given(reason: str) -> str:
     if reason.strip():
         return reason.strip()
     if not sys.stdin.isatty():
-        raise typer.BadParameter("say why: it stands in the ledger", param_hint="--reason")
+        raise typer.BadParameter("say why: it is recorded in the ledger", param_hint="--reason")
     return str(typer.prompt("Reason"))

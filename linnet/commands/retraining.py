@@ -114,7 +114,7 @@ def ledger_command(
     ledger = _ledger(config)
     entries = ledger.entries()
     shown = [e for e in entries if everything or not (e.decision and not e.decision.request)]
-    table = Table("at (UTC)", "what", "run", "who", "because", title=f"{ledger.path}", title_justify="left")
+    table = Table("at (UTC)", "event", "run", "actor", "reason", title=f"{ledger.path}", title_justify="left")
     for entry in shown[-limit:]:
         table.add_row(
             f"{entry.at:%Y-%m-%d %H:%M:%S}", _what(entry), entry.run_id or entry.key, entry.actor,
@@ -139,7 +139,7 @@ def reset(config: ConfigPath, reason: Reason = "") -> None:
     from linnet.retraining.breaker import reset_breaker
 
     failures = reset_breaker(_ledger(config), current_actor(), given(reason))
-    typer.echo(f"the breaker is closed; {failures} failure(s) are forgiven")
+    typer.echo(f"the breaker is closed; {failures} failure(s): count reset")
 
 
 def _ledger(config: Path) -> RetrainingLedger:

@@ -215,7 +215,7 @@ def runs_follow(run_id: RunId = "", host: HostName = "") -> None:
 @runs_app.command("terminate")
 def runs_terminate(run_id: OneRun, host: HostName = "") -> None:
     """End a run that waits or is under way; within five seconds here."""
-    _act(run_id, host, lambda client, run: client.terminate_run(run), "asked to end")
+    _act(run_id, host, lambda client, run: client.terminate_run(run), "termination requested")
 
 
 @runs_app.command("resume")
@@ -240,7 +240,7 @@ def runs_resume(
         return Submitted(where, client, run)
 
     if not wait:
-        typer.echo(f"{go_on(host_of(EngineConfig(), host)).run_id} goes on")
+        typer.echo(f"{go_on(host_of(EngineConfig(), host)).run_id} resumed")
         return
     with temporary_host(EngineConfig(), host) as where:
         code = follow_to_end(go_on(where), terminal())
@@ -256,7 +256,7 @@ def runs_archive(run_id: OneRun, host: HostName = "") -> None:
 @runs_app.command("unarchive")
 def runs_unarchive(run_id: OneRun, host: HostName = "") -> None:
     """Bring an archived run back."""
-    _act(run_id, host, lambda client, run: client.unarchive_run(run), "back again")
+    _act(run_id, host, lambda client, run: client.unarchive_run(run), "unarchived")
 
 
 @runs_app.command("delete")

@@ -199,7 +199,7 @@ def _canary(decision: RolloutDecision) -> Table:
     for column, side in (("traffic", "right"), ("seconds", "right"), ("requests", "right")):
         table.add_column(column, justify="right" if side == "right" else "left")
     table.add_column("verdict")
-    table.add_column("because")
+    table.add_column("reason")
     for step in decision.steps:
         verdict = Text(step.verdict, _VERDICTS.get(step.verdict, "red"))
         row = f"{step.percent} %", f"{step.seconds:.1f}", f"{step.candidate_requests:,}"

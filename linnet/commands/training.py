@@ -128,7 +128,7 @@ def init(
     load_config(target)
     console = terminal()
     console.print(made.told, soft_wrap=True)
-    wrote = f"wrote {target}: look it over, then run\n  linnet run {target}"
+    wrote = f"wrote {target}: review it, then run\n  linnet run {target}"
     console.print(wrote, soft_wrap=True)
 
 

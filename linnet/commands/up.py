@@ -112,7 +112,7 @@ def down() -> None:
     from linnet.launch.client import stop_engine
 
     stopped = [stop_services(), stop_engine(), stop_server(), CONSOLE.stop()]
-    typer.echo("stopped" if any(stopped) else "no server runs here")
+    typer.echo("stopped" if any(stopped) else "nothing is running")
 
 
 def _engine(config: EngineConfig, port: int | None, console: Console) -> bool:
@@ -149,7 +149,7 @@ def _console(port: int | None, out: Console) -> bool:
         if port is None:
             port = _expected("127.0.0.1", PORT, "console", out)
         state = CONSOLE.start("--port", str(port))
-    out.print(f"the console is at {state.url}; a link a role, which holds its token:")
+    out.print(f"the console is at {state.url}; login links, one per role:")
     show_links(state.url, out)
     return started
 

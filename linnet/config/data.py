@@ -56,7 +56,7 @@ class DataConfig(Section):
         if self.classes and len(self.classes) < 2:
             raise ValueError("classes: at least 2 are needed, or none to take them from the data")
         if len(set(self.classes)) != len(self.classes):
-            raise ValueError("classes: a name stands there twice")
+            raise ValueError("classes: duplicate class name")
         held_out = self.validation_fraction + self.production_fraction + self.test_fraction
         if held_out >= 0.9:
             raise ValueError(f"the held-out fractions add up to {held_out:.2f}; leave some to train on")

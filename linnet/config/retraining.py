@@ -34,7 +34,7 @@ class RetrainingConfig(Section):
     cost_per_month: float = Field(default=100.0, gt=0)
     """What its runs may cost in any 30 days, in the currency of `run_cost`."""
     run_cost: float = Field(default=1.0, ge=0)
-    """What a run costs until one of the policy's own has told; then the dearest of the last five."""
+    """What a run costs until one of the policy's own has told; then the most expensive of the last five."""
     breaker_failures: int = Field(default=3, ge=1)
     """Runs in a row that failed or were refused by a gate, after which the breaker opens."""
     recent_days: float = Field(default=7.0, gt=0)

@@ -60,7 +60,7 @@ def navigation(current: str, role: Role) -> Html:
     foot = tag(
         "div",
         tag("span", f"Logged in as {role}", class_="who"),
-        tag("button", "Light or dark", type="button", data_theme_switch=""),
+        tag("button", "Toggle theme", type="button", data_theme_switch=""),
         tag("form", tag("button", "Log out", type="submit"), method="post", action="/logout"),
         class_="foot",
     )
@@ -165,7 +165,7 @@ def confirm(
     with labelled(ui.dialog(), title) as dialog, ui.card().classes("dialog"):
         html(tag("div", tag("h2", title), tag("p", text, class_="soft")))
         reason = (
-            ui.input("Why? It stands in the ledger.")
+            ui.input("Why? It is recorded in the ledger.")
             .props("outlined dense autofocus")
             .style("width:100%;margin-bottom:14px")
         )

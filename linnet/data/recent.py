@@ -23,7 +23,7 @@ def with_recent(raw: RawDataset, config: DataConfig) -> RawDataset:
     pixels, as everywhere.
 
     Raises:
-        DataError: the window cannot be read, or has a label that is no class of the dataset.
+        DataError: the window cannot be read, or has a label that is not one of the dataset's classes.
     """
     if not config.recent:
         return raw

@@ -153,7 +153,7 @@ class Rollout:
         if state["candidate"] not in (self._champion, self.candidate.version):
             self.target.unload(state["candidate"])
         where = f"at {state['percent']} % with version {state['candidate']}"
-        return f"begun anew after an interruption {where}; "
+        return f"restarted after an interruption {where}; "
 
     def _resume(self, state: dict[str, Any]) -> bool:
         """Restores what was saved; False if it cannot be read."""

@@ -8,7 +8,7 @@ from linnet.storage.files import file_name
 from linnet.storage.paths import server_state_file, state_dir
 
 NONE_UNDER_WAY = "no rollout is under way: `linnet rollout status` shows how the last one ended"
-DONE = {"approve": "approved", "pause": "paused", "resume": "goes on"}
+DONE = {"approve": "approved", "pause": "paused", "resume": "resumed"}
 """What an order comes to, in words."""
 
 

@@ -117,14 +117,14 @@ often, a split this uneven would come up with probability {{ "%.3g"|format(p_val
 <td class="n">{{ row.false_positive_rate|percent }}</td><td class="n">{{ "{:,.0f}".format(row.support) }}</td></tr>{% endfor %}
 </table></div>
 
-<h2>What is taken for what</h2>
+<h2>Confusion matrix</h2>
 <div class="pair"><div class="wide card">{{ confusion }}</div>
 <div class="wide"><table><tr><th>True</th><th>Predicted</th><th class="n">Samples</th><th class="n">Of the class</th></tr>
 {% for actual, named, count, share in confusions %}<tr><td>{{ actual }}</td><td>{{ named }}</td><td class="n">{{ "{:,}".format(count) }}</td>
 <td class="n">{{ share|percent }}</td></tr>{% else %}<tr><td colspan="4">no mistakes</td></tr>{% endfor %}</table></div></div>
 <p class="soft small">Rows are true classes, columns predicted ones; shade is the share of the row{{ confusion_cut }}.</p>
 
-{% if diagram %}<h2>Does it know when it does not know?</h2>
+{% if diagram %}<h2>Calibration</h2>
 <div class="pair"><div class="card">{{ diagram }}<p class="small"><span class="key before"></span>before
 <span class="key after"></span>after temperature scaling</p></div>
 <div><p>On the diagonal, a confidence of 90 % is right 90 % of the time; points below it are overconfident.</p>

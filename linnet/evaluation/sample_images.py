@@ -1,4 +1,4 @@
-"""Pictures of single samples in the report: the surest mistakes, and the doubtful labels."""
+"""Pictures of single samples in the report: the most confident errors, and the doubtful labels."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def mistakes(report: EvaluationReport, evidence: ReportData) -> list[dict[str, A
             _shot(
                 evidence,
                 surest,
-                "{} taken for <b>{}</b><br>{:.0f} % sure, {} of a kind",
+                "{} predicted as <b>{}</b><br>{:.0f} % sure, {} of a kind",
                 report.classes[true],
                 report.classes[named],
                 100 * predictions.confidence[surest],

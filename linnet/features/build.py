@@ -66,7 +66,7 @@ def build_features(
     table = decode_samples(samples, manifest, data, out, progress)
     if table[KEY].duplicated().any():
         twice = table[KEY][table[KEY].duplicated()].iloc[0]
-        raise DataError(str(samples), f"sample {twice} stands there twice", "ingest the dataset again")
+        raise DataError(str(samples), f"sample {twice} is a duplicate", "ingest the dataset again")
     effective = effective_labels(table, labels)
     label_indices(effective["label"], effective[KEY], manifest.classes)  # refuse before the store learns it
     store = FeatureStore(name)

@@ -60,7 +60,7 @@ def label_indices(
         where = index.isna().to_numpy().argmax()
         raise DataError(
             f"sample {sample_ids.iloc[where]}",
-            f"its label {labels.iloc[where]!r} is no class of the dataset",
+            f"its label {labels.iloc[where]!r} is not one of the dataset's classes",
             f"the classes are {', '.join(classes)}",
         )
     return index.astype("int64")

@@ -53,7 +53,7 @@ def snapshot(name: str, as_of: datetime | None = None, batch: str = "", project:
     table = LabelTable(name)
     rows = table.as_of(min(table.freeze(), as_of) if as_of else table.freeze())
     if not rows:
-        raise DataError(f"labels of '{name}'", "nobody answered anything yet", "see `linnet labels status`")
+        raise DataError(f"labels of '{name}'", "no answers yet", "see `linnet labels status`")
     moment = max(row.created_at for row in rows)
     versions = database(name).with_name("versions")
     with writing(versions):

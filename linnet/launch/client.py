@@ -224,4 +224,4 @@ def _failed(said: str) -> RunError | StorageError | None:
         return None  # this one lost the race: the other's state file comes
     if not said and runs.disk_full(engine_dir()):
         return StorageError(f"{engine_dir()}: the engine cannot start: {runs.FULL}")
-    return RunError(said or "the engine ended and said nothing")
+    return RunError(said or "the engine exited without output")

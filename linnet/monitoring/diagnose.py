@@ -21,7 +21,7 @@ _ENOUGH = 30
 _OVERLOADED, _INVALID = (429, 503), (400, 413, 415, 422)
 _REMEDIES: dict[Fault | None, str] = {
     None: "nothing to do, as far as can be seen",
-    "infrastructure": "mend the server first: docs/runbooks/down.md, availability.md, latency.md",
+    "infrastructure": "fix the server first: docs/runbooks/down.md, availability.md, latency.md",
     "model": 'give the version before its traffic back: linnet models rollback --name {model} --reason "..."',
     "data": "find who changed the inputs: docs/runbooks/drift.md, valid-input.md; no rollback helps",
 }

@@ -237,8 +237,8 @@ def _cohorts(report: DriftReport, evidence: PageData) -> str:
     if not picture:
         return ""
     return (
-        '<h2>For whom</h2><p class="soft">KS distance of each cohort from the same cohort of the reference: '
-        "predicted classes, then thirds of brightness. Bold: drifted.</p>"
+        '<h2>Drift by cohort</h2><p class="soft">KS distance of each cohort from the same cohort of the '
+        "reference: predicted classes, then thirds of brightness. Bold: drifted.</p>"
         f'<div class="wide">{picture}</div>'
     )
 
@@ -274,7 +274,7 @@ def _confusion(performance: PerformanceReport | None) -> str:
     )
     return (
         "<h2>With labels</h2><div class=wide><table><tr><th>Class<th class=n>Labels<th class=n>Recall"
-        f"<th class=n>Interval<th class=n>At release<th>What it is taken for</tr>{rows}</table></div>"
+        f"<th class=n>Interval<th class=n>At release<th>Predicted as</tr>{rows}</table></div>"
     )
 
 

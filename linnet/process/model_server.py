@@ -110,4 +110,4 @@ class ServerProcess:
 
 
 def _failed(said: str) -> ServingError:
-    return ServingError(said or "it ended and said nothing")
+    return ServingError(said or "it exited without output")

@@ -70,7 +70,7 @@ class Sidecar:
         return state if state is not None and state.pid == process.pid else None
 
     def _failed(self, said: str) -> RunError:
-        return RunError(said or f"the {self.name} ended and said nothing")
+        return RunError(said or f"the {self.name} exited without output")
 
     def stop(self) -> bool:
         """Asks it to end and waits for that; whether there was one.

@@ -128,7 +128,7 @@ def _canary(rollout: RolloutDecision | None) -> str:
 
 
 def _curves(training: TrainingReport | None) -> str:
-    """Validation and training accuracy an epoch."""
+    """Validation and training accuracy per epoch."""
     history = [row for row in training.history if "validation_accuracy" in row] if training else []
     if len(history) < 2:
         return ""
@@ -143,7 +143,7 @@ def _curves(training: TrainingReport | None) -> str:
     drawn = "\n".join(f"    line [{', '.join(f'{value:.4f}' for value in line)}]" for line in shown)
     return (
         "### Training\n\n```mermaid\nxychart-beta\n"
-        '    title "accuracy an epoch: validation, training"\n'
+        '    title "accuracy per epoch: validation, training"\n'
         f'    x-axis "epoch" [{epochs}]\n'
         f'    y-axis "accuracy" {max(0.0, low - 0.02):.2f} --> 1.00\n{drawn}\n```'
     )

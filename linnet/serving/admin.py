@@ -41,7 +41,7 @@ class Admin:
         parts = [unquote(part) for part in request.path.strip("/").split("/")]
         known = self._routes(parts)
         if not known:
-            raise RequestRejected(404, f"there is nothing at {request.path:.200}")
+            raise RequestRejected(404, f"no such route: {request.path:.200}")
         handler = known.get("GET" if request.method == "HEAD" else request.method)
         if handler is None:
             problem = f"{request.method:.20} is not allowed here; use {' or '.join(known)}"

@@ -137,7 +137,7 @@ class App:
         if parts == ["metrics"]:
             _allow(request, "GET", "HEAD")
             return await self._forward_to_supervisor(request)
-        raise RequestRejected(404, f"there is nothing at {request.path:.200}")
+        raise RequestRejected(404, f"no such route: {request.path:.200}")
 
     async def _v2(
         self, request: Request, parts: list[str], model: ServedModel | None, request_name: str
@@ -156,7 +156,7 @@ class App:
         known = {(): self._about, ("health", "live"): self._live, ("health", "ready"): self._ready}
         handler = known.get(tuple(parts))
         if handler is None:
-            raise RequestRejected(404, f"there is nothing at {request.path:.200}")
+            raise RequestRejected(404, f"no such route: {request.path:.200}")
         _allow(request, "GET", "HEAD")
         return handler()
 
@@ -192,7 +192,7 @@ class App:
             ready = self.ready and shown in snapshot.predictors
             response = Response.of({"name": model.name, "ready": ready}, 200 if ready else 503)
         elif parts:
-            raise RequestRejected(404, f"there is nothing at {request.path:.200}")
+            raise RequestRejected(404, f"no such route: {request.path:.200}")
         else:
             _allow(request, "GET", "HEAD")
             if shown not in snapshot.predictors:

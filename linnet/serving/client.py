@@ -193,7 +193,7 @@ class ServerClient:
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
                 self.close()
                 if fresh or attempt == 2:
-                    raise ServingError(f"the server at {self.url} broke the connection off") from error
+                    raise ServingError(f"the server at {self.url} closed the connection") from error
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 raise ServingError(

@@ -67,7 +67,7 @@ def parse_request(body: bytes, header_length: int | None) -> InferRequest:
     for tensor in inputs:
         name, values, binary = _tensor(tensor, binary)
         if name in tensors:
-            raise _wrong(f"input {name}: stands there twice")
+            raise _wrong(f"input {name}: duplicate name")
         tensors[name] = values
     if binary is not None and len(binary):
         raise _wrong(f"{len(binary)} bytes follow the last binary tensor")

@@ -132,7 +132,7 @@ def test_help_shows_every_command() -> None:
         (("models", "rollback", "--reason", "x"), 1, "no model is registered yet"),
         (("models", "rollback", "--name", "x"), 1, "there is no model 'x' (known: none yet)"),
         (("models", "show", "7", "--name", "x"), 1, "there is no model 'x'"),
-        (("retraining", "reset-breaker", "good.toml"), 2, "say why: it stands in the ledger"),
+        (("retraining", "reset-breaker", "good.toml"), 2, "say why: it is recorded in the ledger"),
         (("runs", "compare", "x", "y"), 1, "there is no run 'x' here"),
         (("drift", "report"), 1, "there is no champion yet"),
         (("drift", "simulate", "--kind", "fog"), 2, "there is no kind fog"),

@@ -81,7 +81,7 @@ def test_nothing_waits_where_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("change", "title"),
     [
-        ({"served": ServerStatus(problem="No server runs")}, "Nobody is answering requests"),
+        ({"served": ServerStatus(problem="No server runs")}, "No server is running"),
         ({"served": ServerStatus(champion="5")}, "The server does not serve the champion"),
         ({"served": ServerStatus(champion="6", candidate="7", percent=5)}, "A canary is under way"),
         ({"canary": canary("waiting")}, "A canary waits for you"),

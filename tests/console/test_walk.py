@@ -101,10 +101,10 @@ def test_mistakes_are_browsed_with_what_the_model_looked_at(browser: Opened) -> 
     here = log_in(browser, "viewer")
     here.go("/models/photos/1", "text=Worst mistakes")
     shots = here.page.locator("figure:has(img[alt='saliency map'])")
-    assert shots.count() >= 1 and "taken for" in shots.first.inner_text()
+    assert shots.count() >= 1 and "predicted as" in shots.first.inner_text()
     here.page.click("text=/All \\d+ mistakes/")
     here.page.wait_for_selector("#samples figure")
-    assert "taken for" in here.page.locator("#samples figure").first.inner_text()
+    assert "predicted as" in here.page.locator("#samples figure").first.inner_text()
 
 
 def test_image_that_is_dropped_is_answered_and_explained(browser: Opened, use_case: UseCase) -> None:

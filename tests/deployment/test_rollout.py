@@ -176,7 +176,7 @@ def test_rollout_after_an_interruption_begins_anew_and_says_so(tmp_path: Path) -
     interrupted(target, tmp_path, at=5)
     decision = rollout(target, tmp_path).run()
     assert decision.verdict == "promote"
-    assert decision.reason.startswith("begun anew after an interruption")
+    assert decision.reason.startswith("restarted after an interruption")
     assert rollout_state(tmp_path) == "promote"
 
 
@@ -284,7 +284,7 @@ def test_rollout_killed_and_run_with_other_settings_begins_anew(tmp_path: Path) 
     assert killed(target, tmp_path, 9)
     other = FAST.model_copy(update={"alpha": 0.04})
     decision = rollout(target, tmp_path, other).run()
-    assert decision.reason.startswith("begun anew after an interruption")
+    assert decision.reason.startswith("restarted after an interruption")
     assert decision.verdict == "promote"
 
 

@@ -88,7 +88,7 @@ def test_cut_at_a_moment_is_the_same_whatever_came_later(state: Path, tmp_path: 
 
 
 def test_cut_before_the_first_answer_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nobody answered anything yet"):
+    with pytest.raises(DataError, match="no answers yet"):
         snapshot("d", project=tmp_path)
 
 

@@ -198,7 +198,7 @@ def _calibration(found: ModelPageData) -> Html:
 
 
 def _mistakes(context: Context, name: str, version: str) -> Html:
-    """The surest mistakes with what the model looked at; the slowest part, so it comes last."""
+    """The most confident errors with what the model looked at; the slowest part, so it comes last."""
     found = context.sources.version(name, version)
     evidence = context.sources.evidence_of(found)
     known = judged(evidence.folder) if evidence else None
@@ -206,7 +206,8 @@ def _mistakes(context: Context, name: str, version: str) -> Html:
         return Html("")
     if not len(known.order):
         return section(
-            "Worst mistakes", empty("Not a single mistake", "Every test sample was named rightly.")
+            "Most confident errors",
+            empty("No errors on the test split", "Every test sample was classified correctly."),
         )
     model = context.packaged(context.sources.package(found))
     figures = [_shot(model, known, int(row)) for row in known.order[:SHOTS]]
@@ -232,7 +233,7 @@ def _shot(model: PackagedModel, known: Judged, row: int) -> Html:
     weights = explain.occlusion(model, image, predicted)
     words = (
         classes[known.split.labels[row]],
-        " taken for ",
+        " predicted as ",
         tag("b", classes[predicted]),
         tag(
             "div",

@@ -39,7 +39,7 @@ def register(context: Context, app: FastAPI) -> None:
             return watched(context, context.model(model)), trained_counts(context, context.model(model))
 
         with shell.frame("Monitoring", role_of(request)):
-            shell.head("Monitoring", "What production asks, how it is answered, and what came of it.")
+            shell.head("Monitoring", "Traffic, service levels and drift.")
             await shell.shown(read, lambda found: _draw(context, *found))
             await shell.shown(
                 lambda: view.examples(examples(watched(context, context.model(model)))), shell.html
@@ -75,7 +75,7 @@ def page(found: Watched, trained: dict[str, int]) -> Html:
     return join(
         [
             section("Alerts", view.alerts(found.alerts)),
-            _part("promises", "Promises", view.promises(found.promises)),
+            _part("promises", "Service level objectives", view.promises(found.promises)),
             monitoring.page(found.log, trained),
             _part("drift", "Drift", view.drift(found)),
             _part(

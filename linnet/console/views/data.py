@@ -165,7 +165,7 @@ def browser(shots: Sequence[Shot], total: int, number: int, target: str, said: d
             tag(
                 "figcaption",
                 tag("b", shot.label),
-                *((" taken for ", tag("b", said[shot.sample_id])) if shot.sample_id in said else ()),
+                *((" predicted as ", tag("b", said[shot.sample_id])) if shot.sample_id in said else ()),
                 tag("div", f"{shot.split} · {shot.sample_id[:8]}", class_="soft"),
             ),
         )

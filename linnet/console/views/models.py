@@ -60,7 +60,7 @@ def ledger_table(entries: Sequence[LedgerEntry]) -> Html:
     if not entries:
         return empty("The ledger is empty", "Every registration, promotion and rollback gets a line.")
     return table(
-        ("When", "What", "?Who", "Because"),
+        ("When", "Event", "?Actor", "Reason"),
         (
             (
                 when(entry.at),
@@ -182,7 +182,7 @@ def confusion(mine: EvaluationReport, other: EvaluationReport | None, names: tup
         "Rows are true classes, columns predicted ones; the shade is the share of the row.",
         class_="soft small",
     )
-    return section("What is taken for what", hint, tag("div", *cards, class_="grid two"))
+    return section("Confusion matrix", hint, tag("div", *cards, class_="grid two"))
 
 
 def reliability(
@@ -191,4 +191,4 @@ def reliability(
     """The reliability diagram with its two figures."""
     drawn = Html(plots.reliability_diagram(before, after, 0.95))
     words = f"Calibration error {number(report.ece_before)} before and {number(report.metrics['ece'].value)} after scaling by temperature {report.temperature:.3f}."
-    return card("Does it know when it does not know?", drawn, tag("p", words, class_="soft small"))
+    return card("Calibration", drawn, tag("p", words, class_="soft small"))

@@ -1,4 +1,4 @@
-"""Promises, alerts, drift and retraining of a model. Records in, markup out."""
+"""Service levels, alerts, drift and retraining of a model. Records in, markup out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LIGHTS = {"drift": "bad", "stable": "good", "insufficient": "unknown"}
 def promises(found: Sequence[SloStatus]) -> Html:
     """Each objective: what was promised, what was kept, the budget left, and how fast it burns."""
     if not any(promise.total for promise in found):
-        return empty("No requests in 30 days", "Promises are kept or broken by requests: `linnet up` serves.")
+        return empty("No requests in 30 days", "Objectives are measured on requests: `linnet up` serves.")
     rows = [
         (
             tag("b", promise.title),
@@ -47,9 +47,20 @@ def promises(found: Sequence[SloStatus]) -> Html:
         )
         for promise in found
     ]
-    head = ("Promise", ">Promised", ">Kept, 30 d", ">Budget left", *(f">Burn {window}" for window in WINDOWS))
-    hint = "Burn: how many times too fast the error budget is used; 1 uses it up in 30 days. Requests that were turned away before they reached a model are in the server's metrics alone."
-    return join([table(head, rows, "Promises"), tag("p", hint, class_="soft small", style="margin-top:8px")])
+    head = (
+        "Objective",
+        ">Target",
+        ">Actual, 30 d",
+        ">Budget left",
+        *(f">Burn rate {window}" for window in WINDOWS),
+    )
+    hint = "Burn rate: how many times too fast the error budget is used; 1 uses it up in 30 days. Requests that were turned away before they reached a model are in the server's metrics alone."
+    return join(
+        [
+            table(head, rows, "Service level objectives"),
+            tag("p", hint, class_="soft small", style="margin-top:8px"),
+        ]
+    )
 
 
 def alerts(found: Sequence[Alert]) -> Html:
@@ -104,7 +115,7 @@ def drift(found: Watched) -> Html:
     return join(
         [
             _window(found, report),
-            table(head, rows, "Drift a quantity") if rows else "",
+            table(head, rows, "Drift per quantity") if rows else "",
             _cohorts(report),
             tag("h3", "Windows", style="margin:16px 0 8px"),
             tag("div", *(_step(found, index) for index in range(len(found.windows))), class_="steps"),
@@ -134,7 +145,7 @@ def _window(found: Watched, report: DriftReport) -> Html:
         "p",
         *words,
         ". ",
-        tag("a", "The whole report", href=page, target="_blank", rel="noopener") if page else "",
+        tag("a", "Full report", href=page, target="_blank", rel="noopener") if page else "",
     )
 
 
@@ -180,7 +191,7 @@ def examples(found: Sequence[Example]) -> Html:
             tag("img", src=one.picture, alt=f"served image {one.sample_id}", width=112, height=112),
             tag(
                 "figcaption",
-                "taken for ",
+                "predicted as ",
                 tag("b", one.predicted),
                 tag("div", one.sample_id[:8], class_="soft"),
             ),
@@ -232,7 +243,7 @@ def retraining(found: Retraining, currency: str, allowed: float) -> Html:
             )
         )
     if found.entries:
-        head = ("When", "What", "Run", "?Who", "Because")
+        head = ("When", "Event", "Run", "?Actor", "Reason")
         parts.append(table(head, [_entry(entry) for entry in found.entries], "Retraining ledger"))
     return tag("div", *parts, class_="stack")
 

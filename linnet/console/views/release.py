@@ -97,7 +97,7 @@ def canary(found: Canary) -> Html:
     judged = (
         tag("div", Html(metric_cards(list(found.looks), alone=found.champion is None)), class_="judged")
         if found.looks
-        else tag("p", "The judge has not looked yet.", class_="soft")
+        else tag("p", "No checks yet.", class_="soft")
     )
     return join(
         [
@@ -108,7 +108,7 @@ def canary(found: Canary) -> Html:
                 chip(words, tone),
                 f" {found.percent} % of the traffic, {duration(found.seconds)} of watching",
             ),
-            table((">Traffic", ">Requests", "?Time", "State", "Because"), rows, "Steps of the canary"),
+            table((">Traffic", ">Requests", "?Time", "State", "Reason"), rows, "Steps of the canary"),
             tag("h3", "What the judge watches", style="margin-top:16px"),
             tag("p", LEGEND, class_="soft small"),
             judged,
@@ -143,7 +143,7 @@ def decision(run_id: str, rollout: RolloutDecision) -> Html:
             " · ",
             link("the run", address("runs", run_id)),
         ),
-        table((">Traffic", ">Candidate", "?>Champion", "?>Time", "Verdict", "Because"), rows, "Steps"),
+        table((">Traffic", ">Candidate", "?>Champion", "?>Time", "Verdict", "Reason"), rows, "Steps"),
         tag("div", judgements(judged), style="margin-top:12px") if judged else "",
     )
 

@@ -228,17 +228,17 @@ def log_of(text: str, task: str, most: int = 200) -> str:
 
 
 def training(report: TrainingReport | None) -> Html:
-    """How training went: loss and accuracy an epoch."""
+    """How training went: loss and accuracy per epoch."""
     if report is None or not report.history:
         return Html("")
     rows = report.history
     accuracy = charts.curve(
         [[row.get(key, float("nan")) for row in rows] for key in ("validation_accuracy", "train_accuracy")],
         ("validation accuracy", "training accuracy"),
-        "Accuracy an epoch",
+        "Accuracy per epoch",
     )
     loss = charts.curve(
-        [[row.get("loss", float("nan")) for row in rows]], ("training loss",), "Loss an epoch"
+        [[row.get("loss", float("nan")) for row in rows]], ("training loss",), "Loss per epoch"
     )
     words = f"{report.parameters:,} weights, {report.device}, {report.precision}, {duration(report.seconds)}"
     if not accuracy:
@@ -268,7 +268,7 @@ def canary(evidence: RunEvidence) -> Html:
     return section(
         f"Canary of version {rollout.version}",
         tag("p", chip(rollout.verdict, mark=True), " ", rollout.reason),
-        table((">Traffic", ">Requests", "?>Time", "Verdict", "Because"), rows, "Canary"),
+        table((">Traffic", ">Requests", "?>Time", "Verdict", "Reason"), rows, "Canary"),
     )
 
 
@@ -356,5 +356,5 @@ def _curves(first: RunEvidence, second: RunEvidence) -> Html:
         [row.get("validation_accuracy", float("nan")) for row in one.training.history] if one.training else []
         for one in (first, second)
     ]
-    drawn = charts.curve(lines, ("A", "B"), "Validation accuracy an epoch")
+    drawn = charts.curve(lines, ("A", "B"), "Validation accuracy per epoch")
     return section("Validation accuracy", card("", drawn)) if drawn else Html("")
