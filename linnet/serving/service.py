@@ -93,7 +93,8 @@ class Service:
         metrics.watch("linnet_in_flight", "Requests being answered.", lambda: self._in_flight)
         metrics.watch("linnet_queue", "Requests that wait for the model.", lambda: self._batcher.waiting)
         metrics.watch("linnet_log_queue", "Requests that wait to be logged.", lambda: log.waiting)
-        metrics.watch("linnet_log_dropped_total", "Requests that the log lost.", lambda: log.dropped)
+        lost = "Requests that the log lost."  # a killed worker tells their number, and not whose they were
+        metrics.watch("linnet_log_dropped_total", lost, lambda: log.dropped, own=False)
 
     async def answer(self, call: Call) -> tuple[PredictionOutcome, Callable[[], None]]:
         """Answers a call; the second value is to be called when the answer has been sent.
