@@ -81,7 +81,7 @@ class Metrics:
         self._rows_of = cache(self._rows.labels)
 
     def watch(self, name: str, help_text: str, read: Callable[[], float], *, own: bool = True) -> None:
-        """Adds a gauge that is read when it is scraped; `own`: of this model, else one sum over all of them."""
+        """Adds a gauge that is read when it is scraped; `own`: of this model, else of all."""
         if not own:
             Gauge(name, help_text, registry=self.registry).set_function(read)
             return
