@@ -16,10 +16,10 @@ SMALL_SIDE = 64
 
 
 class TrainConfig(Section):
-    backbone: str = Field(default="auto", min_length=1)
+    backbone: str = Field(default="auto", pattern=r"^[A-Za-z0-9_.]+$")
     """The network: `small` (residual, from random weights), any name that timm knows, or `auto`: small for
     images of up to 64 pixels on their shorter side, else tf_efficientnet_lite0."""
-    weights: str = Field(default="auto", min_length=1)
+    weights: File = Field(default="auto", min_length=1)
     """What a timm backbone starts from: `none` (random), a file of tensors, an installed package, a name on
     timm's model hub, or `auto`: the package that Linnet installs where it fits, else the hub."""
     weights_sha256: str = Field(default="", pattern=r"^([0-9a-fA-F]{64})?$")

@@ -33,6 +33,7 @@ FOREIGN: dict[str, Any] = {
     "labels.token_file": "/root/.ssh/id_ed25519",
     "labels.version": "/etc/shadow.dvc",
     "train.init_weights": "/etc/shadow",
+    "train.weights": "/etc/shadow",
     "registry.tracking_uri": "http://attacker.example",
     "serving.host": "0.0.0.0",
     "serving.origins": ["http://attacker.example"],
@@ -159,6 +160,8 @@ def test_guest_may_not_name_what_no_config_on_disk_names(
     engine: RunningEngine, shared: RunningEngine, specs: dict[str, dict[str, Any]], key: str
 ) -> None:
     wanted = body(specs["training"], key, FOREIGN[key])
+    if key.startswith("data."):  # a person's own images have no default size
+        wanted["runtime_config"]["parameters"]["data"] |= {"height": 8, "width": 8, "color": "gray"}
     if key == "release.kserve.service":  # which shows fewer metrics
         wanted["runtime_config"]["parameters"]["release"]["metrics"] = ["errors"]
     bearer = {"Authorization": f"Bearer {shared.token}"}
@@ -304,7 +307,8 @@ def test_user_of_a_socket_is_known_only_while_it_is_connected() -> None:
 
 
 FREE = {
-    "data.revision", "data.classes", "data.cohorts", "data.captured_at", "labels.project", "features.service",
+    "data.revision", "data.classes", "data.cohorts", "data.captured_at", "data.group", "train.backbone",
+    "train.weights_sha256", "labels.project", "features.service",
     "registry.model", "cost.currency", "engine.allowed_hosts", "engine.trusted_configs",
     "service_levels.critical_cohorts", "service_levels.runbooks",
 }  # fmt: skip

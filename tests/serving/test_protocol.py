@@ -47,7 +47,7 @@ BAD = [
     (body(), "inputs"),
     (body(3), "name image or features"),
     (body({"name": "x"}), "name image or features"),
-    (body(image(), image()), "twice"),
+    (body(image(), image()), "duplicate"),
     (body(image(), id=7), "id"),
     (body(image(), parameters=[]), "parameters"),
     (body(image(), outputs={}), "outputs"),

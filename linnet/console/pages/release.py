@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import quote
 
 from fastapi import Request
 from nicegui import run, ui
 
 from linnet.console import shell
 from linnet.console.context import Context, role_of
+from linnet.console.markup import address
 from linnet.console.sources import Canary, ServerStatus
 from linnet.console.views import release as view
 from linnet.deployment.journal import Command
@@ -105,7 +105,7 @@ def _orders(context: Context, request: Request, model: str) -> dict[Command, she
     def button(command: Command) -> shell.Button:
         def act(reason: str) -> str:
             context.operator(request).send_rollout_command(model, command, reason)
-            return f"/release?model={quote(model)}"
+            return address("release", model=model)
 
         text, kind = _ORDERS[command]
         word = command.capitalize()
