@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from linnet.config import SMALL_SIDE, parse_config
+from linnet.config import SMALL_SIDE, EvaluationConfig, parse_config
 from linnet.data.image_folder import dataset_of
 from linnet.data.image_manifest import read_manifest
 from linnet.data.layout import Layout, understand
@@ -16,9 +17,11 @@ from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, choose_fit, trai
 from linnet.data.rows import RawDataset, RawRow, invalid_rows
 from linnet.data.scan import in_order
 from linnet.errors import InvalidImage
+from linnet.statistics.paired import paired_difference, pairs_needed
 from linnet.vision.decode import color_of, shape_of
 
 _SMALLEST_SIDE = 8
+_SMALLEST_MARGIN = 0.01
 
 
 _PHOTO_LIMITS = """\
@@ -122,6 +125,22 @@ def _held_out(smallest: int) -> tuple[float, float, float]:
     return (0.05, 0.05, 0.15) if smallest >= 500 else (0.1, 0.1, 0.2)
 
 
+def _test_images(raw: RawDataset, counts: Counter[str], test: float) -> int:
+    """About how many test images `ingest` will make: copies, groups and chance move it a little."""
+    official = Counter(row.split for row in raw.rows)["test"]
+    return official or sum(max(1, round(number * test)) for number in counts.values())
+
+
+def _margin(test_images: int, confidence: float) -> float:
+    """Smallest margin, in steps of 0.005, at which an equally good next version passes.
+
+    Equally good is right where the other errs on 1 % of the test images, and as often the reverse.
+    """
+    changed = min(max(1, round(0.01 * test_images)), test_images // 2)
+    bound = -paired_difference(changed, changed, test_images, confidence).low
+    return min(1.0, max(_SMALLEST_MARGIN, round(math.ceil(bound / 0.005) * 0.005, 3)))
+
+
 def _text(
     name: str,
     kind: str,
@@ -145,6 +164,8 @@ def _text(
     fit, why = choose_fit(look.height, look.width, look.long / len(raw.rows))
     chance = biggest / len(raw.rows)
     floor = round(min(0.8, chance + (1 - chance) * 0.5), 2)
+    tested, level = _test_images(raw, counts, test), EvaluationConfig().confidence
+    needed = pairs_needed(_SMALLEST_MARGIN, level)
     classes = ",\n".join(f"    {_quoted(label)}" for label in raw.classes)
     imbalance = biggest / smallest
     return f"""\
@@ -179,7 +200,8 @@ min_worst_recall = {round(floor * 0.6, 2)}
 min_auc = {0.85 if smallest >= 200 else 0.5}  # of the lower bound, which few test images keep low
 max_ece = {0.05 if smallest >= 500 else 0.1}
 max_cohort_gap = {0.25 if smallest >= 500 else 0.35}
-non_inferiority_margin = {0.01 if len(raw.rows) >= 5000 else 0.03}
+# What about {tested:,} test images can show; {_SMALLEST_MARGIN} takes at least {needed:,}.
+non_inferiority_margin = {_margin(tested, level)}
 {_PHOTO_LIMITS if are_photos(look.height, look.width) else ""}"""
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from linnet.evaluation import page, plots
 from linnet.evaluation.calibration import reliability
 from linnet.evaluation.cohorts import CLASS, comparison_note, stands_out
-from linnet.evaluation.compare import mcnemar
 from linnet.evaluation.gates import judged_cohorts
 from linnet.evaluation.sample_images import ReportData, confusions, mistakes, suspects
 from linnet.records import EvaluationReport, Gate, GateDecision, Interval
 from linnet.statistics.intervals import unknown
+from linnet.statistics.paired import mcnemar
 
 _ROWS = 60
 _IN_PERCENT = {"accuracy", "macro_f1", "macro_precision", "macro_recall", "worst_recall"}

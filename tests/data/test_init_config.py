@@ -19,6 +19,7 @@ from linnet.data.presets import Preset, choose_fit, train_section
 from linnet.errors import ConfigError, DataError
 from linnet.statistics.intervals import auc
 from linnet.statistics.metrics import Predictions
+from linnet.statistics.paired import paired_difference
 from linnet.vision.decode import encode_png
 
 
@@ -109,6 +110,22 @@ def test_gates_let_a_faultless_model_pass_however_few_images_there_are(tmp_path:
     probabilities = np.where(np.eye(2)[labels] > 0, 0.99, 0.01)
     bound = auc(Predictions(labels=labels, probabilities=probabilities), 0.95)
     assert bound.low >= config.gates.min_auc
+
+
+@pytest.mark.parametrize("each", [12, 122, 400])
+def test_an_equally_good_next_version_passes_the_margin_that_init_wrote(tmp_path: Path, each: int) -> None:
+    """On the test images that `ingest` really makes of the folder; about 49 for 122 images a class."""
+    for index, name in enumerate(("cat", "dog")):
+        for number in range(each):
+            file = tmp_path / "p" / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(2 * number + index).integers(0, 256, (8, 8, 1), np.uint8)
+            file.write_bytes(encode_png(pixels))
+    config = loaded(tmp_path, config_for("pets", tmp_path / "p").text)
+    manifest = ingest(config.data, config.name, tmp_path / "samples")
+    pairs = sum(manifest.counts["test"].values())
+    found = paired_difference(0, 0, pairs, config.evaluation.confidence)
+    assert found.low > -config.gates.non_inferiority_margin, pairs
 
 
 def test_color_is_decided_by_all_images(tmp_path: Path, picture: Callable[..., bytes]) -> None:

@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
-from linnet.evaluation.compare import compare_to_champion, mcnemar, paired_difference
+from linnet.evaluation.compare import compare_to_champion
+from linnet.statistics.paired import mcnemar, paired_difference, pairs_needed
 
 
 def profile_score(difference: float, gained: int, lost: int, pairs: int) -> float:
@@ -35,6 +36,18 @@ def test_models_that_never_differ_still_have_a_width() -> None:
     found = paired_difference(0, 0, 100, 0.95)
     assert found.value == 0.0 and found.high == pytest.approx(-found.low)
     assert 0.03 < found.high < 0.04
+
+
+@pytest.mark.parametrize("margin", [0.005, 0.01, 0.03, 0.1, 0.5])
+def test_pairs_needed_is_the_edge_at_which_equal_models_pass(margin: float) -> None:
+    needed = pairs_needed(margin, 0.95)
+    assert paired_difference(0, 0, needed, 0.95).low > -margin
+    assert paired_difference(0, 0, needed - 1, 0.95).low <= -margin
+
+
+def test_no_number_of_pairs_shows_a_margin_of_zero() -> None:
+    with pytest.raises(ValueError, match="margin"):
+        pairs_needed(0.0, 0.95)
 
 
 def test_exchanging_the_models_mirrors_the_interval() -> None:
