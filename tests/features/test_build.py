@@ -193,7 +193,8 @@ def test_images_of_mixed_size_and_mode_come_out_as_configured(
 def test_unknown_label_is_refused_before_the_store_learns_it(tmp_path: Path) -> None:
     samples, labels, ids = make(tmp_path)
     write_labels(labels, {ids[2]: "yak"})
-    with pytest.raises(DataError, match=rf"sample {ids[2]}: its label 'yak' is not one of the dataset's classes.*zebra, ant"):
+    reason = rf"sample {ids[2]}: its label 'yak' is not one of the dataset's classes.*zebra, ant"
+    with pytest.raises(DataError, match=reason):
         build_features(samples, labels, FeaturesConfig(), DATA, "flowers", tmp_path / "out")
     assert not FeatureStore("flowers").offline.exists()
 
