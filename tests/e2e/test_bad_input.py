@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -139,15 +140,24 @@ def test_predict_refuses_what_is_no_image(finished: UseCase) -> None:
     (finished.folder / "note.png").write_text("a text")
     refused(finished, "predict", "note.png", status=1, says=("note.png",))
     refused(finished, "predict", "nowhere.png", status=1, says=("nowhere.png",))
-    refused(finished, "predict", "photos", status=1, says=("photos",))
+    (finished.folder / "empty").mkdir()
+    refused(finished, "predict", "empty", status=1, says=("empty", "holds no image"))
     up = finished.linnet("up", "--no-console", "--detach", "--port", "0")
     assert up.returncode == 0, up.stderr
     try:
-        for image in ("note.png", "nowhere.png", "photos"):
+        for image in ("note.png", "nowhere.png"):
             done = finished.linnet("predict", image)
             assert done.returncode == 1 and image in done.stderr and "Traceback" not in done.stderr
             assert len(done.stderr.strip().splitlines()) == 1
         assert finished.linnet("predict", "photos/grass/001.png").returncode == 0
+        both = finished.linnet(
+            "predict", "note.png", "photos/grass", "--json"
+        )  # a bad file hides no good ones
+        answered = [json.loads(line) for line in both.stdout.splitlines()]
+        assert both.returncode == 1 and "note.png" in both.stderr
+        assert (
+            "error" in answered[0] and len(answered) > 1 and all("class" in str(one) for one in answered[1:])
+        )
     finally:
         assert finished.linnet("down").returncode == 0
 
