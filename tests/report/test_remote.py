@@ -80,7 +80,7 @@ def test_host_without_the_files_tells_a_rejection_by_the_tasks_that_did_not_run(
     tasks = [SimpleNamespace(display_name=name, state=told) for name, told in states.items()]
     run: Any = SimpleNamespace(
         run_details=SimpleNamespace(task_details=tasks), state="SUCCEEDED", display_name="d", error=None,
-        runtime_config=None, created_at=None, finished_at=None,
+        runtime_config=None, created_at=None, finished_at=None, state_history=None,
     )  # fmt: skip
     record = remote._record(run, "id", tmp_path)
     assert record.state == state and record.error.startswith(error)
