@@ -72,5 +72,6 @@ def test_server_command_is_one_that_the_server_understands(tmp_path: Path) -> No
     serving = ServingConfig(port=0, threads=1, log_images=0.5)
     words = server_command(tmp_path, "3", serving, tmp_path / "s.json", tmp_path / "log")
     launch = parse_arguments(words[3:])
-    assert (launch.package, launch.version, launch.config) == (tmp_path, "3", serving)
+    (model,) = launch.models
+    assert (model.package, model.version, launch.config) == (tmp_path, "3", serving)
     assert (launch.state_file, launch.log_dir) == (tmp_path / "s.json", tmp_path / "log")
