@@ -71,13 +71,17 @@ def up(
         )
     if names and config is None:
         find_champions(names)  # says so before anything is started
+    began = False
     with ExitStack() as started:
         if _engine(load_config(config).engine if config else EngineConfig(), engine_port, out):
             started.callback(stop_engine)
+            began = True
         if with_console and _console(console_port, out):
             started.callback(CONSOLE.stop)
+            began = True
         if with_labels and config and _labels(config, out):
             started.callback(stop_services)
+            began = True
         try:
             if running is None:
                 serve_champions(names, config, port, detach, out)
@@ -90,7 +94,7 @@ def up(
                     f"{served} served already, at {running.url}; `linnet up --name NAME` adds a model",
                     highlight=False,
                 )
-                if not detach:
+                if began and not detach:  # else all ran already: there is nothing of this call to stop
                     _wait(out)
         except NoChampion as error:
             if names:

@@ -134,7 +134,8 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return JSONResponse(ApiError("INVALID_ARGUMENT", f"{where}: {first['msg']}").body(), 400)
+    problem = first["msg"].removeprefix("Value error, ")
+    return JSONResponse(ApiError("INVALID_ARGUMENT", f"{where}: {problem}").body(), 400)
 
 
 async def _broken(_: Request, error: Exception) -> JSONResponse:

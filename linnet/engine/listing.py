@@ -141,6 +141,15 @@ def _clause(predicate: dict[str, Any]) -> tuple[str, list[Any]]:
 
 
 def _value(predicate: dict[str, Any]) -> Any:
+    try:
+        return _typed(predicate)
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ApiError(
+            "INVALID_ARGUMENT", f"filter: the value in {json.dumps(predicate)} cannot be read"
+        ) from error
+
+
+def _typed(predicate: dict[str, Any]) -> Any:
     for key, value in predicate.items():
         kind = key.replace("_", "").lower()
         if kind == "stringvalue":

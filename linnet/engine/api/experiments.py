@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from linnet.engine.api.body import Body
 from linnet.engine.api.request import engine_of, page, plain_view
 from linnet.engine.supervisor import ACTIVE
 
@@ -14,7 +15,7 @@ EXPERIMENTS = "/apis/v2beta1/experiments"
 
 
 @router.post(EXPERIMENTS)
-def create_experiment(request: Request, body: dict[str, Any]) -> dict[str, Any]:
+def create_experiment(request: Request, body: Body) -> dict[str, Any]:
     """A new experiment."""
     return engine_of(request).library.add_experiment(body).body
 

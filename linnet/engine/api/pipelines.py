@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, UploadFile
 
+from linnet.engine.api.body import Body
 from linnet.engine.api.request import engine_of, page, plain_view
 from linnet.engine.api_errors import ApiError
 from linnet.engine.catalog import read_spec
@@ -40,7 +41,7 @@ def upload_version(request: Request, uploadfile: UploadFile) -> dict[str, Any]:
 
 
 @router.post(PIPELINES)
-def create_pipeline(request: Request, body: dict[str, Any]) -> dict[str, Any]:
+def create_pipeline(request: Request, body: Body) -> dict[str, Any]:
     """A pipeline without versions."""
     return engine_of(request).library.add_pipeline(body).body
 
@@ -73,7 +74,7 @@ def get_pipeline(request: Request, pipeline_id: str) -> dict[str, Any]:
 
 
 @router.patch(PIPELINES + "/{pipeline_id}")
-def update_pipeline(request: Request, pipeline_id: str, body: dict[str, Any]) -> dict[str, Any]:
+def update_pipeline(request: Request, pipeline_id: str, body: Body) -> dict[str, Any]:
     """Another display name, description or tags."""
     return engine_of(request).store.change("pipeline", pipeline_id, _changes(body)).body
 
@@ -86,7 +87,7 @@ def delete_pipeline(request: Request, pipeline_id: str, cascade: bool = False) -
 
 
 @router.post(PIPELINES + "/{pipeline_id}/versions")
-def create_version(request: Request, pipeline_id: str, body: dict[str, Any]) -> dict[str, Any]:
+def create_version(request: Request, pipeline_id: str, body: Body) -> dict[str, Any]:
     """A version from the pipeline_spec that the request brings."""
     if not body.get("pipeline_spec"):
         raise ApiError("UNIMPLEMENTED", _URL)
@@ -107,9 +108,7 @@ def get_version(request: Request, pipeline_id: str, version_id: str) -> dict[str
 
 
 @router.patch(PIPELINES + "/{pipeline_id}/versions/{version_id}")
-def update_version(
-    request: Request, pipeline_id: str, version_id: str, body: dict[str, Any]
-) -> dict[str, Any]:
+def update_version(request: Request, pipeline_id: str, version_id: str, body: Body) -> dict[str, Any]:
     """Another display name, description or tags."""
     engine = engine_of(request)
     engine.library.version(pipeline_id, version_id)

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from linnet.engine.api.body import Body
 from linnet.engine.api.request import engine_of, page, plain_view
 from linnet.engine.security import caller_of
 
@@ -14,7 +15,7 @@ RECURRING = "/apis/v2beta1/recurringruns"
 
 
 @router.post(RECURRING)
-def create_recurring_run(request: Request, body: dict[str, Any]) -> dict[str, Any]:
+def create_recurring_run(request: Request, body: Body) -> dict[str, Any]:
     """A new recurring run."""
     engine = engine_of(request)
     identity = body.get("experiment_id") or engine.library.default_experiment()

@@ -54,8 +54,8 @@ def page(
     """A page of a list, as the request's parameters ask for it."""
     asked = request.query_params
     size = asked.get("page_size", "") or "0"
-    if not size.isdigit():
-        raise ApiError("INVALID_ARGUMENT", f"page_size: {size!r} is not a whole number")
+    if not (size.isascii() and size.isdigit() and len(size) < 10):
+        raise ApiError("INVALID_ARGUMENT", f"page_size: {size[:40]!r} is not a whole number of that size")
     wanted = query(
         filter_text=asked.get("filter", ""),
         sort_by=asked.get("sort_by", ""),

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, StreamingResponse
 
+from linnet.engine.api.body import Body
 from linnet.engine.api.request import KEY_HEADER, Engine, engine_of, page
 from linnet.engine.api_errors import ApiError
 from linnet.engine.security import caller_of
@@ -27,7 +28,7 @@ LOGS = "/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log"
 
 
 @router.post(RUNS)
-def create_run(request: Request, body: dict[str, Any]) -> dict[str, Any]:
+def create_run(request: Request, body: Body) -> dict[str, Any]:
     """Takes a run in; the same `Idempotency-Key` gives the same run."""
     key = request.headers.get(KEY_HEADER, "")
     return run_view(engine_of(request).submissions.submit(body, key, caller=caller_of(request.scope)))
