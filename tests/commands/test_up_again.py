@@ -30,8 +30,12 @@ def test_engine_that_was_killed_is_started_beside_the_server_that_lives(tmp_path
     server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])  # stands for the server
     try:
         state = ServerState(
-            url="http://127.0.0.1:1", pid=server.pid, instance=str(started_at(server.pid)), token="x" * 20
-        )
+            url="http://127.0.0.1:1",
+            pid=server.pid,
+            instance=str(started_at(server.pid)),
+            token="x" * 20,
+            models=["shoes"],
+        )  # fmt: skip
         state.write(tmp_path / "state" / "serving" / "server.json")
         first = linnet(tmp_path, *words)
         assert first.returncode == 0 and "served already" in first.stdout, first.stdout + first.stderr

@@ -109,7 +109,8 @@ def going(soak: Soak, work: Callable[[ServerClient], None]) -> Iterator[None]:
     ended = threading.Event()
 
     def loop() -> None:
-        client = ServerClient(soak.server.state.url, soak.server.state.token)
+        (model,) = soak.server.state.models or []
+        client = ServerClient(soak.server.state.url, soak.server.state.token, model=model)
         while not ended.is_set():
             try:
                 work(client)
