@@ -29,7 +29,7 @@ help: ## show this list, and when to use what
 	@printf 'Before a release:   make proof bench\n'
 	@printf 'After a change of config, CLI or components: make docs\n'
 
-check: $(STAMP) ## lint, types and the fast tests: the inner loop, under a minute on 2 idle cores
+check: $(STAMP) ## lint, types and the fast tests: the inner loop
 	@$(MAKE) --no-print-directory lint types
 	@python -m pytest -q -m "not slow and not proof" -n 2 --dist loadfile $(FAST)
 
@@ -42,7 +42,7 @@ $(STAMP): requirements.lock pyproject.toml scripts/setup.sh
 run: $(STAMP) ## raw images to a champion that came through its canary (Fashion-MNIST)
 	@linnet run configs/fashion.toml
 
-test: $(STAMP) ## all tests (under 20 minutes on 2 cores)
+test: $(STAMP) ## all tests (about half an hour on 2 cores)
 	@python -m pytest -m "not proof" -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## ruff (style, security) and the import contract
