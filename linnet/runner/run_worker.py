@@ -48,7 +48,7 @@ def execute(
         KeyboardInterrupt: it was interrupted.
     """
     tree.adopt_orphans()
-    interrupted, error = False, "it did not come to its end"
+    interrupted, error = False, "its worker was made to exit before its tasks had ended"
     try:
         error = _drive(folder, width, list(close), closing, containers)
     except KeyboardInterrupt:
@@ -93,7 +93,7 @@ def _drive(folder: Path, width: int, close: list[int], closing: str, containers:
         programs.cancel()
         for node in driver.nodes():
             if node.state in ("PENDING", "RUNNING"):
-                node.state, node.error = "CANCELED", "interrupted"
+                node.state, node.error = "CANCELED", runs.termination(folder)
                 programs.changed(node)
         raise
     stopped = driver.root.failed or driver.root.canceled
