@@ -11,7 +11,6 @@ no compare-and-swap.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import getpass
 import os
 import socket
@@ -19,12 +18,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from linnet.errors import LinnetError, PromotionConflict, RegistryError, StorageError
+from linnet.errors import LinnetError, PromotionConflict, RegistryError
 from linnet.records import LedgerEntry, ModelVersion, RolloutDecision, now
 from linnet.registry import promotion
 from linnet.registry.ledger import Ledger
 from linnet.registry.protocol import Alias, ChampionTraffic, Registry, Submission
 from linnet.storage.files import file_name
+from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 
 Action = Literal["register", "challenge", "canary", "promote", "rollback"]
@@ -274,16 +274,5 @@ def _ledger_of(state: Path) -> Ledger:
     return Ledger(state / "ledger" / "promotions.jsonl")
 
 
-@contextlib.contextmanager
-def _lock(state: Path) -> Iterator[None]:
-    path = state / "registry" / "lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be opened ({error.strerror})") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _lock(state: Path) -> contextlib.AbstractContextManager[None]:
+    return file_lock(state / "registry" / "lock")
