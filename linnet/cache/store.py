@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from linnet.cache.blobs import READ_ONLY, Blobs, clear, scratch
 from linnet.cache.digest import MISSING, File, Tree, file_digest, tree_of
@@ -99,7 +100,7 @@ def open_cache() -> Cache:
     """The cache that LINNET_CACHE names: a folder (empty: in the state folder), or a shared store's URL."""
     location = os.environ.get(LOCATION, "")
     if location.startswith("file://"):
-        return Cache(state_dir() / "cache", FolderObjects(Path(location.removeprefix("file://"))))
+        return Cache(state_dir() / "cache", FolderObjects(Path(unquote(location.removeprefix("file://")))))
     if "://" in location:
         return Cache(state_dir() / "cache", ObjectStore(location))
     return Cache(Path(location) if location else state_dir() / "cache")

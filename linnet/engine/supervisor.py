@@ -75,8 +75,8 @@ class RunSupervisor:
         under_way = self.store.where("run", state=["PENDING", *ACTIVE])
         return any(run.id not in self._stuck for run in under_way) or any(busy() for busy in self.also_busy)
 
-    def terminate(self, run_id: str) -> None:
-        """Ends a run: at once if it waits, within five seconds if it is under way.
+    def terminate(self, run_id: str, by: str) -> None:
+        """Ends a run: at once if it waits, within five seconds if it is under way. `by`: who asked for it.
 
         Raises:
             ApiError: it has ended already.
@@ -84,11 +84,14 @@ class RunSupervisor:
         with self.store.transaction():
             run = self.store.get("run", run_id)
             if run.body["state"] == "PENDING":
+                (folder_of(run) / runs.TERMINATED).write_text(by, "utf-8")
                 runs.finish(folder_of(run), worked=False, interrupted=True)
-                self._close(run, "CANCELED", "terminated before it began")
+                self._close(run, "CANCELED", f"terminated by {by} before it began")
                 return
             if run.body["state"] not in ACTIVE:
                 raise ApiError("FAILED_PRECONDITION", f"the run {run_id} has ended: {run.body['state']}")
+            with contextlib.suppress(OSError):  # a full disk must not keep it alive
+                (folder_of(run) / runs.TERMINATED).write_text(by, "utf-8")
             set_state(self.store, run, "CANCELING")
             self._deadlines[run_id] = time.monotonic() + GRACE_SECONDS
         worker_pool.interrupt(folder_of(run))
@@ -182,7 +185,7 @@ class RunSupervisor:
             return
         if record.state == "running":
             full = not asked and runs.disk_full(folder)
-            gone = "" if asked else runs.FULL if full else _GONE.format(run.id)
+            gone = runs.termination(folder) if asked else runs.FULL if full else _GONE.format(run.id)
             record = runs.finish(folder, worked=False, interrupted=not full, error=gone)
         close_tasks(folder)
         state = "CANCELED" if asked and record.state == "interrupted" else _STATES[record.state]
@@ -202,7 +205,9 @@ class RunSupervisor:
             if not Spec.from_text((folder / "pipeline.json").read_bytes()).has_exit_tasks:
                 return False
             (folder / runs.CLOSING).touch()
-            self.pool.start(folder, width(self.config), "interrupted" if asked else _GONE.format(run.id))
+            self.pool.start(
+                folder, width(self.config), runs.termination(folder) if asked else _GONE.format(run.id)
+            )
         except (LinnetError, OSError) as error:
             _log(error)
             return False
@@ -246,7 +251,7 @@ def close_tasks(folder: Path) -> None:
             if task.process and started_at(task.process[0]) == task.process[1]:
                 tree.kill_tree(task.process[0])  # it outlived its worker
             if task.state in ("RUNNING", "PENDING"):
-                ended = {"state": "CANCELED", "ended_at": now(), "error": "interrupted"}
+                ended = {"state": "CANCELED", "ended_at": now(), "error": runs.termination(folder)}
                 task.model_copy(update=ended).save(file)
 
 

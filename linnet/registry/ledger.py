@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from linnet.errors import RegistryError
+from linnet.errors import RegistryError, StorageError
 from linnet.records import LedgerEntry
 from linnet.records.ledger import ChainedLog
 
@@ -43,3 +47,39 @@ class Ledger:
 
     def _log(self) -> ChainedLog[LedgerEntry]:
         return ChainedLog(self.path, LedgerEntry, RegistryError)
+
+
+def append_to_ledger(state: Path, entry: LedgerEntry) -> None:
+    """Adds a line that moves no alias to the ledger in a state folder; needs no registry.
+
+    Raises:
+        RegistryError: the ledger was changed before, or cannot be written.
+        StorageError: its lock cannot be opened.
+    """
+    with registry_lock(state):
+        ledger_of(state).append(entry)
+
+
+def ledger_of(state: Path) -> Ledger:
+    """The ledger of all models of a state folder."""
+    return Ledger(state / "ledger" / "promotions.jsonl")
+
+
+@contextlib.contextmanager
+def registry_lock(state: Path) -> Iterator[None]:
+    """One process and thread at a time moves aliases of a state folder, or writes its ledger.
+
+    Raises:
+        StorageError: the lock cannot be opened.
+    """
+    path = state / "registry" / "lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be opened ({error.strerror})") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

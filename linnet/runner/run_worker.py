@@ -39,7 +39,7 @@ def execute(folder: Path, width: int = 1, close: tuple[int, ...] = (), closing: 
         KeyboardInterrupt: it was interrupted.
     """
     tree.adopt_orphans()
-    interrupted, error = False, "it did not come to its end"
+    interrupted, error = False, "its worker was made to exit before its tasks had ended"
     try:
         error = _drive(folder, width, list(close), closing)
     except KeyboardInterrupt:
@@ -83,7 +83,7 @@ def _drive(folder: Path, width: int, close: list[int], closing: str) -> str:
         programs.cancel()
         for node in driver.nodes():
             if node.state in ("PENDING", "RUNNING"):
-                node.state, node.error = "CANCELED", "interrupted"
+                node.state, node.error = "CANCELED", runs.termination(folder)
                 programs.changed(node)
         raise
     stopped = driver.root.failed or driver.root.canceled

@@ -16,8 +16,10 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
+from linnet.process import tree
 from linnet.runner import forked
 from linnet.runner.environments import Packages, make
 from linnet.runner.mounts import Mount, enter
@@ -30,6 +32,8 @@ _READ_ONCE = (
     *("OMP_", "OPENBLAS_", "GOTO_", "MKL_", "KMP_", "NUMEXPR_", "NPY_", "ARROW_", "CUDA_", "PYTORCH_", "MPL"),
 )
 """Beginnings of variables that an interpreter, its loader or a library reads once, when it is loaded."""
+_LONGEST_LOGGED = 1 << 16
+"""Characters of an executor's input up to which its log shows it, indented: more takes seconds a value."""
 _FROM_FILE = (
     "import json, runpy, sys; sys.argv[1:] = json.load(open(sys.argv[1])); "
     f"runpy.run_module({MARK!r}, run_name='__main__', alter_sys=True)"
@@ -81,6 +85,7 @@ def _become(program: Program, close: Sequence[int]) -> NoReturn:
     code = 1
     try:
         os.setpgid(0, 0)
+        tree.adopt_orphans()  # as a container's first process does: what it leaves ends with it
         forked.renew()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -119,10 +124,17 @@ def _execute(program: Program) -> None:
         os.execve(python, [python, "-c", _FROM_FILE, str(file)], dict(os.environ))  # noqa: S606
     from kfp.dsl import executor_main
 
+    if sum(map(len, words)) > _LONGEST_LOGGED:
+        executor_main.json = SimpleNamespace(loads=json.loads, dumps=_elided)
     sys.argv = [str(executor_main.__file__), *words]
     # What a component starts with multiprocessing's `spawn` must not run the worker's main module again.
     sys.modules["__main__"] = executor_main
     executor_main.executor_main()
+
+
+def _elided(_message: object, indent: int = 0) -> str:
+    """What a log says in the place of a long executor input."""
+    return f"{{\n{' ' * indent}...: too long to be shown\n}}"
 
 
 def _leave(code: int) -> NoReturn:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import select
-import shutil
 import signal
 import time
 from collections import Counter
@@ -23,7 +22,7 @@ from linnet.process.state import started_at
 from linnet.records import ArtifactRecord, TaskRecord, now
 from linnet.records.task import task_file
 from linnet.run import runs
-from linnet.runner import task_process
+from linnet.runner import failure, task_log, task_process
 from linnet.runner.dag import ENDED, Node, argument_values
 from linnet.runner.driver import TaskOutcome
 from linnet.runner.executor_io import is_artifact
@@ -44,6 +43,10 @@ class _Running:
     seconds: float
     descriptor: int
     """A pidfd, or -1 where the system has none."""
+    said: int
+    """Where in its log this attempt's output begins."""
+    oom_kills: int
+    """Processes that had been ended for want of memory when it began."""
 
 
 class TaskRunner:
@@ -72,6 +75,7 @@ class TaskRunner:
         self.names, self._closing = names, closing
         self._running: dict[int, _Running] = {}
         self._records: dict[str, TaskRecord] = {}
+        self._digests: dict[Node, tuple[dict[str, Any], str]] = {}
         self._loaded = source_states()
         self._stop = False
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -101,18 +105,19 @@ class TaskRunner:
         for note in leaf.notes:
             self._log_line(f"{node.path}: {note}")
         leaf.notes.clear()
-        log = self.log(node.path)
+        log = task_log.log_file(self.folder, node.path)
         log.parent.mkdir(exist_ok=True)
         close = [*self._close, self._read, self._write]
         program = task_process.Program(
             source, words, {**self.environment, **environment}, log, fresh, leaf.packages, leaf.mounts
         )
+        said, oom_kills = log.stat().st_size if log.exists() else 0, failure.oom_kills()
         pid = task_process.start(program, close)
         with contextlib.suppress(OSError):  # the child does it too: whoever comes first
             os.setpgid(pid, pid)
         descriptor = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
         limit = time.monotonic() + leaf.timeout if leaf.timeout else float("inf")
-        self._running[pid] = _Running(node, leaf, pid, limit, leaf.timeout, descriptor)
+        self._running[pid] = _Running(node, leaf, pid, limit, leaf.timeout, descriptor, said, oom_kills)
         return None
 
     def finished(self, node: Node, arguments: dict[str, Any]) -> TaskOutcome | None:
@@ -121,7 +126,7 @@ class TaskRunner:
         if leaf.is_importer:
             return TaskOutcome(True, leaf.imported())
         before = self._earlier.get(node.path)
-        if before is None or node.is_exit_task or before.inputs != _digest(arguments):
+        if before is None or node.is_exit_task or before.inputs != self._inputs_digest(node):
             return None
         if before.state == "FAILED":
             return TaskOutcome(False, error=before.error)
@@ -147,7 +152,7 @@ class TaskRunner:
                 self._stop = False
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._read, 4096)
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(runs.termination(self.folder))
             ended = [done for running in list(self._running.values()) if (done := self._poll(running))]
             moment = time.monotonic()
             if ended or (until is not None and moment >= until):
@@ -183,14 +188,11 @@ class TaskRunner:
         for running in self._running.values():
             if running.descriptor >= 0:
                 os.close(running.descriptor)
-            self._keep_log(running.node.path)
+            task_log.add_to_run(self.folder, running.node.path, running.said)
         self._running.clear()
+        self._end_leftovers()
         if self.spec.has_exit_tasks:
             (self.folder / runs.CLOSING).touch()  # they need a while
-
-    def log(self, path: str) -> Path:
-        """Where a task's output goes."""
-        return self.folder / "logs" / f"{task_file(path)}.txt"
 
     def _poll(self, running: _Running) -> tuple[Node, TaskOutcome] | None:
         """The outcome of a program that ended, or ran out of time."""
@@ -202,14 +204,18 @@ class TaskRunner:
             tree.kill_tree(running.pid)
             os.waitpid(running.pid, 0)
         del self._running[running.pid]
+        self._end_leftovers()
         if running.descriptor >= 0:
             os.close(running.descriptor)
-        self._keep_log(running.node.path)
+        task_log.add_to_run(self.folder, running.node.path, running.said)
         code = os.waitstatus_to_exitcode(status)
         if overdue and pid == 0:
             return running.node, TaskOutcome(False, error=f"took longer than its {running.seconds:g} seconds")
         if code != 0:
-            return running.node, TaskOutcome(False, error=self._error_message(running.node, code))
+            log = task_log.log_file(self.folder, running.node.path)
+            memory = failure.oom_kills() > running.oom_kills
+            reason = failure.failure(log, running.said, code, memory)
+            return running.node, TaskOutcome(False, error=reason)
         leaf = running.leaf
         try:
             outcome = TaskOutcome(True, leaf.outputs())
@@ -221,22 +227,16 @@ class TaskRunner:
             self._log_line(f"{running.node.path}: {note}")
         return running.node, outcome
 
-    def _error_message(self, node: Node, code: int) -> str:
-        said = [line for line in self._output_of(node.path).splitlines() if line.strip()]
-        how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-        return f"{said[-1].strip()[:500]} ({how})" if said else how
+    def _end_leftovers(self) -> None:
+        """Ends what a program that ended had started and left, as the end of a pod does.
 
-    def _output_of(self, path: str) -> str:
-        with contextlib.suppress(OSError):
-            return self.log(path).read_bytes()[-8000:].decode("utf-8", "replace")
-        return ""
-
-    def _keep_log(self, path: str) -> None:
-        """Puts the task's output into the run's log as well, where a person reads it in order."""
-        with contextlib.suppress(OSError), (self.folder / "log.txt").open("ab") as whole:
-            whole.write(f"=== {path}\n".encode())
-            with self.log(path).open("rb") as own:
-                shutil.copyfileobj(own, whole)
+        A program takes its orphans in as long as it lives; then they are this process's own children.
+        """
+        for pid in tree.children(os.getpid()):
+            if pid not in self._running:
+                tree.kill_tree(pid)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
 
     def _log_line(self, line: str) -> None:
         print(line, flush=True)
@@ -274,11 +274,22 @@ class TaskRunner:
                 "ended_at": moment if done else None,
                 "error": node.error,
                 "process": (running.pid, started_at(running.pid) or 0) if running else None,
-                "inputs": "" if node.is_group or node.state == "SKIPPED" else _inputs_digest(node),
+                "inputs": "" if node.is_group or node.state == "SKIPPED" else self._inputs_digest(node),
                 "parameters": parameters,
                 "artifacts": artifacts,
             }
         )
+
+    def _inputs_digest(self, node: Node) -> str:
+        """Digest of a task's inputs, worked out once for what it was given; empty where they are wrong."""
+        try:
+            arguments = argument_values(node)
+        except RunError:
+            return ""
+        known = self._digests.get(node)
+        if known is None or known[0] is not arguments:
+            known = self._digests[node] = arguments, _digest(arguments)
+        return known[1]
 
     def _kill_previous_attempt(self) -> dict[str, TaskRecord]:
         """The finished tasks of this run before its worker was gone; a program that outlived it is ended."""
@@ -317,12 +328,6 @@ def recorded_outputs(
         else:
             parameters[name] = value
     return parameters, artifacts
-
-
-def _inputs_digest(node: Node) -> str:
-    with contextlib.suppress(RunError):
-        return _digest(argument_values(node))
-    return ""
 
 
 def _digest(arguments: Mapping[str, Any]) -> str:
