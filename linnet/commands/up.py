@@ -13,7 +13,7 @@ from rich.console import Console
 from linnet.commands.console import show_links
 from linnet.commands.serve import ConfigPath, Names, serve_champions, serve_too, stop_server
 from linnet.commands.terminal import terminal
-from linnet.config import EngineConfig, load_config
+from linnet.config import EngineConfig, load_config, load_engine_config
 from linnet.errors import LinnetError, NoChampion, ServingError
 from linnet.process.model_server import ServerState
 from linnet.registry.connect import find_champions
@@ -47,7 +47,8 @@ def up(
     Inference Protocol v2 at /v2/models/NAME, and plain images at /predict/NAME (/predict where there is
     one); without any only engine and console start. Where a server runs already, --name has it serve one
     more. With --config, what people answer is collected from its label
-    server as it comes, and a complete round starts a training run.
+    server as it comes, and a complete round starts a training run. A config that holds [engine] and
+    nothing else sets this machine's engine up, whatever is run on it.
 
     Examples:
 
@@ -64,6 +65,9 @@ def up(
     from linnet.launch.client import stop_engine
 
     names, out = name or [], terminal()
+    settings, alone = load_engine_config(config) if config else (EngineConfig(), False)
+    if alone:
+        config = None  # of this machine, and of no use case
     running = ServerState.read(server_state_file())
     if running is not None and port is not None:
         raise ServingError(
@@ -73,7 +77,7 @@ def up(
         find_champions(names)  # says so before anything is started
     began = False
     with ExitStack() as started:
-        if _engine(load_config(config).engine if config else EngineConfig(), engine_port, out):
+        if _engine(settings, engine_port, out):
             started.callback(stop_engine)
             began = True
         if with_console and _console(console_port, out):
