@@ -192,7 +192,7 @@ def _peer() -> Iterator[Path]:
 def cause(reason: str) -> str:
     """What a refusal comes down to, so that like ones are counted together."""
     kinds = {
-        r"more than a plain Linux": "an image that is more than a plain Linux or Python, and no container runtime",
+        r"more than a plain Linux": "an image that is more than a plain Linux or Python, and no container",
         r"needs a container|cannot get it": "an image that needs a container, and none can be run here",
         r"artefact": "a pipeline input that is an artefact, which no API request can give",
         r"Kubernetes setting|volume claim|pod field": "a Kubernetes setting",
