@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,6 +18,8 @@ class Section(BaseModel):
     """Base of all sections: frozen, keyword-only, strict about types, and closed to unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    moved: ClassVar[dict[str, str]] = {}
+    """Settings of older versions, with what to do instead."""
 
     @classmethod
     def parse(cls, values: dict[str, Any], where: str = "") -> Self:
@@ -56,6 +58,8 @@ def _explain(model: type[Section], where: str, error: ValidationError) -> Config
     field = ".".join(str(part) for part in first["loc"])
     full = f"{where}.{field}" if field else where
     known = sorted(model.model_fields)
+    if first["type"] == "extra_forbidden" and field in model.moved:
+        return ConfigError(full, "is no setting any more", model.moved[field])
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(field, known, n=1)
         remedy = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"

@@ -102,12 +102,12 @@ def _shot(evidence: ReportData, i: int, text: str, *values: object) -> dict[str,
     }
 
 
-def thumbnail(pixels: npt.NDArray[np.uint8]) -> str:
-    """A data URI of an image uint8 [H, W, C], shrunk to at most 112 pixels a side."""
+def thumbnail(pixels: npt.NDArray[np.uint8], side: int = _THUMBNAIL) -> str:
+    """A data URI of an image uint8 [H, W, C], shrunk to at most `side` pixels a side."""
     from linnet.vision.decode import color_of, encode_png, resize
 
     height, width, channels = pixels.shape
-    scale = min(1.0, _THUMBNAIL / max(height, width))
-    rows, columns = (max(1, round(side * scale)) for side in (height, width))
+    scale = min(1.0, side / max(height, width))
+    rows, columns = (max(1, round(length * scale)) for length in (height, width))
     small = resize(pixels, rows, columns, color_of(channels))
     return "data:image/png;base64," + base64.b64encode(encode_png(np.ascontiguousarray(small))).decode()

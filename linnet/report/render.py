@@ -9,7 +9,7 @@ from html import escape
 from math import isfinite
 
 from linnet.pages.document import document
-from linnet.records import Gate, Interval, RolloutDecision, TrainingReport
+from linnet.records import DatasetManifest, Gate, Interval, RolloutDecision, TrainingReport
 from linnet.report.comparison import METRICS, MetricChange
 from linnet.report.evidence import RunEvidence
 
@@ -23,6 +23,8 @@ _HEADLINES = {
 _SIGNS = {">=": "≥", "<=": "≤"}
 _MARKS = {"better": " 🟢", "worse": " 🔴", "": ""}
 _BAR = 20
+_NAMED = 50
+"""Files that the report names at most."""
 
 
 def markdown(evidence: RunEvidence, champion: dict[str, float] | None = None) -> str:
@@ -34,6 +36,7 @@ def markdown(evidence: RunEvidence, champion: dict[str, float] | None = None) ->
         _gates(evidence.gates),
         _canary(evidence.rollout),
         _curves(evidence.training),
+        _dataset(evidence.dataset),
         _steps(evidence),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -147,6 +150,31 @@ def _curves(training: TrainingReport | None) -> str:
         f'    x-axis "epoch" [{epochs}]\n'
         f'    y-axis "accuracy" {max(0.0, low - 0.02):.2f} --> 1.00\n{drawn}\n```'
     )
+
+
+def _dataset(dataset: DatasetManifest | None) -> str:
+    """How many images became samples, and what became of every other."""
+    if dataset is None:
+        return ""
+    rows = [
+        ("samples", dataset.rows),
+        ("cannot be used as images, left out", dataset.bad),
+        ("duplicates, dropped", dataset.dropped_duplicates),
+        ("copies of what another split holds, dropped", dataset.dropped_leaks),
+        ("nearly the same as what another split holds", dataset.near_leaks),
+        ("the same pixels with another label", dataset.conflicts),
+        *((f"no sample: {reason}", number) for reason, number in dataset.left_out.items()),
+    ]
+    shown = [f"| {_text(what)} | {number:,} |" for what, number in rows if number]
+    head = f"### Data\n\n| of {dataset.raw_rows:,} images | |\n|---|--:|\n"
+    named = [*dataset.bad_files, *dataset.dropped]
+    lines = "\n".join(f"| {_text(line)} |" for line in named[:_NAMED])
+    more = f"\n\nand {len(named) - _NAMED:,} more: see the data page" if len(named) > _NAMED else ""
+    details = (
+        "\n\n<details><summary>What was left out, by name</summary>\n\n"
+        f"| file and reason |\n|---|\n{lines}{more}\n\n</details>"
+    )
+    return head + "\n".join(shown) + (details if named else "")
 
 
 def _steps(evidence: RunEvidence) -> str:

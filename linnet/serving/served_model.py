@@ -36,7 +36,6 @@ class ServedModel:
         `unlogged` is told how many requests more, or fewer, have not been written to the log.
         """
         self.name, self.header = name, quote(name)
-        self.max_pixels = settings.max_pixels
         self.loading = asyncio.Lock()
         source = settings.feature_source
         self.fleet = Fleet(in_force, threads, lambda model: feature_source(source, model))
