@@ -91,8 +91,8 @@ def read_evidence(folder: Path) -> RunEvidence:
         evaluation=_read(EvaluationReport, folder, "evaluate", "report", "evaluation.json"),
         decisions=tuple(decision for decision in decisions if decision is not None),
         rollout=_read(RolloutDecision, folder, "release", "rollout", "rollout.json"),
-        validation=_read(ValidationReport, folder, "validate", "report", "validation.json"),
         dataset=_read(DatasetManifest, folder, "ingest", "samples", "manifest.json"),
+        validation=_read(ValidationReport, folder, "validate", "report", "validation.json"),
     )
 
 

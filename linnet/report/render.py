@@ -9,7 +9,14 @@ from html import escape
 from math import isfinite
 
 from linnet.pages.document import document
-from linnet.records import DatasetManifest, Gate, Interval, RolloutDecision, TrainingReport
+from linnet.records import (
+    DatasetManifest,
+    Gate,
+    Interval,
+    RolloutDecision,
+    TrainingReport,
+    ValidationReport,
+)
 from linnet.report.comparison import METRICS, MetricChange
 from linnet.report.evidence import RunEvidence
 
@@ -24,19 +31,18 @@ _SIGNS = {">=": "≥", "<=": "≤"}
 _MARKS = {"better": " 🟢", "worse": " 🔴", "": ""}
 _BAR = 20
 _NAMED = 50
-"""Files that the report names at most."""
 
 
 def markdown(evidence: RunEvidence, champion: dict[str, float] | None = None) -> str:
     """The report as GitHub Markdown; `champion`: the champion's metrics as the registry has them."""
     parts = [
         _headline(evidence),
+        _data(evidence.dataset, evidence.validation),
         _metrics(evidence, champion or {}),
         _comparison(evidence),
         _gates(evidence.gates),
         _canary(evidence.rollout),
         _curves(evidence.training),
-        _dataset(evidence.dataset),
         _steps(evidence),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -64,6 +70,37 @@ def _headline(evidence: RunEvidence) -> str:
     if record.error:
         lines.append(f"> {_text(record.error.splitlines()[0])}")
     return "\n\n".join(lines)
+
+
+def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) -> str:
+    """What became of the raw images, and what the validation found wrong."""
+    if dataset is None:
+        return ""
+    counts = {
+        "bad file: cannot be used as an image": dataset.bad,
+        "conflict: equal pixels with different labels": dataset.conflicts,
+        "duplicate of another image": dataset.dropped_duplicates,
+        "leak: the same pixels in the test split": dataset.dropped_leaks,
+        "near leak: nearly an image of another split": dataset.near_leaks,
+        **dataset.left_out,
+    }
+    parts = [
+        f"### Data\n\n{dataset.rows:,} samples of {dataset.raw_rows:,} images in "
+        f"{len(dataset.classes):,} classes, dataset `{_text(dataset.digest[:12])}`."
+    ]
+    if any(counts.values()):
+        rows = [f"| {_text(what)} | {number:,} |" for what, number in counts.items() if number]
+        parts.append("| found | images |\n|---|--:|\n" + "\n".join(rows))
+    lines = (*dataset.bad_files, *dataset.dropped, *dataset.near_duplicates)
+    named = [f"- {_text(line)}" for line in lines[:_NAMED]]
+    if named:
+        total = len(lines)
+        more = f", the first {_NAMED}" if total > _NAMED else ""
+        listed = "\n".join(named)
+        parts.append(f"<details><summary>{total:,} of them by name{more}</summary>\n\n{listed}\n\n</details>")
+    broken = [one for one in validation.results if not one.passed] if validation else []
+    parts += [f"❌ {_text(one.name)}: {_text(one.detail)}" for one in broken]
+    return "\n\n".join(parts)
 
 
 def _metrics(evidence: RunEvidence, champion: dict[str, float]) -> str:
@@ -150,31 +187,6 @@ def _curves(training: TrainingReport | None) -> str:
         f'    x-axis "epoch" [{epochs}]\n'
         f'    y-axis "accuracy" {max(0.0, low - 0.02):.2f} --> 1.00\n{drawn}\n```'
     )
-
-
-def _dataset(dataset: DatasetManifest | None) -> str:
-    """How many images became samples, and what became of every other."""
-    if dataset is None:
-        return ""
-    rows = [
-        ("samples", dataset.rows),
-        ("cannot be used as images, left out", dataset.bad),
-        ("duplicates, dropped", dataset.dropped_duplicates),
-        ("copies of what another split holds, dropped", dataset.dropped_leaks),
-        ("nearly the same as what another split holds", dataset.near_leaks),
-        ("the same pixels with another label", dataset.conflicts),
-        *((f"no sample: {reason}", number) for reason, number in dataset.left_out.items()),
-    ]
-    shown = [f"| {_text(what)} | {number:,} |" for what, number in rows if number]
-    head = f"### Data\n\n| of {dataset.raw_rows:,} images | |\n|---|--:|\n"
-    named = [*dataset.bad_files, *dataset.dropped]
-    lines = "\n".join(f"| {_text(line)} |" for line in named[:_NAMED])
-    more = f"\n\nand {len(named) - _NAMED:,} more: see the data page" if len(named) > _NAMED else ""
-    details = (
-        "\n\n<details><summary>What was left out, by name</summary>\n\n"
-        f"| file and reason |\n|---|\n{lines}{more}\n\n</details>"
-    )
-    return head + "\n".join(shown) + (details if named else "")
 
 
 def _steps(evidence: RunEvidence) -> str:

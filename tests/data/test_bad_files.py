@@ -143,7 +143,7 @@ def test_bad_files_stand_in_validation_report_console_and_run_report(tmp_path: P
         assert all(name in text for name in BAD), page
         assert "is empty" in text, page
         assert "<b>.png" not in text and "&lt;b&gt;.png" in text, page
-    assert "| cannot be used as images, left out | 5 |" in markdown(evidence)
+    assert "| bad file: cannot be used as an image | 5 |" in markdown(evidence)
     assert "5 of 125 images cannot be used" in pages["validation"]
 
 

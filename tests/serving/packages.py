@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from linnet.artifacts.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, model_digest
 from linnet.records import ModelPackage
+from linnet.vision.decode import Fit
 from linnet.vision.statistics import FEATURES, image_statistics
 
 Broken = Literal["permuted", "slow", "raising", "nan", "nan_some", "shape", "corrupt", "golden"]
@@ -37,6 +38,7 @@ def make_package(
     name: str = "tiny",
     max_pixels: int = 134_217_728,
     max_image_mb: float = 100.0,
+    fit: Fit = "squash",
 ) -> Path:
     """Writes model.onnx, package.json and golden.npz to `folder` and returns it.
 
@@ -70,6 +72,7 @@ def make_package(
         size_mb=0.01,
         metrics={"accuracy": 1.0},
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        fit=fit,
     )
     package.save(folder / PACKAGE_FILE)
     _save_golden(folder, package, broken, sharpness)
