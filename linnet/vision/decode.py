@@ -121,7 +121,7 @@ def decode(data: bytes, where: str = "image", max_pixels: int = MOST_PIXELS) -> 
         InvalidImage: no format that is read, truncated or damaged.
     """
     assert not ImageFile.LOAD_TRUNCATED_IMAGES, "a truncated image must be an error"
-    with _opened(data, where) as (opened, known):
+    with _opened(data, where, max_pixels) as (opened, known):
         memory, factor = memory_of(opened, known, data, where, max_pixels), reduction(*opened.size)
         with _large_alone(memory):
             pixels = np.asarray(_upright(opened, _reduced(opened, factor)))
@@ -206,7 +206,7 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 @contextlib.contextmanager
-def _opened(data: bytes, where: str) -> Iterator[tuple[ImageFile.ImageFile, ImageFormat]]:
+def _opened(data: bytes, where: str, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFile, ImageFormat]]:
     """An image whose header was read, and its format; what goes wrong with it is an `InvalidImage`."""
     known = format_of(data)
     if known is None:
@@ -218,6 +218,10 @@ def _opened(data: bytes, where: str) -> Iterator[tuple[ImageFile.ImageFile, Imag
             yield opened, known
     except InvalidImage:
         raise
+    except Image.DecompressionBombError as error:
+        most = max_pixels / 1e6
+        problem = f"has more pixels than any limit allows; at most {most:.1f} megapixels are read"
+        raise ImageTooLarge(where, f"{problem} (data.max_pixels)") from error
     except UnidentifiedImageError as error:  # its own text shows a Python object
         raise InvalidImage(where, f"is not a readable {known.name} image") from error
     except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes

@@ -124,13 +124,14 @@ def test_bad_files_stand_in_validation_report_console_and_run_report(tmp_path: P
     manifest = ingest(config, "pets", tmp_path / "samples")
     report = validate(tmp_path / "samples", ValidationConfig(min_per_class=1), config, tmp_path / "report")
     assert "bad_fraction" in {result.name for result in report.results}
-    request = RunRequest(cause="manual", actor="me")
+    request = RunRequest(cause="person", actor="me")
     record = RunRecord(
         run_id="r1",
         pipeline="training",
         state="succeeded",
         started_at=now(),
         config={"name": "pets"},
+        commit="",
         request=request,
     )
     evidence = RunEvidence(tmp_path, record, dataset=manifest)
