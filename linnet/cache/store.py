@@ -14,14 +14,13 @@ imports what it works with, on a laptop and on a cluster alike.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +33,7 @@ from linnet.cache.memo import FLOOR, REST_NS, Memo
 from linnet.cache.shared import FolderObjects, ObjectStore, Shared
 from linnet.errors import StorageError
 from linnet.storage.files import file_name, write_text
+from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 
 _Answer = TypeVar("_Answer")
@@ -198,16 +198,9 @@ class Cache:
         except (OSError, UnicodeDecodeError):
             return None
 
-    @contextlib.contextmanager
-    def lock(self, exclusive: bool = False) -> Iterator[None]:
+    def lock(self, exclusive: bool = False) -> contextlib.AbstractContextManager[None]:
         """Nothing is cleaned up (`exclusive`) while results come and go: it ends with its process."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-            yield
-        finally:
-            os.close(descriptor)
+        return file_lock(self.root / "lock", shared=not exclusive, mode=0o666)  # a team may share a cache
 
     def _seal(self, path: Path, task: str) -> Tree:
         """Makes an output read-only (hard links share it: nobody may write through one) and reads it."""

@@ -13,6 +13,7 @@ from linnet.evaluation.cohorts import CLASS, comparison_note, stands_out
 from linnet.evaluation.gates import judged_cohorts
 from linnet.evaluation.sample_images import ReportData, confusions, mistakes, suspects
 from linnet.records import EvaluationReport, Gate, GateDecision, Interval
+from linnet.statistics.attainable import margin_of
 from linnet.statistics.intervals import unknown
 from linnet.statistics.paired import mcnemar
 
@@ -112,7 +113,7 @@ def _context(report: EvaluationReport, decision: GateDecision, evidence: ReportD
         "not_finite": evidence.calibrated.not_finite,
         "gates": [(gate, Markup(_gate_picture(gate, report))) for gate in decision.gates],  # noqa: S704  SVG
         "remarks": evidence.remarks,
-        "margin": evidence.gates.non_inferiority_margin,
+        "margin": margin_of(evidence.gates, report.samples, config.confidence),
         "explained": page.EXPLAINED,
         "methods": page.METHODS,
         "level": f"{config.confidence:.0%}",
@@ -144,7 +145,8 @@ def _comparison(report: EvaluationReport, evidence: ReportData) -> dict[str, Any
 
     if report.comparison is None:
         return {"difference_picture": "", "p_value": 1.0}
-    difference, margin = report.comparison.difference, -evidence.gates.non_inferiority_margin
+    difference = report.comparison.difference
+    margin = -margin_of(evidence.gates, report.samples, evidence.evaluation.confidence)
     low, high = plots.axis_around([difference], margin, 0.0)
     picture = plots.whisker(difference, low, high, margin, difference.low > margin)
     p_value = mcnemar(report.comparison.candidate_only_right, report.comparison.champion_only_right)

@@ -16,6 +16,7 @@ from linnet.monitoring.measure import kept_pixels
 from linnet.monitoring.window import Rows
 from linnet.pages.document import document
 from linnet.records import DriftReport, Interval, PerformanceReport, SkewReport
+from linnet.statistics.intervals import wilson
 
 PAGE_FILE = "report.html"
 _MOST_PLOTS, _PAIRS = 6, 12
@@ -113,7 +114,7 @@ def _headline(report: DriftReport) -> tuple[str, str]:
 
 def _tiles(report: DriftReport, evidence: PageData) -> str:
     window, performance = report.window, evidence.performance
-    failures = window.failure_rate
+    failures = wilson(window.failed, window.served + window.failed, 0.95)
     tiles = []
     if performance is not None and performance.accuracy is not None:
         bad = performance.loss is not None and performance.loss.low > 0
