@@ -22,6 +22,7 @@ from linnet.process.state import started_at
 from linnet.records import RunRecord, TaskRecord, now
 from linnet.run import runs
 from linnet.runner import worker_pool
+from linnet.runner.containers import sweep
 from linnet.runner.spec import Spec
 from linnet.runner.worker_pool import Workers
 
@@ -171,7 +172,7 @@ class RunSupervisor:
                 return  # terminated meanwhile
             set_state(self.store, run, "RUNNING")
         try:
-            self.pool.start(folder_of(run), width(self.config))
+            self.pool.start(folder_of(run), width(self.config), containers=self.config.containers)
         except (LinnetError, OSError) as error:
             runs.finish(folder_of(run), worked=False, error=str(error))
             self._finish(run)
@@ -179,6 +180,7 @@ class RunSupervisor:
     def _finish(self, run: Resource) -> None:
         """Closes a run whose worker is gone, whatever became of it."""
         folder = folder_of(run)
+        sweep(folder)  # of a worker that was killed
         record = RunRecord.load(folder / "run.json")
         asked = self.store.get("run", run.id).body["state"] == "CANCELING"
         if record.state == "running" and self._close_by_exit_tasks(run, folder, asked):
@@ -205,9 +207,8 @@ class RunSupervisor:
             if not Spec.from_text((folder / "pipeline.json").read_bytes()).has_exit_tasks:
                 return False
             (folder / runs.CLOSING).touch()
-            self.pool.start(
-                folder, width(self.config), runs.termination(folder) if asked else _GONE.format(run.id)
-            )
+            why = runs.termination(folder) if asked else _GONE.format(run.id)
+            self.pool.start(folder, width(self.config), why, self.config.containers)
         except (LinnetError, OSError) as error:
             _log(error)
             return False

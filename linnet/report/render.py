@@ -10,7 +10,14 @@ from math import isfinite
 
 from linnet.pages.document import document
 from linnet.pages.numbers import number, signed
-from linnet.records import Gate, Interval, RolloutDecision, TrainingReport
+from linnet.records import (
+    DatasetManifest,
+    Gate,
+    Interval,
+    RolloutDecision,
+    TrainingReport,
+    ValidationReport,
+)
 from linnet.report.comparison import MetricChange
 from linnet.report.evidence import RunEvidence
 from linnet.statistics.catalog import METRICS, Metric
@@ -25,12 +32,14 @@ _HEADLINES = {
 _SIGNS = {">=": "≥", "<=": "≤"}
 _MARKS = {"better": " 🟢", "worse": " 🔴", "": ""}
 _BAR = 20
+_NAMED = 50
 
 
 def markdown(evidence: RunEvidence, champion: dict[str, float] | None = None) -> str:
     """The report as GitHub Markdown; `champion`: the champion's metrics as the registry has them."""
     parts = [
         _headline(evidence),
+        _data(evidence.dataset, evidence.validation),
         _metrics(evidence, champion or {}),
         _comparison(evidence),
         _gates(evidence.gates),
@@ -63,6 +72,35 @@ def _headline(evidence: RunEvidence) -> str:
     if record.error:
         lines.append(f"> {_text(record.error.splitlines()[0])}")
     return "\n\n".join(lines)
+
+
+def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) -> str:
+    """What became of the raw images, and what the validation found wrong."""
+    if dataset is None:
+        return ""
+    counts = {
+        "conflict: equal pixels with different labels": dataset.conflicts,
+        "duplicate of another image": dataset.dropped_duplicates,
+        "leak: the same pixels in the test split": dataset.dropped_leaks,
+        "near leak: nearly an image of another split": dataset.near_leaks,
+        **dataset.left_out,
+    }
+    parts = [
+        f"### Data\n\n{dataset.rows:,} samples of {dataset.raw_rows:,} images in "
+        f"{len(dataset.classes):,} classes, dataset `{_text(dataset.digest[:12])}`."
+    ]
+    if any(counts.values()):
+        rows = [f"| {_text(what)} | {number:,} |" for what, number in counts.items() if number]
+        parts.append("| found | images |\n|---|--:|\n" + "\n".join(rows))
+    named = [f"- {_text(line)}" for line in (*dataset.dropped, *dataset.near_duplicates)[:_NAMED]]
+    if named:
+        total = len(dataset.dropped) + len(dataset.near_duplicates)
+        more = f", the first {_NAMED}" if total > _NAMED else ""
+        listed = "\n".join(named)
+        parts.append(f"<details><summary>{total:,} of them by name{more}</summary>\n\n{listed}\n\n</details>")
+    broken = [one for one in validation.results if not one.passed] if validation else []
+    parts += [f"❌ {_text(one.name)}: {_text(one.detail)}" for one in broken]
+    return "\n\n".join(parts)
 
 
 def _metrics(evidence: RunEvidence, champion: dict[str, float]) -> str:

@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from linnet.process import tree
 from linnet.runner import forked
+from linnet.runner.containers import Container
 from linnet.runner.environments import Packages, make
 from linnet.runner.mounts import Mount, enter
 
@@ -66,6 +67,10 @@ class Program:
     """What must be installed for it: it gets an environment of its own then."""
     mounts: Sequence[Mount] = ()
     """Folders that it sees elsewhere."""
+    command: Sequence[str] = ()
+    """A command of its own: its words are executed, and no Python file."""
+    container: Container | None = None
+    """A container that it is to be: no Python file is executed."""
 
 
 def start(program: Program, close: Sequence[int]) -> int:
@@ -115,6 +120,10 @@ def _become(program: Program, close: Sequence[int]) -> NoReturn:
 
 
 def _execute(program: Program) -> None:
+    if program.container is not None:
+        program.container.become()
+    if program.command:
+        _execute_command(program)
     words = ["--component_module_path", str(program.source), *program.words]
     python = make(program.packages) if program.packages is not None else sys.executable
     own = program.fresh or any(name.startswith(_READ_ONCE) for name in program.environment)
@@ -130,6 +139,22 @@ def _execute(program: Program) -> None:
     # What a component starts with multiprocessing's `spawn` must not run the worker's main module again.
     sys.modules["__main__"] = executor_main
     executor_main.executor_main()
+
+
+def _execute_command(program: Program) -> NoReturn:
+    """Becomes a command of this machine, in the folder of the task; `python` is this interpreter.
+
+    What Linnet's own steps are told (where its state is, its tokens) is not told to it.
+    """
+    os.chdir(program.source.parent)
+    for name in [name for name in os.environ if name.startswith("LINNET_")]:
+        del os.environ[name]
+    path = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
+    try:
+        os.execvp(program.command[0], list(program.command))  # noqa: S606
+    except FileNotFoundError:
+        raise SystemExit(f"there is no program {program.command[0]!r} on this machine") from None
 
 
 def _elided(_message: object, indent: int = 0) -> str:

@@ -11,11 +11,12 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from linnet.cache.key import source_states
+from linnet.config import ContainerSetting
 from linnet.errors import LinnetError, RunError
 from linnet.process import tree
 from linnet.process.state import started_at
@@ -23,6 +24,8 @@ from linnet.records import ArtifactRecord, TaskRecord, now
 from linnet.records.task import task_file
 from linnet.run import runs
 from linnet.runner import failure, task_log, task_process
+from linnet.runner.containers import STOP_SECONDS as CONTAINER_STOP_SECONDS
+from linnet.runner.containers import Container, sweep
 from linnet.runner.dag import ENDED, Node, argument_values
 from linnet.runner.driver import TaskOutcome
 from linnet.runner.executor_io import is_artifact
@@ -47,6 +50,17 @@ class _Running:
     """Where in its log this attempt's output begins."""
     oom_kills: int
     """Processes that had been ended for want of memory when it began."""
+    container: Container | None = None
+
+    def kill(self) -> None:
+        """Ends its program and all that it started; a container is no child of the one that asked for it."""
+        tree.kill_tree(self.pid)
+        self.remove_container()
+
+    def remove_container(self) -> None:
+        """Ends its container, if one is left."""
+        if self.container is not None:
+            self.container.remove()
 
 
 class TaskRunner:
@@ -60,6 +74,7 @@ class TaskRunner:
         environment: Mapping[str, str],
         close: list[int],
         closing: bool = False,
+        containers: ContainerSetting = "auto",
     ) -> None:
         """The programs of a run.
 
@@ -70,9 +85,10 @@ class TaskRunner:
             environment: what its programs get, beside what a task sets.
             close: descriptors that a program must not inherit.
             closing: whether only exit tasks will run; what failed in an earlier life is known then too.
+            containers: what runs container components.
         """
         self.folder, self.spec, self.environment, self._close = folder, spec, environment, close
-        self.names, self._closing = names, closing
+        self.names, self._closing, self._containers = names, closing, containers
         self._running: dict[int, _Running] = {}
         self._records: dict[str, TaskRecord] = {}
         self._digests: dict[Node, tuple[dict[str, Any], str]] = {}
@@ -100,24 +116,25 @@ class TaskRunner:
         leaf = self._task(node, arguments)
         if leaf.is_claim_operation:
             return TaskOutcome(True, leaf.change_claim())
-        source, words, environment = leaf.prepare()
+        log = task_log.log_file(self.folder, node.path)
+        program = leaf.prepare(log, self._containers)
         fresh = source_states() != self._loaded
         for note in leaf.notes:
             self._log_line(f"{node.path}: {note}")
         leaf.notes.clear()
-        log = task_log.log_file(self.folder, node.path)
         log.parent.mkdir(exist_ok=True)
         close = [*self._close, self._read, self._write]
-        program = task_process.Program(
-            source, words, {**self.environment, **environment}, log, fresh, leaf.packages, leaf.mounts
-        )
+        environment = {**self.environment, **program.environment}
+        program = replace(program, environment=environment, fresh=fresh)
         said, oom_kills = log.stat().st_size if log.exists() else 0, failure.oom_kills()
         pid = task_process.start(program, close)
         with contextlib.suppress(OSError):  # the child does it too: whoever comes first
             os.setpgid(pid, pid)
         descriptor = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
         limit = time.monotonic() + leaf.timeout if leaf.timeout else float("inf")
-        self._running[pid] = _Running(node, leaf, pid, limit, leaf.timeout, descriptor, said, oom_kills)
+        self._running[pid] = _Running(
+            node, leaf, pid, limit, leaf.timeout, descriptor, said, oom_kills, program.container
+        )
         return None
 
     def finished(self, node: Node, arguments: dict[str, Any]) -> TaskOutcome | None:
@@ -173,18 +190,21 @@ class TaskRunner:
 
     def cancel(self) -> None:
         """Interrupts all programs, and kills what does not end within `STOP_SECONDS`."""
-        for pid in self._running:
+        for pid, running in self._running.items():
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGINT)
-        until = time.monotonic() + STOP_SECONDS
+                os.killpg(pid, signal.SIGTERM if running.container else signal.SIGINT)
+        began = time.monotonic()
         left = dict(self._running)
-        while left and time.monotonic() < until:
-            for pid in list(left):
+        while left:
+            passed = time.monotonic() - began
+            for pid, running in list(left.items()):
                 if os.waitpid(pid, os.WNOHANG) != (0, 0):
                     del left[pid]
+                elif passed > (CONTAINER_STOP_SECONDS if running.container else STOP_SECONDS):
+                    running.kill()
+                    os.waitpid(pid, 0)
+                    del left[pid]
             time.sleep(0.01)
-        for pid in left:
-            tree.kill_tree(pid)
         for running in self._running.values():
             if running.descriptor >= 0:
                 os.close(running.descriptor)
@@ -201,8 +221,10 @@ class TaskRunner:
         if pid == 0 and not overdue:
             return None
         if pid == 0:
-            tree.kill_tree(running.pid)
+            running.kill()
             os.waitpid(running.pid, 0)
+        elif os.WIFSIGNALED(status):
+            running.remove_container()
         del self._running[running.pid]
         self._end_leftovers()
         if running.descriptor >= 0:
@@ -294,6 +316,7 @@ class TaskRunner:
     def _kill_previous_attempt(self) -> dict[str, TaskRecord]:
         """The finished tasks of this run before its worker was gone; a program that outlived it is ended."""
         finished = {}
+        sweep(self.folder)
         for file in (self.folder / "tasks").glob("[!.]*.json"):
             with contextlib.suppress(LinnetError):
                 record = TaskRecord.load(file)
