@@ -155,7 +155,7 @@ class Admin:
 
     async def _label(self, control: Control, request: Request) -> Response:
         classes = {name for about in control.versions.values() for name in about["classes"]}
-        return Response.of(await self._feedback.take(parse_json(request.body), classes))
+        return Response.of(await self._feedback.take(parse_json(request.body), control.name, classes))
 
     async def _index(self, request: Request) -> Response:
         document = _document(request) if request.body.strip() else {}

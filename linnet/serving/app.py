@@ -204,6 +204,7 @@ class App:
 
     async def _predict(self, request: Request, model: ServedModel, request_name: str) -> Response:
         body = request.body
+        model.check_size(body)
 
         def prepare(predictor: Predictor) -> Inputs:
             return predictor.image_of(body, model.max_pixels), None
@@ -228,6 +229,7 @@ class App:
         if head is not None and not (head.isascii() and head.isdigit() and len(head) < 12):
             raise RequestRejected(400, "Inference-Header-Content-Length: must be a whole number of bytes")
         length = int(head) if head is not None else None
+        model.check_size(request.body)
         parsed: list[protocol.InferRequest] = []
 
         def prepare(predictor: Predictor) -> Inputs:

@@ -80,11 +80,8 @@ class Metrics:
         self._latency_of, self._service_of = cache(self._latency.labels), cache(self._service.labels)
         self._rows_of = cache(self._rows.labels)
 
-    def watch(self, name: str, help_text: str, read: Callable[[], float], *, own: bool = True) -> None:
-        """Adds a gauge that is read when it is scraped; `own`: of this model, else of all."""
-        if not own:
-            Gauge(name, help_text, registry=self.registry).set_function(read)
-            return
+    def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        """Adds a gauge of this model that is read when it is scraped."""
         Gauge(name, help_text, ("model",), registry=self.registry).labels(self.model).set_function(read)
 
     def answered(self, version: str, outcome: str, total: float, service: float) -> None:

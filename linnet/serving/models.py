@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from linnet.config import ServingConfig
+from linnet.config.serving import Isolate, ServingConfig
 from linnet.errors import RequestRejected, ServingError
 from linnet.serving.lease import lapses_metric
 from linnet.serving.router import RoutingTable
@@ -55,10 +55,21 @@ class Models:
     """The supervisor's view of all models and workers."""
 
     def __init__(
-        self, page: SharedPage, load_seconds: float = LOAD_SECONDS, lease_seconds: float = 30.0
+        self,
+        page: SharedPage,
+        load_seconds: float = LOAD_SECONDS,
+        lease_seconds: float = 30.0,
+        isolate: Isolate = "auto",
+        expected: int = 1,
     ) -> None:
-        """`load_seconds`: longest time of a load; `lease_seconds`: of a candidate's share, unrenewed."""
+        """`load_seconds`: longest time of a load; `lease_seconds`: of a candidate's share, unrenewed.
+
+        `isolate`: whether sessions have processes of their own, see ServingConfig; `expected`: models that
+        will be opened at first.
+        """
         self.page, self._load_seconds, self._lease_seconds = page, load_seconds, lease_seconds
+        self._isolated = isolate == "always" or (isolate == "auto" and expected > 1)
+        self._isolate_later = isolate == "auto"
         self.workers: dict[int, Channel] = {}
         self.totals = Totals()
         self.controls: dict[str, Control] = {}
@@ -83,13 +94,30 @@ class Models:
             slot = next((one for one in range(MAX_MODELS) if one not in taken), None)
             if slot is None:
                 raise RequestRejected(409, f"{MAX_MODELS} models are served already: close one first")
-            about = {"model": name, "slot": slot, "config": settings.model_dump(mode="json")}
+            if self._opened and self._isolate_later:
+                await self._isolate()
+            about = {
+                "model": name, "slot": slot, "config": settings.model_dump(mode="json"),
+                "isolated": self._isolated,
+            }  # fmt: skip
             await self._all("open", about)
             self._opened[name] = about
             self.controls[name] = Control(
                 name, self.page.generation(slot), self.workers, self._load_seconds, self._lease_seconds
             )
             return self.controls[name]
+
+    async def _isolate(self) -> None:
+        """There will be several models: those that are served move into processes of their own."""
+        self._isolated, self._isolate_later = True, False
+        for name, about in self._opened.items():
+            if about["isolated"]:
+                continue
+            about["isolated"] = True
+            try:
+                await self._all("isolate", {"model": name})
+            except RequestRejected as error:
+                logger.error("model %s stays in the server's own processes: %s", name, error.problem)
 
     async def serve(self, name: str, version: str, package: Path, settings: ServingConfig) -> None:
         """Opens a model with `version` as its champion; if that cannot be loaded, nothing has changed.

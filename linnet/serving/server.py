@@ -112,7 +112,12 @@ class WorkerSupervisor:
     def __init__(self, launch: Launch, holder: socket.socket) -> None:
         self._launch, self._holder = launch, holder
         self._token = secrets.token_urlsafe(24)
-        self._models = Models(SharedPage.create(), lease_seconds=launch.config.lease_seconds)
+        self._models = Models(
+            SharedPage.create(),
+            lease_seconds=launch.config.lease_seconds,
+            isolate=launch.config.isolate,
+            expected=len(launch.models),
+        )
         self._feedback = Feedback(
             launch.log_dir, launch.config.feedback_labels, launch.config.feedback_mb * 1_000_000
         )

@@ -14,6 +14,7 @@ Values = list[list[Any]]
 _KEPT = ("counter", "histogram")
 _PROCESS = "process_"
 _DROPPED = "linnet_log_dropped_total"
+LOST = "Requests that the log lost; without a model: what a killed worker had not written."
 
 
 class Totals:
@@ -24,7 +25,7 @@ class Totals:
         self._ended: list[Values] = []
         self.restarts = 0
         self.unlogged = 0
-        """Requests that workers which ended had answered and not logged, or had dropped from their logs."""
+        """Requests that killed workers had answered and not logged; nobody knows of which model."""
 
     def update(self, worker: int, values: Values) -> None:
         """Takes a worker's `Metrics.values`."""
@@ -32,9 +33,7 @@ class Totals:
 
     def ended(self, worker: int) -> None:
         """Keeps the last counts of a worker whose place another process takes."""
-        values = self._latest.get(worker, [])
-        self.unlogged += round(sum(one[2] for family in values if family[0] == _DROPPED for one in family[3]))
-        kept = [family for family in self._latest.pop(worker, []) if family[2] in _KEPT and not _own(family)]
+        kept = [family for family in self._latest.pop(worker, []) if _is_kept(family) and not _own(family)]
         self._ended = [_added([*self._ended, kept])]
         self.restarts += 1
 
@@ -59,7 +58,7 @@ class Totals:
         return list(metrics.values())
 
     def _never_logged(self) -> Values:
-        return [[_DROPPED, "Requests that the log lost.", "gauge", [[_DROPPED, {}, self.unlogged]]]]
+        return [[_DROPPED, LOST, "gauge", [[_DROPPED, {}, self.unlogged]]]]
 
     def _loaded(self, roles: dict[tuple[str, str], str]) -> Metric:
         family = GaugeMetricFamily(
@@ -89,6 +88,11 @@ class _Fixed:
     def collect(self) -> Iterator[Metric]:
         """The metrics."""
         return iter(self._metrics)
+
+
+def _is_kept(family: list[Any]) -> bool:
+    """Whether what a worker counted stays in the sums when it has ended."""
+    return family[2] in _KEPT or family[0] == _DROPPED
 
 
 def _own(family: list[Any]) -> bool:

@@ -59,6 +59,7 @@ class Worker:
             "configure": self._configure,
             "open": self._open,
             "close": self._close,
+            "isolate": self._isolate,
             "stage": self._stage,
             "keep": self._keep,
             "drop": self._drop,
@@ -88,13 +89,14 @@ class Worker:
         )
         self._unlogged = self._page.unlogged(self._number)  # one tally, with its lock, for all models
 
-    async def _open(self, model: str, slot: int, config: dict[str, Any]) -> None:
+    async def _open(self, model: str, slot: int, config: dict[str, Any], isolated: bool) -> None:
         opened = ServedModel(
             model,
             self._page.generation(slot),
             ServingConfig.model_validate(config),
             workers=self._workers,
             threads=self._threads,
+            isolated=isolated,
             log_dir=self._log_dir,
             unlogged=self._unlogged.add,
         )
@@ -106,6 +108,11 @@ class Worker:
         closed = self._models.pop(model, None)
         if closed is not None:
             await closed.end()
+
+    async def _isolate(self, model: str) -> None:
+        served, loop = self._of(model), asyncio.get_running_loop()
+        async with served.loading:
+            await loop.run_in_executor(None, served.isolate)
 
     def _of(self, model: str) -> ServedModel:
         """The model that a question is about: no other one is ever touched."""
