@@ -83,6 +83,11 @@ class PackagedModel:
             )
         return np.ascontiguousarray(image_statistics(images)[:, self._columns])
 
+    def memory_mb(self) -> float:
+        """Memory of the session's own process; 0: it has none, or the system does not say."""
+        measure = getattr(self._session, "memory_mb", None)
+        return float(measure()) if measure is not None else 0.0
+
     def predict(self, images: Images, features: Floats | None = None) -> tuple[Floats, Floats]:
         """Probabilities float32 [N, K] and embedding float32 [N, D] of images uint8 [N, H, W, C].
 

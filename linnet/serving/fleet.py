@@ -16,7 +16,7 @@ from linnet.artifacts.onnx_model import OpenSession
 from linnet.errors import RequestRejected
 from linnet.serving.predictor import MakeSource, Predictor
 from linnet.serving.router import RoutingTable
-from linnet.serving.shared import Generation
+from linnet.serving.shared import Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Fleet:
 
     def __init__(
         self,
-        in_force: Generation,
+        in_force: Word,
         threads: int = 1,
         source: MakeSource | None = None,
         open_with: OpenSession | None = None,
@@ -133,4 +133,5 @@ def describe_predictor(predictor: Predictor) -> dict[str, Any]:
         "model_digest": predictor.package.model_digest,
         "classes": list(predictor.classes),
         "loaded_at": predictor.loaded_at,
+        "memory_mb": predictor.memory_mb,
     }

@@ -85,6 +85,17 @@ class IsolatedSession:
         """Id of its process; None while there is none."""
         return self._children[0].process.pid if self._children else None
 
+    def memory_mb(self) -> float:
+        """Memory that its process shares with no other; 0 where the system does not say."""
+        try:
+            text = Path(f"/proc/{self.pid}/smaps_rollup").read_text("ascii")
+        except OSError:
+            return 0.0
+        own = (
+            line.split() for line in text.splitlines() if line.startswith(("Private_Clean", "Private_Dirty"))
+        )
+        return sum(int(words[1]) for words in own) * 1024 / 1e6
+
     def run(self, names: list[str], feeds: dict[str, Any]) -> list[Any]:
         """The outputs of these names.
 

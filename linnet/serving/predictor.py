@@ -10,7 +10,14 @@ from typing import Protocol
 
 import numpy as np
 
-from linnet.artifacts.onnx_model import GOLDEN_FILE, Floats, Images, OpenSession, PackagedModel
+from linnet.artifacts.onnx_model import (
+    GOLDEN_FILE,
+    MODEL_FILE,
+    Floats,
+    Images,
+    OpenSession,
+    PackagedModel,
+)
 from linnet.errors import InvalidImage, RequestRejected, ServingError
 from linnet.vision.decode import color_of, decode, encode_png, resize
 
@@ -80,6 +87,8 @@ class Predictor:
         """Values of an embedding; 0 until it was warmed up."""
         self.pace = 0.0
         """Seconds an image, a moving mean over what was measured last."""
+        self.memory_mb = 0.0
+        """Memory of its session: measured where it has a process of its own, else the size of its file."""
         self._source = source or PixelFeatures(model)
 
     @classmethod
@@ -102,6 +111,7 @@ class Predictor:
         features = source(model) if source is not None else None
         predictor = cls(version, model, features, folder, isolated=open_with is not None)
         predictor.warm_up(folder)
+        predictor.memory_mb = model.memory_mb() or 1e-6 * (folder / MODEL_FILE).stat().st_size
         return predictor
 
     def warm_up(self, folder: Path) -> float:

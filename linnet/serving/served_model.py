@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from linnet.serving.log import PredictionLog
 from linnet.serving.metrics import Metrics
 from linnet.serving.online import feature_source
 from linnet.serving.service import Service
-from linnet.serving.shared import Generation
+from linnet.serving.shared import Word
 
 
 class ServedModel:
@@ -27,7 +28,8 @@ class ServedModel:
     def __init__(
         self,
         name: str,
-        in_force: Generation,
+        in_force: Word,
+        asked: Word,
         settings: ServingConfig,
         *,
         workers: int = 1,
@@ -36,14 +38,17 @@ class ServedModel:
         log_dir: Path | None = None,
         unlogged: Callable[[int], None] = lambda _change: None,
     ) -> None:
-        """`settings`: the model's own; `workers` share its queue; `threads`: of an ONNX session, which is
-        in a process of its own where `isolated`.
+        """`asked`: when it was asked last; `settings`: the model's own; `workers` share its queue; `threads`:
+        of an ONNX session, which is in a process of its own where `isolated`.
 
         `unlogged` is told how many requests more, or fewer, have not been written to the log.
         """
         self.name, self.header = name, quote(name)
         self.max_pixels, self._max_body_mb = settings.max_pixels, settings.max_body_mb
         self.loading = asyncio.Lock()
+        self.asleep = False
+        """Whether it is not loaded, and is to be when it is asked."""
+        self._asked = asked
         source = settings.feature_source
         self.fleet = Fleet(
             in_force, threads, lambda model: feature_source(source, model), self._own if isolated else None
@@ -71,6 +76,10 @@ class ServedModel:
         self.log.start()
         for version in self.fleet.snapshot.predictors:
             self.metrics.known(version)
+
+    def touch(self) -> None:
+        """It is asked: it is the last one to be unloaded for want of memory."""
+        self._asked.number = time.monotonic_ns()
 
     @property
     def _own(self) -> OpenSession:

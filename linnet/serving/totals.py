@@ -37,8 +37,18 @@ class Totals:
         self._ended = [_added([*self._ended, kept])]
         self.restarts += 1
 
+    def forget(self, model: str, version: str) -> None:
+        """Drops what workers that ended had counted of a version that was unloaded long ago."""
+        for values in self._ended:
+            for family in values:
+                family[3] = [
+                    sample
+                    for sample in family[3]
+                    if (sample[1].get("model"), sample[1].get("version")) != (model, version)
+                ]
+
     def text(self, roles: dict[tuple[str, str], str], extra: list[Metric]) -> bytes:
-        """Prometheus' text format. `roles`: loaded (model, version) -> champion, candidate or idle."""
+        """Prometheus' text format. `roles`: (model, version) -> champion, candidate, idle or asleep."""
         registry = CollectorRegistry()
         registry.register(_Fixed([*self._metrics(), self._loaded(roles), self._workers(), *extra]))
         return generate_latest(registry)
@@ -63,7 +73,7 @@ class Totals:
     def _loaded(self, roles: dict[tuple[str, str], str]) -> Metric:
         family = GaugeMetricFamily(
             "linnet_model_loaded",
-            "1 for each loaded version; role: champion, candidate or idle.",
+            "1 for each loaded version; role: champion, candidate, idle, or asleep until it is asked.",
             labels=("model", "version", "role"),
         )
         for (model, version), role in roles.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from linnet.errors import RequestRejected
 from linnet.serving.client import ServerClient
 from linnet.serving.isolated_session import IsolatedSession
 from linnet.serving.predictor import Predictor
@@ -121,7 +122,9 @@ def test_crashes_of_one_model_under_load_lose_no_answer_of_any(packages: Path, t
 
 def test_single_model_stays_in_the_worker_until_a_second_one_comes(packages: Path, tmp_path: Path) -> None:
     with running(tmp_path / "run", packages / "faces", "4", "--name", "alone", "--workers", "1") as server:
-        assert not processes_of("alone")
+        with pytest.raises(RequestRejected):
+            server.client.open_model("second", "1", tmp_path / "nothing")
+        assert not processes_of("alone"), "what failed to come changes nothing"
         server.client.open_model("second", "1", packages / "faces")
         assert len(processes_of("alone")) == len(processes_of("second")) == 1
         assert server.client.predict(png(8))["model"] == "alone"
