@@ -40,13 +40,13 @@ def named(models: Mapping[str, T], name: str | None, address: str) -> T:
     Raises:
         RequestRejected: 404, it is not served here; 400, several are served and none is named; 503, none is.
     """
+    if name is None and len(models) == 1:
+        return next(iter(models.values()))
+    if name is not None and name in models:
+        return models[name]
     known = ", ".join(sorted(models))
     if name is not None:
-        if name in models:
-            return models[name]
         raise RequestRejected(404, f"model {name:.80} is not served here; {known or 'no model'} is")
-    if len(models) == 1:
-        return next(iter(models.values()))
     if not models:
         raise RequestRejected(503, "no model is served yet; try again later")
     raise RequestRejected(400, f"several models are served here ({known}): name one, as {address}")
