@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from linnet.errors import RegistryError, StorageError
+from linnet.errors import RegistryError
 from linnet.records import LedgerEntry
 from linnet.records.ledger import ChainedLog
+from linnet.storage.locks import file_lock
 
 
 class Ledger:
@@ -65,21 +63,10 @@ def ledger_of(state: Path) -> Ledger:
     return Ledger(state / "ledger" / "promotions.jsonl")
 
 
-@contextlib.contextmanager
-def registry_lock(state: Path) -> Iterator[None]:
+def registry_lock(state: Path) -> contextlib.AbstractContextManager[None]:
     """One process and thread at a time moves aliases of a state folder, or writes its ledger.
 
     Raises:
         StorageError: the lock cannot be opened.
     """
-    path = state / "registry" / "lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be opened ({error.strerror})") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return file_lock(state / "registry" / "lock")

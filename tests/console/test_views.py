@@ -9,12 +9,13 @@ from html.parser import HTMLParser
 import pytest
 
 from linnet.console import charts
-from linnet.console.markup import Html, duration, join, pager, prose, signed, table, tag, when
+from linnet.console.markup import Html, join, pager, prose, table, tag, when
 from linnet.console.pages.release import allowed
 from linnet.console.prediction_log import LogSummary
 from linnet.console.sources import Canary, ServerStatus
 from linnet.console.views import models, monitoring, overview, release, run
 from linnet.launch.graph import PipelineTask
+from linnet.pages.numbers import duration, signed
 from linnet.records import JudgeSnapshot, LedgerEntry, MetricJudgement, now
 from tests.console.records import BEGAN, evaluation, evidence, run_record, version
 

@@ -13,13 +13,9 @@ from linnet.console.markup import (
     bar,
     card,
     chip,
-    duration,
     empty,
     join,
     link,
-    money,
-    number,
-    percent,
     prose,
     table,
     tag,
@@ -29,6 +25,7 @@ from linnet.console.markup import (
 )
 from linnet.console.prediction_log import LogSummary
 from linnet.console.sources import Canary, ServerStatus
+from linnet.pages.numbers import duration, money, number, percent
 from linnet.records import ModelVersion, RunRecord, now
 
 LAST_RUNS = 6

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from linnet.console.markup import (
-    Html,
-    address,
-    chip,
-    duration,
-    empty,
-    join,
-    link,
-    number,
-    problem,
-    section,
-    table,
-    tag,
-    when,
-)
+from linnet.console.markup import Html, address, chip, empty, join, link, problem, section, table, tag, when
 from linnet.console.sources import Canary, ServerStatus
 from linnet.deployment.page import LEGEND, metric_cards
 from linnet.evaluation import plots
+from linnet.pages.numbers import duration, number
 from linnet.records import Interval, MetricJudgement, RolloutDecision
 
 

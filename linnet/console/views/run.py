@@ -13,17 +13,12 @@ from linnet.console.markup import (
     address,
     card,
     chip,
-    duration,
     empty,
     facts,
     join,
     link,
-    money,
-    number,
-    percent,
     problem,
     section,
-    signed,
     table,
     tag,
     tile,
@@ -32,6 +27,7 @@ from linnet.console.markup import (
 )
 from linnet.evaluation import plots
 from linnet.launch.graph import PipelineTask
+from linnet.pages.numbers import duration, money, number, percent, signed
 from linnet.records import Gate, Interval, RunRecord, StageRecord, TrainingReport, now
 from linnet.report import comparison
 from linnet.report.evidence import RunEvidence
@@ -330,7 +326,9 @@ def _metrics(first: RunEvidence, second: RunEvidence) -> Html:
     found = comparison.metrics(first, second)
     if found is None:
         return empty("Nothing to compare", "One of the runs was not evaluated.")
-    rows = [(metric.name, number(metric.first), number(metric.second), change(metric)) for metric in found]
+    rows = [
+        (metric.metric.title, number(metric.first), number(metric.second), change(metric)) for metric in found
+    ]
     return table(("Metric", ">A", ">B", ">B − A"), rows, "Metrics")
 
 
