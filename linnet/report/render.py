@@ -29,7 +29,6 @@ _HEADLINES = {
     "interrupted": "⏹ The run was interrupted",
     "running": "⏳ The run is under way",
 }
-_SIGNS = {">=": "≥", "<=": "≤"}
 _MARKS = {"better": " 🟢", "worse": " 🔴", "": ""}
 _BAR = 20
 _NAMED = 50
@@ -148,7 +147,7 @@ def _gates(gates: list[tuple[str, Gate]]) -> str:
         return ""
     rows = [
         f"| {'✅' if gate.passed else '❌'} | {_text(gate.name.replace('_', ' '))} | {stage} "
-        f"| {number(gate.value)} {_SIGNS.get(gate.comparator, gate.comparator)} {number(gate.threshold)} "
+        f"| {number(gate.value)} {gate.relation} {number(gate.threshold)} "
         f"| {_text(gate.evidence)} |"
         for stage, gate in gates
     ]
