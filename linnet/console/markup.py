@@ -96,6 +96,18 @@ def chip(state: str, tone: str = "", mark: bool = False) -> Html:
     return tag("span", _MARKS.get(tone, "") if mark else "", state, class_=f"chip {tone}".strip())
 
 
+def split_bar(share: float) -> Html:
+    """How traffic is split: `share` percent is the candidate's."""
+    return tag(
+        "div",
+        tag("i", style=f"width:{100 - share:g}%"),
+        tag("i", style=f"width:{share:g}%") if share else "",
+        class_="split",
+        role="img",
+        aria_label=f"{100 - share:g} % champion, {share:g} % candidate",
+    )
+
+
 def when(moment: datetime | None, ago: bool = False) -> Html:
     """A moment: the reader's browser writes it in its own zone, and shows UTC when hovered."""
     if moment is None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linnet.errors import StorageError
+from linnet.records import utc_time
 from linnet.records.prediction_log import LIBRARIES, served_files, served_schema, written_at
 
 if TYPE_CHECKING:
@@ -104,9 +105,7 @@ def read_feedback(folder: Path, model: str) -> dict[tuple[str, int], tuple[str, 
             if (row.get("model") or model) != model:
                 continue
             at = row["at"]
-            moment = (
-                at if isinstance(at, datetime) else datetime.fromisoformat(str(at).replace("Z", "+00:00"))
-            )
+            moment = at if isinstance(at, datetime) else utc_time(str(at))
             key = str(row["request_id"]), int(row.get("index") or 0)
             if key not in found or moment >= found[key][1]:
                 found[key] = str(row["label"]), moment

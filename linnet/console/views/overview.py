@@ -17,6 +17,7 @@ from linnet.console.markup import (
     join,
     link,
     prose,
+    split_bar,
     table,
     tag,
     tile,
@@ -190,14 +191,7 @@ def _traffic(view: Overview) -> Html:
     if served.problem:
         return join([tag("p", chip("not serving", "warn")), tag("p", prose(served.problem), class_="soft")])
     share = served.percent if served.candidate else 0.0
-    split = tag(
-        "div",
-        tag("i", style=f"width:{100 - share:g}%"),
-        tag("i", style=f"width:{share:g}%") if share else "",
-        class_="split",
-        role="img",
-        aria_label=f"{100 - share:g} % champion, {share:g} % candidate",
-    )
+    split = split_bar(share)
     lines = [tag("p", tag("b", f"{100 - share:g} %"), f" version {served.champion or 'none'} (champion)")]
     if served.candidate:
         lines.append(tag("p", tag("b", f"{share:g} %"), f" version {served.candidate} (candidate)"))
