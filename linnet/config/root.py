@@ -83,7 +83,16 @@ def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:
         if "." not in key:
             raise ConfigError(key, "is not of the form section.field=value", "such as train.epochs=3")
         assign(raw, key, value)
+    _refuse_moved(raw)
     return parse_config(raw, str(path))
+
+
+def _refuse_moved(raw: dict[str, Any]) -> None:
+    for section, kind in SECTIONS.items():
+        given = raw.get(section)
+        for key in given if isinstance(given, dict) else ():
+            if key in kind.moved:
+                raise ConfigError(f"{section}.{key}", "is no setting any more", kind.moved[key])
 
 
 def assign(values: dict[str, Any], key: str, value: Any) -> None:
@@ -108,7 +117,8 @@ def parse_config(raw: dict[str, Any], where: str = "config") -> Config:
     sections = _with_room_for_images({key: value for key, value in raw.items() if key in SECTIONS})
     config = Config.parse({**raw, **parse_sections(sections)}, where)
     _need_image_shape(sections.get("data"))
-    if config.serving.max_body_mb < config.data.max_image_mb:
+    older = ServingConfig.moved.keys() & sections.get("serving", {}).keys()  # what a run of before recorded
+    if config.serving.max_body_mb < config.data.max_image_mb and not older:
         raise ConfigError(
             "serving.max_body_mb",
             f"{config.serving.max_body_mb:g} MB are less than data.max_image_mb "

@@ -19,7 +19,8 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     moved: ClassVar[dict[str, str]] = {}
-    """Settings of older versions, with what to do instead."""
+    """Settings of older versions, with what to do instead: passed over in what they recorded, and refused
+    where a person writes them (`root.load_config`)."""
 
     @classmethod
     def parse(cls, values: dict[str, Any], where: str = "") -> Self:
@@ -30,7 +31,8 @@ class Section(BaseModel):
         """
         where = where or cls.__name__.removesuffix("Config").lower()
         try:
-            return cls.model_validate_json(json.dumps(_integral(values)), strict=True)
+            kept = {key: value for key, value in values.items() if key not in cls.moved}
+            return cls.model_validate_json(json.dumps(_integral(kept)), strict=True)
         except ValidationError as error:
             raise _explain(cls, where, error) from error
         except (TypeError, ValueError) as error:
@@ -58,8 +60,6 @@ def _explain(model: type[Section], where: str, error: ValidationError) -> Config
     field = ".".join(str(part) for part in first["loc"])
     full = f"{where}.{field}" if field else where
     known = sorted(model.model_fields)
-    if first["type"] == "extra_forbidden" and field in model.moved:
-        return ConfigError(full, "is no setting any more", model.moved[field])
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(field, known, n=1)
         remedy = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"

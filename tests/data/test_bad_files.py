@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from linnet.config import Config, DataConfig, ValidationConfig, load_config, parse_config
+from linnet.config import Config, DataConfig, ServingConfig, ValidationConfig, load_config, parse_config
 from linnet.console.views import data as data_view
 from linnet.data.ingest import ingest, source_identity
 from linnet.data.init_config import config_for
@@ -190,7 +190,7 @@ def test_layout_is_read_as_its_line_says(tmp_path: Path, layout: str, images: in
     assert (f"{bad:>7,}  cannot be used as images" in made.told) == bool(bad)
 
 
-def test_image_of_training_is_an_image_of_the_server_by_config() -> None:
+def test_image_of_training_is_an_image_of_the_server_by_config(tmp_path: Path) -> None:
     data = {"kind": "folder", "height": 8, "width": 8, "color": "rgb"}
     raised = parse_config({"name": "p", "data": data | {"max_image_mb": 300.0}})
     assert raised.serving.max_body_mb == 300.0
@@ -198,7 +198,10 @@ def test_image_of_training_is_an_image_of_the_server_by_config() -> None:
         ConfigError, match=r"serving.max_body_mb: 20 MB are less than data.max_image_mb \(100\)"
     ):
         parse_config({"name": "p", "data": data, "serving": {"max_body_mb": 20.0}})
+    (tmp_path / "old.toml").write_text('name = "p"\n[serving]\nmax_pixels = 1000\n')
     with pytest.raises(ConfigError, match=r"serving.max_pixels: is no setting any more .set data.max_pixels"):
-        parse_config({"name": "p", "data": data, "serving": {"max_pixels": 1000}})
+        load_config(tmp_path / "old.toml")
+    recorded = ServingConfig().values() | {"max_pixels": 16_777_216}  # a run of the version before
+    assert parse_config({"name": "p", "serving": recorded}).serving == ServingConfig()
     plain = Config(name="p")
     assert plain.serving.max_body_mb >= plain.data.max_image_mb

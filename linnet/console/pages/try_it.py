@@ -13,13 +13,14 @@ from linnet.config import DataConfig
 from linnet.console import explain, shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import training_set_of
-from linnet.console.markup import Html, address, bar, card, empty, join, link, percent, problem, section, tag
+from linnet.console.markup import Html, address, bar, card, empty, join, link, problem, section, tag
 from linnet.errors import ImageTooLarge, LinnetError
-from linnet.evaluation.sample_images import thumbnail
+from linnet.pages.numbers import percent
 from linnet.records import ModelVersion
 from linnet.serving.predictor import Predictor, top_classes
 from linnet.vision.decode import color_of, read_image, resize
 from linnet.vision.formats import ACCEPT, NAMES
+from linnet.vision.thumbnail import thumbnail
 
 _SHOWN = 320
 """Pixels of the longer side at which the image is shown as it was sent."""
