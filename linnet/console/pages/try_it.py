@@ -21,6 +21,9 @@ from linnet.serving.predictor import Predictor, top_classes
 from linnet.vision.decode import color_of, decode, resize
 from linnet.vision.thumbnail import thumbnail
 
+PLACE = 8
+NAV = shell.NavItem("Try it", "/try", '<path d="M12 16V4M7 9l5-5 5 5M4 16v4h16v-4"/>')
+
 MOST_BYTES = 16 << 20
 MOST_PIXELS = 16_777_216
 
