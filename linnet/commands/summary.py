@@ -180,9 +180,7 @@ def _gates(decision: GateDecision) -> Table:
     table.add_column("threshold", justify="right")
     table.add_column("verdict")
     for gate in decision.gates:
-        table.add_row(
-            gate.name, f"{gate.value:.4g}", f"{gate.comparator} {gate.threshold:.4g}", _passed(gate)
-        )
+        table.add_row(gate.name, f"{gate.value:.4g}", f"{gate.relation} {gate.threshold:.4g}", _passed(gate))
     return table
 
 

@@ -80,7 +80,7 @@ in training, or for features that are not finite.</p>{% endif %}
 <th>Interval and threshold</th><th>Evidence</th></tr></thead><tbody>
 {% for gate, picture in gates %}<tr><td><span class="chip {{ 'pass' if gate.passed else 'fail' }}">
 {{ '✓ pass' if gate.passed else '✗ fail' }}</span></td><td><b>{{ gate.name|title_of }}</b></td>
-<td class="n">{{ gate.value|plain }} {{ gate.comparator|sign }} {{ gate.threshold|plain }}</td>
+<td class="n">{{ gate.value|plain }} {{ gate.relation }} {{ gate.threshold|plain }}</td>
 <td class="draw">{{ picture }}</td><td class="small why">{{ gate.evidence[0]|upper }}{{ gate.evidence[1:] }}.</td></tr>{% endfor %}
 </tbody></table></div>
 {% if not report.comparison %}<p class="note">No champion was given, so the comparison gate

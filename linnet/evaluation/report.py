@@ -42,7 +42,6 @@ def render(report: EvaluationReport, decision: GateDecision, evidence: ReportDat
         percent=lambda value: percent(value, 2),
         signed=signed,
         title_of=title_of,
-        sign=_sign,
     )
     body = environment.from_string(page.TEMPLATE).render(_context(report, decision, evidence))
     verdict = "passed" if decision.verdict == "pass" else "failed"
@@ -70,11 +69,9 @@ def plain(value: float) -> str:
 
 def title_of(name: str) -> str:
     """A gate's name for people."""
+    if name == "non_inferiority":
+        return "Non-inferiority"
     return BY_KEY[name].title if name in BY_KEY else name.replace("_", " ").capitalize()
-
-
-def _sign(comparator: str) -> str:
-    return {">=": "≥", "<=": "≤"}.get(comparator, comparator)
 
 
 def _context(report: EvaluationReport, decision: GateDecision, evidence: ReportData) -> dict[str, Any]:

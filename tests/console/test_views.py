@@ -177,7 +177,7 @@ def test_comparison_names_what_differs_and_which_way() -> None:
 
 def test_gate_that_failed_is_marked_by_more_than_colour() -> None:
     markup = check(run.gates(evidence(passed=False).gates, {}))
-    assert "✗ fail" in markup and "0.8900 ≥ 0.9500" in markup
+    assert "✗ fail" in markup and "0.8900 &lt; 0.9500" in markup
 
 
 def test_graph_shows_each_step_with_its_state_and_wraps() -> None:

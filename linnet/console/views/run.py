@@ -34,7 +34,6 @@ from linnet.report.evidence import RunEvidence
 from linnet.run.log import own_lines
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_SIGNS = {">=": "≥", "<=": "≤"}
 
 
 def heading_facts(record: RunRecord) -> Html:
@@ -129,7 +128,7 @@ def gates(found: Sequence[tuple[str, Gate]], intervals: dict[str, Interval]) -> 
             (
                 chip("pass" if gate.passed else "fail", mark=True),
                 join([tag("b", gate.name.replace("_", " ")), tag("div", stage, class_="soft small")]),
-                f"{number(gate.value)} {_SIGNS.get(gate.comparator, gate.comparator)} {number(gate.threshold)}",
+                f"{number(gate.value)} {gate.relation} {number(gate.threshold)}",
                 _picture(gate, intervals),
                 tag("span", gate.evidence, class_="soft small"),
             )
