@@ -6,8 +6,9 @@ the same values reach a laptop and a cluster. A field's meaning and unit stand u
 
 from __future__ import annotations
 
+from linnet.config.class_names import normal, problem_of
 from linnet.config.cost import CostConfig
-from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, Layout, ValidationConfig
 from linnet.config.engine import ContainerSetting, EngineConfig
 from linnet.config.evaluation import EvaluationConfig, GatesConfig
 from linnet.config.files import config_files
@@ -43,6 +44,7 @@ __all__ = [
     "JudgedMetric",
     "KServeConfig",
     "LabelsConfig",
+    "Layout",
     "MonitoringConfig",
     "RegistryConfig",
     "ReleaseConfig",
@@ -55,6 +57,8 @@ __all__ = [
     "assign",
     "config_files",
     "load_config",
+    "normal",
     "parse_config",
     "parse_sections",
+    "problem_of",
 ]

@@ -8,11 +8,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from linnet.config import SMALL_SIDE, EvaluationConfig, parse_config
+from linnet.config import SMALL_SIDE, EvaluationConfig, Layout, parse_config
 from linnet.data.image_folder import dataset_of
 from linnet.data.image_manifest import read_manifest
 from linnet.data.judging import divide, gates_section
-from linnet.data.layout import Layout, understand
+from linnet.data.layout import understand
 from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, choose_fit, quoted, train_section
 from linnet.data.rows import RawDataset, RawRow, invalid_rows
 from linnet.data.scan import in_order
@@ -70,10 +70,12 @@ def config_for(name: str, data: Path, layout: Layout = "auto", preset: Preset = 
         ConfigError: the name is not one.
     """
     parse_config({"name": name})
+    reading = ""
     data, kind = data.resolve(), "manifest"
     if data.is_dir() and not any((data / table).is_file() for table in ("manifest.csv", "manifest.parquet")):
         found = understand(data, layout=layout)
         kind, told = "manifest" if found.table else "folder", found.tree()
+        reading = found.reading
         raw, data = (read_manifest(found.table), found.table) if found.table else (dataset_of(found), data)
     else:
         raw, told = read_manifest(data), ""
@@ -82,7 +84,7 @@ def config_for(name: str, data: Path, layout: Layout = "auto", preset: Preset = 
         each = ", ".join(f"{label} {number:,}" for label, number in counts.most_common(20))
         table = f"{data}: a table of {len(raw.rows):,} images in {len(raw.classes)} classes: {each}"
         told = f"{told}\n{table}".lstrip()
-    return NewConfig(_text(name, kind, data, raw, _summary(raw), counts, preset), told)
+    return NewConfig(_text(name, kind, data, raw, _summary(raw), counts, preset, reading), told)
 
 
 def _summary(raw: RawDataset) -> ImageSummary:
@@ -126,6 +128,7 @@ def _text(
     look: ImageSummary,
     counts: Counter[str],
     preset: Preset,
+    reading: str,
 ) -> str:
     smallest, biggest = min(counts.values()), max(counts.values())
     division = divide(raw)
@@ -150,7 +153,7 @@ name = {json.dumps(name)}
 [data]
 kind = "{kind}"
 location = {quoted(str(location))}
-classes = [
+{f'layout = "{reading}"  # how the folder is read' + chr(10) if kind == "folder" else ""}classes = [
 {classes},
 ]
 height = {look.height}  # {resized}
