@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from linnet.config import Layout
 from linnet.data.folder_tree import walk
 from linnet.data.image_folder import read_image_folder
 from linnet.data.image_manifest import read_manifest
-from linnet.config import Layout
 from linnet.data.layout import split_named, understand
 from linnet.errors import DataError
 
