@@ -14,15 +14,15 @@ from urllib.parse import quote
 import typer
 
 from linnet.commands.drift_show import show_drift, show_skew
-from linnet.commands.terminal import terminal
+from linnet.commands.terminal import progress_bars, terminal
 from linnet.config import MonitoringConfig, ServingConfig, load_config
 from linnet.errors import DataError, ServingError
+from linnet.process.model_server import ServerState
 from linnet.registry.connect import Champion, find_champion, several_models
 from linnet.storage.paths import prediction_log_dir, server_state_file, state_dir
 
 if TYPE_CHECKING:
     from linnet.monitoring.simulate import ImagePool
-    from linnet.progress import Progress
     from linnet.serving.client import ServerClient
 
 drift_app = typer.Typer(help="Compare traffic with what the champion was trained on.", no_args_is_help=True)
@@ -73,7 +73,7 @@ def report(
 
     champion, monitoring, _ = _settings(name, config)
     output = output or state_dir() / "monitoring" / "report"
-    with _rows(champion, monitoring, minutes, all_images=False) as window, _progress() as progress:
+    with _rows(champion, monitoring, minutes, all_images=False) as window, progress_bars() as progress:
         past = past_p_values(champion.name, champion.version, datetime.now(UTC))
         drift = measure_drift(window, champion.package, monitoring, past, output, progress)
         performance = measure_performance(window, champion.package, _log(), drift, monitoring, output)
@@ -98,7 +98,7 @@ def simulate(
         Path | None,
         typer.Option(
             help="Where the images come from: the production split of a training set.",
-            show_default="the newest run's",
+            show_default="that of the model's newest run",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other images.")] = 0,
@@ -121,7 +121,7 @@ def simulate(
     from linnet.serving.client import ServerClient
 
     check(kind, severity)
-    pool = _pool(training_set or state_dir() / "latest" / "build-features" / "training_set")
+    pool = _pool(training_set or _training_set(name or _only_served()))
     stream = drifted(pool, kind, severity, count, seed)
     console = terminal()
     if dry_run:
@@ -129,7 +129,7 @@ def simulate(
         return
     client = ServerClient.from_state(server_state_file())
     client.model = _asked_model(client, name, pool)
-    with _progress() as progress:
+    with progress_bars() as progress:
         sent = play(stream, lambda image: _ask(client, image), rate, count, seconds, progress)
     right = f", {sent.right / sent.answered:.1%} correct" if sent.answered else ""
     console.print(f"{sent.answered:,} answered{right}; {sent.failed:,} failed, {sent.late:,} sent late")
@@ -207,7 +207,7 @@ def audit(
     service = ModelPackage.load(champion.package / "package.json").feature_service
     with (
         _rows(champion, monitoring, minutes, all_images=True) as window,
-        _progress() as progress,
+        progress_bars() as progress,
         tempfile.TemporaryDirectory() as out,
     ):
         redacted = bool(getattr(serving, "log_image_blocks", 0))
@@ -250,19 +250,22 @@ def _rows(
         yield folder
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    from rich.progress import Progress as Bars
+def _only_served() -> str:
+    """The one model that is served; empty where there are several, or none."""
+    state = ServerState.read(server_state_file())
+    models = (state.models if state is not None else None) or []
+    return models[0] if len(models) == 1 else ""
 
-    with Bars(console=terminal(stderr=True), transient=True) as bars:
-        tasks: dict[str, Any] = {}
 
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
+def _training_set(model: str) -> Path:
+    """The training set of the newest run of a model that made one; of any model if none is named."""
+    from linnet.run import runs
 
-        yield progress
+    for folder in runs.folders():
+        found = folder / "build-features" / "training_set"
+        if (found / "training_set.json").exists() and model in ("", runs.load(folder).model_name):
+            return found
+    return state_dir() / "latest" / "build-features" / "training_set"
 
 
 def _pool(folder: Path) -> ImagePool:

@@ -17,11 +17,11 @@ from typing import Any
 from linnet.config import normal, problem_of
 from linnet.data.folder_tree import walk
 from linnet.data.image_index import ImageIndex
-from linnet.data.rows import RawDataset, RawRow, class_names, instant, invalid_rows
+from linnet.data.rows import RawDataset, RawRow, class_names, invalid_rows
 from linnet.data.tables import read_table
 from linnet.data.understanding import split_named
 from linnet.errors import DataError
-from linnet.records import SPLITS
+from linnet.records import SPLITS, utc_time
 
 _ALIASES = {
     "path": (
@@ -211,6 +211,6 @@ def _captured(origin: str, cell: Any) -> datetime | None:
     if not text:
         return None
     try:
-        return instant(text)
+        return utc_time(text)
     except ValueError as error:
         raise ValueError(f"{origin} has captured_at '{text}', which is not ISO 8601") from error

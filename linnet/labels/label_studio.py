@@ -18,6 +18,8 @@ import httpx
 
 from linnet.errors import ConfigError, LabelServerError, ProjectGone
 from linnet.labels.server import KEY, Annotation, NewTask, Project, ServerTask
+from linnet.records import utc_time
+from linnet.vision.formats import format_of
 
 TOKEN_VARIABLE = "LABEL_STUDIO_TOKEN"  # noqa: S105  a variable's name
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -186,11 +188,11 @@ class LabelStudio:
 
     def _task(self, row: Mapping[str, Any]) -> ServerTask:
         answers = tuple(
-            Annotation(int(raw["id"]), self._name(raw.get("completed_by")), _moment(raw["updated_at"]), raw)
+            Annotation(int(raw["id"]), self._name(raw.get("completed_by")), utc_time(raw["updated_at"]), raw)
             for raw in row.get("annotations") or ()
         )
         key = str((row.get("meta") or {}).get(KEY, ""))
-        return ServerTask(int(row["id"]), key, _moment(row["updated_at"]), answers)
+        return ServerTask(int(row["id"]), key, utc_time(row["updated_at"]), answers)
 
     def _name(self, person: Any) -> str:
         """The e-mail address of whoever answered; people are asked for once, and again for a new one."""
@@ -295,14 +297,9 @@ def _said(answer: httpx.Response) -> str:
     return " ".join(text.split())[:300]
 
 
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-
 def _kind(image: bytes) -> str:
-    if image.startswith(b"\xff\xd8"):
-        return "jpeg"
-    return "webp" if image[8:12] == b"WEBP" else "png"
+    known = format_of(image)
+    return known.media_types[0].removeprefix("image/") if known is not None else "png"
 
 
 def _data_uri(image: bytes) -> str:

@@ -42,9 +42,8 @@ def measure_performance(
     reference = Reference.load(package)
     about = Window.load(window / WINDOW_FILE)
     rows = Rows.load(window, len(reference.features), len(reference.classes))
-    report = judge(
-        about, rows, reference, read_feedback(feedback) if feedback.is_dir() else {}, drift, config
-    )
+    labels = read_feedback(feedback, about.model) if feedback.is_dir() else {}
+    report = judge(about, rows, reference, labels, drift, config)
     out.mkdir(parents=True, exist_ok=True)
     report.save(out / PERFORMANCE_FILE)
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import isnan
 from typing import Any, Literal
 
 from linnet.records.record import Interval, Record, Verdict
@@ -71,6 +72,12 @@ class Gate(Record):
     passed: bool
     evidence: str
 
+    @property
+    def relation(self) -> str:
+        """The sign between value and threshold that is true: a failed `>=` reads `<`."""
+        held, failed = {">=": ("≥", "<"), "<=": ("≤", ">"), ">": (">", "≤"), "<": ("<", "≥")}[self.comparator]
+        return held if self.passed or isnan(self.value) else failed
+
 
 class GateDecision(Record):
     """The verdict over all gates of a stage: `gates.json`."""
@@ -134,6 +141,10 @@ class ModelPackage(Record):
     created_at: datetime
     fit: Literal["squash", "crop", "pad"] = "squash"
     """How images of another shape are brought to height and width: `vision.decode.resize`."""
+    max_pixels: int = 134_217_728
+    """Most pixels of an image that was trained on, and that is answered: `data.max_pixels`."""
+    max_image_mb: float = 100.0
+    """Largest file in megabytes, likewise: `data.max_image_mb`."""
     weights: PretrainedWeights | None = None
     """What a pretrained backbone started from: others' work, under its own licence."""
 

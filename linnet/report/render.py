@@ -9,6 +9,7 @@ from html import escape
 from math import isfinite
 
 from linnet.pages.document import document
+from linnet.pages.numbers import number, signed
 from linnet.records import (
     DatasetManifest,
     Gate,
@@ -17,8 +18,9 @@ from linnet.records import (
     TrainingReport,
     ValidationReport,
 )
-from linnet.report.comparison import METRICS, MetricChange
+from linnet.report.comparison import MetricChange
 from linnet.report.evidence import RunEvidence
+from linnet.statistics.catalog import METRICS, Metric
 
 _HEADLINES = {
     "succeeded": "✅ The candidate passed",
@@ -27,7 +29,6 @@ _HEADLINES = {
     "interrupted": "⏹ The run was interrupted",
     "running": "⏳ The run is under way",
 }
-_SIGNS = {">=": "≥", "<=": "≤"}
 _MARKS = {"better": " 🟢", "worse": " 🔴", "": ""}
 _BAR = 20
 _NAMED = 50
@@ -77,6 +78,7 @@ def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) 
     if dataset is None:
         return ""
     counts = {
+        "bad file: cannot be used as an image": dataset.bad,
         "conflict: equal pixels with different labels": dataset.conflicts,
         "duplicate of another image": dataset.dropped_duplicates,
         "leak: the same pixels in the test split": dataset.dropped_leaks,
@@ -90,9 +92,10 @@ def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) 
     if any(counts.values()):
         rows = [f"| {_text(what)} | {number:,} |" for what, number in counts.items() if number]
         parts.append("| found | images |\n|---|--:|\n" + "\n".join(rows))
-    named = [f"- {_text(line)}" for line in (*dataset.dropped, *dataset.near_duplicates)[:_NAMED]]
+    lines = (*dataset.bad_files, *dataset.dropped, *dataset.near_duplicates)
+    named = [f"- {_text(line)}" for line in lines[:_NAMED]]
     if named:
-        total = len(dataset.dropped) + len(dataset.near_duplicates)
+        total = len(lines)
         more = f", the first {_NAMED}" if total > _NAMED else ""
         listed = "\n".join(named)
         parts.append(f"<details><summary>{total:,} of them by name{more}</summary>\n\n{listed}\n\n</details>")
@@ -111,21 +114,21 @@ def _metrics(evidence: RunEvidence, champion: dict[str, float]) -> str:
     if champion:
         head, rule = f"{head} champion {against} | change |", f"{rule}--:|--:|"
     rows = [
-        _metric_row(name, report.metrics[key], champion.get(key) if champion else None, bool(champion), more)
-        for key, name, more in METRICS
-        if key in report.metrics
+        _metric_row(one, report.metrics[one.key], champion.get(one.key) if champion else None, bool(champion))
+        for one in METRICS
+        if one.headline and one.key in report.metrics
     ]
     return f"### Metrics\n\n{head}\n{rule}\n" + "\n".join(rows)
 
 
-def _metric_row(name: str, found: Interval, before: float | None, columns: bool, more: bool) -> str:
-    row = f"| {name} | **{_number(found.value)}** | {_number(found.low)} – {_number(found.high)} |"
+def _metric_row(metric: Metric, found: Interval, before: float | None, columns: bool) -> str:
+    row = f"| {metric.title} | **{number(found.value)}** | {number(found.low)} – {number(found.high)} |"
     if not columns:
         return row
     if before is None or not isfinite(before):
         return f"{row} – | – |"
-    moved = MetricChange(name, before, found.value, more)
-    return f"{row} {_number(before)} | {_signed(moved.change)}{_MARKS[moved.verdict]} |"
+    moved = MetricChange(metric, before, found.value)
+    return f"{row} {number(before)} | {signed(moved.change, 4)}{_MARKS[moved.verdict]} |"
 
 
 def _comparison(evidence: RunEvidence) -> str:
@@ -146,7 +149,7 @@ def _gates(gates: list[tuple[str, Gate]]) -> str:
         return ""
     rows = [
         f"| {'✅' if gate.passed else '❌'} | {_text(gate.name.replace('_', ' '))} | {stage} "
-        f"| {_number(gate.value)} {_SIGNS.get(gate.comparator, gate.comparator)} {_number(gate.threshold)} "
+        f"| {number(gate.value)} {gate.relation} {number(gate.threshold)} "
         f"| {_text(gate.evidence)} |"
         for stage, gate in gates
     ]
@@ -202,14 +205,6 @@ def _steps(evidence: RunEvidence) -> str:
         + "\n".join(rows)
         + "\n\n</details>"
     )
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}".replace("-", "−") if isfinite(value) else "–"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "−")
 
 
 def _text(text: str) -> str:

@@ -10,9 +10,17 @@ from typing import Protocol
 
 import numpy as np
 
-from linnet.artifacts.onnx_model import GOLDEN_FILE, Floats, Images, PackagedModel
-from linnet.errors import InvalidImage, RequestRejected, ServingError
-from linnet.vision.decode import color_of, decode, encode_png, resize
+from linnet.artifacts.onnx_model import (
+    GOLDEN_FILE,
+    MODEL_FILE,
+    Floats,
+    Images,
+    OpenSession,
+    PackagedModel,
+)
+from linnet.errors import ImageTooLarge, InvalidImage, RequestRejected, ServingError
+from linnet.vision.decode import color_of, encode_png, read_image, resize
+from linnet.vision.formats import format_of, why_not_read
 
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference of a probability from the packaged golden sample at warm-up."""
@@ -60,8 +68,16 @@ class Prediction:
 class Predictor:
     """A version that may answer: model, feature source and names. Safe to call from many threads."""
 
-    def __init__(self, version: str, model: PackagedModel, source: FeatureSource | None = None) -> None:
-        self.version = version
+    def __init__(
+        self,
+        version: str,
+        model: PackagedModel,
+        source: FeatureSource | None = None,
+        folder: Path | None = None,
+        isolated: bool = False,
+    ) -> None:
+        """`folder`: of its package, if it has one; `isolated`: its session is in a process of its own."""
+        self.version, self.folder, self.isolated = version, folder, isolated
         self.model = model
         self.package = model.package
         self.classes = model.package.classes
@@ -72,20 +88,31 @@ class Predictor:
         """Values of an embedding; 0 until it was warmed up."""
         self.pace = 0.0
         """Seconds an image, a moving mean over what was measured last."""
+        self.memory_mb = 0.0
+        """Memory of its session: measured where it has a process of its own, else the size of its file."""
         self._source = source or PixelFeatures(model)
 
     @classmethod
     def load(
-        cls, version: str, folder: Path, threads: int = 0, source: MakeSource | None = None
+        cls,
+        version: str,
+        folder: Path,
+        threads: int = 0,
+        source: MakeSource | None = None,
+        open_with: OpenSession | None = None,
     ) -> Predictor:
         """Loads the package in `folder` and warms it up with its golden samples.
+
+        `open_with`: opens its session in another process; None: in this one.
 
         Raises:
             ServingError: it cannot be loaded, or does not reproduce its golden samples.
         """
-        model = PackagedModel.load(folder, threads)
-        predictor = cls(version, model, source(model) if source is not None else None)
+        model = PackagedModel.load(folder, threads, open_with)
+        features = source(model) if source is not None else None
+        predictor = cls(version, model, features, folder, isolated=open_with is not None)
         predictor.warm_up(folder)
+        predictor.memory_mb = model.memory_mb() or 1e-6 * (folder / MODEL_FILE).stat().st_size
         return predictor
 
     def warm_up(self, folder: Path) -> float:
@@ -115,7 +142,7 @@ class Predictor:
                 f"{GOLDEN_TOLERANCE:g} is allowed; it is not the model that was evaluated: package again"
             )
         for _ in range(WARM_UP_RUNS):
-            self.predict_upload(encode_png(images[0]), images[0].size)
+            self.predict_upload(encode_png(images[0]))
         self._tune(images, features)
         return difference
 
@@ -153,32 +180,33 @@ class Predictor:
                     break
         self.chunk = best
 
-    def predict_upload(
-        self, data: bytes, max_pixels: int, keys: Mapping[str, str] | None = None
-    ) -> Prediction:
-        """Decodes an uploaded PNG, JPEG or WebP as `image_of` does, and predicts.
+    def predict_upload(self, data: bytes, keys: Mapping[str, str] | None = None) -> Prediction:
+        """Decodes an uploaded image as `image_of` does, and predicts.
 
         Raises:
-            RequestRejected: 415, another format by content; 400, damaged or too many pixels.
+            RequestRejected: as `image_of`.
             ServingError: the model failed on this image.
         """
-        return self.predict(self.image_of(data, max_pixels), None, keys)
+        return self.predict(self.image_of(data), None, keys)
 
-    def image_of(self, data: bytes, max_pixels: int) -> Images:
-        """An uploaded PNG, JPEG or WebP as the model sees it, resized as in training: [1, H, W, C].
+    def image_of(self, data: bytes) -> Images:
+        """An uploaded image as the model sees it, decoded and resized as in training: [1, H, W, C].
+
+        It may be what an image in training might be: the limits travel with the model.
 
         Raises:
-            RequestRejected: 415, another format by content; 400, damaged or too many pixels.
+            RequestRejected: 415, no format that is read, by content; 413, too many bytes or pixels; 400,
+                damaged.
         """
-        if not _is_known_format(data):
-            raise RequestRejected(
-                415, "the body is not a PNG, JPEG or WebP image; send one of these as it is"
-            )
+        if format_of(data) is None:
+            raise RequestRejected(415, f"the body {why_not_read(data)}")
+        package = self.package
         try:
-            pixels = decode(data, "body", max_pixels).pixels
+            pixels = read_image(data, "the body", package.max_pixels, package.max_image_mb).pixels
+        except ImageTooLarge as error:
+            raise RequestRejected(413, str(error)) from error
         except InvalidImage as error:
             raise RequestRejected(400, str(error)) from error
-        package = self.package
         return resize(pixels, package.height, package.width, color_of(package.channels), package.fit)[None]
 
     def predict(
@@ -236,13 +264,6 @@ class Predictor:
         ]
         probabilities, embedding = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Prediction(images, features, probabilities, embedding)
-
-
-def _is_known_format(data: bytes) -> bool:
-    return (
-        data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
-        or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
-    )  # fmt: skip
 
 
 def top_classes(classes: tuple[str, ...], probabilities: Floats) -> list[dict[str, str | float]]:

@@ -21,7 +21,7 @@ def test_report_of_a_promoted_candidate_compares_it_with_the_champion() -> None:
 def test_report_of_a_refused_candidate_says_which_gate_and_why() -> None:
     text = markdown(evidence(state="rejected", passed=False))
     assert "## ❌ The candidate was refused" in text and "> accuracy is too low" in text
-    assert "| ❌ | accuracy | evaluation | 0.8900 ≥ 0.9500 |" in text
+    assert "| ❌ | accuracy | evaluation | 0.8900 < 0.9500 |" in text
     assert "Canary" not in text
 
 
