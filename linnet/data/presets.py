@@ -54,7 +54,7 @@ def _photos(preset: Preset, rows: int) -> str:
     if preset == "fast":
         return (
             f"# Preset fast: {rows:,} photos. Only a head is fitted, on a frozen pretrained backbone, which\n"
-            "# looks at each photo once, both ways round. `linnet init --preset balanced` moves the whole network.\n"
+            "# looks at each photo once, both ways. `linnet init --preset balanced` then moves the whole network.\n"
             f"{start}epochs = 0\n{mirror.format('false', 'true')}"
         )
     epochs, patience, average = (5, 2, 0.0) if preset == "balanced" else (30, 6, 0.99)

@@ -1,4 +1,4 @@
-"""Evaluation takes activations that training kept; a validation split that was learned from is judged fairly."""
+"""Evaluation takes activations that training kept; a validation split that was learned from stays fair."""
 
 from __future__ import annotations
 
