@@ -22,6 +22,7 @@ def release(
 
     from linnet.config import RegistryConfig, ReleaseConfig, ServingConfig
     from linnet.deployment.release import release as roll_out
+    from linnet.deployment.turn import release_turn
     from linnet.registry.connect import promote_if_accepted, release_candidates
     from linnet.run.step import progress, run_step
     from linnet.serving.champion_traffic import ServerTraffic
@@ -34,20 +35,21 @@ def release(
     )
 
     def work(out: Any) -> dict[str, Any]:
-        traffic = ServerTraffic()
-        candidates = release_candidates(where, name, version, traffic)
-        decision = roll_out(
-            *candidates,
-            Path(training_set.path),
-            canary,
-            server,
-            where.registered_name(name),
-            out["rollout"],
-            server_state_file(),
-            progress,
-            lambda decided, give: promote_if_accepted(where, decided, traffic, give),
-        )
-        promote_if_accepted(where, decision, traffic)  # writes the lines of one that is not promoted
+        traffic, model = ServerTraffic(), where.registered_name(name)
+        with release_turn(model, progress):
+            candidates = release_candidates(where, name, version, traffic)
+            decision = roll_out(
+                *candidates,
+                Path(training_set.path),
+                canary,
+                server,
+                model,
+                out["rollout"],
+                server_state_file(),
+                progress,
+                lambda decided, give: promote_if_accepted(where, decided, traffic, give),
+            )
+            promote_if_accepted(where, decision, traffic)  # writes the lines of one that is not promoted
         return {"verdict": decision.verdict, "reason": decision.reason}
 
     values = run_step(

@@ -8,7 +8,7 @@ import json
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer.main
 from pydantic.fields import FieldInfo
@@ -132,6 +132,9 @@ def _kind(annotation: Any) -> str:
         return " or ".join(json.dumps(value) for value in get_args(annotation))
     if get_origin(annotation) is tuple:
         return f"list of {_kind(get_args(annotation)[0])}"
+    if get_origin(annotation) is Annotated:
+        kind, field = get_args(annotation)
+        return ", ".join([_kind(kind), *limits(field)])
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(_kind(part) for part in get_args(annotation))
     return {str: "text", int: "whole number", float: "number", bool: "true or false"}[annotation]

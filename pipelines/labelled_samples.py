@@ -21,12 +21,17 @@ class Answered:
     """The task that froze the answers, once the samples were found sound."""
 
 
-def answered_samples(name: Any, data: Any, validation: Any, labels: Any) -> Answered:
-    """`ingest -> validate -> collect_labels`, traced into the DAG that is being built."""
+def answered_samples(name: Any, data: Any, validation: Any, labels: Any, **judged_by: Any) -> Answered:
+    """`ingest -> validate -> collect_labels`, traced into the DAG that is being built.
+
+    `judged_by`: the sections `gates` and `evaluation`, where a model is to be judged on these samples.
+    """
     raw = place(ingest_step(name=name, data=data), minutes=60, cpu="2", memory="4G").set_retry(2, "30s")
     samples = raw.outputs["samples"]
     checked = place(
-        validate_step(name=name, data=data, validation=validation, samples=samples), minutes=30, memory="4G"
+        validate_step(name=name, data=data, validation=validation, samples=samples, **judged_by),
+        minutes=30,
+        memory="4G",
     )
     answers = place(collect_labels_step(name=name, labels=labels, samples=samples), minutes=10)
     return Answered(samples, answers.after(checked))

@@ -36,7 +36,7 @@ def training_pipeline(config: Config) -> Any:
         request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
         with recorded(name, request, cost, registry):
-            head = answered_samples(name, data, validation, labels)
+            head = answered_samples(name, data, validation, labels, gates=gates, evaluation=evaluation)
             samples, batch = head.samples, head.answers.outputs["batch"]
             joined = place(
                 build_features_step(name=name, data=data, features=features, samples=samples, batch=batch),

@@ -1,8 +1,15 @@
-"""The files that Prometheus, Alertmanager and Grafana read, written from one config."""
+"""The files that Prometheus, Alertmanager and Grafana read, written from the configs of one model or several.
+
+No alert ever counts another model's requests: each model has a scrape job of its own, which keeps its series
+alone of a server that serves several, and routes and receivers of its own.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +25,37 @@ TOKEN_FILE = "linnet-token"  # noqa: S105  the name of a file, not a token
 """File beside alertmanager.yml that holds the webhook's token; never generated into a repository."""
 
 
+@dataclass(frozen=True, slots=True)
+class AlertedModel:
+    """What one model is held to, and where it is served."""
+
+    levels: ServiceLevelsConfig
+    targets: tuple[str, ...]
+    """host:port of its servers."""
+
+
 def alert_files(
-    model: str,
-    config: ServiceLevelsConfig,
-    targets: list[str],
+    models: Mapping[str, AlertedModel],
     monitor: str,
     interval: str = "15s",
     alertmanager_at: str = "127.0.0.1:9093",
 ) -> dict[str, str]:
-    """Path -> contents, for the servers `targets`, the monitor and Alertmanager, each as host:port.
+    """Path -> contents, for all models by name; the monitor and Alertmanager as host:port.
 
     `interval`: how often Prometheus scrapes and evaluates; an outage pages within two minutes at 15 s.
 
     Raises:
         ConfigError: a service level cannot be measured.
     """
+    levels = {model: alerted.levels for model, alerted in models.items()}
     files = {
-        "prometheus/prometheus.yml": _yaml(prometheus(model, targets, monitor, interval, alertmanager_at)),
-        f"prometheus/{model}.rules.yml": _yaml(rule_groups(model, config)),
-        "alertmanager/alertmanager.yml": _yaml(alertmanager(config)),
+        "prometheus/prometheus.yml": _yaml(prometheus(models, monitor, interval, alertmanager_at)),
+        "alertmanager/alertmanager.yml": _yaml(alertmanager(levels)),
     }
-    for name, board in dashboards(model, config).items():
-        files[f"grafana/{name}.json"] = json.dumps(board, indent=1) + "\n"
+    for model, config in levels.items():
+        files[f"prometheus/{model}.rules.yml"] = _yaml(rule_groups(model, config))
+        for name, board in dashboards(model, config).items():
+            files[f"grafana/{name}.json"] = json.dumps(board, indent=1) + "\n"
     return files
 
 
@@ -55,7 +71,7 @@ def write_alert_files(files: dict[str, str], out: Path) -> None:
 
 
 def prometheus(
-    model: str, targets: list[str], monitor: str, interval: str, alertmanager_at: str
+    models: Mapping[str, AlertedModel], monitor: str, interval: str, alertmanager_at: str
 ) -> dict[str, Any]:
     """Prometheus' own configuration: what is scraped, and where alerts go."""
     return {
@@ -67,18 +83,32 @@ def prometheus(
         "rule_files": ["*.rules.yml"],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager_at]}]}]},
         "scrape_configs": [
-            {"job_name": job(model), "static_configs": [{"targets": targets}]},
-            {
-                "job_name": f"{job(model)}-monitor",
-                "metrics_path": "/retraining/metrics",
-                "static_configs": [{"targets": [monitor]}],
-            },
+            scraped
+            for model, alerted in models.items()
+            for scraped in (
+                {
+                    "job_name": job(model),
+                    "static_configs": [{"targets": list(alerted.targets)}],
+                    "metric_relabel_configs": [_only(model)],
+                },
+                {
+                    "job_name": f"{job(model)}-monitor",
+                    "metrics_path": "/retraining/metrics",
+                    "static_configs": [{"targets": [monitor]}],
+                    "metric_relabel_configs": [_only(model)],
+                },
+            )
         ],
     }
 
 
-def alertmanager(config: ServiceLevelsConfig) -> dict[str, Any]:
-    """Routes, grouping by service and version, and what silences what.
+def _only(model: str) -> dict[str, Any]:
+    """Keeps a model's series, and those that name none (of the process): each is then in one job alone."""
+    return {"source_labels": ["model"], "regex": f"{re.escape(model)}|", "action": "keep"}
+
+
+def alertmanager(levels: Mapping[str, ServiceLevelsConfig]) -> dict[str, Any]:
+    """Routes of each model, grouping by service, model and version, and what silences what.
 
     A rollout inhibits, rather than rules being written with `unless`: the alert stays visible to whoever
     looks, and nothing about it is lost when the rollout ends. Never silenced: a server that is down or
@@ -87,26 +117,14 @@ def alertmanager(config: ServiceLevelsConfig) -> dict[str, Any]:
     same = ["service", "model", "version"]
     return {
         "route": {
-            "receiver": "ticket",
+            "receiver": "nobody",
             "group_by": same,
             "group_wait": "10s",
             "group_interval": "5m",
             "repeat_interval": "4h",
             "routes": [
                 {"receiver": "nobody", "matchers": ['severity="none"']},
-                {
-                    "receiver": "retraining",
-                    "matchers": ['retraining="consider"'],
-                    "group_by": ["service", "model"],
-                    "group_wait": "30s",
-                    "continue": True,
-                },
-                {
-                    "receiver": "page",
-                    "matchers": ['severity="page"'],
-                    "group_interval": "1m",  # what joins a group that was told already waits this long
-                    "repeat_interval": "1h",
-                },
+                *(route for model in levels for route in _routes(model)),
             ],
         },
         "inhibit_rules": [
@@ -119,11 +137,37 @@ def alertmanager(config: ServiceLevelsConfig) -> dict[str, Any]:
         ],
         "receivers": [
             {"name": "nobody"},
-            _receiver("page", config.page_webhook),
-            _receiver("ticket", config.ticket_webhook),
-            _receiver("retraining", config.retraining_webhook, token=True),
+            *(receiver for model, config in levels.items() for receiver in _receivers(model, config)),
         ],
     }
+
+
+def _routes(model: str) -> list[dict[str, Any]]:
+    mine = f"model={json.dumps(model, ensure_ascii=False)}"
+    return [
+        {
+            "receiver": f"retraining {model}",
+            "matchers": [mine, 'retraining="consider"'],
+            "group_by": ["service", "model"],
+            "group_wait": "30s",
+            "continue": True,
+        },
+        {
+            "receiver": f"page {model}",
+            "matchers": [mine, 'severity="page"'],
+            "group_interval": "1m",  # what joins a group that was told already waits this long
+            "repeat_interval": "1h",
+        },
+        {"receiver": f"ticket {model}", "matchers": [mine]},
+    ]
+
+
+def _receivers(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any]]:
+    return [
+        _receiver(f"page {model}", config.page_webhook),
+        _receiver(f"ticket {model}", config.ticket_webhook),
+        _receiver(f"retraining {model}", config.retraining_webhook, token=True),
+    ]
 
 
 def _inhibit(source: list[str], target: list[str], equal: list[str]) -> dict[str, Any]:

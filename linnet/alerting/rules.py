@@ -132,7 +132,7 @@ def _server_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, An
         alert(
             "LinnetNotServing",
             f"sum by (job) ({up}) > 0 unless on (job) "
-            f'{names.LOADED}{{model="{model}",role="champion",job="{job(model)}"}}',
+            f'{names.LOADED}{{model="{model}",role=~"champion|asleep",job="{job(model)}"}}',
             "page", "not-serving", f"servers of {model} are up, and no champion is loaded", hold="30s",
         ),
         alert(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from linnet.process.cpus import available_cpus
 from linnet.records import ModelPackage
 from linnet.vision.statistics import FEATURES, image_statistics
 
+OpenSession = Callable[[Path, int], Any]
 Floats = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
 
@@ -52,16 +53,17 @@ class PackagedModel:
         self._columns = [FEATURES.index(name) for name in package.features] if known else None
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 0) -> PackagedModel:
+    def load(cls, folder: Path, threads: int = 0, open_with: OpenSession | None = None) -> PackagedModel:
         """Loads and checks the package in `folder`: files, digest, names, types, shapes, one prediction.
 
-        `threads`: ONNX Runtime threads of the session; 0: as many as there are cores.
+        `threads`: ONNX Runtime threads of the session; 0: as many as there are cores. `open_with`: opens
+        the session elsewhere than in this process.
 
         Raises:
             ServingError: the package is missing, damaged, or not a model that Linnet can serve.
         """
         package = read_package(folder)
-        model = cls(package, _open_session(folder / MODEL_FILE, threads))
+        model = cls(package, (open_with or open_session)(folder / MODEL_FILE, threads))
         model._check_signature()
         probe = np.full((2, package.height, package.width, package.channels), 128, np.uint8)
         model.predict(probe, np.zeros((2, len(package.features)), np.float32))
@@ -80,6 +82,11 @@ class PackagedModel:
                 "send them with the request"
             )
         return np.ascontiguousarray(image_statistics(images)[:, self._columns])
+
+    def memory_mb(self) -> float:
+        """Memory of the session's own process; 0: it has none, or the system does not say."""
+        measure = getattr(self._session, "memory_mb", None)
+        return float(measure()) if measure is not None else 0.0
 
     def predict(self, images: Images, features: Floats | None = None) -> tuple[Floats, Floats]:
         """Probabilities float32 [N, K] and embedding float32 [N, D] of images uint8 [N, H, W, C].
@@ -160,7 +167,12 @@ def read_package(folder: Path) -> ModelPackage:
     return package
 
 
-def _open_session(path: Path, threads: int) -> Any:
+def open_session(path: Path, threads: int) -> Any:
+    """An ONNX Runtime session of a model file, in this process; `threads` 0: as many as there are cores.
+
+    Raises:
+        ServingError: it cannot be loaded.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

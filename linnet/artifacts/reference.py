@@ -189,11 +189,6 @@ class Reference:
             raise StorageError(f"{path}: the reference cannot be read ({error})") from error
 
 
-def brightness_cohort(brightness: Floats, edges: tuple[float, float]) -> npt.NDArray[np.str_]:
-    """dark, medium or bright, unicode [N]."""
-    return np.select([brightness <= edges[0], brightness <= edges[1]], ["dark", "medium"], "bright")
-
-
 def _packed(samples: tuple[SortedSample, ...], most: int) -> Floats:
     """A row a sample, float32 [C, most], filled up with NaN."""
     packed = np.full((len(samples), most), np.nan, np.float32)

@@ -14,7 +14,8 @@ from linnet.deployment.journal import UNDER_WAY, Journal
 from linnet.deployment.rollout_commands import journals
 from linnet.errors import LinnetError, RolloutError
 from linnet.records import LedgerEntry, now
-from linnet.registry.champion import append_to_ledger, current_actor
+from linnet.registry.champion import current_actor
+from linnet.registry.ledger import append_to_ledger
 from linnet.storage.paths import server_state_file, state_dir
 
 LOOK_SECONDS = 5.0

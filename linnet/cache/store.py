@@ -14,17 +14,17 @@ imports what it works with, on a laptop and on a cluster alike.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from linnet.cache.blobs import READ_ONLY, Blobs, clear, scratch
 from linnet.cache.digest import MISSING, File, Tree, file_digest, tree_of
@@ -33,6 +33,7 @@ from linnet.cache.memo import FLOOR, REST_NS, Memo
 from linnet.cache.shared import FolderObjects, ObjectStore, Shared
 from linnet.errors import StorageError
 from linnet.storage.files import file_name, write_text
+from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 
 _Answer = TypeVar("_Answer")
@@ -99,7 +100,7 @@ def open_cache() -> Cache:
     """The cache that LINNET_CACHE names: a folder (empty: in the state folder), or a shared store's URL."""
     location = os.environ.get(LOCATION, "")
     if location.startswith("file://"):
-        return Cache(state_dir() / "cache", FolderObjects(Path(location.removeprefix("file://"))))
+        return Cache(state_dir() / "cache", FolderObjects(Path(unquote(location.removeprefix("file://")))))
     if "://" in location:
         return Cache(state_dir() / "cache", ObjectStore(location))
     return Cache(Path(location) if location else state_dir() / "cache")
@@ -197,16 +198,9 @@ class Cache:
         except (OSError, UnicodeDecodeError):
             return None
 
-    @contextlib.contextmanager
-    def lock(self, exclusive: bool = False) -> Iterator[None]:
+    def lock(self, exclusive: bool = False) -> contextlib.AbstractContextManager[None]:
         """Nothing is cleaned up (`exclusive`) while results come and go: it ends with its process."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-            yield
-        finally:
-            os.close(descriptor)
+        return file_lock(self.root / "lock", shared=not exclusive, mode=0o666)  # a team may share a cache
 
     def _seal(self, path: Path, task: str) -> Tree:
         """Makes an output read-only (hard links share it: nobody may write through one) and reads it."""

@@ -17,6 +17,7 @@ from linnet.commands.drift_show import show_drift, show_skew
 from linnet.commands.terminal import terminal
 from linnet.config import MonitoringConfig, ServingConfig, load_config
 from linnet.errors import DataError, ServingError
+from linnet.process.model_server import ServerState
 from linnet.registry.connect import Champion, find_champion, several_models
 from linnet.storage.paths import prediction_log_dir, server_state_file, state_dir
 
@@ -98,7 +99,7 @@ def simulate(
         Path | None,
         typer.Option(
             help="Where the images come from: the production split of a training set.",
-            show_default="the newest run's",
+            show_default="that of the model's newest run",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other images.")] = 0,
@@ -121,7 +122,7 @@ def simulate(
     from linnet.serving.client import ServerClient
 
     check(kind, severity)
-    pool = _pool(training_set or state_dir() / "latest" / "build-features" / "training_set")
+    pool = _pool(training_set or _training_set(name or _only_served()))
     stream = drifted(pool, kind, severity, count, seed)
     console = terminal()
     if dry_run:
@@ -263,6 +264,24 @@ def _progress() -> Iterator[Progress]:
             bars.update(tasks[what], completed=done, total=total)
 
         yield progress
+
+
+def _only_served() -> str:
+    """The one model that is served; empty where there are several, or none."""
+    state = ServerState.read(server_state_file())
+    models = (state.models if state is not None else None) or []
+    return models[0] if len(models) == 1 else ""
+
+
+def _training_set(model: str) -> Path:
+    """The training set of the newest run of a model that made one; of any model if none is named."""
+    from linnet.run import runs
+
+    for folder in runs.folders():
+        found = folder / "build-features" / "training_set"
+        if (found / "training_set.json").exists() and model in ("", runs.load(folder).model_name):
+            return found
+    return state_dir() / "latest" / "build-features" / "training_set"
 
 
 def _pool(folder: Path) -> ImagePool:

@@ -149,14 +149,18 @@ def round_command(
     """
     from linnet.automation.submission import submit_pipeline
     from linnet.launch.client import temporary_host
-    from linnet.launch.follow import follow
+    from linnet.launch.follow import follow, says_what_becomes_of
     from linnet.records import RunRequest
     from linnet.registry.champion import current_actor
 
     loaded, console = load_config(config), terminal()
     request = RunRequest(cause="person", actor=current_actor(), reason="a labelling round")
-    with temporary_host(loaded.engine, host) as where:
+    with (
+        temporary_host(loaded.engine, host) as where,
+        says_what_becomes_of(host="" if where.engine else where.url) as termination,
+    ):
         sent = submit_pipeline("labeling", loaded, request, where)
+        termination.sent(sent.run_id)
         if where.engine is None:
             console.print(f"run {sent.run_id} on {where.url}")
             return

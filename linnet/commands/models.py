@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from linnet.automation.champion_traffic import promote_by_hand, roll_back_by_hand
 from linnet.commands.reason import Reason, given
 from linnet.commands.terminal import terminal
 from linnet.config import RegistryConfig
@@ -77,7 +76,8 @@ def promote(version: Version, reason: Reason = "", name: Model = "", tracking_ur
     registry = _registry(tracking_uri)
     model = chosen_model(registry, name)
     registry.version(model, version)  # says so before a reason is asked for
-    promote_by_hand(registry, model, version, given(reason))
+    champion = registry.champion(model)
+    registry.promote(model, version, champion.version if champion else None, override=given(reason))
     typer.echo(f"{model} version {version} is the champion")
 
 
@@ -98,7 +98,7 @@ def rollback(reason: Reason = "", name: Model = "", tracking_uri: Tracking = "")
     journal = Journal(state_dir() / "rollouts" / f"{file_name(model)}.json")
     if journal.read().get("phase") in UNDER_WAY and journal.is_held():
         journal.give("abort", current_actor(), reason)  # its candidate must not stay behind
-    version = roll_back_by_hand(registry, model, reason)
+    version = registry.rollback(model, reason)
     typer.echo(f"{model} version {version.version} is the champion again")
 
 

@@ -19,6 +19,7 @@ from linnet.commands.training import (
     end_of_remote,
     follow_to_end,
     parse_settings,
+    submit_to_end,
 )
 from linnet.config import EngineConfig, load_config
 from linnet.errors import RunError
@@ -68,7 +69,9 @@ def submit(
         typer.echo(submit_pipeline("training", loaded, request, host_of(loaded.engine, host), key).run_id)
         return
     with temporary_host(loaded.engine, host) as where:
-        code = follow_to_end(submit_pipeline("training", loaded, request, where, key), terminal())
+        code = submit_to_end(
+            lambda: submit_pipeline("training", loaded, request, where, key), where, terminal()
+        )
     raise typer.Exit(code)
 
 

@@ -16,7 +16,7 @@ from linnet.commands.terminal import terminal
 from linnet.config import ServingConfig, load_config
 from linnet.errors import DataError, RequestRejected, ServingError
 from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
-from linnet.registry.connect import Champion, find_champion, find_champions, several_models
+from linnet.registry.connect import find_champion, find_champions, several_models
 from linnet.storage.paths import api_keys_file, prediction_log_dir, server_state_file
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ _ABOUT_THE_IMAGE = (400, 413, 415, 422)
 ConfigPath = Annotated[
     Path | None, typer.Option("--config", help="A config, for its model, registry and serving settings.")
 ]
+ConfigPaths = Annotated[
+    list[Path] | None,
+    typer.Option("--config", help="A config, for its model, registry and serving settings; repeatable."),
+]
 Name = Annotated[str, typer.Option("--name", help="The model's name; needed where there are several.")]
 Names = Annotated[
     list[str] | None,
@@ -37,7 +41,7 @@ Names = Annotated[
 
 
 def serve_champions(
-    names: list[str], config: Path | None, port: int | None, detach: bool, console: Console
+    names: list[str], configs: list[Path], port: int | None, detach: bool, console: Console
 ) -> None:
     """Serves the champions of the models that are named, or of all: in the background, or until Ctrl-C.
 
@@ -45,14 +49,13 @@ def serve_champions(
         ServingError: the server cannot start.
         RegistryError: there is no champion.
     """
-    champions, serving = _champions(names, config)
+    models, serving = _models_to_serve(names, configs)
     log_dir = prediction_log_dir()
-    models = [ModelToServe(one.name, one.version, one.package) for one in champions]
     command = models_command(models, serving, server_state_file(), log_dir)
     command += ["--keys", str(api_keys_file())]
     command += [] if port is None else ["--port", str(port)]
     server_state_file().parent.mkdir(parents=True, exist_ok=True)
-    what = ", ".join(f"{one.name} version {one.version}" for one in champions)
+    what = ", ".join(f"{one.name} version {one.version}" for one in models)
     if detach:
         url = _start_detached(command)
         missing = _missing(models)
@@ -76,7 +79,7 @@ def serve_champions(
         raise typer.Exit(0) from None
 
 
-def serve_too(names: list[str], config: Path | None, console: Console) -> None:
+def serve_too(names: list[str], configs: list[Path], console: Console) -> None:
     """Has the server that runs serve more models beside those that it serves.
 
     Raises:
@@ -85,11 +88,11 @@ def serve_too(names: list[str], config: Path | None, console: Console) -> None:
     """
     from linnet.serving.client import ServerClient
 
-    champions, serving = _champions(names, config)
+    models, _ = _models_to_serve(names, configs)
     client = ServerClient.from_state(server_state_file())
-    for champion in champions:
-        client.open_model(champion.name, champion.version, champion.package, serving if config else None)
-        console.print(f"{champion.name} version {champion.version} serves at {client.url}, too")
+    for model in models:
+        client.open_model(model.name, model.version, model.package, model.config)
+        console.print(f"{model.name} version {model.version} serves at {client.url}, too")
 
 
 def _missing(models: list[ModelToServe]) -> list[str]:
@@ -216,12 +219,25 @@ def _answers(images: list[Path], name: str, config: Path | None) -> list[dict[st
     return list(local_answers(*where, images, serving.max_pixels))
 
 
-def _champions(names: list[str], path: Path | None) -> tuple[list[Champion], ServingConfig]:
-    """The champions to serve and how: as a config says, or of this machine's registry with defaults."""
-    if path is None:
-        return find_champions(names), ServingConfig()
-    config = load_config(path)
-    return find_champions(names or [config.model_name], config.registry), config.serving
+def _models_to_serve(names: list[str], paths: list[Path]) -> tuple[list[ModelToServe], ServingConfig]:
+    """The champions to serve, each with its own limits, and the settings of the server as a whole.
+
+    Those are the first config's, or defaults; and no model's images are larger than the server takes.
+    """
+    configs = {config.model_name: config for config in map(load_config, paths)}
+    registry = next((config.registry for config in configs.values()), None)
+    champions = [
+        champion
+        for name in names or configs
+        for champion in find_champions([name], configs[name].registry if name in configs else registry)
+    ] or find_champions()
+    models = []
+    for one in champions:
+        limits = configs[one.name].serving if one.name in configs else one.serving()
+        models.append(ModelToServe(one.name, one.version, one.package, limits))
+    serving = next((config.serving for config in configs.values()), ServingConfig())
+    largest = max(serving.max_body_mb, *(m.config.max_body_mb for m in models if m.config is not None), 0.0)
+    return models, serving.model_copy(update={"max_body_mb": largest})
 
 
 def _start_detached(command: list[str]) -> str:

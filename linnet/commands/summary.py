@@ -117,7 +117,7 @@ def show_comparison(first: RunEvidence, second: RunEvidence, console: Console) -
     for metric in comparison.metrics(first, second) or []:
         color = {"better": "green", "worse": "red"}.get(metric.verdict, "")
         change = Text(f"{metric.change:+.4f} {metric.verdict}".rstrip(), color)
-        scores.add_row(metric.name, f"{metric.first:.4f}", f"{metric.second:.4f}", change)
+        scores.add_row(metric.metric.title, f"{metric.first:.4f}", f"{metric.second:.4f}", change)
     console.print(scores if scores.row_count else "no metrics to compare: one of them was not evaluated")
     judged = Table("gate", a.run_id, b.run_id, title="gates", title_justify="left", title_style="bold")
     for name, *pair in comparison.gates(first, second):
@@ -180,9 +180,7 @@ def _gates(decision: GateDecision) -> Table:
     table.add_column("threshold", justify="right")
     table.add_column("verdict")
     for gate in decision.gates:
-        table.add_row(
-            gate.name, f"{gate.value:.4g}", f"{gate.comparator} {gate.threshold:.4g}", _passed(gate)
-        )
+        table.add_row(gate.name, f"{gate.value:.4g}", f"{gate.relation} {gate.threshold:.4g}", _passed(gate))
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from linnet.records import RunRecord, RunRequest
 from linnet.run import runs
 
 if TYPE_CHECKING:
+    from linnet.launch.client import Host
     from linnet.launch.submit import Submitted
 
 EXIT_CODES = {"succeeded": 0, "rejected": 3, "interrupted": 130}
@@ -65,7 +67,7 @@ def run(
         show_plan(lambda: start_pipeline("training", loaded, request), console)
         return
     with temporary_host(loaded.engine, host) as where:
-        code = follow_to_end(submit_pipeline("training", loaded, request, where), console)
+        code = submit_to_end(lambda: submit_pipeline("training", loaded, request, where), where, console)
     raise typer.Exit(code)
 
 
@@ -144,6 +146,16 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             parsed[key] = text
     return parsed
+
+
+def submit_to_end(submit: Callable[[], Submitted], where: Host, console: Console) -> int:
+    """Submits a run and follows it to its end: see `follow_to_end`; SIGTERM is answered at once."""
+    from linnet.launch.follow import says_what_becomes_of
+
+    with says_what_becomes_of(host="" if where.engine else where.url) as termination:
+        submitted = submit()
+        termination.sent(submitted.run_id)
+        return follow_to_end(submitted, console)
 
 
 def follow_to_end(submitted: Submitted, console: Console) -> int:

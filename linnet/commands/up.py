@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from linnet.commands.console import show_links
-from linnet.commands.serve import ConfigPath, Names, serve_champions, serve_too, stop_server
+from linnet.commands.serve import ConfigPaths, Names, serve_champions, serve_too, stop_server
 from linnet.commands.terminal import terminal
 from linnet.config import EngineConfig, load_config
 from linnet.errors import LinnetError, NoChampion, ServingError
@@ -22,7 +22,7 @@ from linnet.storage.paths import server_state_file
 
 def up(
     name: Names = None,
-    config: ConfigPath = None,
+    config: ConfigPaths = None,
     port: Annotated[
         int | None, typer.Option(help="Port of the champion's server; 0 takes a free one.")
     ] = None,
@@ -46,8 +46,9 @@ def up(
     a viewer. Every model that has a champion, or those that are named, answers by its name: the Open
     Inference Protocol v2 at /v2/models/NAME, and plain images at /predict/NAME (/predict where there is
     one); without any only engine and console start. Where a server runs already, --name has it serve one
-    more. With --config, what people answer is collected from its label
-    server as it comes, and a complete round starts a training run.
+    more. Each model has the limits of its own config: one that --config names, or else of the run that made
+    its champion. With --config, what people answer is collected from its label server as it comes, and a
+    complete round starts a training run.
 
     Examples:
 
@@ -57,38 +58,40 @@ def up(
 
       linnet up --name fashion --name digits
 
+      linnet up --config configs/fashion.toml --config configs/digits.toml
+
       linnet up --no-console
     """
     from linnet.automation.label_service import stop_services
     from linnet.console.process import CONSOLE
     from linnet.launch.client import stop_engine
 
-    names, out = name or [], terminal()
+    names, configs, out = name or [], config or [], terminal()
     running = ServerState.read(server_state_file())
     if running is not None and port is not None:
         raise ServingError(
             f"a server runs already at {running.url}: `linnet down` first, to have it on another port"
         )
-    if names and config is None:
+    if names and not configs:
         find_champions(names)  # says so before anything is started
     began = False
     with ExitStack() as started:
-        if _engine(load_config(config).engine if config else EngineConfig(), engine_port, out):
+        if _engine(load_config(configs[0]).engine if configs else EngineConfig(), engine_port, out):
             started.callback(stop_engine)
             began = True
         if with_console and _console(console_port, out):
             started.callback(CONSOLE.stop)
             began = True
-        if with_labels and config and _labels(config, out):
+        if with_labels and [path for path in configs if _labels(path, out)]:
             started.callback(stop_services)
             began = True
         try:
             if running is None:
-                serve_champions(names, config, port, detach, out)
+                serve_champions(names, configs, port, detach, out)
             else:  # what was missing beside it is started
                 running.check_release()
                 if added := [one for one in names if one not in (running.models or [])]:
-                    serve_too(added, config, out)
+                    serve_too(added, configs, out)
                 served = ", ".join(running.models or [])
                 out.print(
                     f"{served} served already, at {running.url}; `linnet up --name NAME` adds a model",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
-from linnet.config.engine import EngineConfig
+from linnet.config.engine import ContainerSetting, EngineConfig
 from linnet.config.evaluation import EvaluationConfig, GatesConfig
 from linnet.config.files import config_files
 from linnet.config.monitoring import MonitoringConfig
@@ -32,6 +32,7 @@ __all__ = [
     "SECTIONS",
     "SMALL_SIDE",
     "Config",
+    "ContainerSetting",
     "CostConfig",
     "DataConfig",
     "EngineConfig",

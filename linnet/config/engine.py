@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from linnet.config.places import Address
 from linnet.config.section import Section
+
+ContainerSetting = Literal["auto", "podman", "docker", "process", "off"]
 
 
 class EngineConfig(Section):
@@ -31,5 +35,9 @@ class EngineConfig(Section):
     trusted_configs: tuple[str, ...] = ()
     """Config files, or patterns of them, besides those in `configs/` and here: a caller who is not this
     machine's owner may name only files, addresses and credentials that one of them names."""
+    containers: ContainerSetting = "auto"
+    """What runs container components, and Python components whose image is not Python's: podman or docker,
+    whichever works (podman first); "process": none, their commands run as processes of this machine with
+    your rights, if their image is a plain Linux or Python; "off": they are refused."""
     allow_uploads: bool = False
     """Whether to run pipelines that Linnet did not compile. Running one executes its code as you."""

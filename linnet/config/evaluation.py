@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from pydantic import Field
 
 from linnet.config.section import Fraction, Section
@@ -39,8 +41,11 @@ class GatesConfig(Section):
     """Largest distance of a non-class cohort's accuracy below the overall accuracy."""
     min_cohort_samples: int = Field(default=30, ge=1)
     """Cohorts with fewer test samples are shown and not judged, unless none is larger."""
-    non_inferiority_margin: Fraction = Field(default=0.01, ge=0, le=1)
-    """The candidate may be worse than the champion by less than this (paired, lower bound)."""
+    non_inferiority_margin: Literal["auto"] | Annotated[Fraction, Field(ge=0, le=1)] = "auto"
+    """The candidate may be worse than the champion by less than this (paired, lower bound); 0: it must be
+    better; auto: what the test images can show, 0.01 from 954 of them on. The report states it."""
+    unjudged_classes: tuple[str, ...] = ()
+    """Classes that may lack test images: they are trained and predicted, and no gate judges them."""
     min_parity: Fraction = Field(default=0.999, ge=0, le=1)
     """Share of test images on which the packaged model must name the same top class as torch."""
     max_latency_p95_ms: float = Field(default=50.0, gt=0)

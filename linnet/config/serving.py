@@ -12,6 +12,7 @@ from linnet.config.section import Fraction, Section
 JudgedMetric = Literal[
     "errors", "validity", "median", "p95", "p99", "agreement", "class_mix", "confidence", "accuracy"
 ]
+Isolate = Literal["auto", "always", "never"]
 JUDGED_METRICS: tuple[JudgedMetric, ...] = get_args(JudgedMetric)
 
 
@@ -121,6 +122,14 @@ class ServingConfig(Section):
     """Worker processes that serve, each with its own sessions; 0: as many as there are cores."""
     threads: int = Field(default=0, ge=0)
     """ONNX Runtime threads a session; 0: the cores divided by the workers."""
+    isolate: Isolate = "auto"
+    """Whether a model's ONNX session runs in a process of its own, so that a crash of its native code harms
+    no other: `auto` where the server has several models (which costs each request a hand-over, and memory
+    a process, version and worker), `always` or `never`."""
+    memory_mb: float = Field(default=0.0, ge=0)
+    """Memory that loaded models may take, over all workers, in megabytes; 0: as much as they need. To make
+    room the model that was asked longest ago is unloaded, but for one that is being rolled out; it is loaded
+    again by its next request. The model that is asked stays loaded, however much it takes."""
     lease_seconds: float = Field(default=30.0, gt=0, le=86_400)
     """A candidate keeps its share of the traffic this long after the judge of its rollout was last heard;
     then all of it goes back to the champion, whoever died. Routing by hand may ask for longer."""

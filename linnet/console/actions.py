@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from linnet.automation.champion_traffic import promote_by_hand, roll_back_by_hand
 from linnet.config import EngineConfig, RegistryConfig, parse_config
 from linnet.console.audit import AuditLog
 from linnet.console.configs import bases, refuse_foreign_places
@@ -53,7 +52,8 @@ class Operator:
 
         def work() -> None:
             registry = connect(RegistryConfig(), self.actor, ServerTraffic())
-            promote_by_hand(registry, model, version, reason)
+            champion = registry.champion(model)
+            registry.promote(model, version, champion.version if champion else None, override=reason)
 
         self._do("promote", f"{model} {version}", reason, work)
 
@@ -66,7 +66,7 @@ class Operator:
 
         def work() -> str:
             registry = connect(RegistryConfig(), self.actor, ServerTraffic())
-            return roll_back_by_hand(registry, model, reason).version
+            return registry.rollback(model, reason).version
 
         return self._do("roll back", model, reason, work)
 

@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from linnet.artifacts.onnx_model import PackagedModel
 from linnet.artifacts.training_set import HeldOut, read_split
-from linnet.evaluation.sample_images import thumbnail
 from linnet.storage.files import replacing
 from linnet.vision.decode import color_of, encode_png, resize
+from linnet.vision.thumbnail import thumbnail
 
 Pixels = npt.NDArray[np.uint8]
 _GRID = 12

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
-from math import isfinite
 from urllib.parse import quote, urlencode
 
 TONES = {
@@ -97,6 +96,18 @@ def chip(state: str, tone: str = "", mark: bool = False) -> Html:
     return tag("span", _MARKS.get(tone, "") if mark else "", state, class_=f"chip {tone}".strip())
 
 
+def split_bar(share: float) -> Html:
+    """How traffic is split: `share` percent is the candidate's."""
+    return tag(
+        "div",
+        tag("i", style=f"width:{100 - share:g}%"),
+        tag("i", style=f"width:{share:g}%") if share else "",
+        class_="split",
+        role="img",
+        aria_label=f"{100 - share:g} % champion, {share:g} % candidate",
+    )
+
+
 def when(moment: datetime | None, ago: bool = False) -> Html:
     """A moment: the reader's browser writes it in its own zone, and shows UTC when hovered."""
     if moment is None:
@@ -110,42 +121,6 @@ def when(moment: datetime | None, ago: bool = False) -> Html:
         title=f"{moment:%Y-%m-%d %H:%M:%S} UTC",
         data_as=kind,
     )
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as people say them."""
-    if seconds is None or not isfinite(seconds):
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A share in percent."""
-    return f"{100 * value:.{digits}f} %" if value is not None and isfinite(value) else "–"
-
-
-def number(value: float | None) -> str:
-    """Four digits, or a dash for what is not known."""
-    return f"{value:.4f}".replace("-", "−") if value is not None and isfinite(value) else "–"
-
-
-def signed(value: float, digits: int = 2) -> str:
-    """A number with its sign; what rounds to zero has none."""
-    if abs(value) < 0.5 * 10**-digits:
-        return f"{0:.{digits}f}"
-    return f"{value:+.{digits}f}".replace("-", "−") if isfinite(value) else "–"
-
-
-def money(amount: float, currency: str) -> str:
-    """An amount; what is less than a hundredth of a cent is said to be that."""
-    if 0 < amount < 1e-4:
-        return f"< 0.0001 {currency}"
-    return f"{amount:,.{2 if amount >= 0.1 or not amount else 4}f} {currency}"
 
 
 def tile(name: str, value: object, note: object = "", tone: str = "", target: str = "") -> Html:

@@ -15,7 +15,6 @@ from linnet.console.context import Context
 from linnet.console.prediction_log import LogSummary
 from linnet.console.slo import SloStatus, promises
 from linnet.errors import LinnetError
-from linnet.evaluation.sample_images import thumbnail
 from linnet.labels.status import LabelStatus, status
 from linnet.labels.store import database
 from linnet.monitoring.history import DRIFT_FILE, history_folder
@@ -35,6 +34,7 @@ from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
 from linnet.storage.paths import prediction_log_dir
 from linnet.vision.decode import decode
+from linnet.vision.thumbnail import thumbnail
 
 R = TypeVar("R", bound=Record)
 WINDOWS, ENTRIES, EXAMPLES = 12, 20, 12

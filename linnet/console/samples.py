@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from linnet.errors import DataError, InvalidImage, StorageError
-from linnet.evaluation.sample_images import thumbnail
 from linnet.records import DatasetManifest
 from linnet.vision.decode import decode
+from linnet.vision.thumbnail import thumbnail
 
 PAGE = 48
 _SMALL = ["sample_id", "label", "split"]

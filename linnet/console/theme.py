@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from linnet.pages.palette import DARK, LIGHT
+
 LOGO = (
     '<svg class="logo" viewBox="0 0 32 32" aria-hidden="true"><path fill="var(--accent)" d="M4 21c5 0 7-2 9-6 '
     '2-5 6-8 10-7 3 0 4 2 6 3l-3 1c0 8-5 14-12 14-3 0-5-1-7-2l-5 4z"/>'
     '<circle cx="23.6" cy="11.4" r="1.3" fill="var(--card)"/></svg>'
 )
 
-_LIGHT = """--paper:#f7f6f3;--card:#fff;--raised:#fff;--ink:#1b1f24;--soft:#59626c;--line:#e4e2dc;--hover:#f1efea;
---accent:#1f5fae;--accentsoft:#e5eefa;--on:#fff;--good:#17704a;--goodsoft:#e1f2e9;--bad:#ad2f27;--badsoft:#fbe8e5;
---warn:#8a5a00;--warnsoft:#fbf0d9;--unknown:#5d4a94;--unknownsoft:#edeaf7;--warm:#c2571a;--shadow:0 1px 2px #1b1f2412,0 4px 16px #1b1f240a"""
-_DARK = """--paper:#121518;--card:#1a1e22;--raised:#20252a;--ink:#e9e7e2;--soft:#a4adb6;--line:#2c3238;--hover:#22272c;
---accent:#82b4f0;--accentsoft:#1b2b3f;--on:#0f1418;--good:#63cb9b;--goodsoft:#16302a;
---bad:#f28d83;--badsoft:#3d211f;--warn:#e6b65c;--warnsoft:#352a14;--unknown:#bcabef;--unknownsoft:#2b2540;--warm:#eb9257;--shadow:0 1px 2px #0006"""
-
 STYLE = (
-    f":root{{color-scheme:light;{_LIGHT}}}\n"
-    f"@media (prefers-color-scheme:dark){{:root{{color-scheme:dark;{_DARK}}}}}\n"
-    f"html[data-theme=light]{{color-scheme:light;{_LIGHT}}}html[data-theme=dark]{{color-scheme:dark;{_DARK}}}\n"
+    f":root{{color-scheme:light;{LIGHT}}}\n"
+    f"@media (prefers-color-scheme:dark){{:root{{color-scheme:dark;{DARK}}}}}\n"
+    f"html[data-theme=light]{{color-scheme:light;{LIGHT}}}html[data-theme=dark]{{color-scheme:dark;{DARK}}}\n"
     """
 *{box-sizing:border-box}
 html{scrollbar-gutter:stable}

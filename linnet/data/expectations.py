@@ -89,7 +89,11 @@ def class_expectations(config: ValidationConfig, manifest: DatasetManifest) -> l
         gxe.ExpectColumnValuesToBeBetween(
             column="test",
             min_value=1,
-            **_named("class_judged", "Every class has a test image, or no gate could judge it: add images"),
+            **_named(
+                "class_judged",
+                "Every class has a test image, or no gate could judge it: add images, or name it in "
+                "gates.unjudged_classes",
+            ),
         ),
     ]
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from linnet.data.layout import split_named
-from linnet.data.rows import RawDataset, RawRow, class_names, instant, invalid_rows
+from linnet.data.rows import RawDataset, RawRow, class_names, invalid_rows
 from linnet.errors import DataError
-from linnet.records import SPLITS
+from linnet.records import SPLITS, utc_time
 
 _ALIASES = {
     "path": ("path", "file", "filename", "file_name", "image", "image_path", "filepath"),
@@ -172,6 +172,6 @@ def _captured(origin: str, cell: Any) -> datetime | None:
     if not text:
         return None
     try:
-        return instant(text)
+        return utc_time(text)
     except ValueError as error:
         raise ValueError(f"{origin} has captured_at '{text}', which is not ISO 8601") from error

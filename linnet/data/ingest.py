@@ -16,14 +16,14 @@ from linnet.data.idx import read_idx
 from linnet.data.image_folder import read_image_folder
 from linnet.data.image_manifest import read_manifest
 from linnet.data.recent import with_recent
-from linnet.data.rows import RawDataset, instant
+from linnet.data.rows import RawDataset
 from linnet.data.sample_table import Sample, TableWriter
 from linnet.data.scan import Seen, content_of, encoded, in_order, scan
 from linnet.data.selection import Selection, content_digest, select
 from linnet.data.version import read_version
 from linnet.errors import ConfigError, DataError
 from linnet.progress import Progress
-from linnet.records import SPLITS, DatasetManifest
+from linnet.records import SPLITS, DatasetManifest, utc_time
 from linnet.storage.files import writing
 
 _MANIFEST = "manifest.json"
@@ -152,7 +152,7 @@ def _grouped(raw: RawDataset, pattern: str) -> RawDataset:
 
 def _captured_at(config: DataConfig) -> datetime:
     try:
-        return instant(config.captured_at)
+        return utc_time(config.captured_at)
     except ValueError as error:
         raise ConfigError(
             "data.captured_at",

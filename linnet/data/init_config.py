@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections import Counter
 from dataclasses import dataclass
@@ -12,16 +11,15 @@ from pathlib import Path
 from linnet.config import SMALL_SIDE, EvaluationConfig, parse_config
 from linnet.data.image_folder import dataset_of
 from linnet.data.image_manifest import read_manifest
+from linnet.data.judging import divide, gates_section
 from linnet.data.layout import Layout, understand
-from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, choose_fit, train_section
+from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, choose_fit, quoted, train_section
 from linnet.data.rows import RawDataset, RawRow, invalid_rows
 from linnet.data.scan import in_order
 from linnet.errors import InvalidImage
-from linnet.statistics.paired import paired_difference, pairs_needed
 from linnet.vision.decode import color_of, shape_of
 
 _SMALLEST_SIDE = 8
-_SMALLEST_MARGIN = 0.01
 
 
 _PHOTO_LIMITS = """\
@@ -120,27 +118,6 @@ def _side(median: int, photo: bool) -> int:
     return PHOTO_SIDE if photo else min(max(median, _SMALLEST_SIDE), SMALL_SIDE)
 
 
-def _held_out(smallest: int) -> tuple[float, float, float]:
-    """Fractions for validation, production and test: small datasets need larger shares to say much."""
-    return (0.05, 0.05, 0.15) if smallest >= 500 else (0.1, 0.1, 0.2)
-
-
-def _test_images(raw: RawDataset, counts: Counter[str], test: float) -> int:
-    """About how many test images `ingest` will make: copies, groups and chance move it a little."""
-    official = Counter(row.split for row in raw.rows)["test"]
-    return official or sum(max(1, round(number * test)) for number in counts.values())
-
-
-def _margin(test_images: int, confidence: float) -> float:
-    """Smallest margin, in steps of 0.005, at which an equally good next version passes.
-
-    Equally good is right where the other errs on 1 % of the test images, and as often the reverse.
-    """
-    changed = min(max(1, round(0.01 * test_images)), test_images // 2)
-    bound = -paired_difference(changed, changed, test_images, confidence).low
-    return min(1.0, max(_SMALLEST_MARGIN, round(math.ceil(bound / 0.005) * 0.005, 3)))
-
-
 def _text(
     name: str,
     kind: str,
@@ -151,7 +128,8 @@ def _text(
     preset: Preset,
 ) -> str:
     smallest, biggest = min(counts.values()), max(counts.values())
-    validation, production, test = _held_out(smallest)
+    division = divide(raw)
+    fewest, most = min(division.trained.values()), max(division.trained.values())
     own_test = "test" in {row.split for row in raw.rows}
     test_note = "  # not used: the data have a test split" if own_test else ""
     resized = "pixels; as the images are"
@@ -162,11 +140,7 @@ def _text(
     share = "all" if look.colored == len(raw.rows) else f"{look.colored:,} of {len(raw.rows):,}"
     hue = f"{share} images have color" if look.colored else "no image has color"
     fit, why = choose_fit(look.height, look.width, look.long / len(raw.rows))
-    chance = biggest / len(raw.rows)
-    floor = round(min(0.8, chance + (1 - chance) * 0.5), 2)
-    tested, level = _test_images(raw, counts, test), EvaluationConfig().confidence
-    needed = pairs_needed(_SMALLEST_MARGIN, level)
-    classes = ",\n".join(f"    {_quoted(label)}" for label in raw.classes)
+    classes = ",\n".join(f"    {quoted(label)}" for label in raw.classes)
     imbalance = biggest / smallest
     return f"""\
 # {len(raw.rows)} images in {len(raw.classes)} classes ({smallest} to {biggest} images each).
@@ -175,7 +149,7 @@ name = {json.dumps(name)}
 
 [data]
 kind = "{kind}"
-location = {_quoted(str(location))}
+location = {quoted(str(location))}
 classes = [
 {classes},
 ]
@@ -183,28 +157,14 @@ height = {look.height}  # {resized}
 width = {look.width}
 fit = "{fit}"  # {why}
 color = "{look.color}"  # {hue}
-validation_fraction = {validation}  # of the training images: to calibrate and to watch training
-production_fraction = {production}  # of the training images: replayed as traffic in the canary
-test_fraction = {test}{test_note}
+validation_fraction = {division.validation}  # of the training images: to calibrate and to watch training
+production_fraction = {division.production}  # of the training images: replayed as traffic in the canary
+test_fraction = {division.test}{test_note}
 
 [validation]
-min_per_class = {max(1, min(10, smallest // 2))}
-max_imbalance = {max(20.0, float(round(imbalance * 1.5)))}
+min_per_class = {max(1, min(10, fewest * 2 // 3))}
+max_imbalance = {max(20.0, float(round(most / fewest * 1.5)))}
 
 {train_section(preset, len(raw.rows), look.height, look.width, imbalance)}
-[gates]
-# A floor to start from; raise it to what you know the data allows.
-min_accuracy = {floor}  # always naming the biggest class scores {chance:.2f}
-min_macro_f1 = {round(floor * 0.95, 2)}
-min_worst_recall = {round(floor * 0.6, 2)}
-min_auc = {0.85 if smallest >= 200 else 0.5}  # of the lower bound, which few test images keep low
-max_ece = {0.05 if smallest >= 500 else 0.1}
-max_cohort_gap = {0.25 if smallest >= 500 else 0.35}
-# What about {tested:,} test images can show; {_SMALLEST_MARGIN} takes at least {needed:,}.
-non_inferiority_margin = {_margin(tested, level)}
+{gates_section(raw, division, EvaluationConfig())}\
 {_PHOTO_LIMITS if are_photos(look.height, look.width) else ""}"""
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string: JSON's escapes, and DEL, which TOML alone forbids."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

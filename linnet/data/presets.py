@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from linnet.config import PHOTO_BACKBONE, SMALL_SIDE
@@ -16,6 +17,11 @@ _MANY_LONG = 0.1
 """Share of long images from which they are padded."""
 _IMBALANCED = 3.0
 """Ratio of the biggest class to the smallest from which classes weigh the same in the loss."""
+
+
+def quoted(text: str) -> str:
+    """A TOML basic string: JSON's escapes, and DEL, which TOML alone forbids."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def are_photos(height: int, width: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from linnet.data.folder_tree import LeftOut
@@ -44,16 +44,6 @@ class RawDataset:
     rows: list[RawRow]
     left_out: tuple[LeftOut, ...] = ()
     """What lies there too and is no sample."""
-
-
-def instant(text: str) -> datetime:
-    """An ISO 8601 time as UTC; one without an offset is taken as UTC.
-
-    Raises:
-        ValueError: the text is not ISO 8601.
-    """
-    moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def invalid_rows(where: str, problem: str, rows: list[str], remedy: str) -> DataError:

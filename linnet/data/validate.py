@@ -10,11 +10,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linnet.config import DataConfig, ValidationConfig
+from linnet.config import DataConfig, EvaluationConfig, GatesConfig, ValidationConfig
 from linnet.data.validate_frames import Table, class_frame, dataset_frame, read_table
 from linnet.errors import ValidationFailed
 from linnet.progress import Progress
 from linnet.records import DatasetManifest, ExpectationResult, ValidationReport
+from linnet.statistics.attainable import check_attainable
 from linnet.storage.files import writing
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def validate(
     out: Path,
     previous: Path | None = None,
     progress: Progress | None = None,
+    unjudged: tuple[str, ...] = (),
 ) -> ValidationReport:
     """Checks the sample table in `samples`; writes validation.json and data_docs/ to `out`.
 
@@ -41,6 +43,7 @@ def validate(
         out: Folder for the report.
         previous: ValidationReport of the last accepted version; a file that does not exist is none.
         progress: Told (what, done, total).
+        unjudged: Classes that may lack test images.
 
     Raises:
         ValidationFailed: an expectation does not hold; names it and the rows (after writing).
@@ -58,7 +61,7 @@ def validate(
         out.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(out / DOCS_FOLDER, ignore_errors=True)
         suites = Suites(out / DOCS_FOLDER)
-        findings, counts = _check(suites, table, manifest, accepted, config, data)
+        findings, counts = _check(suites, table, manifest, accepted, config, data, unjudged)
         report = ValidationReport(
             dataset_digest=manifest.digest,
             passed=all(finding.passed for finding in findings),
@@ -77,6 +80,17 @@ def validate(
     return report
 
 
+def check_gates(samples: Path, gates: GatesConfig, evaluation: EvaluationConfig) -> None:
+    """Refuses gates that no model could pass on the test images of the sample table in `samples`.
+
+    Raises:
+        ConfigError: names the settings, and how many test images they take.
+        StorageError: the manifest cannot be read.
+    """
+    counts = DatasetManifest.load(samples / "manifest.json").counts["test"]
+    check_attainable(list(counts.values()), gates, evaluation)
+
+
 def _check(
     suites: Suites,
     table: Table,
@@ -84,6 +98,7 @@ def _check(
     accepted: ValidationReport | None,
     config: ValidationConfig,
     data: DataConfig,
+    unjudged: tuple[str, ...],
 ) -> tuple[list[ValidationFinding], dict[str, int]]:
     """All findings, and the training images a class (empty where a column for that is missing)."""
     from linnet.data.expectations import (
@@ -98,7 +113,7 @@ def _check(
     findings += suites.check("samples", table.rows, wanted, _SAMPLE_KEYS)
     if {"label", "split"} & table.missing:
         return findings, {}
-    classes = class_frame(table, data.classes, manifest, accepted)
+    classes = class_frame(table, data.classes, manifest, accepted, unjudged)
     findings += suites.check("classes", classes, class_expectations(config, manifest), ("class", "named_by"))
     facts = dataset_frame(classes, manifest, accepted)
     findings += suites.check("dataset", facts, dataset_expectations(config), ("dataset",))

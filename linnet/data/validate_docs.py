@@ -69,7 +69,8 @@ class Suites:
             shutil.rmtree(
                 default["store_backend"]["base_directory"], ignore_errors=True
             )  # its own, in TMPDIR
-        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site)}
+        place = str(site).replace("$", r"\$")  # it would put an environment variable there
+        backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": place}
         config: Any = {  # its TypedDict does not know show_how_to_buttons
             "class_name": "SiteBuilder",
             "show_how_to_buttons": False,

@@ -82,10 +82,12 @@ def class_frame(
     config_classes: tuple[str, ...],
     manifest: DatasetManifest,
     previous: ValidationReport | None,
+    unjudged: tuple[str, ...] = (),
 ) -> pd.DataFrame:
     """A row a class that the config, the manifest or the accepted version names.
 
-    Columns: class, images (in all splits), train, test, named_by (who expects it).
+    Columns: class, images (in all splits), train, test (empty for an `unjudged` class), named_by (who
+    expects it).
     """
     import pandas as pd
 
@@ -103,7 +105,7 @@ def class_frame(
             "class": names,
             "images": [int(images.get(name, 0)) for name in names],
             "train": [int(train.get(name, 0)) for name in names],
-            "test": [int(test.get(name, 0)) for name in names],
+            "test": [None if name in unjudged else int(test.get(name, 0)) for name in names],
             "named_by": [", ".join(key for key, source in sources.items() if n in source) for n in names],
         }
     )

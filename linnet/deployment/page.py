@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from linnet.deployment.plot import metric_plot, share_plot
 from linnet.pages.document import document
+from linnet.pages.palette import ROOT
 from linnet.records import JudgeSnapshot, MetricJudgement, RolloutDecision
 
 _VERDICTS = {
@@ -30,35 +31,34 @@ _RATIOS = ("median", "p95", "p99")
 _LEAST = ("agreement", "accuracy")
 _BOTH_WAYS = ("class_mix", "confidence")
 _ORDER = {"bad": 0, "unknown": 1, "good": 2}
-_STYLE = """
-:root{color-scheme:light dark;--ink:#1b2430;--soft:#5d6b7c;--line:#d9e0e8;--page:#f6f8fa;--card:#fff;
---good:#1a7f4b;--bad:#c62f2f;--unknown:#9a6700;--band:#2f6fdb;--on:#fff}
-@media(prefers-color-scheme:dark){:root{--ink:#e6ebf2;--soft:#9aa7b6;--line:#2c3744;--page:#0f141a;
---card:#171d25;--good:#4cc38a;--bad:#ff6b6b;--unknown:#e3b341;--band:#6ea8ff;--on:#0f141a}}
-*{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);
+_STYLE = (
+    ROOT
+    + """
+*{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);
 max-width:820px;margin:1.5rem auto;padding:0 1rem}
 h1{margin:0;font-size:1.9rem;line-height:1.2}h2{font-size:1.05rem;margin:1.6rem 0 .5rem}p{margin:.3rem 0}
 h3{font-size:.92rem;margin:0;font-weight:600}.good{color:var(--good)}.bad{color:var(--bad)}
-.unknown{color:var(--unknown)}.soft{color:var(--soft);font-size:.86rem;line-height:1.4}
+.unknown{color:var(--warn)}.soft{color:var(--soft);font-size:.86rem;line-height:1.4}
 header{border-left:6px solid;padding:.1rem 0 .1rem .9rem;margin-bottom:1rem}header p{color:var(--ink)}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.7rem .8rem}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(340px,1fr));gap:.8rem}
 .top{display:flex;justify-content:space-between;gap:.5rem;align-items:center}
 .chip{color:var(--on);border-radius:99px;padding:.05rem .6rem;font-size:.8rem;font-weight:600;flex:none}
-.chip.good{background:var(--good)}.chip.bad{background:var(--bad)}.chip.unknown{background:var(--unknown)}
+.chip.good{background:var(--good)}.chip.bad{background:var(--bad)}.chip.unknown{background:var(--warn)}
 svg{width:100%;height:auto;display:block}svg text{font:11px system-ui,sans-serif;fill:var(--soft)}
 .axis{stroke:var(--line)}.step{stroke:var(--line);stroke-dasharray:2 3}
-.share{fill:var(--band);opacity:.35}svg text.percent{fill:var(--ink);font-weight:600}
-.mark line{stroke:var(--unknown);stroke-dasharray:3 3}.mark circle{fill:var(--unknown)}
-.mark text{fill:var(--unknown)}line.end{stroke-width:2;stroke:currentColor}
+.share{fill:var(--accent);opacity:.35}svg text.percent{fill:var(--ink);font-weight:600}
+.mark line{stroke:var(--warn);stroke-dasharray:3 3}.mark circle{fill:var(--warn)}
+.mark text{fill:var(--warn)}line.end{stroke-width:2;stroke:currentColor}
 svg text.verdict{font-size:13px;font-weight:700;fill:currentColor}
-.band{fill:var(--band);opacity:.22}.value{stroke:var(--band);stroke-width:2;fill:none}
+.band{fill:var(--accent);opacity:.22}.value{stroke:var(--accent);stroke-width:2;fill:none}
 .margin{stroke:var(--bad);stroke-dasharray:5 4}.forbidden{fill:var(--bad);opacity:.1}
-circle.good{fill:var(--good)}circle.bad{fill:var(--bad)}circle.unknown{fill:var(--unknown)}
+circle.good{fill:var(--good)}circle.bad{fill:var(--bad)}circle.unknown{fill:var(--warn)}
 table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;
 padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 td.n,th.n{text-align:right}tr:last-child td{border:0}
 """
+)
 LEGEND = (
     "Blue: the estimate and where the true value lies, at every moment at once. Red: not allowed. "
     "Promoted only when every band lies outside the red; rolled back as soon as one lies inside it."

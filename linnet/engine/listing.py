@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from linnet.engine.api_errors import ApiError
+from linnet.records import utc_time
 
 _OPERATIONS = {
     1: "EQUALS",
@@ -165,10 +166,9 @@ def _typed(predicate: dict[str, Any]) -> Any:
 
 def _moment(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        return utc_time(text)
     except ValueError as error:
         raise ApiError("INVALID_ARGUMENT", f"{text!r} is not a time of RFC 3339") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def timestamp(moment: datetime) -> str:

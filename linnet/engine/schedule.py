@@ -14,6 +14,7 @@ from typing import Any
 from croniter import CroniterError, croniter
 
 from linnet.engine.api_errors import ApiError
+from linnet.records import utc_time
 
 _EVERY = re.compile(r"@every\s+((?:\d+(?:\.\d+)?[hms])+)")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
@@ -114,7 +115,6 @@ def _time(text: Any, name: str) -> datetime | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(str(text))
+        return utc_time(str(text))
     except ValueError as error:
         raise ApiError("INVALID_ARGUMENT", f"trigger: {name}: {text!r} is not a time of RFC 3339") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

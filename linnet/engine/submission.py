@@ -97,7 +97,7 @@ class Submissions:
             if caller != "owner" and not self._config.allow_uploads:
                 known = config_files(more=self._config.trusted_configs)
                 refuse_foreign_places(sections, known.values())
-        problems = unsupported.unsupported_features(spec)
+        problems = unsupported.unsupported_features(spec, self._config.containers)
         if problems:
             raise ApiError("INVALID_ARGUMENT", f"this backend cannot honour: {'; '.join(problems)}")
         return spec, parameters

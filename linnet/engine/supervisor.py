@@ -22,6 +22,7 @@ from linnet.process.state import started_at
 from linnet.records import RunRecord, TaskRecord, now
 from linnet.run import runs
 from linnet.runner import worker_pool
+from linnet.runner.containers import sweep
 from linnet.runner.spec import Spec
 from linnet.runner.worker_pool import Workers
 
@@ -75,8 +76,8 @@ class RunSupervisor:
         under_way = self.store.where("run", state=["PENDING", *ACTIVE])
         return any(run.id not in self._stuck for run in under_way) or any(busy() for busy in self.also_busy)
 
-    def terminate(self, run_id: str) -> None:
-        """Ends a run: at once if it waits, within five seconds if it is under way.
+    def terminate(self, run_id: str, by: str) -> None:
+        """Ends a run: at once if it waits, within five seconds if it is under way. `by`: who asked for it.
 
         Raises:
             ApiError: it has ended already.
@@ -84,11 +85,14 @@ class RunSupervisor:
         with self.store.transaction():
             run = self.store.get("run", run_id)
             if run.body["state"] == "PENDING":
+                (folder_of(run) / runs.TERMINATED).write_text(by, "utf-8")
                 runs.finish(folder_of(run), worked=False, interrupted=True)
-                self._close(run, "CANCELED", "terminated before it began")
+                self._close(run, "CANCELED", f"terminated by {by} before it began")
                 return
             if run.body["state"] not in ACTIVE:
                 raise ApiError("FAILED_PRECONDITION", f"the run {run_id} has ended: {run.body['state']}")
+            with contextlib.suppress(OSError):  # a full disk must not keep it alive
+                (folder_of(run) / runs.TERMINATED).write_text(by, "utf-8")
             set_state(self.store, run, "CANCELING")
             self._deadlines[run_id] = time.monotonic() + GRACE_SECONDS
         worker_pool.interrupt(folder_of(run))
@@ -168,7 +172,7 @@ class RunSupervisor:
                 return  # terminated meanwhile
             set_state(self.store, run, "RUNNING")
         try:
-            self.pool.start(folder_of(run), width(self.config))
+            self.pool.start(folder_of(run), width(self.config), containers=self.config.containers)
         except (LinnetError, OSError) as error:
             runs.finish(folder_of(run), worked=False, error=str(error))
             self._finish(run)
@@ -176,13 +180,14 @@ class RunSupervisor:
     def _finish(self, run: Resource) -> None:
         """Closes a run whose worker is gone, whatever became of it."""
         folder = folder_of(run)
+        sweep(folder)  # of a worker that was killed
         record = RunRecord.load(folder / "run.json")
         asked = self.store.get("run", run.id).body["state"] == "CANCELING"
         if record.state == "running" and self._close_by_exit_tasks(run, folder, asked):
             return
         if record.state == "running":
             full = not asked and runs.disk_full(folder)
-            gone = "" if asked else runs.FULL if full else _GONE.format(run.id)
+            gone = runs.termination(folder) if asked else runs.FULL if full else _GONE.format(run.id)
             record = runs.finish(folder, worked=False, interrupted=not full, error=gone)
         close_tasks(folder)
         state = "CANCELED" if asked and record.state == "interrupted" else _STATES[record.state]
@@ -202,7 +207,8 @@ class RunSupervisor:
             if not Spec.from_text((folder / "pipeline.json").read_bytes()).has_exit_tasks:
                 return False
             (folder / runs.CLOSING).touch()
-            self.pool.start(folder, width(self.config), "interrupted" if asked else _GONE.format(run.id))
+            why = runs.termination(folder) if asked else _GONE.format(run.id)
+            self.pool.start(folder, width(self.config), why, self.config.containers)
         except (LinnetError, OSError) as error:
             _log(error)
             return False
@@ -246,7 +252,7 @@ def close_tasks(folder: Path) -> None:
             if task.process and started_at(task.process[0]) == task.process[1]:
                 tree.kill_tree(task.process[0])  # it outlived its worker
             if task.state in ("RUNNING", "PENDING"):
-                ended = {"state": "CANCELED", "ended_at": now(), "error": "interrupted"}
+                ended = {"state": "CANCELED", "ended_at": now(), "error": runs.termination(folder)}
                 task.model_copy(update=ended).save(file)
 
 

@@ -88,7 +88,7 @@ def evaluate(
     report = measure(
         calibrated, uncalibrated, test.ids, test.classes, test.cohorts, temperature, comparison, evaluation
     )
-    decision = evaluate_gates(report, gates)
+    decision = evaluate_gates(report, gates, evaluation.confidence)
     evidence = ReportData(
         calibrated, uncalibrated, test.images, test.ids, evaluation, gates, len(validation), tuple(remarks)
     )

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from typing import Literal
 
-from linnet.config import GatesConfig
+from linnet.config import EvaluationConfig, GatesConfig
 from linnet.evaluation.cohorts import CLASS
 from linnet.records import CohortResult, EvaluationReport, Gate, GateDecision, Interval
+from linnet.statistics.attainable import margin_of
 
 Comparator = Literal[">=", "<=", ">", "<"]
 
 
-def evaluate_gates(report: EvaluationReport, config: GatesConfig) -> GateDecision:
+def evaluate_gates(
+    report: EvaluationReport, config: GatesConfig, confidence: float = EvaluationConfig().confidence
+) -> GateDecision:
     """All gates of the evaluation stage; the verdict is `pass` only if every one passes.
 
     A value that is not a number passes nothing. Without a champion there is no `non_inferiority`
-    gate (absent, not passed).
+    gate (absent, not passed). `confidence` is the level of the report's intervals.
     """
     gates = [
         _lower_bound("accuracy", "accuracy", report, config.min_accuracy),
         _lower_bound("macro_f1", "macro F1", report, config.min_macro_f1),
-        _worst_recall(report, config.min_worst_recall),
+        _worst_recall(report, config),
         _lower_bound("auc", "macro one-against-rest AUC", report, config.min_auc),
         _calibration(report, config.max_ece),
         _cohort_gap(report, config),
     ]
     if report.comparison is not None:
-        gates.append(_non_inferiority(report, config.non_inferiority_margin))
+        gates.append(_non_inferiority(report, config, confidence))
     passed = all(gate.passed for gate in gates)
     return GateDecision(stage="evaluation", verdict="pass" if passed else "fail", gates=tuple(gates))
 
@@ -56,9 +59,11 @@ def _lower_bound(name: str, words: str, report: EvaluationReport, threshold: flo
     return _gate(name, measured.low, ">=", threshold, evidence)
 
 
-def _worst_recall(report: EvaluationReport, threshold: float) -> Gate:
-    """Fails if a class has no test sample: the recall of the worst class is then unknown."""
-    absent = [name for name, row in zip(report.classes, report.confusion, strict=True) if sum(row) == 0]
+def _worst_recall(report: EvaluationReport, config: GatesConfig) -> Gate:
+    """Fails if a class has no test sample, unless the config says that nobody judges it."""
+    threshold = config.min_worst_recall
+    empty = [name for name, row in zip(report.classes, report.confusion, strict=True) if sum(row) == 0]
+    absent = [name for name in empty if name not in config.unjudged_classes]
     measured = report.metrics["worst_recall"]
     if absent:
         names = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
@@ -66,12 +71,14 @@ def _worst_recall(report: EvaluationReport, threshold: float) -> Gate:
         return _gate("worst_recall", float("nan"), ">=", threshold, evidence)
     if measured.value != measured.value:
         return _gate("worst_recall", measured.value, ">=", threshold, "the recalls are not numbers")
-    recalls = {name: values["recall"] for name, values in report.per_class.items()}
+    recalls = {name: values["recall"] for name, values in report.per_class.items() if name not in empty}
     worst = min(recalls, key=lambda name: recalls[name])
     evidence = (
         f"the worst class is {worst} with recall {show(measured)} over "
         f"{int(report.per_class[worst]['support']):,} samples; at least {threshold:.4f} is asked"
     )
+    if empty:
+        evidence += f"; {', '.join(empty)} is not judged: no test sample (gates.unjudged_classes)"
     return _gate("worst_recall", measured.value, ">=", threshold, evidence)
 
 
@@ -110,9 +117,10 @@ def _cohort_gap(report: EvaluationReport, config: GatesConfig) -> Gate:
     return _gate("cohort_gap", gap, "<=", config.max_cohort_gap, evidence)
 
 
-def _non_inferiority(report: EvaluationReport, margin: float) -> Gate:
+def _non_inferiority(report: EvaluationReport, config: GatesConfig, confidence: float) -> Gate:
     comparison = report.comparison
     assert comparison is not None
+    margin = margin_of(config, report.samples, confidence)
     difference = comparison.difference
     evidence = (
         f"accuracy differs from champion {comparison.champion} by {difference.value:+.4f} "
@@ -121,6 +129,8 @@ def _non_inferiority(report: EvaluationReport, margin: float) -> Gate:
         f"{comparison.champion_only_right:,} only the champion); the lower bound must lie above "
         f"{-margin:+.4f}"
     )
+    if config.non_inferiority_margin == "auto":
+        evidence += f", the least that {report.samples:,} samples can show"
     return _gate("non_inferiority", difference.low, ">", -margin, evidence)
 
 

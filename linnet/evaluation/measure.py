@@ -11,23 +11,12 @@ from linnet.evaluation.cohorts import Strings, cohort_table
 from linnet.evaluation.label_issues import label_suspects
 from linnet.records import Comparison, EvaluationReport, Interval
 from linnet.statistics import intervals
+from linnet.statistics.catalog import BY_KEY
 from linnet.statistics.metrics import (
     Predictions,
     calibration_error,
     false_positive_rates,
     metrics_by_class,
-)
-
-METRICS = (
-    "accuracy",
-    "macro_f1",
-    "macro_precision",
-    "macro_recall",
-    "worst_recall",
-    "auc",
-    "ece",
-    "brier",
-    "log_loss",
 )
 
 
@@ -60,7 +49,7 @@ def measure(
     return EvaluationReport(
         samples=calibrated.samples,
         classes=tuple(classes),
-        metrics=dict.fromkeys(METRICS, intervals.unknown()) if broken else all_metrics(calibrated, config),
+        metrics=dict.fromkeys(BY_KEY, intervals.unknown()) if broken else all_metrics(calibrated, config),
         per_class=_per_class(calibrated, classes, broken),
         confusion=tuple(tuple(int(n) for n in row) for row in calibrated.confusion),
         cohorts=() if broken else cohort_table(calibrated, classes, cohorts, config.confidence),
@@ -72,7 +61,7 @@ def measure(
 
 
 def all_metrics(predictions: Predictions, config: EvaluationConfig) -> dict[str, Interval]:
-    """The metrics of `METRICS`, in that order."""
+    """Each of `linnet.statistics.catalog` by its key, in that order."""
     level, resamples = config.confidence, config.resamples
     rng = np.random.default_rng(config.seed)
     found = {
@@ -83,7 +72,7 @@ def all_metrics(predictions: Predictions, config: EvaluationConfig) -> dict[str,
         **intervals.resampled_class_metrics(predictions.confusion, level, resamples, rng),
         **intervals.mean_losses(predictions, level, resamples, rng),
     }
-    return {name: found[name] for name in METRICS}
+    return {key: found[key] for key in BY_KEY}
 
 
 def _per_class(predictions: Predictions, classes: Sequence[str], broken: bool) -> dict[str, dict[str, float]]:

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-STYLE = """
-:root{color-scheme:light dark;--paper:#fbfaf7;--card:#fff;--ink:#1d2227;--soft:#5d6670;--line:#e3e1da;
---good:#1c7c54;--bad:#b3372f;--goodsoft:#e3f2ea;--badsoft:#fae7e4;--accent:#2b63a8;--warm:#c2571a;--on:#fff}
-@media (prefers-color-scheme:dark){:root{--paper:#14171a;--card:#1c2024;--ink:#e8e6e1;--soft:#a0a8b0;
---line:#31373d;--good:#5cc493;--bad:#f0857b;--goodsoft:#173528;--badsoft:#41211e;--accent:#7fb0ea;
---warm:#eb9257;--on:#101316}}
+from linnet.pages.palette import ROOT
+
+STYLE = (
+    ROOT
+    + """
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",
 Roboto,"Helvetica Neue",sans-serif;font-variant-numeric:tabular-nums;-webkit-text-size-adjust:100%}
@@ -58,11 +57,9 @@ th,td{padding:7px 8px}.gates thead{display:none}.gates tr{display:grid;grid-temp
 padding:8px 4px;border-bottom:1px solid var(--line)}.gates td{border:0;padding:3px 8px}
 .gates td.n{text-align:left}.gates td.n,.gates td.why,.gates td.draw{grid-column:1/-1}}
 """
+)
 
-TEMPLATE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<title>Evaluation: {{ verdict }}</title><style>{{ style }}</style></head><body><main>
+TEMPLATE = """<main>
 {% macro tile(name, key) %}<div class="tile"><span>{{ name }}</span>
 <b>{{ metrics[key].value|number(key) }}</b><span>{{ metrics[key]|bounds(key) }}</span></div>{% endmacro %}
 <section class="verdict {{ decision.verdict }}">
@@ -83,7 +80,7 @@ in training, or for features that are not finite.</p>{% endif %}
 <th>Interval and threshold</th><th>Evidence</th></tr></thead><tbody>
 {% for gate, picture in gates %}<tr><td><span class="chip {{ 'pass' if gate.passed else 'fail' }}">
 {{ '✓ pass' if gate.passed else '✗ fail' }}</span></td><td><b>{{ gate.name|title_of }}</b></td>
-<td class="n">{{ gate.value|plain }} {{ gate.comparator|sign }} {{ gate.threshold|plain }}</td>
+<td class="n">{{ gate.value|plain }} {{ gate.relation }} {{ gate.threshold|plain }}</td>
 <td class="draw">{{ picture }}</td><td class="small why">{{ gate.evidence[0]|upper }}{{ gate.evidence[1:] }}.</td></tr>{% endfor %}
 </tbody></table></div>
 {% if not report.comparison %}<p class="note">No champion was given, so the comparison gate
@@ -105,8 +102,8 @@ often, a split this uneven would come up with probability {{ "%.3g"|format(p_val
 
 <h2>Metrics</h2>
 <div class="wide"><table><tr><th>Metric</th><th class="n">Value</th><th class="n">{{ level }} interval</th><th>Meaning</th></tr>
-{% for key, name, meaning in explained %}<tr><td><b>{{ name }}</b></td><td class="n">{{ metrics[key].value|number(key) }}</td>
-<td class="n">{{ metrics[key]|bounds(key) }}</td><td class="soft small">{{ meaning }}</td></tr>{% endfor %}</table></div>
+{% for one in explained %}<tr><td><b>{{ one.title }}</b></td><td class="n">{{ metrics[one.key].value|number(one.key) }}</td>
+<td class="n">{{ metrics[one.key]|bounds(one.key) }}</td><td class="soft small">{{ one.meaning }}</td></tr>{% endfor %}</table></div>
 
 <h2>Classes</h2>
 <p class="soft">Recall with its interval; the dashed line is the overall accuracy. Worst first{{ class_cut }}.</p>
@@ -152,20 +149,8 @@ the likeliest {{ suspects|length }} are shown. Some labels here are wrong, other
 
 <details><summary>How the numbers were made</summary><ul class="small">
 {% for line in methods %}<li>{{ line }}</li>{% endfor %}</ul></details>
-</main></body></html>
+</main>
 """
-
-EXPLAINED = (
-    ("accuracy", "Accuracy", "share of samples whose likeliest class is the label"),
-    ("macro_f1", "Macro F1", "harmonic mean of precision and recall, averaged over classes"),
-    ("macro_precision", "Macro precision", "how often a named class is right, averaged over classes"),
-    ("macro_recall", "Macro recall", "how often a class is found, averaged over classes"),
-    ("worst_recall", "Worst class recall", "recall of the class that is found least often"),
-    ("auc", "Macro AUC", "how often a class's sample outranks another one; kind to imbalanced data"),
-    ("ece", "Calibration error", "mean distance of confidence and accuracy, after temperature scaling"),
-    ("brier", "Brier score", "squared distance of the probabilities from the truth, 0 to 2"),
-    ("log_loss", "Log loss", "negative log-likelihood of a label, in nats"),
-)
 
 METHODS = (
     "Accuracy and cohorts: Wilson score intervals (1927). Worst recall: Clopper-Pearson intervals (1934), "

@@ -12,21 +12,15 @@ from linnet.evaluation.calibration import reliability
 from linnet.evaluation.cohorts import CLASS, comparison_note, stands_out
 from linnet.evaluation.gates import judged_cohorts
 from linnet.evaluation.sample_images import ReportData, confusions, mistakes, suspects
+from linnet.pages.document import document
+from linnet.pages.numbers import percent, signed
 from linnet.records import EvaluationReport, Gate, GateDecision, Interval
+from linnet.statistics.attainable import margin_of
+from linnet.statistics.catalog import BY_KEY, METRICS
 from linnet.statistics.intervals import unknown
 from linnet.statistics.paired import mcnemar
 
 _ROWS = 60
-_IN_PERCENT = {"accuracy", "macro_f1", "macro_precision", "macro_recall", "worst_recall"}
-_TITLES = {
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro F1",
-    "worst_recall": "Worst class recall",
-    "auc": "Macro AUC",
-    "ece": "Calibration error",
-    "cohort_gap": "Cohort gap",
-    "non_inferiority": "Non-inferiority",
-}
 
 
 def write_report(path: Path, report: EvaluationReport, decision: GateDecision, evidence: ReportData) -> None:
@@ -45,24 +39,25 @@ def render(report: EvaluationReport, decision: GateDecision, evidence: ReportDat
         number=number,
         bounds=bounds,
         plain=plain,
-        percent=percent,
+        percent=lambda value: percent(value, 2),
         signed=signed,
         title_of=title_of,
-        sign=_sign,
     )
-    return environment.from_string(page.TEMPLATE).render(_context(report, decision, evidence))
+    body = environment.from_string(page.TEMPLATE).render(_context(report, decision, evidence))
+    verdict = "passed" if decision.verdict == "pass" else "failed"
+    return document(f"Evaluation: {verdict}", page.STYLE, body)
 
 
 def number(value: float, metric: str) -> str:
     """A metric's value as people write it: shares in percent, others with four digits."""
-    return percent(value) if metric in _IN_PERCENT else plain(value)
+    return percent(value, 2) if BY_KEY[metric].share else plain(value)
 
 
 def bounds(interval: Interval, metric: str) -> str:
     """An interval's two ends."""
     if not np.isfinite([interval.low, interval.high]).all():
         return "–"
-    if metric in _IN_PERCENT:
+    if BY_KEY[metric].share:
         return f"{100 * interval.low:.2f} – {100 * interval.high:.2f} %"
     return f"{interval.low:.4f} – {interval.high:.4f}"
 
@@ -72,23 +67,11 @@ def plain(value: float) -> str:
     return f"{value:.4f}" if np.isfinite(value) else "not known"
 
 
-def percent(value: float) -> str:
-    """A share in percent."""
-    return f"{100 * value:.2f} %" if np.isfinite(value) else "not known"
-
-
-def signed(value: float) -> str:
-    """Two digits with the sign."""
-    return f"{value:+.2f}".replace("-", "−") if np.isfinite(value) else "not known"
-
-
 def title_of(name: str) -> str:
     """A gate's name for people."""
-    return _TITLES.get(name, name.replace("_", " ").capitalize())
-
-
-def _sign(comparator: str) -> str:
-    return {">=": "≥", "<=": "≤"}.get(comparator, comparator)
+    if name == "non_inferiority":
+        return "Non-inferiority"
+    return BY_KEY[name].title if name in BY_KEY else name.replace("_", " ").capitalize()
 
 
 def _context(report: EvaluationReport, decision: GateDecision, evidence: ReportData) -> dict[str, Any]:
@@ -103,17 +86,15 @@ def _context(report: EvaluationReport, decision: GateDecision, evidence: ReportD
     config = evidence.evaluation
     shown = len(report.classes) > plots.MOST_CLASSES
     return {
-        "style": Markup(page.STYLE),  # noqa: S704  a constant of this package
         "report": report,
         "decision": decision,
         "metrics": report.metrics,
         "headline": headline,
-        "verdict": "passed" if decision.verdict == "pass" else "failed",
         "not_finite": evidence.calibrated.not_finite,
         "gates": [(gate, Markup(_gate_picture(gate, report))) for gate in decision.gates],  # noqa: S704  SVG
         "remarks": evidence.remarks,
-        "margin": evidence.gates.non_inferiority_margin,
-        "explained": page.EXPLAINED,
+        "margin": margin_of(evidence.gates, report.samples, config.confidence),
+        "explained": METRICS,
         "methods": page.METHODS,
         "level": f"{config.confidence:.0%}",
         "bins": config.calibration_bins,
@@ -144,7 +125,8 @@ def _comparison(report: EvaluationReport, evidence: ReportData) -> dict[str, Any
 
     if report.comparison is None:
         return {"difference_picture": "", "p_value": 1.0}
-    difference, margin = report.comparison.difference, -evidence.gates.non_inferiority_margin
+    difference = report.comparison.difference
+    margin = -margin_of(evidence.gates, report.samples, evidence.evaluation.confidence)
     low, high = plots.axis_around([difference], margin, 0.0)
     picture = plots.whisker(difference, low, high, margin, difference.low > margin)
     p_value = mcnemar(report.comparison.candidate_only_right, report.comparison.champion_only_right)

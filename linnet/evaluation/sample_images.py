@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +12,9 @@ import numpy.typing as npt
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.records import EvaluationReport
 from linnet.statistics.metrics import Predictions
+from linnet.vision.thumbnail import thumbnail
 
 _SHOTS = 24
-_THUMBNAIL = 112
-"""Pixels of a thumbnail's longer side."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +98,3 @@ def _shot(evidence: ReportData, i: int, text: str, *values: object) -> dict[str,
         "alt": f"test sample {evidence.ids[i]}",
         "text": Markup(text).format(*values),  # noqa: S704  a constant; format escapes the values
     }
-
-
-def thumbnail(pixels: npt.NDArray[np.uint8]) -> str:
-    """A data URI of an image uint8 [H, W, C], shrunk to at most 112 pixels a side."""
-    from linnet.vision.decode import color_of, encode_png, resize
-
-    height, width, channels = pixels.shape
-    scale = min(1.0, _THUMBNAIL / max(height, width))
-    rows, columns = (max(1, round(side * scale)) for side in (height, width))
-    small = resize(pixels, rows, columns, color_of(channels))
-    return "data:image/png;base64," + base64.b64encode(encode_png(np.ascontiguousarray(small))).decode()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from linnet.config import DataConfig, FeaturesConfig
 from linnet.errors import DataError, StorageError
@@ -18,7 +17,7 @@ from linnet.features.pixels import decode_samples, image_shape
 from linnet.features.store import FeatureStore
 from linnet.progress import Progress
 from linnet.records import SPLITS, DatasetManifest, LabelBatch, TrainingSetManifest, now
-from linnet.vision.statistics import FEATURES
+from linnet.vision.statistics import FEATURES, brightness_cohort, brightness_edges
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +162,8 @@ def _write(
     """Writes everything but the images, which are there already."""
     indices = label_indices(joined["label"], table[KEY], manifest.classes)
     statistics = joined[list(FEATURES)].to_numpy(np.float32)
-    cohorts = {"brightness": _thirds(joined["brightness"].to_numpy(), (table["split"] == "train").to_numpy())}
+    bright, training = statistics[:, FEATURES.index("brightness")], (table["split"] == "train").to_numpy()
+    cohorts = {"brightness": brightness_cohort(bright, brightness_edges(bright[training]))}
     for cohort in manifest.cohorts:
         cohorts[cohort] = table[f"cohort_{cohort}"].fillna("").to_numpy(str)
     recent = (table["label_source"] == "feedback").to_numpy()
@@ -191,9 +191,3 @@ def _write(
     )
     built.save(out / "training_set.json")
     return built
-
-
-def _thirds(brightness: npt.NDArray[np.float32], training: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:
-    """dark, medium or bright by the tertiles of the training split: unicode [N]."""
-    low, high = np.quantile(brightness[training], [1 / 3, 2 / 3])
-    return np.select([brightness <= low, brightness <= high], ["dark", "medium"], "bright")

@@ -6,7 +6,6 @@ own Feast project, so that two datasets never mix. The definitions are those of 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.util
 import json
@@ -29,6 +28,7 @@ from linnet.features.feast_import import import_feast
 from linnet.features.history import EVENT, KEY
 from linnet.progress import Progress
 from linnet.storage.files import write_text
+from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 from linnet.vision.statistics import FEATURES
 
@@ -55,9 +55,7 @@ class FeatureStore:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other processes from writing this store meanwhile."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with file_lock(self.root / ".lock"):
             yield
 
     @cached_property

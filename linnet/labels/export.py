@@ -6,8 +6,6 @@ moment leaves nothing that the next export would do twice.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +21,7 @@ from linnet.labels.server import LabelServer, NewTask
 from linnet.labels.store import database
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.progress import Progress
-from linnet.storage.files import writing
+from linnet.storage.locks import file_lock
 
 CHUNK = 200
 """Tasks an import."""
@@ -95,15 +93,8 @@ def export(
 @contextmanager
 def exclusive(name: str) -> Iterator[None]:
     """One exporter or collector at a time for a dataset; a kill gives the lock back."""
-    path = database(name).with_name("exchange.lock")
-    with writing(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with file_lock(database(name).with_name("exchange.lock")):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def project_title(name: str, config: LabelsConfig) -> str:

@@ -18,6 +18,7 @@ import httpx
 
 from linnet.errors import ConfigError, LabelServerError, ProjectGone
 from linnet.labels.server import KEY, Annotation, NewTask, Project, ServerTask
+from linnet.records import utc_time
 
 TOKEN_VARIABLE = "LABEL_STUDIO_TOKEN"  # noqa: S105  a variable's name
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -186,11 +187,11 @@ class LabelStudio:
 
     def _task(self, row: Mapping[str, Any]) -> ServerTask:
         answers = tuple(
-            Annotation(int(raw["id"]), self._name(raw.get("completed_by")), _moment(raw["updated_at"]), raw)
+            Annotation(int(raw["id"]), self._name(raw.get("completed_by")), utc_time(raw["updated_at"]), raw)
             for raw in row.get("annotations") or ()
         )
         key = str((row.get("meta") or {}).get(KEY, ""))
-        return ServerTask(int(row["id"]), key, _moment(row["updated_at"]), answers)
+        return ServerTask(int(row["id"]), key, utc_time(row["updated_at"]), answers)
 
     def _name(self, person: Any) -> str:
         """The e-mail address of whoever answered; people are asked for once, and again for a new one."""
@@ -293,10 +294,6 @@ def _said(answer: httpx.Response) -> str:
     except (ValueError, AttributeError):
         text = answer.text
     return " ".join(text.split())[:300]
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def _kind(image: bytes) -> str:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.live import Live
@@ -68,26 +69,53 @@ def watch(folder: Path, console: Console) -> RunRecord:
     return runs.load(folder)
 
 
-@contextlib.contextmanager
-def says_what_becomes_of(run_id: str, host: str = "") -> Iterator[None]:
-    """While a run is followed: on SIGTERM the command ends at once, and says that the run does not."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    where = f" --host {host}" if host else ""
-    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # a live display hides the cursor
-    said = (
-        f"{shown}terminated; the run goes on: `linnet runs follow {run_id}{where}` shows it, "
-        f"`linnet runs terminate {run_id}{where}` ends it\n"
-    )
+class Termination:
+    """SIGTERM while a run is submitted and followed: the command ends, and says that the run does not.
 
-    def end(*_: object) -> None:
-        os.write(2, said.encode())
+    At once where the run is known; while the host takes it, as soon as its id is. A second one does not wait.
+    """
+
+    def __init__(self, host: str) -> None:
+        """`host`: the address that a person would give to find the run again; empty: this machine."""
+        self._where = f" --host {host}" if host else ""
+        self._run_id, self._asked = "", False
+
+    def sent(self, run_id: str) -> None:
+        """Tells the run's id; does not come back if the command was to end meanwhile."""
+        self._run_id = run_id
+        if self._asked:
+            self._end()
+
+    def on_signal(self, *_: object) -> None:
+        """Handles SIGTERM."""
+        if self._run_id or self._asked:
+            self._end()
+        self._asked = True
+
+    def _end(self) -> NoReturn:
+        shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # a live display hides the cursor
+        run = f"{self._run_id}{self._where}"
+        if self._run_id:
+            said = (
+                f"the run goes on: `linnet runs follow {run}` shows it, `linnet runs terminate {run}` ends it"
+            )
+        else:
+            said = f"whether the run was taken is not known: `linnet runs list{self._where}` shows it if so"
+        os.write(2, f"{shown}terminated; {said}\n".encode())
         os._exit(TERMINATED)
 
-    before = signal.signal(signal.SIGTERM, end)
+
+@contextlib.contextmanager
+def says_what_becomes_of(run_id: str = "", host: str = "") -> Iterator[Termination]:
+    """While a run is submitted (its id is told by `sent` then) or followed: see `Termination`."""
+    termination = Termination(host)
+    termination.sent(run_id)
+    if threading.current_thread() is not threading.main_thread():
+        yield termination
+        return
+    before = signal.signal(signal.SIGTERM, termination.on_signal)
     try:
-        yield
+        yield termination
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 import numpy.typing as npt
 
-from linnet.artifacts.onnx_model import Images
 from linnet.artifacts.reference import SortedSample
 from linnet.records import CohortDrift, DriftTest
-from linnet.vision.decode import color_of, encode_png, resize
 
 _WIDTH, _HEIGHT = 250, 84
 _BINS = 28
-_THUMBNAIL = 96
 _MOST_SEVERE = 4.0
 """A bar ends here: from four times what matters on, more is no news."""
 
@@ -126,15 +122,6 @@ def heat_map(cohorts: Sequence[CohortDrift], columns: Sequence[str], threshold: 
         f'<svg class="heatmap" viewBox="0 0 {width} {height}" role="img" aria-label="cohorts">'
         f"{''.join(parts)}</svg>"
     )
-
-
-def thumbnail(pixels: Images) -> str:
-    """A data URI of an image uint8 [H, W, C], shrunk to at most 96 pixels a side."""
-    height, width, channels = pixels.shape
-    scale = min(1.0, _THUMBNAIL / max(height, width))
-    rows, columns = (max(1, round(side * scale)) for side in (height, width))
-    small = resize(pixels, rows, columns, color_of(channels))
-    return "data:image/png;base64," + base64.b64encode(encode_png(np.ascontiguousarray(small))).decode()
 
 
 def _shares(values: npt.NDArray[np.floating], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from linnet.errors import StorageError
+from linnet.records import utc_time
 from linnet.records.prediction_log import LIBRARIES, served_files, served_schema, written_at
 
 if TYPE_CHECKING:
@@ -88,11 +89,12 @@ def first_and_last(folder: Path) -> tuple[datetime, datetime] | None:
     return (pc.min(moments).as_py(), pc.max(moments).as_py()) if len(moments) else None
 
 
-def read_feedback(folder: Path) -> dict[tuple[str, int], tuple[str, datetime]]:
-    """True labels that came later: (request id, image in the request) to label and arrival.
+def read_feedback(folder: Path, model: str) -> dict[tuple[str, int], tuple[str, datetime]]:
+    """True labels that came later for a model: (request id, image in the request) to label and arrival.
 
     Parquet or JSON lines (`feedback*`) with request_id, label, at and, for requests of several images,
-    index. Of several answers to one image the last one counts. No file: no labels.
+    index; a row without `model` is of whatever model answered that request. Of several answers to one
+    image the last one counts. No file: no labels.
 
     Raises:
         StorageError: a file cannot be read.
@@ -100,10 +102,10 @@ def read_feedback(folder: Path) -> dict[tuple[str, int], tuple[str, datetime]]:
     found: dict[tuple[str, int], tuple[str, datetime]] = {}
     for path in sorted(folder.glob("feedback*")):
         for row in _feedback_rows(path):
+            if (row.get("model") or model) != model:
+                continue
             at = row["at"]
-            moment = (
-                at if isinstance(at, datetime) else datetime.fromisoformat(str(at).replace("Z", "+00:00"))
-            )
+            moment = at if isinstance(at, datetime) else utc_time(str(at))
             key = str(row["request_id"]), int(row.get("index") or 0)
             if key not in found or moment >= found[key][1]:
                 found[key] = str(row["label"]), moment

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.artifacts.onnx_model import Images, PackagedModel
-from linnet.artifacts.reference import Reference, brightness_cohort
+from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig
 from linnet.errors import InvalidImage
 from linnet.monitoring.drift import NumberDrift, compare_classes, compare_columns, compare_numbers
@@ -23,6 +23,7 @@ from linnet.monitoring.window import WINDOW_FILE, Rows
 from linnet.progress import Progress
 from linnet.records import CohortDrift, DriftReport, DriftTest, DriftVerdict, Window
 from linnet.vision.decode import decode, sample_id
+from linnet.vision.statistics import brightness_cohort
 
 MIN_EMBEDDINGS = 50
 """Fewest kept images for a test of the embeddings."""

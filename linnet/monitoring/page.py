@@ -15,17 +15,16 @@ from linnet.monitoring import charts
 from linnet.monitoring.measure import kept_pixels
 from linnet.monitoring.window import Rows
 from linnet.pages.document import document
+from linnet.pages.palette import ROOT
 from linnet.records import DriftReport, Interval, PerformanceReport, SkewReport
+from linnet.statistics.intervals import wilson
+from linnet.vision.thumbnail import thumbnail
 
 PAGE_FILE = "report.html"
 _MOST_PLOTS, _PAIRS = 6, 12
-_STYLE = """
-:root{color-scheme:light dark;--paper:#fbfaf7;--card:#fff;--ink:#1d2227;--soft:#5d6670;--line:#e3e1da;
---good:#1c7c54;--bad:#b3372f;--unsure:#8a5a00;--goodsoft:#e3f2ea;--badsoft:#fae7e4;--unsuresoft:#f8edd6;
---then:#9aa6b2;--now:#c2571a;--calm:#7c93ab}
-@media(prefers-color-scheme:dark){:root{--paper:#14171a;--card:#1c2024;--ink:#e8e6e1;--soft:#a0a8b0;
---line:#31373d;--good:#5cc493;--bad:#f0857b;--unsure:#e3b341;--goodsoft:#173528;--badsoft:#41211e;
---unsuresoft:#3a2f17;--then:#66727e;--now:#eb9257;--calm:#7f97b0}}
+_STYLE = (
+    ROOT
+    + """
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,
 -apple-system,"Segoe UI",Roboto,sans-serif;font-variant-numeric:tabular-nums}
 main{max-width:1060px;margin:0 auto;padding:20px 16px 60px}h1{font-size:27px;line-height:1.2;margin:0 0 4px}
@@ -33,26 +32,26 @@ h2{font-size:18px;margin:34px 0 8px}p{margin:4px 0 10px;max-width:78ch}.soft{col
 .verdict{border-radius:14px;padding:20px 24px;margin:4px 0 18px}.verdict p{margin:4px 0 0}
 .verdict.drift{background:var(--badsoft)}.verdict.drift h1{color:var(--bad)}
 .verdict.stable{background:var(--goodsoft)}.verdict.stable h1{color:var(--good)}
-.verdict.insufficient{background:var(--unsuresoft)}.verdict.insufficient h1{color:var(--unsure)}
+.verdict.insufficient{background:var(--warnsoft)}.verdict.insufficient h1{color:var(--warn)}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:10px}
 .tile,.card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:12px 14px}
 .tile b{display:block;font-size:22px;font-weight:650}
 .tile span{display:block;color:var(--soft);font-size:13px}
-.tile.bad b{color:var(--bad)}.tile.unsure b{color:var(--unsure)}
+.tile.bad b{color:var(--bad)}.tile.unsure b{color:var(--warn)}
 .plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:12px}
 .plots h3{margin:0 0 2px;font-size:15px}.card small{color:var(--soft)}
 .wide{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:12px;padding:6px}
 table{border-collapse:collapse;width:100%}th{font-weight:600;font-size:13px;color:var(--soft);text-align:left}
 th,td{padding:6px 10px;border-bottom:1px solid var(--line)}tr:last-child td{border-bottom:0}
 td.n,th.n{text-align:right}.bar{width:220px;height:18px;display:block}.rail{fill:var(--line)}
-.bad{fill:var(--bad)}.calm{fill:var(--calm)}.mark{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:3 2}
+.bad{fill:var(--bad)}.calm{fill:var(--soft)}.mark{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:3 2}
 svg.plot,svg.mix,svg.heatmap{width:100%;height:auto;display:block}svg.mix{max-width:460px}
 svg text{fill:var(--soft);font:11px system-ui,sans-serif}svg .name{font-size:12.5px;fill:var(--ink)}
-svg .name.strong{fill:var(--bad);font-weight:700}.then{fill:var(--then);opacity:.55}.new{fill:var(--now)}
-.now{fill:none;stroke:var(--now);stroke-width:2.2}.axis{stroke:var(--line)}.heat{fill:var(--bad)}
+svg .name.strong{fill:var(--bad);font-weight:700}.then{fill:var(--soft);opacity:.55}.new{fill:var(--warm)}
+.now{fill:none;stroke:var(--warm);stroke-width:2.2}.axis{stroke:var(--line)}.heat{fill:var(--bad)}
 svg .value{font-size:11px;fill:var(--soft)}svg .value.light{fill:#fff}
 .key{display:inline-block;width:14px;height:10px;border-radius:3px;margin:0 6px 0 14px}
-.key.then{background:var(--then)}.key.now{background:var(--now)}
+.key.then{background:var(--soft)}.key.now{background:var(--warm)}
 .looks{display:grid;grid-template-columns:1fr 1fr;gap:14px}.looks .card div{display:grid;
 grid-template-columns:repeat(6,minmax(0,1fr));gap:8px}.looks>*{min-width:0}
 .looks img{width:100%;aspect-ratio:1;object-fit:contain;
@@ -60,6 +59,7 @@ image-rendering:pixelated;border-radius:6px;background:#0001;display:block}
 figure{margin:0}figcaption{font-size:11.5px;color:var(--soft);white-space:nowrap;overflow:hidden;
 text-overflow:ellipsis}@media(max-width:700px){.looks{grid-template-columns:1fr}}
 """
+)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _headline(report: DriftReport) -> tuple[str, str]:
 
 def _tiles(report: DriftReport, evidence: PageData) -> str:
     window, performance = report.window, evidence.performance
-    failures = window.failure_rate
+    failures = wilson(window.failed, window.served + window.failed, 0.95)
     tiles = []
     if performance is not None and performance.accuracy is not None:
         bad = performance.loss is not None and performance.loss.low > 0
@@ -222,8 +222,7 @@ def _looks(report: DriftReport, evidence: PageData) -> str:
 
 def _grid(images: Sequence[tuple[Images, str]]) -> str:
     figures = "".join(
-        f'<figure><img src="{charts.thumbnail(image)}" alt=""><figcaption>{escape(text)}</figcaption>'
-        "</figure>"
+        f'<figure><img src="{thumbnail(image)}" alt=""><figcaption>{escape(text)}</figcaption></figure>'
         for image, text in images
     )
     return f"<div>{figures}</div>"

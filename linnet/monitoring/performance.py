@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import sqrt
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,8 @@ from linnet.monitoring.log_reader import read_feedback
 from linnet.monitoring.online_fdr import adjusted
 from linnet.monitoring.window import WINDOW_FILE, Rows
 from linnet.records import ConfusionDrift, DriftReport, Interval, PerformanceReport, Window
+from linnet.statistics.intervals import quantile_of_normal, wilson
+from linnet.statistics.metrics import confusion_matrix
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -41,9 +42,8 @@ def measure_performance(
     reference = Reference.load(package)
     about = Window.load(window / WINDOW_FILE)
     rows = Rows.load(window, len(reference.features), len(reference.classes))
-    report = judge(
-        about, rows, reference, read_feedback(feedback) if feedback.is_dir() else {}, drift, config
-    )
+    labels = read_feedback(feedback, about.model) if feedback.is_dir() else {}
+    report = judge(about, rows, reference, labels, drift, config)
     out.mkdir(parents=True, exist_ok=True)
     report.save(out / PERFORMANCE_FILE)
     return report
@@ -62,14 +62,14 @@ def judge(
     given = labels >= 0
     predicted = rows.predicted
     size = len(reference.classes)
-    confusion = np.bincount(labels[given] * size + predicted[given], minlength=size**2).reshape(size, size)
-    accuracy = _wilson(int(np.trace(confusion)), int(given.sum()), config.confidence)
+    confusion = confusion_matrix(labels[given], predicted[given], size)
+    accuracy = _share(int(np.trace(confusion)), int(given.sum()), config.confidence)
     estimate = estimate_accuracy(rows.confidence, reference, config.confidence)
     doubts = _doubts(window, drift, accuracy, estimate)
     if unknown:
         doubts.append(f"{unknown} labels that came name no class of this version: a new class?")
     judged = accuracy or (estimate if not doubts else None)
-    held = _wilson(round(reference.accuracy * reference.held_out), reference.held_out, config.confidence)
+    held = _share(round(reference.accuracy * reference.held_out), reference.held_out, config.confidence)
     return PerformanceReport(
         window=window,
         reference_accuracy=reference.accuracy,
@@ -89,7 +89,7 @@ def judge(
         cohorts={
             name: interval
             for k, name in enumerate(reference.classes)
-            if (interval := _wilson(int(confusion[k, k]), int(confusion[k].sum()), config.confidence))
+            if (interval := _share(int(confusion[k, k]), int(confusion[k].sum()), config.confidence))
         },
     )
 
@@ -113,7 +113,7 @@ def estimate_accuracy(confidence: npt.NDArray[np.floating], reference: Reference
     value = float(sure.mean() + reference.accuracy - held.mean())
     flips = float((sure * (1.0 - sure)).sum()) / len(sure) ** 2
     correction = float((held * (1.0 - held)).mean()) / max(reference.held_out, 1)
-    half = NormalDist().inv_cdf(0.5 + level / 2.0) * sqrt(flips + correction)
+    half = quantile_of_normal(level) * sqrt(flips + correction)
     value = min(max(value, 0.0), 1.0)
     return Interval(value=value, low=max(value - half, 0.0), high=min(value + half, 1.0))
 
@@ -144,7 +144,7 @@ def compare_confusion(
     drifts = [compare_classes(*_merged(reference.confusion[k], confusion[k], k)) for k in tested]
     found = []
     for k, drift, p_value in zip(tested, drifts, adjusted([one.p_value for one in drifts]), strict=True):
-        recall = _wilson(int(confusion[k, k]), int(confusion[k].sum()), config.confidence)
+        recall = _share(int(confusion[k, k]), int(confusion[k].sum()), config.confidence)
         assert recall is not None, "only rows with labels are tested"
         certain = p_value <= 1.0 - config.confidence
         found.append(
@@ -207,13 +207,6 @@ def _doubts(window: Window, drift: DriftReport, accuracy: Interval | None, estim
     return doubts
 
 
-def _wilson(successes: int, trials: int, level: float) -> Interval | None:
-    """Score interval of a proportion (Wilson, JASA 22, 1927); None for no trials."""
-    if not trials:
-        return None
-    z2 = NormalDist().inv_cdf(0.5 + level / 2.0) ** 2
-    share = successes / trials
-    center = (successes + z2 / 2.0) / (trials + z2)
-    half = sqrt(z2) / (trials + z2) * sqrt(trials * share * (1.0 - share) + z2 / 4.0)
-    low, high = max(0.0, center - half), min(1.0, center + half)
-    return Interval(value=share, low=min(low, share), high=max(high, share))
+def _share(successes: int, trials: int, confidence: float) -> Interval | None:
+    """A share with its interval; None for no trials."""
+    return wilson(successes, trials, confidence) if trials else None

@@ -47,7 +47,7 @@ def labelled_window(
     """
     if not log.is_dir():
         return []
-    feedback = read_feedback(log)
+    feedback = read_feedback(log, model)
     rows = read_served(log, model, version, start, end, end).rows
     found: dict[str, Labelled] = {}
     for row in rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():

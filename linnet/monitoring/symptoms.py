@@ -100,7 +100,7 @@ def _metrics(text: str, model: str) -> dict[str, Any]:
                 found["computed"] += int(sample.value)
             elif sample.name == names.VALIDATION_FAILURES:
                 refused[int(labels["status"])] = refused.get(int(labels["status"]), 0) + int(sample.value)
-            elif sample.name == names.LOADED and labels["role"] == "champion" and sample.value:
+            elif sample.name == names.LOADED and labels["role"] in ("champion", "asleep") and sample.value:
                 found["serving"] = labels["version"]
             elif sample.name == names.QUEUE:
                 found["queue"] = int(sample.value)

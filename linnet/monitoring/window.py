@@ -16,7 +16,7 @@ import numpy.typing as npt
 from linnet.config import MonitoringConfig
 from linnet.errors import ConfigError, StorageError
 from linnet.monitoring.log_reader import read_served
-from linnet.records import Window
+from linnet.records import Window, utc_time
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,10 +36,9 @@ def moment_of(text: str) -> datetime:
     try:
         if _SCHEDULED.fullmatch(text):
             return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-        moment = datetime.fromisoformat(text)
+        return utc_time(text)
     except ValueError as error:
         raise ConfigError("end", f"{text!r} is not a moment", "write 2026-11-25T14:00:00Z") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def last_closed(moment: datetime, config: MonitoringConfig) -> tuple[datetime, datetime]:

@@ -18,6 +18,7 @@ from linnet.records import (
     TrainingReport,
     TrainingSetManifest,
 )
+from linnet.vision.preprocessing import in_words
 
 Table = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 Part = str | Table
@@ -135,6 +136,7 @@ def _limits(report: EvaluationReport) -> list[Part]:
 def _loading(package: ModelPackage) -> list[Part]:
     features = len(package.features)
     return [
+        in_words(package.height, package.width, package.channels, package.fit),
         "With the server: `python -m linnet.serving --package FOLDER --version VERSION`.",
         f"With ONNX Runtime: model.onnx takes image uint8 [N, {package.height}, {package.width}, "
         f"{package.channels}] and features float32 [N, {features}] and gives probabilities float32 "

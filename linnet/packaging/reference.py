@@ -14,13 +14,14 @@ from linnet.artifacts.reference import (
     Cohort,
     Reference,
     SortedSample,
-    brightness_cohort,
 )
 from linnet.errors import DataError
 from linnet.packaging.held_out import golden_rows
 from linnet.progress import Progress
 from linnet.records import TrainingSetManifest
+from linnet.statistics.metrics import confusion_matrix
 from linnet.vision.libraries import libraries
+from linnet.vision.statistics import brightness_cohort, brightness_edges
 
 TRAINED, HELD_OUT = ("train", "validation"), ("validation", "test")
 HELD_OUT_ROWS = 12_000
@@ -65,11 +66,11 @@ def summarise(
     classes = len(about.classes)
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     accuracy = float((predicted == labels).mean())
-    confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    confusion = confusion_matrix(labels, predicted, classes)
     bright = (
         trained[:, about.features.index("brightness")] if "brightness" in about.features else trained[:, 0]
     )
-    low, high = (float(edge) for edge in np.quantile(bright, [1 / 3, 2 / 3]))
+    edges = brightness_edges(bright)
     columns = np.column_stack([features, confidence])
     chosen = golden_rows(predicted.astype(np.int64), _examples(images))
     rows = np.linspace(0, len(labels) - 1, min(EMBEDDINGS, len(labels))).astype(np.int64)
@@ -87,8 +88,8 @@ def summarise(
         embedding=embedding[rows],
         examples=np.ascontiguousarray(images[chosen]),
         example_classes=predicted[chosen],
-        brightness_edges=(low, high),
-        cohorts=_cohorts(about, columns, predicted, (low, high)),
+        brightness_edges=edges,
+        cohorts=_cohorts(about, columns, predicted, edges),
         libraries=libraries(),
     )
 

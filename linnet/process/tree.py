@@ -23,19 +23,29 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def children(pid: int) -> list[int]:
+    """The processes whose parent is `pid`, those that ended and were not waited for among them."""
+    return _by_parent().get(pid, [])
+
+
 def descendants(pid: int) -> list[int]:
     """All processes below `pid`, itself left out."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(entry.name))
+    by_parent = _by_parent()
     found: list[int] = []
     waiting = [pid]
     while waiting:
-        below = children.get(waiting.pop(), [])
+        below = by_parent.get(waiting.pop(), [])
         found += below
         waiting += below
+    return found
+
+
+def _by_parent() -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            found.setdefault(parent, []).append(int(entry.name))
     return found
 
 

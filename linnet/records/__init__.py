@@ -45,7 +45,7 @@ from linnet.records.monitoring import (
     SkewReport,
     Window,
 )
-from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now
+from linnet.records.record import SPLITS, Interval, JudgeVerdict, Record, Split, Verdict, now, utc_time
 from linnet.records.retraining import (
     Condition,
     RetrainingCause,
@@ -125,4 +125,5 @@ __all__ = [
     "Window",
     "WindowFinding",
     "now",
+    "utc_time",
 ]

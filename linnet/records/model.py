@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import isnan
 from typing import Any, Literal
 
 from linnet.records.record import Interval, Record, Verdict
@@ -70,6 +71,12 @@ class Gate(Record):
     threshold: float
     passed: bool
     evidence: str
+
+    @property
+    def relation(self) -> str:
+        """The sign between value and threshold that is true: a failed `>=` reads `<`."""
+        held, failed = {">=": ("≥", "<"), "<=": ("≤", ">"), ">": (">", "≤"), "<": ("<", "≥")}[self.comparator]
+        return held if self.passed or isnan(self.value) else failed
 
 
 class GateDecision(Record):

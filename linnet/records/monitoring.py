@@ -38,17 +38,6 @@ class Window(Record):
     enough: bool
     """Whether there are at least `monitoring.min_rows` images."""
 
-    @property
-    def failure_rate(self) -> Interval:
-        """Share of requests without an answer, with Wilson's 95 % interval; NaN for an empty window."""
-        trials, z2 = self.served + self.failed, 1.959963984540054**2
-        if not trials:
-            return Interval(value=float("nan"), low=float("nan"), high=float("nan"))
-        share = self.failed / trials
-        center = (self.failed + z2 / 2) / (trials + z2)
-        half = z2**0.5 / (trials + z2) * (trials * share * (1 - share) + z2 / 4) ** 0.5
-        return Interval(value=share, low=max(0.0, center - half), high=min(1.0, center + half))
-
 
 class DriftTest(Record):
     """One quantity of a window against the reference."""

@@ -48,11 +48,12 @@ def served_schema() -> pa.Schema:
 
 
 def feedback_schema() -> pa.Schema:
-    """Columns of `feedback-*`: a row a label."""
+    """Columns of `feedback-*`: a row a label. Files of before there were several models have no `model`."""
     import pyarrow as pa
 
     return pa.schema(
         {
+            "model": pa.string(),
             "request_id": pa.string(),
             "index": pa.int32(),
             "label": pa.string(),

@@ -22,6 +22,16 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def utc_time(text: str) -> datetime:
+    """A time of ISO 8601 or RFC 3339 as UTC; one without an offset is taken as UTC.
+
+    Raises:
+        ValueError: the text is no such time.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 class Record(BaseModel):
     """Base of all records: immutable, closed to unknown fields, one JSON file each."""
 

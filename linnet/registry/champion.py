@@ -11,7 +11,6 @@ no compare-and-swap.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import getpass
 import os
 import socket
@@ -19,15 +18,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from linnet.errors import LinnetError, PromotionConflict, RegistryError, StorageError
+from linnet.errors import LinnetError, PromotionConflict, RegistryError
 from linnet.records import LedgerEntry, ModelVersion, RolloutDecision, now
 from linnet.registry import promotion
-from linnet.registry.ledger import Ledger
+from linnet.registry.ledger import ledger_of, registry_lock
 from linnet.registry.protocol import Alias, ChampionTraffic, Registry, Submission
 from linnet.storage.files import file_name
 from linnet.storage.paths import state_dir
 
 Action = Literal["register", "challenge", "canary", "promote", "rollback"]
+_INTENT = ".intent.json"
 _ALIAS: dict[str, Alias] = {"challenge": "challenger", "promote": "champion", "rollback": "champion"}
 
 
@@ -58,7 +58,7 @@ class ModelRegistry:
         """
         self.store, self.actor, self._traffic = store, actor or current_actor(), traffic
         self._state = state or state_dir()
-        self.ledger = _ledger_of(self._state)
+        self.ledger = ledger_of(self._state)
 
     def register(self, submission: Submission, reason: str = "packaged") -> ModelVersion:
         """Registers a package; the same package again gives the same version and no second line."""
@@ -134,8 +134,6 @@ class ModelRegistry:
             if rollout is not None:
                 evidence = {"verdict": rollout.verdict, "started_at": rollout.started_at.isoformat()}
             self._move(self._entry("promote", model, version, found, reason, evidence), give)
-            if self.store.alias(model, "challenger") == version:
-                self.store.set_alias(model, "challenger", None)
             return self.version(model, version)
 
     def record_canary(self, model: str, decision: RolloutDecision) -> None:
@@ -183,9 +181,13 @@ class ModelRegistry:
             return self.version(model, earlier.version)
 
     def repair(self, model: str) -> None:
-        """Finishes or forgets a move that was cut short; any command that changes something does it too."""
-        with self._locked(model):
-            pass
+        """Finishes or forgets a move that was cut short; any command that changes something does it too.
+
+        Raises:
+            LinnetError: the traffic cannot follow the alias now; the next repair tries again.
+        """
+        with registry_lock(self._state):
+            self._repair(model, strict=True)
 
     def _entry(
         self,
@@ -215,6 +217,7 @@ class ModelRegistry:
             self._take_back(entry)
             intent.unlink()
             raise
+        self._end_challenge(entry)
         intent.unlink()
 
     def _take_back(self, entry: LedgerEntry) -> None:
@@ -225,7 +228,8 @@ class ModelRegistry:
         with contextlib.suppress(LinnetError):
             self._serve(entry, entry.previous)
 
-    def _repair(self, model: str) -> None:
+    def _repair(self, model: str, *, strict: bool) -> None:
+        """`strict`: raises if the traffic cannot follow; else a move that comes next is not kept away."""
         kinds: tuple[Alias, ...] = ("champion", "challenger")
         for kept in kinds:
             intent = self._intent(model, kept)
@@ -234,12 +238,24 @@ class ModelRegistry:
             entry = LedgerEntry.load(intent)
             alias = _ALIAS[entry.action]
             pointed = self.store.alias(model, alias)
-            if pointed == entry.version and entry not in self.ledger.entries(model):
-                self.ledger.append(entry)
+            if pointed == entry.version:
+                if entry not in self.ledger.entries(model):
+                    self.ledger.append(entry)
+                self._end_challenge(entry)
             if alias == "champion" and self._traffic is None:
                 continue  # whoever comes next and can tell the server does
-            self._serve(entry, pointed)
+            try:
+                self._serve(entry, pointed)
+            except LinnetError:
+                if strict:
+                    raise
+                continue  # the intent stays
             intent.unlink()
+
+    def _end_challenge(self, entry: LedgerEntry) -> None:
+        """A champion is no challenger any more."""
+        if entry.action == "promote" and self.store.alias(entry.model, "challenger") == entry.version:
+            self.store.set_alias(entry.model, "challenger", None)
 
     def _serve(self, entry: LedgerEntry, version: str | None) -> None:
         """Gives the model's traffic to a version, if the entry is about who is served."""
@@ -249,41 +265,16 @@ class ModelRegistry:
 
     def _intent(self, model: str, alias: Alias) -> Path:
         kind = "" if alias == "champion" else f".{alias}"
-        return self._state / "registry" / f"{file_name(model)}{kind}.intent.json"
+        return self._state / "registry" / f"{file_name(model)}{kind}{_INTENT}"
 
     @contextlib.contextmanager
     def _locked(self, model: str) -> Iterator[None]:
         """One process and thread at a time. The ledger is shared by all models, and so is the lock."""
-        with _lock(self._state):
-            self._repair(model)
+        with registry_lock(self._state):
+            self._repair(model, strict=False)
             yield
 
 
-def append_to_ledger(state: Path, entry: LedgerEntry) -> None:
-    """Adds a line that moves no alias to the ledger in a state folder; needs no registry.
-
-    Raises:
-        RegistryError: the ledger was changed before, or cannot be written.
-        StorageError: its lock cannot be opened.
-    """
-    with _lock(state):
-        _ledger_of(state).append(entry)
-
-
-def _ledger_of(state: Path) -> Ledger:
-    return Ledger(state / "ledger" / "promotions.jsonl")
-
-
-@contextlib.contextmanager
-def _lock(state: Path) -> Iterator[None]:
-    path = state / "registry" / "lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be opened ({error.strerror})") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def interrupted_moves(state: Path) -> list[LedgerEntry]:
+    """Moves in a state folder that are under way, or were cut short: `repair` settles these."""
+    return [LedgerEntry.load(file) for file in sorted((state / "registry").glob(f"*{_INTENT}"))]

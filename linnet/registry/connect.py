@@ -10,13 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from linnet.cache.digest import tree_digest
-from linnet.config import RegistryConfig
-from linnet.errors import NoChampion, RegistryError
-from linnet.records import EvaluationReport, GateDecision, ModelPackage, ModelVersion, RolloutDecision
+from linnet.config import RegistryConfig, ServingConfig
+from linnet.errors import LinnetError, NoChampion, RegistryError
+from linnet.records import (
+    EvaluationReport,
+    GateDecision,
+    ModelPackage,
+    ModelVersion,
+    RolloutDecision,
+    RunRecord,
+)
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import ChampionTraffic, Submission
-from linnet.run.runs import commit_of, run_dir
+from linnet.run.runs import commit_of, run_dir, runs_dir
 
 _TRAINED, _COMPARED = "trained_digest", "compared_with"
 
@@ -28,6 +35,18 @@ class Champion:
     name: str
     version: str
     package: Path
+    run: str = ""
+    """Id of the run that made it; empty: not known."""
+
+    def serving(self) -> ServingConfig | None:
+        """How its run's config says that it is served; None: that run is not here, or of another Linnet."""
+        if not self.run:
+            return None
+        try:
+            config = RunRecord.load(runs_dir() / self.run / "run.json").config
+            return ServingConfig.parse(config.get("serving") or {})
+        except LinnetError:
+            return None
 
 
 def connect(config: RegistryConfig, actor: str = "", traffic: ChampionTraffic | None = None) -> ModelRegistry:
@@ -185,7 +204,8 @@ def find_champions(names: Sequence[str] = (), config: RegistryConfig | None = No
     for name in dict.fromkeys(names) or registry.store.models():
         version = registry.champion(name)
         if version is not None:
-            found.append(Champion(version.name, version.version, registry.package_folder(version)))
+            folder, run = registry.package_folder(version), version.tags.get("run", "")
+            found.append(Champion(version.name, version.version, folder, run))
         elif names:
             raise NoChampion(name, registry.store.models())
     if not found:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from linnet.errors import RegistryError
 from linnet.records import LedgerEntry
 from linnet.records.ledger import ChainedLog
+from linnet.storage.locks import file_lock
 
 
 class Ledger:
@@ -43,3 +45,28 @@ class Ledger:
 
     def _log(self) -> ChainedLog[LedgerEntry]:
         return ChainedLog(self.path, LedgerEntry, RegistryError)
+
+
+def append_to_ledger(state: Path, entry: LedgerEntry) -> None:
+    """Adds a line that moves no alias to the ledger in a state folder; needs no registry.
+
+    Raises:
+        RegistryError: the ledger was changed before, or cannot be written.
+        StorageError: its lock cannot be opened.
+    """
+    with registry_lock(state):
+        ledger_of(state).append(entry)
+
+
+def ledger_of(state: Path) -> Ledger:
+    """The ledger of all models of a state folder."""
+    return Ledger(state / "ledger" / "promotions.jsonl")
+
+
+def registry_lock(state: Path) -> contextlib.AbstractContextManager[None]:
+    """One process and thread at a time moves aliases of a state folder, or writes its ledger.
+
+    Raises:
+        StorageError: the lock cannot be opened.
+    """
+    return file_lock(state / "registry" / "lock")

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from linnet.errors import LinnetError, RegistryError, StorageError
 from linnet.records import EvaluationReport, ModelPackage, ModelVersion, TrainingReport
-from linnet.registry.mlflow_database import create_database
+from linnet.registry.mlflow_database import create_database, database_url
 from linnet.registry.mlflow_sqlite import SqliteReader
 from linnet.registry.protocol import DESCRIPTOR, Alias, Submission, flattened, package_digest
 from linnet.registry.signature import write_descriptor
@@ -39,8 +39,12 @@ class MlflowRegistry:
     def __init__(self, tracking_uri: str = "") -> None:
         self._folder = state_dir() / "mlflow"
         self._local = not tracking_uri
-        self._uri = tracking_uri or f"sqlite:///{self._folder / 'mlflow.db'}"
+        self._tracking_uri = tracking_uri
         self._client: Any = None
+
+    @cached_property
+    def _uri(self) -> str:
+        return self._tracking_uri or database_url(self._folder / "mlflow.db")
 
     @property
     def empty(self) -> bool:

@@ -63,7 +63,7 @@ class ChampionTraffic(Protocol):
     """What serves a model's champion to people, if anything does."""
 
     def give(self, model: str, version: str, package: Path) -> None:
-        """Gives a model's traffic to a version; without effect where nothing serves the model.
+        """Gives a model's traffic to a version; where nothing serves the model, sees that it can be loaded.
 
         Raises:
             ServingError: the version cannot be served; traffic is where it was.

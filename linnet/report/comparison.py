@@ -9,26 +9,16 @@ from typing import Any
 from linnet.records import Gate
 from linnet.registry.protocol import flattened
 from linnet.report.evidence import RunEvidence
-
-METRICS = (
-    ("accuracy", "Accuracy", True),
-    ("macro_f1", "Macro F1", True),
-    ("worst_recall", "Worst class recall", True),
-    ("auc", "Macro AUC", True),
-    ("ece", "Calibration error", False),
-    ("brier", "Brier score", False),
-)
-"""Key, name, and whether more is better, of the metrics that people are shown."""
+from linnet.statistics.catalog import METRICS, Metric
 
 
 @dataclass(frozen=True)
 class MetricChange:
     """One metric of two models."""
 
-    name: str
+    metric: Metric
     first: float
     second: float
-    more_is_better: bool
 
     @property
     def change(self) -> float:
@@ -40,7 +30,7 @@ class MetricChange:
         """`better`, `worse`, or empty where four digits show no change."""
         if not isfinite(self.change) or abs(self.change) < 5e-5:
             return ""
-        return "better" if (self.change > 0) == self.more_is_better else "worse"
+        return "better" if (self.change > 0) == self.metric.more_is_better else "worse"
 
 
 def settings(first: RunEvidence, second: RunEvidence) -> list[tuple[str, str | None, str | None]]:
@@ -55,9 +45,9 @@ def metrics(first: RunEvidence, second: RunEvidence) -> list[MetricChange] | Non
         return None
     a, b = first.evaluation.metrics, second.evaluation.metrics
     return [
-        MetricChange(name, a[key].value, b[key].value, more)
-        for key, name, more in METRICS
-        if key in a and key in b
+        MetricChange(metric, a[metric.key].value, b[metric.key].value)
+        for metric in METRICS
+        if metric.headline and metric.key in a and metric.key in b
     ]
 
 

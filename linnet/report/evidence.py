@@ -9,6 +9,7 @@ from typing import TypeVar
 from linnet.config import RegistryConfig
 from linnet.errors import LinnetError, StorageError
 from linnet.records import (
+    DatasetManifest,
     EvaluationReport,
     Gate,
     GateDecision,
@@ -42,6 +43,7 @@ class RunEvidence:
     decisions: tuple[GateDecision, ...] = ()
     rollout: RolloutDecision | None = None
     validation: ValidationReport | None = None
+    dataset: DatasetManifest | None = None
 
     @property
     def gates(self) -> list[tuple[str, Gate]]:
@@ -89,6 +91,7 @@ def read_evidence(folder: Path) -> RunEvidence:
         evaluation=_read(EvaluationReport, folder, "evaluate", "report", "evaluation.json"),
         decisions=tuple(decision for decision in decisions if decision is not None),
         rollout=_read(RolloutDecision, folder, "release", "rollout", "rollout.json"),
+        dataset=_read(DatasetManifest, folder, "ingest", "samples", "manifest.json"),
         validation=_read(ValidationReport, folder, "validate", "report", "validation.json"),
     )
 

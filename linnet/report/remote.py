@@ -15,6 +15,7 @@ from linnet.records import GateDecision, RolloutDecision, RunRecord, RunRequest,
 
 _WANTED = {
     ("evaluate", "report"): ("evaluation.json", "gates.json"),
+    ("ingest", "samples"): ("manifest.json",),
     ("package", "package"): ("gates.json",),
     ("release", "rollout"): ("rollout.json",),
     ("train", "model"): ("training.json",),

@@ -9,9 +9,18 @@ from html import escape
 from math import isfinite
 
 from linnet.pages.document import document
-from linnet.records import Gate, Interval, RolloutDecision, TrainingReport
-from linnet.report.comparison import METRICS, MetricChange
+from linnet.pages.numbers import number, signed
+from linnet.records import (
+    DatasetManifest,
+    Gate,
+    Interval,
+    RolloutDecision,
+    TrainingReport,
+    ValidationReport,
+)
+from linnet.report.comparison import MetricChange
 from linnet.report.evidence import RunEvidence
+from linnet.statistics.catalog import METRICS, Metric
 
 _HEADLINES = {
     "succeeded": "✅ The candidate passed",
@@ -20,15 +29,16 @@ _HEADLINES = {
     "interrupted": "⏹ The run was interrupted",
     "running": "⏳ The run is under way",
 }
-_SIGNS = {">=": "≥", "<=": "≤"}
 _MARKS = {"better": " 🟢", "worse": " 🔴", "": ""}
 _BAR = 20
+_NAMED = 50
 
 
 def markdown(evidence: RunEvidence, champion: dict[str, float] | None = None) -> str:
     """The report as GitHub Markdown; `champion`: the champion's metrics as the registry has them."""
     parts = [
         _headline(evidence),
+        _data(evidence.dataset, evidence.validation),
         _metrics(evidence, champion or {}),
         _comparison(evidence),
         _gates(evidence.gates),
@@ -63,6 +73,35 @@ def _headline(evidence: RunEvidence) -> str:
     return "\n\n".join(lines)
 
 
+def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) -> str:
+    """What became of the raw images, and what the validation found wrong."""
+    if dataset is None:
+        return ""
+    counts = {
+        "conflict: equal pixels with different labels": dataset.conflicts,
+        "duplicate of another image": dataset.dropped_duplicates,
+        "leak: the same pixels in the test split": dataset.dropped_leaks,
+        "near leak: nearly an image of another split": dataset.near_leaks,
+        **dataset.left_out,
+    }
+    parts = [
+        f"### Data\n\n{dataset.rows:,} samples of {dataset.raw_rows:,} images in "
+        f"{len(dataset.classes):,} classes, dataset `{_text(dataset.digest[:12])}`."
+    ]
+    if any(counts.values()):
+        rows = [f"| {_text(what)} | {number:,} |" for what, number in counts.items() if number]
+        parts.append("| found | images |\n|---|--:|\n" + "\n".join(rows))
+    named = [f"- {_text(line)}" for line in (*dataset.dropped, *dataset.near_duplicates)[:_NAMED]]
+    if named:
+        total = len(dataset.dropped) + len(dataset.near_duplicates)
+        more = f", the first {_NAMED}" if total > _NAMED else ""
+        listed = "\n".join(named)
+        parts.append(f"<details><summary>{total:,} of them by name{more}</summary>\n\n{listed}\n\n</details>")
+    broken = [one for one in validation.results if not one.passed] if validation else []
+    parts += [f"❌ {_text(one.name)}: {_text(one.detail)}" for one in broken]
+    return "\n\n".join(parts)
+
+
 def _metrics(evidence: RunEvidence, champion: dict[str, float]) -> str:
     report = evidence.evaluation
     if report is None:
@@ -73,21 +112,21 @@ def _metrics(evidence: RunEvidence, champion: dict[str, float]) -> str:
     if champion:
         head, rule = f"{head} champion {against} | change |", f"{rule}--:|--:|"
     rows = [
-        _metric_row(name, report.metrics[key], champion.get(key) if champion else None, bool(champion), more)
-        for key, name, more in METRICS
-        if key in report.metrics
+        _metric_row(one, report.metrics[one.key], champion.get(one.key) if champion else None, bool(champion))
+        for one in METRICS
+        if one.headline and one.key in report.metrics
     ]
     return f"### Metrics\n\n{head}\n{rule}\n" + "\n".join(rows)
 
 
-def _metric_row(name: str, found: Interval, before: float | None, columns: bool, more: bool) -> str:
-    row = f"| {name} | **{_number(found.value)}** | {_number(found.low)} – {_number(found.high)} |"
+def _metric_row(metric: Metric, found: Interval, before: float | None, columns: bool) -> str:
+    row = f"| {metric.title} | **{number(found.value)}** | {number(found.low)} – {number(found.high)} |"
     if not columns:
         return row
     if before is None or not isfinite(before):
         return f"{row} – | – |"
-    moved = MetricChange(name, before, found.value, more)
-    return f"{row} {_number(before)} | {_signed(moved.change)}{_MARKS[moved.verdict]} |"
+    moved = MetricChange(metric, before, found.value)
+    return f"{row} {number(before)} | {signed(moved.change, 4)}{_MARKS[moved.verdict]} |"
 
 
 def _comparison(evidence: RunEvidence) -> str:
@@ -108,7 +147,7 @@ def _gates(gates: list[tuple[str, Gate]]) -> str:
         return ""
     rows = [
         f"| {'✅' if gate.passed else '❌'} | {_text(gate.name.replace('_', ' '))} | {stage} "
-        f"| {_number(gate.value)} {_SIGNS.get(gate.comparator, gate.comparator)} {_number(gate.threshold)} "
+        f"| {number(gate.value)} {gate.relation} {number(gate.threshold)} "
         f"| {_text(gate.evidence)} |"
         for stage, gate in gates
     ]
@@ -164,14 +203,6 @@ def _steps(evidence: RunEvidence) -> str:
         + "\n".join(rows)
         + "\n\n</details>"
     )
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}".replace("-", "−") if isfinite(value) else "–"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "−")
 
 
 def _text(text: str) -> str:

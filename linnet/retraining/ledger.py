@@ -6,7 +6,6 @@ budget and no run that was asked for. A plain "no", on which nothing acts, is no
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from linnet.records import RetrainingDecision, RetrainingEntry
 from linnet.records.ledger import ChainedLog
 from linnet.retraining.policy import History, PastRun
 from linnet.storage.files import file_name, writing
+from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 
 _FAILURES = ("failed", "rejected")
@@ -67,12 +67,9 @@ class RetrainingLedger:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keeps every other process from deciding; the ledger is up to date inside."""
-        with writing(self._lock.parent):
-            self._lock.parent.mkdir(parents=True, exist_ok=True)
-            with self._lock.open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                self.refresh()
-                yield
+        with writing(self._lock.parent), file_lock(self._lock):
+            self.refresh()
+            yield
 
     def refresh(self) -> None:
         """Takes in what others wrote.

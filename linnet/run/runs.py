@@ -37,6 +37,9 @@ KEYS = "keys"
 CLOSING = "closing"
 """File in a run's folder, once the run is stopped and only its exit tasks may run."""
 
+TERMINATED = "terminated"
+"""File in a run's folder, once somebody terminated it: who."""
+
 MIRRORED = "mirrored"
 """File in a run's folder, once MLflow has the run's record as it is."""
 
@@ -193,10 +196,17 @@ def close(
     return finish(folder, worked)
 
 
+def termination(folder: Path) -> str:
+    """Why a run that is stopped is stopped: who terminated it, if anybody did."""
+    with contextlib.suppress(OSError):
+        return f"terminated by {(folder / TERMINATED).read_text('utf-8')}"
+    return "interrupted"
+
+
 def reopen(folder: Path) -> None:
     """Prepares an ended run for another life: what succeeded stays, and what did not may be tried again."""
     record = RunRecord.load(folder / "run.json")
-    for name in (MIRRORED, CLOSING):
+    for name in (MIRRORED, CLOSING, TERMINATED):
         (folder / name).unlink(missing_ok=True)
     for stage in stages(folder):
         if stage.state != "succeeded":
@@ -218,7 +228,7 @@ def finish(folder: Path, worked: bool, interrupted: bool = False, error: str = "
     failed = [stage for stage in done if stage.state == "failed"]
     refused = [stage for stage in done if stage.values.get("verdict") in NEGATIVE_VERDICTS]
     if interrupted:
-        state, error = "interrupted", why or "interrupted"
+        state, error = "interrupted", why or termination(folder)
     elif failed or not worked:
         state, error = (
             "failed",

@@ -35,6 +35,8 @@ class Node:
     scope: Scope
     state: State = "PENDING"
     inputs: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] | None = None
+    """What `argument_values` made of the inputs."""
     outputs: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     attempts: int = 0
@@ -222,7 +224,13 @@ def first_error(node: Node) -> str:
 
 
 def argument_values(node: Node) -> dict[str, Any]:
-    """A task's inputs in their declared types, defaults and artefacts included."""
+    """A task's inputs in their declared types, defaults and artefacts included; worked out once."""
+    if node.arguments is None:
+        node.arguments = _argument_values(node)
+    return node.arguments
+
+
+def _argument_values(node: Node) -> dict[str, Any]:
     where = f"task {node.path}"
     artifacts = node.component.get("inputDefinitions", {}).get("artifacts", {})
     parameters = {name: value for name, value in node.inputs.items() if name not in artifacts}

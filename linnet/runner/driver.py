@@ -100,7 +100,7 @@ class Driver:
                 self.tasks.changed(node)
             self._work()
         except (KeyboardInterrupt, Exception) as reason:
-            self._stop("interrupted" if isinstance(reason, KeyboardInterrupt) else str(reason))
+            self._stop(str(reason) or "interrupted")
             self._work()
             raise
         return not (self.root.failed or self.root.canceled)
@@ -177,7 +177,7 @@ class Driver:
         if ready == "skip":
             self._close(node, "SKIPPED", "a task that it needs did not succeed")
             return True
-        node.inputs = dag.inputs_of(node, self.names)
+        node.inputs, node.arguments = dag.inputs_of(node, self.names), None
         condition = node.task.get("triggerPolicy", {}).get("condition")
         if condition and not evaluate_condition(condition, dag.parameter_values(node)):
             self._close(node, "SKIPPED")

@@ -7,7 +7,6 @@ is that task's failure. A finished environment needs no network.
 
 from __future__ import annotations
 
-import fcntl
 import re
 import shlex
 import shutil
@@ -19,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 from linnet.cache.digest import value_digest
+from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 
 _WITH_VALUE = {"--index-url", "--extra-index-url", "--trusted-host", "-i", "--find-links", "-f"}
@@ -78,10 +78,8 @@ def make(packages: Packages) -> str:
     wanted = [f"kfp=={metadata.version('kfp')}", *(r for r in packages.requirements if _name(r) != "kfp")]
     about = [sorted(wanted), list(packages.options), sys.version, sys.prefix]
     folder = state_dir().absolute() / "environments" / value_digest(about)[:24]
-    folder.parent.mkdir(parents=True, exist_ok=True)
     python = folder / "bin" / "python"
-    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock(folder.parent / f"{folder.name}.lock"):
         if not (folder / _DONE).exists():
             shutil.rmtree(folder, ignore_errors=True)
             print(f"installing {' '.join(packages.requirements)} ...", flush=True)

@@ -52,12 +52,12 @@ def _worker(request: dict[str, Any], answers: int) -> dict[str, Any]:
     lock = runs.hold(folder)
     pid = os.fork()
     if pid == 0:
-        _become(folder, int(request["width"]), str(request.get("closing", "")), lock, answers)
+        _become(folder, request, lock, answers)
     os.close(lock)
     return {"pid": pid, "started": started_at(pid) or 0}
 
 
-def _become(folder: Path, width: int, closing: str, lock: int, answers: int) -> NoReturn:
+def _become(folder: Path, request: dict[str, Any], lock: int, answers: int) -> NoReturn:
     code = 1
     try:
         os.setsid()
@@ -70,7 +70,8 @@ def _become(folder: Path, width: int, closing: str, lock: int, answers: int) -> 
             os.dup2(source, target)
         from linnet.runner import run_worker
 
-        run_worker.execute(folder, width, (lock,), closing)
+        width, closing = int(request["width"]), str(request.get("closing", ""))
+        run_worker.execute(folder, width, (lock,), closing, request["containers"])
         code = 0
     except KeyboardInterrupt:
         code = 130

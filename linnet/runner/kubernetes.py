@@ -32,9 +32,9 @@ NOTED = {
 """Settings that place or name a pod: they can change no result."""
 GIVEN = {
     "activeDeadlineSeconds", "configMapAsEnv", "configMapAsVolume", "emptyDirMounts", "fieldPathAsEnv",
-    "pvcMount", "secretAsEnv", "secretAsVolume",
+    "enabledSharedMemory", "genericEphemeralVolume", "pvcMount", "secretAsEnv", "secretAsVolume",
 }  # fmt: skip
-MOUNTED = ("configMapAsVolume", "emptyDirMounts", "pvcMount", "secretAsVolume")
+MOUNTED = ("configMapAsVolume", "emptyDirMounts", "genericEphemeralVolume", "pvcMount", "secretAsVolume")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _FIELD = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 _KINDS = {"secret": ("secrets", "secretKey"), "configMap": ("config_maps", "configMapKey")}
@@ -65,7 +65,7 @@ def pod_of(settings: dict[str, Any], node: Node, scratch: Path) -> Pod:
     for item in settings.get("pvcMount", []):
         if (claim := _claim(item, node)) != STATE_CLAIM:
             pod.mounts.append(Mount(_volume(claim, node), _target(item, node)))
-    for item in settings.get("emptyDirMounts", []):
+    for item in [*settings.get("emptyDirMounts", []), *settings.get("genericEphemeralVolume", [])]:
         folder_of = scratch / str(len(pod.mounts))
         folder_of.mkdir(parents=True)
         pod.mounts.append(Mount(folder_of, _target(item, node)))

@@ -10,11 +10,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from linnet.config import ContainerSetting
 from linnet.errors import LinnetError
 from linnet.process import tree
 from linnet.records import RunRecord
 from linnet.run import runs
 from linnet.run.runs import DRY_RUN
+from linnet.runner.containers import sweep
 from linnet.runner.dag import first_error
 from linnet.runner.driver import Driver
 from linnet.runner.placeholders import Job, Names
@@ -23,7 +25,13 @@ from linnet.runner.task_runner import TaskRunner, recorded_outputs
 from linnet.storage.paths import state_dir
 
 
-def execute(folder: Path, width: int = 1, close: tuple[int, ...] = (), closing: str = "") -> None:
+def execute(
+    folder: Path,
+    width: int = 1,
+    close: tuple[int, ...] = (),
+    closing: str = "",
+    containers: ContainerSetting = "auto",
+) -> None:
     """Runs the pipeline of a run folder to its end, and closes the run's record.
 
     Tasks that an earlier life of the run finished are not run again. SIGINT or SIGTERM stops the
@@ -34,14 +42,15 @@ def execute(folder: Path, width: int = 1, close: tuple[int, ...] = (), closing: 
         width: how many programs may run at once.
         close: descriptors that programs must not inherit (the run's lock).
         closing: why the run is over although its worker did not end it: only its exit tasks are run.
+        containers: what runs container components.
 
     Raises:
         KeyboardInterrupt: it was interrupted.
     """
     tree.adopt_orphans()
-    interrupted, error = False, "it did not come to its end"
+    interrupted, error = False, "its worker was made to exit before its tasks had ended"
     try:
-        error = _drive(folder, width, list(close), closing)
+        error = _drive(folder, width, list(close), closing, containers)
     except KeyboardInterrupt:
         interrupted = True
         raise
@@ -56,6 +65,7 @@ def execute(folder: Path, width: int = 1, close: tuple[int, ...] = (), closing: 
             signal.signal(number, signal.SIG_IGN)
         for left in tree.descendants(os.getpid()):  # as a pod's end would end them
             tree.kill_tree(left)
+        sweep(folder)
         # The exit handler closes the record; a worker that has none does so here. Of a run that was stopped
         # only the worker knows that it was.
         if closing or interrupted:
@@ -64,13 +74,13 @@ def execute(folder: Path, width: int = 1, close: tuple[int, ...] = (), closing: 
             runs.finish(folder, worked=not error, error=error)
 
 
-def _drive(folder: Path, width: int, close: list[int], closing: str) -> str:
+def _drive(folder: Path, width: int, close: list[int], closing: str, containers: ContainerSetting) -> str:
     """Runs the tasks; what went wrong, or nothing."""
     file = folder / "pipeline.json"  # the same, quicker to read
     spec = Spec.from_text((file if file.exists() else folder / "pipeline.yaml").read_bytes())
     job = Job.of(folder, RunRecord.load(folder / "run.json").started_at)
     names = Names(job, str(folder / "artifacts"))
-    programs = TaskRunner(folder, spec, names, _environment(folder), close, bool(closing))
+    programs = TaskRunner(folder, spec, names, _environment(folder), close, bool(closing), containers)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: programs.interrupt())
     driver = Driver(spec, _parameters(folder), programs, names, width, closing)
@@ -83,7 +93,7 @@ def _drive(folder: Path, width: int, close: list[int], closing: str) -> str:
         programs.cancel()
         for node in driver.nodes():
             if node.state in ("PENDING", "RUNNING"):
-                node.state, node.error = "CANCELED", "interrupted"
+                node.state, node.error = "CANCELED", runs.termination(folder)
                 programs.changed(node)
         raise
     stopped = driver.root.failed or driver.root.canceled

@@ -114,6 +114,12 @@ class Spec:
         return found
 
     @property
+    def has_workspace(self) -> bool:
+        """Whether its tasks share a folder."""
+        settings = self.platform.get("platforms", {}).get("kubernetes", {}).get("pipelineConfig", {})
+        return "workspace" in settings
+
+    @property
     def has_exit_tasks(self) -> bool:
         """Whether a task of it runs however others ended."""
         return any(

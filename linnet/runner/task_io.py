@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import platform
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from linnet.cache.digest import tree_digest
 from linnet.cache.memo import Memo
+from linnet.config import ContainerSetting
 from linnet.errors import RunError
 from linnet.records import TaskRecord
 from linnet.records.task import ArtifactRecord, task_file
-from linnet.runner import kubernetes, task_process
+from linnet.runner import containers, kubernetes, task_process
+from linnet.runner.container_command import names_of, words_of
+from linnet.runner.containers import Container
 from linnet.runner.dag import Node
 from linnet.runner.environments import Packages, packages_of
 from linnet.runner.executor_io import Artifact, as_json, executor_input, is_artifact, read_outputs
 from linnet.runner.mounts import Mount
 from linnet.runner.placeholders import WORKSPACE, Names, fill
 from linnet.runner.spec import Spec
+from linnet.runner.task_process import Program
 from linnet.runner.values import inexact, plain
 from linnet.storage.paths import state_dir
 
@@ -37,8 +41,6 @@ class ExecutorTask:
     names: Names
     notes: list[str] = field(default_factory=list)
     """What its pipeline asks for and a laptop gives in its own way."""
-    mounts: list[Mount] = field(default_factory=list)
-    """The folders that its program sees elsewhere; known when it is prepared."""
 
     @property
     def executor(self) -> dict[str, Any]:
@@ -67,30 +69,93 @@ class ExecutorTask:
         seconds = float(self.spec.on_kubernetes(self.node.component).get("activeDeadlineSeconds", 0))
         return seconds + 2.0 if seconds and self._environment().get("LINNET_TIMEOUT") else seconds
 
-    def prepare(self) -> tuple[Path, list[str], dict[str, str]]:
-        """Makes an empty folder for its outputs; its source file, arguments and environment."""
+    def prepare(self, log: Path, containers: ContainerSetting = "auto") -> Program:
+        """Makes an empty folder for its outputs; what is to be executed.
+
+        Args:
+            log: where its output goes.
+            containers: what runs a component that is not Python of this environment.
+
+        Raises:
+            RunError: it cannot be prepared.
+        """
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
-        container = self.executor["container"]
-        source = task_process.source_of(container.get("command", []))
-        if source is None:
-            raise RunError(f"task {self.node.path}: only lightweight Python components run here")
         # A folder and a module name as on a cluster: what a task is called must hide no module.
         file = self.run / "code" / task_file(self.node.path) / task_process.MODULE
         file.parent.mkdir(parents=True, exist_ok=True)
+        self.notes += [_rounded(f"input {name!r}", number) for name, number in _numbers(self.arguments)]
+        settings = self.spec.on_kubernetes(self.node.component)
+        pod = kubernetes.pod_of(settings, self.node, file.parent / "volumes")
+        self.notes += pod.notes
+        (self.run / WORKSPACE).mkdir(exist_ok=True)
+        container = self.executor["container"]
+        environment = {**self._environment(), **pod.environment}
+        source = task_process.source_of(container.get("command", []))
+        if needs_container(container):
+            return self._foreign(Program(file, (), environment, log, mounts=pod.mounts), containers)
+        assert source is not None
         file.write_text(source, "utf-8")
         names = self.names.of(self.node.name, self.node.path)
         names["{{$}}"] = as_json(executor_input(self.node.component, plain(self.arguments), self.root))
         words = [fill(word, names, self.arguments) for word in container.get("args", [])]
-        self.notes += [_rounded(f"input {name!r}", number) for name, number in _numbers(self.arguments)]
         self._note(container)
-        settings = self.spec.on_kubernetes(self.node.component)
-        pod = kubernetes.pod_of(settings, self.node, file.parent / "volumes")
-        self.mounts, self.notes = pod.mounts, self.notes + pod.notes
-        if self.mounts:
+        if pod.mounts:
             (file.parent / "root").mkdir(exist_ok=True)
-        (self.run / WORKSPACE).mkdir(exist_ok=True)
-        return file, words, {**self._environment(), **pod.environment}
+        return Program(file, words, environment, log, packages=self.packages, mounts=pod.mounts)
+
+    def _foreign(self, program: Program, setting: ContainerSetting) -> Program:
+        """The program of a component that this environment's Python cannot run."""
+        container = self.executor["container"]
+        image, command = container.get("image", ""), container.get("command", [])
+        message = executor_input(self.node.component, plain(self.arguments), self.root)
+        names = {
+            **self.names.of(self.node.name, self.node.path),
+            **names_of(message, {}),
+            "{{$}}": as_json(message),
+        }
+        present = frozenset(name for name, value in self.arguments.items() if value is not None)
+        head = words_of(command, present, names, self.arguments)
+        words = head + words_of(container.get("args", []), present, names, self.arguments)
+        if setting == "process":
+            if why := containers.refusal_of(image, setting):
+                raise RunError(f"task {self.node.path}: {why}")
+            if not words:
+                raise RunError(f"task {self.node.path}: it has no command, and the image {image} is not run")
+            self.notes.append(
+                f"WARNING: no container: runs as a process of this machine, with your rights, "
+                f"in the place of the image {image}"
+            )
+            if program.mounts:
+                (program.source.parent / "root").mkdir(exist_ok=True)
+            return replace(program, command=words)
+        runtime = containers.find(setting)
+        limits, notes = containers.limits_of(container.get("resources", {}), runtime)
+        shared = self.spec.on_kubernetes(self.node.component).get("enabledSharedMemory")
+        if shared is not None:
+            limits.append(containers.shared_memory(shared.get("size")))
+        self.notes += [*notes, f"runs in the image {image} by {runtime.name}"]
+        containers.mark(self.run, runtime)
+        labels = {containers.LABEL: str(self.run.absolute()), containers.TASK_LABEL: self.node.path}
+        mounts = [*self._own_mounts(), *program.mounts]
+        box = Container(runtime, image, words, bool(head), program.environment, mounts, limits, labels)
+        return replace(program, environment={}, mounts=(), container=box)
+
+    def _own_mounts(self) -> list[Mount]:
+        """What a container sees of this machine: the folder of its outputs, and the artefacts it is given."""
+        mounts = [Mount(self.root.absolute(), str(self.root))]
+        seen = {str(self.root)}
+        for value in self.arguments.values():
+            for artifact in value if isinstance(value, list) else [value]:
+                if isinstance(artifact, Artifact) and "://" not in artifact.uri:
+                    place = Path(artifact.uri)
+                    if artifact.uri not in seen and place.is_absolute() and place.exists():
+                        seen.add(artifact.uri)
+                        mounts.append(Mount(place, artifact.uri, read_only=True))
+        if self.spec.has_workspace:
+            workspace = self.run.absolute() / WORKSPACE
+            mounts.append(Mount(workspace, str(workspace)))
+        return mounts
 
     def change_claim(self) -> dict[str, Any]:
         """Makes or deletes a volume claim, and writes what a program would have written."""
@@ -147,6 +212,12 @@ class ExecutorTask:
         asked = sorted(container.get("resources", {}))
         if asked:
             self.notes.append(f"may use the whole machine: {', '.join(asked)} are for a cluster's scheduler")
+
+
+def needs_container(container: dict[str, Any]) -> bool:
+    """Whether this Python cannot run it: it has a command of its own, or an image that is not Python's."""
+    own = task_process.source_of(container.get("command", [])) is None
+    return own or "python" not in container.get("image", "")
 
 
 def digest_of(uri: str) -> str:

@@ -16,9 +16,12 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
+from linnet.process import tree
 from linnet.runner import forked
+from linnet.runner.containers import Container
 from linnet.runner.environments import Packages, make
 from linnet.runner.mounts import Mount, enter
 
@@ -30,6 +33,8 @@ _READ_ONCE = (
     *("OMP_", "OPENBLAS_", "GOTO_", "MKL_", "KMP_", "NUMEXPR_", "NPY_", "ARROW_", "CUDA_", "PYTORCH_", "MPL"),
 )
 """Beginnings of variables that an interpreter, its loader or a library reads once, when it is loaded."""
+_LONGEST_LOGGED = 1 << 16
+"""Characters of an executor's input up to which its log shows it, indented: more takes seconds a value."""
 _FROM_FILE = (
     "import json, runpy, sys; sys.argv[1:] = json.load(open(sys.argv[1])); "
     f"runpy.run_module({MARK!r}, run_name='__main__', alter_sys=True)"
@@ -62,6 +67,10 @@ class Program:
     """What must be installed for it: it gets an environment of its own then."""
     mounts: Sequence[Mount] = ()
     """Folders that it sees elsewhere."""
+    command: Sequence[str] = ()
+    """A command of its own: its words are executed, and no Python file."""
+    container: Container | None = None
+    """A container that it is to be: no Python file is executed."""
 
 
 def start(program: Program, close: Sequence[int]) -> int:
@@ -81,6 +90,7 @@ def _become(program: Program, close: Sequence[int]) -> NoReturn:
     code = 1
     try:
         os.setpgid(0, 0)
+        tree.adopt_orphans()  # as a container's first process does: what it leaves ends with it
         forked.renew()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -110,6 +120,10 @@ def _become(program: Program, close: Sequence[int]) -> NoReturn:
 
 
 def _execute(program: Program) -> None:
+    if program.container is not None:
+        program.container.become()
+    if program.command:
+        _execute_command(program)
     words = ["--component_module_path", str(program.source), *program.words]
     python = make(program.packages) if program.packages is not None else sys.executable
     own = program.fresh or any(name.startswith(_READ_ONCE) for name in program.environment)
@@ -119,10 +133,33 @@ def _execute(program: Program) -> None:
         os.execve(python, [python, "-c", _FROM_FILE, str(file)], dict(os.environ))  # noqa: S606
     from kfp.dsl import executor_main
 
+    if sum(map(len, words)) > _LONGEST_LOGGED:
+        executor_main.json = SimpleNamespace(loads=json.loads, dumps=_elided)
     sys.argv = [str(executor_main.__file__), *words]
     # What a component starts with multiprocessing's `spawn` must not run the worker's main module again.
     sys.modules["__main__"] = executor_main
     executor_main.executor_main()
+
+
+def _execute_command(program: Program) -> NoReturn:
+    """Becomes a command of this machine, in the folder of the task; `python` is this interpreter.
+
+    What Linnet's own steps are told (where its state is, its tokens) is not told to it.
+    """
+    os.chdir(program.source.parent)
+    for name in [name for name in os.environ if name.startswith("LINNET_")]:
+        del os.environ[name]
+    path = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
+    try:
+        os.execvp(program.command[0], list(program.command))  # noqa: S606
+    except FileNotFoundError:
+        raise SystemExit(f"there is no program {program.command[0]!r} on this machine") from None
+
+
+def _elided(_message: object, indent: int = 0) -> str:
+    """What a log says in the place of a long executor input."""
+    return f"{{\n{' ' * indent}...: too long to be shown\n}}"
 
 
 def _leave(code: int) -> NoReturn:

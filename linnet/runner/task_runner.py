@@ -7,23 +7,25 @@ import hashlib
 import json
 import os
 import select
-import shutil
 import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from linnet.cache.key import source_states
+from linnet.config import ContainerSetting
 from linnet.errors import LinnetError, RunError
 from linnet.process import tree
 from linnet.process.state import started_at
 from linnet.records import ArtifactRecord, TaskRecord, now
 from linnet.records.task import task_file
 from linnet.run import runs
-from linnet.runner import task_process
+from linnet.runner import failure, task_log, task_process
+from linnet.runner.containers import STOP_SECONDS as CONTAINER_STOP_SECONDS
+from linnet.runner.containers import Container, sweep
 from linnet.runner.dag import ENDED, Node, argument_values
 from linnet.runner.driver import TaskOutcome
 from linnet.runner.executor_io import is_artifact
@@ -44,6 +46,21 @@ class _Running:
     seconds: float
     descriptor: int
     """A pidfd, or -1 where the system has none."""
+    said: int
+    """Where in its log this attempt's output begins."""
+    oom_kills: int
+    """Processes that had been ended for want of memory when it began."""
+    container: Container | None = None
+
+    def kill(self) -> None:
+        """Ends its program and all that it started; a container is no child of the one that asked for it."""
+        tree.kill_tree(self.pid)
+        self.remove_container()
+
+    def remove_container(self) -> None:
+        """Ends its container, if one is left."""
+        if self.container is not None:
+            self.container.remove()
 
 
 class TaskRunner:
@@ -57,6 +74,7 @@ class TaskRunner:
         environment: Mapping[str, str],
         close: list[int],
         closing: bool = False,
+        containers: ContainerSetting = "auto",
     ) -> None:
         """The programs of a run.
 
@@ -67,11 +85,13 @@ class TaskRunner:
             environment: what its programs get, beside what a task sets.
             close: descriptors that a program must not inherit.
             closing: whether only exit tasks will run; what failed in an earlier life is known then too.
+            containers: what runs container components.
         """
         self.folder, self.spec, self.environment, self._close = folder, spec, environment, close
-        self.names, self._closing = names, closing
+        self.names, self._closing, self._containers = names, closing, containers
         self._running: dict[int, _Running] = {}
         self._records: dict[str, TaskRecord] = {}
+        self._digests: dict[Node, tuple[dict[str, Any], str]] = {}
         self._loaded = source_states()
         self._stop = False
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -96,23 +116,25 @@ class TaskRunner:
         leaf = self._task(node, arguments)
         if leaf.is_claim_operation:
             return TaskOutcome(True, leaf.change_claim())
-        source, words, environment = leaf.prepare()
+        log = task_log.log_file(self.folder, node.path)
+        program = leaf.prepare(log, self._containers)
         fresh = source_states() != self._loaded
         for note in leaf.notes:
             self._log_line(f"{node.path}: {note}")
         leaf.notes.clear()
-        log = self.log(node.path)
         log.parent.mkdir(exist_ok=True)
         close = [*self._close, self._read, self._write]
-        program = task_process.Program(
-            source, words, {**self.environment, **environment}, log, fresh, leaf.packages, leaf.mounts
-        )
+        environment = {**self.environment, **program.environment}
+        program = replace(program, environment=environment, fresh=fresh)
+        said, oom_kills = log.stat().st_size if log.exists() else 0, failure.oom_kills()
         pid = task_process.start(program, close)
         with contextlib.suppress(OSError):  # the child does it too: whoever comes first
             os.setpgid(pid, pid)
         descriptor = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
         limit = time.monotonic() + leaf.timeout if leaf.timeout else float("inf")
-        self._running[pid] = _Running(node, leaf, pid, limit, leaf.timeout, descriptor)
+        self._running[pid] = _Running(
+            node, leaf, pid, limit, leaf.timeout, descriptor, said, oom_kills, program.container
+        )
         return None
 
     def finished(self, node: Node, arguments: dict[str, Any]) -> TaskOutcome | None:
@@ -121,7 +143,7 @@ class TaskRunner:
         if leaf.is_importer:
             return TaskOutcome(True, leaf.imported())
         before = self._earlier.get(node.path)
-        if before is None or node.is_exit_task or before.inputs != _digest(arguments):
+        if before is None or node.is_exit_task or before.inputs != self._inputs_digest(node):
             return None
         if before.state == "FAILED":
             return TaskOutcome(False, error=before.error)
@@ -147,7 +169,7 @@ class TaskRunner:
                 self._stop = False
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._read, 4096)
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(runs.termination(self.folder))
             ended = [done for running in list(self._running.values()) if (done := self._poll(running))]
             moment = time.monotonic()
             if ended or (until is not None and moment >= until):
@@ -168,29 +190,29 @@ class TaskRunner:
 
     def cancel(self) -> None:
         """Interrupts all programs, and kills what does not end within `STOP_SECONDS`."""
-        for pid in self._running:
+        for pid, running in self._running.items():
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGINT)
-        until = time.monotonic() + STOP_SECONDS
+                os.killpg(pid, signal.SIGTERM if running.container else signal.SIGINT)
+        began = time.monotonic()
         left = dict(self._running)
-        while left and time.monotonic() < until:
-            for pid in list(left):
+        while left:
+            passed = time.monotonic() - began
+            for pid, running in list(left.items()):
                 if os.waitpid(pid, os.WNOHANG) != (0, 0):
                     del left[pid]
+                elif passed > (CONTAINER_STOP_SECONDS if running.container else STOP_SECONDS):
+                    running.kill()
+                    os.waitpid(pid, 0)
+                    del left[pid]
             time.sleep(0.01)
-        for pid in left:
-            tree.kill_tree(pid)
         for running in self._running.values():
             if running.descriptor >= 0:
                 os.close(running.descriptor)
-            self._keep_log(running.node.path)
+            task_log.add_to_run(self.folder, running.node.path, running.said)
         self._running.clear()
+        self._end_leftovers()
         if self.spec.has_exit_tasks:
             (self.folder / runs.CLOSING).touch()  # they need a while
-
-    def log(self, path: str) -> Path:
-        """Where a task's output goes."""
-        return self.folder / "logs" / f"{task_file(path)}.txt"
 
     def _poll(self, running: _Running) -> tuple[Node, TaskOutcome] | None:
         """The outcome of a program that ended, or ran out of time."""
@@ -199,17 +221,23 @@ class TaskRunner:
         if pid == 0 and not overdue:
             return None
         if pid == 0:
-            tree.kill_tree(running.pid)
+            running.kill()
             os.waitpid(running.pid, 0)
+        elif os.WIFSIGNALED(status):
+            running.remove_container()
         del self._running[running.pid]
+        self._end_leftovers()
         if running.descriptor >= 0:
             os.close(running.descriptor)
-        self._keep_log(running.node.path)
+        task_log.add_to_run(self.folder, running.node.path, running.said)
         code = os.waitstatus_to_exitcode(status)
         if overdue and pid == 0:
             return running.node, TaskOutcome(False, error=f"took longer than its {running.seconds:g} seconds")
         if code != 0:
-            return running.node, TaskOutcome(False, error=self._error_message(running.node, code))
+            log = task_log.log_file(self.folder, running.node.path)
+            memory = failure.oom_kills() > running.oom_kills
+            reason = failure.failure(log, running.said, code, memory)
+            return running.node, TaskOutcome(False, error=reason)
         leaf = running.leaf
         try:
             outcome = TaskOutcome(True, leaf.outputs())
@@ -221,22 +249,16 @@ class TaskRunner:
             self._log_line(f"{running.node.path}: {note}")
         return running.node, outcome
 
-    def _error_message(self, node: Node, code: int) -> str:
-        said = [line for line in self._output_of(node.path).splitlines() if line.strip()]
-        how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-        return f"{said[-1].strip()[:500]} ({how})" if said else how
+    def _end_leftovers(self) -> None:
+        """Ends what a program that ended had started and left, as the end of a pod does.
 
-    def _output_of(self, path: str) -> str:
-        with contextlib.suppress(OSError):
-            return self.log(path).read_bytes()[-8000:].decode("utf-8", "replace")
-        return ""
-
-    def _keep_log(self, path: str) -> None:
-        """Puts the task's output into the run's log as well, where a person reads it in order."""
-        with contextlib.suppress(OSError), (self.folder / "log.txt").open("ab") as whole:
-            whole.write(f"=== {path}\n".encode())
-            with self.log(path).open("rb") as own:
-                shutil.copyfileobj(own, whole)
+        A program takes its orphans in as long as it lives; then they are this process's own children.
+        """
+        for pid in tree.children(os.getpid()):
+            if pid not in self._running:
+                tree.kill_tree(pid)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
 
     def _log_line(self, line: str) -> None:
         print(line, flush=True)
@@ -274,15 +296,27 @@ class TaskRunner:
                 "ended_at": moment if done else None,
                 "error": node.error,
                 "process": (running.pid, started_at(running.pid) or 0) if running else None,
-                "inputs": "" if node.is_group or node.state == "SKIPPED" else _inputs_digest(node),
+                "inputs": "" if node.is_group or node.state == "SKIPPED" else self._inputs_digest(node),
                 "parameters": parameters,
                 "artifacts": artifacts,
             }
         )
 
+    def _inputs_digest(self, node: Node) -> str:
+        """Digest of a task's inputs, worked out once for what it was given; empty where they are wrong."""
+        try:
+            arguments = argument_values(node)
+        except RunError:
+            return ""
+        known = self._digests.get(node)
+        if known is None or known[0] is not arguments:
+            known = self._digests[node] = arguments, _digest(arguments)
+        return known[1]
+
     def _kill_previous_attempt(self) -> dict[str, TaskRecord]:
         """The finished tasks of this run before its worker was gone; a program that outlived it is ended."""
         finished = {}
+        sweep(self.folder)
         for file in (self.folder / "tasks").glob("[!.]*.json"):
             with contextlib.suppress(LinnetError):
                 record = TaskRecord.load(file)
@@ -317,12 +351,6 @@ def recorded_outputs(
         else:
             parameters[name] = value
     return parameters, artifacts
-
-
-def _inputs_digest(node: Node) -> str:
-    with contextlib.suppress(RunError):
-        return _digest(argument_values(node))
-    return ""
 
 
 def _digest(arguments: Mapping[str, Any]) -> str:

@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from linnet.runner import kubernetes, mounts, task_process
+from linnet.config import ContainerSetting
+from linnet.runner import containers, kubernetes, mounts
 from linnet.runner.spec import Spec
+from linnet.runner.task_io import needs_container
 
 
-def unsupported_features(spec: Spec) -> list[str]:
-    """What cannot be honoured here, a sentence each; empty: the pipeline may run."""
+def unsupported_features(spec: Spec, setting: ContainerSetting = "auto") -> list[str]:
+    """What cannot be honoured here, a sentence each; empty: the pipeline may run.
+
+    `setting`: what runs container components.
+    """
     found = [f"pipeline setting {name!r}" for name in _pipeline_settings(spec)]
     found += [
         f"the pipeline's input {name!r}, an artefact, which no request can give: import it in the pipeline"
@@ -23,9 +28,10 @@ def unsupported_features(spec: Spec) -> list[str]:
     ]
     for label, executor in spec.pipeline["deploymentSpec"].get("executors", {}).items():
         where = label.removeprefix("exec-")
-        found += [f"{where}: {problem}" for problem in _executor(executor)]
+        found += [f"{where}: {problem}" for problem in _executor(executor, setting)]
         on_kubernetes = spec.on_kubernetes({"executorLabel": label})
-        found += [f"{where}: {problem}" for problem in _kubernetes(on_kubernetes)]
+        in_container = setting != "process" and needs_container(executor.get("container", {}))
+        found += [f"{where}: {problem}" for problem in _kubernetes(on_kubernetes, in_container)]
     return found
 
 
@@ -36,24 +42,21 @@ def _pipeline_settings(spec: Spec) -> list[str]:
     return others + sorted(set(settings) - {"workspace"})
 
 
-def _executor(executor: dict[str, Any]) -> Iterator[str]:
+def _executor(executor: dict[str, Any], setting: ContainerSetting) -> Iterator[str]:
     if "importer" in executor:
         return
     if "container" not in executor:
-        yield f"a {', '.join(executor)} executor; only Python components and importers run here"
+        yield f"a {', '.join(executor)} executor; only components and importers run here"
         return
     container = executor["container"]
-    command, image = container.get("command", []), container.get("image", "")
-    if image in (kubernetes.CREATE, kubernetes.DELETE):
+    image = container.get("image", "")
+    if image in (kubernetes.CREATE, kubernetes.DELETE) or not needs_container(container):
         return
-    if task_process.source_of(command) is None:
-        yield f"a container component (image {image}); only lightweight Python components run here"
-        return
-    if "python" not in image:
-        yield f"the image {image!r}; tasks run in this environment's Python"
+    if why := containers.refusal_of(image, setting):
+        yield why
 
 
-def _kubernetes(settings: dict[str, Any]) -> Iterator[str]:
+def _kubernetes(settings: dict[str, Any], in_container: bool) -> Iterator[str]:
     for name in sorted(settings):
         if name not in kubernetes.NOTED | kubernetes.GIVEN:
             yield f"the Kubernetes setting {name!r}"
@@ -61,7 +64,7 @@ def _kubernetes(settings: dict[str, Any]) -> Iterator[str]:
         yield f"the pod field {field!r} as environment"
     for name in kubernetes.MOUNTED:
         for item in settings.get(name, []):
-            if name == "pvcMount" and kubernetes.is_state(item):
+            if in_container or (name == "pvcMount" and kubernetes.is_state(item)):
                 continue
             if not mounts.can_mount():
                 yield f"the mount at {item.get('mountPath')}: this machine has no mount namespaces for users"

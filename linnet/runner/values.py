@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Iterator
 from typing import Any
 
 from linnet.errors import RunError
@@ -36,6 +35,10 @@ def typed(value: Any, kind: str, where: str) -> Any:
         RunError: it is of another type, or holds a number that is none.
     """
     check_finite(value, where)
+    return _of_type(value, kind, where)
+
+
+def _of_type(value: Any, kind: str, where: str) -> Any:
     wrong = kind in _TYPES and not isinstance(value, _TYPES[kind])
     wrong = wrong or (kind.startswith("NUMBER") and isinstance(value, bool))
     if not wrong and kind == "NUMBER_INTEGER":
@@ -60,7 +63,7 @@ def converted(value: Any, kind: str, where: str) -> Any:
         return as_text(value)
     if isinstance(value, str) and kind in _TYPES:
         with contextlib.suppress(ValueError):
-            value = from_json(value, where)
+            return _of_type(from_json(value, where), kind, where)
     return typed(value, kind, where)
 
 
@@ -107,7 +110,7 @@ def from_text(text: str, kind: str, where: str) -> Any:
             return {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}[
                 text.strip().lower()
             ]
-        return typed(from_json(text, where), kind, where)
+        return _of_type(from_json(text, where), kind, where)
     except (ValueError, KeyError) as error:
         raise RunError(f"{where} must be of type {kind}, not {text[:100]!r}") from error
 
@@ -119,12 +122,20 @@ def from_json(text: str | bytes, where: str) -> Any:
         ValueError: it is not JSON.
         RunError: it holds NaN or an infinity, which JSON has no word for and a cluster refuses.
     """
-    try:
-        value = plain(json.loads(text))
+
+    def number(digits: str) -> float | int:
+        value: float | int = _plain(float(digits))
+        check_finite(value, where)
+        return value
+
+    def constant(word: str) -> float:
+        check_finite(float(word), where)
+        raise AssertionError(word)
+
+    try:  # while it is read: a walk over a large value takes longer than that
+        return json.loads(text, parse_float=number, parse_constant=constant)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    check_finite(value, where)
-    return value
 
 
 def check_finite(value: Any, where: str) -> None:
@@ -133,10 +144,10 @@ def check_finite(value: Any, where: str) -> None:
     Raises:
         RunError: it names what it is.
     """
-    for leaf in _leaves(value):
-        if isinstance(leaf, float) and not math.isfinite(leaf):
+    for number in _numbers(value):
+        if isinstance(number, float) and not math.isfinite(number):
             raise RunError(
-                f"{where} holds {leaf}, which is not a number of JSON: a cluster refuses it too; "
+                f"{where} holds {number}, which is not a number of JSON: a cluster refuses it too; "
                 "write another value, or a text"
             )
 
@@ -144,30 +155,39 @@ def check_finite(value: Any, where: str) -> None:
 def inexact(value: Any) -> list[int]:
     """Whole numbers within a value that a cluster would round, because it holds all numbers as doubles."""
     return [
-        leaf
-        for leaf in _leaves(value)
-        if isinstance(leaf, int)
-        and abs(leaf) > _EXACT
-        and (abs(leaf) > 1 << 1023 or int(float(leaf)) != leaf)
+        number
+        for number in _numbers(value)
+        if isinstance(number, int)
+        and abs(number) > _EXACT
+        and (abs(number) > 1 << 1023 or int(float(number)) != number)
     ]
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    waiting = [value]
+def _numbers(value: Any) -> list[int | float]:
+    """The numbers within a value, the last ones first; truths are none."""
+    found, waiting = [], [value]
     while waiting:
         item = waiting.pop()
-        if isinstance(item, dict):
+        kind = type(item)
+        if kind is dict:
             waiting += item.values()
-        elif isinstance(item, list):
+        elif kind is list:
             waiting += item
-        else:
-            yield item
+        elif kind is int or kind is float:
+            found.append(item)
+    return found
 
 
 def plain(value: Any) -> Any:
     """3.0 as 3: YAML, JSON and protobuf do not agree on it."""
+    if isinstance(value, dict | list) and float not in map(type, _numbers(value)):
+        return value  # most are: to build another takes longer than to look
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer() and abs(value) < _PLAIN_BELOW:
         return int(value)
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list) else value
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value

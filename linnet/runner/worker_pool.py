@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from linnet.cache.key import source_states
+from linnet.config import ContainerSetting
 from linnet.errors import RunError
 from linnet.process import tree
 from linnet.process.state import started_at
+from linnet.runner.containers import sweep
 from linnet.storage.files import write_text
 
 
@@ -39,13 +41,18 @@ class Workers:
         with contextlib.suppress(RunError):  # the first run will say it
             self.configured()
 
-    def start(self, folder: Path, width: int, closing: str = "") -> None:
+    def start(
+        self, folder: Path, width: int, closing: str = "", containers: ContainerSetting = "auto"
+    ) -> None:
         """Starts a worker on a run's folder; one that is `closing` a run runs its exit tasks alone.
+
+        `containers`: what runs container components.
 
         Raises:
             RunError: it cannot be started.
         """
-        answer = self._ask({"folder": str(folder), "width": width, "closing": closing})
+        request = {"folder": str(folder), "width": width, "closing": closing, "containers": containers}
+        answer = self._ask(request)
         write_text(folder / "worker.json", json.dumps(answer))
 
     def configured(self) -> dict[str, str]:
@@ -120,6 +127,7 @@ def end(folder: Path) -> None:
     """Ends a run's worker and everything that it started, at once."""
     if (pid := _process(folder)) is not None:
         tree.kill_tree(pid)
+    sweep(folder)
 
 
 def _process(folder: Path) -> int | None:

@@ -127,6 +127,7 @@ class Admin:
     async def _route(self, control: Control, request: Request) -> Response:
         values = _document(request)
         lease = lease_seconds(values.pop("lease_seconds", None))
+        await self._models.wake(control.name)
         await control.route(RoutingTable.parse(values), lease)
         return Response.of(control.describe())
 
@@ -137,7 +138,7 @@ class Admin:
         return Response.of({"candidate": candidate, "lease_seconds": control.renew(candidate)})
 
     async def _load_version(self, control: Control, version: str, request: Request) -> Response:
-        about = await control.load(version, _package(_document(request)))
+        about = await self._models.load(control, version, _package(_document(request)))
         answer = {"model": control.name, "version": version, "model_digest": about["model_digest"]}
         return Response.of(answer)
 
@@ -155,7 +156,7 @@ class Admin:
 
     async def _label(self, control: Control, request: Request) -> Response:
         classes = {name for about in control.versions.values() for name in about["classes"]}
-        return Response.of(await self._feedback.take(parse_json(request.body), classes))
+        return Response.of(await self._feedback.take(parse_json(request.body), control.name, classes))
 
     async def _index(self, request: Request) -> Response:
         document = _document(request) if request.body.strip() else {}
@@ -171,8 +172,9 @@ class Admin:
             version = parameters.get("version")
             if not isinstance(version, str):
                 raise RequestRejected(400, "parameters.version: must be a string")
-            await control.load(version, _package(parameters))
+            await self._models.load(control, version, _package(parameters))
         else:
+            await self._models.wake(control.name)
             await control.load_model()
         return Response.of({})
 

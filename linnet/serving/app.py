@@ -39,6 +39,8 @@ _BINARY_PATIENCE = 1 << 20
 
 Elsewhere = Callable[[Request], Awaitable[Response]]
 """Answers what concerns all workers: admin, repository, metrics, feedback."""
+Wake = Callable[[ServedModel], Awaitable[None]]
+"""Loads a model that sleeps. Raises RequestRejected, 503, if that takes long."""
 
 
 class App:
@@ -49,9 +51,11 @@ class App:
         models: Mapping[str, ServedModel],
         access: AccessControl,
         elsewhere: Elsewhere,
+        wake: Wake,
         config: ServingConfig,
     ) -> None:
-        """`models` by name, as they are opened and closed; `elsewhere` answers what is not this worker's.
+        """`models` by name, as they are opened and closed; `elsewhere` answers what is not this worker's;
+        `wake` has a model loaded that sleeps.
 
         `config`: the server's, for who may call and how large an answer may be.
         """
@@ -59,6 +63,7 @@ class App:
         self.unnamed = Metrics("")
         """Counts requests that were refused before they meant one of several models."""
         self._models, self._access, self._forward_to_supervisor = models, access, elsewhere
+        self._wake = wake
         self._callers, self._max_answer = Callers(config), round(config.max_answer_mb * 1_000_000)
 
     async def handle(self, request: Request) -> Response:
@@ -169,13 +174,18 @@ class App:
 
     def _ready(self) -> Response:
         """Ready as soon as a model answers: one that cannot be loaded keeps no other from being asked."""
-        leading = (model.fleet.snapshot.leading for model in self._models.values())
-        ready = self.ready and any(version != "none" for version in leading)
+        ready = self.ready and any(
+            model.asleep or model.fleet.snapshot.leading != "none" for model in self._models.values()
+        )
         return Response.of({"ready": ready}, 200 if ready else 503)
 
     async def _model(
         self, request: Request, model: ServedModel, parts: list[str], request_name: str
     ) -> Response:
+        if parts[-1:] == ["infer"] or (model.asleep and parts[-1:] != ["ready"]):
+            self._access.admit(request.headers, "infer", model.name)
+            if model.asleep:
+                await self._wake(model)
         snapshot = model.fleet.snapshot
         version = None
         if parts and parts[0] == "versions" and len(parts) > 1:
@@ -184,12 +194,12 @@ class App:
                 raise RequestRejected(404, f"version {version:.80} is not loaded")
         if parts == ["infer"]:
             _allow(request, "POST")
-            self._access.admit(request.headers, "infer", model.name)
             return await self._infer(request, model, version, request_name)
         shown = version or snapshot.leading
         if parts == ["ready"]:
             _allow(request, "GET", "HEAD")
-            ready = self.ready and shown in snapshot.predictors
+            # One that sleeps answers, if later than usual: whoever watches must not take it for broken.
+            ready = self.ready and (shown in snapshot.predictors or (model.asleep and version is None))
             response = Response.of({"name": model.name, "ready": ready}, 200 if ready else 503)
         elif parts:
             raise RequestRejected(404, f"no such route: {request.path:.200}")
@@ -204,6 +214,9 @@ class App:
 
     async def _predict(self, request: Request, model: ServedModel, request_name: str) -> Response:
         body = request.body
+        model.check_size(body)
+        if model.asleep:
+            await self._wake(model)
 
         def prepare(predictor: Predictor) -> Inputs:
             return predictor.image_of(body, model.max_pixels), None
@@ -228,6 +241,7 @@ class App:
         if head is not None and not (head.isascii() and head.isdigit() and len(head) < 12):
             raise RequestRejected(400, "Inference-Header-Content-Length: must be a whole number of bytes")
         length = int(head) if head is not None else None
+        model.check_size(request.body)
         parsed: list[protocol.InferRequest] = []
 
         def prepare(predictor: Predictor) -> Inputs:
@@ -257,6 +271,7 @@ class App:
         render: Any,
         heavy: bool,
     ) -> Response:
+        model.touch()
         headers = request.headers
         key, entity, wait = headers.get("linnet-key"), entity_of(headers), seconds_of(headers)
         call = Call(request_name, key, version, prepare, render, heavy, entity, wait)

@@ -171,9 +171,10 @@ class Batcher:
 
 
 def _is_short(jobs: list[Job]) -> bool:
-    """Whether to run on the event loop; looking features up waits for a store, and so is not short."""
-    expected = sum(len(job.images) for job in jobs) * jobs[0].predictor.pace
-    return expected <= INLINE_SECONDS and not any(job.keys for job in jobs)
+    """Whether to run on the event loop: what waits for a store or for another process is not short."""
+    predictor = jobs[0].predictor
+    expected = sum(len(job.images) for job in jobs) * predictor.pace
+    return not predictor.isolated and expected <= INLINE_SECONDS and not any(job.keys for job in jobs)
 
 
 def compute(jobs: list[Job]) -> None:

@@ -29,13 +29,14 @@ MAX_LABELS = 1_000
 """Labels a request may bring."""
 
 Row = dict[str, Any]
-_Image = tuple[str, int]
+_Image = tuple[str, str, int]
+"""Model, request id and place in the request: clients name requests, and may name two models' alike."""
 
 
 class Feedback:
     """Takes labels and writes `feedback-<time>-<pid>-<number>.parquet` under `folder`.
 
-    Columns: request_id, index (image in the request), label, at (UTC, when it came), source.
+    Columns: model, request_id, index (image in the request), label, at (UTC, when it came), source.
     """
 
     def __init__(self, folder: Path | None, remembered: int = 100_000, most_bytes: float = math.inf) -> None:
@@ -53,8 +54,9 @@ class Feedback:
         self._waiting: list[Row] = []
         self._batch: asyncio.Task[int] | None = None
 
-    async def take(self, document: Any, classes: set[str]) -> dict[str, int]:
-        """Writes the labels of a request: {"request_id", "label", "index", "source"}, or a list in "labels".
+    async def take(self, document: Any, model: str, classes: set[str]) -> dict[str, int]:
+        """Writes what a request says of a model's answers: {"request_id", "label", "index", "source"}, or a
+        list of such in "labels".
 
         Returns {"written": labels that were new or corrected, "known": labels that were there already}.
 
@@ -62,13 +64,13 @@ class Feedback:
             RequestRejected: 400, a field is wrong or a label is no class; 503, nothing is logged here, the
                 labels on disk take all the room that they may, or the disk refuses.
         """
-        rows = parse_feedback(document, classes)
+        rows = [{"model": model, **row} for row in parse_feedback(document, classes)]
         if self._folder is None:
             raise RequestRejected(503, "this server keeps no prediction log that labels could belong to")
         loop = asyncio.get_running_loop()
         if self._known is None:
             self._known = await loop.run_in_executor(self._pool, _read_known, self._folder, self._remembered)
-        new = [row for row in rows if self._known.get((row["request_id"], row["index"])) != row["label"]]
+        new = [row for row in rows if self._known.get(_image(row)) != row["label"]]
         if new:
             self._waiting += new
             if self._batch is None or self._batch.done():
@@ -92,7 +94,7 @@ class Feedback:
         await loop.run_in_executor(self._pool, self._write, rows)
         assert self._known is not None
         for row in rows:
-            image = (row["request_id"], row["index"])
+            image = _image(row)
             self._known.pop(image, None)  # what was sent last stays longest
             self._known[image] = row["label"]
         for image in list(islice(self._known, max(len(self._known) - self._remembered, 0))):
@@ -170,7 +172,11 @@ def read_feedback(folder: Path) -> list[Row]:
     for path in folder.glob(f"{FEEDBACK}-*.parquet"):
         rows += parquet.read_table(path).to_pylist()
     rows.sort(key=lambda row: row["at"])
-    return list({(row["request_id"], row["index"]): row for row in rows}.values())
+    return list({_image(row): row for row in rows}.values())
+
+
+def _image(row: Row) -> _Image:
+    return row.get("model") or "", row["request_id"], row["index"]
 
 
 def _read_known(folder: Path, most: int) -> dict[_Image, str]:
@@ -180,12 +186,12 @@ def _read_known(folder: Path, most: int) -> dict[_Image, str]:
     known: dict[_Image, str] = {}
     for path in sorted(folder.glob(f"{FEEDBACK}-*.parquet"), reverse=True):
         try:
-            rows = parquet.read_table(path, columns=["request_id", "index", "label"]).to_pylist()
+            rows = parquet.read_table(path).to_pylist()
         except (OSError, ValueError) as error:  # what pyarrow raises of a file that is none is a ValueError
             logger.warning("%s: cannot be read (%s); labels in it may be written again", path, error)
             continue
         for row in reversed(rows):
-            known.setdefault((row["request_id"], row["index"]), row["label"])
+            known.setdefault(_image(row), row["label"])
         if len(known) >= most:
             break
     return dict(reversed(list(known.items())[:most]))

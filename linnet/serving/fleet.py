@@ -12,10 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from linnet.artifacts.onnx_model import OpenSession
 from linnet.errors import RequestRejected
 from linnet.serving.predictor import MakeSource, Predictor
 from linnet.serving.router import RoutingTable
-from linnet.serving.shared import Generation
+from linnet.serving.shared import Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,18 @@ class Fleet:
     force from the moment that the shared page has that number.
     """
 
-    def __init__(self, in_force: Generation, threads: int = 1, source: MakeSource | None = None) -> None:
-        """`threads`: ONNX Runtime threads a session; `source`: makes a model's feature source."""
-        self._in_force, self._threads, self._source = in_force, threads, source
+    def __init__(
+        self,
+        in_force: Word,
+        threads: int = 1,
+        source: MakeSource | None = None,
+        open_with: OpenSession | None = None,
+    ) -> None:
+        """`threads`: ONNX Runtime threads a session; `source`: makes a model's feature source.
+
+        `open_with`: opens sessions in other processes; None: in this one.
+        """
+        self._in_force, self._threads, self._source, self._open_with = in_force, threads, source, open_with
         self._predictors: Mapping[str, Predictor] = MappingProxyType({})
         self._tables: dict[int, RoutingTable] = {}
         self._staged: dict[str, Predictor] = {}
@@ -63,7 +73,7 @@ class Fleet:
             ServingError: the package cannot be served.
             RequestRejected: 409, the version is routed, and was loaded from another package.
         """
-        predictor = Predictor.load(version, folder, self._threads, self._source)
+        predictor = Predictor.load(version, folder, self._threads, self._source, self._open_with)
         loaded = self._predictors.get(version)
         if loaded is not None and loaded.package.model_digest == predictor.package.model_digest:
             return loaded
@@ -76,6 +86,19 @@ class Fleet:
         """Puts a staged version beside those that serve; nothing happens if it was there already."""
         if (predictor := self._staged.pop(version, None)) is not None:
             self._replace({**self._predictors, version: predictor})
+
+    def isolate(self, open_with: OpenSession) -> None:
+        """Moves the session of every version, also of those to come, into another process.
+
+        Raises:
+            ServingError: a package cannot be loaded any more; that version and the rest stay as they are.
+        """
+        self._open_with = open_with
+        for version, one in list(self._predictors.items()):
+            if not one.isolated and one.folder is not None:
+                moved = Predictor.load(version, one.folder, self._threads, self._source, open_with)
+                if self._predictors.get(version) is one:
+                    self._replace({**self._predictors, version: moved})
 
     def drop(self, version: str) -> None:
         """Forgets a staged version."""
@@ -110,4 +133,5 @@ def describe_predictor(predictor: Predictor) -> dict[str, Any]:
         "model_digest": predictor.package.model_digest,
         "classes": list(predictor.classes),
         "loaded_at": predictor.loaded_at,
+        "memory_mb": predictor.memory_mb,
     }

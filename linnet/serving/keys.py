@@ -6,7 +6,6 @@ what makes slow hashes necessary is that people's passwords can be guessed.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import json
@@ -21,6 +20,7 @@ from linnet.errors import ServingError
 from linnet.records.record import Record
 from linnet.serving.shared import MAX_KEYS
 from linnet.storage.files import write_text
+from linnet.storage.locks import file_lock
 
 Scope = Literal["infer", "admin"]
 
@@ -113,9 +113,7 @@ class KeyFile:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with file_lock(self.path.with_suffix(".lock")):
             yield
 
 

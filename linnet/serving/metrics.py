@@ -75,16 +75,16 @@ class Metrics:
             "linnet_batch_images", "Images in one run of the model.", labels, buckets=_ROWS,
             registry=self.registry,
         )  # fmt: skip
-        # Finding a child by its labels costs more than counting: each is looked up once.
+        self._look_up()
+
+    def _look_up(self) -> None:
+        """Finding a child by its labels costs more than counting: each is looked up once."""
         self._requests_of = cache(self._requests.labels)
         self._latency_of, self._service_of = cache(self._latency.labels), cache(self._service.labels)
         self._rows_of = cache(self._rows.labels)
 
-    def watch(self, name: str, help_text: str, read: Callable[[], float], *, own: bool = True) -> None:
-        """Adds a gauge that is read when it is scraped; `own`: of this model, else of all."""
-        if not own:
-            Gauge(name, help_text, registry=self.registry).set_function(read)
-            return
+    def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        """Adds a gauge of this model that is read when it is scraped."""
         Gauge(name, help_text, ("model",), registry=self.registry).labels(self.model).set_function(read)
 
     def answered(self, version: str, outcome: str, total: float, service: float) -> None:
@@ -110,6 +110,12 @@ class Metrics:
         """Shows a version's counters at 0, so that a rate sees the first failure."""
         for outcome in ("ok", "rejected", "failed"):
             self._requests_of(self.model, version, outcome)
+
+    def forget(self, version: str) -> None:
+        """Shows nothing more of a version that was unloaded long ago."""
+        for metric in (self._requests, self._latency, self._service, self._mirrors, self._rows):
+            metric.remove_by_labels({"model": self.model, "version": version})
+        self._look_up()
 
     def values(self) -> list[list[Any]]:
         """Every metric as JSON values: [name, help, type, [[sample, labels, value], ...]]."""

@@ -14,9 +14,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from linnet.config import ServingConfig
+from linnet.config.serving import Isolate, ServingConfig
 from linnet.errors import RequestRejected, ServingError
 from linnet.serving.lease import lapses_metric
+from linnet.serving.memory import ModelMemory
 from linnet.serving.router import RoutingTable
 from linnet.serving.rpc import Channel, ChannelClosed
 from linnet.serving.shared import MAX_MODELS, SharedPage
@@ -39,13 +40,13 @@ def named(models: Mapping[str, T], name: str | None, address: str) -> T:
     Raises:
         RequestRejected: 404, it is not served here; 400, several are served and none is named; 503, none is.
     """
+    if name is None and len(models) == 1:
+        return next(iter(models.values()))
+    if name is not None and name in models:
+        return models[name]
     known = ", ".join(sorted(models))
     if name is not None:
-        if name in models:
-            return models[name]
         raise RequestRejected(404, f"model {name:.80} is not served here; {known or 'no model'} is")
-    if len(models) == 1:
-        return next(iter(models.values()))
     if not models:
         raise RequestRejected(503, "no model is served yet; try again later")
     raise RequestRejected(400, f"several models are served here ({known}): name one, as {address}")
@@ -55,16 +56,31 @@ class Models:
     """The supervisor's view of all models and workers."""
 
     def __init__(
-        self, page: SharedPage, load_seconds: float = LOAD_SECONDS, lease_seconds: float = 30.0
+        self,
+        page: SharedPage,
+        load_seconds: float = LOAD_SECONDS,
+        lease_seconds: float = 30.0,
+        isolate: Isolate = "auto",
+        memory_mb: float = 0.0,
+        expected: int = 1,
     ) -> None:
-        """`load_seconds`: longest time of a load; `lease_seconds`: of a candidate's share, unrenewed."""
+        """`load_seconds`: longest time of a load; `lease_seconds`: of a candidate's share, unrenewed.
+
+        `isolate`, `memory_mb`: see ServingConfig; `expected`: models that will be opened at first.
+        """
         self.page, self._load_seconds, self._lease_seconds = page, load_seconds, lease_seconds
+        self._isolated = isolate == "always" or (isolate == "auto" and expected > 1)
+        self._isolate_later = isolate == "auto"
         self.workers: dict[int, Channel] = {}
         self.totals = Totals()
         self.controls: dict[str, Control] = {}
         self._opened: dict[str, dict[str, Any]] = {}
         """What workers were told to open a model with."""
         self._changing = asyncio.Lock()
+        self._memory = ModelMemory(self.controls, memory_mb, self._last_asked)
+
+    def _last_asked(self, name: str) -> int:
+        return self.page.asked(self._opened[name]["slot"]).number
 
     async def open(self, name: str, settings: ServingConfig) -> Control:
         """Gives a model its place in every worker, with its own queue, limits, log and metrics.
@@ -83,27 +99,64 @@ class Models:
             slot = next((one for one in range(MAX_MODELS) if one not in taken), None)
             if slot is None:
                 raise RequestRejected(409, f"{MAX_MODELS} models are served already: close one first")
-            about = {"model": name, "slot": slot, "config": settings.model_dump(mode="json")}
+            about = {
+                "model": name, "slot": slot, "config": settings.model_dump(mode="json"),
+                "isolated": self._isolated or (self._isolate_later and bool(self._opened)),
+            }  # fmt: skip
             await self._all("open", about)
             self._opened[name] = about
             self.controls[name] = Control(
-                name, self.page.generation(slot), self.workers, self._load_seconds, self._lease_seconds
-            )
+                name, self.page.generation(slot), self.workers, self._load_seconds, self._lease_seconds,
+                lambda version: self.totals.forget(name, version),
+            )  # fmt: skip
             return self.controls[name]
 
-    async def serve(self, name: str, version: str, package: Path, settings: ServingConfig) -> None:
+    async def _isolate(self) -> None:
+        """There will be several models: those that are served move into processes of their own."""
+        async with self._changing:
+            self._isolated, self._isolate_later = True, False
+            for name, about in self._opened.items():
+                if about["isolated"]:
+                    continue
+                about["isolated"] = True
+                try:
+                    await self._all("isolate", {"model": name})
+                except RequestRejected as error:
+                    logger.error("model %s stays in the server's own processes: %s", name, error.problem)
+
+    async def serve(
+        self, name: str, version: str, package: Path, settings: ServingConfig, *, may_sleep: bool = False
+    ) -> None:
         """Opens a model with `version` as its champion; if that cannot be loaded, nothing has changed.
+
+        `may_sleep`: where there is no memory for it, it is loaded on its first request.
 
         Raises:
             RequestRejected: 400, 409, 422, as `open` and `Control.load` say.
         """
-        control = await self.open(name, settings)
+        control, workers = await self.open(name, settings), len(self.workers)
         try:
-            await control.load(version, package)
-            await control.route(RoutingTable(champion=version))
-        except RequestRejected:
+            if may_sleep and not self._memory.room(package, workers):
+                await control.begin_asleep(version, package)
+            else:
+                async with self._memory.loading(name, package, workers):
+                    await control.load(version, package)
+                    await control.route(RoutingTable(champion=version))
+        except ServingError:
             await self.close(name)
             raise
+        if self._isolate_later and len(self.controls) > 1:
+            await self._isolate()
+
+    async def load(self, control: Control, version: str, package: Path) -> dict[str, Any]:
+        """Loads a version of a model, which is woken for it, beside those that serve; see `Control.load`."""
+        await self.wake(control.name)
+        async with self._memory.loading(control.name, package, len(self.workers)):
+            return await control.load(version, package)
+
+    async def wake(self, name: str) -> None:
+        """Loads a model that sleeps; see `ModelMemory.wake`."""
+        await self._memory.wake(name)
 
     async def close(self, name: str) -> None:
         """Takes a model out of every worker; what it was asked before is answered.

@@ -10,7 +10,14 @@ from typing import Protocol
 
 import numpy as np
 
-from linnet.artifacts.onnx_model import GOLDEN_FILE, Floats, Images, PackagedModel
+from linnet.artifacts.onnx_model import (
+    GOLDEN_FILE,
+    MODEL_FILE,
+    Floats,
+    Images,
+    OpenSession,
+    PackagedModel,
+)
 from linnet.errors import InvalidImage, RequestRejected, ServingError
 from linnet.vision.decode import color_of, decode, encode_png, resize
 
@@ -60,8 +67,16 @@ class Prediction:
 class Predictor:
     """A version that may answer: model, feature source and names. Safe to call from many threads."""
 
-    def __init__(self, version: str, model: PackagedModel, source: FeatureSource | None = None) -> None:
-        self.version = version
+    def __init__(
+        self,
+        version: str,
+        model: PackagedModel,
+        source: FeatureSource | None = None,
+        folder: Path | None = None,
+        isolated: bool = False,
+    ) -> None:
+        """`folder`: of its package, if it has one; `isolated`: its session is in a process of its own."""
+        self.version, self.folder, self.isolated = version, folder, isolated
         self.model = model
         self.package = model.package
         self.classes = model.package.classes
@@ -72,20 +87,31 @@ class Predictor:
         """Values of an embedding; 0 until it was warmed up."""
         self.pace = 0.0
         """Seconds an image, a moving mean over what was measured last."""
+        self.memory_mb = 0.0
+        """Memory of its session: measured where it has a process of its own, else the size of its file."""
         self._source = source or PixelFeatures(model)
 
     @classmethod
     def load(
-        cls, version: str, folder: Path, threads: int = 0, source: MakeSource | None = None
+        cls,
+        version: str,
+        folder: Path,
+        threads: int = 0,
+        source: MakeSource | None = None,
+        open_with: OpenSession | None = None,
     ) -> Predictor:
         """Loads the package in `folder` and warms it up with its golden samples.
+
+        `open_with`: opens its session in another process; None: in this one.
 
         Raises:
             ServingError: it cannot be loaded, or does not reproduce its golden samples.
         """
-        model = PackagedModel.load(folder, threads)
-        predictor = cls(version, model, source(model) if source is not None else None)
+        model = PackagedModel.load(folder, threads, open_with)
+        features = source(model) if source is not None else None
+        predictor = cls(version, model, features, folder, isolated=open_with is not None)
         predictor.warm_up(folder)
+        predictor.memory_mb = model.memory_mb() or 1e-6 * (folder / MODEL_FILE).stat().st_size
         return predictor
 
     def warm_up(self, folder: Path) -> float:

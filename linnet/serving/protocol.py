@@ -21,6 +21,7 @@ from linnet.errors import RequestRejected
 from linnet.records import ModelPackage
 from linnet.serving.predictor import Prediction
 from linnet.serving.protocol_json import parse_json
+from linnet.vision.preprocessing import parameters_of
 
 _DTYPES: dict[str, tuple[str, Any]] = {"image": ("UINT8", np.uint8), "features": ("FP32", np.float32)}
 OUTPUTS = ("probabilities", "embedding", "class")
@@ -137,7 +138,12 @@ def model_metadata(
         "versions": versions,
         "platform": "onnx_onnxv1",
         "inputs": [
-            {"name": "image", "datatype": "UINT8", "shape": image},
+            {
+                "name": "image",
+                "datatype": "UINT8",
+                "shape": image,
+                "parameters": parameters_of(package.channels, package.fit),
+            },
             {
                 "name": "features",
                 "datatype": "FP32",

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from linnet.artifacts.onnx_model import OpenSession
 from linnet.config import ServingConfig
+from linnet.errors import RequestRejected
 from linnet.serving.fleet import Fleet
+from linnet.serving.isolated_session import IsolatedSession
 from linnet.serving.log import PredictionLog
 from linnet.serving.metrics import Metrics
 from linnet.serving.online import feature_source
 from linnet.serving.service import Service
-from linnet.serving.shared import Generation
+from linnet.serving.shared import Word
 
 
 class ServedModel:
@@ -23,23 +28,31 @@ class ServedModel:
     def __init__(
         self,
         name: str,
-        in_force: Generation,
+        in_force: Word,
+        asked: Word,
         settings: ServingConfig,
         *,
         workers: int = 1,
         threads: int = 1,
+        isolated: bool = False,
         log_dir: Path | None = None,
         unlogged: Callable[[int], None] = lambda _change: None,
     ) -> None:
-        """`settings`: the model's own; `workers` share its queue; `threads`: of an ONNX session.
+        """`asked`: when it was asked last; `settings`: the model's own; `workers` share its queue; `threads`:
+        of an ONNX session, which is in a process of its own where `isolated`.
 
         `unlogged` is told how many requests more, or fewer, have not been written to the log.
         """
         self.name, self.header = name, quote(name)
-        self.max_pixels = settings.max_pixels
+        self.max_pixels, self._max_body_mb = settings.max_pixels, settings.max_body_mb
         self.loading = asyncio.Lock()
+        self.asleep = False
+        """Whether it is not loaded, and is to be when it is asked."""
+        self._asked = asked
         source = settings.feature_source
-        self.fleet = Fleet(in_force, threads, lambda model: feature_source(source, model))
+        self.fleet = Fleet(
+            in_force, threads, lambda model: feature_source(source, model), self._own if isolated else None
+        )
         self.metrics = Metrics(name)
         self.log = PredictionLog(
             log_dir,
@@ -63,6 +76,29 @@ class ServedModel:
         self.log.start()
         for version in self.fleet.snapshot.predictors:
             self.metrics.known(version)
+
+    def touch(self) -> None:
+        """It is asked: it is the last one to be unloaded for want of memory."""
+        self._asked.number = time.monotonic_ns()
+
+    @property
+    def _own(self) -> OpenSession:
+        """Opens sessions in processes of their own, which bear the model's name."""
+        return partial(IsolatedSession, title=self.name)
+
+    def isolate(self) -> None:
+        """Moves the sessions of all versions into processes of their own. Raises ServingError: see Fleet."""
+        self.fleet.isolate(self._own)
+
+    def check_size(self, body: bytes) -> None:
+        """Whether a body is not larger than the model takes; the server as a whole may take larger ones.
+
+        Raises:
+            RequestRejected: 413.
+        """
+        if len(body) > self._max_body_mb * 1_000_000:
+            problem = f"the body is larger than {self._max_body_mb:g} MB (serving.max_body_mb of {self.name})"
+            raise RequestRejected(413, problem)
 
     def records(self) -> dict[str, Any]:
         """The served records since they were last asked for, and how many were lost."""

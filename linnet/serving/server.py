@@ -112,7 +112,13 @@ class WorkerSupervisor:
     def __init__(self, launch: Launch, holder: socket.socket) -> None:
         self._launch, self._holder = launch, holder
         self._token = secrets.token_urlsafe(24)
-        self._models = Models(SharedPage.create(), lease_seconds=launch.config.lease_seconds)
+        self._models = Models(
+            SharedPage.create(),
+            lease_seconds=launch.config.lease_seconds,
+            isolate=launch.config.isolate,
+            memory_mb=launch.config.memory_mb,
+            expected=len(launch.models),
+        )
         self._feedback = Feedback(
             launch.log_dir, launch.config.feedback_labels, launch.config.feedback_mb * 1_000_000
         )
@@ -138,7 +144,8 @@ class WorkerSupervisor:
                 names = sorted(self._models.controls)
                 ServerState.of(os.getpid(), self._url(), self._token, names).write(launch.state_file)
             for name, control in sorted(self._models.controls.items()):
-                logger.info("serving %s version %s at %s", name, control.table.champion, self._url())
+                served = control.table.champion or "that its first request loads"
+                logger.info("serving %s version %s at %s", name, served, self._url())
             await self._ending.wait()
         finally:
             await self._stop()
@@ -172,7 +179,7 @@ class WorkerSupervisor:
             try:
                 name = model.name or read_package(model.package).name
                 settings = model.config or self._launch.config
-                await self._models.serve(name, model.version, model.package, settings)
+                await self._models.serve(name, model.version, model.package, settings, may_sleep=True)
             except ServingError as error:
                 said = error.problem if isinstance(error, RequestRejected) else str(error)
                 problems.append(said if len(self._launch.models) == 1 else f"model {model.name}: {said}")
@@ -191,6 +198,9 @@ class WorkerSupervisor:
 
     async def _answer(self, question: str, given: dict[str, Any]) -> dict[str, Any]:
         """What a worker passes on."""
+        if question == "wake":
+            await self._models.wake(given["model"])
+            return {}
         assert question == "handle"
         if self._admin is None:
             raise RequestRejected(503, "the server is about to start")

@@ -19,6 +19,7 @@ from linnet.serving.fleet import Fleet
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.metrics import Metrics
 from linnet.serving.predictor import Prediction, Predictor
+from linnet.serving.totals import LOST
 
 logger = logging.getLogger(__name__)
 MIRROR_QUEUE = 256
@@ -93,8 +94,7 @@ class Service:
         metrics.watch("linnet_in_flight", "Requests being answered.", lambda: self._in_flight)
         metrics.watch("linnet_queue", "Requests that wait for the model.", lambda: self._batcher.waiting)
         metrics.watch("linnet_log_queue", "Requests that wait to be logged.", lambda: log.waiting)
-        lost = "Requests that the log lost."  # a killed worker tells their number, and not whose they were
-        metrics.watch("linnet_log_dropped_total", lost, lambda: log.dropped, own=False)
+        metrics.watch("linnet_log_dropped_total", LOST, lambda: log.dropped)
 
     async def answer(self, call: Call) -> tuple[PredictionOutcome, Callable[[], None]]:
         """Answers a call; the second value is to be called when the answer has been sent.

@@ -16,18 +16,18 @@ MAX_WORKERS = 64
 MAX_KEYS = 256
 MAX_MODELS = 1024
 _HELD, _UNLOGGED = 384, 448
-_CONNECTIONS, _BUDGETS, _GENERATIONS, _SIZE = 64, 128, 512, 12_288
+_CONNECTIONS, _BUDGETS, _GENERATIONS, _ASKED, _SIZE = 64, 128, 512, 1536, 20_480
 
 
-class Generation:
-    """Which of one model's routing tables is in force, in all processes at once."""
+class Word:
+    """One number that all processes see at once; of a model's generation: which table is in force."""
 
     def __init__(self, words: memoryview[int], place: int) -> None:
         self._words, self._place = words, place
 
     @property
     def number(self) -> int:
-        """The table's number; 0 before the first one."""
+        """The number; 0 before the first one."""
         return self._words[self._place]
 
     @number.setter
@@ -63,9 +63,13 @@ class SharedPage:
         os.ftruncate(descriptor, _SIZE)
         return cls(descriptor)
 
-    def generation(self, slot: int) -> Generation:
+    def generation(self, slot: int) -> Word:
         """The generation of the model in `slot`, below MAX_MODELS."""
-        return Generation(self._words, _GENERATIONS + slot)
+        return Word(self._words, _GENERATIONS + slot)
+
+    def asked(self, slot: int) -> Word:
+        """When the model in `slot` was asked last, by the monotonic clock, in nanoseconds."""
+        return Word(self._words, _ASKED + slot)
 
     def connections(self, workers: int) -> list[int]:
         """Open connections of each worker; a worker that is not there has a very large number."""

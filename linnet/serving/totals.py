@@ -14,6 +14,7 @@ Values = list[list[Any]]
 _KEPT = ("counter", "histogram")
 _PROCESS = "process_"
 _DROPPED = "linnet_log_dropped_total"
+LOST = "Requests that the log lost; without a model: what a killed worker had not written."
 
 
 class Totals:
@@ -24,7 +25,7 @@ class Totals:
         self._ended: list[Values] = []
         self.restarts = 0
         self.unlogged = 0
-        """Requests that workers which ended had answered and not logged, or had dropped from their logs."""
+        """Requests that killed workers had answered and not logged; nobody knows of which model."""
 
     def update(self, worker: int, values: Values) -> None:
         """Takes a worker's `Metrics.values`."""
@@ -32,14 +33,22 @@ class Totals:
 
     def ended(self, worker: int) -> None:
         """Keeps the last counts of a worker whose place another process takes."""
-        values = self._latest.get(worker, [])
-        self.unlogged += round(sum(one[2] for family in values if family[0] == _DROPPED for one in family[3]))
-        kept = [family for family in self._latest.pop(worker, []) if family[2] in _KEPT and not _own(family)]
+        kept = [family for family in self._latest.pop(worker, []) if _is_kept(family) and not _own(family)]
         self._ended = [_added([*self._ended, kept])]
         self.restarts += 1
 
+    def forget(self, model: str, version: str) -> None:
+        """Drops what workers that ended had counted of a version that was unloaded long ago."""
+        for values in self._ended:
+            for family in values:
+                family[3] = [
+                    sample
+                    for sample in family[3]
+                    if (sample[1].get("model"), sample[1].get("version")) != (model, version)
+                ]
+
     def text(self, roles: dict[tuple[str, str], str], extra: list[Metric]) -> bytes:
-        """Prometheus' text format. `roles`: loaded (model, version) -> champion, candidate or idle."""
+        """Prometheus' text format. `roles`: (model, version) -> champion, candidate, idle or asleep."""
         registry = CollectorRegistry()
         registry.register(_Fixed([*self._metrics(), self._loaded(roles), self._workers(), *extra]))
         return generate_latest(registry)
@@ -59,12 +68,12 @@ class Totals:
         return list(metrics.values())
 
     def _never_logged(self) -> Values:
-        return [[_DROPPED, "Requests that the log lost.", "gauge", [[_DROPPED, {}, self.unlogged]]]]
+        return [[_DROPPED, LOST, "gauge", [[_DROPPED, {}, self.unlogged]]]]
 
     def _loaded(self, roles: dict[tuple[str, str], str]) -> Metric:
         family = GaugeMetricFamily(
             "linnet_model_loaded",
-            "1 for each loaded version; role: champion, candidate or idle.",
+            "1 for each loaded version; role: champion, candidate, idle, or asleep until it is asked.",
             labels=("model", "version", "role"),
         )
         for (model, version), role in roles.items():
@@ -89,6 +98,11 @@ class _Fixed:
     def collect(self) -> Iterator[Metric]:
         """The metrics."""
         return iter(self._metrics)
+
+
+def _is_kept(family: list[Any]) -> bool:
+    """Whether what a worker counted stays in the sums when it has ended."""
+    return family[2] in _KEPT or family[0] == _DROPPED
 
 
 def _own(family: list[Any]) -> bool:

@@ -10,18 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from linnet.artifacts.onnx_model import read_package
 from linnet.errors import RequestRejected
 from linnet.serving.lease import Lease
 from linnet.serving.ring import ServedRing
 from linnet.serving.router import RoutingTable, check_version
 from linnet.serving.rpc import Channel, ChannelClosed
-from linnet.serving.shared import Generation
+from linnet.serving.shared import Word
 
 logger = logging.getLogger(__name__)
+RETIRED = 20
+"""Unloaded versions whose metrics are still shown: what they counted must last until it was scraped."""
+_ASLEEP = "not loaded, to save memory: the next request loads it"
 LOAD_SECONDS = 45.0
 """Longest time for all workers together to load a version and to answer its golden samples."""
 
@@ -32,12 +37,17 @@ class Control:
     def __init__(
         self,
         name: str,
-        in_force: Generation,
+        in_force: Word,
         workers: Mapping[int, Channel],
         load_seconds: float = LOAD_SECONDS,
         lease_seconds: float = 30.0,
+        forgotten: Callable[[str], None] = lambda _version: None,
     ) -> None:
-        """`workers`: those that run, by number; the server keeps it up to date."""
+        """`workers`: those that run, by number; the server keeps it up to date.
+
+        `forgotten` is told a version whose metrics are not to be shown any more.
+        """
+        self.forgotten = forgotten
         self.name, self._in_force, self._load_seconds = name, in_force, load_seconds
         self._forgetting: set[asyncio.Task[Any]] = set()
         self._workers = workers
@@ -46,6 +56,14 @@ class Control:
         self.table = RoutingTable()
         self.unloaded: tuple[dict[str, str], RoutingTable] | None = None
         """Packages and table of a model that was unloaded as a whole."""
+        self.asleep = False
+        """Whether it was unloaded to make room, so that its next request loads it again."""
+        self.slept_mb = 0.0
+        """Memory that it took before."""
+        self._owners: set[str] = set()
+        """Use cases whose packages it had when it was unloaded."""
+        self._retired: deque[str] = deque()
+        """Unloaded versions whose metrics are still shown, the oldest first."""
         self.ring = ServedRing()
         self.changing = asyncio.Lock()
         self.lease = Lease(lease_seconds, self._lapse)
@@ -67,8 +85,10 @@ class Control:
             try:
                 about: dict[str, Any] = {}
                 async with asyncio.timeout(self._load_seconds):
+                    memory = 0.0
                     for worker in list(self._workers.values()):
                         about = await self._of(worker, "stage", version=version, folder=str(folder)) or about
+                        memory += about.get("memory_mb", 0.0)
                         self._check_owner(version, about)
             except TimeoutError as error:
                 # A worker drops it as soon as it is done with it; nobody waits for that.
@@ -86,7 +106,7 @@ class Control:
             if not about:
                 raise RequestRejected(503, "no worker process is running; try again later")
             await self._all("keep", version=version)
-            self.versions[version] = {**about, "package": str(folder)}
+            self.versions[version] = {**about, "package": str(folder), "memory_mb": memory}
         return about
 
     async def unload(self, version: str) -> None:
@@ -100,8 +120,18 @@ class Control:
                 raise RequestRejected(404, f"version {version:.80} is not loaded")
             if version in self.table.versions:
                 raise RequestRejected(409, f"version {version} is routed: take it out of the routes first")
-            del self.versions[version]
-            await self._all("unload", version=version)
+            await self._forget(version)
+
+    async def _forget(self, version: str) -> None:
+        """Unloads a version, and has the metrics of the oldest unloaded ones forgotten."""
+        del self.versions[version]
+        await self._all("unload", version=version)
+        self._retired.append(version)
+        while len(self._retired) > RETIRED:
+            oldest = self._retired.popleft()
+            if oldest not in self.versions and oldest not in self._retired:
+                await self._all("forget", version=oldest)
+                self.forgotten(oldest)
 
     async def route(self, table: RoutingTable, lease: float | None = None) -> None:
         """Puts a table in force in all workers at once.
@@ -152,7 +182,7 @@ class Control:
 
     def _check_owner(self, version: str, about: dict[str, Any]) -> None:
         """Refuses the package of another use case: its answers would go out under this model's name."""
-        served = {each["name"] for other, each in self.versions.items() if other != version}
+        served = {each["name"] for other, each in self.versions.items() if other != version} | self._owners
         if about and served and about["name"] not in served:
             raise RequestRejected(
                 409,
@@ -168,6 +198,8 @@ class Control:
         await self._all("prepare", generation=generation, table=table.values())
         self._in_force.number = generation
         self.table = table
+        if table.versions:  # whatever was unloaded as a whole before
+            self.unloaded, self.asleep, self._owners = None, False, set()
 
     async def sync_worker(self, worker: Channel) -> None:
         """Gives a new worker all that the others have.
@@ -180,12 +212,18 @@ class Control:
             await worker.ask("keep", model=self.name, version=version)
         number, table = self._in_force.number, self.table.values()
         await worker.ask("prepare", model=self.name, generation=number, table=table)
+        if self.asleep:
+            await worker.ask("sleep", model=self.name)
 
     def describe(self) -> dict[str, Any]:
         """Routes and loaded versions as JSON values."""
         shown = ("model_digest", "classes", "loaded_at")
         versions = {name: {key: about[key] for key in shown} for name, about in self.versions.items()}
-        return {"model": self.name, **self.table.values(), "versions": versions, "lapsed": self.lapsed}
+        memory = round(self.memory_mb, 1)
+        return {
+            "model": self.name, **self.table.values(), "versions": versions, "lapsed": self.lapsed,
+            "memory_mb": memory, "asleep": self.asleep,
+        }  # fmt: skip
 
     def index(self) -> list[dict[str, str]]:
         """Its versions: {"version", "state", "reason"}, unloaded ones included."""
@@ -194,13 +232,15 @@ class Control:
             {
                 "version": version,
                 "state": "READY" if version in self.versions else "UNAVAILABLE",
-                "reason": "" if version in self.versions else "unloaded",
+                "reason": "" if version in self.versions else _ASLEEP if self.asleep else "unloaded",
             }
             for version in sorted({*self.versions, *gone})
         ]
 
     def roles(self) -> dict[str, str]:
-        """Loaded version -> champion, candidate or idle."""
+        """Loaded version -> champion, candidate or idle; the champion of a model that sleeps -> asleep."""
+        if self.asleep and self.unloaded is not None:
+            return dict.fromkeys(self.unloaded[1].versions, "asleep")
         roles = {self.table.champion: "champion", self.table.candidate: "candidate"}
         return {version: roles.get(version, "idle") for version in self.versions}
 
@@ -221,10 +261,30 @@ class Control:
             before = self.table
             await self._route(RoutingTable())
             self.lease.end()
+            self.slept_mb = self.memory_mb
+            owners = {about["name"] for about in self.versions.values()}
             for version in packages:
-                del self.versions[version]
-                await self._all("unload", version=version)
-            self.unloaded = (packages, before)
+                await self._forget(version)
+            self.unloaded, self._owners = (packages, before), owners
+
+    async def sleep(self) -> None:
+        """Unloads the whole model to make room; its next request loads it again."""
+        await self.unload_model()
+        if self.unloaded is not None:
+            self.asleep = True
+            await self._all("sleep")
+
+    async def begin_asleep(self, version: str, package: Path) -> None:
+        """Loads nothing yet: the first request makes `version` the champion.
+
+        Raises:
+            ServingError: the package is missing or damaged.
+        """
+        check_version(version)
+        self._owners = {read_package(package).name}
+        self.unloaded = ({version: str(package)}, RoutingTable(champion=version))
+        self.asleep = True
+        await self._all("sleep")
 
     async def load_model(self) -> None:
         """Brings back what `unload_model` took; a model that serves stays as it is.
@@ -238,7 +298,12 @@ class Control:
         for version, folder in packages.items():
             await self.load(version, Path(folder))
         await self.route(table)
-        self.unloaded = None
+        self.unloaded, self.asleep = None, False
+
+    @property
+    def memory_mb(self) -> float:
+        """What its loaded versions take, in all workers."""
+        return sum(float(about["memory_mb"]) for about in self.versions.values())
 
     async def _all(self, question: str, **arguments: Any) -> list[Any]:
         """Asks every worker at once; one that ends meanwhile is left out, for its successor is brought up."""

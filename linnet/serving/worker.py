@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 20.0
 ADMIN_BODY = 1 << 18
 """Bytes of a body that goes to the supervisor."""
+WAKE_SECONDS = 5.0
+"""Longest time that a request waits for its model to be loaded; then it gets 503 and comes again."""
 PASSED_ON = 64
 """Requests that may wait for the supervisor's answer; more get 503."""
 
@@ -47,6 +49,7 @@ class Worker:
         self._acceptor: Acceptor | None = None
         self._drained = asyncio.Lock()
         self._passed_on = 0
+        self._waking: dict[str, asyncio.Future[Any]] = {}
 
     async def run(self, end: socket.socket) -> None:
         """Answers until the supervisor hangs up, or has drained this worker."""
@@ -59,10 +62,13 @@ class Worker:
             "configure": self._configure,
             "open": self._open,
             "close": self._close,
+            "isolate": self._isolate,
             "stage": self._stage,
             "keep": self._keep,
             "drop": self._drop,
             "unload": self._unload,
+            "forget": self._forget,
+            "sleep": self._sleep,
             "prepare": self._prepare,
             "serve": self._serve,
             "records": self._records,
@@ -88,13 +94,15 @@ class Worker:
         )
         self._unlogged = self._page.unlogged(self._number)  # one tally, with its lock, for all models
 
-    async def _open(self, model: str, slot: int, config: dict[str, Any]) -> None:
+    async def _open(self, model: str, slot: int, config: dict[str, Any], isolated: bool) -> None:
         opened = ServedModel(
             model,
             self._page.generation(slot),
+            self._page.asked(slot),
             ServingConfig.model_validate(config),
             workers=self._workers,
             threads=self._threads,
+            isolated=isolated,
             log_dir=self._log_dir,
             unlogged=self._unlogged.add,
         )
@@ -106,6 +114,11 @@ class Worker:
         closed = self._models.pop(model, None)
         if closed is not None:
             await closed.end()
+
+    async def _isolate(self, model: str) -> None:
+        served, loop = self._of(model), asyncio.get_running_loop()
+        async with served.loading:
+            await loop.run_in_executor(None, served.isolate)
 
     def _of(self, model: str) -> ServedModel:
         """The model that a question is about: no other one is ever touched."""
@@ -133,13 +146,36 @@ class Worker:
     async def _unload(self, model: str, version: str) -> None:
         self._of(model).fleet.unload(version)
 
+    async def _forget(self, model: str, version: str) -> None:
+        self._of(model).metrics.forget(version)
+
+    async def _sleep(self, model: str) -> None:
+        self._of(model).asleep = True
+
     async def _prepare(self, model: str, generation: int, table: dict[str, Any]) -> None:
-        self._of(model).fleet.prepare(generation, RoutingTable.parse(table))
+        served = self._of(model)
+        served.fleet.prepare(generation, RoutingTable.parse(table))
+        served.asleep = False
+
+    async def _wake(self, model: ServedModel) -> None:
+        """Has a model that sleeps loaded, or says that it takes longer than a request should wait."""
+        assert self._channel is not None
+        if model.name not in self._waking:  # one question, however many requests wait for it
+            task = asyncio.ensure_future(self._channel.ask("wake", model=model.name))
+            self._waking[model.name] = task
+            task.add_done_callback(lambda _: self._waking.pop(model.name, None))
+        try:
+            async with asyncio.timeout(WAKE_SECONDS):
+                await asyncio.shield(self._waking[model.name])
+        except TimeoutError as error:
+            raise RequestRejected(503, f"model {model.name} is being loaded; try again soon") from error
+        except ChannelClosed as error:
+            raise RequestRejected(503, "the server is about to end") from error
 
     async def _serve(self) -> None:
         """Begins to take connections."""
         config = self._config
-        self._app = App(self._models, self._access, self._forward_to_supervisor, config)
+        self._app = App(self._models, self._access, self._forward_to_supervisor, self._wake, config)
         limit = round(config.max_body_mb * 1_000_000)
         budget = Budget(
             self._page.held(self._number), self._page.all_held, round(config.buffers_mb * 1_000_000)

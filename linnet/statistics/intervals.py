@@ -130,6 +130,12 @@ def around(value: float, draws: Floats, confidence: float) -> Interval:
     return Interval(value=value, low=float(min(low, value)), high=float(max(high, value)))
 
 
+def faultless_auc_bound(classes: int, smallest: int, confidence: float) -> float:
+    """Lower bound of `auc` without a misranked pair; `smallest`: the samples of the smallest class."""
+    pairs = max(classes * (smallest // 2), 1)
+    return clopper_pearson(pairs, pairs, confidence).low
+
+
 def auc(predictions: Predictions, confidence: float) -> Interval:
     """Macro one-against-rest AUC, with the variance of its U-statistic and bounds on the logit scale.
 
@@ -156,8 +162,7 @@ def auc(predictions: Predictions, confidence: float) -> Interval:
         judged += 1
         smallest = min(smallest, len(parts[0]))
     if value >= 1.0:
-        pairs = max(judged * (smallest // 2), 1)
-        return Interval(value=value, low=clopper_pearson(pairs, pairs, confidence).low, high=1.0)
+        return Interval(value=value, low=faultless_auc_bound(judged, smallest, confidence), high=1.0)
     variance = sum(
         len(group) * float(group.var(ddof=1))
         for group in (share[predictions.labels == k] / judged for k in range(classes))

@@ -40,7 +40,7 @@ MOST_PIXELS = 16_777_216
 _ORIENTATION = 0x0112
 """EXIF tag; values from 5 turn the image by a quarter."""
 
-_BAR = 127
+BAR = 127
 """Brightness of the bars beside an image that is padded: the middle, which normalisation makes about 0."""
 _MODES: dict[Color, str] = {"gray": "L", "rgb": "RGB"}
 
@@ -148,7 +148,7 @@ def resize(pixels: Pixels, height: int, width: int, color: Color, fit: Fit = "sq
         if fit == "crop":
             image = ImageOps.fit(image, size, method)
         elif fit == "pad":
-            image = ImageOps.pad(image, size, method, color=_BAR if color == "gray" else (_BAR,) * 3)
+            image = ImageOps.pad(image, size, method, color=BAR if color == "gray" else (BAR,) * 3)
         else:
             image = image.resize(size, method)
     return np.asarray(image).reshape(height, width, channels)

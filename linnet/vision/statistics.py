@@ -118,3 +118,16 @@ def _fixed_point_table(area: int) -> npt.NDArray[np.int64]:
     counts = np.arange(area + 1, dtype=np.float64)
     logs = np.log2(np.maximum(counts, 1.0))
     return np.rint(counts * logs * _SCALE).astype(np.int64)
+
+
+def brightness_edges(brightness: npt.NDArray[np.floating]) -> tuple[float, float]:
+    """The tertiles that part dark, medium and bright, of the brightness of training images [N]."""
+    low, high = np.quantile(brightness, [1 / 3, 2 / 3])
+    return float(low), float(high)
+
+
+def brightness_cohort(
+    brightness: npt.NDArray[np.floating], edges: tuple[float, float]
+) -> npt.NDArray[np.str_]:
+    """dark, medium or bright, unicode [N]."""
+    return np.select([brightness <= edges[0], brightness <= edges[1]], ["dark", "medium"], "bright")

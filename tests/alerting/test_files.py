@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from linnet.alerting.dashboards import dashboards
-from linnet.alerting.files import TOKEN_FILE, alert_files, alertmanager, write_alert_files
+from linnet.alerting.files import TOKEN_FILE, AlertedModel, alert_files, alertmanager, write_alert_files
 from linnet.alerting.rules import rule_groups
 from linnet.config import ServiceLevelsConfig, load_config
 from linnet.monitoring import metric_names as names
@@ -19,7 +19,7 @@ from tests.monitoring.debian import program, run
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = load_config(ROOT / "configs" / "fashion.toml")
-FILES = alert_files("fashion", CONFIG.service_levels, ["127.0.0.1:8090"], "127.0.0.1:8888")
+FILES = alert_files({"fashion": AlertedModel(CONFIG.service_levels, ("127.0.0.1:8090",))}, "127.0.0.1:8888")
 RULES = [rule for group in rule_groups("fashion", CONFIG.service_levels)["groups"] for rule in group["rules"]]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 QUERIES = [
@@ -40,12 +40,13 @@ def test_promtool_and_amtool_accept_the_files(tmp_path: Path) -> None:
     levels = ServiceLevelsConfig(
         critical_cohorts=('name=with "quotes"',), page_webhook="http://127.0.0.1:9/page"
     )
-    write_alert_files(alert_files("fashion", levels, ["127.0.0.1:1"], "127.0.0.1:2"), tmp_path)
+    models = {name: AlertedModel(levels, ("127.0.0.1:1",)) for name in ("fashion", "digits.v2")}
+    write_alert_files(alert_files(models, "127.0.0.1:2"), tmp_path)
     said = run([program("promtool", "prometheus"), "check", "config", "prometheus/prometheus.yml"], tmp_path)
     assert f"SUCCESS: {len(RULES)} rules found" in said
     (tmp_path / "alertmanager" / TOKEN_FILE).write_text("secret")
     amtool = program("amtool", "prometheus-alertmanager")
-    assert "4 receivers" in run([amtool, "check-config", "alertmanager/alertmanager.yml"], tmp_path)
+    assert "7 receivers" in run([amtool, "check-config", "alertmanager/alertmanager.yml"], tmp_path)
 
 
 def test_dashboard_queries_parse_with_the_real_prometheus(tmp_path: Path) -> None:
@@ -145,7 +146,8 @@ def test_field_guide_panels_are_there() -> None:
 
 
 def test_alertmanager_without_webhooks_still_has_its_receivers() -> None:
-    receivers = {receiver["name"]: receiver for receiver in alertmanager(ServiceLevelsConfig())["receivers"]}
-    assert "webhook_configs" not in receivers["page"]
-    token = receivers["retraining"]["webhook_configs"][0]["http_config"]["authorization"]
+    written = alertmanager({"fashion": ServiceLevelsConfig()})
+    receivers = {receiver["name"]: receiver for receiver in written["receivers"]}
+    assert "webhook_configs" not in receivers["page fashion"]
+    token = receivers["retraining fashion"]["webhook_configs"][0]["http_config"]["authorization"]
     assert token == {"type": "Bearer", "credentials_file": TOKEN_FILE}

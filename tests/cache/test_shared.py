@@ -153,12 +153,14 @@ def test_an_endpoint_that_is_not_there_is_a_storage_error_without_the_password(
         ObjectStore("s3://user:secret@bucket/x").read("entries/a")
 
 
-@pytest.mark.parametrize("scheme", ["folder", "file"])
+@pytest.mark.parametrize("scheme", ["folder", "file", "quoted file"])
 def test_open_cache_goes_by_its_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
-    place = tmp_path / "share"
-    monkeypatch.setenv(LOCATION, str(place) if scheme == "folder" else f"file://{place}")
+    place = tmp_path / "a share?"
+    named = {"folder": str(place), "file": f"file://{place}", "quoted file": place.as_uri()}
+    monkeypatch.setenv(LOCATION, named[scheme])
     work(open_cache())
+    assert place.is_dir()
     monkeypatch.setenv("LINNET_HOME", str(tmp_path / "another machine"))
     assert open_cache().get(KEY, outputs(tmp_path)) == RESULT

@@ -41,7 +41,7 @@ def make(folder: Path) -> UseCase:
         for settings, status in (
             (loose, 0),
             ([*loose, "--set", "train.seed=1"], 0),
-            ([*loose, "--set", "train.seed=1", "--set", "gates.min_accuracy=0.9999"], 3),
+            ([*loose, "--set", "train.seed=1", "--set", "gates.max_ece=0"], 3),
         ):
             done = case.linnet("run", "photos.toml", *settings, timeout=900)
             assert done.returncode == status, done.stdout + done.stderr

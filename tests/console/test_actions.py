@@ -113,10 +113,10 @@ def test_pages_change_things_through_the_operator_alone() -> None:
         IN_THE_COMMAND_LINE
     )
     for acting in (
-        "engine.submit",
-        "engine.client",
-        "champion_traffic",
+        "launch.submit",
+        "launch.client",
+        "serving.champion_traffic",
         "registry.connect",
-        "deployment.orders",
+        "deployment.rollout_commands",
     ):
         assert f"linnet.{acting} import" not in pages, acting

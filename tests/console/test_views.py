@@ -9,12 +9,13 @@ from html.parser import HTMLParser
 import pytest
 
 from linnet.console import charts
-from linnet.console.markup import Html, duration, join, pager, prose, signed, table, tag, when
+from linnet.console.markup import Html, join, pager, prose, table, tag, when
 from linnet.console.pages.release import allowed
 from linnet.console.prediction_log import LogSummary
 from linnet.console.sources import Canary, ServerStatus
 from linnet.console.views import models, monitoring, overview, release, run
 from linnet.launch.graph import PipelineTask
+from linnet.pages.numbers import duration, signed
 from linnet.records import JudgeSnapshot, LedgerEntry, MetricJudgement, now
 from tests.console.records import BEGAN, evaluation, evidence, run_record, version
 
@@ -176,7 +177,7 @@ def test_comparison_names_what_differs_and_which_way() -> None:
 
 def test_gate_that_failed_is_marked_by_more_than_colour() -> None:
     markup = check(run.gates(evidence(passed=False).gates, {}))
-    assert "✗ fail" in markup and "0.8900 ≥ 0.9500" in markup
+    assert "✗ fail" in markup and "0.8900 &lt; 0.9500" in markup
 
 
 def test_graph_shows_each_step_with_its_state_and_wraps() -> None:

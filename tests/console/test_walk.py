@@ -85,7 +85,7 @@ def test_failed_gate_of_a_refused_run_is_found_from_the_overview(browser: Opened
     here.page.click("text=The last candidate was refused")
     here.page.wait_for_selector("text=✗ fail")
     row = here.page.locator("tr", has_text="✗ fail").first.inner_text()
-    assert "accuracy" in row and "0.9999" in row
+    assert "ece" in row and "at most 0.0000 is allowed" in row
     here.page.click(".dag a:has-text('evaluate')")
     here.page.wait_for_url("**step=evaluate")
     assert "fail" in here.page.inner_text(".facts")

@@ -17,6 +17,7 @@ from linnet.data.init_config import config_for
 from linnet.data.layout import Layout, understand
 from linnet.data.presets import Preset, choose_fit, train_section
 from linnet.errors import ConfigError, DataError
+from linnet.statistics.attainable import margin_of
 from linnet.statistics.intervals import auc
 from linnet.statistics.metrics import Predictions
 from linnet.statistics.paired import paired_difference
@@ -49,7 +50,7 @@ def test_config_for_colour_images_of_mixed_sizes_takes_the_median_side(
     tmp_path: Path, picture: Callable[..., bytes]
 ) -> None:
     sides = [(20, 400), (40, 300), (50, 500)]
-    for number, (height, width) in enumerate(sides * 4):
+    for number, (height, width) in enumerate(sides * 8):
         path = tmp_path / "p" / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(number, height, width, 3))
@@ -62,20 +63,22 @@ def test_config_for_colour_images_of_mixed_sizes_takes_the_median_side(
 def test_config_for_official_test_split_says_that_the_fraction_is_unused(
     tmp_path: Path, picture: Callable[..., bytes]
 ) -> None:
-    for number, place in enumerate(["train/a", "train/b", "test/a", "test/b"]):
-        (tmp_path / "p" / place).mkdir(parents=True)
-        (tmp_path / "p" / place / "1.png").write_bytes(picture(number))
+    for number in range(40):
+        place = tmp_path / "p" / ("train/a", "train/b", "test/a", "test/b")[number % 4] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(picture(number))
     assert "the data have a test split" in config_for("p", tmp_path / "p").text
 
 
 def test_config_for_odd_names_is_valid_toml(tmp_path: Path, picture: Callable[..., bytes]) -> None:
     names = ['say "hi"', "back\\slash", "grün\x7f", "tab\tnew\nline"]
-    for number, name in enumerate(names):
-        (tmp_path / "p" / name).mkdir(parents=True)
-        (tmp_path / "p" / name / "1.png").write_bytes(picture(number))
+    for number in range(24):
+        place = tmp_path / "p" / names[number % len(names)] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(picture(number))
     text = config_for("p", tmp_path / "p").text
     assert tomllib.loads(text)["data"]["classes"] == sorted(names)
-    assert loaded(tmp_path, text).validation.min_per_class == 1
+    assert loaded(tmp_path, text).validation.min_per_class == 2
 
 
 def test_config_for_a_folder_with_other_files_names_them(photos: Path) -> None:
@@ -125,7 +128,7 @@ def test_an_equally_good_next_version_passes_the_margin_that_init_wrote(tmp_path
     manifest = ingest(config.data, config.name, tmp_path / "samples")
     pairs = sum(manifest.counts["test"].values())
     found = paired_difference(0, 0, pairs, config.evaluation.confidence)
-    assert found.low > -config.gates.non_inferiority_margin, pairs
+    assert found.low > -margin_of(config.gates, pairs, config.evaluation.confidence), pairs
 
 
 def test_color_is_decided_by_all_images(tmp_path: Path, picture: Callable[..., bytes]) -> None:
@@ -191,8 +194,8 @@ def test_ingest_reads_the_folder_as_init_showed_it(
 def test_config_for_photos_takes_the_pretrained_backbone_at_224(
     tmp_path: Path, picture: Callable[..., bytes], preset: Preset, epochs: int
 ) -> None:
-    for number in range(8):
-        path = tmp_path / "p" / ("a" if number else "b") / f"{number}.png"
+    for number in range(40):
+        path = tmp_path / "p" / ("a" if number % 8 else "b") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(number, 90, 120, 3))
     text = config_for("p", tmp_path / "p", preset=preset).text
@@ -201,7 +204,7 @@ def test_config_for_photos_takes_the_pretrained_backbone_at_224(
     assert config.train.backbone_for(config.data.height, config.data.width) == PHOTO_BACKBONE
     assert config.train.epochs == epochs
     assert config.train.class_weights and "7 times the smallest" in text
-    assert f"Preset {preset}: 8 photos" in text
+    assert f"Preset {preset}: 40 photos" in text
 
 
 def test_presets_of_small_images_differ_in_epochs_only_by_their_factor(tmp_path: Path) -> None:

@@ -128,6 +128,13 @@ def test_validate_data_docs_need_no_network_and_no_machine(tmp_path: Path) -> No
     assert "digest of the image&#39;s decoded pixels" in together or "digest of the image's" in together
 
 
+def test_validate_data_docs_of_any_folder_stay_in_it(tmp_path: Path) -> None:
+    out = tmp_path / "a$HOME ${HOME} b%20?"
+    validate(write(tmp_path / "samples", make_rows()), CONFIG, DataConfig(), out)
+    assert list((out / "data_docs").rglob("validations/**/*.html"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [out.name, "samples"]
+
+
 def truncate(rows: Rows) -> None:
     rows[4]["image"] = rows[4]["image"][:-30]
 

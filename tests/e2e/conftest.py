@@ -9,8 +9,11 @@ from tests.e2e.use_case import UseCase
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> UseCase:
-    """A use case for one file; nothing was run in it yet when the first test gets it."""
-    return UseCase.of_photos(tmp_path_factory.mktemp("photos"))
+    """A use case for one file; nothing was run in it yet when the first test gets it.
+
+    Its folder's name means something in URLs, patterns, templates and shells: nothing may take it for that.
+    """
+    return UseCase.of_photos(tmp_path_factory.mktemp("photos") / "it's 100%41 [a]*?#&;$HOME")
 
 
 @pytest.fixture(scope="module")

@@ -170,8 +170,15 @@ def test_up_on_a_taken_port_says_so(finished: UseCase) -> None:
 
 def test_failed_gate_ends_with_its_reason_and_registers_nothing(finished: UseCase) -> None:
     before, ledger = finished.versions(), finished.ledger()
-    says = ("rejected", "accuracy is", "does not reach 1.0000", "FAIL")
-    refused(finished, "run", "photos.toml", "--set", "gates.min_accuracy=1.0", status=3, says=says)
+    says = ("rejected", "expected calibration error is", "at most 0.0000 is allowed", "FAIL")
+    refused(finished, "run", "photos.toml", "--set", "gates.max_ece=0", status=3, says=says)
+    impossible = (
+        "gates.min_accuracy",
+        "1 is out of reach",
+        "no number of test images is enough",
+        "set at most",
+    )
+    refused(finished, "run", "photos.toml", "--set", "gates.min_accuracy=1.0", status=1, says=impossible)
     stages = finished.stages()
     assert finished.record()["state"] == "rejected" and finished.record()["ended_at"]
     assert stages["request_labels"]["state"] == "succeeded"

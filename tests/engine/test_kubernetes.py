@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kfp import dsl, kubernetes
 
+from linnet.runner import kubernetes as kubernetes_settings
 from linnet.runner.mounts import can_mount
 from tests.engine.engines import RunningEngine, run_of, wait_for
 
@@ -171,6 +172,7 @@ def test_what_is_not_here_fails_its_task_and_says_what_to_do(
 VIEW = """
 import os, sys
 from pathlib import Path
+from linnet.runner import kubernetes as kubernetes_settings
 from linnet.runner.mounts import Mount, enter
 source, scratch = Path(sys.argv[1]), Path(sys.argv[2])
 enter([Mount(source, "/usr/linnet-test/a"), Mount(source, "/linnet-test", read_only=True)], scratch)
@@ -195,3 +197,37 @@ def test_view_has_the_rest_of_the_machine(tmp_path: Path) -> None:
     assert done.stdout == "read-only\n", done.stderr
     assert (tmp_path / "source" / "y").read_text() == "2"
     assert not Path("/usr/linnet-test").exists() and not any((tmp_path / "root").iterdir())
+
+
+def test_every_setting_of_the_sdk_is_given_or_noted() -> None:
+    from kfp.kubernetes import kubernetes_executor_config_pb2 as messages
+
+    fields = messages.KubernetesExecutorConfig.DESCRIPTOR.fields
+    names = {field.json_name for field in fields}
+    assert names - kubernetes_settings.GIVEN - kubernetes_settings.NOTED == set()
+
+
+@dsl.pipeline(name="placed")
+def placed() -> None:
+    """Everything that says where and how a pod is made: none of it changes what the task gives."""
+    task = write_file(path="/scratch/a", text="x").set_caching_options(False)
+    kubernetes.add_ephemeral_volume(task, "scratch", "/scratch", ["ReadWriteOnce"], "1Gi")
+    kubernetes.add_node_selector(task, "disk", "ssd")
+    kubernetes.add_node_affinity(task, match_expressions=[{"key": "z", "operator": "In", "values": ["a"]}])
+    kubernetes.add_toleration(task, key="gpu", operator="Exists", effect="NoSchedule")
+    kubernetes.add_pod_label(task, "team", "birds")
+    kubernetes.add_pod_annotation(task, "note", "sings")
+    kubernetes.set_image_pull_secrets(task, ["registry"])
+    kubernetes.set_image_pull_policy(task, "Always")
+    kubernetes.set_security_context(task, run_as_user=1000)
+
+
+@mounted
+def test_where_a_pod_is_placed_is_noted_and_changes_nothing(engine: RunningEngine) -> None:
+    run_id = run_of(engine.client(), placed)
+    run = wait_for(engine.client(), run_id)
+    assert run.state == "SUCCEEDED", run.error
+    log = (engine.folder(run_id) / "log.txt").read_text()
+    for setting in ("imagePullPolicy", "imagePullSecret", "nodeAffinity", "nodeSelector", "securityContext"):
+        assert setting in log
+    assert not Path("/scratch").exists()

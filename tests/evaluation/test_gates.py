@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -134,3 +137,15 @@ def test_report_with_nan_survives_its_file(tmp_path) -> None:  # type: ignore[no
     made.probabilities[0, 0] = NAN
     report_of(made).save(tmp_path / "evaluation.json")
     assert np.isnan(EvaluationReport.load(tmp_path / "evaluation.json").metrics["accuracy"].value)
+
+
+@pytest.mark.parametrize("comparator", [">=", "<=", ">", "<"])
+@pytest.mark.parametrize("value", [0.5, 0.75, 1.0])
+def test_gate_reads_as_what_is_true(comparator: Any, value: float) -> None:
+    threshold = 0.75
+    true = {"≥": operator.ge, "<": operator.lt, "≤": operator.le, ">": operator.gt}
+    passed = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}[comparator](
+        value, threshold
+    )
+    gate = Gate(name="x", value=value, comparator=comparator, threshold=threshold, passed=passed, evidence="")
+    assert true[gate.relation](value, threshold)

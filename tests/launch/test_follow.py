@@ -107,3 +107,40 @@ def test_command_that_is_terminated_says_what_becomes_of_its_run(run: Path, host
     assert f"`linnet runs terminate {run.name}{where}` ends it" in told
     assert runs.alive(run)
     os.close(lock)
+
+
+SUBMITTER = """
+import sys, time
+from types import SimpleNamespace
+from rich.console import Console
+from linnet.commands import training
+from linnet.launch.client import Host
+from linnet.launch.submit import Submitted
+
+def submit():
+    print("submitting", flush=True)
+    if sys.argv[1] == "slow":
+        time.sleep(2)
+        return Submitted(where, None, "shop-1")
+    time.sleep(60)
+
+where = Host("https://kfp.example.org")
+training.submit_to_end(submit, where, Console())
+"""
+
+
+@pytest.mark.parametrize(("answer", "signals", "says"), [
+    ("slow", 1, "the run goes on: `linnet runs follow shop-1 --host https://kfp.example.org` shows it"),
+    ("never", 2, "whether the run was taken is not known: `linnet runs list --host https://kfp.example.org`"),
+])  # fmt: skip
+def test_command_that_is_terminated_while_it_submits_names_the_run_that_was_taken(
+    answer: str, signals: int, says: str
+) -> None:
+    command = [sys.executable, "-c", SUBMITTER, answer]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        line_of(process)
+        for _ in range(signals):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 143 and says in told

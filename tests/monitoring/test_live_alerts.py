@@ -7,24 +7,27 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from linnet.alerting.files import TOKEN_FILE, alert_files, write_alert_files
+from linnet.alerting.files import TOKEN_FILE, AlertedModel, alert_files, write_alert_files
 from linnet.config import RetrainingConfig, ServiceLevelsConfig
 from linnet.errors import RequestRejected
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.submission import submit_asked
 from linnet.retraining.trigger import Trigger
 from linnet.retraining.webhook import retraining_router
+from linnet.serving.client import ServerClient
 from tests.doubles.training_runs import RunsInMemory
 from tests.monitoring.debian import program
 from tests.monitoring.programs import Receiver, free_port, get, wait_for, watched
 from tests.retraining.evidence import evidence
 from tests.serving.packages import make_package
 from tests.serving.running import RunningServer, png, running
+from tests.serving.test_several_models import models_flags
 
 BREAKS = png(2)
 """An image that the `raising` package fails on, and the good one answers."""
@@ -87,7 +90,7 @@ def test_outage_pages_rollout_is_silenced_and_drift_reaches_the_policy(tmp_path:
             page_webhook=pages.url, retraining_webhook=f"http://127.0.0.1:{retraining}/retraining/alerts"
         )
         target, here = server.state.url.removeprefix("http://"), f"127.0.0.1:{alertmanager}"
-        files = alert_files("tiny", levels, [target], f"127.0.0.1:{retraining}", "1s", here)
+        files = alert_files({"tiny": AlertedModel(levels, (target,))}, f"127.0.0.1:{retraining}", "1s", here)
         write_alert_files(files, tmp_path)
         (tmp_path / "alertmanager" / TOKEN_FILE).write_text(token)
 
@@ -122,3 +125,52 @@ def test_outage_pages_rollout_is_silenced_and_drift_reaches_the_policy(tmp_path:
 
             server.stop()
             wait_for("the dead server pages", lambda: pages.firing("LinnetDown"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_outage_of_one_model_counts_and_pages_nothing_of_another_on_the_same_server(tmp_path: Path) -> None:
+    program("prometheus", "prometheus")
+    make_package(tmp_path / "good", name="tiny")
+    make_package(tmp_path / "bad", name="faces", broken="raising")
+    flags = models_flags(
+        {"name": "tiny", "version": "1", "package": tmp_path / "good"},
+        {"name": "faces", "version": "1", "package": tmp_path / "bad"},
+    )
+    alertmanager, prometheus = free_port(), free_port()
+    with (
+        closing(Receiver()) as pages_of_tiny,
+        closing(Receiver()) as pages_of_faces,
+        running(tmp_path / "server", None, "", *flags, "--workers", "1") as server,
+    ):
+        target = server.state.url.removeprefix("http://")
+        models = {
+            "tiny": AlertedModel(ServiceLevelsConfig(page_webhook=pages_of_tiny.url), (target,)),
+            "faces": AlertedModel(ServiceLevelsConfig(page_webhook=pages_of_faces.url), (target,)),
+        }
+        files = alert_files(models, f"127.0.0.1:{free_port()}", "1s", f"127.0.0.1:{alertmanager}")
+        write_alert_files(files, tmp_path)
+        (tmp_path / "alertmanager" / TOKEN_FILE).write_text("secret")
+        with watched(tmp_path, alertmanager, prometheus):
+            url = f"http://127.0.0.1:{prometheus}/api/v1/query?query="
+
+            def counted() -> dict[str, float]:
+                """Requests by model, over all that Prometheus scrapes."""
+                found = get(url + quote("sum by (model) (linnet_requests_total)"))["data"]["result"]
+                return {one["metric"]["model"]: float(one["value"][1]) for one in found}
+
+            wait_for("both are scraped", lambda: set(counted()) == {"tiny", "faces"})
+            for model in models:
+                client = ServerClient(server.state.url, model=model)
+                for _ in range(40):
+                    client.request("POST", f"/predict/{model}", BREAKS)
+            wait_for("no request is counted twice", lambda: counted() == {"tiny": 40, "faces": 40})
+            page = wait_for("the outage pages", lambda: pages_of_faces.firing(FAST))[0]
+            assert page["labels"]["model"] == "faces"
+            known = get(f"http://127.0.0.1:{alertmanager}/api/v2/alerts")
+            burning = {
+                alert["labels"]["model"]
+                for alert in known
+                if "slo" in alert["labels"] or "burn" in alert["labels"]
+            }
+            assert burning == {"faces"} and pages_of_tiny.received == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -17,11 +18,12 @@ from typing import Any
 import pytest
 
 from linnet.errors import LinnetError, ServingError
-from linnet.registry.champion import ModelRegistry
+from linnet.registry.champion import ModelRegistry, interrupted_moves
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.promotion import champions
 from linnet.serving.champion_traffic import ServerTraffic
 from linnet.storage.paths import server_state_file
+from tests.engine.engines import RunningEngine
 from tests.registry.conftest import Submit
 from tests.registry.forked import kill_self, start, wait
 from tests.serving.running import RunningServer, running
@@ -134,6 +136,57 @@ def test_promotion_and_rollback_killed_at_fifty_points_leave_alias_traffic_and_l
             ended.append((work.__name__, found))
     assert len(ended) == 2 * POINTS
     assert set(ended) == {("promote", "1"), ("promote", "2"), ("roll_back", "1"), ("roll_back", "2")}
+
+
+def test_engine_finishes_or_forgets_moves_of_every_model_that_a_kill_cut_short(
+    server: RunningServer, submit: Submit, monkeypatch: pytest.MonkeyPatch, state: Path
+) -> None:
+    """Nobody runs a command on the models: the engine alone sees to it, when it starts and later."""
+
+    def die(*_: object) -> None:
+        kill_self()
+
+    def killed(where: str, work: Callable[[], object]) -> None:
+        def child() -> int:
+            monkeypatch.setattr(where, die)
+            work()
+            return 0
+
+        assert wait(start(child)) == -signal.SIGKILL
+
+    registry = registry_of("ada@lab")
+    for sharpness in (60.0, 50.0):
+        registry.register(submit(sharpness, model="other"))
+    registry.promote("other", "1", None, override="by hand")
+    killed(
+        "linnet.registry.ledger.Ledger.append",
+        lambda: registry_of("k").promote("other", "2", "1", override="x"),
+    )
+    killed(
+        "linnet.registry.mlflow_registry.MlflowRegistry.set_alias",
+        lambda: registry_of("k").rollback("tiny", "x"),
+    )
+    assert server.client.routes()["champion"] == "1", "the traffic of tiny had moved, its alias had not"
+    engine = RunningEngine(state).start()
+    try:
+        _wait_until_settled(state)
+        assert server.client.routes()["champion"] == "2"
+        lines = registry.ledger.entries()
+        assert champions([line for line in lines if line.model == "tiny"]) == ["1", "2"]
+        assert champions([line for line in lines if line.model == "other"]) == ["1", "2"]
+        killed("linnet.registry.ledger.Ledger.append", lambda: registry_of("k").rollback("tiny", "x"))
+        _wait_until_settled(state)
+        assert server.client.routes()["champion"] == "1"
+        assert champions(registry.ledger.entries("tiny")) == ["1"]
+    finally:
+        engine.stop()
+
+
+def _wait_until_settled(state: Path) -> None:
+    until = time.monotonic() + 60
+    while interrupted_moves(state):
+        assert time.monotonic() < until, "the engine left it"
+        time.sleep(0.05)
 
 
 def test_rollback_whose_version_the_server_cannot_load_changes_nothing(

@@ -22,7 +22,7 @@ def test_settings_that_differ_are_named_and_whole_numbers_are_the_same_as_floats
 def test_metrics_say_which_way_is_better() -> None:
     found = comparison.metrics(evidence(), evidence(evaluation=evaluation(0.95)))
     assert found is not None
-    told = {metric.name: metric for metric in found}
+    told = {metric.metric.title: metric for metric in found}
     assert told["Accuracy"].change == pytest.approx(0.05) and told["Accuracy"].verdict == "better"
     assert told["Brier score"].verdict == "worse", "less is better"
     assert {metric.verdict for metric in comparison.metrics(evidence(), evidence()) or []} == {""}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from linnet.records import DatasetManifest, ExpectationResult, ValidationReport
 from linnet.report.render import html, markdown
 from tests.console.records import evidence, run_record
 
@@ -20,8 +21,27 @@ def test_report_of_a_promoted_candidate_compares_it_with_the_champion() -> None:
 def test_report_of_a_refused_candidate_says_which_gate_and_why() -> None:
     text = markdown(evidence(state="rejected", passed=False))
     assert "## ❌ The candidate was refused" in text and "> accuracy is too low" in text
-    assert "| ❌ | accuracy | evaluation | 0.8900 ≥ 0.9500 |" in text
+    assert "| ❌ | accuracy | evaluation | 0.8900 < 0.9500 |" in text
     assert "Canary" not in text
+
+
+def test_report_names_contradicting_labels_and_all_that_was_set_aside() -> None:
+    dataset = DatasetManifest(
+        name="p", digest="d" * 32, revision="", classes=("a", "b"), counts={}, shards=(),
+        rows=90, raw_rows=97,
+        dropped_duplicates=1, dropped_leaks=0, conflicts=2, near_leaks=4, left_out={"not an image": 3},
+        dropped=("a/1.png: conflict: the same pixels are labelled 'a', 'b'", "a/<b>.png: duplicate"),
+    )  # fmt: skip
+    result = ExpectationResult(name="conflict_fraction", passed=False, detail="Few have another label")
+    report = ValidationReport(dataset_digest="d", passed=False, results=(result,), counts={})
+    text = markdown(evidence(dataset=dataset, validation=report))
+    assert "90 samples of 97 images in 2 classes" in text
+    assert "| conflict: equal pixels with different labels | 2 |" in text and "| not an image | 3 |" in text
+    assert "leak: the same pixels in the test split" not in text
+    assert "- a/1.png: conflict: the same pixels are labelled 'a', 'b'" in text
+    assert "a/&lt;b&gt;.png" in text and "❌ conflict_fraction: Few have another label" in text
+    assert "conflict" in html(evidence(dataset=dataset, validation=report))
+    assert "### Data" not in markdown(evidence())
 
 
 def test_texts_from_data_cannot_become_markup_or_mentions() -> None:

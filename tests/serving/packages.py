@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from linnet.artifacts.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, model_digest
 from linnet.records import ModelPackage
+from linnet.vision.decode import Fit
 from linnet.vision.statistics import FEATURES, image_statistics
 
 Broken = Literal["permuted", "slow", "raising", "nan", "nan_some", "shape", "corrupt", "golden"]
@@ -35,6 +36,7 @@ def make_package(
     sharpness: float = 60.0,
     slow_rounds: int = 2000,
     name: str = "tiny",
+    fit: Fit = "squash",
 ) -> Path:
     """Writes model.onnx, package.json and golden.npz to `folder` and returns it.
 
@@ -66,6 +68,7 @@ def make_package(
         size_mb=0.01,
         metrics={"accuracy": 1.0},
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        fit=fit,
     )
     package.save(folder / PACKAGE_FILE)
     _save_golden(folder, package, broken, sharpness)

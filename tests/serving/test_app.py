@@ -86,7 +86,10 @@ def test_health_and_metadata_describe_the_model(server: RunningServer) -> None:
     assert ask(server, "GET", "/v2/models/tiny/versions/7/ready")[0] == 200
     status, metadata = ask(server, "GET", "/v2/models/tiny/versions/7")
     assert status == 200 and metadata["versions"] == ["7"]
-    assert metadata["inputs"][0] == {"name": "image", "datatype": "UINT8", "shape": [-1, 8, 8, 1]}
+    image = metadata["inputs"][0]
+    assert (image["name"], image["datatype"], image["shape"]) == ("image", "UINT8", [-1, 8, 8, 1])
+    rule = image["parameters"]
+    assert (rule["fit"], rule["resampling"], rule["antialias"]) == ("squash", "bilinear", True)
 
 
 @pytest.mark.parametrize("path", ["/v2/models/tiny/infer", "/v2/models/tiny/versions/7/infer"])

@@ -20,6 +20,10 @@ from tests.serving.running import RunningServer, png, running
 SPEC: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "docs" / "model-server.openapi.json").read_text()
 )
+del SPEC["paths"]["/admin/models/{model}"][
+    "delete"
+]  # who may take the model away may, and then nothing is left
+del SPEC["paths"]["/v2/repository/models/{model}/unload"]
 COUNTS = [2_000, pytest.param(100_000, marks=[pytest.mark.proof, pytest.mark.timeout(4 * 3600)])]
 MOST_GROWTH_MB = 120.0
 """Of all processes together: the ring of served records and remembered labels fill up to their bounds."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from linnet.errors import RequestRejected
+from linnet.monitoring.log_reader import read_feedback
 from linnet.serving.client import ServerClient
 from linnet.serving.keys import KeyFile
 from tests.serving.packages import make_package
@@ -144,6 +145,23 @@ def test_label_is_held_against_the_classes_of_its_model(server: RunningServer) -
     status, _, content = server.client.request("POST", "/feedback/textures", body)
     assert status == 400 and "dark" in str(content)
     assert server.client.request("POST", "/feedback/faces", body)[0] == 200
+
+
+def test_labels_of_one_model_never_meet_requests_of_another_that_bear_the_same_name(
+    server: RunningServer,
+) -> None:
+    """A client that asks two models about one picture may name both requests alike."""
+    for model in ("faces", "textures"):
+        client_of(server, model).predict(png(8), request_id="picture-7")
+    body = json.dumps({"request_id": "picture-7", "label": "smile"}).encode()
+    for written in (1, 0):
+        status, _, content = server.client.request("POST", "/feedback/faces", body)
+        assert status == 200 and json.loads(content) == {"written": written, "known": 1 - written}
+    body = json.dumps({"request_id": "picture-7", "label": "white"}).encode()
+    assert json.loads(server.client.request("POST", "/feedback/textures", body)[2])["written"] == 1
+    for model, label in (("faces", "smile"), ("textures", "white")):
+        labels = read_feedback(server.log_dir, model)
+        assert {key: found for key, (found, _) in labels.items()} == {("picture-7", 0): label}
 
 
 def test_model_is_added_and_closed_while_others_answer(server: RunningServer, packages: Path) -> None:

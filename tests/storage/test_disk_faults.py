@@ -28,7 +28,7 @@ def keys():
 
 def line(name):
     from linnet.records import LedgerEntry
-    from linnet.registry.champion import append_to_ledger
+    from linnet.registry.ledger import append_to_ledger
     append_to_ledger(folder, LedgerEntry(at=datetime.now(UTC), actor="a", action="canary", model="m", version=name,
                                          previous=None, reason=""))
 def lines():

@@ -69,10 +69,10 @@ def test_merge_trains_reports_and_is_not_trained_twice(merged: tuple[UseCase, st
     assert status == 0 and len(case.runs()) == 1, said[-3000:]
 
     config = case.folder / "photos.toml"
-    config.write_text(config.read_text().replace("min_accuracy = 0.6", "min_accuracy = 0.9999"))
+    config.write_text(config.read_text().replace("max_ece = 0.2", "max_ece = 0.0"))
     commit(case, "a stricter gate")
     status, said = act(case, address)
     assert "exit status 3" in said or "exitcode '3'" in said, said[-3000:]
-    assert status != 0 and "The candidate was refused" in said and "| ❌ | accuracy |" in said
+    assert status != 0 and "The candidate was refused" in said and "| ❌ | ece |" in said
     assert len(case.runs()) == 2
     assert [v["aliases"] for v in case.versions()] == [["champion"]], "the champion is untouched"

@@ -11,25 +11,14 @@ from linnet.artifacts.onnx_model import PackagedModel
 from linnet.console import explain, shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import Judged, calibration, judged
-from linnet.console.markup import (
-    Html,
-    address,
-    chip,
-    empty,
-    heading,
-    join,
-    link,
-    pager,
-    percent,
-    section,
-    tag,
-)
+from linnet.console.markup import Html, address, chip, empty, heading, join, link, pager, section, tag
 from linnet.console.views import models as view
 from linnet.console.views import run as run_view
 from linnet.errors import LinnetError
-from linnet.evaluation.sample_images import thumbnail
+from linnet.pages.numbers import percent
 from linnet.records import LedgerEntry, ModelPackage, ModelVersion
 from linnet.report.evidence import RunEvidence
+from linnet.vision.thumbnail import thumbnail
 
 SHOTS = 12
 

@@ -13,12 +13,13 @@ from nicegui import run, ui
 from linnet.console import explain, shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import training_set_of
-from linnet.console.markup import Html, address, bar, card, empty, join, link, percent, problem, section, tag
+from linnet.console.markup import Html, address, bar, card, empty, join, link, problem, section, tag
 from linnet.errors import LinnetError
-from linnet.evaluation.sample_images import thumbnail
+from linnet.pages.numbers import percent
 from linnet.records import ModelVersion
 from linnet.serving.predictor import Predictor, top_classes
 from linnet.vision.decode import color_of, decode, resize
+from linnet.vision.thumbnail import thumbnail
 
 MOST_BYTES = 16 << 20
 MOST_PIXELS = 16_777_216

@@ -16,13 +16,13 @@ from linnet.console.markup import (
     join,
     link,
     pager,
-    percent,
     table,
     tag,
     tile,
     tiles,
 )
 from linnet.console.samples import PAGE, Filters, Shot
+from linnet.pages.numbers import percent
 from linnet.records import SPLITS, DatasetManifest, ExpectationResult, RunRecord, ValidationReport
 
 

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from linnet.console.markup import (
-    Html,
-    address,
-    chip,
-    duration,
-    empty,
-    join,
-    link,
-    percent,
-    prose,
-    table,
-    tag,
-    tile,
-    tiles,
-    when,
-)
+from linnet.console.markup import Html, address, chip, empty, join, link, prose, table, tag, tile, tiles, when
 from linnet.labels.status import LabelStatus
+from linnet.pages.numbers import duration, percent
 
 
 def queue(found: LabelStatus | None) -> Html:

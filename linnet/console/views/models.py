@@ -15,10 +15,7 @@ from linnet.console.markup import (
     facts,
     join,
     link,
-    number,
-    percent,
     section,
-    signed,
     table,
     tag,
     tile,
@@ -28,8 +25,10 @@ from linnet.console.markup import (
 from linnet.console.views.run import change
 from linnet.evaluation import plots
 from linnet.evaluation.calibration import ReliabilityBin
+from linnet.pages.numbers import number, percent, signed
 from linnet.records import CohortResult, EvaluationReport, LedgerEntry, ModelPackage, ModelVersion
-from linnet.report.comparison import METRICS, MetricChange
+from linnet.report.comparison import MetricChange
+from linnet.statistics.catalog import METRICS
 
 PAGE = 20
 
@@ -143,11 +142,11 @@ def against(version: ModelVersion, champion: ModelVersion | None, report: Evalua
 
 def _differences(version: ModelVersion, champion: ModelVersion) -> Html:
     rows = []
-    for key, name, more in METRICS:
-        mine, other = version.metrics.get(key), champion.metrics.get(key)
-        if mine is not None and other is not None:
-            moved = change(MetricChange(name, other, mine, more))
-            rows.append((name, number(mine), number(other), moved))
+    for metric in METRICS:
+        mine, other = version.metrics.get(metric.key), champion.metrics.get(metric.key)
+        if metric.headline and mine is not None and other is not None:
+            moved = change(MetricChange(metric, other, mine))
+            rows.append((metric.title, number(mine), number(other), moved))
     return table(
         ("Metric", f">Version {version.version}", f">Champion {champion.version}", ">Change"), rows, "Metrics"
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from linnet.console.charts import columns
-from linnet.console.markup import Html, card, empty, join, percent, section, table, tag, tile, tiles, when
+from linnet.console.markup import Html, card, empty, join, section, table, tag, tile, tiles, when
 from linnet.console.prediction_log import LogSummary
 from linnet.console.views.overview import class_bars
+from linnet.pages.numbers import percent
 
 
 def page(log: LogSummary, trained: dict[str, int]) -> Html:

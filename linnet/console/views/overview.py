@@ -13,14 +13,11 @@ from linnet.console.markup import (
     bar,
     card,
     chip,
-    duration,
     empty,
     join,
     link,
-    money,
-    number,
-    percent,
     prose,
+    split_bar,
     table,
     tag,
     tile,
@@ -29,6 +26,7 @@ from linnet.console.markup import (
 )
 from linnet.console.prediction_log import LogSummary
 from linnet.console.sources import Canary, ServerStatus
+from linnet.pages.numbers import duration, money, number, percent
 from linnet.records import ModelVersion, RunRecord, now
 
 LAST_RUNS = 6
@@ -193,14 +191,7 @@ def _traffic(view: Overview) -> Html:
     if served.problem:
         return join([tag("p", chip("not serving", "warn")), tag("p", prose(served.problem), class_="soft")])
     share = served.percent if served.candidate else 0.0
-    split = tag(
-        "div",
-        tag("i", style=f"width:{100 - share:g}%"),
-        tag("i", style=f"width:{share:g}%") if share else "",
-        class_="split",
-        role="img",
-        aria_label=f"{100 - share:g} % champion, {share:g} % candidate",
-    )
+    split = split_bar(share)
     lines = [tag("p", tag("b", f"{100 - share:g} %"), f" version {served.champion or 'none'} (champion)")]
     if served.candidate:
         lines.append(tag("p", tag("b", f"{share:g} %"), f" version {served.candidate} (candidate)"))

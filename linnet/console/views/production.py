@@ -16,8 +16,6 @@ from linnet.console.markup import (
     facts,
     join,
     link,
-    number,
-    percent,
     prose,
     section,
     table,
@@ -28,6 +26,7 @@ from linnet.console.markup import (
 from linnet.console.production_status import Example, Retraining, Watched
 from linnet.console.slo import WINDOWS, SloStatus
 from linnet.monitoring import charts
+from linnet.pages.numbers import number, percent
 from linnet.records import DriftReport, RetrainingEntry
 
 _LIGHTS = {"drift": "bad", "stable": "good", "insufficient": "unknown"}

@@ -8,13 +8,12 @@ from linnet.console.markup import (
     Html,
     address,
     chip,
-    duration,
     empty,
     join,
     link,
-    number,
     problem,
     section,
+    split_bar,
     table,
     tag,
     when,
@@ -22,6 +21,7 @@ from linnet.console.markup import (
 from linnet.console.sources import Canary, ServerStatus
 from linnet.deployment.page import LEGEND, metric_cards
 from linnet.evaluation import plots
+from linnet.pages.numbers import duration, number
 from linnet.records import Interval, MetricJudgement, RolloutDecision
 
 
@@ -39,14 +39,7 @@ def live(served: ServerStatus, canary: Canary | None = None) -> Html:
 
 
 def _split(champion: str, candidate: str, share: float, about: Html) -> Html:
-    bars = tag(
-        "div",
-        tag("i", style=f"width:{100 - share:g}%"),
-        tag("i", style=f"width:{share:g}%") if share else "",
-        class_="split",
-        role="img",
-        aria_label=f"{100 - share:g} % champion, {share:g} % candidate",
-    )
+    bars = split_bar(share)
     words = f"Version {champion or 'none'} answers {100 - share:g} % of the requests"
     if candidate:
         words += f", version {candidate} the other {share:g} %"

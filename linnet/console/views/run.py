@@ -13,17 +13,12 @@ from linnet.console.markup import (
     address,
     card,
     chip,
-    duration,
     empty,
     facts,
     join,
     link,
-    money,
-    number,
-    percent,
     problem,
     section,
-    signed,
     table,
     tag,
     tile,
@@ -32,13 +27,13 @@ from linnet.console.markup import (
 )
 from linnet.evaluation import plots
 from linnet.launch.graph import PipelineTask
+from linnet.pages.numbers import duration, money, number, percent, signed
 from linnet.records import Gate, Interval, RunRecord, StageRecord, TrainingReport, now
 from linnet.report import comparison
 from linnet.report.evidence import RunEvidence
 from linnet.run.log import own_lines
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_SIGNS = {">=": "≥", "<=": "≤"}
 
 
 def heading_facts(record: RunRecord) -> Html:
@@ -133,7 +128,7 @@ def gates(found: Sequence[tuple[str, Gate]], intervals: dict[str, Interval]) -> 
             (
                 chip("pass" if gate.passed else "fail", mark=True),
                 join([tag("b", gate.name.replace("_", " ")), tag("div", stage, class_="soft small")]),
-                f"{number(gate.value)} {_SIGNS.get(gate.comparator, gate.comparator)} {number(gate.threshold)}",
+                f"{number(gate.value)} {gate.relation} {number(gate.threshold)}",
                 _picture(gate, intervals),
                 tag("span", gate.evidence, class_="soft small"),
             )
@@ -330,7 +325,9 @@ def _metrics(first: RunEvidence, second: RunEvidence) -> Html:
     found = comparison.metrics(first, second)
     if found is None:
         return empty("Nothing to compare", "One of the runs was not evaluated.")
-    rows = [(metric.name, number(metric.first), number(metric.second), change(metric)) for metric in found]
+    rows = [
+        (metric.metric.title, number(metric.first), number(metric.second), change(metric)) for metric in found
+    ]
     return table(("Metric", ">A", ">B", ">B − A"), rows, "Metrics")
 
 

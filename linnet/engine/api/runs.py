@@ -18,8 +18,9 @@ from linnet.engine.serializers import run_view, tasks_of
 from linnet.engine.store import Resource
 from linnet.engine.supervisor import ACTIVE, folder_of
 from linnet.records import TaskRecord
-from linnet.records.task import task_file
+from linnet.registry.champion import current_actor
 from linnet.run import runs
+from linnet.runner.task_log import log_file
 
 router = APIRouter()
 RUNS = "/apis/v2beta1/runs"
@@ -58,7 +59,8 @@ def delete_run(request: Request, run_id: str) -> dict[str, Any]:
 @router.post(RUNS + "/{run_id}:terminate")
 def terminate_run(request: Request, run_id: str) -> dict[str, Any]:
     """Ends a run."""
-    engine_of(request).supervisor.terminate(run_id)
+    owner = caller_of(request.scope) == "owner"
+    engine_of(request).supervisor.terminate(run_id, current_actor() if owner else "a guest of the engine")
     return {}
 
 
@@ -92,7 +94,7 @@ def read_log(request: Request, run_id: str, node_id: str, follow: bool = False) 
     run = engine.store.get("run", run_id)
     file = folder_of(run) / "log.txt"
     if node_id != "run":
-        file = folder_of(run) / "logs" / f"{task_file(_task(run, node_id).path)}.txt"
+        file = log_file(folder_of(run), _task(run, node_id).path)
     return StreamingResponse(
         _lines(engine, run, node_id, file, follow), media_type="text/plain; charset=utf-8"
     )

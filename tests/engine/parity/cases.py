@@ -29,9 +29,17 @@ class Case:
 CASES: list[Case] = []
 
 
-def case(**expected: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    def add(build: Callable[..., None]) -> Callable[..., None]:
-        CASES.append(Case(build.__name__, build, **expected))
-        return build
+def added_to(cases: list[Case]) -> Callable[..., Callable[[Callable[..., None]], Callable[..., None]]]:
+    """A decorator that makes a case of a pipeline function, and adds it to a list."""
 
-    return add
+    def case(**expected: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        def add(build: Callable[..., None]) -> Callable[..., None]:
+            cases.append(Case(build.__name__, build, **expected))
+            return build
+
+        return add
+
+    return case
+
+
+case = added_to(CASES)

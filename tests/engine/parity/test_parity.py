@@ -40,7 +40,11 @@ def test_suite_has_thirty_pipelines_with_different_names() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_pipeline_does_what_it_does_on_a_cluster(case: Case, client: Any, submitted: dict[str, str]) -> None:
-    run = wait_for(client, submitted[case.name], 900 if HOST else 300)
+    check(case, wait_for(client, submitted[case.name], 900 if HOST else 300))
+
+
+def check(case: Case, run: Any) -> None:
+    """Asserts that a run ended as its case says."""
     states: dict[str, Counter[str]] = {}
     for task in run.run_details.task_details:
         states.setdefault(task.display_name, Counter())[task.state] += 1

@@ -1,0 +1,68 @@
+"""`linnet up` with several models: each is served with the limits of its own config."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from linnet.commands.serve import serve_champions, stop_server
+from linnet.commands.terminal import terminal
+from linnet.config import ServingConfig
+from linnet.records import RunRecord, RunRequest, now
+from linnet.registry.champion import ModelRegistry
+from linnet.registry.mlflow_registry import MlflowRegistry
+from linnet.run.runs import runs_dir
+from linnet.serving.client import ServerClient
+from linnet.storage.paths import server_state_file
+from tests.registry import conftest
+from tests.registry.conftest import Submit
+from tests.serving.running import noise_png, png
+
+database, migrated, steps, submit = conftest.database, conftest.migrated, conftest.steps, conftest.submit
+
+
+def champion(submit: Submit, model: str, serving: dict[str, float] | None) -> None:
+    """Registers and promotes a version of a model; `serving`: of the config of the run that made it."""
+    registry, submission = ModelRegistry(MlflowRegistry(), "ada@lab"), submit(60.0, model=model)
+    if serving is not None:
+        run = RunRecord(
+            run_id=f"run-of-{model}", pipeline="training", commit="", state="succeeded", started_at=now(),
+            request=RunRequest(cause="person", actor="ada@lab"),
+            config={"name": model, "serving": ServingConfig.parse(serving).values()},
+        )  # fmt: skip
+        run.save(runs_dir() / run.run_id / "run.json")
+        submission.tags["run"] = run.run_id
+    version = registry.register(submission).version
+    registry.promote(model, version, None, override="by hand")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the server goes on by itself
+def test_each_champion_has_the_limits_of_the_run_that_made_it_or_of_its_config(
+    database: Path, submit: Submit, tmp_path: Path
+) -> None:
+    del database
+    champion(submit, "small", {"max_body_mb": 0.0003})
+    champion(submit, "large", {"max_body_mb": 12, "max_pixels": 64})
+    champion(submit, "plain", None)
+    config = tmp_path / "plain.toml"
+    config.write_text('name = "plain"\n[serving]\nmax_pixels = 100\nworkers = 1\nport = 0\n')
+    serve_champions(["small", "large", "plain"], [config], None, detach=True, console=terminal())
+    try:
+        client = ServerClient.from_state(server_state_file())
+        assert client.models() == ["large", "plain", "small"]
+        images = {"large": png(8, 12), "noisy": noise_png(1, 20), "megabytes": bytes(9_000_000)}
+        assert len(images["noisy"]) > 300, "it is over small's limit"
+        statuses = {
+            (model, name): client.request("POST", f"/predict/{model}", image)[0]
+            for model in client.models()
+            for name, image in {"plain": png(200), **images}.items()
+        }
+        assert [statuses[model, "plain"] for model in ("small", "large", "plain")] == [200, 200, 200]
+        assert [statuses["small", name] for name in images] == [200, 413, 413]
+        assert [statuses["large", name] for name in images] == [400, 400, 415], "12 MB are taken; 64 pixels"
+        assert [statuses["plain", name] for name in images] == [400, 400, 413], "its config's 100 pixels"
+        assert json.loads(client.request("GET", "/v2/health/ready")[2]) == {"ready": True}
+    finally:
+        assert stop_server()
