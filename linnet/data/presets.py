@@ -54,7 +54,7 @@ def _photos(preset: Preset, rows: int) -> str:
     start = f'backbone = "auto"  # {PHOTO_BACKBONE}, with the ImageNet weights of a package (Apache-2.0)\n'
     mirror = (
         "flip = {}  # mirror photos at random\n"
-        "flip_average = {}  # answer for photo and mirror image together: twice the work, more often right;\n"
+            "# looks at each photo both ways. `linnet init --preset balanced` then moves the whole network.\n"
         "# set it to false where left and right tell classes apart, as in writing or road signs\n"
     )
     if preset == "fast":
