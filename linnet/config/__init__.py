@@ -25,12 +25,14 @@ from linnet.config.serving import (
     ServingConfig,
 )
 from linnet.config.training import PHOTO_BACKBONE, SMALL_SIDE, TrainConfig
+from linnet.config.tuning import Choice, Range, TuneConfig
 
 __all__ = [
     "JUDGED_METRICS",
     "PHOTO_BACKBONE",
     "SECTIONS",
     "SMALL_SIDE",
+    "Choice",
     "Config",
     "ContainerSetting",
     "CostConfig",
@@ -44,6 +46,7 @@ __all__ = [
     "KServeConfig",
     "LabelsConfig",
     "MonitoringConfig",
+    "Range",
     "RegistryConfig",
     "ReleaseConfig",
     "RetrainingConfig",
@@ -51,6 +54,7 @@ __all__ = [
     "ServiceLevelsConfig",
     "ServingConfig",
     "TrainConfig",
+    "TuneConfig",
     "ValidationConfig",
     "assign",
     "config_files",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from linnet.training.progress import Progress, silent
 from linnet.vision.networks import save_model
 
 REPORT = "training.json"
+AfterEpoch = Callable[[dict[str, float]], None]
 
 
 def train(
@@ -41,6 +42,7 @@ def train(
     work: Path,
     progress: Progress | None = None,
     cache: Cache | None = None,
+    after_epoch: AfterEpoch | None = None,
 ) -> TrainingReport:
     """Trains on the folder `training_set`; writes `model.pt` and `training.json` into `out`.
 
@@ -48,7 +50,8 @@ def train(
     then the epochs follow, in which all weights move. After every epoch a checkpoint goes to `work`;
     the same call continues from there. On a CPU the weights are a function of data, config and number
     of threads, bit by bit, interrupted or not. With `config.processes > 1` the processes are started
-    here, through torchrun.
+    here, through torchrun. `after_epoch` is given each epoch's row of the history, and may raise to end
+    the training; with several processes it is not asked.
 
     Raises:
         TrainingError: the training set or the initial weights cannot be used, or the loss diverged.
@@ -62,7 +65,7 @@ def train(
     place = distributed.join(config)
     try:
         with _own_threads():
-            return _train(training_set, config, out, work, say, place, cache)
+            return _train(training_set, config, out, work, say, place, cache, after_epoch)
     finally:
         distributed.leave(place)
 
@@ -75,6 +78,7 @@ def _train(
     say: Progress,
     place: distributed.Rank,
     cache: Cache | None,
+    after_epoch: AfterEpoch | None,
 ) -> TrainingReport:
     device = choose_device(config.device, place.local_rank)
     precision = choose_precision(config.precision, device)
@@ -127,6 +131,8 @@ def _train(
                 "unseen": unseen,
             }
             checkpoint.save_checkpoint(work, name, state)
+        if after_epoch:
+            after_epoch(row)
 
     if origin and not history and place.rank == 0:  # the other processes get the head from this one
         began = time.perf_counter()
