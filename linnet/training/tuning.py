@@ -87,14 +87,14 @@ def search(
     folder: Path,
     say: Progress,
     cache: Cache | None = None,
-    track: Callable[[Trial], None] = lambda _: None,
+    track: Callable[[str, Trial], None] = lambda _name, _trial: None,
 ) -> Search:
     """Trains up to `tune.trials` times with settings from `space`; the same call goes on with a search.
 
     Args:
         training_set: what `build_features` wrote; its test split is never looked at.
         folder: keeps the search's journal, a folder a data set, config and space below it.
-        track: is told of every trial that ended, such as for MLflow.
+        track: is told of every trial that ended, with the search's name, such as for MLflow.
 
     Raises:
         TrainingError: every trial failed; the message is the last one's.
@@ -117,7 +117,7 @@ def search(
         except TrainingError as error:  # such as a learning rate at which the loss diverges
             last = str(error)
             study.tell(trial, state=TrialState.FAIL)
-        track(_record(study.trials[trial.number]))
+        track(home.name, _record(study.trials[trial.number]))
     trials = tuple(_record(one) for one in _ended(study))
     complete = [one for one in trials if one.state == "complete" and one.value is not None]
     if not complete:

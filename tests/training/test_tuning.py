@@ -28,7 +28,7 @@ def test_search_goes_on_where_it_stopped_and_names_the_best(made: Path, tmp_path
     class Stop(Exception):
         pass
 
-    def track(trial: Trial) -> None:
+    def track(_: str, trial: Trial) -> None:
         told.append(trial)
         if len(told) == 1:
             raise Stop
