@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from linnet.cache.store import Cache, StepResult
 from linnet.progress import Progress
 from linnet.vision.fusion import FusionNetwork
 
-_TASK = "backbone"
+_TASK, _FILE = "backbone", "activations"
 _IMAGES, _PIXELS = 1000, 1_600_000
 """At most so many images, and pixels (32 images of 224 x 224), go through a network at once."""
 
@@ -48,33 +47,40 @@ def pooled_activations(
 ) -> Tensor:
     """Pooled activations float32 [N, D] of a split's images [N, H, W, C], in eval mode, on the CPU."""
 
-    def compute() -> Tensor:
+    if kept is None:
         return _pooled(network, images, device, precision, say)
-
-    return compute() if kept is None else _cached(_key(network, split, precision, kept), kept.cache, compute)
+    key = _key(network, split, precision, kept)
+    found = _find(key, kept.cache)
+    if found is None:
+        found = _pooled(network, images, device, precision, say)
+        _keep(key, kept.cache, found)
+    return found
 
 
 def known_activations(
     network: FusionNetwork, split: str, precision: torch.dtype, kept: Kept | None
 ) -> Tensor | None:
     """The same from the cache alone; None if nobody computed them."""
-    return None if kept is None else _cached(_key(network, split, precision, kept), kept.cache, None)
+    return None if kept is None else _find(_key(network, split, precision, kept), kept.cache)
 
 
-def _cached(key: Key, cache: Cache, compute: Callable[[], Tensor] | None) -> Tensor | None:
+def _find(key: Key, cache: Cache) -> Tensor | None:
     staged = cache.staging()
-    file = staged / "activations"
     try:
-        if cache.get(key, {file.name: file}) is None:
-            if compute is None:
-                return None
-            found = compute()
-            with file.open("wb") as sink:
-                np.save(sink, found.numpy())
-            entry = cache.put(key, staged, [file.name], StepResult(values={"images": len(found)}))
-            cache.deliver(entry, {file.name: file})
-        with file.open("rb") as source:
+        if cache.get(key, {_FILE: staged / _FILE}) is None:
+            return None
+        with (staged / _FILE).open("rb") as source:
             return torch.from_numpy(np.load(source, allow_pickle=False))
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _keep(key: Key, cache: Cache, made: Tensor) -> None:
+    staged = cache.staging()
+    try:
+        with (staged / _FILE).open("wb") as sink:
+            np.save(sink, made.numpy())
+        cache.put(key, staged, [_FILE], StepResult(values={"images": len(made)}))
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
