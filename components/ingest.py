@@ -26,6 +26,7 @@ def ingest(name: str, data: dict[str, Any], samples: dsl.Output[dsl.Dataset]) ->
             "leaks": manifest.dropped_leaks + manifest.near_leaks,
             "conflicts": manifest.conflicts,
             "left_out": sum(manifest.left_out.values()),
+            "bad_files": manifest.bad,
         }
 
     run_step(

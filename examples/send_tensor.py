@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 
 def prepare(data: bytes, metadata: dict[str, Any]) -> np.ndarray[Any, Any]:
@@ -30,7 +30,12 @@ def prepare(data: bytes, metadata: dict[str, Any]) -> np.ndarray[Any, Any]:
     if rule["resampling"] != "bilinear" or not rule["antialias"]:
         raise ValueError(f"this client does not know {rule['resampling']} resampling")
     size, method = (width, height), Image.Resampling.BILINEAR  # Pillow's filters antialias when shrinking
-    image = _flat(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    opened = Image.open(io.BytesIO(data))
+    if opened.width * opened.height > rule["reduced_beyond_pixels"]:
+        raise ValueError(
+            f"{opened.width} x {opened.height} pixels: send so large a file to /predict, as it is"
+        )
+    image = _srgb(_flat(ImageOps.exif_transpose(opened)), opened.info.get("icc_profile"))
     image = image.convert("L" if rule["color"] == "gray" else "RGB")
     if image.size != size:
         bar = rule["pad_value"] if rule["color"] == "gray" else (rule["pad_value"],) * 3
@@ -55,6 +60,27 @@ def _flat(image: Image.Image) -> Image.Image:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return image.convert("L" if gray else "RGB")
+
+
+def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """The colors that a profile means, in sRGB; a profile that is sRGB itself changes nothing."""
+    if not profile:
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() != {"L": "GRAY", "RGB": "RGB"}[image.mode]:
+            return image
+        change = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), image.mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    probe = levels[None, :] if image.mode == "L" else np.stack(np.meshgrid(levels, levels, levels), -1)
+    probe = probe if image.mode == "L" else probe.reshape(len(levels), -1, 3)
+    seen = np.asarray(change.apply(Image.fromarray(probe))).astype(int)
+    if np.abs((seen[..., 1] if image.mode == "L" else seen) - probe).max() <= 3:
+        return image
+    changed = change.apply(image)
+    return changed.getchannel("G") if image.mode == "L" else changed
 
 
 def infer(url: str, model: str, images: np.ndarray[Any, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ LinnetError                      shown to a person as one message, without a tra
 |  |- DigestMismatch             bytes differ from what data.dvc names
 |  |- DatasetUnavailable         no source has the dataset
 |  `- InvalidImage               bytes are not an image that Linnet accepts
+|     `- ImageTooLarge           ... for its size
 |- ValidationFailed              the dataset was read, and broke an expectation
 |- TrainingError                 training cannot start or go on
 |- PackagingError                the exported model is not the trained model
@@ -87,6 +88,22 @@ class DatasetUnavailable(DataError):
 
 class InvalidImage(DataError):
     """Bytes that do not decode to an image that Linnet accepts."""
+
+
+class ImageTooLarge(InvalidImage):
+    """An image beyond one of the two limits of what an image may be."""
+
+    @classmethod
+    def pixels(cls, where: str, width: int, height: int, most: int, kind: str) -> ImageTooLarge:
+        """More pixels than the memory of decoding has room for; it differs by format."""
+        size = f"{width} x {height} pixels ({width * height / 1e6:.1f} megapixels)"
+        limit = f"of {kind} at most {most / 1e6:.1f} megapixels are read (data.max_pixels)"
+        return cls(where, f"is {size}; {limit}")
+
+    @classmethod
+    def bytes(cls, where: str, size: int, most_mb: float) -> ImageTooLarge:
+        """More bytes than training and serving take."""
+        return cls(where, f"has {size / 1e6:.1f} MB; at most {most_mb:g} MB are read (data.max_image_mb)")
 
 
 class ValidationFailed(LinnetError):

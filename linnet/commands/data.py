@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from linnet.commands.terminal import terminal
+from linnet.commands.terminal import progress_bars, terminal
 
 data_app = typer.Typer(help="Fetch and check the raw dataset.", no_args_is_help=True)
 
@@ -25,18 +25,8 @@ def data_fetch(
 
       linnet data fetch --revision HEAD~1
     """
-    from rich.progress import Progress
-
     from linnet.data.fetch import fetch
 
-    console = terminal()
-    with Progress(console=console, transient=True) as bars:
-        tasks = {}
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
+    with progress_bars() as progress:
         folder = fetch(dvc_file, revision, progress)
-    console.print(f"{folder}: complete, every digest as {dvc_file} names it")
+    terminal().print(f"{folder}: complete, every digest as {dvc_file} names it")

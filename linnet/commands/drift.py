@@ -14,7 +14,7 @@ from urllib.parse import quote
 import typer
 
 from linnet.commands.drift_show import show_drift, show_skew
-from linnet.commands.terminal import terminal
+from linnet.commands.terminal import progress_bars, terminal
 from linnet.config import MonitoringConfig, ServingConfig, load_config
 from linnet.errors import DataError, ServingError
 from linnet.process.model_server import ServerState
@@ -23,7 +23,6 @@ from linnet.storage.paths import prediction_log_dir, server_state_file, state_di
 
 if TYPE_CHECKING:
     from linnet.monitoring.simulate import ImagePool
-    from linnet.progress import Progress
     from linnet.serving.client import ServerClient
 
 drift_app = typer.Typer(help="Compare traffic with what the champion was trained on.", no_args_is_help=True)
@@ -74,7 +73,7 @@ def report(
 
     champion, monitoring, _ = _settings(name, config)
     output = output or state_dir() / "monitoring" / "report"
-    with _rows(champion, monitoring, minutes, all_images=False) as window, _progress() as progress:
+    with _rows(champion, monitoring, minutes, all_images=False) as window, progress_bars() as progress:
         past = past_p_values(champion.name, champion.version, datetime.now(UTC))
         drift = measure_drift(window, champion.package, monitoring, past, output, progress)
         performance = measure_performance(window, champion.package, _log(), drift, monitoring, output)
@@ -130,7 +129,7 @@ def simulate(
         return
     client = ServerClient.from_state(server_state_file())
     client.model = _asked_model(client, name, pool)
-    with _progress() as progress:
+    with progress_bars() as progress:
         sent = play(stream, lambda image: _ask(client, image), rate, count, seconds, progress)
     right = f", {sent.right / sent.answered:.1%} correct" if sent.answered else ""
     console.print(f"{sent.answered:,} answered{right}; {sent.failed:,} failed, {sent.late:,} sent late")
@@ -208,7 +207,7 @@ def audit(
     service = ModelPackage.load(champion.package / "package.json").feature_service
     with (
         _rows(champion, monitoring, minutes, all_images=True) as window,
-        _progress() as progress,
+        progress_bars() as progress,
         tempfile.TemporaryDirectory() as out,
     ):
         redacted = bool(getattr(serving, "log_image_blocks", 0))
@@ -249,21 +248,6 @@ def _rows(
         folder = Path(scratch) / "window"
         write_window(_log(), champion.name, champion.version, start, end, monitoring, folder, all_images)
         yield folder
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    from rich.progress import Progress as Bars
-
-    with Bars(console=terminal(stderr=True), transient=True) as bars:
-        tasks: dict[str, Any] = {}
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield progress
 
 
 def _only_served() -> str:

@@ -118,7 +118,7 @@ def stop_server() -> bool:
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     name: Name = "",
     config: ConfigPath = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON, a line an image.")] = False,
@@ -214,9 +214,8 @@ def _answers(images: list[Path], name: str, config: Path | None) -> list[dict[st
     from linnet.serving.local import local_answers
 
     champion = find_champion(wanted, loaded.registry if loaded is not None else None)
-    serving = loaded.serving if loaded is not None else ServingConfig()
     where = champion.package, champion.name, champion.version
-    return list(local_answers(*where, images, serving.max_pixels))
+    return list(local_answers(*where, images))
 
 
 def _models_to_serve(names: list[str], paths: list[Path]) -> tuple[list[ModelToServe], ServingConfig]:

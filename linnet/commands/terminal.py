@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 from rich.console import Console
+
+from linnet.progress import Progress
 
 
 def terminal(stderr: bool = False, soft_wrap: bool = False) -> Console:
@@ -11,3 +17,19 @@ def terminal(stderr: bool = False, soft_wrap: bool = False) -> Console:
     It holds for tables and titles, too. Color is given as a style or as a `Text`, never in brackets.
     """
     return Console(stderr=stderr, soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False)
+
+
+@contextlib.contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Shows long work, a bar for each thing that is done; they are gone when it ends."""
+    from rich.progress import Progress as Bars
+
+    with Bars(console=terminal(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield progress

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from linnet.commands.terminal import terminal
+from linnet.commands.terminal import progress_bars, terminal
 from linnet.config import Config, load_config
 from linnet.errors import ConfigError
 from linnet.records import RunRecord, RunRequest
@@ -124,7 +124,8 @@ def init(
     if target.exists() and not force:
         raise ConfigError(str(target), "exists already", "choose another name, or give --force")
     Config.parse({"name": name}, "config")
-    made = config_for(name, data, layout, preset)
+    with progress_bars() as progress:
+        made = config_for(name, data, layout, preset, progress)
     target.parent.mkdir(exist_ok=True)
     target.write_text(made.text, "utf-8")
     load_config(target)

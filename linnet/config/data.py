@@ -37,8 +37,17 @@ class DataConfig(Section):
     """Manifest columns whose values are reported as cohorts."""
     captured_at: str = "1970-01-01T00:00:00Z"
     """Capture time (ISO 8601, UTC) of images that carry none; a manifest's `captured_at` wins."""
-    max_pixels: int = Field(default=16_777_216, ge=64)
-    """Images with more pixels than this are refused before they are decoded."""
+    max_pixels: int = Field(default=134_217_728, ge=64, le=178_956_970)
+    """What an image may be, here and in the server: one with more pixels is refused before it is decoded.
+    At 4 bytes each they bound memory, so that a costly format (WebP, AVIF, JPEG 2000, progressive JPEG)
+    may have fewer. Photos beyond 16.8 million are decoded at a half or a quarter of each side."""
+    max_image_mb: float = Field(default=100.0, gt=0, le=2000)
+    """What an image may be, here and in the server: a larger file in megabytes is refused."""
+    bad_files: Literal["leave out", "fail"] = "leave out"
+    """Files that cannot be read as images, or are too large: they are named, counted and left out, or the
+    run stops."""
+    max_bad_fraction: Fraction = Field(default=0.02, ge=0, lt=1)
+    """Largest share of bad files that may be left out; more stop the run."""
     group: str = ""
     """What never straddles splits (a patient, a video, an object): a column of the manifest, or a regular
     expression on the path of an image, whose first group (or whole match) names it; empty: nothing."""

@@ -86,7 +86,16 @@ def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:
         if "." not in key:
             raise ConfigError(key, "is not of the form section.field=value", "such as train.epochs=3")
         assign(raw, key, value)
+    _refuse_moved(raw)
     return parse_config(raw, str(path))
+
+
+def _refuse_moved(raw: dict[str, Any]) -> None:
+    for section, kind in SECTIONS.items():
+        given = raw.get(section)
+        for key in given if isinstance(given, dict) else ():
+            if key in kind.moved:
+                raise ConfigError(f"{section}.{key}", "is no setting any more", kind.moved[key])
 
 
 def assign(values: dict[str, Any], key: str, value: Any) -> None:
@@ -108,10 +117,28 @@ def parse_config(raw: dict[str, Any], where: str = "config") -> Config:
     for key, value in raw.items():
         if key in SECTIONS and not isinstance(value, dict):
             raise ConfigError(key, f"must be a table, not {value!r}", f"write it as [{key}]")
-    sections = {key: value for key, value in raw.items() if key in SECTIONS}
+    sections = _with_room_for_images({key: value for key, value in raw.items() if key in SECTIONS})
     config = Config.parse({**raw, **parse_sections(sections)}, where)
     _need_image_shape(sections.get("data"))
+    older = ServingConfig.moved.keys() & sections.get("serving", {}).keys()  # what a run of before recorded
+    if config.serving.max_body_mb < config.data.max_image_mb and not older:
+        raise ConfigError(
+            "serving.max_body_mb",
+            f"{config.serving.max_body_mb:g} MB are less than data.max_image_mb "
+            f"({config.data.max_image_mb:g}): the server would refuse images that training takes",
+            "raise it, or lower data.max_image_mb",
+        )
     return config
+
+
+def _with_room_for_images(sections: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The sections with `serving.max_body_mb` raised to the largest image, where nobody has set it."""
+    largest = sections.get("data", {}).get("max_image_mb")
+    serving = sections.get("serving", {})
+    usual = ServingConfig().max_body_mb
+    if not isinstance(largest, int | float) or largest <= usual or "max_body_mb" in serving:
+        return sections
+    return {**sections, "serving": {**serving, "max_body_mb": float(largest)}}
 
 
 def parse_sections(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,6 +18,9 @@ class Section(BaseModel):
     """Base of all sections: frozen, keyword-only, strict about types, and closed to unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    moved: ClassVar[dict[str, str]] = {}
+    """Settings of older versions, with what to do instead: passed over in what they recorded, and refused
+    where a person writes them (`root.load_config`)."""
 
     @classmethod
     def parse(cls, values: dict[str, Any], where: str = "") -> Self:
@@ -28,7 +31,8 @@ class Section(BaseModel):
         """
         where = where or cls.__name__.removesuffix("Config").lower()
         try:
-            return cls.model_validate_json(json.dumps(_integral(values)), strict=True)
+            kept = {key: value for key, value in values.items() if key not in cls.moved}
+            return cls.model_validate_json(json.dumps(_integral(kept)), strict=True)
         except ValidationError as error:
             raise _explain(cls, where, error) from error
         except (TypeError, ValueError) as error:

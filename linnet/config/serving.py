@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -114,6 +114,9 @@ class ReleaseConfig(Section):
 
 
 class ServingConfig(Section):
+    moved: ClassVar[dict[str, str]] = {
+        "max_pixels": "set data.max_pixels: training and server take the same images, as the model says"
+    }
     host: Address = "127.0.0.1"
     """Address the server binds to."""
     port: int = Field(default=8090, ge=0, le=65535)
@@ -151,8 +154,12 @@ class ServingConfig(Section):
     feature_source: Code = ""
     """Function that looks features up by entity key (`linnet.features.serve:online_statistics` is
     Feast's); empty: features come from the pixels or the request."""
-    max_body_mb: float = Field(default=8.0, gt=0)
-    """Largest request body in megabytes."""
+    max_body_mb: float = Field(default=100.0, gt=0)
+    """Largest request body in megabytes; where it is not set, at least `data.max_image_mb`.
+    What an image may be the model itself says: `data.max_image_mb` and `data.max_pixels` travel with it."""
+    max_tensor_mb: float = Field(default=8.0, gt=0)
+    """Largest body of a request that brings tensors (`/v2/models/NAME/infer`), in megabytes: JSON takes about
+    30 times its size in memory."""
     buffers_mb: float = Field(default=256.0, gt=0)
     """Bodies being received or answered, and answers that clients do not take, in megabytes over all
     workers; a body beyond it gets 503."""
@@ -161,8 +168,6 @@ class ServingConfig(Section):
     log_queue_mb: float = Field(default=128.0, gt=0)
     """Arrays of log records that may wait to be written, in megabytes over all workers; records beyond
     it are dropped, and counted."""
-    max_pixels: int = Field(default=16_777_216, ge=64)
-    """Uploaded images with more pixels are refused before they are decoded."""
     log_images: Fraction = Field(default=0.0, ge=0, le=1)
     """Share of requests whose input image is kept in the prediction log."""
     log_queue: int = Field(default=10_000, ge=1)

@@ -12,7 +12,7 @@ from typing import Any
 import great_expectations.expectations as gxe
 from great_expectations.expectations.expectation import Expectation
 
-from linnet.config import ValidationConfig
+from linnet.config import DataConfig, ValidationConfig
 from linnet.data.validate_frames import OK
 from linnet.records import SPLITS, DatasetManifest
 
@@ -46,7 +46,9 @@ def sample_expectations(
         *(_present(name) for name in ("sample_id", "label", "split", "origin", "captured_at")),
         _one_of("label_known", manifest.classes, "Every label is one of the dataset's classes"),
         _one_of("split_known", SPLITS, "Every split is train, validation, test or production"),
-        _one_of("decodable", (OK,), "Every image is a whole PNG, JPEG or WebP of an accepted size"),
+        _one_of(
+            "decodable", (OK,), "Every image can be decoded whole, and has an accepted size (data.max_pixels)"
+        ),
         gxe.ExpectColumnPairValuesToBeEqual(
             column_A="sample_id",
             column_B="pixel_digest",
@@ -98,7 +100,7 @@ def class_expectations(config: ValidationConfig, manifest: DatasetManifest) -> l
     ]
 
 
-def dataset_expectations(config: ValidationConfig) -> list[Expectation]:
+def dataset_expectations(config: ValidationConfig, data: DataConfig) -> list[Expectation]:
     """On the view `dataset`: balance, duplicates, and drift of the class mix."""
     return [
         _at_most(
@@ -106,6 +108,11 @@ def dataset_expectations(config: ValidationConfig) -> list[Expectation]:
             config.max_imbalance,
             "The biggest class has at most so many times the training images of the smallest "
             "(validation.max_imbalance)",
+        ),
+        _at_most(
+            "bad_fraction",
+            data.max_bad_fraction,
+            "Few files could not be used as images (data.max_bad_fraction)",
         ),
         _at_most(
             "duplicate_fraction",

@@ -14,17 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from linnet.errors import DataError
+from linnet.vision.formats import ENDINGS, HEAD, format_of
 
-IMAGE_ENDINGS = frozenset(
+IMAGE_ENDINGS = ENDINGS | frozenset(
     (
-        *("png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "gif", "tif", "tiff", "avif", "heic", "heif"),
-        *("jp2", "j2k", "jxl", "ppm", "pgm", "pbm", "pnm", "tga", "ico", "dng", "cr2", "cr3", "nef", "arw"),
-        "psd",
+        *("heic", "heif", "jxl", "ppm", "pgm", "pbm", "pnm", "tga", "ico", "dng", "cr2", "cr3", "nef", "arw"),
+        *("orf", "raf", "rw2", "psd"),
     )
 )
-"""Endings that claim to be an image. A file with one that cannot be decoded is an error, never litter."""
+"""Endings that claim to be an image. A file with one that cannot be decoded is a bad file, never litter."""
 
-_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ")
 _LITTER = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"))
 
 NO_IMAGE = "not an image"
@@ -165,7 +164,7 @@ def _claims_to_be_an_image(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            head = file.read(12)
+            head = file.read(HEAD)
     except OSError:  # whoever decodes it says why
         return True
-    return head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+    return format_of(head) is not None

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from linnet.config import DataConfig
+from linnet.data.bad_files import check_bad_files
 from linnet.data.fetch import fetch
 from linnet.data.folder_tree import count_reasons
 from linnet.data.idx import read_idx
@@ -18,7 +19,7 @@ from linnet.data.image_manifest import read_manifest
 from linnet.data.recent import with_recent
 from linnet.data.rows import RawDataset
 from linnet.data.sample_table import Sample, TableWriter
-from linnet.data.scan import Seen, content_of, encoded, in_order, scan
+from linnet.data.scan import Scan, Seen, content_of, encoded, in_order, scan
 from linnet.data.selection import Selection, content_digest, select
 from linnet.data.version import read_version
 from linnet.errors import ConfigError, DataError
@@ -51,20 +52,22 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
     captured_at = _captured_at(config)
     raw, digest = _read(config, progress)
     raw = with_recent(raw, config)
-    seen = scan(raw, config.max_pixels, progress, config.near_duplicates != "ignore")
-    selection = select(raw, seen, config)
-    _check_splits(raw, selection)
+    found = scan(raw, config, progress, config.near_duplicates != "ignore")
+    check_bad_files(raw, found.bad, config)
+    good, seen = found.good, found.seen
+    selection = select(good, seen, config)
+    _check_splits(good, selection)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         for stale in [out / _MANIFEST, *out.glob("part-*")]:
             stale.unlink(missing_ok=True)
-        shards = _write(raw, seen, selection, TableWriter(out, config.cohorts, captured_at), progress)
+        shards = _write(good, seen, selection, TableWriter(out, config.cohorts, captured_at), progress)
         manifest = DatasetManifest(
             name=name,
-            digest=_digest(digest, raw, seen),
+            digest=_digest(digest, raw, found),
             revision=config.revision,
             classes=raw.classes,
-            counts=_counts(raw, selection),
+            counts=_counts(good, selection),
             shards=tuple(shards),
             rows=len(selection.kept),
             raw_rows=len(raw.rows),
@@ -75,6 +78,8 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
             near_leaks=selection.near_leaks,
             near_duplicates=tuple(selection.told[:_NAMED_DROPS]),
             left_out=count_reasons(raw.left_out),
+            bad=len(found.bad),
+            bad_files=tuple(file.reason for file in found.bad[:_NAMED_DROPS]),
             cohorts=config.cohorts,
         )
         manifest.save(out / _MANIFEST)
@@ -97,11 +102,11 @@ def source_identity(config: DataConfig) -> str:
     return content_digest(raw, in_order(content_of, raw.rows, None, ""))
 
 
-def _digest(named: str, raw: RawDataset, seen: list[Seen]) -> str:
+def _digest(named: str, raw: RawDataset, found: Scan) -> str:
     """The dataset's digest: the `.dvc` file's where it names all rows, or else that of the contents."""
     if named and all(row.label_source == "dataset" for row in raw.rows):
         return named
-    return content_digest(raw, (look.content for look in seen))
+    return content_digest(raw, found.contents)
 
 
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:

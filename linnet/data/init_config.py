@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from linnet.config import SMALL_SIDE, EvaluationConfig, parse_config
+from linnet.config import SMALL_SIDE, DataConfig, EvaluationConfig, parse_config
+from linnet.data.bad_files import BadFile, check_bad_files
 from linnet.data.image_folder import dataset_of
 from linnet.data.image_manifest import read_manifest
 from linnet.data.judging import divide, gates_section
 from linnet.data.layout import Layout, understand
 from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, choose_fit, quoted, train_section
-from linnet.data.rows import RawDataset, RawRow, invalid_rows
-from linnet.data.scan import in_order
-from linnet.errors import InvalidImage
-from linnet.vision.decode import color_of, shape_of
+from linnet.data.rows import MOST_NAMED, RawDataset
+from linnet.data.scan import Seen, scan
+from linnet.progress import Progress
+from linnet.vision.decode import color_of
 
 _SMALLEST_SIDE = 8
+_MOST_BAD = 0.1
+"""Share of bad files up to which a config is written that leaves them out."""
 
 
 _PHOTO_LIMITS = """\
@@ -43,7 +48,7 @@ class NewConfig:
 
 @dataclass(frozen=True, slots=True)
 class ImageSummary:
-    """What the headers of all images show."""
+    """What all images show."""
 
     height: int
     width: int
@@ -56,7 +61,13 @@ class ImageSummary:
     """Images that are more than twice as long one way as the other."""
 
 
-def config_for(name: str, data: Path, layout: Layout = "auto", preset: Preset = "fast") -> NewConfig:
+def config_for(
+    name: str,
+    data: Path,
+    layout: Layout = "auto",
+    preset: Preset = "fast",
+    progress: Progress | None = None,
+) -> NewConfig:
     """A config for a folder of images, or for a CSV or Parquet table of their paths and labels.
 
     Args:
@@ -64,9 +75,10 @@ def config_for(name: str, data: Path, layout: Layout = "auto", preset: Preset = 
         data: A folder as `layout.understand` takes it, or a table as `read_manifest` does.
         layout: How to read a folder that can be read in two ways.
         preset: How much time training may take for how good a model.
+        progress: Told (what, done, total): every image is decoded, as `ingest` will.
 
     Raises:
-        DataError: the data cannot be understood, fewer than 2 classes, or files that are no images.
+        DataError: the data cannot be understood, fewer than 2 classes, or too many files that are no images.
         ConfigError: the name is not one.
     """
     parse_config({"name": name})
@@ -77,40 +89,58 @@ def config_for(name: str, data: Path, layout: Layout = "auto", preset: Preset = 
         raw, data = (read_manifest(found.table), found.table) if found.table else (dataset_of(found), data)
     else:
         raw, told = read_manifest(data), ""
+    looked = scan(raw, DataConfig(), progress)
+    allowed = _allowed(raw, looked.bad)
+    raw, told = looked.good, told + _bad_told(looked.bad)
     counts = Counter(row.label for row in raw.rows)
     if kind == "manifest":
         each = ", ".join(f"{label} {number:,}" for label, number in counts.most_common(20))
         table = f"{data}: a table of {len(raw.rows):,} images in {len(raw.classes)} classes: {each}"
         told = f"{told}\n{table}".lstrip()
-    return NewConfig(_text(name, kind, data, raw, _summary(raw), counts, preset), told)
+    return NewConfig(
+        _text(name, kind, data, raw, _summary(looked.seen), counts, preset, _bad_line(looked.bad, allowed)),
+        told,
+    )
 
 
-def _summary(raw: RawDataset) -> ImageSummary:
-    """Sizes and colors of all images, from their headers."""
+def _allowed(raw: RawDataset, bad: Sequence[BadFile]) -> DataConfig:
+    """Settings under which the dataset can be used without its bad files: at most a tenth of it.
 
-    def look(row: RawRow) -> tuple[int, int, int] | str:
-        assert isinstance(row.source, Path)
-        try:
-            return shape_of(row.source, row.origin)
-        except InvalidImage as error:
-            return str(error)
+    Raises:
+        DataError: more are bad, or all of a class.
+    """
+    usual = DataConfig().max_bad_fraction
+    needed = math.ceil(100 * len(bad) / len(raw.rows)) / 100
+    config = DataConfig(max_bad_fraction=min(max(usual, needed), _MOST_BAD))
+    check_bad_files(raw, bad, config)
+    return config
 
-    looks = list(in_order(look, raw.rows, None, ""))
-    problems = [look for look in looks if isinstance(look, str)]
-    if problems:
-        raise invalid_rows(
-            raw.where, f"{len(problems)} file(s) are no image", problems, "repair or remove them"
-        )
-    shapes = [look for look in looks if not isinstance(look, str)]
-    colored = sum(channels == 3 for _, _, channels in shapes)
-    height, width = (round(statistics.median(shape[axis] for shape in shapes)) for axis in (0, 1))
+
+def _bad_line(bad: Sequence[BadFile], allowed: DataConfig) -> str:
+    """What the config says of bad files, where the default would refuse them."""
+    if allowed.max_bad_fraction == DataConfig().max_bad_fraction:
+        return ""
+    return f"max_bad_fraction = {allowed.max_bad_fraction}  # {len(bad):,} files cannot be used as images\n"
+
+
+def _bad_told(bad: Sequence[BadFile]) -> str:
+    named = "".join(f"\n    {file.reason}" for file in bad[:MOST_NAMED])
+    more = f"\n    and {len(bad) - MOST_NAMED:,} more" if len(bad) > MOST_NAMED else ""
+    return f"\n  left out    {len(bad):>7,}  cannot be used as images:{named}{more}" if bad else ""
+
+
+def _summary(seen: Sequence[Seen]) -> ImageSummary:
+    """Sizes and colors of all images."""
+    colored = sum(look.channels == 3 for look in seen)
+    height = round(statistics.median(look.height for look in seen))
+    width = round(statistics.median(look.width for look in seen))
     return ImageSummary(
         height=_side(height, are_photos(height, width)),
         width=_side(width, are_photos(height, width)),
         color=color_of(3 if colored else 1),
-        sizes=len({shape[:2] for shape in shapes}),
+        sizes=len({(look.height, look.width) for look in seen}),
         colored=colored,
-        long=sum(max(height, width) > 2 * min(height, width) for height, width, _ in shapes),
+        long=sum(max(look.height, look.width) > 2 * min(look.height, look.width) for look in seen),
     )
 
 
@@ -126,6 +156,7 @@ def _text(
     look: ImageSummary,
     counts: Counter[str],
     preset: Preset,
+    bad: str,
 ) -> str:
     smallest, biggest = min(counts.values()), max(counts.values())
     division = divide(raw)
@@ -160,7 +191,7 @@ color = "{look.color}"  # {hue}
 validation_fraction = {division.validation}  # of the training images: to calibrate and to watch training
 production_fraction = {division.production}  # of the training images: replayed as traffic in the canary
 test_fraction = {division.test}{test_note}
-
+{bad}
 [validation]
 min_per_class = {max(1, min(10, fewest * 2 // 3))}
 max_imbalance = {max(20.0, float(round(most / fewest * 1.5)))}

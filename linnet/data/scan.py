@@ -6,20 +6,24 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from linnet.config import DataConfig
+from linnet.data.bad_files import BadFile
 from linnet.data.near_duplicates import thumbnail
-from linnet.data.rows import RawDataset, RawRow, invalid_rows
-from linnet.errors import InvalidImage
+from linnet.data.rows import RawDataset, RawRow
+from linnet.errors import ImageTooLarge, InvalidImage
 from linnet.process.cpus import available_cpus
 from linnet.progress import Progress
-from linnet.vision.decode import decode, encode_png, sample_id, threads_pay
+from linnet.vision.decode import encode_png, read_image, sample_id, threads_pay
 
 Result = TypeVar("Result")
 
 _MANY, _FEW = 256, 16
+_AHEAD_BYTES = 16 << 20
+"""Bytes of images that a thread reads at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,41 +40,58 @@ class Seen:
     """What near duplicates are found by, where they are looked for."""
 
 
-def scan(
-    raw: RawDataset, max_pixels: int, progress: Progress | None = None, thumbnails: bool = False
-) -> list[Seen]:
-    """Decodes every image of a dataset; one `Seen` a row, in order. The pixels are not kept.
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A dataset whose every image was looked at."""
 
-    Raises:
-        DataError: images are unreadable, truncated or too large; names how many, and the first 20.
+    good: RawDataset
+    """Its rows whose images can be used."""
+    seen: list[Seen]
+    """What was learnt of each of these."""
+    bad: list[BadFile]
+    contents: list[str]
+    """Digest of the bytes of every row, good or bad, in the order of the raw dataset."""
+
+
+def scan(
+    raw: RawDataset, config: DataConfig, progress: Progress | None = None, thumbnails: bool = False
+) -> Scan:
+    """Decodes every image of a dataset, in order; the pixels are not kept.
+
+    `init` and `ingest` both look through this, so that they find the same bad files.
     """
 
-    def look(row: RawRow) -> Seen | str:
+    def look(row: RawRow) -> Seen | BadFile:
         try:
-            return _look(row, max_pixels, thumbnails)
+            return _look(row, config, thumbnails)
         except InvalidImage as error:
-            return str(error)
+            return BadFile(row.origin, content_of(row), str(error))
 
+    good: list[RawRow] = []
     seen: list[Seen] = []
-    problems: list[str] = []
-    for result in in_order(look, raw.rows, progress, "reading images"):
-        if isinstance(result, Seen):
-            seen.append(result)
+    bad: list[BadFile] = []
+    contents: list[str] = []
+    for row, result in zip(raw.rows, in_order(look, raw.rows, progress, "reading images"), strict=True):
+        contents.append(result.content)
+        if isinstance(result, BadFile):
+            bad.append(result)
         else:
-            problems.append(result)
-    if problems:
-        problem = f"{len(problems)} of {len(raw.rows)} images cannot be used"
-        raise invalid_rows(raw.where, problem, problems, "repair or remove these files and run again")
-    return seen
+            good.append(row)
+            seen.append(result)
+    return Scan(replace(raw, rows=good), seen, bad, contents)
 
 
 def content_of(row: RawRow) -> str:
     """Digest of an image's bytes as they lie in the raw dataset: what `Seen.content` is.
 
-    Raises:
-        InvalidImage: the file cannot be read.
+    Empty where the file cannot be read: such a file is a bad one.
     """
-    return sample_id(row.source) if not isinstance(row.source, Path) else _digest(_bytes(row, row.source))
+    if not isinstance(row.source, Path):
+        return sample_id(row.source)
+    try:
+        return _digest(_bytes(row, row.source))
+    except InvalidImage:
+        return ""
 
 
 def encoded(row: RawRow) -> bytes:
@@ -86,8 +107,9 @@ def in_order(
     work: Callable[[RawRow], Result], rows: Sequence[RawRow], progress: Progress | None, what: str
 ) -> Iterator[Result]:
     """Maps `work` over rows in order, on all cores where the images are large enough to gain by it."""
-    threads = threads_pay([row.source.stat().st_size for row in rows[:_MANY] if isinstance(row.source, Path)])
-    chunk = _FEW if threads else _MANY
+    sizes = [_size(row) for row in rows[:_MANY]]
+    threads = threads_pay([size for size in sizes if size])
+    chunk = max(1, min(_FEW, _AHEAD_BYTES // max(1, *sizes))) if threads else _MANY
     chunks = (rows[i : i + chunk] for i in range(0, len(rows), chunk))
     lists = (_ahead if threads else map)(lambda part: [work(row) for row in part], chunks)
     done = 0
@@ -116,17 +138,27 @@ def _ahead(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _look(row: RawRow, max_pixels: int, thumbnails: bool) -> Seen:
+def _look(row: RawRow, config: DataConfig, thumbnails: bool) -> Seen:
     if not isinstance(row.source, Path):  # bare pixels: encoding and decoding them changes nothing
         identity = sample_id(row.source)
         height, width, channels = row.source.shape
         small = thumbnail(row.source) if thumbnails else b""
         return Seen(identity, identity, width, height, channels, small)
+    if _size(row) > config.max_image_mb * 1_000_000:  # not even read
+        raise ImageTooLarge.bytes(row.origin, _size(row), config.max_image_mb)
     data = _bytes(row, row.source)
-    image = decode(data, row.origin, max_pixels)
+    image = read_image(data, row.origin, config.max_pixels, config.max_image_mb)
     height, width, channels = image.pixels.shape
     small = thumbnail(image.pixels) if thumbnails else b""
     return Seen(image.sample_id, _digest(data), width, height, channels, small)
+
+
+def _size(row: RawRow) -> int:
+    """Bytes of an image's file; 0 where it has none, or cannot be read."""
+    try:
+        return row.source.stat().st_size if isinstance(row.source, Path) else 0
+    except OSError:
+        return 0
 
 
 def _bytes(row: RawRow, path: Path) -> bytes:

@@ -68,7 +68,7 @@ def validate(
             results=tuple(_result(finding) for finding in findings),
             counts=counts,
         )
-        suites.write_docs(findings)
+        suites.write_docs(findings, manifest)
         report.save(out / REPORT_FILE)
     if progress:
         progress("checking expectations", 1, 1)
@@ -116,7 +116,7 @@ def _check(
     classes = class_frame(table, data.classes, manifest, accepted, unjudged)
     findings += suites.check("classes", classes, class_expectations(config, manifest), ("class", "named_by"))
     facts = dataset_frame(classes, manifest, accepted)
-    findings += suites.check("dataset", facts, dataset_expectations(config), ("dataset",))
+    findings += suites.check("dataset", facts, dataset_expectations(config, data), ("dataset",))
     train = zip(classes["class"].tolist(), classes["train"].tolist(), strict=True)
     return findings, {name: int(count) for name, count in train if name in manifest.classes}
 

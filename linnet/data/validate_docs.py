@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linnet.pages.document import document
+from linnet.records import DatasetManifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,8 +106,8 @@ class Suites:
         order = [expectation.meta["name"] for expectation in expectations if expectation.meta]
         return sorted(findings, key=lambda finding: order.index(finding.name))
 
-    def write_docs(self, findings: Sequence[ValidationFinding]) -> None:
-        """Writes the site; its `index.html` shows `findings` and links to a page a view."""
+    def write_docs(self, findings: Sequence[ValidationFinding], manifest: DatasetManifest) -> None:
+        """Writes the site; its `index.html` shows `findings`, bad files and links."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._context.build_data_docs()
@@ -116,10 +117,10 @@ class Suites:
             page.write_text(text.replace("</head>", f"<style>{_STYLE}</style></head>", 1), "utf-8")
         for film in self._site.rglob("*.gif"):  # 3 MB of tutorials
             film.unlink()
-        (self._site / "index.html").write_text(_index(self._site, findings), "utf-8")
+        (self._site / "index.html").write_text(_index(self._site, findings, manifest), "utf-8")
 
 
-def _index(site: Path, findings: Sequence[ValidationFinding]) -> str:
+def _index(site: Path, findings: Sequence[ValidationFinding], manifest: DatasetManifest) -> str:
     """The first page. Great Expectations' own one fills its list with scripts from a network."""
     pages = {path.relative_to(site).parts[1]: path for path in sorted(site.glob("validations/**/*.html"))}
     failed = sum(not finding.passed for finding in findings)
@@ -138,7 +139,22 @@ def _index(site: Path, findings: Sequence[ValidationFinding]) -> str:
     titles = ("Status", "Name", "Expectation", "Rows that broke it", "Details")
     head = "".join(f"<th>{title}</th>" for title in titles)
     body = f"<h1>Validation of the dataset: {verdict}</h1><table><tr>{head}</tr>{''.join(rows)}</table>"
+    body += _left_out(manifest)
     return document("Validation", _STYLE, body)
+
+
+def _left_out(manifest: DatasetManifest) -> str:
+    """Every file that was left out as no readable image, with its reason."""
+    if not manifest.bad:
+        return ""
+    cells = (html.escape(part) for line in manifest.bad_files for part in line.partition(": ")[::2])
+    rows = "".join(
+        f"<tr><td>{file}</td><td>{reason}</td></tr>" for file, reason in zip(cells, cells, strict=True)
+    )
+    more = manifest.bad - len(manifest.bad_files)
+    rows += f"<tr><td>and {more:,} more</td><td></td></tr>" if more else ""
+    title = f"{manifest.bad:,} of {manifest.raw_rows:,} images cannot be used, and were left out"
+    return f"<h2>{title}</h2><table><tr><th>File</th><th>Reason</th></tr>{rows}</table>"
 
 
 def _finding(view: str, item: Any) -> ValidationFinding:

@@ -127,6 +127,7 @@ def dataset_frame(
         {
             "dataset": [manifest.name],
             "imbalance": [float(counts.max(initial=0)) / smallest],
+            "bad_fraction": [manifest.bad / max(manifest.raw_rows, 1)],
             "duplicate_fraction": [manifest.dropped_duplicates / max(manifest.raw_rows, 1)],
             "conflict_fraction": [manifest.conflicts / max(manifest.raw_rows, 1)],
             "near_leak_fraction": [manifest.near_leaks / max(manifest.raw_rows, 1)],

@@ -185,6 +185,8 @@ def _write(
         width=width,
         channels=channels,
         fit=data.fit,
+        max_pixels=data.max_pixels,
+        max_image_mb=data.max_image_mb,
         dataset_digest=manifest.digest,
         labels_digest=batch.digest,
         counts={split: int((table["split"] == split).sum()) for split in SPLITS},

@@ -22,6 +22,7 @@ from linnet.labels.store import database
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.progress import Progress
 from linnet.storage.locks import file_lock
+from linnet.vision.browser import for_browser
 
 CHUNK = 200
 """Tasks an import."""
@@ -175,7 +176,7 @@ def _task(request: LabelRequest, rounds: Rounds, interface: TaskType, config: La
     shown = [interface.prediction(request.predicted, request.confidence, request.model or "linnet")]
     return NewTask(
         key=f"{request.batch}:{request.sample_id}",
-        image=image,
+        image=for_browser(image),
         data={"why": f"Why this one: {why}.", "sample_id": request.sample_id},
         predictions=shown if config.pre_annotate and not unbiased and request.predicted else [],
     )

@@ -19,6 +19,7 @@ import httpx
 from linnet.errors import ConfigError, LabelServerError, ProjectGone
 from linnet.labels.server import KEY, Annotation, NewTask, Project, ServerTask
 from linnet.records import utc_time
+from linnet.vision.formats import format_of
 
 TOKEN_VARIABLE = "LABEL_STUDIO_TOKEN"  # noqa: S105  a variable's name
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -297,9 +298,8 @@ def _said(answer: httpx.Response) -> str:
 
 
 def _kind(image: bytes) -> str:
-    if image.startswith(b"\xff\xd8"):
-        return "jpeg"
-    return "webp" if image[8:12] == b"WEBP" else "png"
+    known = format_of(image)
+    return known.media_types[0].removeprefix("image/") if known is not None else "png"
 
 
 def _data_uri(image: bytes) -> str:

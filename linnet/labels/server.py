@@ -18,7 +18,7 @@ class NewTask:
     key: str
     """Idempotency key, `BATCH:SAMPLE`: the server keeps it, and a second import of it is seen."""
     image: bytes
-    """PNG, JPEG or WebP."""
+    """In one of the formats that are read (`vision.formats`)."""
     data: dict[str, Any]
     """What the annotator may see, besides the image."""
     predictions: Sequence[dict[str, Any]] = ()

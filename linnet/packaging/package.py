@@ -159,6 +159,8 @@ def describe_package(
         width=about.width,
         channels=about.channels,
         fit=about.fit,
+        max_pixels=about.max_pixels,
+        max_image_mb=about.max_image_mb,
         features=about.features,
         feature_service=about.feature_service,
         temperature=report.temperature,

@@ -34,7 +34,6 @@ _MATTERS = (
     "deadline_seconds",
     "request_seconds",
     "max_body_mb",
-    "max_pixels",
 )
 _VALUES = 200_000
 """Pixel values in one request of tensors: about 800 kB of JSON."""

@@ -13,7 +13,7 @@ class DatasetManifest(Record):
 
     Columns of a shard: sample_id (str, 32 hex digits: digest of the decoded pixels), image (bytes,
     PNG or the original encoding), label (str, class name), label_source (str), split (str),
-    captured_at (timestamp[us, UTC]), width, height, channels (int32, of the original image), origin
+    captured_at (timestamp[us, UTC]), width, height, channels (int32, of the decoded image), origin
     (str: where in the raw dataset), and `cohort_<name>` (str) a configured cohort.
     """
 
@@ -44,6 +44,10 @@ class DatasetManifest(Record):
     """Pairs of nearly equal images (the first 1,000)."""
     left_out: dict[str, int] = {}
     """What lies in the folder and is no sample, counted by reason: no image, hidden, a link to nothing."""
+    bad: int = 0
+    """Images that were left out because they cannot be decoded, or are too large (`data.bad_files`)."""
+    bad_files: tuple[str, ...] = ()
+    """Each of these (the first 1,000) with its reason."""
 
 
 class ExpectationResult(Record):
@@ -123,3 +127,7 @@ class TrainingSetManifest(Record):
     """Samples a split."""
     fit: Literal["squash", "crop", "pad"] = "squash"
     """How images of another shape were brought to height and width: `vision.decode.resize`."""
+    max_pixels: int = 134_217_728
+    """Most pixels of an image that was trained on, and that is answered: `data.max_pixels`."""
+    max_image_mb: float = 100.0
+    """Largest file in megabytes, likewise: `data.max_image_mb`."""

@@ -141,6 +141,10 @@ class ModelPackage(Record):
     created_at: datetime
     fit: Literal["squash", "crop", "pad"] = "squash"
     """How images of another shape are brought to height and width: `vision.decode.resize`."""
+    max_pixels: int = 134_217_728
+    """Most pixels of an image that was trained on, and that is answered: `data.max_pixels`."""
+    max_image_mb: float = 100.0
+    """Largest file in megabytes, likewise: `data.max_image_mb`."""
     weights: PretrainedWeights | None = None
     """What a pretrained backbone started from: others' work, under its own licence."""
 

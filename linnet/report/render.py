@@ -78,6 +78,7 @@ def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) 
     if dataset is None:
         return ""
     counts = {
+        "bad file: cannot be used as an image": dataset.bad,
         "conflict: equal pixels with different labels": dataset.conflicts,
         "duplicate of another image": dataset.dropped_duplicates,
         "leak: the same pixels in the test split": dataset.dropped_leaks,
@@ -91,9 +92,10 @@ def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) 
     if any(counts.values()):
         rows = [f"| {_text(what)} | {number:,} |" for what, number in counts.items() if number]
         parts.append("| found | images |\n|---|--:|\n" + "\n".join(rows))
-    named = [f"- {_text(line)}" for line in (*dataset.dropped, *dataset.near_duplicates)[:_NAMED]]
+    lines = (*dataset.bad_files, *dataset.dropped, *dataset.near_duplicates)
+    named = [f"- {_text(line)}" for line in lines[:_NAMED]]
     if named:
-        total = len(dataset.dropped) + len(dataset.near_duplicates)
+        total = len(lines)
         more = f", the first {_NAMED}" if total > _NAMED else ""
         listed = "\n".join(named)
         parts.append(f"<details><summary>{total:,} of them by name{more}</summary>\n\n{listed}\n\n</details>")

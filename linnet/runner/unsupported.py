@@ -26,6 +26,12 @@ def unsupported_features(spec: Spec, setting: ContainerSetting = "auto") -> list
         for name, about in spec.root.get("inputDefinitions", {}).get("artifacts", {}).items()
         if not about.get("isOptional")
     ]
+    found += [
+        f"the component {name!r}, which has neither tasks nor an executor: the SDK's compiler loses a group "
+        "where a nested pipeline has one of the same name; put the nested pipeline before the group"
+        for name, component in spec.pipeline.get("components", {}).items()
+        if not {"dag", "executorLabel"} & set(component)
+    ]
     for label, executor in spec.pipeline["deploymentSpec"].get("executors", {}).items():
         where = label.removeprefix("exec-")
         found += [f"{where}: {problem}" for problem in _executor(executor, setting)]

@@ -13,7 +13,7 @@ from linnet.config import ServingConfig
 from linnet.errors import ConfigError, LinnetError
 from linnet.serving.server import Launch, ModelLaunch, serve
 
-_OVERRIDES = ("host", "port", "workers", "threads", "max_body_mb", "max_pixels", "log_images", "log_queue")
+_OVERRIDES = ("host", "port", "workers", "threads", "max_body_mb", "log_images", "log_queue")
 
 
 def parse_arguments(arguments: list[str]) -> Launch:

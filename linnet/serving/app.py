@@ -22,6 +22,7 @@ from linnet.serving.messages import (
     Request,
     Response,
     request_id,
+    too_large,
 )
 from linnet.serving.metrics import Metrics
 from linnet.serving.models import named
@@ -65,6 +66,7 @@ class App:
         self._models, self._access, self._forward_to_supervisor = models, access, elsewhere
         self._wake = wake
         self._callers, self._max_answer = Callers(config), round(config.max_answer_mb * 1_000_000)
+        self._max_tensor = round(config.max_tensor_mb * 1_000_000)
 
     async def handle(self, request: Request) -> Response:
         """Answers one request; nothing that happens inside reaches the client as a traceback."""
@@ -219,7 +221,7 @@ class App:
             await self._wake(model)
 
         def prepare(predictor: Predictor) -> Inputs:
-            return predictor.image_of(body, model.max_pixels), None
+            return predictor.image_of(body), None
 
         def render(predictor: Predictor, prediction: Prediction, milliseconds: float) -> tuple[bytes, None]:
             answer = {
@@ -237,6 +239,8 @@ class App:
     async def _infer(
         self, request: Request, model: ServedModel, version: str | None, request_name: str
     ) -> Response:
+        if len(request.body) > self._max_tensor:
+            raise too_large(len(request.body), self._max_tensor, "serving.max_tensor_mb", "send fewer images")
         head = request.headers.get(_BINARY_HEADER)
         if head is not None and not (head.isascii() and head.isdigit() and len(head) < 12):
             raise RequestRejected(400, "Inference-Header-Content-Length: must be a whole number of bytes")

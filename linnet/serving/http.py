@@ -19,7 +19,7 @@ import httptools
 
 from linnet.errors import RequestRejected
 from linnet.serving.budget import Budget
-from linnet.serving.messages import Request, Response
+from linnet.serving.messages import Request, Response, too_large
 
 MAX_HEAD = 32_768
 """Most bytes of a request line with its headers."""
@@ -39,6 +39,9 @@ _DISCARD = 64 << 20
 _STATUS = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+_BODY = ("serving.max_body_mb", "send a smaller image")
 
 
 class HttpServer:
@@ -204,7 +207,7 @@ class Connection(asyncio.Protocol):
             problem = f"Content-Encoding: {encoding:.80} is not taken; send the body uncompressed"
             self._rejected = RequestRejected(415, problem)
         elif int(headers.get("content-length", "0") or 0) > limit:
-            self._rejected = RequestRejected(413, f"the body is larger than {limit} bytes")
+            self._rejected = too_large(int(headers["content-length"]), limit, *_BODY)
         elif (length := int(headers.get("content-length", "0") or 0)) and not self._server.budget.room(
             length, length
         ):
@@ -219,8 +222,7 @@ class Connection(asyncio.Protocol):
         """A part of the body; what is over the limit is thrown away."""
         self._size += len(part)
         if self._rejected is None and self._size > self._server.max_body:
-            problem = f"the body is larger than {self._server.max_body} bytes"
-            self._rejected = RequestRejected(413, problem)
+            self._rejected = too_large(self._size, self._server.max_body, *_BODY)
             self._drop_body()
         if self._rejected is None and not self._server.budget.take(len(part), self._size):
             self._rejected = self._no_room()

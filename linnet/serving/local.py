@@ -10,9 +10,7 @@ from linnet.errors import RequestRejected
 from linnet.serving.predictor import Predictor, top_classes
 
 
-def local_answers(
-    package: Path, name: str, version: str, images: list[Path], max_pixels: int
-) -> Iterator[dict[str, Any]]:
+def local_answers(package: Path, name: str, version: str, images: list[Path]) -> Iterator[dict[str, Any]]:
     """The answers that a server would give for image files: model, version and predictions.
 
     Of a file that cannot be read, or is no image that is accepted, the answer is its `error`.
@@ -28,7 +26,7 @@ def local_answers(
             yield {"error": f"cannot be read ({error.strerror})"}
             continue
         try:
-            prediction = predictor.predict_upload(data, max_pixels)
+            prediction = predictor.predict_upload(data)
         except RequestRejected as error:
             yield {"error": error.problem}
             continue

@@ -72,3 +72,9 @@ def request_id(headers: dict[str, str]) -> str:
     if not is_request_id(given):
         raise RequestRejected(400, f"Linnet-Request-Id: must be 1 to {_ID_LENGTH} printable ASCII characters")
     return given
+
+
+def too_large(size: int, limit: int, setting: str, remedy: str) -> RequestRejected:
+    """The refusal of a body of at least `size` bytes, with the setting that says so and what to do."""
+    sizes = f"{size / 1e6:.1f} MB, more than {limit / 1e6:g} MB"
+    return RequestRejected(413, f"the body has {sizes} ({setting}); {remedy}")

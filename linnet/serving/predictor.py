@@ -18,8 +18,9 @@ from linnet.artifacts.onnx_model import (
     OpenSession,
     PackagedModel,
 )
-from linnet.errors import InvalidImage, RequestRejected, ServingError
-from linnet.vision.decode import color_of, decode, encode_png, resize
+from linnet.errors import ImageTooLarge, InvalidImage, RequestRejected, ServingError
+from linnet.vision.decode import color_of, encode_png, read_image, resize
+from linnet.vision.formats import format_of, why_not_read
 
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference of a probability from the packaged golden sample at warm-up."""
@@ -141,7 +142,7 @@ class Predictor:
                 f"{GOLDEN_TOLERANCE:g} is allowed; it is not the model that was evaluated: package again"
             )
         for _ in range(WARM_UP_RUNS):
-            self.predict_upload(encode_png(images[0]), images[0].size)
+            self.predict_upload(encode_png(images[0]))
         self._tune(images, features)
         return difference
 
@@ -179,32 +180,33 @@ class Predictor:
                     break
         self.chunk = best
 
-    def predict_upload(
-        self, data: bytes, max_pixels: int, keys: Mapping[str, str] | None = None
-    ) -> Prediction:
-        """Decodes an uploaded PNG, JPEG or WebP as `image_of` does, and predicts.
+    def predict_upload(self, data: bytes, keys: Mapping[str, str] | None = None) -> Prediction:
+        """Decodes an uploaded image as `image_of` does, and predicts.
 
         Raises:
-            RequestRejected: 415, another format by content; 400, damaged or too many pixels.
+            RequestRejected: as `image_of`.
             ServingError: the model failed on this image.
         """
-        return self.predict(self.image_of(data, max_pixels), None, keys)
+        return self.predict(self.image_of(data), None, keys)
 
-    def image_of(self, data: bytes, max_pixels: int) -> Images:
-        """An uploaded PNG, JPEG or WebP as the model sees it, resized as in training: [1, H, W, C].
+    def image_of(self, data: bytes) -> Images:
+        """An uploaded image as the model sees it, decoded and resized as in training: [1, H, W, C].
+
+        It may be what an image in training might be: the limits travel with the model.
 
         Raises:
-            RequestRejected: 415, another format by content; 400, damaged or too many pixels.
+            RequestRejected: 415, no format that is read, by content; 413, too many bytes or pixels; 400,
+                damaged.
         """
-        if not _is_known_format(data):
-            raise RequestRejected(
-                415, "the body is not a PNG, JPEG or WebP image; send one of these as it is"
-            )
+        if format_of(data) is None:
+            raise RequestRejected(415, f"the body {why_not_read(data)}")
+        package = self.package
         try:
-            pixels = decode(data, "body", max_pixels).pixels
+            pixels = read_image(data, "the body", package.max_pixels, package.max_image_mb).pixels
+        except ImageTooLarge as error:
+            raise RequestRejected(413, str(error)) from error
         except InvalidImage as error:
             raise RequestRejected(400, str(error)) from error
-        package = self.package
         return resize(pixels, package.height, package.width, color_of(package.channels), package.fit)[None]
 
     def predict(
@@ -262,13 +264,6 @@ class Predictor:
         ]
         probabilities, embedding = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Prediction(images, features, probabilities, embedding)
-
-
-def _is_known_format(data: bytes) -> bool:
-    return (
-        data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
-        or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
-    )  # fmt: skip
 
 
 def top_classes(classes: tuple[str, ...], probabilities: Floats) -> list[dict[str, str | float]]:

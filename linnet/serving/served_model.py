@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from linnet.artifacts.onnx_model import OpenSession
 from linnet.config import ServingConfig
-from linnet.errors import RequestRejected
 from linnet.serving.fleet import Fleet
 from linnet.serving.isolated_session import IsolatedSession
 from linnet.serving.log import PredictionLog
+from linnet.serving.messages import too_large
 from linnet.serving.metrics import Metrics
 from linnet.serving.online import feature_source
 from linnet.serving.service import Service
@@ -44,7 +44,7 @@ class ServedModel:
         `unlogged` is told how many requests more, or fewer, have not been written to the log.
         """
         self.name, self.header = name, quote(name)
-        self.max_pixels, self._max_body_mb = settings.max_pixels, settings.max_body_mb
+        self._max_body = round(settings.max_body_mb * 1_000_000)
         self.loading = asyncio.Lock()
         self.asleep = False
         """Whether it is not loaded, and is to be when it is asked."""
@@ -96,9 +96,9 @@ class ServedModel:
         Raises:
             RequestRejected: 413.
         """
-        if len(body) > self._max_body_mb * 1_000_000:
-            problem = f"the body is larger than {self._max_body_mb:g} MB (serving.max_body_mb of {self.name})"
-            raise RequestRejected(413, problem)
+        if len(body) > self._max_body:
+            setting = f"serving.max_body_mb of {self.name}"
+            raise too_large(len(body), self._max_body, setting, "send a smaller image")
 
     def records(self) -> dict[str, Any]:
         """The served records since they were last asked for, and how many were lost."""

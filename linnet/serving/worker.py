@@ -212,7 +212,10 @@ class Worker:
     async def _forward_to_supervisor(self, request: Request) -> Response:
         """Has the supervisor answer."""
         if len(request.body) > ADMIN_BODY:
-            raise RequestRejected(413, f"the body is larger than {ADMIN_BODY} bytes")
+            problem = (
+                f"the body has {len(request.body)} bytes; here at most {ADMIN_BODY} are taken, and no images"
+            )
+            raise RequestRejected(413, problem)
         try:
             body = request.body.decode("utf-8")
         except UnicodeDecodeError as error:

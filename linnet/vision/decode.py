@@ -6,27 +6,56 @@ differ. (What comes after, scaling and normalising, travels inside the exported 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import hashlib
 import io
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    ImageOps,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
-from linnet.errors import InvalidImage
+from linnet.errors import ImageTooLarge, InvalidImage
+from linnet.vision.color import to_srgb
+from linnet.vision.cost import BYTES_PER_PIXEL, MOST_PIXELS, WHOLE_PIXELS, memory_of, reduction
+from linnet.vision.formats import ImageFormat, format_of, why_not_read
 
 Pixels = npt.NDArray[np.uint8]
 Color = Literal["gray", "rgb"]
 Fit = Literal["squash", "crop", "pad"]
 """How an image of another shape becomes a model's: stretched, its middle cut out, or bars added."""
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-"""Formats that are accepted, told by content and not by file name."""
+PLUGINS = (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+"""Imported here, each registers its format; `Image.open` would import some forty when it misses one."""
 
 _WORTH_THREADS = 8192
 """Mean size in bytes from which threads pay: Pillow decodes without the GIL, but a small image costs
@@ -34,11 +63,27 @@ more Python than decoding (two threads slowed 28 x 28 images down by a third).""
 
 _PILLOW = r"PIL\."
 
-MOST_PIXELS = 16_777_216
-"""Pixels that an image may have where nobody set another limit."""
+_LARGE = BYTES_PER_PIXEL * WHOLE_PIXELS
+_ONE_AT_A_TIME = threading.Lock()
+"""Held while an image is decoded that takes more than `_LARGE` bytes: a process holds one of these."""
+_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
+"""Of glibc; other C libraries have none."""
+_STRIP = 1 << 20
+"""Pixels of a large image that are reduced at once."""
 
 _ORIENTATION = 0x0112
 """EXIF tag; values from 5 turn the image by a quarter."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_BITS, _SUBFILE, _DNG = 258, 254, 50706
+"""Tags of TIFF."""
 
 BAR = 127
 """Brightness of the bars beside an image that is padded: the middle, which normalisation makes about 0."""
@@ -65,54 +110,53 @@ def sample_id(pixels: Pixels) -> str:
 
 
 def decode(data: bytes, where: str = "image", max_pixels: int = MOST_PIXELS) -> Decoded:
-    """Decodes a PNG, JPEG or WebP in its own size; EXIF orientation is applied.
+    """Decodes an image of one of `formats.FORMATS`: upright (EXIF), in sRGB, 8 bits a channel.
 
-    Grey images (1, 8 or 16 bit, with or without alpha) give one channel, all others three;
-    transparency is laid on white.
+    Gray images (1, 8 or 16 bit, with or without alpha) give one channel, all others three; transparency is
+    laid on white; of an animation or of several pages the first is read. An image of more than
+    `WHOLE_PIXELS` is decoded at a half, a quarter or an eighth of its sides: see `reduction`.
 
     Raises:
-        InvalidImage: unknown format, truncated, damaged, or more than `max_pixels` pixels.
+        ImageTooLarge: decoding would take more memory than `max_pixels` ordinary pixels.
+        InvalidImage: no format that is read, truncated or damaged.
     """
     assert not ImageFile.LOAD_TRUNCATED_IMAGES, "a truncated image must be an error"
-    try:
-        _silence_pillow()
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            _check_size(opened, where, max_pixels)
-            gray = _is_gray(opened)
-            opened.load()
-            pixels = np.asarray(_plain(ImageOps.exif_transpose(opened), gray))
-    except InvalidImage:
-        raise
-    except UnidentifiedImageError as error:  # its own text shows a Python object
-        raise InvalidImage(where, "is not a readable PNG, JPEG or WebP image") from error
-    except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
-        raise InvalidImage(where, f"is not a readable PNG, JPEG or WebP image ({error})") from error
+    with _opened(data, where, max_pixels) as (opened, known):
+        memory, factor = memory_of(opened, known, data, where, max_pixels), reduction(*opened.size)
+        with _large_alone(memory):
+            pixels = np.asarray(_upright(opened, _reduced(opened, factor)))
+            opened.close()  # gives its memory back before the next one begins
     return Decoded(pixels if pixels.ndim == 3 else pixels[:, :, None])
 
 
-def shape_of(file: Path, where: str = "image", max_pixels: int = MOST_PIXELS) -> tuple[int, int, int]:
-    """Height, width and channels that `decode` would give, from the header alone.
+def read_image(data: bytes, where: str, max_pixels: int, max_mb: float) -> Decoded:
+    """`decode` under both limits of what an image may be: those of training and of serving.
 
     Raises:
-        InvalidImage: not an accepted format, unreadable, or too large; damage further on is not seen.
+        ImageTooLarge: more than `max_pixels` pixels (as `decode`) or `max_mb` megabytes.
+        InvalidImage: as `decode`.
     """
-    try:
-        _silence_pillow()
-        with Image.open(file, formats=FORMATS) as opened:
-            _check_size(opened, where, max_pixels)
-            channels = 1 if _is_gray(opened) else 3
-            # Without an exif chunk before the pixels, `getexif` of a PNG would decode all of them.
-            exif = opened.getexif() if opened.format != "PNG" or "exif" in opened.info else {}
-            turned = exif.get(_ORIENTATION, 1) >= 5
-            height, width = (opened.width, opened.height) if turned else (opened.height, opened.width)
-            return height, width, channels
-    except InvalidImage:
-        raise
-    except UnidentifiedImageError as error:
-        raise InvalidImage(where, "is not a readable PNG, JPEG or WebP image") from error
-    except Exception as error:  # Pillow's readers raise many kinds on hostile bytes
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InvalidImage(where, f"is not a readable PNG, JPEG or WebP image ({reason})") from error
+    if len(data) > max_mb * 1_000_000:
+        raise ImageTooLarge.bytes(where, len(data), max_mb)
+    return decode(data, where, max_pixels)
+
+
+@contextlib.contextmanager
+def _large_alone(memory: int) -> Iterator[None]:
+    """Lets one thread at a time decode what takes much memory, and gives all of it back to the system.
+
+    Without that glibc keeps it for the thread: eight threads that decoded one after the other held eight
+    images (673 MB of 48 million gray pixels; 112 MB with it).
+    """
+    if memory <= _LARGE:
+        yield
+        return
+    with _ONE_AT_A_TIME:
+        try:
+            yield
+        finally:
+            if _TRIM is not None:
+                _TRIM(0)
 
 
 def threads_pay(sizes: Sequence[int]) -> bool:
@@ -161,6 +205,37 @@ def encode_png(pixels: Pixels) -> bytes:
     return buffer.getvalue()
 
 
+@contextlib.contextmanager
+def _opened(data: bytes, where: str, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFile, ImageFormat]]:
+    """An image whose header was read, and its format; what goes wrong with it is an `InvalidImage`."""
+    known = format_of(data)
+    if known is None:
+        raise InvalidImage(where, why_not_read(data))
+    try:
+        _silence_pillow()
+        with Image.open(io.BytesIO(data), formats=(known.plugin,)) as opened:
+            _refuse_raw(opened, where)
+            yield opened, known
+    except InvalidImage:
+        raise
+    except Image.DecompressionBombError as error:
+        most = max_pixels / 1e6
+        problem = f"has more pixels than any limit allows; at most {most:.1f} megapixels are read"
+        raise ImageTooLarge(where, f"{problem} (data.max_pixels)") from error
+    except UnidentifiedImageError as error:  # its own text shows a Python object
+        raise InvalidImage(where, f"is not a readable {known.name} image") from error
+    except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
+        raise InvalidImage(where, f"is not a readable {known.name} image ({error})") from error
+
+
+def _refuse_raw(opened: Image.Image, where: str) -> None:
+    """Camera raw files are TIFFs, too, whose first page is a thumbnail that nobody means."""
+    if isinstance(opened, TiffImagePlugin.TiffImageFile):
+        small = opened.tag_v2.get(_SUBFILE, 0)
+        if _DNG in opened.tag_v2 or (isinstance(small, int) and small & 1):
+            raise InvalidImage(where, "is camera raw data, not a finished image: export it as JPEG or TIFF")
+
+
 def _silence_pillow() -> None:
     """Ignores Pillow's warnings (its own bomb limit, odd EXIF) in this process from now on.
 
@@ -172,12 +247,6 @@ def _silence_pillow() -> None:
         warnings.filterwarnings("ignore", module=_PILLOW)
 
 
-def _check_size(image: Image.Image, where: str, max_pixels: int) -> None:
-    if image.width * image.height > max_pixels:
-        size = f"{image.width} x {image.height}"
-        raise InvalidImage(where, f"is {size} pixels; at most {max_pixels} are accepted")
-
-
 def _is_gray(opened: Image.Image) -> bool:
     """Of an image that is not loaded yet: Pillow reads a gray PNG of 16 bits with alpha as RGBA."""
     if opened.mode in ("1", "L", "LA", "La") or opened.mode.startswith("I"):
@@ -185,21 +254,69 @@ def _is_gray(opened: Image.Image) -> bool:
     return any(tile.args == "LA;16B" for tile in getattr(opened, "tile", ()))
 
 
-def _plain(image: Image.Image, gray: bool) -> Image.Image:
-    """The image in mode L (where it is gray) or RGB, what is transparent laid on white."""
-    if image.mode.startswith("I"):  # gray PNG of 16 bits, whatever its brightness
-        return _eight_bits(image)
-    if "A" in image.getbands() or "transparency" in image.info:
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """What the numbers of a file mean."""
+
+    gray: bool
+    white: int
+    """The brightest value of a channel with more than 8 bits."""
+    profile: bytes | None
+
+
+def _meaning(opened: ImageFile.ImageFile) -> _Meaning:
+    """Of an image that is not loaded yet."""
+    if any(tile.args == "RGB;16B" for tile in opened.tile) and "transparency" in opened.info:
+        # Pillow keeps the upper 8 bits of each color, but all 16 of the one that is transparent.
+        opened.info["transparency"] = tuple(value >> 8 for value in opened.info["transparency"])
+    bits = opened.tag_v2.get(_BITS, (16,))[0] if isinstance(opened, TiffImagePlugin.TiffImageFile) else 16
+    return _Meaning(_is_gray(opened), (1 << bits) - 1, opened.info.get("icc_profile"))
+
+
+def _reduced(opened: ImageFile.ImageFile, factor: int) -> Image.Image:
+    """The image in mode L or RGB with each side divided by `factor` (rounded up), as it lies in the file."""
+    if factor > 1 and opened.format in ("JPEG", "MPO"):
+        wanted = -(-opened.width // factor), -(-opened.height // factor)
+        opened.draft(None, (opened.width // factor, opened.height // factor))
+        factor = 1 if opened.size == wanted else factor
+    meaning = _meaning(opened)
+    opened.load()
+    if factor == 1:
+        return _plain(opened, meaning)
+    width, height = opened.size
+    small = Image.new("L" if meaning.gray else "RGB", (-(-width // factor), -(-height // factor)))
+    rows = factor * max(1, _STRIP // (width * factor))
+    for top in range(0, height, rows):  # in strips: no second image of this size is ever in memory
+        strip = opened.crop((0, top, width, min(top + rows, height)))
+        small.paste(_plain(strip, meaning).reduce(factor), (0, top // factor))
+    return small
+
+
+def _upright(opened: ImageFile.ImageFile, image: Image.Image) -> Image.Image:
+    """The image turned as the EXIF of its file says; Pillow has turned a TIFF already."""
+    turn = None if opened.format == "TIFF" else _TURNS.get(opened.getexif().get(_ORIENTATION, 1))
+    return image if turn is None else image.transpose(turn)
+
+
+def _plain(image: Image.Image, meaning: _Meaning) -> Image.Image:
+    """The image in mode L (where it is gray) or RGB, in sRGB, what is transparent laid on white."""
+    if image.mode in ("I", "F"):
+        raise ValueError("32 bits a channel, whose range it does not say: save it with 8 or 16")
+    if image.mode.startswith("I"):
+        return to_srgb(_eight_bits(image, meaning.white), meaning.profile)
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, rgba)
-    return image.convert("L" if gray else "RGB")
+    if image.mode != "CMYK":
+        image = image.convert("L" if meaning.gray else "RGB")
+    return to_srgb(image, meaning.profile)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """A gray image of 16 bits as one of 8; the value that its file calls transparent becomes white."""
+def _eight_bits(image: Image.Image, white: int) -> Image.Image:
+    """A gray image of up to 16 bits as one of 8; the value that its file calls transparent becomes white."""
     values = np.asarray(image, dtype=np.float64)
-    pixels = np.clip(values / 65535.0 * 255.0, 0, 255).round().astype(np.uint8)
+    pixels = np.clip(values / white * 255.0, 0, 255).round().astype(np.uint8)
     clear = image.info.get("transparency")
     if isinstance(clear, int):
         pixels[values == clear] = 255

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _LIBRARIES = ("numpy", "pillow", "onnxruntime")
-_CODE = ("decode.py", "statistics.py")
+_CODE = ("color.py", "cost.py", "decode.py", "formats.py", "statistics.py")
 PREPROCESSING = "linnet preprocessing"
 
 

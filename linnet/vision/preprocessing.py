@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from linnet.vision.cost import WHOLE_PIXELS
 from linnet.vision.decode import BAR, Fit, color_of
 
 Parameters = dict[str, str | int | bool]
@@ -17,6 +18,8 @@ def parameters_of(channels: int, fit: Fit) -> Parameters:
         "color": color_of(channels),
         "gray": "ITU-R 601 luma",
         "orientation": "EXIF applied",
+        "profile": "to sRGB",
+        "reduced_beyond_pixels": WHOLE_PIXELS,
         "alpha": "on white",
         "fit": fit,
         "pad_value": BAR,
@@ -35,6 +38,7 @@ def in_words(height: int, width: int, channels: int, fit: Fit) -> str:
     mode = "gray (ITU-R 601 luma)" if channels == 1 else "RGB"
     return (
         "A client that sends tensors prepares them as the server prepares files: EXIF orientation applied, "
+        f"at reduced scale beyond {WHOLE_PIXELS / 1e6:.1f} megapixels, color profiles brought to sRGB, "
         f"transparency laid on white, {mode}, then {width} x {height} pixels by fit = {fit} ({how}), "
         "resampled bilinearly with antialiasing (Pillow's Image.Resampling.BILINEAR; its default, bicubic, "
         "and resizers without antialiasing move probabilities); uint8, channels last, not normalized. The "

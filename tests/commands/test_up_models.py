@@ -44,10 +44,12 @@ def test_each_champion_has_the_limits_of_the_run_that_made_it_or_of_its_config(
 ) -> None:
     del database
     champion(submit, "small", {"max_body_mb": 0.0003})
-    champion(submit, "large", {"max_body_mb": 12, "max_pixels": 64})
+    champion(submit, "large", {"max_body_mb": 12})
     champion(submit, "plain", None)
     config = tmp_path / "plain.toml"
-    config.write_text('name = "plain"\n[serving]\nmax_pixels = 100\nworkers = 1\nport = 0\n')
+    shape = 'height = 8\nwidth = 8\ncolor = "gray"\nmax_image_mb = 5.0\n'
+    served = "max_body_mb = 5.0\nworkers = 1\nport = 0\n"
+    config.write_text(f'name = "plain"\n[data]\n{shape}[serving]\n{served}')
     serve_champions(["small", "large", "plain"], [config], None, detach=True, console=terminal())
     try:
         client = ServerClient.from_state(server_state_file())
@@ -61,8 +63,8 @@ def test_each_champion_has_the_limits_of_the_run_that_made_it_or_of_its_config(
         }
         assert [statuses[model, "plain"] for model in ("small", "large", "plain")] == [200, 200, 200]
         assert [statuses["small", name] for name in images] == [200, 413, 413]
-        assert [statuses["large", name] for name in images] == [400, 400, 415], "12 MB are taken; 64 pixels"
-        assert [statuses["plain", name] for name in images] == [400, 400, 413], "its config's 100 pixels"
+        assert [statuses["large", name] for name in images] == [200, 200, 415], "12 MB are taken"
+        assert [statuses["plain", name] for name in images] == [200, 200, 413], "its config's 5 MB"
         assert json.loads(client.request("GET", "/v2/health/ready")[2]) == {"ready": True}
     finally:
         assert stop_server()

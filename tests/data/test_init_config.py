@@ -83,12 +83,6 @@ def test_config_for_odd_names_is_valid_toml(tmp_path: Path, picture: Callable[..
 
 def test_config_for_a_folder_with_other_files_names_them(photos: Path) -> None:
     (photos / "cat" / "000.txt").write_text("a note")
-    (photos / "cat" / "page.jpg").write_text("<html>not found</html>")
-    with pytest.raises(
-        DataError, match=r"1 file\(s\) are no image:\n  - cat/page\.jpg: is not a readable PNG"
-    ):
-        config_for("photos", photos)
-    (photos / "cat" / "page.jpg").unlink()
     assert "not an image: cat/000.txt" in config_for("photos", photos).told
 
 

@@ -36,6 +36,8 @@ def make_package(
     sharpness: float = 60.0,
     slow_rounds: int = 2000,
     name: str = "tiny",
+    max_pixels: int = 134_217_728,
+    max_image_mb: float = 100.0,
     fit: Fit = "squash",
 ) -> Path:
     """Writes model.onnx, package.json and golden.npz to `folder` and returns it.
@@ -60,6 +62,8 @@ def make_package(
         feature_service="image_classifier_v1",
         temperature=1.0,
         dataset_digest="0" * 32,
+        max_pixels=max_pixels,
+        max_image_mb=max_image_mb,
         model_digest=model_digest(folder / MODEL_FILE),
         parity_max_difference=0.0,
         parity_agreement=1.0,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from linnet.errors import RequestRejected
+from linnet.vision.formats import FORMATS
 from tests.serving.packages import expected_probabilities, image_of, make_package
 from tests.serving.running import RunningServer, png, running
 
@@ -21,8 +22,9 @@ LIMIT = 20_000
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("app")
-    flags = ("--max-body-mb", str(LIMIT / 1e6), "--max-pixels", "10000")
-    with running(folder, make_package(folder / "package"), "7", *flags) as started:
+    flags = ("--max-body-mb", str(LIMIT / 1e6))
+    package = make_package(folder / "package", max_pixels=10_000, max_image_mb=0.015)
+    with running(folder, package, "7", *flags) as started:
         yield started
 
 
@@ -57,7 +59,7 @@ def test_upload_of_another_size_and_format_is_resized(server: RunningServer) -> 
 
     from PIL import Image
 
-    for kind in ("PNG", "JPEG", "WEBP"):
+    for kind in (known.plugin for known in FORMATS):
         buffer = io.BytesIO()
         Image.new("RGB", (31, 57), (250, 250, 250)).save(buffer, kind)
         assert server.client.predict(buffer.getvalue())["predictions"][0]["class"] == "white"
@@ -66,10 +68,17 @@ def test_upload_of_another_size_and_format_is_resized(server: RunningServer) -> 
 @pytest.mark.parametrize(
     ("body", "status", "problem"),
     [
-        (b"", 415, "PNG, JPEG or WebP"),
-        (b"GIF89a" + bytes(50), 415, "PNG, JPEG or WebP"),
-        (png(9)[:40], 400, "not a readable"),
-        (png(9, side=101), 400, "at most 10000"),
+        (b"", 415, "the body is empty"),
+        (b"GIF86a" + bytes(50), 415, "the body is not a readable image .PNG, JPEG, WebP"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), 415, "HEIC photo"),
+        (b"GIF89a" + bytes(50), 400, "not a readable GIF"),
+        (png(9)[:40], 400, "not a readable PNG"),
+        (png(9, side=101), 413, r"the body: is 101 x 101 pixels .*data\.max_pixels"),
+        (
+            png(9) + bytes(15_000),
+            413,
+            r"the body: has 0\.0 MB; at most 0\.015 MB are read .data\.max_image_mb",
+        ),
     ],
 )
 def test_wrong_upload_is_refused(server: RunningServer, body: bytes, status: int, problem: str) -> None:
@@ -163,7 +172,7 @@ def test_compressed_body_and_wrong_header_length_are_refused(server: RunningServ
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize(("size", "status"), [(LIMIT, 200), (LIMIT + 1, 413), (3 * LIMIT, 413)])
+@pytest.mark.parametrize(("size", "status"), [(15_000, 200), (LIMIT + 1, 413), (3 * LIMIT, 413)])
 def test_body_limit_is_exact(server: RunningServer, chunked: bool, size: int, status: int) -> None:
     image = png(9)
     content = image + bytes(size - len(image))  # a PNG ends where it says, whatever follows
@@ -180,6 +189,7 @@ def test_body_limit_is_exact(server: RunningServer, chunked: bool, size: int, st
         while part := connection.recv(65536):
             answer += part
     assert answer.startswith(b"HTTP/1.1 %d" % status)
+    assert status == 200 or b"MB, more than 0.02 MB (serving.max_body_mb)" in answer
 
 
 def test_metrics_count_by_version_and_outcome(server: RunningServer) -> None:

@@ -152,9 +152,7 @@ def test_swaps_lose_nothing_and_every_answer_is_the_replay_of_its_version(
     assert len({answer["version"] for _, _, answer in answers}) > swaps // 2
     replays = [Predictor.load("r", package, 1) for package in packages]
     expected = {
-        (body, odd): replays[odd].predict_upload(body, 10_000).probabilities[0]
-        for body in BODIES
-        for odd in (0, 1)
+        (body, odd): replays[odd].predict_upload(body).probabilities[0] for body in BODIES for odd in (0, 1)
     }
     for body, _, answer in answers:
         probabilities = expected[body, (int(str(answer["version"])) + 1) % 2]

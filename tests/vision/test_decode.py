@@ -7,7 +7,6 @@ import struct
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from linnet.errors import InvalidImage
-from linnet.vision.decode import decode, encode_png, resize, sample_id, shape_of
+from linnet.errors import ImageTooLarge, InvalidImage
+from linnet.vision.decode import decode, encode_png, resize, sample_id
+from linnet.vision.formats import FORMATS
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 
@@ -151,34 +151,36 @@ def test_truncated_image_is_refused_at_any_length(kind: str) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     whole = encoded(noise, kind)
     for length in (10, len(whole) // 4, len(whole) // 2, len(whole) * 9 // 10):
-        with pytest.raises(InvalidImage, match="sample 7: is not a readable PNG, JPEG or WebP image"):
+        with pytest.raises(InvalidImage, match="sample 7: is not a readable"):
             decode(whole[:length], "sample 7")
 
 
 def test_image_with_too_many_pixels_is_refused_before_it_is_decoded() -> None:
-    bomb = header_only(6000, 6000)
-    with pytest.raises(InvalidImage, match="is 6000 x 6000 pixels; at most 16777216 are accepted"):
+    bomb = header_only(12_000, 12_000)
+    with pytest.raises(
+        ImageTooLarge, match=r"is 12000 x 12000 pixels \(144.0 megapixels\); .*data.max_pixels"
+    ):
         decode(bomb)
     with pytest.raises(InvalidImage):
         decode(header_only(20_000, 20_000))  # beyond Pillow's own hard limit
     assert decode(encoded(Image.new("L", (8, 8))), max_pixels=64).pixels.shape == (8, 8, 1)
-    with pytest.raises(InvalidImage):
+    with pytest.raises(ImageTooLarge):
         decode(encoded(Image.new("L", (8, 8))), max_pixels=63)
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        encoded(Image.new("L", (8, 8)), "GIF"),
-        encoded(Image.new("L", (8, 8)), "BMP"),
-        encoded(Image.new("L", (8, 8)), "TIFF"),
+        encoded(Image.new("L", (8, 8)), "ICO"),
+        encoded(Image.new("RGB", (8, 8)), "PPM"),
+        encoded(Image.new("RGB", (8, 8)), "TGA"),
         b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"/>',
         b"no image at all",
         b"",
         b"\x89PNG\r\n\x1a\n",
         b"\x00" * 5000,
     ],
-    ids=["gif", "bmp", "tiff", "svg", "text", "empty", "png-header-only", "zeros"],
+    ids=["ico", "ppm", "tga", "svg", "text", "empty", "png-header-only", "zeros"],
 )
 def test_anything_else_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidImage) as caught:
@@ -189,7 +191,7 @@ def test_anything_else_is_refused(data: bytes) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_damaged_bytes_give_pixels_or_invalid_image_and_nothing_else(data: st.DataObject) -> None:
-    kind = data.draw(st.sampled_from(["PNG", "JPEG", "WEBP"]))
+    kind = data.draw(st.sampled_from([known.plugin for known in FORMATS]))
     content = bytearray(encoded(Image.fromarray(np.dstack([RAMP] * 3)), kind))
     for _ in range(data.draw(st.integers(1, 5))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -295,21 +297,3 @@ def test_decode_transparency_of_16_bit_gray_is_laid_on_white_as_of_8_bit() -> No
 def test_decode_alpha_of_16_bit_gray_is_laid_on_white_and_stays_gray() -> None:
     row = struct.pack(">6H", 0, 0, 20_000, 65_535, 0, 65_535)
     assert decode(_png(16, 4, row)).pixels.tolist() == [[[255], [78], [0]]]
-
-
-def test_shape_of_the_header_is_that_of_the_decoded_pixels(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
-    file = tmp_path / "image"
-    for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"):
-        image = (
-            Image.fromarray(noise[..., 0].astype(np.uint16))
-            if mode == "I;16"
-            else Image.fromarray(noise).convert(mode)
-        )
-        for orientation in (1, 3, 6):
-            exif = Image.Exif()
-            exif[0x0112] = orientation
-            image.save(file, "JPEG" if mode == "CMYK" else "PNG", exif=exif)
-            assert shape_of(file) == decode(file.read_bytes()).pixels.shape, (mode, orientation)
-    file.write_bytes(_png(16, 4, struct.pack(">4H", 1, 2, 3, 4)))
-    assert shape_of(file) == decode(file.read_bytes()).pixels.shape == (1, 2, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from typing import Any
 
@@ -10,23 +9,25 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from nicegui import run, ui
 
+from linnet.config import DataConfig
 from linnet.console import explain, shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import training_set_of
 from linnet.console.markup import Html, address, bar, card, empty, join, link, problem, section, tag
-from linnet.errors import LinnetError
+from linnet.errors import ImageTooLarge, LinnetError
 from linnet.pages.numbers import percent
 from linnet.records import ModelVersion
 from linnet.serving.predictor import Predictor, top_classes
-from linnet.vision.decode import color_of, decode, resize
+from linnet.vision.decode import color_of, read_image, resize
+from linnet.vision.formats import ACCEPT, NAMES
 from linnet.vision.thumbnail import thumbnail
 
-MOST_BYTES = 16 << 20
-MOST_PIXELS = 16_777_216
+_SHOWN = 320
+"""Pixels of the longer side at which the image is shown as it was sent."""
 
-_DROP = """
-<label class="drop" id="drop"><b>Drop an image here, or choose one</b>PNG, JPEG or WebP
-<input type="file" id="file" accept="image/png,image/jpeg,image/webp"></label>
+_DROP = f"""
+<label class="drop" id="drop"><b>Drop an image here, or choose one</b>{NAMES}
+<input type="file" id="file" accept="{ACCEPT}"></label>
 <div id="answer" aria-live="polite" style="margin-top:20px"></div>"""
 
 _SCRIPT = '<script src="/console/try_it.js" defer></script>'
@@ -44,17 +45,29 @@ def register(context: Context, app: FastAPI) -> None:
 
     @app.post("/try/ask", include_in_schema=False)
     async def ask(request: Request, model: str = "") -> HTMLResponse:
-        image = bytearray()
+        image, most_mb = bytearray(), await run.io_bound(_most_mb, context, model)
+        most_mb = most_mb or DataConfig().max_image_mb  # None while the console ends
         async for part in request.stream():
             image += part
-            if len(image) > MOST_BYTES:
-                return HTMLResponse(problem(f"The image is larger than {MOST_BYTES >> 20} MiB."))
+            if len(image) > most_mb * 1_000_000:
+                return HTMLResponse(problem(str(ImageTooLarge.bytes("the image", len(image), most_mb))))
         return HTMLResponse(await run.io_bound(answer, context, bytes(image), model))
 
 
 def _champion(context: Context, wanted: str) -> ModelVersion | None:
     model = context.model(wanted)
     return context.sources.champion(model) if model else None
+
+
+def _most_mb(context: Context, wanted: str) -> float:
+    """Megabytes that an image may have: what the model says that is asked."""
+    try:
+        champion = _champion(context, wanted)
+        if champion is not None:
+            return context.packaged(context.sources.package(champion)).package.max_image_mb
+    except LinnetError:  # `answer` says what is wrong
+        pass
+    return DataConfig().max_image_mb
 
 
 def _chosen(context: Context, wanted: str) -> tuple[ModelVersion | None, str, list[str]]:
@@ -95,7 +108,7 @@ def _said(context: Context, champion: ModelVersion, image: bytes) -> dict[str, A
         return context.sources.client(champion.name).predict(image) | {"by": "the server"}
     predictor = Predictor.load(champion.version, context.sources.package(champion))
     began = time.perf_counter()
-    prediction = predictor.predict_upload(image, MOST_PIXELS)
+    prediction = predictor.predict_upload(image)
     took = 1000 * (time.perf_counter() - began)
     top = top_classes(predictor.classes, prediction.probabilities[0])
     return {
@@ -130,19 +143,17 @@ def _answer(said: dict[str, Any], version: ModelVersion) -> Html:
 def _reasons(context: Context, version: ModelVersion, image: bytes) -> Html:
     model = context.packaged(context.sources.package(version))
     about = model.package
-    pixels = resize(
-        decode(image, max_pixels=MOST_PIXELS).pixels,
-        about.height,
-        about.width,
-        color_of(about.channels),
-        about.fit,
-    )
+    sent = read_image(image, "the image", about.max_pixels, about.max_image_mb).pixels
+    pixels = resize(sent, about.height, about.width, color_of(about.channels), about.fit)
     probabilities, embedding = model.predict(pixels[None])
     target = int(probabilities[0].argmax())
     weights = explain.occlusion(model, pixels, target)
-    seen = "data:image/*;base64," + base64.b64encode(image).decode()
     figures = (
-        tag("figure", tag("img", src=seen, alt="your image"), tag("figcaption", "as you sent it")),
+        tag(
+            "figure",
+            tag("img", src=thumbnail(sent, _SHOWN), alt="your image"),
+            tag("figcaption", "as you sent it"),
+        ),
         tag(
             "figure",
             tag("img", src=thumbnail(pixels), alt="as the model sees it"),

@@ -45,18 +45,21 @@ def figures(manifest: DatasetManifest) -> Html:
             f"{manifest.near_leaks:,} near leaks, {manifest.conflicts:,} label conflicts",
         ),
         *((tile("Left out", f"{left_out:,}", "files that are no samples"),) if left_out else ()),
+        *((tile("Bad files", f"{manifest.bad:,}", "cannot be used as images"),) if manifest.bad else ()),
     )
 
 
 def dropped(manifest: DatasetManifest) -> Html:
     """What did not become a sample, by name and reason."""
     reasons = [(reason, f"{number:,}") for reason, number in manifest.left_out.items()]
+    bad = [tuple(line.partition(": ")[::2]) for line in manifest.bad_files]
     parts = [
+        table(("File", "Why it was left out"), bad, f"Bad files: {manifest.bad:,}") if bad else Html(""),
         table(("Left out because", ">Files"), reasons, "Files that are no samples") if reasons else Html(""),
         _named("Images that were dropped", manifest.dropped),
         _named("Pairs of nearly equal images", manifest.near_duplicates),
     ]
-    nothing = not (reasons or manifest.dropped or manifest.near_duplicates)
+    nothing = not (bad or reasons or manifest.dropped or manifest.near_duplicates)
     return empty("Nothing was dropped", "Every file became a sample.") if nothing else join(parts)
 
 
