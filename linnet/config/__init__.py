@@ -14,7 +14,15 @@ from linnet.config.files import config_files
 from linnet.config.monitoring import MonitoringConfig
 from linnet.config.registry import RegistryConfig
 from linnet.config.retraining import RetrainingConfig
-from linnet.config.root import SECTIONS, Config, assign, load_config, parse_config, parse_sections
+from linnet.config.root import (
+    SECTIONS,
+    Config,
+    assign,
+    load_config,
+    load_engine_config,
+    parse_config,
+    parse_sections,
+)
 from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import (
@@ -59,6 +67,7 @@ __all__ = [
     "assign",
     "config_files",
     "load_config",
+    "load_engine_config",
     "parse_config",
     "parse_sections",
 ]
