@@ -34,12 +34,14 @@ from linnet.config.serving import (
     ServingConfig,
 )
 from linnet.config.training import PHOTO_BACKBONE, SMALL_SIDE, TrainConfig
+from linnet.config.tuning import Choice, Range, TuneConfig
 
 __all__ = [
     "JUDGED_METRICS",
     "PHOTO_BACKBONE",
     "SECTIONS",
     "SMALL_SIDE",
+    "Choice",
     "Config",
     "ContainerSetting",
     "CostConfig",
@@ -54,6 +56,7 @@ __all__ = [
     "LabelsConfig",
     "Layout",
     "MonitoringConfig",
+    "Range",
     "RegistryConfig",
     "ReleaseConfig",
     "RetrainingConfig",
@@ -61,6 +64,7 @@ __all__ = [
     "ServiceLevelsConfig",
     "ServingConfig",
     "TrainConfig",
+    "TuneConfig",
     "ValidationConfig",
     "assign",
     "config_files",
