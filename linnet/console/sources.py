@@ -248,7 +248,7 @@ def _served(model: str) -> ServerStatus:
         return ServerStatus(url=state.url, problem=str(error))
     return ServerStatus(
         url=state.url,
-        champion=str(routes.get("champion") or ""),
+        champion=str(routes.get("champion") or routes.get("asleep") or ""),
         candidate=str(routes.get("candidate") or ""),
         percent=float(routes.get("percent") or 0),
         versions=tuple(str(version) for version in routes.get("versions", ())),

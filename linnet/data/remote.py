@@ -2,7 +2,8 @@
 
 The copy lies in the state folder, a folder for each address. A file is fetched again only when the other side
 says that it changed; one that was cut off goes on where it stopped. Object stores are reached by obstore,
-with the credentials of the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS, ...).
+with the credentials of the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL,
+GOOGLE_APPLICATION_CREDENTIALS, ...).
 """
 
 from __future__ import annotations

@@ -61,8 +61,18 @@ class ModelRegistry:
         self.ledger = ledger_of(self._state)
 
     def register(self, submission: Submission, reason: str = "packaged") -> ModelVersion:
-        """Registers a package; the same package again gives the same version and no second line."""
+        """Registers a package; the same package again gives the same version and no second line.
+
+        Raises:
+            RegistryError: another model's name differs in signs alone that no file is named by.
+        """
         with self._locked(submission.model):
+            for other in self.store.models():  # or both would have one ledger, history and rollout
+                if other != submission.model and file_name(other) == file_name(submission.model):
+                    raise RegistryError(
+                        f"model {submission.model}: its files would be those of model {other}: "
+                        "give it another name (registry.model)"
+                    )
             version = self.store.register(submission)
             known = any(
                 entry.action == "register" and entry.version == version.version

@@ -231,15 +231,18 @@ def argument_values(node: Node) -> dict[str, Any]:
 
 
 def _argument_values(node: Node) -> dict[str, Any]:
+    # A group may declare what nobody gives it, such as the item of a loop within it (kfp 2.17.0). A cluster's
+    # driver looks for the values that are taken (backend/src/v2/driver/resolve.go), and for no others.
+    needed = not node.is_group
     where = f"task {node.path}"
     artifacts = node.component.get("inputDefinitions", {}).get("artifacts", {})
     parameters = {name: value for name, value in node.inputs.items() if name not in artifacts}
     declared = node.component.get("inputDefinitions", {}).get("parameters", {})
     for name, about in artifacts.items():
-        if name not in node.inputs and not about.get("isOptional"):
+        if needed and name not in node.inputs and not about.get("isOptional"):
             raise RunError(f"{where} needs the artefact {name!r}, which no task before it wrote")
     extra = {name: value for name, value in node.inputs.items() if name not in declared}
-    return {**extra, **with_defaults(node.component, parameters, where, converted)}
+    return {**extra, **with_defaults(node.component, parameters, where, converted, needed)}
 
 
 def parameter_values(node: Node) -> dict[str, Any]:

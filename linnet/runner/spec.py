@@ -191,11 +191,23 @@ Convert = Callable[[Any, str, str], Any]
 
 
 def with_defaults(
-    component: dict[str, Any], given: dict[str, Any], where: str, convert: Convert = typed
+    component: dict[str, Any],
+    given: dict[str, Any],
+    where: str,
+    convert: Convert = typed,
+    needed: bool = True,
 ) -> dict[str, Any]:
     """The values of a component's input parameters; one that is optional and has no value is left out.
 
-    `convert`: what brings a value into its declared type (value, type, where).
+    Args:
+        component: as the IR describes it.
+        given: values by name.
+        where: what a message names.
+        convert: what brings a value into its declared type (value, type, where).
+        needed: whether one that is not optional must have a value.
+
+    Raises:
+        RunError: a value is missing, or of another type.
     """
     result = {}
     for name, about in component.get("inputDefinitions", {}).get("parameters", {}).items():
@@ -204,6 +216,6 @@ def with_defaults(
             result[name] = convert(given[name], kind, f"{where}: parameter {name!r}")
         elif "defaultValue" in about:
             result[name] = typed(about["defaultValue"], kind, where)
-        elif not about.get("isOptional"):
+        elif needed and not about.get("isOptional"):
             raise RunError(f"{where} needs a value for its parameter {name!r}")
     return result

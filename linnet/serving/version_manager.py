@@ -216,13 +216,14 @@ class Control:
             await worker.ask("sleep", model=self.name)
 
     def describe(self) -> dict[str, Any]:
-        """Routes and loaded versions as JSON values."""
+        """Routes and loaded versions as JSON values; `asleep`: the champion that the next request loads."""
         shown = ("model_digest", "classes", "loaded_at")
         versions = {name: {key: about[key] for key in shown} for name, about in self.versions.items()}
         memory = round(self.memory_mb, 1)
+        asleep = self.unloaded[1].champion if self.asleep and self.unloaded is not None else None
         return {
             "model": self.name, **self.table.values(), "versions": versions, "lapsed": self.lapsed,
-            "memory_mb": memory, "asleep": self.asleep,
+            "memory_mb": memory, "asleep": asleep,
         }  # fmt: skip
 
     def index(self) -> list[dict[str, str]]:

@@ -205,3 +205,15 @@ def test_promotion_killed_between_alias_and_ledger_is_repaired(
         assert registry.rollback("tiny", "as the ledger knows").version == "1"
     else:
         registry.promote("tiny", "2", "1", rollout("2"))
+
+
+def test_models_whose_files_would_be_the_same_cannot_both_be_registered(submit: Submit) -> None:
+    """Ledgers, histories and rollouts are files by the model's name: one of two would read the other's."""
+    registry = ModelRegistry(MemoryRegistry(), "ada@lab")
+    registry.register(submit(model="shoes_v2"))
+    registry.register(submit(model="shoes_v2"))
+    with pytest.raises(
+        RegistryError, match=r"shoes\.v2.*files would be those of model shoes_v2.*registry.model"
+    ):
+        registry.register(submit(model="shoes.v2"))
+    assert registry.store.models() == ["shoes_v2"] and not registry.versions("shoes.v2")

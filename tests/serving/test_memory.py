@@ -89,6 +89,8 @@ def test_models_beyond_the_budget_are_loaded_by_their_first_request_and_the_olde
         assert all(states(server)[other] == asleep and not processes_of(other) for other in others)
         text = server.client.metrics()
         assert f'linnet_model_loaded{{model="{name}",role="champion",version="1"}} 1.0' in text
+        assert all(client_of(server, other).routes()["asleep"] == "1" for other in others)
+        assert client_of(server, name).routes()["asleep"] is None
         assert all(
             f'linnet_model_loaded{{model="{o}",role="asleep",version="1"}} 1.0' in text for o in others
         )
