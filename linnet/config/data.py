@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from linnet.config.class_names import normal, problem_of
-from linnet.config.places import Address, Credential, File
+from linnet.config.places import Address, Credential, File, FileOrAddress
 from linnet.config.section import Fraction, Section
 
 Layout = Literal[
@@ -19,8 +19,9 @@ Layout = Literal[
 class DataConfig(Section):
     kind: Literal["idx", "folder", "manifest"] = "folder"
     """How the raw dataset is laid out: IDX files, one folder a class, or a CSV/Parquet of paths."""
-    location: File = "data.dvc"
-    """A `.dvc` file that names the dataset by digest, or the path of the raw folder or manifest."""
+    location: FileOrAddress = "data.dvc"
+    """A `.dvc` file that names the dataset by digest, or the path of the raw folder or manifest, or where
+    such a folder, manifest or archive lies: s3://, gs://, az://, https://."""
     layout: Layout = "auto"
     """How a folder is read: folders named after splits, or after classes; names of files; tables; `.cls`
     files; or an export. `linnet init` writes what it understood; auto refuses where two are possible."""
