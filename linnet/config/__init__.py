@@ -14,7 +14,15 @@ from linnet.config.files import config_files
 from linnet.config.monitoring import MonitoringConfig
 from linnet.config.registry import RegistryConfig
 from linnet.config.retraining import RetrainingConfig
-from linnet.config.root import SECTIONS, Config, assign, load_config, parse_config, parse_sections
+from linnet.config.root import (
+    SECTIONS,
+    Config,
+    assign,
+    load_config,
+    load_engine_config,
+    parse_config,
+    parse_sections,
+)
 from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import (
@@ -25,12 +33,14 @@ from linnet.config.serving import (
     ServingConfig,
 )
 from linnet.config.training import PHOTO_BACKBONE, SMALL_SIDE, TrainConfig
+from linnet.config.tuning import Choice, Range, TuneConfig
 
 __all__ = [
     "JUDGED_METRICS",
     "PHOTO_BACKBONE",
     "SECTIONS",
     "SMALL_SIDE",
+    "Choice",
     "Config",
     "ContainerSetting",
     "CostConfig",
@@ -44,6 +54,7 @@ __all__ = [
     "KServeConfig",
     "LabelsConfig",
     "MonitoringConfig",
+    "Range",
     "RegistryConfig",
     "ReleaseConfig",
     "RetrainingConfig",
@@ -51,10 +62,12 @@ __all__ = [
     "ServiceLevelsConfig",
     "ServingConfig",
     "TrainConfig",
+    "TuneConfig",
     "ValidationConfig",
     "assign",
     "config_files",
     "load_config",
+    "load_engine_config",
     "parse_config",
     "parse_sections",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from linnet.config import ContainerSetting
-from linnet.runner import containers, kubernetes, mounts
+from linnet.runner import containers, kubernetes, mounts, remote
 from linnet.runner.spec import Spec
 from linnet.runner.task_io import needs_container
 
@@ -50,6 +50,8 @@ def _pipeline_settings(spec: Spec) -> list[str]:
 
 def _executor(executor: dict[str, Any], setting: ContainerSetting) -> Iterator[str]:
     if "importer" in executor:
+        if why := remote.refusal_of(str(executor["importer"]["artifactUri"].get("constant", "")), setting):
+            yield why
         return
     if "container" not in executor:
         yield f"a {', '.join(executor)} executor; only components and importers run here"

@@ -17,6 +17,7 @@ from linnet.errors import ConfigError, DataError
 COMMANDS = {
     "run": {"config", "--set", "--dry-run", "--reason", "--host"},
     "submit": {"config", "--set", "--host", "--wait", "--key", "--cause", "--commit", "--reason"},
+    "tune": {"config", "--output", "--trials", "--training-set", "--set", "--force", "--dry-run"},
     "init": {"name", "--data", "--force", "--layout", "--preset"},
     "compile": {"config", "--output", "--set"},
     "up": {
