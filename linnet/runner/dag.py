@@ -193,8 +193,8 @@ def _check_declared(node: Node, name: str) -> None:
     if name not in node.scope.component.get("inputDefinitions", {}).get("parameters", {}):
         raise RunError(
             f"task {node.path}: what is around it has no input {name!r}, and a cluster fails it too: the SDK "
-            "forgets a loop's item that is a part of a text within a condition or another loop; let a task take "
-            "the item itself"
+            "forgets a loop's item that is a part of a text within a condition or another loop; let a task "
+            "take the item itself"
         )
 
 
