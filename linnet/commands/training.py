@@ -93,8 +93,11 @@ def compile_command(
 def init(
     name: Annotated[str, typer.Argument(help="Name of the use case, such as digits.")],
     data: Annotated[
-        Path,
-        typer.Option("--data", help="Folder of images, or a CSV or Parquet table of their paths and labels."),
+        str,
+        typer.Option(
+            "--data",
+            help="Folder of images, or a CSV or Parquet table of their paths and labels; or its address.",
+        ),
     ],
     force: Annotated[bool, typer.Option("--force", help="Replace a config that exists.")] = False,
     layout: Annotated[
@@ -117,6 +120,8 @@ def init(
       linnet init shop --data shop.csv
 
       linnet init birds --data ~/photos/birds --preset balanced
+
+      linnet init pets --data s3://bucket/pets
     """
     from linnet.data.init_config import config_for
 

@@ -6,15 +6,16 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from linnet.config.places import Address, Credential, File
+from linnet.config.places import Address, Credential, File, FileOrAddress
 from linnet.config.section import Fraction, Section
 
 
 class DataConfig(Section):
     kind: Literal["idx", "folder", "manifest"] = "folder"
     """How the raw dataset is laid out: IDX files, one folder a class, or a CSV/Parquet of paths."""
-    location: File = "data.dvc"
-    """A `.dvc` file that names the dataset by digest, or the path of the raw folder or manifest."""
+    location: FileOrAddress = "data.dvc"
+    """A `.dvc` file that names the dataset by digest, or the path of the raw folder or manifest, or where
+    such a folder, manifest or archive lies: s3://, gs://, az://, https://."""
     revision: str = ""
     """Git revision of the `.dvc` file; empty: as it is in the working tree."""
     classes: tuple[str, ...] = ()

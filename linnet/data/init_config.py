@@ -17,6 +17,7 @@ from linnet.data.image_manifest import read_manifest
 from linnet.data.judging import divide, gates_section
 from linnet.data.layout import Layout, understand
 from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, choose_fit, quoted, train_section
+from linnet.data.remote import bring, is_remote
 from linnet.data.rows import MOST_NAMED, RawDataset
 from linnet.data.scan import Seen, scan
 from linnet.progress import Progress
@@ -63,7 +64,7 @@ class ImageSummary:
 
 def config_for(
     name: str,
-    data: Path,
+    data: Path | str,
     layout: Layout = "auto",
     preset: Preset = "fast",
     progress: Progress | None = None,
@@ -72,7 +73,7 @@ def config_for(
 
     Args:
         name: The use case's.
-        data: A folder as `layout.understand` takes it, or a table as `read_manifest` does.
+        data: A folder as `layout.understand` takes it, or a table as `read_manifest` does, or its address.
         layout: How to read a folder that can be read in two ways.
         preset: How much time training may take for how good a model.
         progress: Told (what, done, total): every image is decoded, as `ingest` will.
@@ -82,11 +83,16 @@ def config_for(
         ConfigError: the name is not one.
     """
     parse_config({"name": name})
-    data, kind = data.resolve(), "manifest"
+    address = str(data) if is_remote(str(data)) else ""
+    data, kind = bring(address, progress) if address else Path(data).resolve(), "manifest"
+    place = address or str(data)
     if data.is_dir() and not any((data / table).is_file() for table in ("manifest.csv", "manifest.parquet")):
         found = understand(data, layout=layout)
         kind, told = "manifest" if found.table else "folder", found.tree()
-        raw, data = (read_manifest(found.table), found.table) if found.table else (dataset_of(found), data)
+        raw = read_manifest(found.table) if found.table else dataset_of(found)
+        if found.table:
+            below = found.table.relative_to(data).as_posix()
+            place = f"{address.rstrip('/')}/{below}" if address else str(found.table)
     else:
         raw, told = read_manifest(data), ""
     looked = scan(raw, DataConfig(), progress)
@@ -95,10 +101,10 @@ def config_for(
     counts = Counter(row.label for row in raw.rows)
     if kind == "manifest":
         each = ", ".join(f"{label} {number:,}" for label, number in counts.most_common(20))
-        table = f"{data}: a table of {len(raw.rows):,} images in {len(raw.classes)} classes: {each}"
+        table = f"{place}: a table of {len(raw.rows):,} images in {len(raw.classes)} classes: {each}"
         told = f"{told}\n{table}".lstrip()
     return NewConfig(
-        _text(name, kind, data, raw, _summary(looked.seen), counts, preset, _bad_line(looked.bad, allowed)),
+        _text(name, kind, place, raw, _summary(looked.seen), counts, preset, _bad_line(looked.bad, allowed)),
         told,
     )
 
@@ -151,7 +157,7 @@ def _side(median: int, photo: bool) -> int:
 def _text(
     name: str,
     kind: str,
-    location: Path,
+    location: str,
     raw: RawDataset,
     look: ImageSummary,
     counts: Counter[str],
@@ -180,7 +186,7 @@ name = {json.dumps(name)}
 
 [data]
 kind = "{kind}"
-location = {quoted(str(location))}
+location = {quoted(location)}
 classes = [
 {classes},
 ]
