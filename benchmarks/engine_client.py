@@ -47,13 +47,15 @@ def chain(length: int) -> Any:
 class Engine:
     """An engine of its own for a state folder and a folder of work, stopped at the end."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **settings: Any) -> None:
+        """`settings`: of the section `engine`."""
         self.home, self._salt, self._before = home, "", Path.cwd()
+        self._config = EngineConfig(allow_uploads=True, mirror_runs=False, **settings)
 
     def __enter__(self) -> Self:
         os.environ["LINNET_HOME"] = str(self.home / "state")
         os.chdir(self.home)
-        self._host = local_engine(EngineConfig(allow_uploads=True, mirror_runs=False), until_idle=False)
+        self._host = local_engine(self._config, until_idle=False)
         self.client = self._host.client()
         return self
 

@@ -13,22 +13,28 @@ Writes a line a sample while it runs, and the table of docs/engine.md at the end
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.engine_client import Engine
 from benchmarks.machine import describe
 from linnet.runner.spec import Spec
+from linnet.runner.values import typed
 
 SECRETS = {  # backend/test/end2end/pipeline_e2e_test.go
     "test-secret-1": {"username": "user1"},
@@ -60,12 +66,20 @@ OUTSIDE = {
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a sample: `runs` (as it must), `refused`, `outside` or `wrong`, and why."""
+class Ending:
+    """What became of a sample, before anybody judges it."""
 
-    verdict: str
+    state: Literal["succeeded", "failed", "refused", "stuck"]
     reason: str = ""
     seconds: float = 0.0
+
+
+Verdict = Literal["runs", "refused", "outside", "wrong"]
+
+
+ENGINES = ("Linnet", "kfp.local")
+Results = dict[str, dict[str, Ending]]
+"""Endings by sample and engine."""
 
 
 def inputs_of(spec: Spec, scratch: Path) -> dict[str, Any]:
@@ -85,16 +99,16 @@ def must_succeed(name: str) -> bool:
     return not name.startswith("failing/") and name not in FAIL_ANYWHERE
 
 
-def judged(name: str, succeeded: bool, reason: str, seconds: float) -> Outcome:
-    """The verdict on a sample that was run to its end."""
-    if succeeded == must_succeed(name):
-        return Outcome("runs", "" if succeeded else "fails, as it must", seconds)
-    if name in OUTSIDE and not succeeded:
-        return Outcome("outside", f"{OUTSIDE[name]}: {reason}", seconds)
-    return Outcome("wrong", reason or "succeeded, and must fail", seconds)
+def verdict(name: str, ending: Ending) -> Verdict:
+    """Whether a sample ended as it must; `outside`: for want of something that it names."""
+    if ending.state == "refused":
+        return "refused"
+    if ending.state != "stuck" and (ending.state == "succeeded") == must_succeed(name):
+        return "runs"
+    return "outside" if name in OUTSIDE and ending.state == "failed" else "wrong"
 
 
-def on_linnet(client: Any, name: str, file: Path, spec: Spec) -> Outcome:
+def on_linnet(client: Any, file: Path, spec: Spec) -> Ending:
     """Submits a sample to the engine and waits for its end."""
     from kfp_server_api import ApiException
 
@@ -106,14 +120,15 @@ def on_linnet(client: Any, name: str, file: Path, spec: Spec) -> Outcome:
             with silence_sdk():
                 run = client.create_run_from_pipeline_package(str(file), inputs_of(spec, Path(scratch)))
         except ApiException as error:
-            return Outcome("refused", _refusal(error))
+            return Ending("refused", _refusal(error))
         while (found := client.get_run(run.run_id)).state not in ("SUCCEEDED", "FAILED", "CANCELED"):
             if time.perf_counter() - started > SECONDS:
                 client.terminate_run(run.run_id)
-                return Outcome("wrong", f"not ended after {SECONDS} s", SECONDS)
+                return Ending("stuck", f"not ended after {SECONDS} s", SECONDS)
             time.sleep(0.1)
     reason = found.error.message if found.error else ""
-    return judged(name, found.state == "SUCCEEDED", reason, time.perf_counter() - started)
+    state: Any = "succeeded" if found.state == "SUCCEEDED" else "failed"
+    return Ending(state, reason, time.perf_counter() - started)
 
 
 def _refusal(error: Any) -> str:
@@ -123,19 +138,22 @@ def _refusal(error: Any) -> str:
         return str(error)
 
 
-def by_kfp_local(name: str, file: Path, spec: Spec) -> Outcome:
-    """Runs a sample by kfp.local in an environment made for it."""
-    import kfp
+def by_kfp_local(template: Path, file: Path, spec: Spec) -> Ending:
+    """Runs a sample by kfp.local in an environment of its own.
 
+    Args:
+        template: an environment with the SDK, which is copied: what a sample installs goes into the copy.
+        file: the sample.
+        spec: the same, read.
+    """
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
+        shutil.copytree(template, scratch / "venv", symlinks=True, copy_function=os.link)
         python = scratch / "venv" / "bin" / "python"
-        quietly: dict[str, Any] = {"check": True, "capture_output": True}
-        subprocess.run(["uv", "venv", "--seed", scratch / "venv"], **quietly)
-        subprocess.run(["uv", "pip", "install", "--python", python, f"kfp=={kfp.__version__}"], **quietly)
         script = Path(__file__).parent / "peers" / "kfp_local_sample.py"
-        words = [python, script, file.resolve(), json.dumps(inputs_of(spec, scratch))]
+        given = {**_defaults(spec), **inputs_of(spec, scratch)}  # it knows a pipeline's defaults not always
+        words: list[Any] = [python, script, file.resolve(), json.dumps(given)]
         environment = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"}
         try:
             done = subprocess.run(
@@ -143,54 +161,72 @@ def by_kfp_local(name: str, file: Path, spec: Spec) -> Outcome:
             )
             told = json.loads(done.stderr.strip().splitlines()[-1])
         except subprocess.TimeoutExpired:
-            return Outcome("wrong", f"not ended after {SECONDS} s", SECONDS)
+            return Ending("stuck", f"not ended after {SECONDS} s", SECONDS)
         except (ValueError, IndexError):
-            return Outcome("wrong", (done.stderr.strip().splitlines() or ["said nothing"])[-1][:300])
-    if told["state"] == "refused":
-        return Outcome("refused", told["reason"])
-    return judged(name, told["state"] == "succeeded", told["reason"], time.perf_counter() - started)
+            return Ending("failed", (done.stderr.strip().splitlines() or ["said nothing"])[-1][:300])
+    return Ending(told["state"], told["reason"], time.perf_counter() - started)
+
+
+def _defaults(spec: Spec) -> dict[str, Any]:
+    parameters = spec.root.get("inputDefinitions", {}).get("parameters", {})
+    return {
+        name: typed(about["defaultValue"], about["parameterType"], name)
+        for name, about in parameters.items()
+        if "defaultValue" in about
+    }
+
+
+@contextlib.contextmanager
+def _peer() -> Iterator[Path]:
+    """An environment with the SDK alone."""
+    import kfp
+
+    with tempfile.TemporaryDirectory() as folder:
+        python = Path(folder) / "venv" / "bin" / "python"
+        quietly: dict[str, Any] = {"check": True, "capture_output": True}
+        subprocess.run(["uv", "venv", "--seed", Path(folder) / "venv"], **quietly)
+        subprocess.run(["uv", "pip", "install", "--python", python, f"kfp=={kfp.__version__}"], **quietly)
+        yield Path(folder) / "venv"
 
 
 def cause(reason: str) -> str:
     """What a refusal comes down to, so that like ones are counted together."""
-    if "only lightweight" in reason or "container component" in reason or "no podman" in reason:
-        return "a container component, and neither podman nor docker is there"
     kinds = {
+        r"more than a plain Linux": "an image that is more than a plain Linux or Python, and no container",
+        r"needs a container|cannot get it": "an image that needs a container, and none can be run here",
         r"artefact": "a pipeline input that is an artefact, which no API request can give",
-        r"packages_to_install": "packages that this environment does not have",
-        r"Kubernetes setting|volume claim|workspace|pod field": "a Kubernetes setting",
-        r"secret": "a secret that is not in the state folder",
+        r"Kubernetes setting|volume claim|pod field": "a Kubernetes setting",
     }
     return next((name for pattern, name in kinds.items() if re.search(pattern, reason)), reason[:120])
 
 
-def table(results: dict[str, dict[str, Outcome]]) -> str:
+def table(results: Results) -> str:
     """The table of docs/engine.md: counts by engine, then why samples are refused or wrong here."""
-    engines = [
-        engine for engine in ("Linnet", "kfp.local") if any(engine in each for each in results.values())
-    ]
-    lines = [f"| of {len(results)} samples | " + " | ".join(engines) + " |", "|---|" + "---:|" * len(engines)]
-    counts = {
-        engine: Counter(each[engine].verdict for each in results.values() if engine in each)
+    engines = [engine for engine in ENGINES if any(engine in each for each in results.values())]
+    told: dict[str, dict[str, str]] = {
+        engine: {name: verdict(name, each[engine]) for name, each in results.items() if engine in each}
         for engine in engines
     }
-    for verdict, words in (
+    lines = [f"| of {len(results)} samples | " + " | ".join(engines) + " |", "|---|" + "---:|" * len(engines)]
+    for kind, words in (
         ("runs", "end as on a cluster"),
         ("refused", "refused, with the reason"),
-        ("outside", "fail for want of a cloud's bucket, a registry or a cluster that they name"),
+        ("outside", "fail for want of what they name: a cloud, a registry, a cluster"),
         ("wrong", "wrong"),
     ):
-        lines.append(f"| {words} | " + " | ".join(str(counts[engine][verdict]) for engine in engines) + " |")
-    refused = {name: each["Linnet"] for name, each in results.items() if each["Linnet"].verdict == "refused"}
+        counts = [str(Counter(told[engine].values())[kind]) for engine in engines]
+        lines.append(f"| {words} | " + " | ".join(counts) + " |")
+    unseen = [len(results) - len(told[engine]) for engine in engines]
+    if any(unseen):
+        lines.append("| not run | " + " | ".join(map(str, unseen)) + " |")
+    here = {name: each["Linnet"] for name, each in results.items() if "Linnet" in each}
+    refused = Counter(cause(here[name].reason) for name in here if told["Linnet"][name] == "refused")
     lines += ["", "| refused here because of | samples |", "|---|---:|"]
-    lines += [
-        f"| {why} | {count} |"
-        for why, count in Counter(cause(o.reason) for o in refused.values()).most_common()
-    ]
-    wrong = {name: each["Linnet"] for name, each in results.items() if each["Linnet"].verdict == "wrong"}
+    lines += [f"| {why} | {count} |" for why, count in refused.most_common()]
+    wrong = [name for name in here if told["Linnet"][name] == "wrong"]
     if wrong:
         lines += ["", "| wrong here | |", "|---|---|"]
-        lines += [f"| {name} | {outcome.reason} |" for name, outcome in wrong.items()]
+        lines += [f"| {name} | {here[name].reason} |" for name in wrong]
     return "\n".join(lines) + "\n"
 
 
@@ -205,42 +241,62 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.samples", description=__doc__)
     parser.add_argument("folder", type=Path, help="of compiled pipelines")
     parser.add_argument("--only", default="", help="names with this in them (a shell pattern)")
-    parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="kfp.local too")
+    parser.add_argument("--engines", default=",".join(ENGINES), help="which, by commas")
+    parser.add_argument("--containers", default="auto", help="engine.containers")
+    parser.add_argument("--jobs", type=int, default=1, help="how many samples at once; some of them sleep")
     parser.add_argument("--table", type=Path, help="where to write the table")
     parser.add_argument("--results", type=Path, help="where outcomes are kept and taken up again")
     options = parser.parse_args(arguments)
-    kept = json.loads(options.results.read_text()) if options.results and options.results.exists() else {}
-    results = {
-        name: {engine: Outcome(**outcome) for engine, outcome in each.items()} for name, each in kept.items()
-    }
     samples = chosen(options.folder.resolve(), options.only)
     if not samples:
         sys.exit(f"no compiled pipeline (*.yaml) in {options.folder}")
-    with tempfile.TemporaryDirectory() as home, Engine(Path(home)) as engine:
+    engines = options.engines.split(",")
+    results = {name: each for name, each in _kept(options.results).items() if name in samples}
+    with contextlib.ExitStack() as stack:
+        runners: dict[str, Callable[[Path, Spec], Ending]] = {}
+        if "kfp.local" in engines:
+            runners["kfp.local"] = partial(by_kfp_local, stack.enter_context(_peer()))
+        if "Linnet" in engines:
+            client = stack.enter_context(_engine(options.containers, options.jobs))
+            runners["Linnet"] = partial(on_linnet, client)
+        pool = stack.enter_context(ThreadPoolExecutor(options.jobs))
+        asked = {
+            pool.submit(runners[engine], file, Spec.from_text(file.read_bytes())): (name, engine)
+            for name, file in samples.items()
+            for engine in engines
+            if engine not in results.setdefault(name, {})
+        }
+        for done in as_completed(asked):
+            (name, engine), ending = asked[done], done.result()
+            results[name][engine] = ending
+            told = f"{verdict(name, ending)} {ending.seconds:.1f} s {ending.reason[:150]}"
+            print(f"{name}: {engine}: {told}", flush=True)
+            if options.results:
+                plain = {n: {k: asdict(v) for k, v in e.items()} for n, e in results.items()}
+                options.results.write_text(json.dumps(plain, indent=1))
+    text = table(dict(sorted(results.items())))
+    if options.table:
+        options.table.write_text(text)
+    print(f"{text}  {describe()}")
+
+
+def _kept(file: Path | None) -> Results:
+    kept = json.loads(file.read_text()) if file is not None and file.exists() else {}
+    return {name: {engine: Ending(**told) for engine, told in each.items()} for name, each in kept.items()}
+
+
+@contextlib.contextmanager
+def _engine(containers: Any, jobs: int) -> Iterator[Any]:
+    """A client of an engine that has what KFP's own test creates."""
+    with tempfile.TemporaryDirectory() as home:
         for secret, values in SECRETS.items():
             folder = Path(home) / "state" / "secrets" / secret
             folder.mkdir(parents=True)
             for key, value in values.items():
                 (folder / key).write_text(value)
-        (Path(home) / "state" / "volumes" / "text").mkdir(
-            parents=True
-        )  # the claim that pvc_mount.yaml is given
-        for name, file in samples.items():
-            each = results.setdefault(name, {})
-            spec = Spec.from_text(file.read_bytes())
-            if "Linnet" not in each:
-                each["Linnet"] = on_linnet(engine.client, name, file, spec)
-            if options.peer and "kfp.local" not in each:
-                each["kfp.local"] = by_kfp_local(name, file, spec)
-            told = "; ".join(f"{k}: {v.verdict} {v.seconds:.1f} s {v.reason[:150]}" for k, v in each.items())
-            print(f"{name}: {told}", flush=True)
-            if options.results:
-                plain = {n: {k: asdict(v) for k, v in e.items()} for n, e in results.items()}
-                options.results.write_text(json.dumps(plain, indent=1))
-    text = table(results)
-    if options.table:
-        options.table.write_text(text)
-    print(f"{text}  {describe()}")
+        (Path(home) / "state" / "volumes" / "text").mkdir(parents=True)
+        with Engine(Path(home), containers=containers, concurrent_runs=max(2, jobs)) as engine:
+            yield engine.client
 
 
 if __name__ == "__main__":

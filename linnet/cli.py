@@ -12,6 +12,7 @@ from rich.text import Text
 from linnet import __version__
 from linnet.commands import (
     alerts,
+    backup,
     cache,
     console,
     data,
@@ -26,6 +27,7 @@ from linnet.commands import (
     runs,
     serve,
     training,
+    tune,
     up,
 )
 from linnet.commands.terminal import terminal
@@ -58,6 +60,7 @@ def _options(
 
 
 app.command("run")(training.run)
+app.command("tune")(tune.tune)
 app.command("submit")(runs.submit)
 app.command("init")(training.init)
 app.command("compile")(training.compile_command)
@@ -67,6 +70,8 @@ app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("predict")(serve.predict)
 app.command("diagnose")(diagnose.diagnose)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.add_typer(models.app, name="models")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(keys.app, name="keys")

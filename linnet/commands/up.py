@@ -13,7 +13,7 @@ from rich.console import Console
 from linnet.commands.console import show_links
 from linnet.commands.serve import ConfigPaths, Names, serve_champions, serve_too, stop_server
 from linnet.commands.terminal import terminal
-from linnet.config import EngineConfig, load_config
+from linnet.config import EngineConfig, load_config, load_engine_config
 from linnet.errors import LinnetError, NoChampion, ServingError
 from linnet.process.model_server import ServerState
 from linnet.registry.connect import find_champions
@@ -48,7 +48,8 @@ def up(
     one); without any only engine and console start. Where a server runs already, --name has it serve one
     more. Each model has the limits of its own config: one that --config names, or else of the run that made
     its champion. With --config, what people answer is collected from its label server as it comes, and a
-    complete round starts a training run.
+    complete round starts a training run. A config that holds [engine] and nothing else sets this machine's
+    engine up, whatever is run on it.
 
     Examples:
 
@@ -66,7 +67,8 @@ def up(
     from linnet.console.process import CONSOLE
     from linnet.launch.client import stop_engine
 
-    names, configs, out = name or [], config or [], terminal()
+    names, out = name or [], terminal()
+    settings, configs = _engine_settings(config or [])
     running = ServerState.read(server_state_file())
     if running is not None and port is not None:
         raise ServingError(
@@ -76,7 +78,7 @@ def up(
         find_champions(names)  # says so before anything is started
     began = False
     with ExitStack() as started:
-        if _engine(load_config(configs[0]).engine if configs else EngineConfig(), engine_port, out):
+        if _engine(settings, engine_port, out):
             started.callback(stop_engine)
             began = True
         if with_console and _console(console_port, out):
@@ -120,6 +122,18 @@ def down() -> None:
 
     stopped = [stop_services(), stop_engine(), stop_server(), CONSOLE.stop()]
     typer.echo("stopped" if any(stopped) else "nothing is running")
+
+
+def _engine_settings(configs: list[Path]) -> tuple[EngineConfig, list[Path]]:
+    """How to start the engine, and the configs of use cases.
+
+    One that holds [engine] and nothing else says how, or else the first.
+    """
+    if not configs:
+        return EngineConfig(), []
+    read = [(path, *load_engine_config(path)) for path in configs]
+    settings = next((engine for _, engine, alone in read if alone), read[0][1])
+    return settings, [path for path, _, alone in read if not alone]
 
 
 def _engine(config: EngineConfig, port: int | None, console: Console) -> bool:

@@ -19,6 +19,7 @@ from linnet.config.section import Section
 from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import TrainConfig
+from linnet.config.tuning import TuneConfig
 from linnet.errors import ConfigError
 
 SECTIONS: dict[str, type[Section]] = {
@@ -58,6 +59,8 @@ class Config(Section):
     engine: EngineConfig = EngineConfig()
     service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
     retraining: RetrainingConfig = RetrainingConfig()
+    tune: TuneConfig = TuneConfig()
+    """What `linnet tune` searches: no parameter of a pipeline."""
 
     @property
     def model_name(self) -> str:
@@ -71,20 +74,38 @@ def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:
     Raises:
         ConfigError: the file is missing, is not TOML, or a setting is wrong.
     """
-    try:
-        raw = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(str(path), "no such file", "see `linnet init --help`") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(path), f"is not TOML: {error}") from error
+    raw = _read(path)
     for key, value in (overrides or {}).items():
         if "." not in key:
             raise ConfigError(key, "is not of the form section.field=value", "such as train.epochs=3")
         assign(raw, key, value)
     _refuse_moved(raw)
     return parse_config(raw, str(path))
+
+
+def load_engine_config(path: Path) -> tuple[EngineConfig, bool]:
+    """The section `engine` of a config, and whether the file holds nothing else: a machine's, of no use case.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    raw = _read(path)
+    if set(raw) != {"engine"}:
+        return load_config(path).engine, False
+    _need_tables(raw)
+    _refuse_moved(raw)
+    return EngineConfig.parse(raw["engine"], "engine"), True
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(str(path), "no such file", "see `linnet init --help`") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), f"is not TOML: {error}") from error
 
 
 def _refuse_moved(raw: dict[str, Any]) -> None:
@@ -111,9 +132,7 @@ def assign(values: dict[str, Any], key: str, value: Any) -> None:
 
 def parse_config(raw: dict[str, Any], where: str = "config") -> Config:
     """Builds a config from plain values; errors name `section.field`."""
-    for key, value in raw.items():
-        if key in SECTIONS and not isinstance(value, dict):
-            raise ConfigError(key, f"must be a table, not {value!r}", f"write it as [{key}]")
+    _need_tables(raw)
     sections = _with_room_for_images({key: value for key, value in raw.items() if key in SECTIONS})
     config = Config.parse({**raw, **parse_sections(sections)}, where)
     _need_image_shape(sections.get("data"))
@@ -141,6 +160,12 @@ def _with_room_for_images(sections: dict[str, dict[str, Any]]) -> dict[str, dict
 def parse_sections(sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Checks sections and gives them as plain JSON values, defaults included."""
     return {key: SECTIONS[key].parse(value, key).values() for key, value in sections.items()}
+
+
+def _need_tables(raw: dict[str, Any]) -> None:
+    for key, value in raw.items():
+        if key in SECTIONS and not isinstance(value, dict):
+            raise ConfigError(key, f"must be a table, not {value!r}", f"write it as [{key}]")
 
 
 def _need_image_shape(data: dict[str, Any] | None) -> None:

@@ -12,9 +12,9 @@ from linnet.console.access import LOOPBACK, ConsoleAccess
 from linnet.console.auth_middleware import AuthMiddleware
 from linnet.console.content_security import nonces
 from linnet.console.context import Context
-from linnet.console.pages import data, models, monitoring, overview, release, run, runs, try_it
+from linnet.console.pages import page_modules
 from linnet.console.pages.monitoring import SANDBOX
-from linnet.console.shell import HEAD
+from linnet.console.shell import HEAD, add_to_navigation
 from linnet.console.sources import console_dir
 from linnet.console.theme import LOGO, STYLE
 from linnet.errors import LinnetError
@@ -46,10 +46,10 @@ def add_console(
     context.warm()
     access = ConsoleAccess.of(console_dir() / "access.json")
     ui.add_head_html(f"<style>{STYLE}</style>{HEAD}", shared=True)
-    for page in (overview, runs, run, models, data, release):
-        page.register(context)
-    monitoring.register(context, app)
-    try_it.register(context, app)
+    for page in page_modules():
+        page.register(context, app)
+        if hasattr(page, "NAV"):
+            add_to_navigation(page.NAV)
     _artifacts(app, context)
     _scripts(app)
     nonces()

@@ -23,26 +23,27 @@ logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = 0.5
 """How long a page waits for its data before it shows itself with a placeholder."""
 
-_ICONS = {
-    "Overview": '<path d="M3 11l9-8 9 8v9a1 1 0 0 1-1 1h-5v-7H9v7H4a1 1 0 0 1-1-1z"/>',
-    "Runs": '<circle cx="5" cy="6" r="2.5"/><circle cx="19" cy="6" r="2.5"/><circle cx="12" cy="18" r="2.5"/><path d="M7.5 6h9M6.5 8l4 8M17.5 8l-4 8"/>',
-    "Models": '<path d="M12 3l8 4.5v9L12 21l-8-4.5v-9zM4 7.5l8 4.5 8-4.5M12 12v9"/>',
-    "Release": '<path d="M4 20V4M4 12h7c4 0 4-6 8-6M4 12h7c4 0 4 6 8 6"/>',
-    "Data": '<ellipse cx="12" cy="5.5" rx="8" ry="2.8"/><path d="M4 5.5v13c0 1.5 3.6 2.8 8 2.8s8-1.3 8-2.8v-13M4 12c0 1.500 3.600 2.800 8 2.800s8-1.300 8-2.800"/>',
-    "Monitoring": '<path d="M3 12h4l3-8 4 16 3-8h4"/>',
-    "Try it": '<path d="M12 16V4M7 9l5-5 5 5M4 16v4h16v-4"/>',
-}
-PAGES = (
-    ("Overview", "/"),
-    ("Runs", "/runs"),
-    ("Models", "/models"),
-    ("Release", "/release"),
-    ("Data", "/data"),
-    ("Monitoring", "/monitoring"),
-    ("Try it", "/try"),
-)
+
+@dataclass(frozen=True)
+class NavItem:
+    """One entry of the side bar."""
+
+    name: str
+    path: str
+    icon: str
+    """Content of an SVG of 24 by 24."""
+
 
 HEAD = '<script src="/console/console.js"></script>'
+
+
+_navigation: list[NavItem] = []
+
+
+def add_to_navigation(item: NavItem) -> None:
+    """Adds an entry at the end of the side bar, once."""
+    if item not in _navigation:
+        _navigation.append(item)
 
 
 def navigation(current: str, role: Role) -> Html:
@@ -50,12 +51,12 @@ def navigation(current: str, role: Role) -> Html:
     links = [
         tag(
             "a",
-            Html(f'<svg viewBox="0 0 24 24" aria-hidden="true">{_ICONS[name]}</svg>'),
-            name,
-            href=target,
-            aria_current="page" if name == current else None,
+            Html(f'<svg viewBox="0 0 24 24" aria-hidden="true">{item.icon}</svg>'),
+            item.name,
+            href=item.path,
+            aria_current="page" if item.name == current else None,
         )
-        for name, target in PAGES
+        for item in _navigation
     ]
     foot = tag(
         "div",

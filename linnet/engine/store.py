@@ -18,6 +18,7 @@ from typing import Any, Literal
 from linnet.engine.api_errors import ApiError
 from linnet.engine.listing import Query, make_token, read_token
 from linnet.storage.files import translate_database
+from linnet.storage.sqlite import damaged, is_damage
 
 Kind = Literal["pipeline", "version", "experiment", "run", "recurring"]
 
@@ -75,10 +76,12 @@ class ResourceStore:
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
-        """A disk that cannot take or give the file becomes a StorageError."""
+        """A disk that cannot take or give the file, or a damaged file, becomes a StorageError."""
         try:
             yield
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                raise damaged(self._path, error) from error
             told = translate_database(error, self._path)
             if told is error:
                 raise

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from linnet.errors import DataError, StorageError
 from linnet.storage.paths import state_dir
+from linnet.storage.sqlite import damaged, is_damage
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PATIENCE_S = 30.0
@@ -105,6 +106,8 @@ def transaction(path: Path, write: bool) -> Iterator[sqlite3.Connection]:
             raise
         connection.commit()
     except (sqlite3.Error, OSError) as error:
+        if isinstance(error, sqlite3.Error) and is_damage(error):
+            raise damaged(path, error) from error
         raise StorageError(
             f"{path}: the label table cannot be used ({error}); check the disk's space and permissions"
         ) from error

@@ -74,3 +74,17 @@ class ProcessState:
                 return False
             time.sleep(0.02)
         return True
+
+
+def running_servers(home: Path) -> list[str]:
+    """What runs on a state folder, by the names of the state files: engine, server, console and others."""
+    files = [*home.glob("*/*.json"), *home.glob("*/*/*.json")]
+    return sorted({path.stem for path in files if _server_runs(path)})
+
+
+def _server_runs(path: Path) -> bool:
+    try:
+        values = json.loads(path.read_bytes())
+        return ProcessState(values["url"], values["pid"], values["instance"]).runs()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -25,6 +25,7 @@ from linnet.registry.mlflow_database import create_database, database_url
 from linnet.registry.mlflow_sqlite import SqliteReader
 from linnet.registry.protocol import DESCRIPTOR, Alias, Submission, flattened, package_digest
 from linnet.registry.signature import write_descriptor
+from linnet.storage import sqlite
 from linnet.storage.files import file_name, shown_url
 from linnet.storage.paths import state_dir
 
@@ -271,6 +272,8 @@ class MlflowRegistry:
         except LinnetError:
             raise
         except Exception as error:
+            if self._local and not self.empty:
+                sqlite.check(self._folder / "mlflow.db")  # a damaged file is named as such
             text = str(error).strip().splitlines()
             why = text[0][:300] if text else type(error).__name__
             raise RegistryError(f"the registry at {shown_url(self._uri)} refused: {why}") from error

@@ -8,7 +8,7 @@ another. Structures are read before anything is filled in: a value that looks li
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from linnet.errors import RunError
@@ -18,18 +18,18 @@ from linnet.runner.values import as_text
 _STRUCTURES = ('{"IfPresent":', '{"Concat":')
 
 
-def names_of(message: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, str]:
+def names_of(message: Mapping[str, Any], path_of: Callable[[str], str]) -> dict[str, str]:
     """What stands for each placeholder of a task's inputs and outputs.
 
     Args:
         message: its ExecutorInput.
-        paths: where its program finds an artefact, by URI; one that is not named is found at its URI.
+        path_of: where its program finds an artefact with a URI.
     """
     found: dict[str, str] = {"{{$.outputs.output_file}}": message["outputs"]["outputFile"]}
     for side in ("inputs", "outputs"):
         for name, about in message[side].get("artifacts", {}).items():
             if about["artifacts"]:
-                found |= _artifact(f"$.{side}.artifacts['{name}']", about["artifacts"], paths)
+                found |= _artifact(f"$.{side}.artifacts['{name}']", about["artifacts"], path_of)
     for name, about in message["outputs"].get("parameters", {}).items():
         found[f"{{{{$.outputs.parameters['{name}'].output_file}}}}"] = about["outputFile"]
     return found
@@ -56,13 +56,13 @@ def words_of(
     return filled
 
 
-def _artifact(key: str, messages: list[dict[str, Any]], paths: Mapping[str, str]) -> dict[str, str]:
+def _artifact(key: str, messages: list[dict[str, Any]], path_of: Callable[[str], str]) -> dict[str, str]:
     first = messages[0]
     uri, metadata = first["uri"], first.get("metadata", {})
     texts = {
         "": json.dumps(messages),
         ".uri": uri,
-        ".path": paths.get(uri, uri),
+        ".path": path_of(uri),
         ".metadata": json.dumps(metadata),
         **{f".metadata['{name}']": as_text(value) for name, value in metadata.items()},
     }

@@ -49,6 +49,37 @@ class Runtime:
         """Whether the image is on this machine."""
         return self._ask("image", "inspect", "--format", "{{.Id}}", image).returncode == 0
 
+    def need(self, image: str) -> None:
+        """Pulls an image that is not here; the runtime says on this process's output how far it is.
+
+        Raises:
+            RunError: it cannot be had.
+        """
+        if self.has(image):
+            return
+        print(f"pulling the image {image} ...", flush=True)
+        if subprocess.run([self.program, "pull", image], check=False).returncode != 0:
+            raise RunError(f"{self.name} cannot pull the image {image}")
+
+    def image_id(self, image: str) -> str:
+        """What tells an image from any other; empty if it is not here."""
+        return self._ask("image", "inspect", "--format", "{{.Id}}", image).stdout.strip()
+
+    def copy_from(self, image: str, folder: str, target: Path) -> None:
+        """Copies a folder of an image into a folder of this machine; nothing of the image is executed.
+
+        Raises:
+            RunError: it cannot be copied.
+        """
+        made = self._ask("create", image, "none")
+        box = made.stdout.strip()
+        try:
+            done = self._ask("cp", f"{box}:{folder}", str(target)) if made.returncode == 0 else made
+        finally:
+            self._ask("rm", "--force", box)
+        if done.returncode != 0:
+            raise RunError(f"{folder} of the image {image} cannot be read: {_last_line(done.stderr)}")
+
     def why_missing(self, image: str) -> str:
         """Why the image is neither here nor at its registry; empty: it can be had."""
         if self.has(image):
@@ -123,11 +154,7 @@ class Container:
         An image that is not here is pulled first; the log shows how far it is.
         """
         runtime = self.runtime
-        if not runtime.has(self.image):
-            print(f"pulling the image {self.image} ...", flush=True)
-            pulled = subprocess.run([runtime.program, "pull", self.image], check=False)
-            if pulled.returncode != 0:
-                raise SystemExit(f"{runtime.name} cannot pull the image {self.image}")
+        runtime.need(self.image)
         environment = {name: value for name, value in self.environment.items() if not name.startswith(_OWN)}
         os.execve(runtime.program, self.command(), {**os.environ, **environment})  # noqa: S606
 

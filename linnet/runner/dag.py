@@ -178,12 +178,24 @@ def _parameter(node: Node, name: str, source: dict[str, Any], names: Names) -> A
         value = node.scope.nodes[producer["producerTask"]].outputs.get(producer["outputParameterKey"])
     elif "componentInputParameter" in source:
         value = node.scope.inputs.get(source["componentInputParameter"])
+        if value is None:
+            _check_declared(node, source["componentInputParameter"])
     elif "taskFinalStatus" in source:
         return final_status(node.scope.nodes[source["taskFinalStatus"]["producerTask"]], names.job.run_id)
     else:
         raise RunError(f"task {node.path}: the source of input {name!r} is not known here: {source}")
     selector = source.get("parameterExpressionSelector", "")
     return _selected(value, selector, node.path) if selector and value is not None else value
+
+
+def _check_declared(node: Node, name: str) -> None:
+    """Refuses an input that the DAG around the task does not have, as a cluster's driver does."""
+    if name not in node.scope.component.get("inputDefinitions", {}).get("parameters", {}):
+        raise RunError(
+            f"task {node.path}: what is around it has no input {name!r}, and a cluster fails it too: the SDK "
+            "forgets a loop's item that is a part of a text within a condition or another loop; let a task "
+            "take the item itself"
+        )
 
 
 def _selected(value: Any, selector: str, where: str) -> Any:

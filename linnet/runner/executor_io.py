@@ -31,6 +31,8 @@ class Artifact:
     schema_title: str = "system.Artifact"
     schema_version: str = "0.0.1"
     metadata: dict[str, Any] = field(default_factory=dict)
+    local: str = ""
+    """Where the bytes of one that was imported from elsewhere lie on this machine."""
 
     def message(self) -> dict[str, Any]:
         """A `RuntimeArtifact`."""

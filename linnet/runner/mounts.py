@@ -23,7 +23,7 @@ _READ_ONLY, _REMOUNT, _BIND, _RECURSIVE, _PRIVATE = 1, 32, 4096, 16384, 1 << 18
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder of this machine and where a task sees it."""
+    """A folder or file of this machine and where a task sees it."""
 
     source: Path
     target: str
@@ -53,7 +53,11 @@ def enter(mounts: Sequence[Mount], scratch: Path) -> None:
     _mirror(PurePosixPath("/"), scratch, routes, targets)
     for mount in mounts:
         inside = str(scratch) + mount.target
-        os.makedirs(inside, exist_ok=True)  # noqa: PTH103
+        if mount.source.is_dir():
+            os.makedirs(inside, exist_ok=True)  # noqa: PTH103
+        else:
+            Path(inside).parent.mkdir(parents=True, exist_ok=True)
+            Path(inside).touch()
         _mount(str(mount.source), inside, "", _BIND | _RECURSIVE)
         if mount.read_only:
             _mount("", inside, "", _BIND | _REMOUNT | _READ_ONLY)

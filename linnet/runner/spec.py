@@ -195,7 +195,14 @@ def with_defaults(
 ) -> dict[str, Any]:
     """The values of a component's input parameters; one that is optional and has no value is left out.
 
-    `convert`: what brings a value into its declared type (value, type, where).
+    Args:
+        component: as the IR describes it.
+        given: values by name.
+        where: what a message names.
+        convert: what brings a value into its declared type (value, type, where).
+
+    Raises:
+        RunError: a value is missing, or of another type.
     """
     result = {}
     for name, about in component.get("inputDefinitions", {}).get("parameters", {}).items():

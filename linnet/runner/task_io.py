@@ -14,7 +14,7 @@ from linnet.config import ContainerSetting
 from linnet.errors import RunError
 from linnet.records import TaskRecord
 from linnet.records.task import ArtifactRecord, task_file
-from linnet.runner import containers, kubernetes, task_process
+from linnet.runner import containers, kubernetes, mounts, remote, task_process
 from linnet.runner.container_command import names_of, words_of
 from linnet.runner.containers import Container
 from linnet.runner.dag import Node
@@ -23,9 +23,12 @@ from linnet.runner.executor_io import Artifact, as_json, executor_input, is_arti
 from linnet.runner.mounts import Mount
 from linnet.runner.placeholders import WORKSPACE, Names, fill
 from linnet.runner.spec import Spec
-from linnet.runner.task_process import Program
+from linnet.runner.task_process import Import, Program
 from linnet.runner.values import inexact, plain
 from linnet.storage.paths import state_dir
+
+_FETCHED = "fetched"
+"""In an importer's folder: where what it brought lies."""
 
 
 @dataclass
@@ -91,32 +94,33 @@ class ExecutorTask:
         (self.run / WORKSPACE).mkdir(exist_ok=True)
         container = self.executor["container"]
         environment = {**self._environment(), **pod.environment}
-        source = task_process.source_of(container.get("command", []))
-        if needs_container(container):
-            return self._foreign(Program(file, (), environment, log, mounts=pod.mounts), containers)
-        assert source is not None
-        file.write_text(source, "utf-8")
-        names = self.names.of(self.node.name, self.node.path)
-        names["{{$}}"] = as_json(executor_input(self.node.component, plain(self.arguments), self.root))
-        words = [fill(word, names, self.arguments) for word in container.get("args", [])]
-        self._note(container)
-        if pod.mounts:
+        foreign = needs_container(container)
+        arguments, brought = _placed(self.arguments, containers if foreign else "process")
+        program = Program(file, (), environment, log, mounts=[*pod.mounts, *brought])
+        if program.mounts:
             (file.parent / "root").mkdir(exist_ok=True)
-        return Program(file, words, environment, log, packages=self.packages, mounts=pod.mounts)
+        if foreign:
+            return self._foreign(program, arguments, containers)
+        file.write_text(task_process.source_of(container["command"]) or "", "utf-8")
+        names = self.names.of(self.node.name, self.node.path)
+        names["{{$}}"] = as_json(executor_input(self.node.component, plain(arguments), self.root))
+        words = [fill(word, names, arguments) for word in container.get("args", [])]
+        self._note(container)
+        return replace(program, words=words, packages=self.packages)
 
-    def _foreign(self, program: Program, setting: ContainerSetting) -> Program:
+    def _foreign(self, program: Program, arguments: dict[str, Any], setting: ContainerSetting) -> Program:
         """The program of a component that this environment's Python cannot run."""
         container = self.executor["container"]
         image, command = container.get("image", ""), container.get("command", [])
-        message = executor_input(self.node.component, plain(self.arguments), self.root)
+        message = executor_input(self.node.component, plain(arguments), self.root)
         names = {
             **self.names.of(self.node.name, self.node.path),
-            **names_of(message, {}),
+            **names_of(message, remote.path_in_container),
             "{{$}}": as_json(message),
         }
-        present = frozenset(name for name, value in self.arguments.items() if value is not None)
-        head = words_of(command, present, names, self.arguments)
-        words = head + words_of(container.get("args", []), present, names, self.arguments)
+        present = frozenset(name for name, value in arguments.items() if value is not None)
+        head = words_of(command, present, names, arguments)
+        words = head + words_of(container.get("args", []), present, names, arguments)
         if setting == "process":
             if why := containers.refusal_of(image, setting):
                 raise RunError(f"task {self.node.path}: {why}")
@@ -126,8 +130,6 @@ class ExecutorTask:
                 f"WARNING: no container: runs as a process of this machine, with your rights, "
                 f"in the place of the image {image}"
             )
-            if program.mounts:
-                (program.source.parent / "root").mkdir(exist_ok=True)
             return replace(program, command=words)
         runtime = containers.find(setting)
         limits, notes = containers.limits_of(container.get("resources", {}), runtime)
@@ -137,21 +139,16 @@ class ExecutorTask:
         self.notes += [*notes, f"runs in the image {image} by {runtime.name}"]
         containers.mark(self.run, runtime)
         labels = {containers.LABEL: str(self.run.absolute()), containers.TASK_LABEL: self.node.path}
-        mounts = [*self._own_mounts(), *program.mounts]
+        mounts = [*self._own_mounts(arguments), *program.mounts]
         box = Container(runtime, image, words, bool(head), program.environment, mounts, limits, labels)
         return replace(program, environment={}, mounts=(), container=box)
 
-    def _own_mounts(self) -> list[Mount]:
+    def _own_mounts(self, arguments: dict[str, Any]) -> list[Mount]:
         """What a container sees of this machine: the folder of its outputs, and the artefacts it is given."""
         mounts = [Mount(self.root.absolute(), str(self.root))]
-        seen = {str(self.root)}
-        for value in self.arguments.values():
-            for artifact in value if isinstance(value, list) else [value]:
-                if isinstance(artifact, Artifact) and "://" not in artifact.uri:
-                    place = Path(artifact.uri)
-                    if artifact.uri not in seen and place.is_absolute() and place.exists():
-                        seen.add(artifact.uri)
-                        mounts.append(Mount(place, artifact.uri, read_only=True))
+        for uri in dict.fromkeys(artifact.uri for artifact in _artifacts(arguments)):
+            if not remote.is_remote(uri) and Path(uri).is_absolute() and Path(uri).exists():
+                mounts.append(Mount(Path(uri), uri, read_only=True))
         if self.spec.has_workspace:
             workspace = self.run.absolute() / WORKSPACE
             mounts.append(Mount(workspace, str(workspace)))
@@ -173,6 +170,8 @@ class ExecutorTask:
         Raises:
             RunError: something that it declares is missing, or is not what a cluster would take.
         """
+        if self.is_importer:
+            return self.imported((self.root / _FETCHED).read_text("utf-8"))
         found = read_outputs(self.node.component, self.root)
         self.notes += [_rounded(f"output {name!r}", number) for name, number in _numbers(found)]
         return found
@@ -188,17 +187,43 @@ class ExecutorTask:
         now = {name: value for name, value in found.items() if not is_artifact(value)}
         return found if now == record.parameters else None
 
-    def imported(self) -> dict[str, Any]:
-        """The artefact that an importer names (backend/src/v2/component/importer_launcher.go)."""
+    @property
+    def address(self) -> str:
+        """What an importer names."""
+        address = self.executor["importer"]["artifactUri"]
+        return str(
+            address["constant"] if "constant" in address else self.arguments[address["runtimeParameter"]]
+        )
+
+    def fetched(self, log: Path, setting: ContainerSetting) -> Program:
+        """The program of an importer of what is not on this machine."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.root.mkdir(parents=True)
+        file = self.run / "code" / task_file(self.node.path) / task_process.MODULE
+        return Program(file, (), {}, log, imports=Import(self.address, setting, self.root / _FETCHED))
+
+    def imported(self, local: str = "") -> dict[str, Any]:
+        """The artefact that an importer names (backend/src/v2/component/importer_launcher.go).
+
+        `local`: where it lies on this machine, if it was fetched.
+
+        Raises:
+            RunError: it is a path of this machine at which nothing is, or no address at all.
+        """
+        uri = self.address
+        if not uri:
+            raise RunError("the importer's address is empty")
+        if not remote.is_remote(uri):
+            uri = str(remote.local_path(uri))
+            if not Path(uri).exists():
+                raise RunError(f"the importer's address is {uri!r}, and there is no such file here")
         importer = self.executor["importer"]
-        address = importer["artifactUri"]
-        uri = address["constant"] if "constant" in address else self.arguments[address["runtimeParameter"]]
         names = self.names.of(self.node.name, self.node.path)
         metadata = fill(plain(importer.get("metadata", {})), names, self.arguments)
         kind = importer.get("typeSchema", {})
         title = kind.get("schemaTitle", "system.Artifact")
         version = kind.get("schemaVersion", "0.0.1")
-        return {"artifact": Artifact("artifact", str(uri), title, version, metadata)}
+        return {"artifact": Artifact("artifact", uri, title, version, metadata, local)}
 
     def _environment(self) -> dict[str, str]:
         container = self.executor.get("container", {})
@@ -218,6 +243,32 @@ def needs_container(container: dict[str, Any]) -> bool:
     """Whether this Python cannot run it: it has a command of its own, or an image that is not Python's."""
     own = task_process.source_of(container.get("command", [])) is None
     return own or "python" not in container.get("image", "")
+
+
+def _artifacts(arguments: dict[str, Any]) -> list[Artifact]:
+    values = [one for value in arguments.values() for one in (value if isinstance(value, list) else [value])]
+    return [value for value in values if isinstance(value, Artifact)]
+
+
+def _placed(arguments: dict[str, Any], setting: ContainerSetting) -> tuple[dict[str, Any], list[Mount]]:
+    """A task's inputs, and what it must see where the SDK looks for what was brought from elsewhere.
+
+    Where nothing can be mounted, or the SDK looks nowhere, such an artefact's address is its place here.
+    """
+    mounted: dict[str, Mount] = {}
+
+    def placed(value: Any) -> Any:
+        if isinstance(value, list):
+            return [placed(one) for one in value]
+        if not isinstance(value, Artifact) or not value.local:
+            return value
+        target = remote.path_in_task(value.uri)
+        if not target or (setting == "process" and not mounts.can_mount()):
+            return replace(value, uri=value.local)
+        mounted[target] = Mount(Path(value.local), target, read_only=True)
+        return value
+
+    return {name: placed(value) for name, value in arguments.items()}, list(mounted.values())
 
 
 def digest_of(uri: str) -> str:

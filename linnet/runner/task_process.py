@@ -19,8 +19,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
 
+from linnet.config import ContainerSetting
+from linnet.errors import LinnetError
 from linnet.process import tree
-from linnet.runner import forked
+from linnet.runner import forked, remote
 from linnet.runner.containers import Container
 from linnet.runner.environments import Packages, make
 from linnet.runner.mounts import Mount, enter
@@ -51,6 +53,24 @@ def source_of(command: Sequence[str]) -> str | None:
 
 
 @dataclass(frozen=True)
+class Import:
+    """What an importer does: it brings what an address names to this machine."""
+
+    uri: str
+    setting: ContainerSetting
+    told: Path
+    """Where it writes the path at which that lies now."""
+
+    def run(self) -> None:
+        """Fetches it.
+
+        Raises:
+            RunError: it cannot be had.
+        """
+        self.told.write_text(str(remote.fetch(self.uri, self.setting)), "utf-8")
+
+
+@dataclass(frozen=True)
 class Program:
     """What a child executes."""
 
@@ -71,6 +91,8 @@ class Program:
     """A command of its own: its words are executed, and no Python file."""
     container: Container | None = None
     """A container that it is to be: no Python file is executed."""
+    imports: Import | None = None
+    """What it is to bring here: no Python file is executed."""
 
 
 def start(program: Program, close: Sequence[int]) -> int:
@@ -120,8 +142,14 @@ def _become(program: Program, close: Sequence[int]) -> NoReturn:
 
 
 def _execute(program: Program) -> None:
-    if program.container is not None:
-        program.container.become()
+    try:
+        if program.imports is not None:
+            program.imports.run()
+            return
+        if program.container is not None:
+            program.container.become()
+    except LinnetError as error:
+        raise SystemExit(str(error)) from None
     if program.command:
         _execute_command(program)
     words = ["--component_module_path", str(program.source), *program.words]

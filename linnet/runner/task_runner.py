@@ -23,7 +23,7 @@ from linnet.process.state import started_at
 from linnet.records import ArtifactRecord, TaskRecord, now
 from linnet.records.task import task_file
 from linnet.run import runs
-from linnet.runner import failure, task_log, task_process
+from linnet.runner import failure, remote, task_log, task_process
 from linnet.runner.containers import STOP_SECONDS as CONTAINER_STOP_SECONDS
 from linnet.runner.containers import Container, sweep
 from linnet.runner.dag import ENDED, Node, argument_values
@@ -117,7 +117,8 @@ class TaskRunner:
         if leaf.is_claim_operation:
             return TaskOutcome(True, leaf.change_claim())
         log = task_log.log_file(self.folder, node.path)
-        program = leaf.prepare(log, self._containers)
+        prepare = leaf.fetched if leaf.is_importer else leaf.prepare
+        program = prepare(log, self._containers)
         fresh = source_states() != self._loaded
         for note in leaf.notes:
             self._log_line(f"{node.path}: {note}")
@@ -140,8 +141,11 @@ class TaskRunner:
     def finished(self, node: Node, arguments: dict[str, Any]) -> TaskOutcome | None:
         """How a task ended in an earlier life with the same inputs; an importer's artefact at once."""
         leaf = self._task(node, arguments)
-        if leaf.is_importer:
+        if leaf.is_importer and not remote.is_remote(leaf.address):
             return TaskOutcome(True, leaf.imported())
+        if leaf.is_importer:
+            here = remote.known(leaf.address) if self._closing else None
+            return TaskOutcome(True, leaf.imported(str(here))) if here else None
         before = self._earlier.get(node.path)
         if before is None or node.is_exit_task or before.inputs != self._inputs_digest(node):
             return None
@@ -344,7 +348,7 @@ def recorded_outputs(
                     uri=item.uri,
                     type=item.schema_title,
                     metadata=item.metadata,
-                    digest=digest_of(item.uri) if digests else "",
+                    digest=digest_of(item.local or item.uri) if digests or item.local else "",
                 )
                 for item in items
             ]
@@ -357,7 +361,9 @@ def _digest(arguments: Mapping[str, Any]) -> str:
     """Digest of a task's inputs: values of parameters, places of artefacts."""
 
     def plain(value: Any) -> Any:
-        return {"uri": value.uri} if is_artifact(value) else str(value)
+        if not is_artifact(value):
+            return str(value)
+        return {"uri": value.uri, **({"local": value.local} if value.local else {})}
 
     text = json.dumps(arguments, sort_keys=True, default=plain)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from linnet.config import ContainerSetting
-from linnet.runner import containers, kubernetes, mounts
+from linnet.runner import containers, kubernetes, mounts, remote
 from linnet.runner.spec import Spec
 from linnet.runner.task_io import needs_container
 
@@ -25,6 +25,12 @@ def unsupported_features(spec: Spec, setting: ContainerSetting = "auto") -> list
         f"the pipeline's input {name!r}, an artefact, which no request can give: import it in the pipeline"
         for name, about in spec.root.get("inputDefinitions", {}).get("artifacts", {}).items()
         if not about.get("isOptional")
+    ]
+    found += [
+        f"the component {name!r}, which has neither tasks nor an executor: the SDK's compiler loses a group "
+        "where a nested pipeline has one of the same name; put the nested pipeline before the group"
+        for name, component in spec.pipeline.get("components", {}).items()
+        if not {"dag", "executorLabel"} & set(component)
     ]
     for label, executor in spec.pipeline["deploymentSpec"].get("executors", {}).items():
         where = label.removeprefix("exec-")
@@ -44,6 +50,8 @@ def _pipeline_settings(spec: Spec) -> list[str]:
 
 def _executor(executor: dict[str, Any], setting: ContainerSetting) -> Iterator[str]:
     if "importer" in executor:
+        if why := remote.refusal_of(str(executor["importer"]["artifactUri"].get("constant", "")), setting):
+            yield why
         return
     if "container" not in executor:
         yield f"a {', '.join(executor)} executor; only components and importers run here"

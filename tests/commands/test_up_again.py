@@ -51,3 +51,41 @@ def test_engine_that_was_killed_is_started_beside_the_server_that_lives(tmp_path
         linnet(tmp_path, "down")
         server.kill()
         server.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_config_of_the_engine_alone_starts_an_engine_that_takes_uploads(tmp_path: Path) -> None:
+    from kfp import dsl
+
+    from tests.engine.engines import client_of, quiet, wait_for
+
+    @dsl.container_component
+    def hello():  # type: ignore[no-untyped-def]
+        return dsl.ContainerSpec(image="alpine", command=["echo", "hello"])
+
+    @dsl.pipeline(name="hello")
+    def pipeline():  # type: ignore[no-untyped-def]
+        hello()
+
+    (tmp_path / "machine.toml").write_text(
+        '[engine]\nallow_uploads = true\ncontainers = "process"\nport = 0\nmirror_runs = false\n'
+    )
+    try:
+        up = linnet(tmp_path, "up", "--detach", "--no-console", "--config", "machine.toml")
+        assert up.returncode == 0, up.stdout + up.stderr
+        url = json.loads((tmp_path / "state" / "engine" / "engine.json").read_text())["url"]
+        client = client_of(url)
+        with quiet():
+            run_id = client.create_run_from_pipeline_func(pipeline, arguments={}).run_id
+        assert wait_for(client, run_id).state == "SUCCEEDED"
+        told = (tmp_path / "state" / "runs" / run_id / "log.txt").read_text()
+        assert "hello: WARNING: no container: runs as a process of this machine" in told
+    finally:
+        linnet(tmp_path, "down")
+
+
+def test_config_of_the_engine_alone_is_checked_like_any(tmp_path: Path) -> None:
+    (tmp_path / "machine.toml").write_text('[engine]\ncontainers = "lxc"\n')
+    up = linnet(tmp_path, "up", "--config", "machine.toml")
+    assert up.returncode == 2 and "engine.containers" in up.stderr, up.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from nicegui import ui
 
 from linnet.console import shell
@@ -20,6 +20,13 @@ from linnet.labels.status import LabelStatus
 from linnet.records import SPLITS, DatasetManifest, RunRecord
 from linnet.report.evidence import RunEvidence
 from linnet.run import runs
+
+PLACE = 6
+NAV = shell.NavItem(
+    "Data",
+    "/data",
+    '<ellipse cx="12" cy="5.5" rx="8" ry="2.8"/><path d="M4 5.5v13c0 1.5 3.6 2.8 8 2.8s8-1.3 8-2.8v-13M4 12c0 1.500 3.600 2.800 8 2.800s8-1.300 8-2.800"/>',
+)
 
 VERSIONS = 10
 
@@ -40,7 +47,7 @@ class DatasetPageData:
     labels: LabelStatus | None
 
 
-def register(context: Context) -> None:
+def register(context: Context, app: FastAPI) -> None:
     """Adds the page."""
 
     @ui.page("/data", title="Data · Linnet")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from nicegui import ui
 
 from linnet.artifacts.onnx_model import PackagedModel
@@ -19,6 +19,11 @@ from linnet.pages.numbers import percent
 from linnet.records import LedgerEntry, ModelPackage, ModelVersion
 from linnet.report.evidence import RunEvidence
 from linnet.vision.thumbnail import thumbnail
+
+PLACE = 4
+NAV = shell.NavItem(
+    "Models", "/models", '<path d="M12 3l8 4.5v9L12 21l-8-4.5v-9zM4 7.5l8 4.5 8-4.5M12 12v9"/>'
+)
 
 SHOTS = 12
 
@@ -37,7 +42,7 @@ class ModelPageData:
     ledger: list[LedgerEntry]
 
 
-def register(context: Context) -> None:
+def register(context: Context, app: FastAPI) -> None:
     """Adds the pages."""
 
     @ui.page("/models", title="Models · Linnet")

@@ -21,6 +21,9 @@ from linnet.monitoring.history import history_folder
 from linnet.records import DatasetManifest
 from linnet.run import runs
 
+PLACE = 7
+NAV = shell.NavItem("Monitoring", "/monitoring", '<path d="M3 12h4l3-8 4 16 3-8h4"/>')
+
 SANDBOX = {
     "Content-Security-Policy": "sandbox allow-scripts allow-popups; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from nicegui import ui
 
 from linnet.console import shell
@@ -15,11 +15,14 @@ from linnet.console.views import labelling
 from linnet.console.views import overview as view
 from linnet.console.views import production as watched_view
 
+PLACE = 1
+NAV = shell.NavItem("Overview", "/", '<path d="M3 11l9-8 9 8v9a1 1 0 0 1-1 1h-5v-7H9v7H4a1 1 0 0 1-1-1z"/>')
+
 OWN = ("down", "not-serving", "rollout")
 """Runbooks of what the overview says in its own words."""
 
 
-def register(context: Context) -> None:
+def register(context: Context, app: FastAPI) -> None:
     """Adds the pages."""
 
     @ui.page("/", title="Overview · Linnet")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from nicegui import run, ui
 
 from linnet.console import shell
@@ -17,6 +17,9 @@ from linnet.errors import LinnetError
 from linnet.records import RolloutDecision
 from linnet.run import runs
 
+PLACE = 5
+NAV = shell.NavItem("Release", "/release", '<path d="M4 20V4M4 12h7c4 0 4-6 8-6M4 12h7c4 0 4 6 8 6"/>')
+
 LOOK_SECONDS = 2.0
 _ORDERS: dict[Command, tuple[str, str]] = {
     "approve": ("It goes on to its next step, and the judge keeps looking.", "primary"),
@@ -28,7 +31,7 @@ _ORDERS: dict[Command, tuple[str, str]] = {
 MOST = 10
 
 
-def register(context: Context) -> None:
+def register(context: Context, app: FastAPI) -> None:
     """Adds the page."""
 
     @ui.page("/release", title="Release · Linnet")

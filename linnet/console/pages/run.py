@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from nicegui import run, ui
 
 from linnet.console import shell
@@ -14,6 +14,8 @@ from linnet.console.markup import address, card, heading, join, link, section, t
 from linnet.console.views import run as view
 from linnet.launch import graph
 from linnet.report.evidence import RunEvidence
+
+PLACE = 3
 
 LOOK_SECONDS = 1.5
 _LOG_BYTES = 60_000
@@ -36,7 +38,7 @@ class RunPageData:
         return self.evidence.record.state == "running"
 
 
-def register(context: Context) -> None:
+def register(context: Context, app: FastAPI) -> None:
     """Adds the page. `/runs/new` and others with a name must be registered before it."""
 
     @ui.page("/runs/{run_id}", title="Run · Linnet")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from nicegui import run, ui
 
 from linnet.console import settings_form, shell
@@ -16,10 +16,17 @@ from linnet.console.views import run as view
 from linnet.errors import LinnetError
 from linnet.records import RunRecord
 
+PLACE = 2
+NAV = shell.NavItem(
+    "Runs",
+    "/runs",
+    '<circle cx="5" cy="6" r="2.5"/><circle cx="19" cy="6" r="2.5"/><circle cx="12" cy="18" r="2.5"/><path d="M7.5 6h9M6.5 8l4 8M17.5 8l-4 8"/>',
+)
+
 PAGE = 25
 
 
-def register(context: Context) -> None:
+def register(context: Context, app: FastAPI) -> None:
     """Adds the pages."""
 
     @ui.page("/runs", title="Runs · Linnet")

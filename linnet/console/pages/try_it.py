@@ -22,6 +22,9 @@ from linnet.vision.decode import color_of, read_image, resize
 from linnet.vision.formats import ACCEPT, NAMES
 from linnet.vision.thumbnail import thumbnail
 
+PLACE = 8
+NAV = shell.NavItem("Try it", "/try", '<path d="M12 16V4M7 9l5-5 5 5M4 16v4h16v-4"/>')
+
 _SHOWN = 320
 """Pixels of the longer side at which the image is shown as it was sent."""
 

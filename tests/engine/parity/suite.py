@@ -86,17 +86,20 @@ def metrics_of_a_model() -> None:
     parts.metric(metrics=parts.model().outputs["metrics"])
 
 
-@case(succeeded=("importer", "imported", "expect"))
-def importer_of_an_address() -> None:
-    found = dsl.importer(artifact_uri="gs://bucket/data", artifact_class=dsl.Dataset, reimport=False)
-    parts.expect(found=parts.imported(data=found.output).output, wanted="gs://bucket/data")
+@case(state="FAILED", absent=("read", "expect"))
+def importer_of_what_is_not_there() -> None:
+    """A cluster fails the task that reads it, as no bucket is called so; here the importer itself fails."""
+    uri = "s3://no-bucket-is-called-so-2f6f/data"
+    found = dsl.importer(artifact_uri=uri, artifact_class=dsl.Dataset, reimport=False)
+    parts.expect(found=parts.read(data=found.output).output, wanted="")
 
 
-@case(succeeded=("text", "importer", "imported", "expect"))
+@case(succeeded=("write", "imported", "importer", "imported-2", "read", "expect"))
 def importer_of_an_output() -> None:
-    uri = parts.text(value="gs://bucket/other").output
+    uri = parts.imported(data=parts.write(content="far").outputs["out"]).output
     found = dsl.importer(artifact_uri=uri, artifact_class=dsl.Dataset, metadata={"from": "a test"})
-    parts.expect(found=parts.imported(data=found.output).output, wanted="gs://bucket/other")
+    parts.imported(data=found.output)
+    parts.expect(found=parts.read(data=found.output).output, wanted="far")
 
 
 @case(succeeded=("text", "double"), absent=("fail",))

@@ -1,0 +1,56 @@
+"""Random DAGs: the real compiler and the real driver do what a small interpreter of KFP's semantics says."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.engine.random_dags.pipelines import run_here, run_in_worker
+from tests.engine.random_dags.programs import Program, expected, programs
+
+pytestmark = pytest.mark.timeout(3600)
+FREE = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+WIDTHS = st.integers(1, 4)
+
+
+def _agree(program: Program, seed: int, width: int) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        found, _ = run_here(program, Path(scratch) / "run", seed, width)
+    wanted = expected(program)
+    differ = (wanted.outcomes - found.outcomes, found.outcomes - wanted.outcomes)
+    assert found.outcomes == wanted.outcomes, f"wanted and not found, found and not wanted: {differ}"
+    assert found.failed == wanted.failed
+
+
+@settings(FREE, max_examples=40, derandomize=True, phases=[Phase.generate])
+@given(programs(), st.integers(0, 99), WIDTHS)
+def test_random_dag_does_what_the_interpreter_says(program: Program, seed: int, width: int) -> None:
+    _agree(program, seed, width)
+
+
+@pytest.mark.proof
+@settings(FREE, max_examples=2000)
+@given(programs(), st.integers(0, 99), WIDTHS)
+def test_two_thousand_random_dags_do_what_the_interpreter_says(
+    program: Program, seed: int, width: int
+) -> None:
+    _agree(program, seed, width)
+
+
+@settings(FREE, max_examples=2, derandomize=True, phases=[Phase.generate])
+@given(programs(), WIDTHS)
+def test_random_dag_in_a_worker_does_what_the_interpreter_says(program: Program, width: int) -> None:
+    found, wanted = run_in_worker(program, width), expected(program)
+    assert (found.outcomes, found.failed) == (wanted.outcomes, wanted.failed)
+
+
+@pytest.mark.proof
+@settings(FREE, max_examples=100)
+@given(programs(), WIDTHS)
+def test_hundred_random_dags_in_workers_do_what_the_interpreter_says(program: Program, width: int) -> None:
+    found, wanted = run_in_worker(program, width), expected(program)
+    assert (found.outcomes, found.failed) == (wanted.outcomes, wanted.failed)
