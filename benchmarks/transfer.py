@@ -1,174 +1,163 @@
 """The default preset for photos beside logistic regression on the same frozen backbone, on real pictures.
 
-Pictures come from Debian packages, fetched by `apt-get download` and unpacked beside each other: icons by
-category (oxygen-icon-theme, mate-icon-theme), and pictures cut into tiles, one class a picture
-(gnome-backgrounds). Both sides get the same splits and the same activations, whose time is counted for both;
-the logistic regression (scikit-learn, C = 1, standardised) learns from the validation split, too.
+Both sides get the same splits of the sets of `benchmarks.transfer_sets`, at several split seeds. (a) is what
+people do by hand: scikit-learn's logistic regression (C = 1, standardised) on the activations of timm's
+EfficientNet-Lite0, from the training and the validation split. A difference comes with its interval: paired,
+over the test pictures of all seeds.
 
-    python -m benchmarks transfer           at most 60 pictures a class
-    python -m benchmarks transfer 300       more
+    python -m benchmarks transfer                     all sets, three seeds
+    python -m benchmarks transfer icons,textures 5    these sets, five seeds
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from benchmarks.machine import describe
+from benchmarks.transfer_sets import SIDE, PictureSet, fetch, picture_sets
+from linnet.artifacts.activations import Kept, pooled_activations
 from linnet.cache.store import Cache
 from linnet.config import TrainConfig
-from linnet.data.presets import PHOTO_SIDE, train_section
+from linnet.data.presets import train_section
+from linnet.progress import silent
+from linnet.statistics.paired import paired_difference
 from linnet.training.dataset import read_training_set
-from linnet.training.frozen import Kept, pooled_activations
 from linnet.training.prepare import prepare_network
 from linnet.training.train import train
-from linnet.vision.decode import decode, resize
 from linnet.vision.networks import load_model
 from linnet.vision.statistics import FEATURES, image_statistics
 
-PACKAGES = ("oxygen-icon-theme", "mate-icon-theme", "gnome-backgrounds")
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
-_ICONS = {"oxygen": "usr/share/icons/oxygen/base/128x128", "mate": "usr/share/icons/mate/48x48"}
-_TILE = 320
-Pictures = dict[str, list[np.ndarray]]
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Classes that one side named on the test split, and the seconds that it took to learn."""
+
+    named: np.ndarray
+    seconds: float
 
 
 def main(arguments: list[str] | None = None) -> None:
-    most = int((arguments or ["60"])[0])
+    wanted = tuple(arguments[0].split(",")) if arguments else ()
+    seeds = int(arguments[1]) if arguments and len(arguments) > 1 else 3
     print(describe("torch", "timm", "scikit-learn"))
     with tempfile.TemporaryDirectory(prefix="linnet-transfer-") as scratch:
-        root = Path(scratch)
-        for package in PACKAGES:
-            subprocess.run(["apt-get", "download", "-q", package], cwd=root, check=True, capture_output=True)
-        for archive in root.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", archive, root / "files"], check=True)
-        for name, pictures in _sets(root / "files", most):
-            folder = root / name
-            write_training_set(folder, pictures)
-            print(json.dumps({"set": name, **compare(folder)}), flush=True)
+        fetch(Path(scratch) / "packages")
+        for pictures in picture_sets(Path(scratch) / "packages", wanted):
+            rows = [compare(pictures, Path(scratch), seed) for seed in range(seeds)]
+            print(json.dumps(summary(pictures, rows)), flush=True)
 
 
-def _sets(files: Path, most: int) -> Iterator[tuple[str, Pictures]]:
-    for theme, place in _ICONS.items():
-        folders = sorted(folder for folder in (files / place).iterdir() if folder.is_dir())
-        own = {folder.name: _icons(folder, most) for folder in folders}
-        yield f"{theme} icons", {name: icons for name, icons in own.items() if len(icons) >= 20}
-    photographs = sorted([*files.rglob("*.jpg"), *files.rglob("*.webp")])
-    tiles = {path.stem: _tiles(path, most) for path in photographs if "backgrounds" in str(path)}
-    yield "picture tiles", {name: parts for name, parts in tiles.items() if len(parts) >= 20}
+def compare(pictures: PictureSet, scratch: Path, seed: int) -> tuple[np.ndarray, Answers, Answers]:
+    """Labels of the test split of a seed, and what Linnet and (a) say."""
+    folder = scratch / f"{pictures.name}-{seed}"
+    write_training_set(folder, pictures, seed)
+    config, cache = preset(pictures), Cache(scratch / "cache")
+    labels = np.load(folder / "labels-test.npy")
+    return labels, linnet(folder, config, cache), logistic_regression(folder, config)
 
 
-def _icons(folder: Path, most: int) -> list[np.ndarray]:
-    """Icons that are no links to others, evenly spread over the names."""
-    files = sorted(path for path in folder.glob("*.png") if not path.is_symlink())
-    return [decode(path.read_bytes()).pixels for path in files[:: max(1, len(files) // most)][:most]]
+def preset(pictures: PictureSet) -> TrainConfig:
+    """What `linnet init` writes for these pictures."""
+    counts = np.bincount(pictures.labels)
+    section = train_section("fast", int(counts.sum()), SIDE, SIDE, counts.max() / counts.min())
+    return TrainConfig.parse({**tomllib.loads(section)["train"], "precision": "fp32"})
 
 
-def _tiles(path: Path, most: int) -> list[np.ndarray]:
-    """Tiles that do not overlap."""
-    pixels = decode(path.read_bytes(), max_pixels=1 << 27).pixels
-    rows, columns = (side // _TILE for side in pixels.shape[:2])
-    tiles = [
-        pixels[y * _TILE : (y + 1) * _TILE, x * _TILE : (x + 1) * _TILE]
-        for y in range(rows)
-        for x in range(columns)
-    ]
-    return tiles[:: max(1, len(tiles) // most)][:most]
-
-
-def write_training_set(folder: Path, pictures: Pictures) -> None:
-    """The arrays that `build_features` writes, of pictures split at random (seed 0)."""
+def write_training_set(folder: Path, pictures: PictureSet, seed: int) -> None:
+    """The arrays that `build_features` writes, of pictures split at random."""
     folder.mkdir(parents=True)
-    flat = [(label, picture) for label, name in enumerate(pictures) for picture in pictures[name]]
-    order, start = np.random.default_rng(0).permutation(len(flat)), 0
+    order, start = np.random.default_rng(seed).permutation(len(pictures.labels)), 0
+    counts = {}
     for split, share in SHARES.items():
-        chosen = [flat[row] for row in order[start : start + round(share * len(flat))]]
-        start += len(chosen)
-        images = np.stack([resize(picture, PHOTO_SIDE, PHOTO_SIDE, "rgb", "crop") for _, picture in chosen])
-        np.save(folder / f"images-{split}.npy", images)
-        np.save(folder / f"labels-{split}.npy", np.array([label for label, _ in chosen], np.int64))
-        np.save(folder / f"features-{split}.npy", image_statistics(images))
+        stop = len(order) if split == "test" else start + round(share * len(order))
+        rows, start = order[start:stop], stop
+        counts[split] = len(rows)
+        np.save(folder / f"images-{split}.npy", pictures.images[rows])
+        np.save(folder / f"labels-{split}.npy", pictures.labels[rows])
+        np.save(folder / f"features-{split}.npy", image_statistics(pictures.images[rows]))
     about = {
-        "classes": list(pictures), "features": list(FEATURES), "feature_service": "benchmark",
-        "height": PHOTO_SIDE, "width": PHOTO_SIDE, "channels": 3,
-        "dataset_digest": folder.name, "labels_digest": "",
-        "counts": {split: round(share * len(flat)) for split, share in SHARES.items()},
+        "classes": list(pictures.classes), "features": list(FEATURES), "feature_service": "benchmark",
+        "height": SIDE, "width": SIDE, "channels": 3,
+        "dataset_digest": folder.name, "labels_digest": "", "counts": counts,
     }  # fmt: skip
     (folder / "training_set.json").write_text(json.dumps(about), "utf-8")
 
 
-def compare(folder: Path) -> dict[str, object]:
-    """Seconds, accuracy and macro F1 of both on the test split."""
+def linnet(folder: Path, config: TrainConfig, cache: Cache) -> Answers:
+    """The preset, from images to a model, and its answers."""
+    began = time.perf_counter()
+    train(folder, config, folder / "out", folder / "work", None, cache)
+    seconds = time.perf_counter() - began
+    network = load_model(folder / "out")
+    kept = Kept(cache, folder)
+    pooled = pooled_activations(
+        network, np.load(folder / "images-test.npy"), "test", torch.device("cpu"), torch.float32, kept, silent
+    )
+    with torch.no_grad():
+        logits, _ = network.classify(pooled, torch.from_numpy(np.load(folder / "features-test.npy")))
+    return Answers(logits.argmax(dim=1).numpy(), seconds)
+
+
+def logistic_regression(folder: Path, config: TrainConfig) -> Answers:
+    """(a), with its own pass of the backbone over the pictures, one way round."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    config, data = _preset(folder), read_training_set(folder)
-    cache, device = Cache(folder / "cache"), torch.device("cpu")
-    network, origin, _ = prepare_network(data, config, device, torch.float32)
-    assert origin is not None
-    kept = Kept(cache, folder, origin.sha256)
-    began, splits = time.perf_counter(), {}
-    for split, images in (("train", data.train.images), ("validation", data.validation.images)):
-        splits[split] = pooled_activations(
-            network, images, split, device, torch.float32, kept, _silent
-        ).numpy()
-    looking = time.perf_counter() - began
-    test = torch.from_numpy(np.load(folder / "images-test.npy"))
-    seen = pooled_activations(network, test, "test", device, torch.float32, kept, _silent)
-    labels = np.load(folder / "labels-test.npy")
+    data, cpu = read_training_set(folder), torch.device("cpu")
+    plain = config.model_copy(update={"flip_average": False})
+    network, _, _ = prepare_network(data, plain, cpu, torch.float32)
+
+    def seen(images: torch.Tensor) -> np.ndarray:
+        return pooled_activations(network, images, "", cpu, torch.float32, None, silent).numpy()
 
     began = time.perf_counter()
-    known = np.concatenate([data.train.labels.numpy(), data.validation.labels.numpy()])
-    peer = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    peer.fit(np.concatenate(list(splits.values())), known)
-    peer_seconds = looking + time.perf_counter() - began
+    known = np.concatenate([seen(part.images) for part in (data.train, data.validation)])
+    labels = np.concatenate([part.labels.numpy() for part in (data.train, data.validation)])
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(known, labels)
+    seconds = time.perf_counter() - began
+    return Answers(model.predict(seen(torch.from_numpy(np.load(folder / "images-test.npy")))), seconds)
 
-    began = time.perf_counter()
-    train(
-        folder, config.model_copy(update={"precision": "fp32"}), folder / "out", folder / "work", None, cache
-    )
-    own_seconds = looking + time.perf_counter() - began
-    features = torch.from_numpy(np.load(folder / "features-test.npy"))
-    with torch.no_grad():
-        own = load_model(folder / "out").classify(seen, features)[0].argmax(dim=1).numpy()
+
+def summary(pictures: PictureSet, rows: list[tuple[np.ndarray, Answers, Answers]]) -> dict[str, object]:
+    """Means over the seeds, and the difference of accuracy with its interval."""
+    right = [(labels == ours.named, labels == theirs.named) for labels, ours, theirs in rows]
+    ours_only = sum(int((a & ~b).sum()) for a, b in right)
+    theirs_only = sum(int((b & ~a).sum()) for a, b in right)
+    asked = sum(len(labels) for labels, _, _ in rows)
+    difference = paired_difference(ours_only, theirs_only, asked, _LEVEL)
     return {
-        "pictures": sum(len(part.labels) for part in (data.train, data.validation)) + len(labels),
-        "classes": len(data.classes),
-        "test": len(labels),
-        "linnet fast": _score(labels, own, own_seconds),
-        "logistic regression": _score(labels, peer.predict(seen.numpy()), peer_seconds),
-    }
+        "set": pictures.name, "pictures": len(pictures.labels), "classes": len(pictures.classes),
+        "unreadable": pictures.unreadable, "seeds": len(rows), "test pictures, all seeds": asked,
+        "linnet fast": _score([(labels, ours) for labels, ours, _ in rows]),
+        "logistic regression": _score([(labels, theirs) for labels, _, theirs in rows]),
+        "accuracy gained": [round(value, 4) for value in (difference.low, difference.value, difference.high)],
+    }  # fmt: skip
 
 
-def _preset(folder: Path) -> TrainConfig:
-    import tomllib
-
-    counts = np.bincount(np.load(folder / "labels-train.npy"))
-    section = train_section("fast", int(counts.sum()), PHOTO_SIDE, PHOTO_SIDE, counts.max() / counts.min())
-    return TrainConfig.parse(tomllib.loads(section)["train"])
-
-
-def _score(labels: np.ndarray, named: np.ndarray, seconds: float) -> dict[str, float]:
+def _score(answers: list[tuple[np.ndarray, Answers]]) -> dict[str, float]:
     from sklearn.metrics import f1_score
 
+    accuracy = [float((labels == one.named).mean()) for labels, one in answers]
+    f1 = [float(f1_score(labels, one.named, average="macro")) for labels, one in answers]
     return {
-        "accuracy": round(float((labels == named).mean()), 4),
-        "macro F1": round(float(f1_score(labels, named, average="macro")), 4),
-        "seconds": round(seconds, 1),
+        "accuracy": round(float(np.mean(accuracy)), 4),
+        "macro F1": round(float(np.mean(f1)), 4),
+        "macro F1, lowest seed": round(min(f1), 4),
+        "seconds": round(float(np.mean([one.seconds for _, one in answers])), 1),
     }
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """Says nothing."""
 
 
 if __name__ == "__main__":

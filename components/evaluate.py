@@ -31,10 +31,12 @@ def evaluate(
         champion, version = comparison_package(RegistryConfig.parse(registry), name, Path(model.path))
 
     def work(out: Any) -> dict[str, Any]:
+        from linnet.cache.store import open_cache
         from linnet.evaluation.evaluate import evaluate
 
+        folders = Path(model.path), Path(training_set.path)
         measured, decision = evaluate(
-            Path(model.path), Path(training_set.path), *sections, out["report"], champion, version, progress
+            *folders, *sections, out["report"], champion, version, progress, open_cache()
         )
         return {
             "verdict": decision.verdict,

@@ -27,6 +27,7 @@ from linnet.commands import (
     runs,
     serve,
     training,
+    tune,
     up,
 )
 from linnet.commands.terminal import terminal
@@ -59,6 +60,7 @@ def _options(
 
 
 app.command("run")(training.run)
+app.command("tune")(tune.tune)
 app.command("submit")(runs.submit)
 app.command("init")(training.init)
 app.command("compile")(training.compile_command)

@@ -6,3 +6,7 @@ from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is of it."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Says nothing."""

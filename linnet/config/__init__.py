@@ -6,8 +6,9 @@ the same values reach a laptop and a cluster. A field's meaning and unit stand u
 
 from __future__ import annotations
 
+from linnet.config.class_names import normal, problem_of
 from linnet.config.cost import CostConfig
-from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, Layout, ValidationConfig
 from linnet.config.engine import ContainerSetting, EngineConfig
 from linnet.config.evaluation import EvaluationConfig, GatesConfig
 from linnet.config.files import config_files
@@ -33,12 +34,14 @@ from linnet.config.serving import (
     ServingConfig,
 )
 from linnet.config.training import PHOTO_BACKBONE, SMALL_SIDE, TrainConfig
+from linnet.config.tuning import Choice, Range, TuneConfig
 
 __all__ = [
     "JUDGED_METRICS",
     "PHOTO_BACKBONE",
     "SECTIONS",
     "SMALL_SIDE",
+    "Choice",
     "Config",
     "ContainerSetting",
     "CostConfig",
@@ -51,7 +54,9 @@ __all__ = [
     "JudgedMetric",
     "KServeConfig",
     "LabelsConfig",
+    "Layout",
     "MonitoringConfig",
+    "Range",
     "RegistryConfig",
     "ReleaseConfig",
     "RetrainingConfig",
@@ -59,11 +64,14 @@ __all__ = [
     "ServiceLevelsConfig",
     "ServingConfig",
     "TrainConfig",
+    "TuneConfig",
     "ValidationConfig",
     "assign",
     "config_files",
     "load_config",
     "load_engine_config",
+    "normal",
     "parse_config",
     "parse_sections",
+    "problem_of",
 ]

@@ -19,6 +19,7 @@ from linnet.config.section import Section
 from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import ReleaseConfig, ServingConfig
 from linnet.config.training import TrainConfig
+from linnet.config.tuning import TuneConfig
 from linnet.errors import ConfigError
 
 SECTIONS: dict[str, type[Section]] = {
@@ -58,6 +59,8 @@ class Config(Section):
     engine: EngineConfig = EngineConfig()
     service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
     retraining: RetrainingConfig = RetrainingConfig()
+    tune: TuneConfig = TuneConfig()
+    """What `linnet tune` searches: no parameter of a pipeline."""
 
     @property
     def model_name(self) -> str:

@@ -56,7 +56,9 @@ class TrainConfig(Section):
     weight_decay: float = Field(default=5e-4, ge=0)
     """Weight decay of the convolution and linear weights."""
     schedule: Literal["onecycle", "cosine"] = "onecycle"
-    """Course of the learning rate: linear up then down, or a half cosine after a short warm-up."""
+    """Course of the learning rate: linear up then down, or a half cosine after a warm-up."""
+    warm_up: Fraction = Field(default=0.05, ge=0, lt=1)
+    """Share of the steps over which the learning rate of `cosine` rises to its peak."""
     label_smoothing: Fraction = Field(default=0.1, ge=0, lt=1)
     """Probability mass spread evenly over the classes."""
     width: int = Field(default=32, ge=4, le=1024)
@@ -64,8 +66,27 @@ class TrainConfig(Section):
     depth: int = Field(default=1, ge=1, le=50)
     """Residual blocks a stage."""
     augment: Literal["simple", "photo"] = "simple"
-    """Augmentation: `photo` adds a random crop at a random scale, and one random change of color or shape
-    (TrivialAugment), to `flip`, `shift` and `cutout`."""
+    """Augmentation: `photo` adds a random crop at a random scale (`min_crop`), random changes of color or
+    shape (`policy`), and what `rotation`, `color`, `blur` and `jpeg` add, to `flip`, `shift`, `cutout`."""
+    min_crop: Fraction = Field(default=0.35, gt=0, le=1)
+    """Photo augmentation: share of the area that a random crop keeps at least; 1 for no crop. From 0.08, as
+    ImageNet is trained, small objects get lost."""
+    policy: Literal["trivial", "rand", "none"] = "trivial"
+    """Photo augmentation: `trivial` is one random change (TrivialAugment), `rand` two (RandAugment)."""
+    rotation: float = Field(default=0.0, ge=0, le=180, allow_inf_nan=False)
+    """Photo augmentation: turn by up to this many degrees to either side."""
+    color: Fraction = Field(default=0.0, ge=0, le=1)
+    """Photo augmentation: brightness, contrast and saturation change by up to this share."""
+    blur: Fraction = Field(default=0.0, ge=0, le=1)
+    """Photo augmentation: share of the images that are blurred."""
+    jpeg: Fraction = Field(default=0.0, ge=0, le=1)
+    """Photo augmentation: share of the images that go through JPEG at a quality between 20 and 90."""
+    mixup: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Augmentation: mix each image, and its label, with another (MixUp); how evenly: the parameter of a
+    Beta distribution, such as 0.2. 0 for none."""
+    cutmix: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Augmentation: cut a rectangle of another image into each, and mix the labels by area (CutMix); the
+    parameter of a Beta distribution, such as 1. 0 for none; with `mixup`, batches take turns by chance."""
     flip: bool = True
     """Augmentation: mirror images left to right at random."""
     shift: int = Field(default=1, ge=0)
@@ -74,6 +95,8 @@ class TrainConfig(Section):
     """Augmentation: side in pixels of a square that is blanked; 0 for none."""
     class_weights: bool = False
     """Weigh the loss by inverse class frequency."""
+    class_weight_power: Fraction = Field(default=1.0, gt=0, le=1)
+    """How strongly `class_weights` weigh: 1 by inverse frequency, 0.5 by its square root."""
     ema_decay: Fraction = Field(default=0.0, ge=0, lt=1)
     """Decay a step of the averaged weights that are kept; 0 keeps the last weights."""
     flip_average: bool = True
@@ -97,6 +120,10 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        photo = ("min_crop", "policy", "rotation", "color", "blur", "jpeg")
+        given = [name for name in photo if getattr(self, name) != type(self).model_fields[name].default]
+        if given and self.augment != "photo":
+            raise ValueError(f"{given[0]} changes photos only; set augment to 'photo', or leave it out")
         if self.balanced_sampling and self.class_weights:
             raise ValueError(
                 "balanced_sampling and class_weights both even out the classes; keep one of them"

@@ -42,20 +42,26 @@ def train_section(preset: Preset, rows: int, height: int, width: int, imbalance:
     """The [train] section as TOML, with the reasons as comments; sizes are those that a model is fed."""
     even = str(imbalance > _IMBALANCED).lower()
     why = f"the biggest class is {imbalance:.0f} times the smallest" if imbalance > _IMBALANCED else ""
-    weights = f"class_weights = {even}" + (f"  # {why}: all classes weigh the same" if why else "")
     if are_photos(height, width):
+        weights = f"class_weights = {even}" + (f"  # {why}: small classes weigh more" if why else "")
+        weights += "\nclass_weight_power = 0.5  # the square root of that" if why else ""
         return f"[train]\n{_photos(preset, rows)}{weights}\n"
+    weights = f"class_weights = {even}" + (f"  # {why}: all classes weigh the same" if why else "")
     return f"[train]\n{_small(preset, rows, min(height, width))}{weights}\n"
 
 
 def _photos(preset: Preset, rows: int) -> str:
     start = f'backbone = "auto"  # {PHOTO_BACKBONE}, with the ImageNet weights of a package (Apache-2.0)\n'
-    mirror = "flip = {}  # mirror photos at random\nflip_average = {}  # answer for photo and mirror image\n"
+    mirror = (
+        "flip = {}  # mirror photos at random\n"
+        "flip_average = {}  # answer for photo and mirror image together: twice the work, more often right;\n"
+        "# set it to false where left and right tell classes apart, as in writing or road signs\n"
+    )
     if preset == "fast":
         return (
             f"# Preset fast: {rows:,} photos. Only a head is fitted, on a frozen pretrained backbone, which\n"
-            "# looks at each photo once. `linnet init --preset balanced` then moves the whole network.\n"
-            f"{start}epochs = 0\n{mirror.format('false', 'false')}"
+            "# looks at each photo both ways. `linnet init --preset balanced` then moves the whole network.\n"
+            f"{start}epochs = 0\n{mirror.format('false', 'true')}"
         )
     epochs, patience, average = (5, 2, 0.0) if preset == "balanced" else (30, 6, 0.99)
     return (

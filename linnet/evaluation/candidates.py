@@ -5,20 +5,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from linnet.artifacts.training_set import HeldOut, read_split
 from linnet.errors import StorageError
 from linnet.evaluation.calibration import softmax
+from linnet.evaluation.known import Known
 from linnet.evaluation.label_issues import rank_by_label_error
-from linnet.evaluation.predict import Outputs, predict
+from linnet.evaluation.predict import Outputs
 from linnet.progress import Progress
 from linnet.statistics.metrics import Predictions
-
-if TYPE_CHECKING:
-    from torch import nn
 
 CANDIDATES_FILE = "candidates.npz"
 
@@ -34,7 +32,7 @@ class CalibratedPredictions:
 
 def write_candidates(
     out: Path,
-    network: nn.Module,
+    known: Known,
     training_set: Path,
     tuned: CalibratedPredictions,
     most: int,
@@ -51,13 +49,12 @@ def write_candidates(
     epochs of a usual training it does not learn wrong labels by heart (benchmarks/labels.py).
     """
     production = read_split(training_set, "production")
-    train = _drawn(read_split(training_set, "train"), tuned.outputs, most)
+    train, rows = _drawn(read_split(training_set, "train"), tuned.outputs, most)
     said = [tuned.outputs]
-    said += [
-        predict(network, split, f"{what} predictions", progress)
-        for split, what in ((production, "production"), (train, "candidate"))
-        if len(split)
-    ]
+    if len(production):
+        said.append(known.predict(production, "production", progress))
+    if len(train):
+        said.append(known.predict_rows(train, "train", rows, progress))
     splits = [split for split in (tuned.split, production, train) if len(split)]
     said = [one for one in said if len(one.logits)]
     labels = np.concatenate([split.labels for split in splits])
@@ -76,12 +73,12 @@ def write_candidates(
         raise StorageError(f"{out}: the candidates cannot be written ({error}); free some space") from error
 
 
-def _drawn(split: HeldOut, outputs: Outputs, most: int) -> HeldOut:
-    """At most `most` samples of the split, drawn by what this network says and nothing else."""
+def _drawn(split: HeldOut, outputs: Outputs, most: int) -> tuple[HeldOut, npt.NDArray[np.int64]]:
+    """At most `most` samples of the split, and their rows, drawn by what this network says alone."""
     seed = hashlib.blake2b(np.ascontiguousarray(outputs.logits).tobytes(), digest_size=8).digest()
     order = np.random.default_rng(int.from_bytes(seed)).permutation(len(split))[:most]
     rows = np.sort(order)
-    return replace(
+    drawn = replace(
         split,
         images=split.images[rows],
         labels=split.labels[rows],
@@ -89,3 +86,4 @@ def _drawn(split: HeldOut, outputs: Outputs, most: int) -> HeldOut:
         ids=tuple(split.ids[i] for i in rows),
         cohorts={name: values[rows] for name, values in split.cohorts.items()},
     )
+    return drawn, rows

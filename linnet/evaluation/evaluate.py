@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from linnet.artifacts.training_set import HeldOut, read_split
+from linnet.artifacts.validation_logits import read_validation_logits
+from linnet.cache.store import Cache
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
 from linnet.evaluation.calibration import fit_temperature, softmax
 from linnet.evaluation.candidates import CalibratedPredictions, write_candidates
 from linnet.evaluation.compare import compare_to_champion
 from linnet.evaluation.gates import evaluate_gates
+from linnet.evaluation.known import Known
 from linnet.evaluation.measure import measure
-from linnet.evaluation.predict import Floats32, batch_size, predict
+from linnet.evaluation.predict import Floats32, Outputs, batch_size
 from linnet.evaluation.report import write_report
 from linnet.evaluation.sample_images import ReportData
 from linnet.progress import Progress
-from linnet.records import Comparison, EvaluationReport, GateDecision
+from linnet.records import Comparison, EvaluationReport, GateDecision, TrainingSetManifest
 from linnet.statistics.metrics import Ints, Predictions
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ def evaluate(
     champion: Path | None = None,
     champion_version: str = "",
     progress: Progress | None = None,
+    cache: Cache | None = None,
 ) -> tuple[EvaluationReport, GateDecision]:
     """Measures a trained model on the test split and decides about it.
 
@@ -53,6 +58,7 @@ def evaluate(
         champion: package folder of the present champion, if there is one.
         champion_version: its version in the registry.
         progress: called with what is being done, how many samples are done, and of how many.
+        cache: where a pretrained backbone's activations are kept; those of training are taken from there.
 
     Raises:
         DataError: the training set cannot be read, or has no test samples.
@@ -67,8 +73,9 @@ def evaluate(
             str(training_set), "the test split is empty", "add images, or raise data.test_fraction"
         )
     network = load_model(model)
-    tuning = predict(network, validation, "validation predictions", progress)
-    outputs = predict(network, test, "test predictions", progress)
+    known = Known(network, training_set, cache)
+    tuning = _unseen(model, known.predict(validation, "validation", progress), training_set)
+    outputs = known.predict(test, "test", progress)
     temperature = fit_temperature(tuning.logits, validation.labels)
     calibrated = Predictions(test.labels, softmax(outputs.logits, temperature))
     uncalibrated = Predictions(test.labels, softmax(outputs.logits))
@@ -88,13 +95,21 @@ def evaluate(
     _write(out, report, decision, evidence, test, outputs.embeddings)
     write_candidates(
         out,
-        network,
+        known,
         training_set,
         CalibratedPredictions(validation, tuning, temperature),
         evaluation.candidates,
         progress,
     )
     return report, decision
+
+
+def _unseen(model: Path, outputs: Outputs, training_set: Path) -> Outputs:
+    """What the model said of the validation split before it learned from it, too, if it did."""
+    about = TrainingSetManifest.load(training_set / "training_set.json")
+    digest = f"{about.dataset_digest}/{about.labels_digest}"
+    logits = read_validation_logits(model, digest, len(outputs.logits))
+    return outputs if logits is None else replace(outputs, logits=logits)
 
 
 def against_champion(

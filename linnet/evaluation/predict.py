@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,9 @@ from linnet.errors import DataError
 from linnet.progress import Progress
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
+    from linnet.vision.fusion import FusionNetwork
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -30,8 +32,16 @@ class Outputs:
     embeddings: Floats32
 
 
-def predict(network: nn.Module, split: HeldOut, what: str, progress: Progress | None = None) -> Outputs:
+def predict(
+    network: nn.Module,
+    split: HeldOut,
+    what: str,
+    progress: Progress | None = None,
+    pooled: Tensor | None = None,
+) -> Outputs:
     """Runs the network over a split in batches, in float32.
+
+    `pooled` float32 [N, D']: activations of the split's images that are known already.
 
     Raises:
         DataError: the network gives another number of classes than the training set has.
@@ -43,9 +53,14 @@ def predict(network: nn.Module, split: HeldOut, what: str, progress: Progress | 
     step = batch_size(split.images)
     with torch.inference_mode():
         for start in range(0, max(len(split), 1), step):
-            images = torch.from_numpy(np.array(split.images[start : start + step]))
             features = torch.from_numpy(split.features[start : start + step])
-            batch_logits, batch_embedding = network(images, features)
+            if pooled is None:
+                images = torch.from_numpy(np.array(split.images[start : start + step]))
+                batch_logits, batch_embedding = network(images, features)
+            else:
+                batch_logits, batch_embedding = cast("FusionNetwork", network).classify(
+                    pooled[start : start + step], features
+                )
             logits.append(batch_logits.float().numpy())
             embeddings.append(batch_embedding.float().numpy())
             if progress:

@@ -14,7 +14,7 @@ from linnet.config import TrainConfig
 from linnet.errors import StorageError, TrainingError
 
 FILE = "checkpoint.pt"
-_FORMAT = 2
+_FORMAT = 3
 """Raise this when the meaning of a checkpoint or the course of training changes."""
 
 

@@ -22,12 +22,13 @@ from torch import Tensor
 
 from linnet.errors import TrainingError
 from linnet.training.augmentation import Augmentation, draw
-from linnet.training.photo_augmentation import augment_photos
+from linnet.training.mixing import Mixing
+from linnet.training.photo_augmentation import PhotoAugmentation
 
 _MAX_MEMORY_SHARE = 0.5
 """A split is read into memory if it takes less than this share of what is free; else it is mapped."""
-_PHOTOS = 1
-"""Tells the numbers that photos are augmented with from the other numbers of a step."""
+_PHOTOS, _MIXING = 1, 2
+"""Tell the numbers that photos are augmented with, and mixed with, from the other numbers of a step."""
 _MIN_STEPS = 16
 """Steps an epoch has at least: the batch of a small dataset is cut down to that."""
 
@@ -159,6 +160,7 @@ class Batch:
     images: Tensor
     features: Tensor
     labels: Tensor
+    """int64 [N]; of mixed images float32 [N, K], the share of each class."""
 
 
 @dataclass(frozen=True)
@@ -178,8 +180,10 @@ class Batches:
     processes: int = 1
     balanced: bool = False
     """Whether every class is drawn equally often, its images with replacement."""
-    photos: bool = False
-    """Whether images are augmented as photos are, besides `augmentation`."""
+    photos: PhotoAugmentation | None = None
+    """How images are augmented as photos are, besides `augmentation`."""
+    mixing: Mixing | None = None
+    """How the images of a batch are mixed; each process mixes those of its own share."""
 
     @property
     def size(self) -> int:
@@ -208,8 +212,13 @@ class Batches:
             if self.photos:
                 numbers = generator(self.seed, epoch, step + 1, _PHOTOS)
                 seeds = torch.randint(0, 1 << 62, (len(chosen),), generator=numbers)
-                images = augment_photos(images, seeds[mine])
-            yield Batch(images, batch.features, batch.labels)
+                images = self.photos.apply(images, seeds[mine])
+            if self.mixing:
+                numbers = generator(self.seed, epoch, step + 1, _MIXING, self.rank)
+                seed = int(torch.randint(0, 1 << 62, (), generator=numbers))
+                yield Batch(*self.mixing.apply(images, batch.features, batch.labels, seed))
+            else:
+                yield Batch(images, batch.features, batch.labels)
 
     def _order(self, numbers: torch.Generator) -> Tensor:
         if not self.balanced:

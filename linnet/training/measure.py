@@ -9,16 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from linnet.artifacts.activations import batch_within
 from linnet.records import PretrainedWeights
 from linnet.training.dataset import SplitData
-
-_IMAGES, _PIXELS = 1000, 1_600_000
-"""At most so many images, and pixels (32 images of 224 x 224), go through a network at once."""
-
-
-def batch_within(images: Tensor) -> int:
-    """How many of the images [N, H, W, C] go through a network at once: its activations are much larger."""
-    return max(1, min(_IMAGES, _PIXELS // (images.shape[1] * images.shape[2])))
 
 
 def batch_loss(
@@ -26,14 +19,19 @@ def batch_loss(
 ) -> Tensor:
     """Mean cross-entropy; the mean is over samples, so that equal shares of processes add up.
 
-    `weights` float32 [K] weigh the classes; with `gamma` above 0 a sample weighs (1 - p)^gamma, where p is
-    the probability of its class (Lin et al., "Focal Loss for Dense Object Detection", 2017).
+    `labels` are int64 [N], or float32 [N, K] with the share of each class. `weights` float32 [K] weigh the
+    classes; with `gamma` above 0 a sample weighs (1 - p)^gamma, where p is the probability of its class
+    (Lin et al., "Focal Loss for Dense Object Detection", 2017). Of mixed labels both are taken by share.
     """
     losses = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+    mixed = labels.is_floating_point()
     if gamma:
-        sure = torch.softmax(logits, dim=1).gather(1, labels[:, None])[:, 0]
+        chances = torch.softmax(logits, dim=1)
+        sure = (chances * labels).sum(1) if mixed else chances.gather(1, labels[:, None])[:, 0]
         losses = losses * (1 - sure) ** gamma
-    return losses.mean() if weights is None else (losses * weights[labels]).mean()
+    if weights is None:
+        return losses.mean()
+    return (losses * (labels @ weights if mixed else weights[labels])).mean()
 
 
 @torch.no_grad()
@@ -42,18 +40,22 @@ def validate(
 ) -> dict[str, float]:
     """Accuracy and macro F1 (over the classes that the split has) of a network on a split."""
     network.eval()
-    confusion, step = torch.zeros(classes * classes, dtype=torch.int64), batch_within(split.images)
+    named, step = torch.zeros(len(split), dtype=torch.int64), batch_within(split.images)
     for start in range(0, len(split), step):
         part = slice(start, start + step)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             logits, _ = network(split.images[part].to(device), split.features[part].to(device))
-        pairs = split.labels[part].cpu() * classes + logits.argmax(dim=1).cpu()
-        confusion += torch.bincount(pairs, minlength=classes * classes)
-    table = confusion.view(classes, classes)
-    right, actual, named = table.diagonal(), table.sum(dim=1), table.sum(dim=0)
-    f1 = 2 * right / (actual + named).clamp_min(1)
+        named[part] = logits.argmax(dim=1).cpu()
+    return scores(split.labels.cpu(), named, classes)
+
+
+def scores(labels: Tensor, named: Tensor, classes: int) -> dict[str, float]:
+    """`validation_accuracy` and `validation_macro_f1` of the classes named, int64 [N] both."""
+    table = torch.bincount(labels * classes + named, minlength=classes * classes).view(classes, classes)
+    right, actual, said = table.diagonal(), table.sum(dim=1), table.sum(dim=0)
+    f1 = 2 * right / (actual + said).clamp_min(1)
     return {
-        "validation_accuracy": int(right.sum()) / len(split),
+        "validation_accuracy": int(right.sum()) / len(labels),
         "validation_macro_f1": float(f1[actual > 0].mean()),
     }
 

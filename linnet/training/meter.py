@@ -30,12 +30,13 @@ class Meter:
         self._factor = 0.0
 
     def add(self, step: int, factor: float, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Takes in one step; `step` counts from the start of training.
+        """Takes in one step; `step` counts from the start of training. A mixed image's label is its main one.
 
         Raises:
             TrainingError: the loss is no longer a number.
         """
         with torch.no_grad():
+            labels = labels.argmax(dim=1) if labels.is_floating_point() else labels
             self._loss = self._loss + loss.detach()
             self._right = self._right + (logits.argmax(dim=1) == labels).sum()
         self._seen += len(labels)

@@ -14,17 +14,18 @@ from linnet.training.device import computes_bf16
 
 _RISE = 0.2
 """Share of the steps over which the one-cycle schedule rises."""
-_WARM_UP = 0.05
-"""Share of the steps over which the cosine schedule rises."""
 _MUON_MOMENTUM = 0.6
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration (Jordan et al., "Muon", 2024)."""
 
 
-def learning_rate_factor(schedule: str, step: int, steps: int) -> float:
-    """The share of the peak learning rate at a step counted from 0; above 0 at every step."""
+def learning_rate_factor(schedule: str, step: int, steps: int, warm_up: float = 0.05) -> float:
+    """The share of the peak learning rate at a step counted from 0; above 0 at every step.
+
+    `warm_up` is the share of the steps over which the cosine schedule rises.
+    """
     done = (step + 1) / (steps + 1)
-    rise = _RISE if schedule == "onecycle" else _WARM_UP
+    rise = _RISE if schedule == "onecycle" else warm_up
     if done < rise:
         return done / rise
     left = (1 - done) / (1 - rise)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,7 +16,12 @@ from linnet.vision.fusion import FusionNetwork
 
 _STRENGTHS = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
 """Ridge penalties that are tried, over the number of images; 1 is the default of scikit-learn."""
-_ITERATIONS = 100
+_FOLDS = 5
+"""Parts that the penalty is chosen by: the validation split is one, the training split the others."""
+_ENOUGH_VALIDATION = 1000
+"""Validation images that choose the penalty well by themselves: one part is enough."""
+_ITERATIONS, _TOLERANCE = 50, 1e-6
+"""Bounds of a solution's precision: the loss of each is about 1."""
 _WORTH_THREADS = 8_000_000
 """Values from which several threads pay: on a busy machine waiting for one another costs many times more."""
 
@@ -26,15 +33,27 @@ class Activations:
     embedding: Tensor
     labels: Tensor
 
+    def part(self, rows: Tensor) -> Activations:
+        """Some of the images."""
+        return Activations(self.embedding[rows], self.labels[rows])
+
+    def with_(self, other: Activations) -> Activations:
+        """These images and others."""
+        return Activations(
+            torch.cat((self.embedding, other.embedding)), torch.cat((self.labels, other.labels))
+        )
+
 
 @dataclass(frozen=True)
 class Probe:
-    """The penalty that served the validation split best, and what came of it."""
+    """The penalty that served images best that the head had not seen, and what came of it."""
 
     penalty: float
     loss: float
     """Mean cross-entropy of the training images."""
     train_accuracy: float
+    validation_logits: Tensor
+    """float32 [N, K], by a head of the same penalty that learned from the training split alone."""
 
 
 @torch.no_grad()
@@ -46,62 +65,130 @@ def activations(network: FusionNetwork, pooled: Tensor, features: Tensor, labels
 
 
 def fit_head(
-    network: FusionNetwork, train: Activations, validation: Activations, weights: Tensor | None, say: Progress
+    network: FusionNetwork,
+    train: Activations,
+    validation: Activations,
+    weights: Tensor | None,
+    say: Progress,
+    *,
+    final: bool = False,
 ) -> Probe:
-    """Sets the network's head to the logistic regression that gives the validation split the lowest loss.
+    """Sets the network's head to a logistic regression; `weights` float32 [K] weigh the classes.
 
-    The problem is convex and is solved over all images at once (L-BFGS), from the strongest penalty to
-    the weakest: the result depends on no seed. `weights` float32 [K] weigh the classes.
+    The penalty is the one with the lowest loss in a cross-validation, of which the whole validation split is
+    one part: by itself a few dozen images choose by chance. With `final` the head then learns from both
+    splits, else from the training split alone. The problem is convex and is solved over all images at once
+    (L-BFGS), from the strongest penalty to the weakest: the result depends on no seed.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if train.embedding.numel() < _WORTH_THREADS else threads)
     try:
-        return _fit_head(network, train, validation, weights, say)
+        return _fit_head(network, train, validation, None if weights is None else weights.cpu(), say, final)
     finally:
         torch.set_num_threads(threads)
 
 
 def _fit_head(
-    network: FusionNetwork, train: Activations, validation: Activations, weights: Tensor | None, say: Progress
+    network: FusionNetwork,
+    train: Activations,
+    validation: Activations,
+    weights: Tensor | None,
+    say: Progress,
+    final: bool,
 ) -> Probe:
-    mean = train.embedding.mean(dim=0)
-    deviation = train.embedding.std(dim=0)
-    scale = torch.where(deviation > 1e-6, 1 / deviation.clamp_min(1e-6), 0.0)
-    x, held_out = ((part.embedding - mean) * scale for part in (train, validation))
-    weights = None if weights is None else weights.cpu()
-    matrix = torch.zeros(network.head.out_features, x.shape[1], requires_grad=True)
-    offset = torch.zeros(network.head.out_features, requires_grad=True)
-    best, chosen = math.inf, (matrix.detach().clone(), offset.detach().clone(), 0.0)
-    for done, strength in enumerate(_STRENGTHS, start=1):
-        _solve(matrix, offset, x, train.labels, strength / len(x), weights)
-        with torch.no_grad():
-            loss = float(functional.cross_entropy(held_out @ matrix.T + offset, validation.labels))
-        if loss < best:
-            best, chosen = loss, (matrix.detach().clone(), offset.detach().clone(), strength)
-        say("head on the frozen backbone", done, len(_STRENGTHS))
-    matrix_, offset_, strength = chosen
-    logits = x @ matrix_.T + offset_
-    with torch.no_grad():  # the standardising constants become part of the head
-        network.head.weight.copy_(matrix_ * scale)
-        network.head.bias.copy_(offset_ - (matrix_ * scale) @ mean)
-    right = float((logits.argmax(dim=1) == train.labels).float().mean())
-    return Probe(strength, float(functional.cross_entropy(logits, train.labels)), right)
-
-
-def _solve(
-    matrix: Tensor, offset: Tensor, x: Tensor, labels: Tensor, penalty: float, weights: Tensor | None
-) -> None:
-    """Minimises mean cross-entropy plus half the penalty times the squared weights, in place."""
-    solver = torch.optim.LBFGS(
-        [matrix, offset], max_iter=_ITERATIONS, tolerance_change=1e-7, line_search_fn="strong_wolfe"
+    classes = network.head.out_features
+    # The first problem leaves out the validation split, the others a part of the training split each.
+    asked, problems = [validation], [_Ridge(train, classes, weights)]
+    if len(validation.labels) < _ENOUGH_VALIDATION:
+        for rows in _parts(train.labels):
+            asked.append(train.part(rows))
+            problems.append(_Ridge(train.part(~rows).with_(validation), classes, weights))
+    least, strength, unseen = math.inf, 0.0, torch.empty(0)
+    for done, tried in enumerate(_STRENGTHS, start=1):
+        said = [
+            problem.solve(tried).logits(one.embedding) for problem, one in zip(problems, asked, strict=True)
+        ]
+        loss = sum(
+            float(_losses(logits, one.labels, weights).sum()) for logits, one in zip(said, asked, strict=True)
+        )
+        say("head on the frozen backbone", done, len(_STRENGTHS) + 1)
+        if loss >= least:  # the loss has one valley over the penalty, and weak penalties take the longest
+            break
+        least, strength, unseen = loss, tried, said[0]
+    whole = _Ridge(train.with_(validation) if final else train, classes, weights)
+    for tried in _STRENGTHS[: _STRENGTHS.index(strength) + 1]:
+        whole.solve(tried)
+    weight, bias = whole.head()
+    with torch.no_grad():
+        network.head.weight.copy_(weight)
+        network.head.bias.copy_(bias)
+    say("head on the frozen backbone", len(_STRENGTHS) + 1, len(_STRENGTHS) + 1)
+    logits = whole.logits(train.embedding)
+    return Probe(
+        penalty=strength,
+        loss=float(functional.cross_entropy(logits, train.labels)),
+        train_accuracy=float((logits.argmax(dim=1) == train.labels).float().mean()),
+        validation_logits=unseen,
     )
 
-    def loss() -> Tensor:
-        solver.zero_grad()
-        losses = functional.cross_entropy(x @ matrix.T + offset, labels, reduction="none")
-        fit = losses.mean() if weights is None else (losses * weights[labels]).mean()
-        total = fit + 0.5 * penalty * matrix.square().sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
 
-    solver.step(loss)  # type: ignore[no-untyped-call]
+def _parts(labels: Tensor) -> list[Tensor]:
+    """Masks bool [N] of parts that hold equal shares of every class."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    order = order[np.argsort(labels.numpy()[order], kind="stable")]
+    part = np.empty(len(labels), np.int64)
+    part[order] = np.arange(len(labels)) % (_FOLDS - 1)
+    return [torch.from_numpy(part == number) for number in range(_FOLDS - 1) if (part == number).any()]
+
+
+class _Ridge:
+    """Logistic regression on standardised embeddings, solved for one penalty after another.
+
+    Each solution starts from the one before: go from the strongest penalty to the weakest.
+    """
+
+    def __init__(self, learned: Activations, classes: int, weights: Tensor | None) -> None:
+        self._mean = learned.embedding.mean(dim=0)
+        deviation = learned.embedding.std(dim=0, correction=0)
+        self._scale = torch.where(deviation > 1e-6, 1 / deviation.clamp_min(1e-6), 0.0)
+        self._x, self._labels = (learned.embedding - self._mean) * self._scale, learned.labels
+        self._weights = weights
+        self._matrix = torch.zeros(classes, self._x.shape[1], requires_grad=True)
+        self._offset = torch.zeros(classes, requires_grad=True)
+
+    def solve(self, strength: float) -> Self:
+        """Minimises mean cross-entropy plus half of strength / N times the squared weights."""
+        solver = torch.optim.LBFGS(
+            [self._matrix, self._offset],
+            max_iter=_ITERATIONS,
+            tolerance_change=_TOLERANCE,
+            line_search_fn="strong_wolfe",
+        )
+
+        def loss() -> Tensor:
+            solver.zero_grad()
+            logits = self._x @ self._matrix.T + self._offset
+            fit = _losses(logits, self._labels, self._weights).mean()
+            total = fit + 0.5 * strength / len(self._x) * self._matrix.square().sum()
+            total.backward()  # type: ignore[no-untyped-call]
+            return total
+
+        solver.step(loss)  # type: ignore[no-untyped-call]
+        return self
+
+    @torch.no_grad()
+    def head(self) -> tuple[Tensor, Tensor]:
+        """Weight [K, D] and bias [K] on embeddings as they are: the standardising constants are in them."""
+        weight = self._matrix * self._scale
+        return weight, self._offset - weight @ self._mean
+
+    def logits(self, embedding: Tensor) -> Tensor:
+        """Logits float32 [N, K] of embeddings [N, D]."""
+        weight, bias = self.head()
+        return embedding @ weight.T + bias
+
+
+def _losses(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    """Cross-entropy [N], weighed by class."""
+    losses = functional.cross_entropy(logits, labels, reduction="none")
+    return losses if weights is None else losses * weights[labels]

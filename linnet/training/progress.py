@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is (0: only a message)."""
+from linnet.progress import Progress, silent
 
-
-def silent(what: str, done: int, total: int) -> None:
-    """Says nothing."""
+__all__ = ["Progress", "line", "parse_line", "shown", "silent"]
 
 
 def line(what: str, done: int, total: int) -> None:

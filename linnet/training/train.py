@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from linnet.artifacts.activations import Kept
+from linnet.artifacts.validation_logits import write_validation_logits
 from linnet.cache.store import Cache
 from linnet.config import TrainConfig
 from linnet.records import TrainingReport
@@ -19,15 +21,18 @@ from linnet.training.averaging import WeightAverage
 from linnet.training.best import Best
 from linnet.training.dataset import Batches, SplitData, TrainingSet, read_training_set
 from linnet.training.device import choose_device, choose_precision, describe_device, prepare_threads
-from linnet.training.frozen import Kept, fit_frozen
+from linnet.training.frozen import fit_frozen
 from linnet.training.measure import batch_loss, epochs_of, library_versions, validate
 from linnet.training.meter import Meter
+from linnet.training.mixing import Mixing
 from linnet.training.optimizer import Optimiser, learning_rate_factor
+from linnet.training.photo_augmentation import PhotoAugmentation
 from linnet.training.prepare import hold_norms, learning_rate_scales, prepare_network
 from linnet.training.progress import Progress, silent
 from linnet.vision.networks import save_model
 
 REPORT = "training.json"
+AfterEpoch = Callable[[dict[str, float]], None]
 
 
 def train(
@@ -37,6 +42,7 @@ def train(
     work: Path,
     progress: Progress | None = None,
     cache: Cache | None = None,
+    after_epoch: AfterEpoch | None = None,
 ) -> TrainingReport:
     """Trains on the folder `training_set`; writes `model.pt` and `training.json` into `out`.
 
@@ -44,7 +50,8 @@ def train(
     then the epochs follow, in which all weights move. After every epoch a checkpoint goes to `work`;
     the same call continues from there. On a CPU the weights are a function of data, config and number
     of threads, bit by bit, interrupted or not. With `config.processes > 1` the processes are started
-    here, through torchrun.
+    here, through torchrun. `after_epoch` is given each epoch's row of the history, and may raise to end
+    the training; with several processes it is not asked.
 
     Raises:
         TrainingError: the training set or the initial weights cannot be used, or the loss diverged.
@@ -58,7 +65,7 @@ def train(
     place = distributed.join(config)
     try:
         with _own_threads():
-            return _train(training_set, config, out, work, say, place, cache)
+            return _train(training_set, config, out, work, say, place, cache, after_epoch)
     finally:
         distributed.leave(place)
 
@@ -71,6 +78,7 @@ def _train(
     say: Progress,
     place: distributed.Rank,
     cache: Cache | None,
+    after_epoch: AfterEpoch | None,
 ) -> TrainingReport:
     device = choose_device(config.device, place.local_rank)
     precision = choose_precision(config.precision, device)
@@ -86,10 +94,11 @@ def _train(
         place.rank,
         place.processes,
         config.balanced_sampling,
-        config.augment == "photo",
+        PhotoAugmentation.of(config),
+        Mixing(config.mixup, config.cutmix, len(data.classes)) if config.mixup or config.cutmix else None,
     )
     prepare_threads(config, device, batches.size * data.height * data.width)
-    weights = _class_weights(data, device) if config.class_weights else None
+    weights = _class_weights(data, config.class_weight_power, device) if config.class_weights else None
     optimiser = Optimiser(network, config, learning_rate_scales(network, config) if origin else None)
     average, best = WeightAverage(network, config.ema_decay), Best(config)
     saved, note = checkpoint.load_checkpoint(work, name)
@@ -97,17 +106,18 @@ def _train(
     for note in notes:
         say(note, 0, 0)
     history: list[dict[str, float]] = []
+    unseen: Tensor | None = None
+    """What the head said of the validation images before it learned from them, too."""
     if saved:
         network.load_state_dict(saved["network"])
         optimiser.load_state_dict(saved["optimiser"])
         average.load_state_dict(saved["average"])
         best.load_state_dict(saved["best"])
-        history = saved["history"]
+        history, unseen = saved["history"], saved["unseen"]
     resumed, started = epochs_of(history), time.perf_counter()
     total = batches.steps * config.epochs
 
     def end_epoch(row: dict[str, float], began: float) -> None:
-        row |= validate(average.network(), data.validation, len(data.classes), device, precision)
         row["seconds"] = time.perf_counter() - began
         history.append(row)
         best.see(row, average.network())
@@ -118,15 +128,20 @@ def _train(
                 "average": average.state_dict(),
                 "best": best.state_dict(),
                 "history": history,
+                "unseen": unseen,
             }
             checkpoint.save_checkpoint(work, name, state)
+        if after_epoch:
+            after_epoch(row)
 
     if origin and not history and place.rank == 0:  # the other processes get the head from this one
         began = time.perf_counter()
-        kept = Kept(cache, training_set, origin.sha256) if cache else None
-        row = fit_frozen(network, data, weights, device, precision, kept, say)
+        kept = Kept(cache, training_set) if cache else None
+        final = config.epochs == 0
+        fit = fit_frozen(network, data, weights, device, precision, kept, say, final=final)
+        unseen = fit.probe.validation_logits if final else None
         average.restart()
-        end_epoch(row, began)
+        end_epoch(fit.row, began)
     model = distributed.parallel(network, place)
 
     for epoch in range(epochs_of(history), config.epochs):
@@ -138,7 +153,7 @@ def _train(
             hold_norms(network)
         meter = Meter(epoch, config, batches.size, say if place.rank == 0 else None, total)
         for step, batch in enumerate(batches.epoch(epoch), start=epoch * batches.steps):
-            factor = learning_rate_factor(config.schedule, step, total)
+            factor = learning_rate_factor(config.schedule, step, total, config.warm_up)
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
                 logits, _ = model(batch.images, batch.features)
             loss = batch_loss(logits, batch.labels, weights, config.label_smoothing, config.focal_gamma)
@@ -148,7 +163,9 @@ def _train(
             optimiser.step(factor)
             average.update()
             meter.add(step, factor, loss, logits, batch.labels)
-        end_epoch(meter.finish(), began)
+        row = meter.finish()
+        row |= validate(average.network(), data.validation, len(data.classes), device, precision)
+        end_epoch(row, began)
 
     best.restore(average.network())
     report = TrainingReport(
@@ -165,6 +182,8 @@ def _train(
     )
     if place.rank == 0:
         save_model(out, average.network())
+        if unseen is not None:
+            write_validation_logits(out, unseen.numpy(), data.digest)
         report.save(out / REPORT)
     return report
 
@@ -177,11 +196,11 @@ def _to_device(split: SplitData, device: torch.device) -> SplitData:
     return split.to(device) if split.images.nbytes < free / 4 else split
 
 
-def _class_weights(data: TrainingSet, device: torch.device) -> Tensor:
-    """Inverse class frequencies float32 [K], scaled so that the mean weight of a sample is 1."""
-    counts = torch.bincount(data.train.labels, minlength=len(data.classes)).clamp_min(1)
-    present = int((torch.bincount(data.train.labels, minlength=len(data.classes)) > 0).sum())
-    return (len(data.train) / (present * counts)).to(device, torch.float32)
+def _class_weights(data: TrainingSet, power: float, device: torch.device) -> Tensor:
+    """Inverse class frequencies to a power, float32 [K], scaled so that the mean weight of a sample is 1."""
+    counts = torch.bincount(data.train.labels, minlength=len(data.classes))
+    weights = counts.clamp_min(1).double() ** -power
+    return (weights * len(data.train) / (weights * counts).sum()).to(device, torch.float32)
 
 
 @contextmanager

@@ -66,6 +66,11 @@ class FusionNetwork(nn.Module):
         embedding = torch.cat((pooled, encoded.float()), dim=1)
         return self.head(embedding).float(), embedding
 
+    @property
+    def pooled_columns(self) -> int:
+        """D' of the pooled activations."""
+        return self.head.in_features - _ENCODED
+
     def pool(self, pixels: Tensor) -> Tensor:
         """Normalised pixels [N, C, H, W] to pooled activations float32 [N, D']."""
         raise NotImplementedError

@@ -17,6 +17,7 @@ from linnet.errors import ConfigError, DataError
 COMMANDS = {
     "run": {"config", "--set", "--dry-run", "--reason", "--host"},
     "submit": {"config", "--set", "--host", "--wait", "--key", "--cause", "--commit", "--reason"},
+    "tune": {"config", "--output", "--trials", "--training-set", "--set", "--force", "--dry-run"},
     "init": {"name", "--data", "--force", "--layout", "--preset"},
     "compile": {"config", "--output", "--set"},
     "up": {
@@ -32,6 +33,8 @@ COMMANDS = {
     "down": set(),
     "predict": {"images", "--name", "--config", "--json"},
     "diagnose": {"config", "--minutes", "--json"},
+    "backup": {"file", "--with-keys", "--force", "--dry-run"},
+    "restore": {"file", "--force", "--dry-run"},
     "keys create": {"name", "--scope", "--model", "--rate"},
     "keys list": set(),
     "keys revoke": {"number"},

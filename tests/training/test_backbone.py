@@ -11,10 +11,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from linnet.artifacts.activations import pooled_activations
 from linnet.cache.store import Cache
 from linnet.config import PHOTO_BACKBONE, TrainConfig
 from linnet.errors import ConfigError, TrainingError
-from linnet.training.frozen import pooled_activations
 from linnet.training.train import train
 from linnet.vision.networks import load_model
 from tests.training.conftest import make_training_set
@@ -79,7 +79,13 @@ def test_epochs_move_the_backbone_slower_than_the_head_and_keep_its_statistics(
     assert max(value for name, value in moved.items() if "running" in name) == 0
 
 
-@pytest.mark.parametrize("values", [{"optimizer": "adamw", "learning_rate": 1e-3}, {"ema_decay": 0.9}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"optimizer": "adamw", "learning_rate": 1e-3, "mixup": 0.2, "cutmix": 1.0, "jpeg": 0.5},
+        {"ema_decay": 0.9, "schedule": "cosine", "warm_up": 0.2, "policy": "rand", "rotation": 9.0},
+    ],
+)
 def test_run_stopped_and_resumed_gives_the_same_weights(
     colored: Path, weights: Path, tmp_path: Path, values: dict[str, object]
 ) -> None:
@@ -132,7 +138,7 @@ def test_activations_are_computed_once_for_the_same_images_and_weights(
         said: list[str] = []
         work = tmp_path / f"work-{name}"
         train(made, config, tmp_path / name, work, lambda what, *_: said.append(what), cache)
-        return sum("frozen backbone" in what and "activations" in what for what in said)
+        return sum("activations of the backbone" in what for what in said)
 
     assert computed(tuned(weights), colored, "first") > 0
     assert computed(tuned(weights, class_weights=True, seed=3), colored, "second") == 0
