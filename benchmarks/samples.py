@@ -58,7 +58,7 @@ FAIL_ANYWHERE = {
     # validate_no_pod_metadata raises unless os.getenv gives "", and its platform document sets no variable:
     # os.getenv gives None.
     "create_pod_metadata_complex.yaml": "a task reads a variable that its platform document does not set",
-    # exit_comp is no exit task: its input of the type TASK_FINAL_STATUS comes from the pipeline's input, which
+    # exit_comp is no exit task: its input of the type TASK_FINAL_STATUS is the pipeline's input, which
     # is optional and has no default; the executor's `.get` fails on None.
     "component_with_task_final_status_GH-12033.yaml": "takes a task's status, which no request gives",
     "container_io.yaml": _NO_PROGRAM,
