@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 from linnet.cache.digest import value_digest
-from linnet.runner.sweep import ENVIRONMENTS, keep, lock_file
+from linnet.runner.sweep import ENVIRONMENTS, keep, making_file
 from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 
@@ -82,17 +82,15 @@ def make(packages: Packages) -> str:
     about = [sorted(wanted), list(packages.options), sys.version, sys.prefix]
     folder = state_dir().absolute() / ENVIRONMENTS / value_digest(about)[:24]
     python = folder / "bin" / "python"
-    while True:
-        with file_lock(lock_file(folder)):
-            if not (folder / _DONE).exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                print(f"installing {' '.join(packages.requirements)} ...", flush=True)
-                for words in _commands(folder, python, wanted, packages.options):
-                    _run(words, packages)
-                (folder / _DONE).write_text("\n".join(wanted), "utf-8")
-        keep(folder)
-        if (folder / _DONE).exists():  # else it was swept between the two locks
-            return str(python)
+    with file_lock(making_file(folder)):
+        if not (folder / _DONE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            print(f"installing {' '.join(packages.requirements)} ...", flush=True)
+            for words in _commands(folder, python, wanted, packages.options):
+                _run(words, packages)
+            (folder / _DONE).write_text("\n".join(wanted), "utf-8")
+        keep(folder)  # before somebody may sweep it
+    return str(python)
 
 
 def _commands(folder: Path, python: Path, wanted: Sequence[str], options: Sequence[str]) -> list[list[str]]:

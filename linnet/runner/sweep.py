@@ -40,8 +40,13 @@ class SharedFolder:
 
 
 def lock_file(folder: Path) -> Path:
-    """Whoever makes a folder or works in it holds a lock on this file."""
+    """Whoever works in a folder holds a shared lock on this file; who removes it, one alone."""
     return folder.parent / f"{folder.name}.lock"
+
+
+def making_file(folder: Path) -> Path:
+    """Whoever makes or removes a folder holds a lock on this file; who works in it keeps nobody waiting."""
+    return folder.parent / f"{folder.name}.making"
 
 
 def keep(folder: Path) -> None:
@@ -62,7 +67,7 @@ def shared_folders(under_way: bool) -> list[SharedFolder]:
             if not path.is_dir() or path.name in _INSIDE:
                 continue
             used = "a run is under way" if under_way and kind == IMPORTS else ""
-            if _is_locked(path):
+            if _is_locked(lock_file(path)) or _is_locked(making_file(path)):
                 used = "a task works in it"
             unused = time.time() - path.stat().st_mtime
             found.append(SharedFolder(path, _size(path), unused, used))
@@ -87,17 +92,17 @@ def to_drop(
 
 def remove(folder: SharedFolder) -> bool:
     """Removes a folder, unless somebody began to use it meanwhile; whether it is gone."""
-    with lock_file(folder.path).open("w") as lock:
+    with making_file(folder.path).open("w") as making, lock_file(folder.path).open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for file in (making, lock):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         shutil.rmtree(folder.path, ignore_errors=True)
     return not folder.path.exists()
 
 
-def _is_locked(folder: Path) -> bool:
-    file = lock_file(folder)
+def _is_locked(file: Path) -> bool:
     if not file.exists():
         return False
     with file.open() as lock:

@@ -82,3 +82,16 @@ def test_gc_drops_old_folders_and_a_dry_run_none(home: Path) -> None:
     assert "dropped imports/old" in told.output, told.output
     assert sorted(path.name for path in (home / "environments").iterdir() if path.is_dir()) == ["new"]
     assert sorted(path.name for path in (home / "imports").iterdir() if path.is_dir()) == ["index", "new"]
+
+
+def test_task_that_works_in_an_environment_keeps_no_other_waiting(home: Path) -> None:
+    """Tasks of a loop share an environment: the second must not wait for the first to end."""
+    from linnet.runner.sweep import keep, making_file
+    from linnet.storage.locks import file_lock
+
+    folder = home / "environments" / "new"
+    for _ in range(2):  # as two tasks do it: `flock` is held by each opening of the file
+        with file_lock(making_file(folder)):
+            keep(folder)
+    (new,) = [each for each in shared_folders(False) if each.name == "environments/new"]
+    assert new.used_by and not remove(new)
