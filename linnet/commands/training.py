@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from linnet.commands.terminal import progress_bars, terminal
-from linnet.config import Config, load_config
+from linnet.config import Config, Layout, load_config
 from linnet.errors import ConfigError
 from linnet.records import RunRecord, RunRequest
 from linnet.run import runs
@@ -93,13 +93,16 @@ def compile_command(
 def init(
     name: Annotated[str, typer.Argument(help="Name of the use case, such as digits.")],
     data: Annotated[
-        Path,
-        typer.Option("--data", help="Folder of images, or a CSV or Parquet table of their paths and labels."),
+        str,
+        typer.Option(
+            "--data",
+            help="Folder of images, or a CSV or Parquet table of their paths and labels; or its address.",
+        ),
     ],
     force: Annotated[bool, typer.Option("--force", help="Replace a config that exists.")] = False,
     layout: Annotated[
-        Literal["auto", "splits", "classes"],
-        typer.Option(help="What the sub-folders are, where both are possible."),
+        Layout,
+        typer.Option(help="How to read a folder, where several ways are possible; an export by its kind."),
     ] = "auto",
     preset: Annotated[
         Literal["fast", "balanced", "best"],
@@ -117,6 +120,8 @@ def init(
       linnet init shop --data shop.csv
 
       linnet init birds --data ~/photos/birds --preset balanced
+
+      linnet init pets --data s3://bucket/pets
     """
     from linnet.data.init_config import config_for
 

@@ -62,6 +62,7 @@ def _no_metadata(address: str) -> str:
 
 
 File = Annotated[str, Reach("file")]
+FileOrAddress = Annotated[str, Reach("file"), AfterValidator(_no_metadata)]
 Address = Annotated[str, Reach("address"), AfterValidator(_no_metadata)]
 Addresses = Annotated[tuple[str, ...], Reach("address")]
 Credential = Annotated[str, Reach("credential")]

@@ -17,6 +17,7 @@ from linnet.data.idx import read_idx
 from linnet.data.image_folder import read_image_folder
 from linnet.data.image_manifest import read_manifest
 from linnet.data.recent import with_recent
+from linnet.data.remote import bring, is_remote
 from linnet.data.rows import RawDataset
 from linnet.data.sample_table import Sample, TableWriter
 from linnet.data.scan import Scan, Seen, content_of, encoded, in_order, scan
@@ -109,9 +110,16 @@ def _digest(named: str, raw: RawDataset, found: Scan) -> str:
     return content_digest(raw, found.contents)
 
 
+def _place(config: DataConfig, progress: Progress | None) -> Path:
+    """Where the dataset lies on this machine; one at an address is brought here first."""
+    if is_remote(config.location):
+        return bring(config.location, progress)
+    return Path(config.location).expanduser()
+
+
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:
     """The raw dataset, and its digest where a `.dvc` file names it."""
-    location, digest = Path(config.location).expanduser(), ""
+    location, digest = _place(config, progress), ""
     if config.cohorts and config.kind != "manifest":
         raise ConfigError("data.cohorts", f"a dataset of kind '{config.kind}' has no columns", "remove it")
     if location.suffix == ".dvc":
@@ -126,7 +134,7 @@ def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, st
             )
         return read_idx(location, config.classes), digest
     if config.kind == "folder":
-        return _grouped(read_image_folder(location, config.classes), config.group), digest
+        return _grouped(read_image_folder(location, config.classes, config.layout), config.group), digest
     return read_manifest(location, config.classes, config.cohorts, config.group), digest
 
 

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from linnet.config import SMALL_SIDE, DataConfig, EvaluationConfig, parse_config
+from linnet.config import SMALL_SIDE, DataConfig, EvaluationConfig, Layout, parse_config
 from linnet.data.bad_files import BadFile, check_bad_files
 from linnet.data.image_folder import dataset_of
 from linnet.data.image_manifest import read_manifest
 from linnet.data.judging import divide, gates_section
-from linnet.data.layout import Layout, understand
+from linnet.data.layout import understand
 from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, choose_fit, quoted, train_section
+from linnet.data.remote import bring, is_remote
 from linnet.data.rows import MOST_NAMED, RawDataset
 from linnet.data.scan import Seen, scan
 from linnet.progress import Progress
@@ -63,7 +64,7 @@ class ImageSummary:
 
 def config_for(
     name: str,
-    data: Path,
+    data: Path | str,
     layout: Layout = "auto",
     preset: Preset = "fast",
     progress: Progress | None = None,
@@ -72,7 +73,7 @@ def config_for(
 
     Args:
         name: The use case's.
-        data: A folder as `layout.understand` takes it, or a table as `read_manifest` does.
+        data: A folder as `layout.understand` takes it, or a table as `read_manifest` does, or its address.
         layout: How to read a folder that can be read in two ways.
         preset: How much time training may take for how good a model.
         progress: Told (what, done, total): every image is decoded, as `ingest` will.
@@ -82,11 +83,17 @@ def config_for(
         ConfigError: the name is not one.
     """
     parse_config({"name": name})
-    data, kind = data.resolve(), "manifest"
+    address = str(data) if is_remote(str(data)) else ""
+    data, kind = bring(address, progress) if address else Path(data).resolve(), "manifest"
+    place, reading = address or str(data), ""
     if data.is_dir() and not any((data / table).is_file() for table in ("manifest.csv", "manifest.parquet")):
         found = understand(data, layout=layout)
         kind, told = "manifest" if found.table else "folder", found.tree()
-        raw, data = (read_manifest(found.table), found.table) if found.table else (dataset_of(found), data)
+        reading = found.reading
+        raw = read_manifest(found.table) if found.table else dataset_of(found)
+        if found.table:
+            below = found.table.relative_to(data).as_posix()
+            place = f"{address.rstrip('/')}/{below}" if address else str(found.table)
     else:
         raw, told = read_manifest(data), ""
     looked = scan(raw, DataConfig(), progress)
@@ -95,12 +102,11 @@ def config_for(
     counts = Counter(row.label for row in raw.rows)
     if kind == "manifest":
         each = ", ".join(f"{label} {number:,}" for label, number in counts.most_common(20))
-        table = f"{data}: a table of {len(raw.rows):,} images in {len(raw.classes)} classes: {each}"
+        table = f"{place}: a table of {len(raw.rows):,} images in {len(raw.classes)} classes: {each}"
         told = f"{told}\n{table}".lstrip()
-    return NewConfig(
-        _text(name, kind, data, raw, _summary(looked.seen), counts, preset, _bad_line(looked.bad, allowed)),
-        told,
-    )
+    lines = f'layout = "{reading}"  # how the folder is read\n' if kind == "folder" else ""
+    lines += _bad_line(looked.bad, allowed)
+    return NewConfig(_text(name, kind, place, raw, _summary(looked.seen), counts, preset, lines), told)
 
 
 def _allowed(raw: RawDataset, bad: Sequence[BadFile]) -> DataConfig:
@@ -151,12 +157,12 @@ def _side(median: int, photo: bool) -> int:
 def _text(
     name: str,
     kind: str,
-    location: Path,
+    location: str,
     raw: RawDataset,
     look: ImageSummary,
     counts: Counter[str],
     preset: Preset,
-    bad: str,
+    more: str,
 ) -> str:
     smallest, biggest = min(counts.values()), max(counts.values())
     division = divide(raw)
@@ -180,7 +186,7 @@ name = {json.dumps(name)}
 
 [data]
 kind = "{kind}"
-location = {quoted(str(location))}
+location = {quoted(location)}
 classes = [
 {classes},
 ]
@@ -191,7 +197,7 @@ color = "{look.color}"  # {hue}
 validation_fraction = {division.validation}  # of the training images: to calibrate and to watch training
 production_fraction = {division.production}  # of the training images: replayed as traffic in the canary
 test_fraction = {division.test}{test_note}
-{bad}
+{more}
 [validation]
 min_per_class = {max(1, min(10, fewest * 2 // 3))}
 max_imbalance = {max(20.0, float(round(most / fewest * 1.5)))}

@@ -179,7 +179,7 @@ def test_validate_broken_row_stops_and_names_it(
     assert list(failed) == [expectation]
     assert len(failed[expectation].rows) == 1
     first_page = (tmp_path / "o" / "data_docs" / "index.html").read_text("utf-8")
-    assert "1 of 25 expectations FAILED" in first_page
+    assert "1 of 26 expectations FAILED" in first_page
     for text in (str(error), failed[expectation].rows[0], first_page):
         assert rows[4]["sample_id"] in text and "bag/4.png" in text
 

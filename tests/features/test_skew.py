@@ -80,10 +80,10 @@ def test_one_bit_of_preprocessing_is_found(tmp_path: Path, monkeypatch: pytest.M
     from linnet.serving import predictor as module
     from linnet.vision.decode import Decoded
 
-    images, plain, calls = build(tmp_path, 200), module.decode, [0]
+    images, plain, calls = build(tmp_path, 200), module.read_image, [0]
 
-    def faulty(data: bytes, where: str = "image", max_pixels: int = 0) -> Decoded:
-        pixels = plain(data, where, max_pixels).pixels.copy()
+    def faulty(data: bytes, where: str, max_pixels: int, max_mb: float) -> Decoded:
+        pixels = plain(data, where, max_pixels, max_mb).pixels.copy()
         calls[0] += 1
         pixels[3, 4, 0] ^= calls[0] % 100 == 0
         return Decoded(pixels)
@@ -91,7 +91,7 @@ def test_one_bit_of_preprocessing_is_found(tmp_path: Path, monkeypatch: pytest.M
     package = serve(tmp_path, images, share=0.0)  # warms up with the right decoder
     for path in (tmp_path / "log").iterdir():
         path.unlink()
-    monkeypatch.setattr(module, "decode", faulty)
+    monkeypatch.setattr(module, "read_image", faulty)
     predictor = Predictor(version="1", model=Predictor.load("1", package, 1).model)
     calls[0] = 0
     log = PredictionLog(tmp_path / "log", 10_000, 0.0)
