@@ -75,10 +75,10 @@ def fit_head(
 ) -> Probe:
     """Sets the network's head to a logistic regression; `weights` float32 [K] weigh the classes.
 
-    The penalty is the one with the lowest calibrated loss in a cross-validation, of which the whole validation
-    split is one part: by itself a few dozen images choose by chance. With `final` the head then learns from both
-    splits, else from the training split alone. The problem is convex and is solved over all images at once
-    (L-BFGS), from the strongest penalty to the weakest: the result depends on no seed.
+    The penalty is the one with the lowest calibrated loss in a cross-validation, of which the whole
+    validation split is one part: by itself a few dozen images choose by chance. With `final` the head then
+    learns from both splits, else from the training split alone. The problem is convex and is solved over
+    all images at once (L-BFGS), from the strongest penalty to the weakest: the result depends on no seed.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if train.embedding.numel() < _WORTH_THREADS else threads)
