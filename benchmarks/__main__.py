@@ -19,7 +19,7 @@ ALL = (
     "serving",
     "console",
 )
-WITH_OPTIONS = ("conformance", "serving", "transfer")
+WITH_OPTIONS = ("conformance", "scale", "serving", "transfer")
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in WITH_OPTIONS:
