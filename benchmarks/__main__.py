@@ -13,13 +13,18 @@ ALL = (
     "judge",
     "labels",
     "transfer",
+    "photo_champion",
     "drift",
     "drift_power",
     "conformance",
     "serving",
     "console",
 )
+<<<<<<< HEAD
 WITH_OPTIONS = ("conformance", "scale", "serving", "transfer")
+=======
+WITH_OPTIONS = ("conformance", "photo_champion", "serving", "transfer")
+>>>>>>> main
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in WITH_OPTIONS:

@@ -43,23 +43,41 @@ SECRETS = {  # backend/test/end2end/pipeline_e2e_test.go
 }
 SECONDS = 1200
 """A sample may take this long: one of them sleeps for a quarter of an hour."""
+_NO_PROGRAM = "its command is my_program, which its image (ubi9/python-311) does not have"
 FAIL_ANYWHERE = {
+    # Raises where the variable that its input names is empty; nothing in the file sets one. KFP's own test of
+    # it (pipeline_e2e_test.go, "env-var.yaml") has its API server set the variable.
     "env-var.yaml": "asks for an environment variable that the test's input names and nobody sets",
-    "pipeline_as_exit_task.yaml": "one of its tasks raises; the exit task is what it shows",
-    "pipeline_with_task_final_status.yaml": "one of its tasks raises; the exit task is what it shows",
-    "pipeline_with_task_using_ignore_upstream_failure.yaml": "a task raises, so the DAG reports a failure",
-    "local_execution/local_execution_pipeline_with_ignore_upstream_failure.yaml": "a task raises, as above",
+    # fail_op ends with sys.exit(1) within the exit handler, as in failing/pipeline_with_exit_handler.yaml.
+    "pipeline_as_exit_task.yaml": "one of its tasks fails; the exit task is what it shows",
+    "pipeline_with_task_final_status.yaml": "one of its tasks fails; the exit task is what it shows",
+    # fail_op ends with sys.exit(1); only the task after it ignores that.
+    "pipeline_with_task_using_ignore_upstream_failure.yaml": "a task fails, so the DAG reports a failure",
+    # The SDK's own test says so: "The overall DAG reports failure" (local_execution_test.py).
+    "local_execution/local_execution_pipeline_with_ignore_upstream_failure.yaml": "a task fails, as above",
+    # validate_no_pod_metadata raises unless os.getenv gives "", and its platform document sets no variable:
+    # os.getenv gives None.
     "create_pod_metadata_complex.yaml": "a task reads a variable that its platform document does not set",
+    # exit_comp is no exit task: its input of the type TASK_FINAL_STATUS is the pipeline's input, which
+    # is optional and has no default; the executor's `.get` fails on None.
     "component_with_task_final_status_GH-12033.yaml": "takes a task's status, which no request gives",
+    "container_io.yaml": _NO_PROGRAM,
+    "container_with_concat_placeholder.yaml": _NO_PROGRAM,
+    "container_with_if_placeholder.yaml": _NO_PROGRAM,
+    "container_with_placeholder_in_fstring.yaml": _NO_PROGRAM,
 }
-"""Samples outside `failing/` that fail on a cluster too, given the inputs of KFP's test."""
+"""Samples outside `failing/` that fail on a cluster too, and what in the file shows it."""
+_GOOGLE = "a bucket of Google's cloud (gs://ml-pipeline-playground)"
 OUTSIDE = {
-    "critical/modelcar.yaml": "an image in the registry of KFP's own CI",
+    "components_with_optional_artifacts.yaml": _GOOGLE,
+    "critical/modelcar.yaml": "an image in the registry of KFP's own CI (registry.domain.local)",
     "critical/pipeline_with_artifact_upload_download.yaml": "a data set of a model hub",
     "integration/ray_integration_compiled.yaml": "a Ray cluster",
+    "pipeline_with_concat_placeholder.yaml": "its image's shell (busybox; [[ is no word of every sh)",
+    "pipeline_with_dynamic_importer_metadata.yaml": _GOOGLE,
     "pipeline_with_google_artifact_type.yaml": "the package aiplatform, and a bucket of Google's cloud",
-    "pipeline_with_importer.yaml": "a bucket of Google's cloud",
-    "pythonic_artifact_with_single_return.yaml": "a bucket of Google's cloud",
+    "pipeline_with_importer.yaml": _GOOGLE,
+    "pythonic_artifact_with_single_return.yaml": _GOOGLE,
     "upload_download_compiled.yaml": "an object store, whose secret is its input",
 }
 """Samples that need something which is neither in the file nor on this machine, and what."""

@@ -32,7 +32,7 @@ from linnet.cache.key import Key
 from linnet.cache.memo import FLOOR, REST_NS, Memo
 from linnet.cache.shared import FolderObjects, ObjectStore, Shared
 from linnet.errors import StorageError
-from linnet.storage.files import file_name, write_text
+from linnet.storage.files import file_name, write_text, writing
 from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 
@@ -117,8 +117,9 @@ class Cache:
 
     def staging(self) -> Path:
         """A fresh folder to write outputs into, on the same file system as the store."""
-        folder = scratch(self.root / "staging")
-        folder.mkdir()
+        with writing(self.root):
+            folder = scratch(self.root / "staging")
+            folder.mkdir()
         return folder
 
     def get(self, key: Key, outputs: Mapping[str, Path]) -> StepResult | None:

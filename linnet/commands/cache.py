@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from linnet.cache.key import differences, key_of
@@ -17,6 +18,7 @@ from linnet.commands.terminal import terminal
 from linnet.errors import RegistryError, RunError
 from linnet.records import StageRecord
 from linnet.run import runs
+from linnet.runner.sweep import remove, shared_folders, to_drop
 
 app = typer.Typer(help="Look at the content cache, check it, and shrink it.", no_args_is_help=True)
 
@@ -107,7 +109,9 @@ def gc(
 ) -> None:
     """Drop what was not used for long; never what a run under way or a registered model needs.
 
-    Runs keep the files that they link to, so that their space is only free once they are gone too.
+    Environments of packages_to_install and what importers fetched go by the same limits, counted for
+    themselves. Runs keep the files that they link to, so that their space is only free once they are gone
+    too.
 
     Examples:
 
@@ -127,6 +131,20 @@ def gc(
     console.print(
         f"{verb} {len(planned.drop)} entries, {_megabytes(planned.freed)}; {_megabytes(planned.kept)} stay"
     )
+    _drop_shared(days * 86400, max_gb * 1e9, dry_run, console)
+
+
+def _drop_shared(max_unused_seconds: float, max_bytes: float, dry_run: bool, console: Console) -> None:
+    """Drops environments and imports, and says which."""
+    folders = shared_folders(any(runs.alive(folder) for folder in runs.folders()))
+    planned = to_drop(folders, max_unused_seconds, max_bytes)
+    verb = "would drop" if dry_run else "dropped"
+    for folder in planned if dry_run else [each for each in planned if remove(each)]:
+        unused = f"unused for {folder.unused_seconds / 3600:.1f} h"
+        console.print(f"{verb} {folder.name}: {_megabytes(folder.size)}, {unused}", highlight=False)
+    for folder in folders:
+        if folder.used_by:
+            console.print(f"kept {folder.name}: {folder.used_by}")
 
 
 def _needed() -> dict[str, str]:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from linnet.commands.terminal import progress_bars, terminal
-from linnet.config import Config, load_config
+from linnet.config import Config, Layout, load_config
 from linnet.errors import ConfigError
 from linnet.records import RunRecord, RunRequest
 from linnet.run import runs
@@ -101,8 +101,8 @@ def init(
     ],
     force: Annotated[bool, typer.Option("--force", help="Replace a config that exists.")] = False,
     layout: Annotated[
-        Literal["auto", "splits", "classes"],
-        typer.Option(help="What the sub-folders are, where both are possible."),
+        Layout,
+        typer.Option(help="How to read a folder, where several ways are possible; an export by its kind."),
     ] = "auto",
     preset: Annotated[
         Literal["fast", "balanced", "best"],

@@ -6,8 +6,9 @@ the same values reach a laptop and a cluster. A field's meaning and unit stand u
 
 from __future__ import annotations
 
+from linnet.config.class_names import normal, problem_of
 from linnet.config.cost import CostConfig
-from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
+from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, Layout, ValidationConfig
 from linnet.config.engine import ContainerSetting, EngineConfig
 from linnet.config.evaluation import EvaluationConfig, GatesConfig
 from linnet.config.files import config_files
@@ -53,6 +54,7 @@ __all__ = [
     "JudgedMetric",
     "KServeConfig",
     "LabelsConfig",
+    "Layout",
     "MonitoringConfig",
     "Range",
     "RegistryConfig",
@@ -68,6 +70,8 @@ __all__ = [
     "config_files",
     "load_config",
     "load_engine_config",
+    "normal",
     "parse_config",
     "parse_sections",
+    "problem_of",
 ]

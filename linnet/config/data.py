@@ -6,8 +6,14 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from linnet.config.class_names import normal, problem_of
 from linnet.config.places import Address, Credential, File, FileOrAddress
 from linnet.config.section import Fraction, Section
+
+Layout = Literal[
+    "auto", "splits", "classes", "names", "tables", "webdataset", "coco", "voc", "yolo", "label-studio"
+]
+"""How a folder of images can be read; `auto` is refused where two readings are possible."""
 
 
 class DataConfig(Section):
@@ -16,6 +22,9 @@ class DataConfig(Section):
     location: FileOrAddress = "data.dvc"
     """A `.dvc` file that names the dataset by digest, or the path of the raw folder or manifest, or where
     such a folder, manifest or archive lies: s3://, gs://, az://, https://."""
+    layout: Layout = "auto"
+    """How a folder is read: folders named after splits, or after classes; names of files; tables; `.cls`
+    files; or an export. `linnet init` writes what it understood; auto refuses where two are possible."""
     revision: str = ""
     """Git revision of the `.dvc` file; empty: as it is in the working tree."""
     classes: tuple[str, ...] = ()
@@ -67,6 +76,9 @@ class DataConfig(Section):
             raise ValueError("classes: at least 2 are needed, or none to take them from the data")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes: duplicate class name")
+        for name in self.classes:
+            if problem := problem_of(normal(name)):
+                raise ValueError(f"classes: {name[:60]!r} {problem}")
         held_out = self.validation_fraction + self.production_fraction + self.test_fraction
         if held_out >= 0.9:
             raise ValueError(f"the held-out fractions add up to {held_out:.2f}; leave some to train on")

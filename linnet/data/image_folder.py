@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from linnet.data.layout import Understanding, normal, understand
+from linnet.config import Layout, normal
+from linnet.data.layout import Understanding, understand
 from linnet.data.rows import RawDataset, RawRow, class_names, invalid_rows
 from linnet.errors import DataError
 
 
-def read_image_folder(folder: Path, classes: tuple[str, ...] = ()) -> RawDataset:
+def read_image_folder(folder: Path, classes: tuple[str, ...] = (), layout: Layout = "auto") -> RawDataset:
     """Lists the images of a folder with their classes and official splits.
 
     Raises:
         DataError: as `layout.understand`; or fewer than 2 classes, a class without an image, a
             sub-folder that `classes` does not name, or labels that stand in a table.
     """
-    return dataset_of(understand(folder, classes), classes)
+    return dataset_of(understand(folder, classes, layout), classes)
 
 
 def dataset_of(found: Understanding, classes: tuple[str, ...] = ()) -> RawDataset:

@@ -1,32 +1,42 @@
 """Reader of a manifest: a CSV or Parquet table of image paths and labels.
 
-Columns: path (relative to the manifest; also file, filename or image) and label (also class or
-category); optional split (train, validation, test or production in any usual spelling, or empty),
-captured_at (ISO 8601; UTC where it has no offset), and any cohort column.
+Columns: path (relative to the manifest, or any end of a path below its folder; also file, filename or
+image) and label (also class or category); optional split (train, validation, test or production in any
+usual spelling, or empty), captured_at (ISO 8601; UTC where it has no offset), and any cohort column.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from linnet.data.layout import split_named
+from linnet.config import normal, problem_of
+from linnet.data.folder_tree import walk
+from linnet.data.image_index import ImageIndex
 from linnet.data.rows import RawDataset, RawRow, class_names, invalid_rows
+from linnet.data.tables import read_table
+from linnet.data.understanding import split_named
 from linnet.errors import DataError
 from linnet.records import SPLITS, utc_time
 
 _ALIASES = {
-    "path": ("path", "file", "filename", "file_name", "image", "image_path", "filepath"),
-    "label": ("label", "class", "category", "class_name"),
-    "split": ("split", "subset", "partition"),
+    "path": (
+        *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img"),
+        *("image_name", "img_name", "image_file", "image_id", "img_path", "photo", "picture", "id", "1"),
+    ),
+    "label": (
+        *("label", "labels", "class", "class_name", "classname", "category", "category_name", "target"),
+        *("label_name", "species", "breed", "choice", "diagnosis", "2"),
+    ),
+    "split": ("split", "subset", "partition", "set", "fold", "3"),
 }
-"""Names that a column may have, in any case; the first is Linnet's own."""
+"""Names that a column may have, in any case; the first is Linnet's own, numbers a table's without header."""
 
+_LOOKED_AT = 200
 _NONE = "missing"
 """Cohort value of a row whose cell is empty."""
 
@@ -54,15 +64,16 @@ def manifest_rows(
             an unknown label or split, with a time that is not ISO 8601, or whose file is missing.
     """
     path = _table_path(location)
-    names, table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    names, table = read_table(path)
     known = {wanted: _column(wanted, names) for wanted in _ALIASES}
+    finder = _Finder(path.parent)
     _check_columns(path, [*names, *(wanted for wanted, name in known.items() if name)], cohorts, group)
     rows: list[RawRow] = []
     problems: list[str] = []
     for place, cells in table:
         try:
             named = {wanted: cells[name] for wanted, name in known.items() if name}
-            rows.append(_row(path.parent, {**cells, **named}, classes, cohorts, group))
+            rows.append(_row(finder, {**cells, **named}, classes, cohorts, group))
         except ValueError as error:
             problems.append(f"{place}: {error}")
     if problems:
@@ -85,39 +96,12 @@ def _table_path(location: Path) -> Path:
     return location
 
 
-def _csv(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, Any]]]]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        head = text.partition("\n")[0]
-        separator = max(",;\t", key=head.count)
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
-        names = list(reader.fieldnames or [])
-        table = [(f"line {reader.line_num}", row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(str(path), f"is not a readable CSV table: {error}", "save it as UTF-8") from error
-    uneven = [place for place, row in table if None in row or None in row.values()]
-    if uneven:
-        problem = f"{len(uneven)} line(s) have not as many cells as the header"
-        raise invalid_rows(str(path), problem, uneven, "mend these lines; quote cells that hold a comma")
-    return names, iter(table)
-
-
-def _parquet(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, Any]]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(str(path), f"is not a readable Parquet table: {error}") from error
-    return table.column_names, ((f"row {i}", row) for i, row in enumerate(table.to_pylist()))
-
-
 def _column(wanted: str, names: list[str]) -> str | None:
     """The column that is meant by one of Linnet's names: the very name, or the only alias of it."""
     if wanted in names:
         return wanted
-    found = [name for name in names if str(name).strip().casefold() in _ALIASES[wanted]]
+    known = [str(name).strip().casefold().replace(" ", "_") for name in names]
+    found = [name for name, spelled in zip(names, known, strict=True) if spelled in _ALIASES[wanted]]
     return found[0] if len(found) == 1 else None
 
 
@@ -135,18 +119,21 @@ def _check_columns(path: Path, names: list[str], cohorts: tuple[str, ...], group
 
 
 def _row(
-    root: Path, cells: dict[str, Any], classes: tuple[str, ...], cohorts: tuple[str, ...], group: str
+    finder: _Finder, cells: dict[str, Any], classes: tuple[str, ...], cohorts: tuple[str, ...], group: str
 ) -> RawRow:
     """One row of the table.
 
     Raises:
         ValueError: what is wrong with it.
     """
-    origin, label = _text(cells["path"]), _text(cells["label"])
+    origin, label = _text(cells["path"]), normal(_text(cells["label"]))
     if not origin:
         raise ValueError("it has no path")
     if not label:
         raise ValueError(f"{origin} has no label")
+    if problem := problem_of(label):
+        raise ValueError(f"{origin} has the label {label[:60]!r}, which {problem}")
+    label = {normal(name): name for name in classes}.get(label, label)
     if classes and label not in classes:
         near = difflib.get_close_matches(label, classes, n=1)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
@@ -155,12 +142,64 @@ def _row(
     split = split_named(named) or ""
     if named and not split:
         raise ValueError(f"{origin} has the unknown split '{named}'; known: {', '.join(SPLITS)}")
-    path = root / origin
-    if not path.is_file():
-        raise ValueError(f"{origin} does not exist")
+    path = finder.find(origin)
     values = tuple(_text(cells[name]) or _NONE for name in cohorts)
     captured = _captured(origin, cells.get("captured_at"))
     return RawRow(origin, label, split, path, captured, values, group=_text(cells[group]) if group else "")
+
+
+class _Finder:
+    """The image that a cell names: a path from the table's folder, or else what fits below that folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._index: ImageIndex | None = None
+
+    def find(self, origin: str) -> Path:
+        """Raises ValueError: there is no such image, or several fit."""
+        if "\0" not in origin and len(origin) < 4096:
+            try:
+                if (self._root / origin).is_file():
+                    return self._root / origin
+            except OSError:  # a name that is too long for the file system
+                pass
+            self._index = self._index or ImageIndex(self._root, walk(self._root).all_images())
+            if found := self._index.find(origin):
+                return found
+        raise ValueError(f"{origin[:200]} does not exist")
+
+
+@dataclass(frozen=True, slots=True)
+class TableLook:
+    """A table that names images and labels."""
+
+    path: Path
+    images: dict[Path, str]
+    """The label of each image that it names and that is there."""
+
+
+def look_at_table(path: Path, index: ImageIndex) -> TableLook | None:
+    """What a table says of the images of a folder; None: it is no such table."""
+    try:
+        names, rows = read_table(path)
+    except DataError:
+        return None
+    place, label = _column("path", names), _column("label", names)
+    if place is None or label is None:
+        return None
+    first = list(islice(rows, _LOOKED_AT))
+    found: dict[Path, str] = {}
+    for _, cells in (*first, *rows):
+        reference = _text(cells[place])
+        direct = path.parent / reference if reference and len(reference) < 1000 else None
+        image = index.find(reference, path.parent) if reference else None
+        if image is None and direct is not None and "\0" not in reference and direct.is_file():
+            image = direct
+        if image is not None:
+            found[image] = normal(_text(cells[label]))
+        elif not found and len(first) == _LOOKED_AT:
+            return None
+    return TableLook(path, found) if found else None
 
 
 def _text(cell: Any) -> str:

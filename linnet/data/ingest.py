@@ -134,7 +134,7 @@ def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, st
             )
         return read_idx(location, config.classes), digest
     if config.kind == "folder":
-        return _grouped(read_image_folder(location, config.classes), config.group), digest
+        return _grouped(read_image_folder(location, config.classes, config.layout), config.group), digest
     return read_manifest(location, config.classes, config.cohorts, config.group), digest
 
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from linnet.config import SMALL_SIDE, DataConfig, EvaluationConfig, parse_config
+from linnet.config import SMALL_SIDE, DataConfig, EvaluationConfig, Layout, parse_config
 from linnet.data.bad_files import BadFile, check_bad_files
 from linnet.data.image_folder import dataset_of
 from linnet.data.image_manifest import read_manifest
 from linnet.data.judging import divide, gates_section
-from linnet.data.layout import Layout, understand
+from linnet.data.layout import understand
 from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, choose_fit, quoted, train_section
 from linnet.data.remote import bring, is_remote
 from linnet.data.rows import MOST_NAMED, RawDataset
@@ -32,7 +32,7 @@ _PHOTO_LIMITS = """\
 max_latency_p95_ms = 250  # a pretrained backbone looks at 224 x 224 pixels, on CPU cores
 
 [release]
-first_latency_p95_ms = 500  # what the service level below promises
+first_latency_p95_ms = 500  # a first version that keeps the promise below is accepted
 
 [service_levels]
 latency_ms = 500
@@ -85,10 +85,11 @@ def config_for(
     parse_config({"name": name})
     address = str(data) if is_remote(str(data)) else ""
     data, kind = bring(address, progress) if address else Path(data).resolve(), "manifest"
-    place = address or str(data)
+    place, reading = address or str(data), ""
     if data.is_dir() and not any((data / table).is_file() for table in ("manifest.csv", "manifest.parquet")):
         found = understand(data, layout=layout)
         kind, told = "manifest" if found.table else "folder", found.tree()
+        reading = found.reading
         raw = read_manifest(found.table) if found.table else dataset_of(found)
         if found.table:
             below = found.table.relative_to(data).as_posix()
@@ -103,10 +104,9 @@ def config_for(
         each = ", ".join(f"{label} {number:,}" for label, number in counts.most_common(20))
         table = f"{place}: a table of {len(raw.rows):,} images in {len(raw.classes)} classes: {each}"
         told = f"{told}\n{table}".lstrip()
-    return NewConfig(
-        _text(name, kind, place, raw, _summary(looked.seen), counts, preset, _bad_line(looked.bad, allowed)),
-        told,
-    )
+    lines = f'layout = "{reading}"  # how the folder is read\n' if kind == "folder" else ""
+    lines += _bad_line(looked.bad, allowed)
+    return NewConfig(_text(name, kind, place, raw, _summary(looked.seen), counts, preset, lines), told)
 
 
 def _allowed(raw: RawDataset, bad: Sequence[BadFile]) -> DataConfig:
@@ -162,7 +162,7 @@ def _text(
     look: ImageSummary,
     counts: Counter[str],
     preset: Preset,
-    bad: str,
+    more: str,
 ) -> str:
     smallest, biggest = min(counts.values()), max(counts.values())
     division = divide(raw)
@@ -197,7 +197,7 @@ color = "{look.color}"  # {hue}
 validation_fraction = {division.validation}  # of the training images: to calibrate and to watch training
 production_fraction = {division.production}  # of the training images: replayed as traffic in the canary
 test_fraction = {division.test}{test_note}
-{bad}
+{more}
 [validation]
 min_per_class = {max(1, min(10, fewest * 2 // 3))}
 max_imbalance = {max(20.0, float(round(most / fewest * 1.5)))}

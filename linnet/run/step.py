@@ -199,7 +199,10 @@ def _work_and_store(
                 clear(target)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(staged / name, target)
-        if isinstance(error, OSError) and (told := translate_storage(error)) is not error:
+        if (
+            isinstance(error, OSError)
+            and (told := translate_storage(error, error.filename or staged)) is not error
+        ):
             raise told from error
         raise
     finally:

@@ -178,12 +178,24 @@ def _parameter(node: Node, name: str, source: dict[str, Any], names: Names) -> A
         value = node.scope.nodes[producer["producerTask"]].outputs.get(producer["outputParameterKey"])
     elif "componentInputParameter" in source:
         value = node.scope.inputs.get(source["componentInputParameter"])
+        if value is None:
+            _check_declared(node, source["componentInputParameter"])
     elif "taskFinalStatus" in source:
         return final_status(node.scope.nodes[source["taskFinalStatus"]["producerTask"]], names.job.run_id)
     else:
         raise RunError(f"task {node.path}: the source of input {name!r} is not known here: {source}")
     selector = source.get("parameterExpressionSelector", "")
     return _selected(value, selector, node.path) if selector and value is not None else value
+
+
+def _check_declared(node: Node, name: str) -> None:
+    """Refuses an input that the DAG around the task does not have, as a cluster's driver does."""
+    if name not in node.scope.component.get("inputDefinitions", {}).get("parameters", {}):
+        raise RunError(
+            f"task {node.path}: what is around it has no input {name!r}, and a cluster fails it too: the SDK "
+            "forgets a loop's item that is a part of a text within a condition or another loop; let a task "
+            "take the item itself"
+        )
 
 
 def _selected(value: Any, selector: str, where: str) -> Any:
@@ -231,18 +243,15 @@ def argument_values(node: Node) -> dict[str, Any]:
 
 
 def _argument_values(node: Node) -> dict[str, Any]:
-    # A group may declare what nobody gives it, such as the item of a loop within it (kfp 2.17.0). A cluster's
-    # driver looks for the values that are taken (backend/src/v2/driver/resolve.go), and for no others.
-    needed = not node.is_group
     where = f"task {node.path}"
     artifacts = node.component.get("inputDefinitions", {}).get("artifacts", {})
     parameters = {name: value for name, value in node.inputs.items() if name not in artifacts}
     declared = node.component.get("inputDefinitions", {}).get("parameters", {})
     for name, about in artifacts.items():
-        if needed and name not in node.inputs and not about.get("isOptional"):
+        if name not in node.inputs and not about.get("isOptional"):
             raise RunError(f"{where} needs the artefact {name!r}, which no task before it wrote")
     extra = {name: value for name, value in node.inputs.items() if name not in declared}
-    return {**extra, **with_defaults(node.component, parameters, where, converted, needed)}
+    return {**extra, **with_defaults(node.component, parameters, where, converted)}
 
 
 def parameter_values(node: Node) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 from linnet.cache.digest import value_digest
+from linnet.runner.sweep import ENVIRONMENTS, keep, lock_file
 from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 
@@ -72,21 +73,26 @@ def _add_option(options: list[str], name: str, value: str) -> None:
 def make(packages: Packages) -> str:
     """The Python of an environment with the packages, which is made if need be.
 
+    Nobody sweeps it while this process, or the program that it becomes, lives.
+
     Raises:
         SystemExit: they cannot be installed; it says what the installer said.
     """
     wanted = [f"kfp=={metadata.version('kfp')}", *(r for r in packages.requirements if _name(r) != "kfp")]
     about = [sorted(wanted), list(packages.options), sys.version, sys.prefix]
-    folder = state_dir().absolute() / "environments" / value_digest(about)[:24]
+    folder = state_dir().absolute() / ENVIRONMENTS / value_digest(about)[:24]
     python = folder / "bin" / "python"
-    with file_lock(folder.parent / f"{folder.name}.lock"):
-        if not (folder / _DONE).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            print(f"installing {' '.join(packages.requirements)} ...", flush=True)
-            for words in _commands(folder, python, wanted, packages.options):
-                _run(words, packages)
-            (folder / _DONE).write_text("\n".join(wanted), "utf-8")
-    return str(python)
+    while True:
+        with file_lock(lock_file(folder)):
+            if not (folder / _DONE).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                print(f"installing {' '.join(packages.requirements)} ...", flush=True)
+                for words in _commands(folder, python, wanted, packages.options):
+                    _run(words, packages)
+                (folder / _DONE).write_text("\n".join(wanted), "utf-8")
+        keep(folder)
+        if (folder / _DONE).exists():  # else it was swept between the two locks
+            return str(python)
 
 
 def _commands(folder: Path, python: Path, wanted: Sequence[str], options: Sequence[str]) -> list[list[str]]:

@@ -29,6 +29,7 @@ from linnet.cache.digest import tree_digest, value_digest
 from linnet.config import ContainerSetting
 from linnet.errors import RunError
 from linnet.runner import containers
+from linnet.runner.sweep import IMPORTS
 from linnet.storage.files import shown_url, write_text
 from linnet.storage.paths import state_dir
 
@@ -229,7 +230,7 @@ def _staging(uri: str, marks: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _store() -> Path:
-    return state_dir() / "imports"
+    return state_dir() / IMPORTS
 
 
 def _index_file(uri: str) -> Path:

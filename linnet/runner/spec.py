@@ -191,11 +191,7 @@ Convert = Callable[[Any, str, str], Any]
 
 
 def with_defaults(
-    component: dict[str, Any],
-    given: dict[str, Any],
-    where: str,
-    convert: Convert = typed,
-    needed: bool = True,
+    component: dict[str, Any], given: dict[str, Any], where: str, convert: Convert = typed
 ) -> dict[str, Any]:
     """The values of a component's input parameters; one that is optional and has no value is left out.
 
@@ -204,7 +200,6 @@ def with_defaults(
         given: values by name.
         where: what a message names.
         convert: what brings a value into its declared type (value, type, where).
-        needed: whether one that is not optional must have a value.
 
     Raises:
         RunError: a value is missing, or of another type.
@@ -216,6 +211,6 @@ def with_defaults(
             result[name] = convert(given[name], kind, f"{where}: parameter {name!r}")
         elif "defaultValue" in about:
             result[name] = typed(about["defaultValue"], kind, where)
-        elif needed and not about.get("isOptional"):
+        elif not about.get("isOptional"):
             raise RunError(f"{where} needs a value for its parameter {name!r}")
     return result

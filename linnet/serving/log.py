@@ -53,9 +53,9 @@ class LogEntry:
     def size(self) -> int:
         """Bytes of its arrays."""
         one = self.prediction
-        return (
-            0 if one is None else sum(part.nbytes for part in (one.images, one.features, one.probabilities))
-        )
+        if one is None:
+            return 0
+        return one.images.nbytes + one.features.nbytes + one.probabilities.nbytes
 
 
 class PredictionLog:

@@ -83,9 +83,9 @@ class SharedPage:
         """Bytes of requests and answers that a worker holds."""
         return Tally(self._words, _HELD + worker)
 
-    def all_held(self) -> int:
-        """What all workers hold."""
-        return sum(self._words[_HELD : _HELD + MAX_WORKERS])
+    def all_held(self, workers: int) -> int:
+        """What all workers hold; asked for each request, so that only those that are there are added up."""
+        return sum(self._words[_HELD : _HELD + workers])
 
     def unlogged(self, worker: int) -> Tally:
         """Requests that a worker answered and has not yet written to the prediction log."""

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,9 @@ class Worker:
         self._app = App(self._models, self._access, self._forward_to_supervisor, self._wake, config)
         limit = round(config.max_body_mb * 1_000_000)
         budget = Budget(
-            self._page.held(self._number), self._page.all_held, round(config.buffers_mb * 1_000_000)
+            self._page.held(self._number),
+            partial(self._page.all_held, self._workers),
+            round(config.buffers_mb * 1_000_000),
         )
         self._http = HttpServer(self._app.handle, limit, config.request_seconds, budget)
         self._acceptor = Acceptor(self._listener, self._http, self._page, self._number, self._workers)

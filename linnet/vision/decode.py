@@ -308,8 +308,9 @@ def _plain(image: Image.Image, meaning: _Meaning) -> Image.Image:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, rgba)
-    if image.mode != "CMYK":
-        image = image.convert("L" if meaning.gray else "RGB")
+    wanted = "L" if meaning.gray else "RGB"
+    if image.mode not in (wanted, "CMYK"):  # converting to the same mode would copy it
+        image = image.convert(wanted)
     return to_srgb(image, meaning.profile)
 
 

@@ -33,6 +33,8 @@ COMMANDS = {
     "down": set(),
     "predict": {"images", "--name", "--config", "--json"},
     "diagnose": {"config", "--minutes", "--json"},
+    "backup": {"file", "--with-keys", "--force", "--dry-run"},
+    "restore": {"file", "--force", "--dry-run"},
     "keys create": {"name", "--scope", "--model", "--rate"},
     "keys list": set(),
     "keys revoke": {"number"},

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from linnet.config import Layout
 from linnet.data.folder_tree import walk
 from linnet.data.image_folder import read_image_folder
 from linnet.data.image_manifest import read_manifest
-from linnet.data.layout import Layout, split_named, understand
+from linnet.data.layout import split_named, understand
 from linnet.errors import DataError
 
 
@@ -199,19 +200,6 @@ def test_table_beside_the_images_is_found_and_ingest_says_what_to_set(tmp_path: 
     assert understand(tmp_path).table == tmp_path / "labels.csv"
     with pytest.raises(DataError, match=r'labels\.csv; set data\.kind = "manifest"'):
         read_image_folder(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("kind", "names"),
-    [
-        ("YOLO", ("images/train/1.png", "images/val/2.png", "labels/train/1.txt", "data.yaml")),
-        ("VOC", ("JPEGImages/1.jpg", "Annotations/1.xml")),
-        ("COCO", ("train/1.jpg", "annotations/instances.json")),
-    ],
-)
-def test_detection_export_is_refused_by_its_name(tmp_path: Path, kind: str, names: tuple[str, ...]) -> None:
-    with pytest.raises(DataError, match=f"looks like a {kind} export: boxes within images"):
-        understand(touch(tmp_path, *names))
 
 
 def test_tree_tells_splits_classes_and_counts(tmp_path: Path) -> None:

@@ -136,10 +136,13 @@ def test_exit_task_of_a_terminated_run_runs(client: Any, tmp_path: Path, pipelin
     under_way(client, run_id)
     client.terminate_run(run_id)
     run = wait_for(client, run_id)
-    assert told(tmp_path / "told") == ["CANCELED interrupted"]
+    assert told(tmp_path / "told") == ["CANCELED terminated by a guest of the engine"]
     states = {t.display_name: t.state for t in run.run_details.task_details}
     assert (states["sleep"], states["note"]) == ("CANCELED", "SUCCEEDED")
-    assert "CANCELED" in [s.state for s in run.state_history] and run.error.message == "interrupted"
+    assert (
+        "CANCELED" in [s.state for s in run.state_history]
+        and run.error.message == "terminated by a guest of the engine"
+    )
 
 
 @pytest.mark.parametrize("pipeline", [handled, handled_within], ids=lambda pipeline: str(pipeline.name))

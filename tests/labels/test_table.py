@@ -123,7 +123,7 @@ def test_damaged_file_is_a_storage_error() -> None:
     path = database("d")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(StorageError, match="label table cannot be used"):
+    with pytest.raises(StorageError, match=r"labels\.sqlite: this database is damaged"):
         LabelTable("d").history()
 
 

@@ -164,3 +164,9 @@ def output_within_a_list_and_a_struct() -> None:
     made = parts.text(value='a"b\\')
     parts.expect(found=parts.joined(values=[made.output, "c"]).output, wanted='a"b\\c')
     parts.expect(found=trap_parts.value_of(struct={"key": made.output}, key="key").output, wanted='a"b\\')
+
+
+@case(state="FAILED", absent=("text",))
+def loop_item_that_the_compiler_forgets(go: int = 1) -> None:
+    with dsl.If(go == 1), dsl.ParallelFor([1, 2]) as item:
+        parts.text(value=f"{item}")

@@ -10,7 +10,7 @@ import re
 import warnings
 from collections import Counter
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class _Writer:
             getattr(self, f"_{type(statement).__name__.lower()}")(statement, values)
 
     def _task(self, task: Task, values: dict[str, Any]) -> None:
-        given = [values[f"{ref}"] if isinstance(ref, str) else ref for ref in task.takes]
+        given = [_value(ref, values) for ref in task.takes]
         component, names = getattr(parts, task.kind), {
             "add": ("a", "b"), "soft": ("a",), "digits": ("word", "a"), "numbers": ("count",),
             "total": ("values",), "flaky": ("a",), "fail": ("a",),
@@ -108,7 +108,8 @@ class _Writer:
             inner[f"{loop.name}.item"] = item
             self.body(loop.body, inner)
         if loop.collects:
-            values[loop.name] = dsl.Collected(inner[loop.collects])
+            # Not yet `dsl.Collected`: the SDK changes that when a task takes it.
+            values[loop.name] = partial(dsl.Collected, inner[loop.collects])
 
     def _nested(self, group: Nested, values: dict[str, Any]) -> None:
         x, y = (_value(ref, values) for ref in group.takes)
@@ -128,7 +129,8 @@ class _Writer:
 
 
 def _value(ref: Ref, values: dict[str, Any]) -> Any:
-    return values[ref] if isinstance(ref, str) else ref
+    found = values[ref] if isinstance(ref, str) else ref
+    return found() if isinstance(found, partial) else found
 
 
 def compiled(program: Program, folder: Path) -> Spec:

@@ -1,0 +1,255 @@
+"""Exports of annotation tools: COCO, Pascal VOC, YOLO, Label Studio; what each says of an image.
+
+A reader gives what it was told and judges nothing; `layout` takes the one class of each image, or says
+why it cannot.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+from linnet.data.folder_tree import Folder
+from linnet.data.tables import decoded
+from linnet.errors import DataError
+
+ExportKind = Literal["coco", "voc", "yolo", "label-studio"]
+TITLES: dict[ExportKind, str] = {
+    "coco": "COCO",
+    "voc": "Pascal VOC",
+    "yolo": "YOLO",
+    "label-studio": "Label Studio",
+}
+_LARGEST = 1 << 30
+_MANY_FILES = 50
+_SURELY = re.compile(r"coco|instances", re.IGNORECASE)
+_TELLING = re.compile(r"coco|instances|annotation|train|val|test|export|project|result|label", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Told:
+    """What an export says of one image."""
+
+    reference: str
+    """The image as the export spells it."""
+    file: Path
+    """The file that says so."""
+    classes: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """All that an export says, one entry an image."""
+
+    kind: ExportKind
+    told: list[Told]
+    boxes: bool
+    """Whether it tells of boxes or outlines within images, not of whole images."""
+
+
+def find_export(tree: Folder, wanted: str) -> Export | None:
+    """The export that the folder holds, or the one of kind `wanted` (`auto`: any).
+
+    Raises:
+        DataError: it is damaged, or there are several kinds.
+    """
+    readers: dict[ExportKind, Callable[[Folder], Export | None]] = {
+        "coco": _coco,
+        "voc": _voc,
+        "yolo": _yolo,
+        "label-studio": _label_studio,
+    }
+    found = [made for kind, read in readers.items() if wanted in ("auto", kind) and (made := read(tree))]
+    if len(found) > 1:
+        kinds = " and ".join(TITLES[one.kind] for one in found)
+        remedy = " or ".join(f"--layout {one.kind}" for one in found)
+        raise DataError(str(tree.path), f"holds the exports {kinds}", f"say which one counts: {remedy}")
+    return found[0] if found else None
+
+
+def _files(tree: Folder, ending: str) -> list[Path]:
+    found = [path for folder in tree.everything() for path in folder.others if path.suffix.lower() == ending]
+    return found if len(found) <= _MANY_FILES else [path for path in found if _TELLING.search(path.name)]
+
+
+def _jsons(tree: Folder) -> Iterator[tuple[Path, Any]]:
+    """The JSON files that can be read; one that cannot is no export."""
+    for path in _files(tree, ".json"):
+        try:
+            if path.stat().st_size <= _LARGEST:
+                yield path, json.loads(decoded(path.read_bytes()))
+        except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+            if _SURELY.search(path.name) or path.parent.name.lower() == "annotations":
+                problem = f"should be annotations, and cannot be read: {error!s:.80}"
+                raise DataError(str(path), problem, "export it again, or remove it") from error
+
+
+def _coco(tree: Folder) -> Export | None:
+    """COCO: `images`, `annotations` and `categories` in one JSON file, perhaps one a split."""
+    told: list[Told] = []
+    for path, content in _jsons(tree):
+        keys = ("images", "annotations", "categories")
+        if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
+            continue
+        try:
+            names = {one["id"]: str(one["name"]) for one in content["categories"]}
+            images = {one["id"]: Told(str(one["file_name"]), path) for one in content["images"]}
+            for one in content["annotations"]:
+                images[one["image_id"]].classes.add(names[one["category_id"]])
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                str(path), f"is a damaged COCO export: {error!s:.80} is missing", "export it again"
+            ) from error
+        told += images.values()
+    return Export("coco", told, boxes=True) if told else None
+
+
+def _voc(tree: Folder) -> Export | None:
+    """Pascal VOC: one XML file an image, with `filename` and `object/name`."""
+    told: list[Told] = []
+    for folder in tree.everything():
+        for path in folder.others:
+            if path.suffix.lower() != ".xml":
+                continue
+            try:
+                root = ElementTree.parse(path).getroot()  # noqa: S314  expat bounds entities
+            except (OSError, ElementTree.ParseError):
+                continue
+            if root.tag == "annotation":
+                classes = {str(name.text or "") for name in root.iterfind("object/name")}
+                told.append(Told(str(root.findtext("filename") or path.stem), path, classes))
+    return Export("voc", told, boxes=True) if told else None
+
+
+def _yolo(tree: Folder) -> Export | None:
+    """YOLO: `data.yaml` with the names, and a text file an image, each line a class number and a box."""
+    import yaml
+
+    files = [
+        path
+        for folder in tree.everything()
+        for path in folder.others
+        if path.suffix.lower() in (".yaml", ".yml")
+    ]
+    for path in files:
+        try:
+            content = yaml.safe_load(decoded(path.read_bytes()))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError):
+            continue
+        names = content.get("names") if isinstance(content, dict) else None
+        if isinstance(names, list):
+            names = dict(enumerate(names))
+        if isinstance(names, dict) and {"train", "val", "nc", "path"} & set(content):
+            known = {int(key): str(name) for key, name in names.items() if str(key).isdigit()}
+            told = list(_boxes(tree, path, known))
+            return Export("yolo", told, boxes=True) if told else None
+    return None
+
+
+def _boxes(tree: Folder, about: Path, names: dict[int, str]) -> Iterator[Told]:
+    for folder in tree.everything():
+        for path in folder.others:
+            if path.suffix.lower() != ".txt" or "labels" not in path.relative_to(tree.path).parts[:-1]:
+                continue
+            parts = path.relative_to(tree.path).parts
+            place = len(parts) - 2 - parts[-2::-1].index("labels")
+            image = "/".join((*parts[:place], "images", *parts[place + 1 : -1], path.stem))
+            told = Told(image, path)
+            for number, line in enumerate(_text(path).splitlines(), 1):
+                if not line.strip():
+                    continue
+                first = line.split()[0]
+                known = names.get(int(first)) if first.isdigit() else None
+                if known is None:
+                    raise DataError(
+                        str(path),
+                        f"line {number} names the class {first!r:.40}",
+                        f"{about.name} has no such class",
+                    )
+                told.classes.add(known)
+            yield told
+
+
+def _text(path: Path) -> str:
+    """Raises DataError: the file cannot be read as text."""
+    try:
+        return decoded(path.read_bytes())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(str(path), f"is not readable as text: {error}", "mend or remove it") from error
+
+
+def _label_studio(tree: Folder) -> Export | None:
+    """Label Studio: a JSON list of tasks (JSON or JSON-MIN) with choices; boxes count as such."""
+    told: dict[tuple[Path, str], Told] = {}
+    boxes = False
+    for path, content in _jsons(tree):
+        if not isinstance(content, list) or not content:
+            continue
+        for task in content:
+            image = _image_of(task)
+            if image is None:
+                continue
+            entry = told.setdefault((path, image), Told(image, path))
+            for choice, is_box in _choices(task):
+                entry.classes.add(choice)
+                boxes = boxes or is_box
+    return Export("label-studio", list(told.values()), boxes) if told else None
+
+
+def _image_of(task: Any) -> str | None:
+    """Where a task's image is; None: it is no task of Label Studio over images."""
+    if not isinstance(task, dict):
+        return None
+    known = "annotations" in task or "choice" in task or "annotation_id" in task
+    data = task.get("data", task)
+    if not known or not isinstance(data, dict):
+        return None
+    value = data.get("image") or data.get("img") or data.get("image_url")
+    if not isinstance(value, str):
+        return None
+    reference = value.partition("?d=")[2] or value
+    # An upload is stored as `<8 hex digits>-<name>`.
+    return re.sub(r"(^|/)[0-9a-f]{8}-([^/]+)$", r"\1\2", reference)
+
+
+def _choices(task: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Each answer of a task that counts, and whether it is a box; what was skipped does not."""
+    direct = task.get("choice")
+    direct = direct.get("choices", []) if isinstance(direct, dict) else direct
+    for choice in direct if isinstance(direct, list) else [direct]:
+        if isinstance(choice, str) and choice:
+            yield choice, False
+    annotations = task.get("annotations")
+    for annotation in annotations if isinstance(annotations, list) else ():
+        if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
+            continue
+        for result in annotation.get("result") or ():
+            value = result.get("value") if isinstance(result, dict) else None
+            for key in ("choices", "rectanglelabels", "polygonlabels", "brushlabels", "taxonomy"):
+                listed = value.get(key) if isinstance(value, dict) else None
+                for choice in listed if isinstance(listed, list) else ():
+                    if isinstance(choice, str):
+                        yield choice, key != "choices"
+
+
+def split_files(tree: Folder) -> dict[str, str]:
+    """Stem of an image to the name of the list that holds it: VOC's ImageSets/Main/train.txt."""
+    found: dict[str, str] = {}
+    several = defaultdict(set)
+    for folder in tree.everything():
+        if folder.name != "Main" or "ImageSets" not in folder.origin:
+            continue
+        for path in folder.others:
+            if path.suffix == ".txt" and "_" not in path.stem and path.stem != "trainval":
+                for line in _text(path).split():
+                    several[line].add(path.stem)
+    for stem, names in several.items():
+        if len(names) == 1:
+            found[stem] = names.pop()
+    return found
