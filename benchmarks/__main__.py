@@ -20,11 +20,7 @@ ALL = (
     "serving",
     "console",
 )
-<<<<<<< HEAD
-WITH_OPTIONS = ("conformance", "scale", "serving", "transfer")
-=======
-WITH_OPTIONS = ("conformance", "photo_champion", "serving", "transfer")
->>>>>>> main
+WITH_OPTIONS = ("conformance", "photo_champion", "scale", "serving", "transfer")
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in WITH_OPTIONS:
