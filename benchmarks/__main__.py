@@ -20,7 +20,7 @@ ALL = (
     "serving",
     "console",
 )
-WITH_OPTIONS = ("conformance", "photo_champion", "serving", "transfer")
+WITH_OPTIONS = ("conformance", "photo_champion", "scale", "serving", "transfer")
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in WITH_OPTIONS:
