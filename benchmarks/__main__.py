@@ -13,13 +13,14 @@ ALL = (
     "judge",
     "labels",
     "transfer",
+    "photo_champion",
     "drift",
     "drift_power",
     "conformance",
     "serving",
     "console",
 )
-WITH_OPTIONS = ("conformance", "serving", "transfer")
+WITH_OPTIONS = ("conformance", "photo_champion", "scale", "serving", "transfer")
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in WITH_OPTIONS:

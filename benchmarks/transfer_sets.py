@@ -54,10 +54,10 @@ class PictureSet:
     """Files that are no image, which are left out."""
 
 
-def fetch(folder: Path) -> None:
+def fetch(folder: Path, packages: tuple[str, ...] = PACKAGES) -> None:
     """Unpacks the packages below `folder`, a sub-folder each; what is there is not fetched again."""
     folder.mkdir(parents=True, exist_ok=True)
-    for package in PACKAGES:
+    for package in packages:
         if (folder / package).is_dir():
             continue
         subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=True, capture_output=True)
@@ -65,7 +65,7 @@ def fetch(folder: Path) -> None:
         subprocess.run(["dpkg", "-x", archive, folder / package], check=True)
         archive.unlink()
     textures = folder / "textures"
-    if not textures.is_dir():
+    if not textures.is_dir() and "openarena-081-textures" in packages:
         for archive in (folder / "openarena-081-textures").rglob("*.pk3"):  # a zip by another name
             with zipfile.ZipFile(archive) as packed:
                 packed.extractall(textures)
@@ -73,7 +73,7 @@ def fetch(folder: Path) -> None:
 
 def picture_sets(folder: Path, wanted: tuple[str, ...] = ()) -> Iterator[PictureSet]:
     """The sets, one after another; `wanted` names some of them."""
-    makers = {"clip art": _clip_art, "icons": _icons, "textures": _textures}
+    makers = {"clip art": clip_art, "icons": _icons, "textures": _textures}
     for name, files in makers.items():
         if not wanted or name in wanted:
             yield _decoded(name, files(folder))
@@ -81,7 +81,8 @@ def picture_sets(folder: Path, wanted: tuple[str, ...] = ()) -> Iterator[Picture
         yield _tiles(folder)
 
 
-def _clip_art(folder: Path) -> dict[str, list[Path]]:
+def clip_art(folder: Path) -> dict[str, list[Path]]:
+    """Files by class, of packages that `fetch` unpacked."""
     root = folder / "openclipart-png/usr/share/openclipart/png"
     return {name: _images(root / name, "**/*.png") for name in _CLIP_ART}
 

@@ -89,7 +89,7 @@ def test_serving_extra_is_enough_to_predict(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from linnet.serving.local import local_answers; "
         f"print(list(local_answers(Path({str(package)!r}), 'm', '1', "
-        f"[Path({str(tmp_path / 'image.png')!r})], 10_000)))"
+        f"[Path({str(tmp_path / 'image.png')!r})])))"
     )
     done = run_with("serving", code)
     assert done.returncode == 0, done.stderr

@@ -47,8 +47,9 @@ class ReleaseConfig(Section):
     """Percent of traffic that goes to the candidate, a step each; rising, ending in 100. The step
     before 100 lasts until everything is proven, so it should be a large one."""
     rate: float = Field(default=200.0, gt=0, le=5000)
-    """Requests a second that the replayer sends; times `deadline_seconds` it is the volume that a step
-    may take to be decided (60,000 requests by default; about 12,000 are usual)."""
+    """Requests a second that the replayer sends; less where a package is too slow for that: then 70 % of
+    what it answered one after another. Times `deadline_seconds` it is the volume that a step may take to be
+    decided (60,000 requests by default; about 12,000 are usual)."""
     min_requests: int = Field(default=30, ge=1)
     """Fewest requests that the candidate computed in a step before the next may begin."""
     deadline_seconds: float = Field(default=300.0, gt=0)

@@ -54,14 +54,14 @@ def _photos(preset: Preset, rows: int) -> str:
     start = f'backbone = "auto"  # {PHOTO_BACKBONE}, with the ImageNet weights of a package (Apache-2.0)\n'
     mirror = (
         "flip = {}  # mirror photos at random\n"
-        "flip_average = {}  # answer for photo and mirror image together: twice the work, more often right;\n"
-        "# set it to false where left and right tell classes apart, as in writing or road signs\n"
+        "flip_average = {}  # answer for photo and mirror image together: twice the work, mostly more\n"
+        "# accurate, never where left and right tell classes apart, as in writing\n"
     )
     if preset == "fast":
         return (
             f"# Preset fast: {rows:,} photos. Only a head is fitted, on a frozen pretrained backbone, which\n"
-            "# looks at each photo both ways. `linnet init --preset balanced` then moves the whole network.\n"
-            f"{start}epochs = 0\n{mirror.format('false', 'true')}"
+            "# looks at each photo once. `linnet init --preset balanced` then moves the whole network.\n"
+            f"{start}epochs = 0\n{mirror.format('false', 'false')}"
         )
     epochs, patience, average = (5, 2, 0.0) if preset == "balanced" else (30, 6, 0.99)
     return (

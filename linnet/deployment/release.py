@@ -29,6 +29,10 @@ from linnet.records import JudgeSnapshot, JudgeVerdict, ModelPackage, RolloutDec
 from linnet.storage.files import file_name
 from linnet.storage.paths import state_dir
 
+_LOAD = 0.7
+"""Share of the requests a second that a package answered one after another which is replayed at most. The
+replay waits for no answer: beyond what a server can do it fills queues, and shows how long they are."""
+
 
 def release(
     package: Path,
@@ -74,7 +78,8 @@ def release(
             refused = _ended(candidate, None, "rollback", f"the candidate cannot be loaded: {error}")
             return _write(refused, [], out)
         longest = config.deadline_seconds * (len(config.steps) + 1) + 60.0
-        replayer = Replayer(server.url, name, traffic, config.rate, max_seconds=longest)
+        rate = replay_rate(config, [one for one in (package, champion) if one is not None])
+        replayer = Replayer(server.url, name, traffic, rate, max_seconds=longest)
         rollout = Rollout(
             server,
             candidate,
@@ -88,6 +93,13 @@ def release(
         with replayer:
             decision = rollout.run()
         return _write(decision, rollout.looks, out)
+
+
+def replay_rate(config: ReleaseConfig, packages: list[Path]) -> float:
+    """Requests a second to replay: `release.rate`, or what the slowest package can do if that is less."""
+    each = [ModelPackage.load(package / "package.json").latency_p50_ms for package in packages]
+    slowest = max(each, default=0.0)
+    return min(config.rate, _LOAD * 1000 / slowest) if slowest > 0 else config.rate
 
 
 def _into_kserve(

@@ -46,9 +46,13 @@ class Plan:
 
 
 def plan_backup(home: Path, with_keys: bool = False) -> Plan:
-    """Looks through a state folder."""
+    """Looks through a state folder.
+
+    Raises:
+        StorageError: a folder cannot be read: a backup without it would not be one.
+    """
     plan = Plan(home)
-    for folder, folders, names in os.walk(home):
+    for folder, folders, names in os.walk(home, onerror=_refuse_unreadable):
         place = Path(folder)
         for name in sorted(folders):
             why = _reason(home, place / name, with_keys)
@@ -70,6 +74,12 @@ def plan_backup(home: Path, with_keys: bool = False) -> Plan:
             elif path.is_file():
                 plan.files.append(path)
     return plan
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    """What `os.walk` calls for a folder that it would leave out without a word."""
+    problem = f"{error.filename}: the folder cannot be read ({error.strerror})"
+    raise StorageError(f"{problem}; make it readable: its files would be missing") from error
 
 
 def _reason(home: Path, path: Path, with_keys: bool) -> str:

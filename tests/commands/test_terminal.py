@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -17,12 +18,13 @@ from linnet import __version__
 from linnet.cli import command_line
 from linnet.commands.runs import _print_runs
 from linnet.commands.serve import _files, _show_answers
-from linnet.commands.summary import _settings
+from linnet.commands.summary import _settings, show_summary
 from linnet.commands.terminal import terminal
 from linnet.config import parse_config
 from linnet.errors import DataError
 from linnet.launch import follow
 from linnet.records import RunRecord, RunRequest, StageRecord
+from linnet.run import runs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ODD = ("scan[red].png", "ok[/b]", "[bold]x", ":smile:", "a[/]b")
@@ -111,6 +113,24 @@ def test_long_step_says_how_far_it_is_without_a_terminal(
     ends = iter([False, False, True])
     follow._show_lines(tmp_path, lambda: next(ends), Console(file=out))
     assert out.getvalue().count("s so far  training: 2 of 5") >= 2
+
+
+def test_runs_show_tells_how_far_a_running_stage_is(tmp_path: Path) -> None:
+    (tmp_path / "stages").mkdir()
+    began = datetime.now(UTC) - timedelta(seconds=70)
+    request = RunRequest(cause="person", actor="me", reason="", commit="")
+    RunRecord(
+        run_id="r", pipeline="training", config=parse_config({"name": "x"}).values(), commit="",
+        request=request, state="running", started_at=began,
+    ).save(tmp_path / "run.json")  # fmt: skip
+    StageRecord(task="train", state="running", started_at=began).save(tmp_path / "stages" / "train.json")
+    (tmp_path / "progress.json").write_text('{"what": "training", "done": 2, "total": 5}')
+    out, lock = io.StringIO(), runs.hold(tmp_path)
+    try:
+        show_summary(tmp_path, Console(file=out, width=100))
+    finally:
+        os.close(lock)
+    assert re.search(r"train +7\d s so far +training: 2 of 5", out.getvalue())
 
 
 def test_predict_takes_folders_and_tells_what_it_leaves_out(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -215,3 +218,32 @@ def test_grey_images_reach_the_backbone_three_times_over(weights: Path, tmp_path
     assert pooled_activations(
         model, images, "validation", torch.device("cpu"), torch.float32, None, lambda *_: None
     ).shape == (60, model.get_submodule("backbone").num_features)
+
+
+def test_hub_that_cannot_be_reached_is_one_clear_error(colored: Path, tmp_path: Path) -> None:
+    words = ["--training-set", str(colored), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
+    said = subprocess.run(
+        [sys.executable, "-m", "linnet.training", *words, "--set", f"backbone={TINY}", "--set", "epochs=0"],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "nothing")},
+        capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert said.returncode == 1
+    errors = [line for line in said.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "cannot be had from the model hub" in errors[0] and '"none"' in errors[0]
+    assert "Traceback" not in said.stderr
+
+
+def test_two_processes_move_a_backbone_together(colored: Path, weights: Path, tmp_path: Path) -> None:
+    config = tuned(weights, epochs=1, device="cpu", mixup=0.2, patience=3, precision="fp32")
+    report = train(
+        colored,
+        TrainConfig.parse({**config.values(), "processes": 2}),
+        tmp_path / "two",
+        tmp_path / "work-two",
+    )
+    alone = train(colored, config, tmp_path / "one", tmp_path / "work-one")
+    assert [row["epoch"] for row in report.history] == [0.0, 1.0]
+    assert report.history[0]["validation_accuracy"] == alone.history[0]["validation_accuracy"] > 0.9
+    before, after = state(tmp_path / "one"), state(tmp_path / "two")
+    assert before.keys() == after.keys()
+    assert report.history[1]["loss"] == pytest.approx(alone.history[1]["loss"], rel=0.5)

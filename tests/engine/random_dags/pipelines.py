@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import traceback
 import warnings
 from collections import Counter
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from hypothesis import assume
+from hypothesis import assume, reject
 from kfp import dsl
 from kfp.dsl import executor
 
@@ -141,8 +142,14 @@ def compiled(program: Program, folder: Path) -> Spec:
 
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        writer = _Writer(folder, program.body)
-        made = dsl.pipeline(name="random-dag")(random_dag)
+        try:
+            writer = _Writer(folder, program.body)
+            made = dsl.pipeline(name="random-dag")(random_dag)
+        except (AssertionError, KeyError) as error:
+            # The SDK's compiler mixes up groups of one name in several nested pipelines (kfp 2.17.0).
+            if traceback.extract_tb(error.__traceback__)[-1].filename == __file__:
+                raise
+            reject()
     spec = Spec.from_values(json.loads(json.dumps(_message(made))))
     # The SDK loses a group's tasks where a nested pipeline has a group of the same name (kfp 2.17.0).
     assume(not unsupported_features(spec) and _gives_what_it_takes(spec))
