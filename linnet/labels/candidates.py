@@ -138,7 +138,7 @@ def _gold(known: _Stored, labels: Mapping[str, str], classes: tuple[str, ...]) -
 
 
 def log_state(model: str) -> list[tuple[str, int, int]]:
-    """Place, size and time of change of the files of a model's latest requests: the same, the same requests."""
+    """Place, size and time of change of the files of a model's latest requests: the same, the same ones."""
     found = []
     for file in _log_files(model):
         with contextlib.suppress(FileNotFoundError):  # it is being replaced, and another one then
