@@ -141,7 +141,8 @@ def parse_feedback(document: Any, classes: set[str]) -> tuple[list[Row], list[st
     many = document["labels"]
     if not isinstance(many, list) or not 0 < len(many) <= MAX_LABELS:
         raise RequestRejected(400, f"labels: must be a list of 1 to {MAX_LABELS} objects")
-    rows, wrong = [], []
+    rows: list[Row] = []
+    wrong: list[str] = []
     for place, one in enumerate(many):
         try:
             rows.append(_row(one, classes, at))
