@@ -23,7 +23,7 @@ from linnet.commands.training import (
     submit_to_end,
 )
 from linnet.config import EngineConfig, load_config
-from linnet.errors import RunError
+from linnet.errors import RegistryError, RunError
 from linnet.records import RunRequest
 from linnet.run import runs
 from linnet.run.log import own_lines
@@ -152,8 +152,10 @@ def runs_mirror() -> None:
     """
     from linnet.registry.run_mirror import mirror_pending
 
-    done = mirror_pending()
+    done, problems = mirror_pending()
     typer.echo(f"mirrored {len(done)} run(s) to MLflow{': ' if done else ''}{', '.join(done)}")
+    if problems:
+        raise RegistryError("\n".join(problems))
 
 
 @runs_app.command("log")
