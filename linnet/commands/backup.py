@@ -153,6 +153,11 @@ def _show_plan(console: Console, plan: backups.Plan, notes: list[str]) -> None:
         console.print(f"{name:<15} {count:>8,} files {decimal(size):>10}", soft_wrap=True)
     for why, size in sorted(plan.left_out.items()):
         console.print(f"left out: {why}, {decimal(size)}", soft_wrap=True)
+    if out := plan.links_out:
+        names = ", ".join(str(path.relative_to(plan.home)) for path in out[:5]) + (", ..." if out[5:] else "")
+        console.print(
+            f"left out: {len(out)} link(s) to other places ({names}), and what they lead to", soft_wrap=True
+        )
     for note in notes:
         console.print(f"note: {note}", soft_wrap=True)
 

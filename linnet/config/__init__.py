@@ -11,7 +11,7 @@ from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, Layout, ValidationConfig
 from linnet.config.engine import ContainerSetting, EngineConfig
 from linnet.config.evaluation import EvaluationConfig, GatesConfig
-from linnet.config.files import config_files
+from linnet.config.files import broken_config_files, config_files
 from linnet.config.monitoring import MonitoringConfig
 from linnet.config.registry import RegistryConfig
 from linnet.config.retraining import RetrainingConfig
@@ -23,6 +23,7 @@ from linnet.config.root import (
     load_engine_config,
     parse_config,
     parse_sections,
+    use_case_name,
 )
 from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
@@ -67,6 +68,7 @@ __all__ = [
     "TuneConfig",
     "ValidationConfig",
     "assign",
+    "broken_config_files",
     "config_files",
     "load_config",
     "load_engine_config",
@@ -74,4 +76,5 @@ __all__ = [
     "parse_config",
     "parse_sections",
     "problem_of",
+    "use_case_name",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,11 @@ class Config(Section):
     def model_name(self) -> str:
         """The registered model's name: `registry.model`, or else the use case's."""
         return self.registry.registered_name(self.name)
+
+
+def use_case_name(text: str) -> str:
+    """A name as `Config.name` takes it, made of any text; `run` where nothing of it can stand there."""
+    return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")[:63] or "run"
 
 
 def load_config(path: Path, overrides: dict[str, Any] | None = None) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from linnet.config import SECTIONS, Config, config_files
+from linnet.config import SECTIONS, Config, RegistryConfig, config_files, use_case_name
 from linnet.config.places import foreign_places
 from linnet.errors import ConfigError
 from linnet.records import RunRecord
@@ -17,7 +17,7 @@ def config_of(model: str) -> Config:
     for config in config_files().values():
         if config.model_name == model:
             return config
-    return Config(name=model)
+    return Config(name=use_case_name(model), registry=RegistryConfig(model=model))
 
 
 def bases(records: list[RunRecord]) -> dict[str, Config]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from linnet.config import Config
+from linnet.config import Config, broken_config_files
 from linnet.console.alerts import Alert, ProductionState, alerts
 from linnet.console.configs import config_of
 from linnet.console.context import Context
@@ -68,6 +68,8 @@ class Watched:
     performance: PerformanceReport | None
     retraining: Retraining
     alerts: tuple[Alert, ...] = field(default=())
+    broken_configs: tuple[str, ...] = ()
+    """What is wrong with configs here, which may be this model's: then it is judged by the defaults."""
 
     @property
     def drift(self) -> DriftReport | None:
@@ -82,6 +84,7 @@ def watched(context: Context, model: str) -> Watched:
 
 def _watched(context: Context, model: str) -> Watched:
     config = context.sources.kept.get(("config", model), 30.0, lambda: config_of(model))
+    broken = context.sources.kept.get("broken configs", 30.0, lambda: tuple(broken_config_files()))
     champion = context.sources.champion(model) if model else None
     log, at = context.log.summary(model), now()
     kept = promises(log, config.service_levels, at.timestamp())
@@ -101,7 +104,7 @@ def _watched(context: Context, model: str) -> Watched:
         canary=context.sources.canary(model),
     )
     found = alerts(known, config.service_levels, config.retraining)
-    return Watched(model, config, champion, log, kept, windows, performance, policy, tuple(found))
+    return Watched(model, config, champion, log, kept, windows, performance, policy, tuple(found), broken)
 
 
 def _windows(champion: ModelVersion) -> tuple[tuple[Path, DriftReport], ...]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
-from linnet.config import SECTIONS, EngineConfig, config_files
+from linnet.config import SECTIONS, EngineConfig, config_files, use_case_name
 from linnet.engine.api_errors import ApiError
 from linnet.engine.catalog import PipelineCatalog
 from linnet.engine.listing import timestamp
@@ -171,6 +170,5 @@ def _request(parameters: dict[str, Any], actor: str, body: dict[str, Any]) -> Ru
 
 def _config(parameters: dict[str, Any], pipeline: str) -> dict[str, Any]:
     """What the run's record calls its config: the sections that the pipeline takes, and a name."""
-    name = str(parameters.get("name") or pipeline)
-    slug = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_")[:63] or "run"
+    slug = use_case_name(str(parameters.get("name") or pipeline))
     return {**{key: parameters[key] for key in parameters if key in SECTIONS}, "name": slug}

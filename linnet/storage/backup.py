@@ -24,8 +24,9 @@ from linnet.storage.archive import BytesDone, Manifest, unpack, writing_archive
 
 _DERIVED = ("cache", "venv", "apt", "work", "dvc-site", "environments", "containers")
 """Folders of the state folder that are made again when they are missed."""
-_SECRETS = ("owner.token", "token", "keys.json", "webhook.secret", "access.json", "sessions.json", "secrets")
-_PROCESSES = ("lock", ".lock", ".turn", ".sock", "-wal", "-shm", "-journal")
+_SECRETS = ("owner.token", "token", "keys.json", "webhook.secret", "access.json", "sessions.json")
+"""Names of files; a folder of such a name may be a use case's or a model's."""
+_PROCESS_ENDINGS = (".lock", ".turn", ".sock", "-wal", "-shm", "-journal")
 
 
 @dataclass
@@ -38,6 +39,8 @@ class Plan:
     links: dict[Path, str] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     """Bytes that stay, by what they are."""
+    links_out: list[Path] = field(default_factory=list)
+    """Links that lead out of the folder: they stay, and what they lead to."""
 
     @property
     def size(self) -> int:
@@ -84,15 +87,21 @@ def _refuse_unreadable(error: OSError) -> None:
 
 def _reason(home: Path, path: Path, with_keys: bool) -> str:
     """Why a file or folder stays; empty: it is taken."""
-    parts = path.relative_to(home).parts
-    if parts[0] in _DERIVED or "venv" in parts:
+    first = path.relative_to(home).parts[0]
+    if first in _DERIVED or (path / "pyvenv.cfg").is_file():
         return "what is made again (cache, environments)"
-    of_process = path.name.startswith(".") or path.name.endswith(_PROCESSES) or path.name == "worker.json"
-    if of_process or (path.suffix == ".json" and _is_process_state(path)):
+    if path.name.startswith(".") or (not path.is_dir() and _is_of_process(path)):
         return "what belongs to processes (locks, unfinished files)"
-    if not with_keys and path.name in _SECRETS:
+    if not with_keys and (first == "secrets" or (path.name in _SECRETS and not path.is_dir())):
         return "keys and tokens (--with-keys takes them)"
     return ""
+
+
+def _is_of_process(file: Path) -> bool:
+    """Whether a file is a lock, a socket, a database's journal, or says where a server is."""
+    if file.name in ("lock", "worker.json") or file.name.endswith(_PROCESS_ENDINGS):
+        return True
+    return file.suffix == ".json" and _is_process_state(file)
 
 
 def _is_process_state(path: Path) -> bool:
@@ -110,7 +119,7 @@ def _take_link(plan: Plan, path: Path) -> None:
     """A link within the folder is kept as one; one that leads out of it is left where it is."""
     target = Path(os.path.normpath(path.parent / path.readlink()))
     if path.readlink().is_absolute() or not target.is_relative_to(plan.home):
-        plan.left_out["links to other places"] = plan.left_out.get("links to other places", 0)
+        plan.links_out.append(path)
     else:
         plan.links[path] = str(path.readlink())
 

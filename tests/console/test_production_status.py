@@ -144,7 +144,7 @@ def test_what_was_never_measured_is_unknown_and_not_green() -> None:
         "Retraining breaker",
     }
     assert {alert.name for alert in found if alert.firing} == set()
-    markup = production.alerts(found)
+    markup = production.alerts(found, "m")
     assert markup.count("? not measured") == len(unmeasured(found)) == 8
     assert markup.count("chip good") == 2
 
@@ -223,7 +223,7 @@ def test_page_escapes_what_comes_from_records() -> None:
     )  # fmt: skip
     for markup in (
         production.promises(found.promises),
-        production.alerts(found.alerts),
+        production.alerts(found.alerts, EVIL),
         production.drift(found),
         production.retraining(found.retraining, "USD", 100.0),
         production.examples([Example(EVIL, EVIL, "data:,")]),

@@ -26,3 +26,40 @@ def test_unreadable_folder_stops_the_plan_by_name(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "scandir", refusing)
     with pytest.raises(StorageError, match=r"runs/closed: the folder cannot be read \(Permission denied\)"):
         plan_backup(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["clock", "lock", "my-journal", "token", "secrets", "venv", "keys.json"])
+def test_use_case_with_the_name_of_a_left_out_file_is_backed_up(tmp_path: Path, name: str) -> None:
+    wanted = [
+        f"labels/{name}/rounds.txt",
+        f"mlflow/artifacts/{name}/1/model.onnx",
+        f"monitoring/{name}/1/d.json",
+    ]
+    for place in wanted:
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_text("{}")
+    plan = plan_backup(tmp_path)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in plan.files) == wanted
+    assert plan.left_out == {}
+
+
+def test_files_of_processes_secrets_and_environments_stay(tmp_path: Path) -> None:
+    (tmp_path / "label-studio" / "venv").mkdir(parents=True)
+    for place in ("runs", "rollouts", "secrets", "engine"):
+        (tmp_path / place).mkdir()
+    of_processes = ("runs/lock", "rollouts/clock.turn", "rollouts/clock.lock", "engine/db-journal")
+    for place in (*of_processes, "engine/token", "secrets/s3", "label-studio/venv/pyvenv.cfg"):
+        (tmp_path / place).write_text("1")
+    plan = plan_backup(tmp_path)
+    assert plan.files == [] and sum(plan.left_out.values()) == 7, plan
+    with_keys = {
+        path.relative_to(tmp_path).as_posix() for path in plan_backup(tmp_path, with_keys=True).files
+    }
+    assert with_keys == {"engine/token", "secrets/s3"}
+
+
+def test_links_that_lead_out_are_named(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "labels").mkdir(parents=True)
+    (home / "labels" / "pets").symlink_to(tmp_path)
+    assert plan_backup(home).links_out == [home / "labels" / "pets"]

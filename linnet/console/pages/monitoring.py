@@ -12,7 +12,7 @@ from nicegui import ui
 from linnet.console import shell
 from linnet.console.configs import config_of
 from linnet.console.context import Context, role_of
-from linnet.console.markup import Html, empty, join, link, section, tag
+from linnet.console.markup import Html, address, empty, join, link, problem, section, tag
 from linnet.console.production_status import Watched, examples, watched
 from linnet.console.views import monitoring
 from linnet.console.views import production as view
@@ -49,13 +49,14 @@ def register(context: Context, app: FastAPI) -> None:
             )
 
     @ui.page("/runbooks/{name}", title="Runbook · Linnet")
-    async def runbook(request: Request, name: str) -> Response | None:
-        where = context.sources.kept.get("runbooks", 30.0, lambda: config_of(context.model())).service_levels
-        if where.runbooks.startswith(("http://", "https://")):
-            return RedirectResponse(f"{where.runbooks.rstrip('/')}/{name}.md")
+    async def runbook(request: Request, name: str, model: str = "") -> Response | None:
+        of = model if model in context.sources.models() else context.model()
+        where = runbooks_of(context, of)
+        if where.startswith(("http://", "https://")):
+            return RedirectResponse(f"{where.rstrip('/')}/{name}.md")
         with shell.frame("Monitoring", role_of(request)):
             shell.head("Runbook", crumb=link("Monitoring", "/monitoring"))
-            await shell.shown(lambda: _rendered(name, Path(where.runbooks)), shell.html)
+            await shell.shown(lambda: _rendered(name, Path(where), of), shell.html)
         return None
 
     @app.get("/windows/{model}/{version}/{start}", include_in_schema=False)
@@ -65,6 +66,12 @@ def register(context: Context, app: FastAPI) -> None:
         if not _STAMP.fullmatch(start) or not file.is_file():
             return PlainTextResponse("there is no such window", 404)
         return FileResponse(file, headers=SANDBOX)
+
+
+def runbooks_of(context: Context, model: str) -> str:
+    """The folder or address of a model's runbooks: `service_levels.runbooks`."""
+    config = context.sources.kept.get(("config", model), 30.0, lambda: config_of(model))
+    return config.service_levels.runbooks
 
 
 def _draw(context: Context, found: Watched, trained: dict[str, int]) -> None:
@@ -77,7 +84,8 @@ def page(found: Watched, trained: dict[str, int]) -> Html:
     costs = found.config
     return join(
         [
-            section("Alerts", view.alerts(found.alerts)),
+            *(problem(f"left out, so that defaults may judge: {why}") for why in found.broken_configs),
+            section("Alerts", view.alerts(found.alerts, found.model)),
             _part("promises", "Service level objectives", view.promises(found.promises)),
             monitoring.page(found.log, trained),
             _part("drift", "Drift", view.drift(found)),
@@ -94,7 +102,7 @@ def _part(anchor: str, title: str, content: Html) -> Html:
     return tag("section", tag("h2", title), content, id=anchor)
 
 
-def _rendered(name: str, folder: Path) -> Html:
+def _rendered(name: str, folder: Path, model: str) -> Html:
     """A runbook as a card; the folder is meant from here, or from where Linnet lies."""
     import markdown2
 
@@ -104,7 +112,11 @@ def _rendered(name: str, folder: Path) -> Html:
         return empty(
             "There is no such runbook here", f"It is looked for in {folder} (service_levels.runbooks)."
         )
-    text = re.sub(r"\]\(([a-z-]+)\.md\)", r"](/runbooks/\1)", file.read_text("utf-8"))
+    text = re.sub(
+        r"\]\(([a-z-]+)\.md\)",
+        lambda found: f"]({address('runbooks', found[1], model=model)})",
+        file.read_text("utf-8"),
+    )
     text = re.sub(r"\[([^]]+)\]\(\.\./[^)]*\)", r"\1", text)
     return tag("article", Html(markdown2.markdown(text, safe_mode="escape")), class_="card")
 

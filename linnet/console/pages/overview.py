@@ -60,15 +60,18 @@ def load(context: Context, wanted: str) -> view.Overview:
         log=seen.log,
         runs=[run for run in sources.runs() if model_of(run) in (model, "")],
         canary=sources.canary(model),
-        extra_needs=tuple(
-            view.Need(
-                "bad" if alert.severity == "page" else "warn",
-                alert.name,
-                alert.summary,
-                address("runbooks", alert.runbook),
-            )
-            for alert in seen.alerts
-            if alert.firing and alert.runbook not in OWN
+        extra_needs=(
+            *(view.Need("warn", "A config is left out", why, "/monitoring") for why in seen.broken_configs),
+            *(
+                view.Need(
+                    "bad" if alert.severity == "page" else "warn",
+                    alert.name,
+                    alert.summary,
+                    address("runbooks", alert.runbook, model=model),
+                )
+                for alert in seen.alerts
+                if alert.firing and alert.runbook not in OWN
+            ),
         ),
         unmeasured=unmeasured(seen.alerts),
         extra_tiles=(

@@ -62,14 +62,14 @@ def promises(found: Sequence[SloStatus]) -> Html:
     )
 
 
-def alerts(found: Sequence[Alert]) -> Html:
+def alerts(found: Sequence[Alert], model: str) -> Html:
     """What fires first, each with what to do about it."""
     rows = [
         (
             chip(_state(alert), _tone(alert), mark=True),
             tag("b", alert.name),
             tag("span", alert.summary, class_="soft small"),
-            link("Runbook", address("runbooks", alert.runbook)),
+            link("Runbook", address("runbooks", alert.runbook, model=model)),
         )
         for alert in found
     ]

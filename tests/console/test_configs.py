@@ -1,0 +1,69 @@
+"""By which config the console judges a model, and what it says of one that cannot be read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from linnet.config import ServiceLevelsConfig, broken_config_files, config_files
+from linnet.console.configs import config_of
+from linnet.console.context import Context
+from linnet.console.pages.monitoring import page, runbooks_of
+from linnet.console.pages.overview import load
+from linnet.console.production_status import watched
+
+LEVELS = "[service_levels]\navailability = {}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty state folder, and no config yet."""
+    monkeypatch.setenv("LINNET_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('name = "fashion"\n[service_levels]\navailabilty = 0.9\n', "availabilty"),
+        ('name = "fashion"\n[service_levels\n', "is not TOML"),
+    ],
+)
+def test_config_with_a_typo_is_told_where_the_model_is_judged(folder: Path, text: str, says: str) -> None:
+    (folder / "configs" / "fashion.toml").write_text(text)
+    (folder / "pyproject.toml").write_text('[project]\nname = "mine"\n')
+    (folder / "engine.toml").write_text("[engine]\nport = 9000\n")
+    (told,) = broken_config_files()
+    assert says in told and "configs/fashion.toml" in told
+    context = Context()
+    assert told in {need.why for need in load(context, "").extra_needs}
+    shown = page(watched(context, ""), {})
+    assert says in shown and "configs/fashion.toml" in shown
+
+
+def test_config_that_tuning_wrote_comes_after_its_own(folder: Path) -> None:
+    (folder / "configs" / "fashion-tuned.toml").write_text('name = "fashion"\n' + LEVELS.format(0.5))
+    (folder / "configs" / "fashion.toml").write_text('name = "fashion"\n' + LEVELS.format(0.9))
+    assert [Path(path).stem for path in config_files()] == ["fashion", "fashion-tuned"]
+    assert config_of("fashion").service_levels.availability == 0.9 and broken_config_files() == []
+
+
+@pytest.mark.parametrize("model", ["Shop Photos", "Größe", "x" * 200, ""])
+def test_model_whose_name_is_no_use_case_is_judged_by_the_defaults(folder: Path, model: str) -> None:
+    del folder
+    config = config_of(model)
+    assert config.registry.model == model and config.service_levels == ServiceLevelsConfig()
+    assert not model or config.model_name == model
+
+
+def test_runbook_is_of_the_model_whose_alert_it_is(folder: Path) -> None:
+    text = 'name = "digits"\n[service_levels]\nrunbooks = "https://example.org/digits"\n'
+    (folder / "digits.toml").write_text(text)
+    context = Context()
+    assert runbooks_of(context, "digits") == "https://example.org/digits" != runbooks_of(context, "fashion")
+    links = re.findall(r'href="(/runbooks/[^"]+)"', page(watched(context, "digits"), {}))
+    assert links and all(link.endswith("?model=digits") for link in links), links
