@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ from linnet.monitoring.log_reader import read_feedback, read_served
 from linnet.storage.files import file_name, write_text, writing
 from linnet.storage.paths import state_dir
 from linnet.vision.decode import decode
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,17 @@ def labelled_window(
     redacted before they were kept, which are not what the model saw.
 
     Raises:
-        StorageError: the log or the feedback cannot be read.
+        StorageError: the log cannot be read; damaged files of it are told, and left out.
     """
     if not log.is_dir():
         return []
     feedback = read_feedback(log, model)
-    rows = read_served(log, model, version, start, end, end).rows
+    served = read_served(log, model, version, start, end, end)
+    for damaged in (*feedback.damaged, *served.damaged):
+        logger.warning("%s: left out: %s", log, damaged)
     found: dict[str, Labelled] = {}
-    for row in rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():
-        label = feedback.get((row["request_id"], row["index"]), ("", None))[0]
+    for row in served.rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():
+        label = feedback.labels.get((row["request_id"], row["index"]), ("", None))[0]
         if label in classes and _as_served(row["image"], row["sample_id"]):
             found[row["sample_id"]] = Labelled(row["sample_id"], row["image"], label, row["at"])
     return [found[name] for name in sorted(found)]
