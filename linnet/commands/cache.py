@@ -15,7 +15,7 @@ from linnet.cache.key import differences, key_of
 from linnet.cache.store import open_cache
 from linnet.cache.sweep import CacheEntry, cached_entries, damaged, plan, sweep
 from linnet.commands.terminal import terminal
-from linnet.errors import RegistryError, RunError
+from linnet.errors import RegistryError, RunError, StorageError
 from linnet.records import StageRecord
 from linnet.run import runs
 from linnet.runner.sweep import remove, shared_folders, to_drop
@@ -152,15 +152,19 @@ def _needed() -> dict[str, str]:
     reasons: dict[str, str] = {}
     made = _registered()
     for folder in runs.folders():
-        record = runs.load(folder)
-        if folder.name in made:
-            why = f"registered as {made[folder.name]}"
-        elif record.state == "running":
-            why = f"run {folder.name} is under way"
-        else:
-            continue
-        reasons |= {stage.key: why for stage in record.stages if stage.key}
+        why = f"registered as {made[folder.name]}" if folder.name in made else _may_go_on(folder)
+        if why:
+            reasons |= {stage.key: why for stage in runs.stages(folder) if stage.key}
     return reasons
+
+
+def _may_go_on(folder: Path) -> str:
+    """Why a run may need what it made; empty: it ended. One that cannot be read may be under way."""
+    try:
+        under_way = runs.load(folder).state == "running"
+    except StorageError:
+        return f"run {folder.name} cannot be read"
+    return f"run {folder.name} is under way" if under_way else ""
 
 
 def _registered() -> dict[str, str]:
@@ -195,10 +199,10 @@ def _earlier(folder: Path, task: str, against: str) -> Path | None:
             raise RunError(f"run {other.name} has no step {task!r} with a key to compare with")
         return other
     this = runs.load(folder)
-    others = ((runs.load(other), other) for other in runs.folders() if _key_of(other, task))
+    others = (other for other in runs.folders() if _key_of(other, task))
     older = [
         (record.started_at, other)
-        for record, other in others
+        for other, record in runs.readable(runs.recorded, others)
         if record.started_at < this.started_at and record.config.get("name") == this.config.get("name")
     ]
     return max(older)[1] if older else None

@@ -261,9 +261,9 @@ def _training_set(model: str) -> Path:
     """The training set of the newest run of a model that made one; of any model if none is named."""
     from linnet.run import runs
 
-    for folder in runs.folders():
+    for folder, record in runs.readable(runs.recorded):
         found = folder / "build-features" / "training_set"
-        if (found / "training_set.json").exists() and model in ("", runs.load(folder).model_name):
+        if (found / "training_set.json").exists() and model in ("", record.model_name):
             return found
     return state_dir() / "latest" / "build-features" / "training_set"
 

@@ -39,7 +39,7 @@ def show_drift(drift: DriftReport, performance: PerformanceReport, page: Path) -
         e = performance.estimate
         holds = "" if performance.estimate_holds else f"; unproven: {performance.doubts[0]}"
         console.print(f"estimated without labels {e.value:.3f} ({e.low:.3f} to {e.high:.3f}){holds}")
-    for note in drift.notes:
+    for note in (*drift.notes, *performance.notes):
         console.print(note)
     console.print(f"look at it: {page}")
 

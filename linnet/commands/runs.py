@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +23,7 @@ from linnet.commands.training import (
     submit_to_end,
 )
 from linnet.config import EngineConfig, load_config
-from linnet.errors import RunError
+from linnet.errors import RegistryError, RunError
 from linnet.records import RunRequest
 from linnet.run import runs
 from linnet.run.log import own_lines
@@ -85,8 +86,7 @@ def runs_list(
         with _client(host) as client:
             for run in client.list_runs(page_size=limit, sort_by="created_at desc").runs or []:
                 rows.append((run.run_id, str(run.state).lower(), "", run.created_at, run.finished_at))
-    for folder in runs.folders()[:limit] if not host else []:
-        record = runs.load(folder)
+    for _, record in islice(runs.readable(), 0 if host else limit):
         facts = record.state, record.request.cause, record.started_at, record.ended_at
         rows.append((record.run_id, *facts))
     _print_runs(rows)
@@ -152,8 +152,10 @@ def runs_mirror() -> None:
     """
     from linnet.registry.run_mirror import mirror_pending
 
-    done = mirror_pending()
+    done, problems = mirror_pending()
     typer.echo(f"mirrored {len(done)} run(s) to MLflow{': ' if done else ''}{', '.join(done)}")
+    if problems:
+        raise RegistryError("\n".join(problems))
 
 
 @runs_app.command("log")

@@ -74,12 +74,11 @@ def last_training_set(config: Config) -> Path:
         RunError: no such run came that far.
     """
     same = ("data", "labels", "features")
-    for folder in runs.folders():
+    for folder, record in runs.readable(runs.recorded):
         found = runs.artifact(folder, "build-features", "training_set")
         if found is None or not (found / "training_set.json").is_file():
             continue
-        known = runs.load(folder).config
-        if all(known.get(section) == getattr(config, section).values() for section in same):
+        if all(record.config.get(section) == getattr(config, section).values() for section in same):
             return found
     raise RunError(
         f"no run has built a training set for {config.name} yet: `linnet run` it once, or give --training-set"

@@ -14,12 +14,8 @@ def latest_evaluation(name: str) -> Path:
     Raises:
         RunError: no run of it has evaluated a model.
     """
-    for folder in runs.folders():
+    for folder, record in runs.readable(runs.recorded):
         found = runs.artifact(folder, "evaluate", "report")
-        if found is not None and (found / "candidates.npz").exists() and _name(folder) == name:
+        if found is not None and (found / "candidates.npz").exists() and record.config.get("name") == name:
             return found
     raise RunError(f"no run of '{name}' has evaluated a model yet: `linnet run` does")
-
-
-def _name(folder: Path) -> str:
-    return str(runs.load(folder).config.get("name", ""))

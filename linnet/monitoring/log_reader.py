@@ -62,15 +62,17 @@ def read_served(
     libraries: Counter[tuple[str, str]] = Counter()
     for path in _files(folder, start):
         try:
-            about = _read_footer(path)
+            about = _read_footer(path, model, start, end)
         except (OSError, ValueError) as error:
             damaged.append(f"{path.name}: {error}")
+            continue
+        if not about.rows:
             continue
         files.append(path)
         kept += about.images
         for name, found in about.libraries.items():
             libraries[name, found] += about.rows
-    rows, failed = _scan(files, model, version, start, end, closed, _share(most_images, kept), seed)
+    rows, failed = _scan(files, model, version, start, end, closed, _share(most_images, kept), seed, damaged)
     by_library: dict[str, dict[str, int]] = {}
     for (name, found), count in libraries.items():
         by_library.setdefault(name, {})[found] = count
@@ -78,51 +80,91 @@ def read_served(
 
 
 def first_and_last(folder: Path) -> tuple[datetime, datetime] | None:
-    """When the log's first and last row were answered; None if it is empty."""
+    """When the log's first and last row were answered; None if it is empty. Damaged files say nothing.
+
+    Raises:
+        StorageError: there is no log, or no file of it can be read.
+    """
+    import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.dataset as ds
+    import pyarrow.parquet as pq
 
-    files = list(_files(folder, None))
-    if not files:
-        return None
-    moments = ds.dataset([str(path) for path in files], format="parquet").to_table(columns=["at"])["at"]
-    return (pc.min(moments).as_py(), pc.max(moments).as_py()) if len(moments) else None
+    moments: list[datetime] = []
+    problem = ""
+    for path in _files(folder, None):
+        try:
+            span = pc.min_max(pq.read_table(path, columns=["at"])["at"]).as_py()
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            problem = problem or f"{path}: {error}"
+            continue
+        moments += [moment for moment in span.values() if moment is not None]
+    if problem and not moments:
+        raise StorageError(f"no file of the prediction log can be read: {problem}")
+    return (min(moments), max(moments)) if moments else None
 
 
-def read_feedback(folder: Path, model: str) -> dict[tuple[str, int], tuple[str, datetime]]:
-    """True labels that came later for a model: (request id, image in the request) to label and arrival.
+@dataclass(frozen=True, slots=True)
+class ReadFeedback:
+    """True labels that came later for a model."""
+
+    labels: dict[tuple[str, int], tuple[str, datetime]]
+    """(Request id, image in the request) to label and arrival."""
+    damaged: tuple[str, ...]
+    """Files, and rows of files, that could not be read."""
+
+
+def read_feedback(folder: Path, model: str) -> ReadFeedback:
+    """True labels that came later for a model.
 
     Parquet or JSON lines (`feedback*`) with request_id, label, at and, for requests of several images,
     index; a row without `model` is of whatever model answered that request. Of several answers to one
     image the last one counts. No file: no labels.
-
-    Raises:
-        StorageError: a file cannot be read.
     """
-    found: dict[tuple[str, int], tuple[str, datetime]] = {}
-    for path in sorted(folder.glob("feedback*")):
-        for row in _feedback_rows(path):
-            if (row.get("model") or model) != model:
-                continue
-            at = row["at"]
-            moment = at if isinstance(at, datetime) else utc_time(str(at))
-            key = str(row["request_id"]), int(row.get("index") or 0)
-            if key not in found or moment >= found[key][1]:
-                found[key] = str(row["label"]), moment
-    return found
-
-
-def _feedback_rows(path: Path) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
+
+    found: dict[tuple[str, int], tuple[str, datetime]] = {}
+    damaged = []
+    for path in sorted(folder.glob("feedback*")):
+        wrong: list[str] = []
+        try:
+            for number, row in enumerate(_feedback_rows(path), 1):
+                try:
+                    key, label, moment = _feedback_row(row, model)
+                except (KeyError, TypeError, ValueError) as error:
+                    wrong.append(f"row {number}: {type(error).__name__}: {error}")
+                    continue
+                if key is not None and (key not in found or moment >= found[key][1]):
+                    found[key] = label, moment
+        except (OSError, ValueError, pa.ArrowException) as error:
+            damaged.append(f"{path.name}: {error}")
+        if wrong:
+            damaged.append(f"{path.name}: {len(wrong)} rows cannot be read, the first is {wrong[0]}")
+    return ReadFeedback(found, tuple(damaged))
+
+
+def _feedback_rows(path: Path) -> Iterator[dict[str, Any] | str]:
+    """The rows of a table, or the lines of a text."""
     import pyarrow.parquet as pq
 
-    try:
-        if path.suffix == ".parquet":
-            yield from pq.read_table(path).to_pylist()
-        elif path.suffix in (".jsonl", ".ndjson"):
-            yield from (json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip())
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise StorageError(f"{path}: the feedback cannot be read ({error})") from error
+    if path.suffix == ".parquet":
+        yield from pq.read_table(path).to_pylist()
+    elif path.suffix in (".jsonl", ".ndjson"):
+        yield from (line for line in path.read_text("utf-8").splitlines() if line.strip())
+    else:
+        raise ValueError("labels are read from .parquet, .jsonl and .ndjson")
+
+
+def _feedback_row(row: dict[str, Any] | str, model: str) -> tuple[tuple[str, int] | None, str, datetime]:
+    """Image, label and arrival that a row tells; no image if it is another model's.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no such row.
+    """
+    values = json.loads(row) if isinstance(row, str) else row
+    at = values["at"]
+    moment = utc_time(at.isoformat() if isinstance(at, datetime) else str(at))
+    key = str(values["request_id"]), int(values.get("index") or 0)
+    return (key if (values.get("model") or model) == model else None), str(values["label"]), moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +174,28 @@ class _Footer:
     libraries: dict[str, str]
 
 
-def _read_footer(path: Path) -> _Footer:
-    """What a file's footer says, without its rows."""
+def _read_footer(path: Path, model: str, start: datetime, end: datetime) -> _Footer:
+    """What a file's footer says, without its rows, of the groups that may hold a model's of [start, end)."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         metadata = file.metadata
         columns = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
-        images = 0
-        for group in range(metadata.num_row_groups if "image" in columns else 0):
-            part = metadata.row_group(group).column(columns["image"])
-            images += part.num_values - (part.statistics.null_count if part.statistics else 0)
+        rows = images = 0
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            told = {name: group.column(i).statistics for name, i in columns.items()}
+            models, times = told.get("model"), told.get("at")
+            if models and models.has_min_max and not models.min <= model <= models.max:
+                continue
+            if times and times.has_min_max and not (times.min < end and start <= times.max):
+                continue
+            rows += group.num_rows
+            if "image" in columns:
+                part = group.column(columns["image"])
+                images += part.num_values - (part.statistics.null_count if part.statistics else 0)
         said = json.loads((file.schema_arrow.metadata or {}).get(LIBRARIES, b"{}"))
-    return _Footer(metadata.num_rows, images, said)
+    return _Footer(rows, images, said)
 
 
 def _files(folder: Path, start: datetime | None) -> Iterator[Path]:
@@ -171,7 +222,9 @@ def _scan(
     closed: datetime,
     share: float,
     seed: int,
+    damaged: list[str],
 ) -> tuple[pa.Table, int]:
+    """The rows, and how many requests failed; a file that cannot be read is added to `damaged`."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
@@ -185,10 +238,15 @@ def _scan(
     if version is not None:
         ours &= ds.field("version") == version
     failed, parts = 0, []
-    for late in (False, True):
-        group = [str(path) for path in files if (written_at(path) > closed) == late]
-        source = ds.dataset(group, schema=schema, format="parquet")
-        for batch in source.scanner(columns=[*wanted, "ok"], filter=inside & ours).to_batches():
+    for path in files:
+        source = ds.dataset(str(path), schema=schema, format="parquet")
+        try:
+            batches = list(source.scanner(columns=[*wanted, "ok"], filter=inside & ours).to_batches())
+        except (OSError, ValueError, pa.ArrowException) as error:
+            damaged.append(f"{path.name}: {error}")
+            continue
+        late = written_at(path) > closed
+        for batch in batches:
             good = batch.filter(batch["ok"])
             failed += batch.num_rows - good.num_rows
             image = good["image"]

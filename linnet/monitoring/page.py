@@ -286,6 +286,7 @@ def _notes(report: DriftReport, evidence: PageData) -> str:
         notes += [
             f"the estimate without labels is unproven: {doubt}" for doubt in evidence.performance.doubts
         ]
+        notes += evidence.performance.notes
     if evidence.skew is not None:
         notes += [*evidence.skew.libraries, *evidence.skew.notes]
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)

@@ -37,13 +37,16 @@ def measure_performance(
     """Judges the window in folder `window` with the labels in folder `feedback`; writes performance.json.
 
     Raises:
-        StorageError: the window, the package's reference or the feedback cannot be read.
+        StorageError: the window or the package's reference cannot be read.
     """
     reference = Reference.load(package)
     about = Window.load(window / WINDOW_FILE)
     rows = Rows.load(window, len(reference.features), len(reference.classes))
-    labels = read_feedback(feedback, about.model) if feedback.is_dir() else {}
-    report = judge(about, rows, reference, labels, drift, config)
+    given = read_feedback(feedback, about.model)
+    report = judge(about, rows, reference, given.labels, drift, config)
+    report = report.model_copy(
+        update={"notes": tuple(f"labels that cannot be read: {one}" for one in given.damaged)}
+    )
     out.mkdir(parents=True, exist_ok=True)
     report.save(out / PERFORMANCE_FILE)
     return report

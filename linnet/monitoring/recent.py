@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,8 @@ from linnet.monitoring.log_reader import read_feedback, read_served
 from linnet.storage.files import file_name, write_text, writing
 from linnet.storage.paths import state_dir
 from linnet.vision.decode import decode
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def labelled_window(
     model saw.
 
     Raises:
-        StorageError: the log or the feedback cannot be read.
+        StorageError: the log cannot be read; damaged files of it are told, and left out.
     """
     if not log.is_dir():
         return LabelledWindow([])
@@ -69,7 +72,7 @@ def labelled_window(
     found: dict[str, tuple[datetime, Labelled]] = {}
     unused: Counter[str] = Counter()
     for row in served.rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():
-        if (given := feedback.get((row["request_id"], row["index"]))) is None:
+        if (given := feedback.labels.get((row["request_id"], row["index"]))) is None:
             continue
         (label, came), name = given, row["sample_id"]
         if why := _why_unused(label, row["image"], name, classes):
@@ -77,7 +80,9 @@ def labelled_window(
         elif name not in found or came >= found[name][0]:
             found[name] = came, Labelled(name, row["image"], label, row["at"])
     notes = [f"{count} label(s) {why}" for why, count in sorted(unused.items())]
-    notes += [f"the log's {file}" for file in served.damaged]
+    for damaged in (*feedback.damaged, *served.damaged):
+        logger.warning("%s: left out: %s", log, damaged)
+        notes.append(f"the log's {damaged}")
     return LabelledWindow([found[name][1] for name in sorted(found)], tuple(notes))
 
 

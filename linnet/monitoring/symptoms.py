@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 from linnet.monitoring import metric_names as names
 from linnet.process.model_server import ServerState
 from linnet.records import Deploy, Interval, SuspectSample, Symptoms, VersionTraffic, now
-from linnet.records.prediction_log import served_files
+from linnet.records.prediction_log import served_files, served_schema
 
 TIMEOUT = 5.0
 """Seconds that a server may take to answer."""
@@ -131,14 +131,17 @@ def _log(places: Places, at: datetime, span: timedelta, seen: _Seen) -> None:
         seen.notes.append(f"{places.log}: nothing was logged in the last {5 * span}")
         return
     columns = ["request_id", "at", "model", "version", "latency_ms", "ok", "error", "confidence", "predicted"]
-    try:
-        table = ds.dataset([str(path) for path in files], format="parquet").to_table(
-            columns=columns, filter=(ds.field("at") >= since) & (ds.field("model") == places.model)
-        )
-    except (OSError, pa.ArrowException) as error:
-        seen.notes.append(f"{places.log}: the prediction log cannot be read: {error}")
+    wanted = (ds.field("at") >= since) & (ds.field("model") == places.model)
+    tables = []
+    for path in files:
+        try:
+            source = ds.dataset(str(path), schema=served_schema(), format="parquet")
+            tables.append(source.to_table(columns=columns, filter=wanted))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            seen.notes.append(f"{path}: this file of the prediction log cannot be read: {error}")
+    if not tables:
         return
-    frame = table.to_pandas()
+    frame = pa.concat_tables(tables).to_pandas()
     recent = frame[frame["at"] >= at - span]
     seen.values["recent"] = tuple(_by_version(recent))
     seen.values["before"] = tuple(_by_version(frame[frame["at"] < at - span]))

@@ -179,6 +179,8 @@ class PerformanceReport(Record):
     confusion_drift: tuple[ConfusionDrift, ...]
     cohorts: dict[str, Interval] = {}
     """Accuracy by true class, where at least one label came."""
+    notes: tuple[str, ...] = ()
+    """What was left out, and why."""
 
 
 class SkewDifference(Record):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import ChampionTraffic, Submission
 from linnet.run.runs import commit_of, run_dir, runs_dir
 
+logger = logging.getLogger(__name__)
 _TRAINED, _COMPARED = "trained_digest", "compared_with"
 
 
@@ -187,30 +189,55 @@ def find_champion(name: str | None = None, config: RegistryConfig | None = None)
         NoChampion: there is none.
         RegistryError: there are several to choose from.
     """
-    found = find_champions([name] if name else [], config)
+    registry = connect(config or RegistryConfig())
+    found = _champions(registry, [name] if name else [])
     if len(found) > 1:
-        raise several_models([champion.name for champion in found], "have a champion")
-    return found[0]
+        raise several_models([version.name for version in found], "have a champion")
+    return _with_package(registry, found[0])
 
 
 def find_champions(names: Sequence[str] = (), config: RegistryConfig | None = None) -> list[Champion]:
     """The champions of the models that are named, or of all that have one; at least one.
 
+    One that was not named, and whose package cannot be read, is told and left out.
+
     Raises:
         NoChampion: a model that is named has none, or no model has one.
+        RegistryError, StorageError: the package of one that is named, or of all, cannot be read.
     """
     registry = connect(config or RegistryConfig())
+    found, problems = [], []
+    for version in _champions(registry, names):
+        try:
+            found.append(_with_package(registry, version))
+        except LinnetError as error:
+            if names:
+                raise
+            problems.append(error)
+            logger.warning("%s is left out: %s", version.name, error)
+    if not found:
+        raise problems[0]
+    return found
+
+
+def _champions(registry: ModelRegistry, names: Sequence[str]) -> list[ModelVersion]:
+    """The champions of the models that are named, or of all that have one; at least one."""
     found = []
     for name in dict.fromkeys(names) or registry.store.models():
         version = registry.champion(name)
         if version is not None:
-            folder, run = registry.package_folder(version), version.tags.get("run", "")
-            found.append(Champion(version.name, version.version, folder, run))
+            found.append(version)
         elif names:
             raise NoChampion(name, registry.store.models())
     if not found:
         raise NoChampion("", registry.store.models())
     return found
+
+
+def _with_package(registry: ModelRegistry, version: ModelVersion) -> Champion:
+    return Champion(
+        version.name, version.version, registry.package_folder(version), version.tags.get("run", "")
+    )
 
 
 def chosen_model(registry: ModelRegistry, name: str) -> str:

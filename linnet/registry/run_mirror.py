@@ -87,13 +87,14 @@ def mirror_from_cluster(record: RunRecord, registry: dict[str, Any]) -> None:
         mirror(record, RegistryConfig.parse(registry))
 
 
-def mirror_pending() -> list[str]:
-    """Mirrors all ended runs of this machine that MLflow does not have yet; gives their ids.
+def mirror_pending() -> tuple[list[str], list[str]]:
+    """Mirrors all ended runs of this machine that MLflow does not have yet.
 
-    Raises:
-        RegistryError: MLflow refuses or cannot be reached; what was mirrored until then stays so.
+    Returns:
+        Their ids, and what was wrong with each run that its MLflow did not take: it hides no other, and
+        is tried again the next time.
     """
-    done = []
+    done, problems = [], []
     for folder in reversed(runs.folders()):
         if (folder / runs.MIRRORED).exists():
             continue
@@ -103,10 +104,14 @@ def mirror_pending() -> list[str]:
             continue
         if record.ended_at is None:  # under way, or its process is gone and the engine closes it yet
             continue
-        run_id = mirror(record, RegistryConfig.parse(record.config.get("registry", {})))
+        try:
+            run_id = mirror(record, RegistryConfig.parse(record.config.get("registry", {})))
+        except LinnetError as error:
+            problems.append(f"run {record.run_id}: {error}")
+            continue
         write_text(folder / runs.MIRRORED, run_id + "\n")
         done.append(record.run_id)
-    return done
+    return done, problems
 
 
 def main() -> int:
@@ -120,12 +125,10 @@ def main() -> int:
             return 0  # the one that waits has yet to look
         fcntl.flock(working, fcntl.LOCK_EX)
         fcntl.flock(waiting, fcntl.LOCK_UN)
-        try:
-            mirror_pending()
-        except LinnetError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return error.exit_code
-    return 0
+        _, problems = mirror_pending()
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

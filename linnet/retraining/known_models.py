@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ from linnet.records import RunRecord
 from linnet.run import runs
 
 _MOST_RUNS = 500
+"""Of one use case, so that a busy one hides no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class KnownModel:
 
 
 def known_models() -> list[KnownModel]:
-    """Every model of the newest runs, by name: the newest run of it that carries a section counts.
+    """Every model of the use cases' newest runs, by name: its newest run that carries a section counts.
 
     A run that cannot be read, or is of an older Linnet, is passed over.
     """
@@ -48,15 +50,20 @@ def known_models() -> list[KnownModel]:
 
 
 def _configs() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Model and config of the runs, the newest first."""
-    for folder in runs.folders()[:_MOST_RUNS]:
+    """Model and config of the newest runs of each use case, the newest first."""
+    seen: Counter[str] = Counter()
+    for folder in runs.folders():
+        name = folder.name.rsplit("-", 3)[0]
+        seen[name] += 1
+        if seen[name] > _MOST_RUNS:
+            continue
         try:
             yield _config(folder / "run.json")
         except LinnetError:
             continue
 
 
-@lru_cache(2 * _MOST_RUNS)
+@lru_cache(20 * _MOST_RUNS)
 def _config(path: Path) -> tuple[str, dict[str, Any]]:
     """A run's model and config, which never change."""
     record = RunRecord.load(path)

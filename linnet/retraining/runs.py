@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from linnet.errors import RunError
-from linnet.records import RunRecord, now
+from linnet.errors import RunError, StorageError
+from linnet.records import now
 from linnet.run import runs
 
 EndState = Literal["succeeded", "failed", "rejected", "interrupted"]
@@ -45,17 +45,21 @@ class RecordedRuns:
 
     def find(self, key: str) -> str | None:
         """See TrainingRuns."""
-        for folder in runs.folders():
-            if RunRecord.load(folder / "run.json").request.evidence.get("key") == key:
-                return folder.name
-        return None
+        known = runs.readable(runs.recorded)
+        return next(
+            (folder.name for folder, record in known if record.request.evidence.get("key") == key), None
+        )
 
     def end(self, run_id: str) -> RunEnd | None:
         """See TrainingRuns."""
         try:
-            record = runs.load(runs.find(run_id))
+            folder = runs.find(run_id)
         except RunError:
             return RunEnd("interrupted", now(), reason="its record is gone")
+        try:
+            record = runs.load(folder)
+        except StorageError as error:
+            return None if runs.alive(folder) else RunEnd("interrupted", now(), reason=str(error))
         if record.state == "running":
             return None
         state: EndState = record.state

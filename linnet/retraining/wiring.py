@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from linnet.config import Config, RegistryConfig, RetrainingConfig, parse_config
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from linnet.monitoring.recent import LabelledWindow
 
 _RELEASE = "release"
+_MOST_ROLLOUTS = 50
 
 
 def trigger_of(config: Config) -> Trigger:
@@ -44,8 +46,7 @@ def trigger_of_model(model: str, retraining: RetrainingConfig | None = None) -> 
         RetrainingError: it was never trained here.
     """
     newest: RunRecord | None = None
-    for folder in runs.folders():
-        record = RunRecord.load(folder / "run.json")
+    for _, record in runs.readable(runs.recorded):
         if (
             record.pipeline == "training"
             and record.model_name == model
@@ -119,10 +120,9 @@ def labelled(config: Config, of_champion: bool = True) -> LabelledWindow:
 def _rollouts(model: str) -> list[Span]:
     """When releases of the model were under way, from the runs' records."""
     spans: list[Span] = []
-    for folder in runs.folders()[:50]:
-        record = runs.load(folder)
-        if record.model_name != model:
-            continue
+    released = (folder for folder in runs.folders() if (folder / "stages" / f"{_RELEASE}.json").exists())
+    ours = (record for _, record in runs.readable(among=released) if record.model_name == model)
+    for record in islice(ours, _MOST_ROLLOUTS):
         for stage in record.stages:
             if stage.task == _RELEASE:
                 over = stage.state != "running" or record.state != "running"

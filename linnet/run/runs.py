@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import platform
 import secrets
@@ -16,6 +17,8 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from importlib import metadata
 from itertools import groupby
 from pathlib import Path
@@ -27,6 +30,8 @@ from linnet.records import RunRecord, RunRequest, StageRecord, now
 from linnet.run.cost import of_run, priced
 from linnet.storage.files import replacing
 from linnet.storage.paths import state_dir
+
+logger = logging.getLogger(__name__)
 
 DRY_RUN = "LINNET_DRY_RUN"
 """Set while a run is only planned: a step that would work says so instead."""
@@ -101,9 +106,14 @@ def create(pipeline: str, config: dict[str, Any], request: RunRequest) -> tuple[
     return record, folder
 
 
+def recorded(folder: Path) -> RunRecord:
+    """The run as its record stands: while it is under way, without stages."""
+    return RunRecord.load(folder / "run.json")
+
+
 def load(folder: Path) -> RunRecord:
     """The run as it stands, stages included; a run whose process is gone is `interrupted`."""
-    record = RunRecord.load(folder / "run.json")
+    record = recorded(folder)
     record = record.model_copy(update={"stages": tuple(stages(folder))})
     if record.state == "running" and not alive(folder):
         return record.model_copy(update={"state": "interrupted", "error": "the run's process is gone"})
@@ -146,6 +156,28 @@ def folders() -> list[Path]:
         several = list(same)
         ordered += sorted(several, key=begun, reverse=True) if len(several) > 1 else several
     return ordered
+
+
+def readable(
+    read: Callable[[Path], RunRecord] = load, among: Iterable[Path] | None = None
+) -> Iterator[tuple[Path, RunRecord]]:
+    """The runs (of the folders `among`; None: all, the newest first) that `read` can read.
+
+    One that is damaged, or of a newer Linnet, is told once by each process, and hides none of the others.
+    """
+    for folder in folders() if among is None else among:
+        try:
+            record = read(folder)
+        except StorageError as error:
+            if (folder / "run.json").exists():  # else it is being deleted
+                _tell(f"run {folder.name} is passed over: {error}")
+            continue
+        yield folder, record
+
+
+@lru_cache(1000)
+def _tell(problem: str) -> None:
+    logger.warning(problem)
 
 
 def stages(folder: Path) -> list[StageRecord]:

@@ -13,6 +13,7 @@ from linnet.errors import RegistryError
 from linnet.records import RunRequest
 from linnet.registry import run_mirror
 from linnet.run import runs
+from tests.commands.test_cache_commands import linnet
 
 
 @pytest.fixture
@@ -65,8 +66,27 @@ def test_mirror_that_fails_says_why_in_a_line_and_the_next_one_takes_what_is_lef
     with monkeypatch.context() as patched:
         patched.setattr(run_mirror, "mirror", refuse)
         assert run_mirror.main() == 1
-    assert capsys.readouterr().err == "error: the registry is down\n"
+    assert capsys.readouterr().err == f"error: run {run}: the registry is down\n"
     assert run_mirror.main() == 0 and mirrored == [run]
+
+
+def test_run_whose_mlflow_is_gone_holds_up_no_later_one(
+    mirrored: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = ended(), ended()
+    take = run_mirror.mirror
+
+    def gone(record: Any, config: Any) -> str:
+        if record.run_id == first:
+            raise RegistryError("its MLflow is gone")
+        return take(record, config)
+
+    monkeypatch.setattr(run_mirror, "mirror", gone)
+    assert run_mirror.main() == 1 and mirrored == [second]
+    assert capsys.readouterr().err == f"error: run {first}: its MLflow is gone\n"
+    third = ended()
+    told = linnet("runs", "mirror", status=1)
+    assert told == f"run {first}: its MLflow is gone" and mirrored == [second, third]
 
 
 def test_engine_that_is_stopped_ends_its_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +12,14 @@ import pytest
 
 from linnet.artifacts.reference import Reference, SortedSample
 from linnet.config import MonitoringConfig
-from linnet.monitoring.measure import compare_with_reference
-from linnet.monitoring.performance import compare_confusion, difference, estimate_accuracy, judge
+from linnet.monitoring.measure import compare_with_reference, measure_drift
+from linnet.monitoring.performance import (
+    compare_confusion,
+    difference,
+    estimate_accuracy,
+    judge,
+    measure_performance,
+)
 from linnet.monitoring.window import Rows
 from linnet.records import DriftReport, Interval, PerformanceReport
 from linnet.vision.statistics import FEATURES
@@ -47,6 +54,19 @@ def test_labels_give_accuracy_delay_and_confusion(champion: Path, serve: Serve, 
     assert report.accuracy is not None and report.accuracy.low < report.accuracy.value
     assert report.accuracy.value > 0.9 and set(report.cohorts) <= set(CLASSES)
     assert report.loss is not None and report.loss.low < 0.05
+
+
+def test_damaged_labels_are_a_note_and_the_others_count(champion: Path, serve: Serve, tmp_path: Path) -> None:
+    log = serve(pictures(300, 9))
+    good = {"request_id": "r1", "label": "dark", "at": datetime.now(UTC).isoformat()}
+    (log / "feedback-1.jsonl").write_text(json.dumps(good) + "\n{\n")
+    (log / "feedback-2.parquet").write_bytes(b"no")
+    window = window_of(log, tmp_path / "window", CONFIG)
+    drift = measure_drift(tmp_path / "window", champion, CONFIG, (), tmp_path / "drift")
+    report = measure_performance(tmp_path / "window", champion, log, drift, CONFIG, tmp_path / "out")
+    assert window.rows == 300 and report.labelled == 1
+    lines, file = report.notes
+    assert "feedback-1.jsonl: 1 rows cannot be read" in lines and "feedback-2.parquet" in file
 
 
 def test_labels_of_other_requests_and_of_new_classes_do_no_harm(

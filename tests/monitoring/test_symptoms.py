@@ -79,6 +79,14 @@ def test_damaged_log_is_a_note(tmp_path: Path) -> None:
     assert any("cannot be read" in note for note in gather(places(tmp_path)).notes)
 
 
+def test_damaged_file_of_the_log_hides_no_other(serve: Serve, tmp_path: Path) -> None:
+    log = serve(pictures(20, 1))
+    (log / "served-1.parquet").write_bytes(b"no")
+    found = gather(places(tmp_path))
+    assert [one.answered for one in found.recent] == [20]
+    assert any("served-1.parquet: this file" in note for note in found.notes)
+
+
 def seen(folder: Path, champion: str | None = "1") -> Symptoms:
     return gather(places(folder, champion))
 

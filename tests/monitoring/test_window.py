@@ -132,14 +132,63 @@ def test_feedback_the_last_answer_counts(tmp_path: Path) -> None:
         pa.table({"request_id": ["b"], "index": [2], "label": ["z"], "at": moment, "source": ["s"]}),
         tmp_path / "feedback-2.parquet",
     )
-    labels = read_feedback(tmp_path, "m")
+    labels = read_feedback(tmp_path, "m").labels
     assert {key: label for key, (label, _) in labels.items()} == {("a", 0): "x", ("b", 2): "z"}
 
 
-def test_damaged_feedback_is_one_error(tmp_path: Path) -> None:
+def test_damaged_feedback_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    good = '{"request_id": "%s", "label": "x", "at": "2026-01-02T00:00:00Z"}\n'
     (tmp_path / "feedback-1.parquet").write_bytes(b"no")
-    with pytest.raises(StorageError, match="feedback-1"):
-        read_feedback(tmp_path, "m")
+    (tmp_path / "feedback-2.jsonl").write_text(
+        good % "a" + '{"request_id": "b", "at": "noon", "label": "x"}\n{"request_id": "c"}\n[]\n{'
+        "\n" + good % "d"
+    )
+    (tmp_path / "feedback.csv").write_text("request_id,label,at\n")
+    naive = pa.array([datetime(2026, 1, 3)], pa.timestamp("us"))  # as another program writes it
+    pq.write_table(
+        pa.table({"request_id": ["a"], "label": ["y"], "at": naive}), tmp_path / "feedback-3.parquet"
+    )
+    found = read_feedback(tmp_path, "m")
+    assert {key: label for key, (label, _) in found.labels.items()} == {("a", 0): "y", ("d", 0): "x"}
+    file, lines, table = found.damaged
+    assert file.startswith("feedback-1.parquet: ") and table.startswith("feedback.csv: labels are read from")
+    assert lines.startswith("feedback-2.jsonl: 4 rows cannot be read, the first is row 2: ValueError")
+
+
+def spoil(path: Path) -> str:
+    """Zeroes a file's pages, as a bad sector does; its footer stays."""
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[-8:-4], "little")
+    data[4 : len(data) - 8 - size] = bytes(len(data) - 12 - size)
+    path.write_bytes(data)
+    return path.name
+
+
+def test_file_whose_rows_are_damaged_is_named_and_the_rest_is_read(serve: Serve) -> None:
+    broken = spoil(next(serve(pictures(5, 1)).glob("served*.parquet")))
+    log, now = serve(pictures(20, 2)), datetime.now(UTC)
+    served = read_served(log, "tiny", "1", now - HOUR, now + HOUR, now + HOUR)
+    assert served.rows.num_rows == 20 and [text.split(":")[0] for text in served.damaged] == [broken]
+    span = first_and_last(log)
+    assert span is not None and now - HOUR < span[0] <= span[1] < now
+    for path in log.iterdir():
+        spoil(path)
+    with pytest.raises(StorageError, match=r"no file of the prediction log can be read: .*served-"):
+        first_and_last(log)
+
+
+def test_images_of_other_models_and_hours_leave_the_share_of_kept_ones_as_it_is(serve: Serve) -> None:
+    serve(pictures(300, 1), at=time.time() - 7200)
+    for path in serve(pictures(300, 2)).iterdir():
+        table = pq.read_table(path)
+        if table["at"][0].as_py() > datetime.now(UTC) - HOUR:
+            other = table.set_column(
+                table.schema.get_field_index("model"), "model", pa.array(["other"] * table.num_rows)
+            )
+            pq.write_table(other, path)
+    log, now = serve(pictures(50, 3)), datetime.now(UTC)
+    served = read_served(log, "tiny", "1", now - HOUR, now + HOUR, now + HOUR, 100)
+    assert served.rows.num_rows == 50 and served.rows["image"].null_count == 0, "all 50 of the 100 wanted"
 
 
 def test_missing_rows_are_one_error(tmp_path: Path) -> None:

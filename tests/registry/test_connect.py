@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from linnet.config import RegistryConfig
-from linnet.errors import RegistryError
+from linnet.errors import RegistryError, StorageError
 from linnet.records import Gate, GateDecision, RolloutDecision, now
 from linnet.registry.connect import (
     champion_package,
     connect,
     find_champion,
+    find_champions,
     promote_if_accepted,
     register_challenger,
     release_candidates,
@@ -72,3 +73,23 @@ def test_package_with_a_failed_gate_is_not_registered(
         register_challenger(CONFIG, "tiny", failed, steps.evaluation, steps.model, {})
     with pytest.raises(RegistryError, match="no champion of tiny"):
         find_champion("tiny")
+
+
+def test_model_whose_package_was_changed_is_left_out_and_told_unless_it_is_named(
+    database: Path, submit: Submit, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = connect(CONFIG)
+    for model in ("changed", "whole"):
+        version = registry.register(submit(model=model)).version
+        registry.promote(model, version, None, override="by hand")
+    (find_champion("changed").package / "more.txt").write_text("more")
+    assert [one.name for one in find_champions()] == ["whole"]
+    (told,) = caplog.messages
+    assert told.startswith("changed is left out: ") and "was changed" in told
+    with pytest.raises(StorageError, match="package of changed version 1"):
+        find_champions(["whole", "changed"])
+    with pytest.raises(RegistryError, match=r"several models have a champion \(changed, whole\)"):
+        find_champion()
+    (find_champion("whole").package / "more.txt").write_text("more")
+    with pytest.raises(StorageError, match="package of changed version 1"):
+        find_champions()

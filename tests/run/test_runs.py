@@ -84,3 +84,14 @@ def test_commit_of_a_run_is_the_one_it_was_asked_for(monkeypatch: pytest.MonkeyP
     _, folder = runs.create("training", {"name": "d"}, REQUEST)
     assert runs.commit_of(folder) == "abc"
     assert runs.commit_of(folder.with_name("none")) == runs.commit_of(None) == "later"
+
+
+def test_run_that_cannot_be_read_is_told_once_and_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    first, damaged, last = (runs.create("training", {"name": "d"}, REQUEST)[1] for _ in range(3))
+    (damaged / "run.json").write_text('{"of": "a newer Linnet"}')
+    for read in (runs.load, runs.recorded):
+        found = [(folder, record.run_id) for folder, record in runs.readable(read)]
+        assert found == [(last, last.name), (first, first.name)]
+    (told,) = caplog.messages
+    assert damaged.name in told and "not a readable RunRecord" in told
+    assert [folder for folder, _ in runs.readable(among=[damaged, first])] == [first]

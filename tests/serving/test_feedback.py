@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from linnet.errors import RequestRejected
-from linnet.serving.feedback import parse_feedback, read_feedback
+from linnet.serving.feedback import Feedback, parse_feedback, read_feedback
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Prediction
 from linnet.serving.retention import delete_images
@@ -65,6 +67,31 @@ def test_wrong_label_is_refused(document: Any, problem: str) -> None:
     with pytest.raises(RequestRejected, match=problem) as caught:
         parse_feedback(wrapped, set(CLASSES))
     assert caught.value.status == 400
+
+
+def test_wrong_label_among_good_ones_is_refused_alone_and_by_its_place(tmp_path: Path) -> None:
+    labels: list[dict[str, Any]] = [{"request_id": f"r{i}", "label": "dim"} for i in range(1000)]
+    labels[3]["label"] = "purple"
+    for place in range(10, 20):
+        labels[place]["index"] = -1
+
+    async def told() -> tuple[str, dict[str, int]]:
+        feedback = Feedback(tmp_path)
+        with pytest.raises(RequestRejected) as caught:
+            await feedback.take({"labels": labels}, "tiny", set(CLASSES))
+        assert caught.value.status == 400
+        del labels[10:20], labels[3]
+        again = await feedback.take({"labels": labels}, "tiny", set(CLASSES))
+        feedback.close()
+        return caught.value.problem, again
+
+    problem, again = asyncio.run(told())
+    assert re.match(
+        r"labels\[3\]: label: must be one of .*, not 'purple'; labels\[10\]: index: must", problem
+    )
+    assert "labels[19]" in problem and "the other 989 are taken" in problem
+    assert again == {"written": 0, "known": 989}
+    assert len(read_feedback(tmp_path)) == 989
 
 
 def logged(folder: Path, blocks: int = 0) -> Path:

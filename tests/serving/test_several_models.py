@@ -160,7 +160,7 @@ def test_labels_of_one_model_never_meet_requests_of_another_that_bear_the_same_n
     body = json.dumps({"request_id": "picture-7", "label": "white"}).encode()
     assert json.loads(server.client.request("POST", "/feedback/textures", body)[2])["written"] == 1
     for model, label in (("faces", "smile"), ("textures", "white")):
-        labels = read_feedback(server.log_dir, model)
+        labels = read_feedback(server.log_dir, model).labels
         assert {key: found for key, (found, _) in labels.items()} == {("picture-7", 0): label}
 
 

@@ -1,0 +1,88 @@
+"""What the runs of the state folder tell the policy, whatever lies beside them."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from linnet.commands.cache import _needed
+from linnet.commands.tune import last_training_set
+from linnet.config import Config
+from linnet.errors import RetrainingError, RunError
+from linnet.labels.latest import latest_evaluation
+from linnet.records import RunRequest, StageRecord, now
+from linnet.retraining import known_models
+from linnet.retraining.runs import RecordedRuns
+from linnet.retraining.wiring import _rollouts, trigger_of_model
+from linnet.run import runs
+from tests.commands.test_cache_commands import linnet
+
+
+def began(name: str, pipeline: str = "training", key: str = "") -> Path:
+    request = RunRequest(cause="person", actor="ada", evidence={"key": key} if key else {})
+    return runs.create(pipeline, Config(name=name).values(), request)[1]
+
+
+def spoil(folder: Path) -> Path:
+    """As a newer Linnet's run is read by this one."""
+    record = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(record.replace("{", '{"unheard_of": 1,', 1))
+    return folder
+
+
+@pytest.fixture
+def spoiled() -> Path:
+    """A run that asks for the policy's `k`, and beside it, newer, one that cannot be read."""
+    folder = began("tiny", key="k")
+    spoil(began("tiny"))
+    return folder
+
+
+def test_runs_are_found_beside_one_that_cannot_be_read(spoiled: Path) -> None:
+    known = RecordedRuns()
+    assert known.find("k") == spoiled.name and known.find("another") is None
+    with pytest.raises(RetrainingError, match="never trained here"):
+        trigger_of_model("tiny")
+    with pytest.raises(RunError, match="no run of 'tiny' has evaluated"):
+        latest_evaluation("tiny")
+    with pytest.raises(RunError, match="no run has built a training set"):
+        last_training_set(Config(name="tiny"))
+    assert spoiled.name in linnet("runs", "list")
+
+
+def test_run_that_cannot_be_read_is_over_when_its_process_is(spoiled: Path) -> None:
+    lock = runs.hold(spoil(spoiled))
+    assert RecordedRuns().end(spoiled.name) is None
+    os.close(lock)
+    end = RecordedRuns().end(spoiled.name)
+    assert end is not None and end.state == "interrupted" and "not a readable RunRecord" in end.reason
+
+
+def test_cache_keeps_what_a_run_that_cannot_be_read_made(spoiled: Path) -> None:
+    StageRecord(task="train", state="succeeded", started_at=now(), key="abc").save(
+        spoil(spoiled) / "stages" / "train.json"
+    )
+    assert _needed() == {"abc": f"run {spoiled.name} cannot be read"}
+
+
+def test_rollout_is_under_way_however_often_models_are_monitored_meanwhile() -> None:
+    rollout = began("tiny")
+    lock = runs.hold(rollout)
+    stage = StageRecord(task="release", state="running", started_at=now() - timedelta(hours=20))
+    stage.save(rollout / "stages" / "release.json")
+    for name in ("tiny", "other"):
+        for _ in range(30):
+            began(name, "monitoring")
+    assert _rollouts("tiny") == [(stage.started_at, None)] and _rollouts("other") == []
+    os.close(lock)
+
+
+def test_models_are_known_beside_a_busy_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_models, "_MOST_RUNS", 2)
+    began("quiet-model")
+    for _ in range(5):
+        began("busy", "monitoring")
+    assert [one.model for one in known_models.known_models()] == ["busy", "quiet-model"]
