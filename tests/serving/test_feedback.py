@@ -94,15 +94,17 @@ def test_wrong_label_among_good_ones_is_refused_alone_and_by_its_place(tmp_path:
     assert len(read_feedback(tmp_path)) == 989
 
 
-def logged(folder: Path, blocks: int = 0) -> Path:
+def logged(folder: Path, blocks: int = 0, model: str = "m") -> Path:
     """One written file with one image of noise in it."""
+    before = set(folder.glob("served-*.parquet"))
     image = np.random.default_rng(0).integers(0, 256, (1, 10, 10, 1)).astype(np.uint8)
     one = np.array([[0.25, 0.75]], np.float32)
     log = PredictionLog(folder, 10, 1.0, blocks)
     log.start()
-    log.offer(LogEntry("r", time.time(), "m", "1", ("a", "b"), 1.0, Prediction(image, one, one, one), None))
+    log.offer(LogEntry("r", time.time(), model, "1", ("a", "b"), 1.0, Prediction(image, one, one, one), None))
     log.close()
-    return next(folder.glob("served-*.parquet"))
+    (path,) = set(folder.glob("served-*.parquet")) - before
+    return path
 
 
 def test_old_images_are_deleted_and_the_rest_stays(tmp_path: Path) -> None:
@@ -110,12 +112,38 @@ def test_old_images_are_deleted_and_the_rest_stays(tmp_path: Path) -> None:
 
     path = logged(tmp_path)
     before = parquet.read_table(path)
-    assert delete_images(tmp_path, 30, time.time() + 29 * 86_400) == 0
-    assert delete_images(tmp_path, 30, time.time() + 31 * 86_400) == 1
+    assert delete_images(tmp_path, {}, 30, time.time() + 29 * 86_400) == 0
+    assert delete_images(tmp_path, {}, 30, time.time() + 31 * 86_400) == 1
     after = parquet.read_table(path)
     assert after.column("image").null_count == 1 and before.column("image").null_count == 0
     assert after.drop_columns("image").equals(before.drop_columns("image"))
-    assert delete_images(tmp_path, 30, time.time() + 31 * 86_400) == 0
+    assert delete_images(tmp_path, {}, 30, time.time() + 31 * 86_400) == 0
+
+
+def images_in(path: Path) -> int:
+    from pyarrow import parquet
+
+    image = parquet.read_table(path).column("image")
+    return len(image) - image.null_count
+
+
+def test_images_of_each_model_are_kept_for_its_own_days(tmp_path: Path) -> None:
+    short, long, other = (logged(tmp_path, model=name) for name in ("short", "long", "other"))
+    days = {"short": 3.0, "long": 90.0}
+    assert delete_images(tmp_path, days, 30, time.time() + 2 * 86_400) == 0
+    assert delete_images(tmp_path, days, 30, time.time() + 4 * 86_400) == 1
+    assert [images_in(path) for path in (short, long, other)] == [0, 1, 1]
+    assert delete_images(tmp_path, days, 30, time.time() + 31 * 86_400) == 1
+    assert [images_in(path) for path in (short, long, other)] == [0, 1, 0]
+
+
+def test_old_images_are_deleted_beside_a_damaged_file_which_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "served-20200101T000000-1-000001.parquet").write_bytes(b"PAR1 torn")
+    path = logged(tmp_path)
+    assert delete_images(tmp_path, {}, 30, time.time() + 31 * 86_400) == 1 and images_in(path) == 0
+    assert "served-20200101T000000-1-000001.parquet" in caplog.text
 
 
 def test_kept_image_is_coarse_where_asked(tmp_path: Path) -> None:
