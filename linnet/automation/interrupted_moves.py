@@ -27,6 +27,7 @@ class InterruptedMoves:
 
     def __init__(self) -> None:
         self._next = 0.0
+        self._told: set[str] = set()
         self._thread: threading.Thread | None = None
 
     def tick(self) -> None:
@@ -35,13 +36,14 @@ class InterruptedMoves:
         if working or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LOOK_SECONDS
-        try:
-            moves = interrupted_moves(state_dir())
-        except LinnetError:  # one that is being written
-            return
-        if moves:
+        if moves := interrupted_moves(state_dir(), self._tell_once):
             self._thread = threading.Thread(target=self._settle, args=(moves,), name="moves", daemon=True)
             self._thread.start()
+
+    def _tell_once(self, problem: str) -> None:
+        if problem not in self._told:
+            self._told.add(problem)
+            print(f"a move that was begun cannot be settled: {problem}", flush=True)
 
     def _settle(self, moves: list[LedgerEntry]) -> None:
         for move in moves:

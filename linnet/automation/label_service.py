@@ -17,7 +17,7 @@ from linnet.labels.connect import connect
 from linnet.labels.queue import asked_classes
 from linnet.labels.service import POLL_SECONDS, Reconciler, app
 from linnet.labels.webhook import PATH
-from linnet.process.sidecar import Sidecar
+from linnet.process.sidecar import Sidecar, stop_all
 from linnet.storage.paths import state_dir
 
 PORT = 8089
@@ -35,8 +35,7 @@ def stop_services() -> bool:
     Raises:
         RunError: one does not end.
     """
-    stopped = [Sidecar(folder.name, _MODULE).stop() for folder in state_dir().glob(f"{_PREFIX}*")]
-    return any(stopped)
+    return stop_all(Sidecar(folder.name, _MODULE).stop for folder in state_dir().glob(f"{_PREFIX}*"))
 
 
 def run_label_service(

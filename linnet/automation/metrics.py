@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,16 +15,18 @@ from linnet.monitoring import metric_names as names
 from linnet.monitoring.history import DRIFT_FILE, history_folder
 from linnet.monitoring.performance import PERFORMANCE_FILE
 from linnet.records import DriftReport, Interval, ModelVersion, PerformanceReport, SkewReport, now
+from linnet.registry.champion import ModelRegistry
 from linnet.registry.connect import connect
 from linnet.retraining.known_models import KnownModel
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
 
+logger = logging.getLogger(__name__)
 _MODEL, _VERSION = ["model"], ["model", "version"]
 
 
 def exposition(known: Sequence[KnownModel]) -> bytes:
-    """Prometheus text about every model that has a champion; what cannot be read is left out.
+    """Prometheus text about every model that has a champion; what cannot be read is left out, and logged.
 
     `known`: the models of this installation, with their sections. Other models of their registries, and
     of this machine's own, are shown too, with the defaults.
@@ -44,15 +47,12 @@ class _Models(Collector):
         for registry in self._registries:
             try:
                 connected = connect(registry)
-                found = [c for m in connected.store.models() if (c := connected.champion(m)) is not None]
-                promoted = {
-                    (entry.model, entry.version): entry.at.timestamp()
-                    for entry in connected.ledger.entries()
-                    if entry.action in ("promote", "rollback")
-                }
-            except LinnetError:
+                models = connected.store.models()
+            except LinnetError as error:
+                logger.warning("a registry is left out: %s", error)
                 continue
-            for champion in found:
+            promoted = _promotions(connected)
+            for champion in _champions(connected, models):
                 if champion.name not in seen:
                     seen.add(champion.name)
                     yield from self._champion(champion, promoted.get((champion.name, champion.version)))
@@ -64,6 +64,30 @@ class _Models(Collector):
             yield _gauge(names.CHAMPION_PROMOTED, _VERSION, labels, promoted)
         yield from _windows(champion)
         yield from _retraining(champion.name, self._settings.get(champion.name, RetrainingConfig()))
+
+
+def _champions(registry: ModelRegistry, models: Sequence[str]) -> Iterator[ModelVersion]:
+    for model in models:
+        try:
+            champion = registry.champion(model)
+        except LinnetError as error:
+            logger.warning("%s is left out: %s", model, error)
+            continue
+        if champion is not None:
+            yield champion
+
+
+def _promotions(registry: ModelRegistry) -> dict[tuple[str, str], float]:
+    """When each model's versions became champion, in seconds; nothing of a ledger that cannot be read."""
+    try:
+        return {
+            (entry.model, entry.version): entry.at.timestamp()
+            for entry in registry.ledger.entries()
+            if entry.action in ("promote", "rollback")
+        }
+    except LinnetError as error:
+        logger.warning("times of promotion are left out: %s", error)
+        return {}
 
 
 def _gauge(name: str, keys: list[str], labels: list[str], value: float) -> GaugeMetricFamily:

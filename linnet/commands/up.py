@@ -119,9 +119,10 @@ def down() -> None:
     from linnet.automation.label_service import stop_services
     from linnet.console.process import CONSOLE
     from linnet.launch.client import stop_engine
+    from linnet.process.sidecar import stop_all
 
-    stopped = [stop_services(), stop_engine(), stop_server(), CONSOLE.stop()]
-    typer.echo("stopped" if any(stopped) else "nothing is running")
+    stopped = stop_all([stop_services, stop_engine, stop_server, CONSOLE.stop])
+    typer.echo("stopped" if stopped else "nothing is running")
 
 
 def _engine_settings(configs: list[Path]) -> tuple[EngineConfig, list[Path]]:

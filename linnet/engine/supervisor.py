@@ -15,7 +15,7 @@ from linnet.config import EngineConfig
 from linnet.engine.api_errors import ApiError
 from linnet.engine.listing import timestamp
 from linnet.engine.store import Resource, ResourceStore
-from linnet.errors import LinnetError, StorageError
+from linnet.errors import LinnetError
 from linnet.process import tree
 from linnet.process.cpus import available_cpus
 from linnet.process.state import started_at
@@ -132,14 +132,20 @@ class RunSupervisor:
                 active = self.tick()
                 if time.monotonic() - beat >= 1.0:
                     beat = time.monotonic()
-                    for work in self.every_second:
-                        work()
+                    self._each_second()
             except Exception as error:  # noqa: BLE001  one run's trouble must not stop the others
                 _log(error)
                 active = True
                 time.sleep(0.2)
             self._wake.wait(_LOOK_SECONDS if active else 0.5)
             self._wake.clear()
+
+    def _each_second(self) -> None:
+        for work in self.every_second:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001  nor one part's trouble the others
+                _log(error)
 
     def tick(self) -> bool:
         """Closes what ended and starts what waits; whether anything is under way."""
@@ -159,7 +165,7 @@ class RunSupervisor:
     def _try(self, run: Resource, step: Callable[[Resource], None]) -> None:
         try:
             step(run)
-        except (OSError, StorageError) as error:
+        except (OSError, LinnetError) as error:
             if run.id not in self._stuck:
                 _log(error)
             self._stuck.add(run.id)

@@ -12,12 +12,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from linnet.errors import RunError
+from linnet.errors import LinnetError, RunError
 from linnet.process import background
 from linnet.process.engine import EngineState
 from linnet.process.web import listen, url_of, web_server
@@ -112,6 +112,23 @@ class Sidecar:
             time.sleep(0.005)
         self.folder.mkdir(parents=True, exist_ok=True)
         state.write(self.state_file)
+
+
+def stop_all(stops: Iterable[Callable[[], bool]]) -> bool:
+    """Stops one after the other; whether any ran. One that does not end keeps none of the others running.
+
+    Raises:
+        LinnetError: one did not end; all others were stopped.
+    """
+    stopped, problems = False, []
+    for stop in stops:
+        try:
+            stopped = stop() or stopped
+        except LinnetError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+    return stopped
 
 
 def free_port(bind: str, preferred: int) -> int:

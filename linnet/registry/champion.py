@@ -285,6 +285,16 @@ class ModelRegistry:
             yield
 
 
-def interrupted_moves(state: Path) -> list[LedgerEntry]:
-    """Moves in a state folder that are under way, or were cut short: `repair` settles these."""
-    return [LedgerEntry.load(file) for file in sorted((state / "registry").glob(f"*{_INTENT}"))]
+def interrupted_moves(state: Path, told: Callable[[str], None] | None = None) -> list[LedgerEntry]:
+    """Moves in a state folder that are under way, or were cut short: `repair` settles these.
+
+    `told` is given why another one cannot be read; such a one hides none of the others.
+    """
+    moves = []
+    for file in sorted((state / "registry").glob(f"*{_INTENT}")):
+        try:
+            moves.append(LedgerEntry.load(file))
+        except LinnetError as error:
+            if told and file.exists():  # else it was settled meanwhile
+                told(str(error))
+    return moves

@@ -54,10 +54,12 @@ def retraining_router(
             if len(body) > MAX_BODY:
                 return _failure(413, f"a notification may have {MAX_BODY} bytes")
         try:
-            asking = firing(json.loads(body))
+            asking, unclear = firing(json.loads(body))
+            if unclear and not asking:
+                raise ValueError(unclear[0])
         except (ValueError, RecursionError) as error:
             return _failure(400, f"not a notification of Alertmanager: {error}")
-        return await run_in_threadpool(_consider, asking, trigger_of)
+        return await run_in_threadpool(_consider, asking, unclear, trigger_of)
 
     @router.get("/metrics")
     def expose() -> Response:
@@ -66,8 +68,10 @@ def retraining_router(
     return router
 
 
-def firing(notification: Any) -> dict[str, list[str]]:
+def firing(notification: Any) -> tuple[dict[str, list[str]], list[str]]:
     """Model -> names of its alerts that fire and ask for retraining; a model once, however many alerts.
+
+    Beside it, what is wrong with alerts that are passed over.
 
     Raises:
         ValueError: it is no notification.
@@ -76,32 +80,42 @@ def firing(notification: Any) -> dict[str, list[str]]:
     if not isinstance(alerts, list):
         raise ValueError("there is no list `alerts`")
     found: dict[str, list[str]] = {}
+    unclear: list[str] = []
     for alert in alerts:
         labels = alert.get("labels") if isinstance(alert, dict) else None
         if not isinstance(labels, dict):
-            raise ValueError("an alert has no `labels`")
+            unclear.append("an alert has no `labels`")
+            continue
         if alert.get("status") != "firing" or labels.get("retraining") != "consider":
             continue
         name, model = labels.get("alertname"), labels.get("model")
         if not isinstance(name, str) or not isinstance(model, str):
-            raise ValueError("an alert's labels name no `alertname` and `model`")
+            unclear.append("an alert's labels name no `alertname` and `model`")
+            continue
         if name not in found.setdefault(model, []):
             found[model].append(name)
-    return found
+    return found, unclear
 
 
-def _consider(asking: dict[str, list[str]], trigger_of: Callable[[str], Trigger]) -> Response:
-    decisions = []
+def _consider(
+    asking: dict[str, list[str]], unclear: list[str], trigger_of: Callable[[str], Trigger]
+) -> Response:
+    decisions: list[dict[str, Any]] = []
+    problems: list[str] = []
     for model, names in asking.items():
         try:
             decision = trigger_of(model).decide("alert", f"alertmanager: {', '.join(names[:MOST_ALERTS])}")
         except RetrainingError as error:
-            return _failure(503, str(error))  # Alertmanager tries again after a 5xx
+            problems.append(f"{model}: {error}")
+            continue
         except LinnetError as error:
             decisions.append({"model": model, "request": False, "reason": str(error)})
             continue
         decisions.append({"model": model, "request": decision.request, "reason": decision.reason})
-    return JSONResponse({"decisions": decisions})
+    answer = {"decisions": decisions} | ({"passed_over": unclear} if unclear else {})
+    if problems:  # Alertmanager tries again after a 5xx; who was asked already answers the same
+        return JSONResponse({"error": "; ".join(problems), **answer}, 503)
+    return JSONResponse(answer)
 
 
 def _failure(status: int, problem: str) -> Response:

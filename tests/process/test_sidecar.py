@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from linnet.commands.up import down
 from linnet.errors import RunError
 from linnet.process.sidecar import Sidecar
 
@@ -51,3 +52,23 @@ def test_process_that_only_has_the_id_of_a_killed_server_is_left_alone(thing: Si
     state = {"url": "http://127.0.0.1:1", "pid": os.getpid(), "instance": "1", "folder": "/"}
     thing.state_file.write_text(json.dumps(state))
     assert thing.running() is None and not thing.stop()
+
+
+def test_one_that_does_not_end_keeps_none_of_the_others_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINNET_HOME", str(tmp_path))
+    for name in ("a", "b", "c"):
+        (tmp_path / f"label-service-{name}").mkdir()
+    asked = []
+
+    def stop(server: Sidecar) -> bool:
+        asked.append(server.name)
+        if server.name == "label-service-b":
+            raise RunError("the label service does not end")
+        return True
+
+    monkeypatch.setattr(Sidecar, "stop", stop)
+    with pytest.raises(RunError, match="the label service does not end"):
+        down()
+    assert sorted(asked) == ["console", "label-service-a", "label-service-b", "label-service-c"]

@@ -105,3 +105,20 @@ def test_token_is_made_once_for_its_owner_only(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("LINNET_HOME", str(tmp_path))
     assert webhook_token() == webhook_token() != ""
     assert stat.S_IMODE((tmp_path / "retraining" / "token").stat().st_mode) == 0o600
+
+
+def test_model_that_cannot_be_asked_about_hides_no_other(client: Client) -> None:
+    sent = {"alerts": [alert(model="other"), alert()]}
+    answer = client.post("/retraining/alerts", json=sent, headers=HEADERS)
+    assert answer.status_code == 503, "Alertmanager tries again"
+    assert answer.json()["error"] == "other: model other was never trained here"
+    assert [(one["model"], one["request"]) for one in answer.json()["decisions"]] == [("tiny", True)]
+
+
+@pytest.mark.parametrize(
+    "unclear", [3, {"labels": 1}, {"status": "firing", "labels": {"retraining": "consider"}}]
+)
+def test_alert_that_names_no_model_hides_no_other(client: Client, unclear: object) -> None:
+    answer = client.post("/retraining/alerts", json={"alerts": [unclear, alert()]}, headers=HEADERS)
+    assert answer.status_code == 200 and len(answer.json()["passed_over"]) == 1
+    assert [one["model"] for one in answer.json()["decisions"]] == ["tiny"]
