@@ -203,15 +203,17 @@ def audit(
     from linnet.records import ModelPackage
 
     champion, monitoring, serving = _settings(name, config)
-    case = load_config(config).name if config else champion.name
-    service = ModelPackage.load(champion.package / "package.json").feature_service
+    package = ModelPackage.load(champion.package / "package.json")
     with (
         _rows(champion, monitoring, minutes, all_images=True) as window,
         progress_bars() as progress,
         tempfile.TemporaryDirectory() as out,
     ):
         redacted = bool(getattr(serving, "log_image_blocks", 0))
-        found = audit_window(window, champion.package, case, service, Path(out), known, redacted, progress)
+        found = audit_window(
+            window, champion.package, package.name, package.feature_service, Path(out), known, redacted,
+            progress,
+        )  # fmt: skip
     if as_json:
         typer.echo(found.model_dump_json())
     else:
