@@ -11,6 +11,7 @@ from components.image import IMAGE
 def request_labels(
     name: str,
     labels: dict[str, Any],
+    registry: dict[str, Any],
     samples: dsl.Input[dsl.Dataset],
     requests: dsl.Output[dsl.Dataset],
     report: Optional[dsl.Input[dsl.Artifact]] = None,  # noqa: UP045  what kfp reads
@@ -18,7 +19,7 @@ def request_labels(
     """Writes the chosen samples, each with why; without a `report` by the newest evaluation there is."""
     from pathlib import Path
 
-    from linnet.config import LabelsConfig
+    from linnet.config import LabelsConfig, RegistryConfig
     from linnet.labels.candidates import log_state
     from linnet.labels.connect import find_server
     from linnet.labels.export_after_run import offer
@@ -28,11 +29,12 @@ def request_labels(
     from linnet.run.step import preparing, run_step
 
     config = LabelsConfig.parse(labels)
+    model = RegistryConfig.parse(registry).registered_name(name)
     with preparing("request_labels"):
         evaluation = Path(report.path) if report else latest_evaluation(name)
 
     def work(out: Any) -> dict[str, Any]:
-        chosen = request_labels(evaluation, Path(samples.path), config, name, out["requests"])
+        chosen = request_labels(evaluation, Path(samples.path), config, name, out["requests"], model)
         batch = chosen[0].batch if chosen else ""
         return {"batch": batch, "requested": len(chosen), **offer(name, config)}
 
@@ -44,10 +46,10 @@ def request_labels(
         "request_labels",
         work,
         code=__file__,
-        parameters={"name": name, "labels": labels},
+        parameters={"name": name, "labels": labels, "model": model},
         inputs={"report": evaluation, "samples": samples},
         outputs={"requests": requests},
-        world=lambda: {"production": log_state()},
+        world=lambda: {"production": log_state(model)},
         still_valid=still_queued,
         needed=False,
     )

@@ -30,7 +30,7 @@ def labeling_pipeline(config: Config) -> Any:
     ) -> None:
         with recorded(name, request, cost, registry):
             head = answered_samples(name, data, validation, labels)
-            asked = request_labels_step(name=name, labels=labels, samples=head.samples)
+            asked = request_labels_step(name=name, labels=labels, registry=registry, samples=head.samples)
             place(asked, minutes=10).after(head.answers)
 
     return linnet_labeling

@@ -66,7 +66,10 @@ def training_pipeline(config: Config) -> Any:
                 memory="8G",
             )
             report = measured.outputs["report"]
-            place(request_labels_step(name=name, labels=labels, samples=samples, report=report), minutes=10)
+            asked = request_labels_step(
+                name=name, labels=labels, registry=registry, samples=samples, report=report
+            )
+            place(asked, minutes=10)
             with dsl.If(measured.outputs["Output"] == "pass", name="evaluation-passed"):
                 packed = place(
                     package_step(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,15 +138,18 @@ def predict(
     import json
 
     images = _files(images)
-    answers = [(image, answer) for image, answer in zip(images, _answers(images, name, config), strict=True)]
-    failed = [(image, answer["error"]) for image, answer in answers if "error" in answer]
-    if json_output:
-        for image, answer in answers:
-            typer.echo(json.dumps({"image": str(image), **answer}))
-    elif len(failed) < len(answers):
-        _show_answers(answers)
-    for image, problem in failed:
-        terminal(stderr=True).print(f"{image}: {problem}", style="red", soft_wrap=True)
+    answers: list[tuple[Path, dict[str, Any]]] = []
+    try:
+        for image, answer in zip(images, _answers(images, name, config), strict=True):
+            answers.append((image, answer))
+            if json_output:
+                typer.echo(json.dumps({"image": str(image), **answer}))
+    finally:  # what was answered is told, also if the server then refused, or somebody pressed Ctrl-C
+        failed = [(image, answer["error"]) for image, answer in answers if "error" in answer]
+        if len(failed) < len(answers) and not json_output:
+            _show_answers(answers)
+        for image, problem in failed:
+            terminal(stderr=True).print(f"{image}: {problem}", style="red", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 
@@ -198,7 +202,8 @@ def _answer(client: ServerClient, image: Path) -> dict[str, Any]:
         return {"error": "cannot be read (no such file, or not readable)"}
 
 
-def _answers(images: list[Path], name: str, config: Path | None) -> list[dict[str, Any]]:
+def _answers(images: list[Path], name: str, config: Path | None) -> Iterator[dict[str, Any]]:
+    """The answers to images, in their order, each as it comes."""
     from linnet.serving.client import ServerClient
 
     loaded = load_config(config) if config is not None else None
@@ -210,12 +215,13 @@ def _answers(images: list[Path], name: str, config: Path | None) -> list[dict[st
             raise several_models(served, "are served")
         if not wanted or wanted in served:
             client.model = wanted or served[0]
-            return [_answer(client, image) for image in images]
+            yield from (_answer(client, image) for image in images)
+            return
     from linnet.serving.local import local_answers
 
     champion = find_champion(wanted, loaded.registry if loaded is not None else None)
     where = champion.package, champion.name, champion.version
-    return list(local_answers(*where, images))
+    yield from local_answers(*where, images)
 
 
 def _models_to_serve(names: list[str], paths: list[Path]) -> tuple[list[ModelToServe], ServingConfig]:

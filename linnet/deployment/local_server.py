@@ -56,10 +56,10 @@ class EmbeddedServer:
     def find(cls, state_file: Path, model: str, candidate: str) -> EmbeddedServer | None:
         """The running server that wrote `state_file`, if it serves `model`.
 
-        None if there is none, if it does not answer, or if it serves other models only: those are not this
-        release's business.
+        None if there is none, or if it serves other models only: those are not this release's business.
 
         Raises:
+            RolloutError: it runs, but does not answer or refuses: nobody knows what it serves.
             ServingError: it is of an older Linnet, which cannot tell models apart.
         """
         state = ServerState.read(state_file)
@@ -68,11 +68,16 @@ class EmbeddedServer:
         state.check_release()
         server = cls(state.url, state.token, model, candidate)
         try:
-            server.routes()
-        except RolloutError:
+            served = server._is_served()
+        except RolloutError as error:
             server.close()
-            return None
-        return server
+            raise RolloutError(
+                f"{error}; wait until it answers, or stop it with `linnet down`, and run this again"
+            ) from error
+        if served:
+            return server
+        server.close()
+        return None
 
     def close(self) -> None:
         """Closes connections; the server goes on."""
@@ -141,6 +146,13 @@ class EmbeddedServer:
             raise RolloutError(f"the server gave records of {', '.join(others)} for {self._model}")
         return records
 
+    def _is_served(self) -> bool:
+        """Whether the server serves the model at all."""
+        answer = self._send("GET", f"{self._admin}/routes")
+        if answer.is_error and answer.status_code != 404:
+            raise RolloutError(f"the server at {self.url} refused to say what it serves: {_problem(answer)}")
+        return answer.is_success
+
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = self._send(method, path, body)
         if answer.is_error:
@@ -161,7 +173,12 @@ class EmbeddedServer:
 
 
 def give_back(server_state: Path, model: str, candidate: str) -> bool:
-    """Takes a model's candidate its traffic away; False if no server serves it (then it has none)."""
+    """Takes a model's candidate its traffic away; False if no server serves it (then it has none).
+
+    Raises:
+        RolloutError: the server does not answer, so that the candidate may have its traffic still.
+        ServingError: see `EmbeddedServer.find`.
+    """
     server = EmbeddedServer.find(server_state, model, candidate)
     if server is None:
         return False

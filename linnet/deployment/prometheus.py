@@ -29,6 +29,7 @@ class Dialect:
     """How a metrics source names a histogram of response times by revision and status."""
 
     metric: str
+    namespace: str
     revision: str
     status: str
     """Label whose value begins with the first digit of the HTTP status."""
@@ -40,11 +41,12 @@ class Dialect:
 DIALECTS = {
     # https://knative.dev/v1.18-docs/serving/services/service-metrics/
     "knative": Dialect(
-        "revision_app_request_latencies_bucket", "revision_name", "response_code_class", "pod_name", 1.0
+        "revision_app_request_latencies_bucket", "namespace_name", "revision_name",
+        "response_code_class", "pod_name", 1.0,
     ),
     # https://knative.dev/v1.20-docs/serving/observability/metrics/serving-metrics (OpenTelemetry)
     "knative-otel": Dialect(
-        "kn_serving_invocation_duration_seconds_bucket", "kn_revision_name",
+        "kn_serving_invocation_duration_seconds_bucket", "k8s_namespace_name", "kn_revision_name",
         "http_response_status_code", "k8s_pod_name", 1000.0,
     ),
 }  # fmt: skip
@@ -73,7 +75,8 @@ class PrometheusRecords:
         now = self._buckets(until_ms, versions)
         if not now:
             raise RolloutError(
-                f"Prometheus has no {self._dialect.metric} of {', '.join(versions)}: is it scraping them?"
+                f"Prometheus has no {self._dialect.metric} of {', '.join(versions)} with "
+                f"{self._dialect.namespace}={self._namespace!r}: is it scraping them?"
             )
         before = self._buckets(after_ms, versions)
         records = []
@@ -89,7 +92,8 @@ class PrometheusRecords:
     def _buckets(self, at_ms: int, versions: Mapping[str, str]) -> dict[Series, Buckets]:
         names = self._dialect
         wanted = "|".join(versions)
-        query = f'{names.metric}{{{names.revision}=~"{wanted}"}}'
+        where = f'{names.namespace}="{self._namespace}",{names.revision}=~"{wanted}"'
+        query = f"{names.metric}{{{where}}}"
         found: dict[Series, Buckets] = defaultdict(dict)
         for item in self._ask(query, at_ms):
             labels = item["metric"]

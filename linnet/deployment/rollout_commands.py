@@ -48,7 +48,8 @@ def order(journal: Journal, command: Command, by: str, reason: str) -> str:
     """Tells the rollout under way; returns what that comes to, in words. `reason` stands in its record.
 
     Raises:
-        RolloutError: none is under way, its process is gone, or it waits for no approval.
+        RolloutError: none is under way, its process is gone, it waits for no approval, or the server that
+            may give the candidate its traffic does not answer.
     """
     if command == "abort":
         return _abort(journal, by, reason)
@@ -78,4 +79,4 @@ def _abort(journal: Journal, by: str, reason: str) -> str:
     with journal.held():
         served = give_back(server_state_file(), str(state["model"]), str(state["candidate"]))
         journal.settle("rollback")
-    return "all traffic is with the champion" if served else "no server runs, so nobody has traffic"
+    return "all traffic is with the champion" if served else "no server serves it, so nobody has traffic"

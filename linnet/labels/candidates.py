@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 from linnet.errors import DataError
 from linnet.labels.select import CandidatePool
 from linnet.records import EvaluationReport
-from linnet.records.prediction_log import served_files
+from linnet.records.prediction_log import models_in, served_files
 from linnet.storage.paths import prediction_log_dir
 
 CANDIDATES_FILE, PREDICTIONS_FILE = "candidates.npz", "predictions.npz"
@@ -31,6 +32,9 @@ GOLD_CONFIDENCE = 0.97
 """A label is taken as known where a model that did not train on it is so sure of the very same class."""
 _LATEST_REQUESTS = 2_000
 _LOG_FILES = 200
+"""Of the model's files, the newest that are read."""
+_MOST_FOOTERS = 50_000
+"""The newest files that are looked at for the model's: a busy server writes two a second."""
 Floats32 = npt.NDArray[np.float32]
 
 
@@ -48,7 +52,7 @@ class Candidates:
 
 
 def read_candidates(
-    evaluation: Path, report: EvaluationReport, labels: Mapping[str, str], name: str
+    evaluation: Path, report: EvaluationReport, labels: Mapping[str, str], model: str
 ) -> Candidates:
     """Everything that may be asked about after an evaluation.
 
@@ -56,14 +60,14 @@ def read_candidates(
         evaluation: Folder of `evaluate` (candidates.npz, predictions.npz).
         report: The evaluation's report.
         labels: The label that the dataset gives each sample; other samples are left out.
-        name: The dataset's name, which the served model bears too.
+        model: The name that the served model is registered by.
 
     Raises:
         DataError: the evaluation's files cannot be read or do not fit.
     """
     known = _read(evaluation / CANDIDATES_FILE, len(report.classes))
     test = _read(evaluation / PREDICTIONS_FILE, len(report.classes))
-    asked = {key: row for key, row in _requests(name, len(report.classes)).items() if key not in labels}
+    asked = {key: row for key, row in _requests(model, len(report.classes)).items() if key not in labels}
     ids = [*known.ids, *test.ids, *asked]
     said = [known.probabilities, test.probabilities]
     said += [np.array([row[0] for row in asked.values()], np.float32)] if asked else []
@@ -133,34 +137,44 @@ def _gold(known: _Stored, labels: Mapping[str, str], classes: tuple[str, ...]) -
     ]
 
 
-def log_state() -> list[tuple[str, int, int]]:
-    """Place, size and time of change of the files of the latest requests: the same, the same requests."""
+def log_state(model: str) -> list[tuple[str, int, int]]:
+    """Place, size and time of change of the files of a model's latest requests: the same, the same ones."""
     found = []
-    for file in _log_files():
+    for file in _log_files(model):
         with contextlib.suppress(FileNotFoundError):  # it is being replaced, and another one then
             about = file.stat()
             found.append((str(file), about.st_size, about.st_ctime_ns))
     return found
 
 
-def _log_files() -> list[Path]:
-    return sorted(served_files(prediction_log_dir()), reverse=True)[:_LOG_FILES]
-
-
-def _requests(name: str, classes: int) -> dict[str, tuple[list[float], bytes]]:
-    """Probabilities and image of the latest requests whose image the prediction log kept, by sample_id.
+def _log_files(model: str) -> list[Path]:
+    """The newest files that may hold rows of the model, the newest first: those of busier ones do not count.
 
     A file that cannot be read is passed over: the log may be under way.
     """
+    newest = sorted(served_files(prediction_log_dir()), reverse=True)[:_MOST_FOOTERS]
+    return list(islice((file for file in newest if _may_hold(file, model)), _LOG_FILES))
+
+
+def _may_hold(file: Path, model: str) -> bool:
+    try:
+        held = models_in(file)
+    except (OSError, ValueError):
+        return False
+    return held is None or held[0] <= model <= held[1]
+
+
+def _requests(model: str, classes: int) -> dict[str, tuple[list[float], bytes]]:
+    """Probabilities and image of the latest requests whose image the prediction log kept, by sample_id."""
     found: dict[str, tuple[list[float], bytes]] = {}
     columns = ["model", "ok", "sample_id", "probabilities", "image"]
-    for file in _log_files():
+    for file in _log_files(model):
         try:
             rows = pq.read_table(file, columns=columns).to_pylist()
         except (OSError, pa.ArrowException):
             continue
         for row in rows:
-            usable = row["ok"] and row["model"] == name and row["image"] is not None
+            usable = row["ok"] and row["model"] == model and row["image"] is not None
             if usable and len(row["probabilities"] or ()) == classes:
                 found.setdefault(row["sample_id"], (row["probabilities"], row["image"]))
         if len(found) >= _LATEST_REQUESTS:

@@ -22,7 +22,7 @@ REQUESTS_FILE = "requests.json"
 
 
 def request_labels(
-    evaluation: Path, samples: Path, config: LabelsConfig, name: str, out: Path
+    evaluation: Path, samples: Path, config: LabelsConfig, name: str, out: Path, model: str = ""
 ) -> list[LabelRequest]:
     """Writes out/requests.json and appends its requests, with their images, to the dataset's queue.
 
@@ -37,6 +37,7 @@ def request_labels(
         config: The budget.
         name: The dataset's name.
         out: Folder for requests.json.
+        model: The name that the served model is registered by; empty: the dataset's.
 
     Raises:
         DataError: the predictions or the sample table cannot be read.
@@ -44,7 +45,7 @@ def request_labels(
     """
     report = EvaluationReport.load(evaluation / "evaluation.json")
     manifest = DatasetManifest.load(samples / "manifest.json")
-    candidates = read_candidates(evaluation, report, dataset_labels(samples, manifest), name)
+    candidates = read_candidates(evaluation, report, dataset_labels(samples, manifest), model or name)
     batch = _batch(candidates, config)
     requests = queued_batch(name, batch)
     if not requests:

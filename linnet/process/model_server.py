@@ -24,7 +24,7 @@ class ServerState(ProcessState):
     token: str = field(repr=False)
     """Opens the admin routes."""
     models: list[str] | None = None
-    """Names of the models that it was started with; None: by an older Linnet, which wrote none."""
+    """Names of the models that it serves; None: an older Linnet started it, which wrote none."""
 
     def check_release(self) -> None:
         """Raises ServingError if an older Linnet started the server: it does not tell models apart."""

@@ -73,6 +73,27 @@ def served_files(folder: Path) -> Iterator[Path]:
     return iter(sorted(folder.rglob(f"{SERVED}-*.parquet")))
 
 
+def models_in(path: Path) -> tuple[str, str] | None:
+    """The first and the last, by name, of the models whose rows a served file holds; None: nobody knows.
+
+    Only the file's footer is read. Rows of a server are of one model a file.
+
+    Raises:
+        OSError, ValueError: the file cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(path)
+    columns = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
+    if "model" not in columns:
+        return None
+    groups = [metadata.row_group(i).column(columns["model"]) for i in range(metadata.num_row_groups)]
+    known = [group.statistics for group in groups if group.statistics and group.statistics.has_min_max]
+    if not known or len(known) < len(groups):
+        return None
+    return min(one.min for one in known), max(one.max for one in known)
+
+
 def written_at(path: Path) -> datetime:
     """When a file's rows were written, as its name says: it may have been replaced since.
 

@@ -155,6 +155,12 @@ class Admin:
         return Response(200, await self._models.metrics(), CONTENT_TYPE)
 
     async def _label(self, control: Control, request: Request) -> Response:
+        await self._models.wake(control.name)
+        if not control.versions:
+            problem = (
+                f"no version of model {control.name} is loaded, whose classes labels could be: load it first"
+            )
+            raise RequestRejected(503, problem)
         classes = {name for about in control.versions.values() for name in about["classes"]}
         return Response.of(await self._feedback.take(parse_json(request.body), control.name, classes))
 

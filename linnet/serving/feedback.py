@@ -27,6 +27,8 @@ FILE_ROWS = 10_000
 BATCH_SECONDS = 0.05
 MAX_LABELS = 1_000
 """Labels a request may bring."""
+_TOLD = 5
+"""Wrong labels of a request of which it is said what is wrong; of more, which they are."""
 
 Row = dict[str, Any]
 _Image = tuple[str, str, int]
@@ -61,10 +63,12 @@ class Feedback:
         Returns {"written": labels that were new or corrected, "known": labels that were there already}.
 
         Raises:
-            RequestRejected: 400, a field is wrong or a label is no class; 503, nothing is logged here, the
+            RequestRejected: 400, a field is wrong or a label is no class: the problem names the labels of a
+                list that are refused, and the others are written; 503, nothing is logged here, the
                 labels on disk take all the room that they may, or the disk refuses.
         """
-        rows = [{"model": model, **row} for row in parse_feedback(document, classes)]
+        parsed, wrong = parse_feedback(document, classes)
+        rows = [{"model": model, **row} for row in parsed]
         if self._folder is None:
             raise RequestRejected(503, "this server keeps no prediction log that labels could belong to")
         loop = asyncio.get_running_loop()
@@ -79,6 +83,8 @@ class Feedback:
                 await asyncio.shield(self._batch)
             except OSError as error:
                 raise RequestRejected(503, f"the labels cannot be written: {_why(error)}") from error
+        if wrong:
+            raise RequestRejected(400, f"{'; '.join(wrong)}; the other {len(rows):,} are taken")
         return {"written": len(new), "known": len(rows) - len(new)}
 
     def close(self) -> None:
@@ -123,32 +129,44 @@ class Feedback:
         self._rows += rows
 
 
-def parse_feedback(document: Any, classes: set[str]) -> list[Row]:
-    """The rows that a request's JSON means.
+def parse_feedback(document: Any, classes: set[str]) -> tuple[list[Row], list[str]]:
+    """The rows that a request's JSON means; and of a list what is wrong with the labels that make no row.
 
     Raises:
-        RequestRejected: 400, with the field.
+        RequestRejected: 400, it is no label, or none of its labels makes a row.
     """
-    many = document.get("labels") if isinstance(document, dict) and "labels" in document else [document]
+    at = datetime.now(UTC)
+    if not isinstance(document, dict) or "labels" not in document:
+        return [_row(document, classes, at)], []
+    many = document["labels"]
     if not isinstance(many, list) or not 0 < len(many) <= MAX_LABELS:
         raise RequestRejected(400, f"labels: must be a list of 1 to {MAX_LABELS} objects")
-    at = datetime.now(UTC)
-    rows = []
-    for one in many:
-        if not isinstance(one, dict) or not set(one) <= {"request_id", "label", "index", "source"}:
-            raise RequestRejected(400, "a label must be an object of request_id, label, index and source")
-        request_id, label = one.get("request_id"), one.get("label")
-        index, source = one.get("index", 0), one.get("source", "")
-        if not isinstance(request_id, str) or not is_request_id(request_id):
-            raise RequestRejected(400, "request_id: must be the id that the answer carried")
-        if not isinstance(label, str) or label not in classes:
-            raise RequestRejected(400, f"label: must be one of {sorted(classes)}, not {label!r:.80}")
-        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < 1 << 31:
-            raise RequestRejected(400, "index: must be the place of the image in the request, from 0")
-        if not isinstance(source, str) or len(source) > 128 or not _is_unicode(source):
-            raise RequestRejected(400, "source: must be a string of at most 128 Unicode characters")
-        rows.append({"request_id": request_id, "index": index, "label": label, "at": at, "source": source})
-    return rows
+    rows: list[Row] = []
+    wrong: list[str] = []
+    for place, one in enumerate(many):
+        try:
+            rows.append(_row(one, classes, at))
+        except RequestRejected as error:
+            wrong.append(f"labels[{place}]: {error.problem}" if len(wrong) < _TOLD else f"labels[{place}]")
+    if not rows:
+        raise RequestRejected(400, "; ".join(wrong))
+    return rows, wrong
+
+
+def _row(one: Any, classes: set[str], at: datetime) -> Row:
+    if not isinstance(one, dict) or not set(one) <= {"request_id", "label", "index", "source"}:
+        raise RequestRejected(400, "a label must be an object of request_id, label, index and source")
+    request_id, label = one.get("request_id"), one.get("label")
+    index, source = one.get("index", 0), one.get("source", "")
+    if not isinstance(request_id, str) or not is_request_id(request_id):
+        raise RequestRejected(400, "request_id: must be the id that the answer carried")
+    if not isinstance(label, str) or label not in classes:
+        raise RequestRejected(400, f"label: must be one of {sorted(classes)}, not {label!r:.80}")
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < 1 << 31:
+        raise RequestRejected(400, "index: must be the place of the image in the request, from 0")
+    if not isinstance(source, str) or len(source) > 128 or not _is_unicode(source):
+        raise RequestRejected(400, "source: must be a string of at most 128 Unicode characters")
+    return {"request_id": request_id, "index": index, "label": label, "at": at, "source": source}
 
 
 def _why(error: OSError) -> str:

@@ -74,6 +74,8 @@ class Models:
         self.workers: dict[int, Channel] = {}
         self.totals = Totals()
         self.controls: dict[str, Control] = {}
+        self.image_days: dict[str, float] = {}
+        """How long kept images of a model stay in the log, by its name; also if it is not served any more."""
         self._opened: dict[str, dict[str, Any]] = {}
         """What workers were told to open a model with."""
         self._changing = asyncio.Lock()
@@ -105,6 +107,7 @@ class Models:
             }  # fmt: skip
             await self._all("open", about)
             self._opened[name] = about
+            self.image_days[name] = settings.log_image_days
             self.controls[name] = Control(
                 name, self.page.generation(slot), self.workers, self._load_seconds, self._lease_seconds,
                 lambda version: self.totals.forget(name, version),

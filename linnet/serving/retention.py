@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from linnet.records.prediction_log import served_files, written_at
+from linnet.records.prediction_log import models_in, served_files, written_at
 from linnet.storage.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -16,25 +17,36 @@ LOOK_SECONDS = 3600.0
 _CLEARED = b"linnet.images_deleted"
 
 
-async def keep_images_for(folder: Path, days: float) -> None:
-    """Deletes what is older than `days`, at once and then every hour, for ever."""
+async def keep_images_for(folder: Path, days: Mapping[str, float], otherwise: float) -> None:
+    """Deletes what is older than its model's days, at once and then every hour, for ever."""
     while True:
         try:
-            await asyncio.to_thread(delete_images, folder, days, time.time())
-        except Exception as error:  # noqa: BLE001  a damaged file must not end retention for good
+            await asyncio.to_thread(delete_images, folder, days, otherwise, time.time())
+        except Exception as error:  # noqa: BLE001  whatever it is, it must not end retention for good
             logger.warning("old images in the prediction log cannot be deleted: %s", error)
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def delete_images(folder: Path, days: float, now: float) -> int:
-    """Deletes the images of rows logged more than `days` before `now` (epoch seconds); returns how many.
+def delete_images(folder: Path, days: Mapping[str, float], otherwise: float, now: float) -> int:
+    """Deletes the images of rows logged too long before `now` (epoch seconds); returns how many.
 
-    A file is replaced as a whole by one without its images, so that a reader never sees half of one.
+    A file is replaced as a whole by one without its images, so that a reader never sees half of one. A
+    damaged one is told and passed over.
+
+    Args:
+        folder: The prediction log.
+        days: How long the images of a model are kept, by its name.
+        otherwise: Days of a model that is not there.
+        now: The present moment.
     """
-    deleted = 0
+    deleted, shortest = 0, min([otherwise, *days.values()])
     for path in served_files(folder):
-        if written_at(path).timestamp() < now - days * 86_400:
-            deleted += _clear(path)
+        try:
+            age = (now - written_at(path).timestamp()) / 86_400
+            if age > shortest and age > min(days.get(name, otherwise) for name in models_in(path) or ("",)):
+                deleted += _clear(path)
+        except Exception as error:  # noqa: BLE001  what is wrong with one file must not keep another's images
+            logger.warning("%s: its old images cannot be deleted: %s", path, error)
     return deleted
 
 

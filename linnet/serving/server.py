@@ -123,6 +123,8 @@ class WorkerSupervisor:
             launch.log_dir, launch.config.feedback_labels, launch.config.feedback_mb * 1_000_000
         )
         self._admin: Admin | None = None
+        self._told: list[str] | None = None
+        """The models that the state file names."""
         self._ending = asyncio.Event()
         self._slots: list[WorkerSlot] = []
         self._tasks: list[asyncio.Task[Any]] = []
@@ -140,9 +142,7 @@ class WorkerSupervisor:
             self._tasks.append(asyncio.ensure_future(_end_with(launch.parent, self._ending.set)))
         try:
             await self._start()
-            if launch.state_file is not None:
-                names = sorted(self._models.controls)
-                ServerState.of(os.getpid(), self._url(), self._token, names).write(launch.state_file)
+            self._write_state()
             for name, control in sorted(self._models.controls.items()):
                 served = control.table.champion or "that its first request loads"
                 logger.info("serving %s version %s at %s", name, served, self._url())
@@ -169,8 +169,8 @@ class WorkerSupervisor:
         await asyncio.gather(*(slot.serve() for slot in self._slots))
         self._tasks += [asyncio.ensure_future(slot.watch()) for slot in self._slots]
         if launch.log_dir is not None:
-            days = launch.config.log_image_days
-            self._tasks.append(asyncio.ensure_future(keep_images_for(launch.log_dir, days)))
+            keeping = keep_images_for(launch.log_dir, self._models.image_days, launch.config.log_image_days)
+            self._tasks.append(asyncio.ensure_future(keeping))
 
     async def _load(self) -> None:
         """Loads the models; one that cannot be served keeps no other from being served."""
@@ -205,8 +205,21 @@ class WorkerSupervisor:
         if self._admin is None:
             raise RequestRejected(503, "the server is about to start")
         request = Request(given["method"], given["path"], given["query"], {}, given["body"].encode())
-        response: Response = await self._admin.handle(request)
+        try:
+            response: Response = await self._admin.handle(request)
+        finally:  # a model that could not be opened was there for a while, too
+            try:
+                self._write_state()
+            except OSError as error:
+                logger.warning("%s cannot be written: %s", self._launch.state_file, error)
         return {"status": response.status, "body": response.body.decode(), "type": response.content_type}
+
+    def _write_state(self) -> None:
+        """Says in the state file what is served, wherever that has changed."""
+        names = sorted(self._models.controls)
+        if self._launch.state_file is not None and names != self._told:
+            ServerState.of(os.getpid(), self._url(), self._token, names).write(self._launch.state_file)
+            self._told = names
 
     def _url(self) -> str:
         host, port = self._holder.getsockname()[:2]

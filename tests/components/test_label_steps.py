@@ -14,7 +14,7 @@ import pytest
 
 from components.collect_labels import collect_labels
 from components.request_labels import request_labels
-from linnet.config import LabelsConfig
+from linnet.config import LabelsConfig, RegistryConfig
 from linnet.labels import collect
 from linnet.labels.queue import queued
 from linnet.labels.table import LabelRow, LabelTable
@@ -23,7 +23,9 @@ from tests.labels.sample_tables import write_samples
 from tests.labels.test_request import IDS, evaluate
 
 LABELS = LabelsConfig(budget=10).values()
+REGISTRY = RegistryConfig().values()
 Cached = Callable[[], bool]
+Requesting = Callable[..., bool]
 
 
 def artifact(folder: Path) -> Any:
@@ -54,13 +56,15 @@ def collecting(run: Path, samples: Any, tmp_path: Path) -> Cached:
 
 
 @pytest.fixture
-def requesting(run: Path, samples: Any, tmp_path: Path) -> Cached:
+def requesting(run: Path, samples: Any, tmp_path: Path) -> Requesting:
     """Runs request_labels; gives whether it came from the cache."""
     report = artifact(evaluate(tmp_path / "evaluation"))
 
-    def once() -> bool:
+    def once(registry: dict[str, Any] = REGISTRY) -> bool:
         made = artifact(tmp_path / "requests")
-        request_labels.python_func(name="d", labels=LABELS, samples=samples, report=report, requests=made)
+        request_labels.python_func(
+            name="d", labels=LABELS, registry=registry, samples=samples, report=report, requests=made
+        )
         return StageRecord.load(run / "stages" / "request_labels.json").cached
 
     return once
@@ -134,6 +138,23 @@ def test_request_labels_works_again_for_new_requests_of_users(requesting: Cached
     row = {"model": "d", "ok": True, "sample_id": "f" * 32, "probabilities": [0.3, 0.3, 0.4], "image": b"x"}
     pq.write_table(pa.Table.from_pylist([row]), log / "served-1.parquet")
     assert [requesting(), requesting()] == [False, True]
+
+
+def test_request_labels_asks_about_the_requests_of_the_registered_model(
+    requesting: Requesting, state: Path
+) -> None:
+    log = state / "serving" / "log"
+    log.mkdir(parents=True)
+    row = {
+        "model": "shop",
+        "ok": True,
+        "sample_id": "f" * 32,
+        "probabilities": [0.3, 0.3, 0.4],
+        "image": b"x",
+    }
+    pq.write_table(pa.Table.from_pylist([row]), log / "served-1.parquet")
+    assert not requesting(RegistryConfig(model="shop").values())
+    assert [one.sample_id for one in queued("d") if one.reasons[0] == "production"] == ["f" * 32]
 
 
 def test_request_labels_always_works_where_a_server_waits_for_its_questions(

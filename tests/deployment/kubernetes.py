@@ -130,7 +130,8 @@ class Cluster:
         name = DIALECTS["knative"].metric.removesuffix("_bucket")
         lines = [f"# TYPE {name} histogram"]
         for (revision, status), buckets in self.counts.items():
-            labels = f'revision_name="{revision}",response_code_class="{status}",pod_name="{revision}-a"'
+            labels = f'namespace_name="shop",revision_name="{revision}",response_code_class="{status}"'
+            labels += f',pod_name="{revision}-a"'
             below = 0
             for bound, number in zip([*map(str, BOUNDS), "+Inf"], buckets, strict=True):
                 below += int(number)
@@ -139,6 +140,10 @@ class Cluster:
                 f"{name}_count{{{labels}}} {below}",
                 f"{name}_sum{{{labels}}} {self.sums[revision, status]}",
             ]
+            # another team's service of the same name, in a namespace of its own: its second one fails always
+            other = labels.replace('"shop"', '"garage"').replace("2xx", "5xx")
+            if status == "2xx" and revision.endswith("-00002"):
+                lines += [f'{name}_bucket{{{other},le="{bound}"}} {below}' for bound in (*BOUNDS, "+Inf")]
         return "\n".join(lines) + "\n"
 
     def _bump(self) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from linnet.config import ServingConfig
-from linnet.deployment.local_server import EmbeddedServer, is_loopback, start_server
+from linnet.deployment.local_server import EmbeddedServer, give_back, is_loopback, start_server
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
+from linnet.process.model_server import ServerState
 from tests.serving.packages import make_package
 from tests.serving.running import RunningServer, png, running
 
@@ -105,6 +107,26 @@ def test_find_without_a_server_that_answers_finds_none(tmp_path: Path) -> None:
     assert EmbeddedServer.find(stale, "tiny", "2") is None
     stale.write_text("{half")
     assert EmbeddedServer.find(stale, "tiny", "2") is None
+
+
+def test_find_and_give_back_of_a_server_that_runs_and_does_not_answer_say_so(tmp_path: Path) -> None:
+    """Nobody may conclude that it serves nothing: the candidate may have its share there."""
+    file = tmp_path / "server.json"
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        ServerState.of(os.getpid(), url, "t", ["tiny"]).write(file)
+        with pytest.raises(RolloutError, match=r"does not answer.*linnet down.*again"):
+            EmbeddedServer.find(file, "tiny", "2")
+        with pytest.raises(RolloutError, match="does not answer"):
+            give_back(file, "tiny", "2")
+
+
+def test_find_of_a_server_that_refuses_our_token_says_so(process: RunningServer, tmp_path: Path) -> None:
+    file = tmp_path / "server.json"
+    ServerState.of(process.state.pid, process.state.url, "wrong", ["tiny"]).write(file)
+    with pytest.raises(RolloutError, match="refused"):
+        EmbeddedServer.find(file, "tiny", "2")
 
 
 def test_server_with_a_wrong_token_is_not_ours(process: RunningServer) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from linnet.config import LabelsConfig
 from linnet.errors import DataError
+from linnet.labels.candidates import log_state
 from linnet.labels.queue import LabelRequests, queued
 from linnet.labels.request import request_labels
 from linnet.labels.rounds import Rounds
@@ -153,6 +154,37 @@ def test_request_labels_unsure_production_requests_are_asked_about(samples: Path
     assert asked[0].label == "" and Rounds("d").image("p1") == b"p1"
     others = {one.sample_id for one in requests} - {"p0", "p1"}
     assert len(requests) == 10 and others <= set(IDS)
+
+
+def write_log(log: Path, number: int, model: str, key: str) -> None:
+    log.mkdir(parents=True, exist_ok=True)
+    row = {"model": model, "ok": True, "sample_id": key, "probabilities": [0.4, 0.35, 0.25], "image": b"x"}
+    pq.write_table(pa.Table.from_pylist([row]), log / f"served-20260101T000000-1-{number:06d}.parquet")
+
+
+def test_request_labels_asks_about_requests_of_a_model_registered_by_another_name(
+    samples: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "state" / "serving" / "log"
+    write_log(log, 1, "shop", "ours")
+    write_log(log, 2, "d", "of another model")
+    requests = request_labels(evaluate(tmp_path / "e"), samples, CONFIG, "d", tmp_path / "o", "shop")
+    assert [one.sample_id for one in requests if one.reasons[0] == "production"] == ["ours"]
+
+
+def test_request_labels_finds_requests_of_a_quiet_model_beside_a_busy_one(
+    samples: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "state" / "serving" / "log"
+    write_log(log, 0, "d", "quiet")
+    write_log(log, 1, "busy", "b")
+    for number in range(2, 300):
+        (log / f"served-20260101T000000-1-{number:06d}.parquet").symlink_to(
+            log / "served-20260101T000000-1-000001.parquet"
+        )
+    requests = request_labels(evaluate(tmp_path / "e"), samples, CONFIG, "d", tmp_path / "o")
+    assert [one.sample_id for one in requests if one.reasons[0] == "production"] == ["quiet"]
+    assert [Path(file).name for file, *_ in log_state("d")] == ["served-20260101T000000-1-000000.parquet"]
 
 
 def test_request_labels_gold_is_held_out_and_known(samples: Path, tmp_path: Path) -> None:

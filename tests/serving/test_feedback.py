@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from linnet.errors import RequestRejected
-from linnet.serving.feedback import parse_feedback, read_feedback
+from linnet.serving.feedback import Feedback, parse_feedback, read_feedback
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Prediction
 from linnet.serving.retention import delete_images
@@ -67,15 +69,42 @@ def test_wrong_label_is_refused(document: Any, problem: str) -> None:
     assert caught.value.status == 400
 
 
-def logged(folder: Path, blocks: int = 0) -> Path:
+def test_wrong_label_among_good_ones_is_refused_alone_and_by_its_place(tmp_path: Path) -> None:
+    labels: list[dict[str, Any]] = [{"request_id": f"r{i}", "label": "dim"} for i in range(1000)]
+    labels[3]["label"] = "purple"
+    for place in range(10, 20):
+        labels[place]["index"] = -1
+
+    async def told() -> tuple[str, dict[str, int]]:
+        feedback = Feedback(tmp_path)
+        with pytest.raises(RequestRejected) as caught:
+            await feedback.take({"labels": labels}, "tiny", set(CLASSES))
+        assert caught.value.status == 400
+        del labels[10:20], labels[3]
+        again = await feedback.take({"labels": labels}, "tiny", set(CLASSES))
+        feedback.close()
+        return caught.value.problem, again
+
+    problem, again = asyncio.run(told())
+    assert re.match(
+        r"labels\[3\]: label: must be one of .*, not 'purple'; labels\[10\]: index: must", problem
+    )
+    assert "labels[19]" in problem and "the other 989 are taken" in problem
+    assert again == {"written": 0, "known": 989}
+    assert len(read_feedback(tmp_path)) == 989
+
+
+def logged(folder: Path, blocks: int = 0, model: str = "m") -> Path:
     """One written file with one image of noise in it."""
+    before = set(folder.glob("served-*.parquet"))
     image = np.random.default_rng(0).integers(0, 256, (1, 10, 10, 1)).astype(np.uint8)
     one = np.array([[0.25, 0.75]], np.float32)
     log = PredictionLog(folder, 10, 1.0, blocks)
     log.start()
-    log.offer(LogEntry("r", time.time(), "m", "1", ("a", "b"), 1.0, Prediction(image, one, one, one), None))
+    log.offer(LogEntry("r", time.time(), model, "1", ("a", "b"), 1.0, Prediction(image, one, one, one), None))
     log.close()
-    return next(folder.glob("served-*.parquet"))
+    (path,) = set(folder.glob("served-*.parquet")) - before
+    return path
 
 
 def test_old_images_are_deleted_and_the_rest_stays(tmp_path: Path) -> None:
@@ -83,12 +112,38 @@ def test_old_images_are_deleted_and_the_rest_stays(tmp_path: Path) -> None:
 
     path = logged(tmp_path)
     before = parquet.read_table(path)
-    assert delete_images(tmp_path, 30, time.time() + 29 * 86_400) == 0
-    assert delete_images(tmp_path, 30, time.time() + 31 * 86_400) == 1
+    assert delete_images(tmp_path, {}, 30, time.time() + 29 * 86_400) == 0
+    assert delete_images(tmp_path, {}, 30, time.time() + 31 * 86_400) == 1
     after = parquet.read_table(path)
     assert after.column("image").null_count == 1 and before.column("image").null_count == 0
     assert after.drop_columns("image").equals(before.drop_columns("image"))
-    assert delete_images(tmp_path, 30, time.time() + 31 * 86_400) == 0
+    assert delete_images(tmp_path, {}, 30, time.time() + 31 * 86_400) == 0
+
+
+def images_in(path: Path) -> int:
+    from pyarrow import parquet
+
+    image = parquet.read_table(path).column("image")
+    return len(image) - image.null_count
+
+
+def test_images_of_each_model_are_kept_for_its_own_days(tmp_path: Path) -> None:
+    short, long, other = (logged(tmp_path, model=name) for name in ("short", "long", "other"))
+    days = {"short": 3.0, "long": 90.0}
+    assert delete_images(tmp_path, days, 30, time.time() + 2 * 86_400) == 0
+    assert delete_images(tmp_path, days, 30, time.time() + 4 * 86_400) == 1
+    assert [images_in(path) for path in (short, long, other)] == [0, 1, 1]
+    assert delete_images(tmp_path, days, 30, time.time() + 31 * 86_400) == 1
+    assert [images_in(path) for path in (short, long, other)] == [0, 1, 0]
+
+
+def test_old_images_are_deleted_beside_a_damaged_file_which_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "served-20200101T000000-1-000001.parquet").write_bytes(b"PAR1 torn")
+    path = logged(tmp_path)
+    assert delete_images(tmp_path, {}, 30, time.time() + 31 * 86_400) == 1 and images_in(path) == 0
+    assert "served-20200101T000000-1-000001.parquet" in caplog.text
 
 
 def test_kept_image_is_coarse_where_asked(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from linnet.errors import RequestRejected
+from linnet.process.model_server import ServerState
 from linnet.serving.client import ServerClient
 from linnet.serving.isolated_session import IsolatedSession
 from linnet.serving.predictor import Predictor
@@ -126,6 +127,8 @@ def test_single_model_stays_in_the_worker_until_a_second_one_comes(packages: Pat
             server.client.open_model("second", "1", tmp_path / "nothing")
         assert not processes_of("alone"), "what failed to come changes nothing"
         server.client.open_model("second", "1", packages / "faces")
+        state = ServerState.read(server.state_file)
+        assert state is not None and state.models == server.client.models(), "commands go by what it says"
         assert len(processes_of("alone")) == len(processes_of("second")) == 1
         assert server.client.predict(png(8))["model"] == "alone"
 

@@ -71,6 +71,17 @@ def states(server: RunningServer, path: str = "/v2/models") -> dict[str, str]:
     }
 
 
+def test_label_of_a_model_that_sleeps_wakes_it_and_is_taken(server: RunningServer) -> None:
+    body = json.dumps({"request_id": "r", "label": "dim"}).encode()
+    status, _, content = server.client.request("POST", "/feedback/one", body)
+    assert (status, json.loads(content)) == (200, {"written": 1, "known": 0})
+    token = {"Authorization": f"Bearer {server.state.token}"}
+    unload = "/v2/repository/models/one/unload"
+    assert server.client.request("POST", unload, b"", token)[0] == 200
+    status, _, content = server.client.request("POST", "/feedback/one", body)
+    assert status == 503 and "load it first" in json.loads(content)["error"]
+
+
 def test_models_beyond_the_budget_are_loaded_by_their_first_request_and_the_oldest_sleeps(
     server: RunningServer, packages: Path
 ) -> None:
