@@ -168,13 +168,13 @@ def watch(
     minutes = planned.every.total_seconds() / 60
     when = f"every {minutes:g} minutes, first at {planned.first:%Y-%m-%d %H:%M:%S} UTC"
     if dry_run:
-        console.print(f"would look at {loaded.name} {when}")
+        console.print(f"would look at {loaded.model_name} {when}")
     elif stop:
         gone = watching.unwatch(loaded, host_of(loaded.engine))
-        console.print(f"{loaded.name} is not watched any more" if gone else f"{loaded.name} was not watched")
+        console.print(f"{loaded.model_name} {'is not watched any more' if gone else 'was not watched'}")
     else:
         watching.watch(loaded, host_of(loaded.engine), current_actor())
-        console.print(f"looks at {loaded.name} {when}")
+        console.print(f"looks at {loaded.model_name} {when}")
 
 
 @skew_app.command("audit")
