@@ -106,5 +106,5 @@ def _write_recent(config: Config) -> Path | None:
     from linnet.monitoring.recent import write_recent
 
     # What an earlier champion was asked about too: or the second retraining would forget the first.
-    found = labelled(config, of_champion=False)
+    found = labelled(config, of_champion=False).images
     return write_recent(found, config.model_name) if found else None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -179,17 +178,17 @@ class TableLook:
 
 
 def look_at_table(path: Path, index: ImageIndex) -> TableLook | None:
-    """What a table says of the images of a folder; None: it is no such table."""
-    try:
-        names, rows = read_table(path)
-    except DataError:
-        return None
+    """What a table says of the images of a folder; None: none of its first rows names one.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    names, rows = read_table(path)
     place, label = _column("path", names), _column("label", names)
     if place is None or label is None:
         return None
-    first = list(islice(rows, _LOOKED_AT))
     found: dict[Path, str] = {}
-    for _, cells in (*first, *rows):
+    for number, (_, cells) in enumerate(rows, start=1):
         reference = _text(cells[place])
         direct = path.parent / reference if reference and len(reference) < 1000 else None
         image = index.find(reference, path.parent) if reference else None
@@ -197,7 +196,7 @@ def look_at_table(path: Path, index: ImageIndex) -> TableLook | None:
             image = direct
         if image is not None:
             found[image] = normal(_text(cells[label]))
-        elif not found and len(first) == _LOOKED_AT:
+        elif not found and number >= _LOOKED_AT:
             return None
     return TableLook(path, found) if found else None
 

@@ -78,6 +78,7 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
             conflicts=selection.conflicts,
             near_leaks=selection.near_leaks,
             near_duplicates=tuple(selection.told[:_NAMED_DROPS]),
+            near_note=selection.near_note,
             left_out=count_reasons(raw.left_out),
             bad=len(found.bad),
             bad_files=tuple(file.reason for file in found.bad[:_NAMED_DROPS]),

@@ -6,7 +6,7 @@ works from it. Where two readings are possible nothing is guessed: the caller na
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from linnet.config import Layout
@@ -56,7 +56,7 @@ def understand(folder: Path, classes: tuple[str, ...] = (), layout: Layout = "au
     elif layout == "webdataset":
         found = read_sidecars(tree)
     elif layout == "tables":
-        found = _by_tables(tree, _tables(tree))
+        found = _by_tables(tree, _tables_of(tree))
     else:
         export = find_export(tree, layout)
         if export is None:
@@ -64,6 +64,20 @@ def understand(folder: Path, classes: tuple[str, ...] = (), layout: Layout = "au
         found = read_export(tree, export)
     found.note_cases()
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """The tables of a folder."""
+
+    looks: list[TableLook] = field(default_factory=list)
+    """Those that name images of the folder and labels."""
+    broken: list[DataError] = field(default_factory=list)
+    """Why others cannot be read."""
+
+    def broken_notes(self) -> list[str]:
+        """A line a table that was left out for it."""
+        return [f"{utf8(str(error)).splitlines()[0].rstrip(':')}; it was not read" for error in self.broken]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +96,20 @@ def _understand(tree: Folder, classes: tuple[str, ...]) -> Understanding:
     """
     folders = _folders(tree, classes)
     export = find_export(tree, "auto")
-    tables = [] if export else _tables(tree)
     if export:
         return _agreed(tree, folders, read_export(tree, export) if folders.found is None else None, export)
-    covering = [look for look in tables if look.images]
+    tables = _tables_of(tree)
     if folders.found is not None:
-        return _unless_tables_disagree(folders.found, covering)
+        return _unless_tables_disagree(folders.found, tables)
     if has_sidecars(tree):
         return read_sidecars(tree)
-    if covering and len(set().union(*(look.images for look in covering))) * 2 >= len(tree.all_images()):
-        return _by_tables(tree, covering)
+    named = set().union(*(look.images for look in tables.looks))
+    if named and len(named) * 2 >= len(tree.all_images()):
+        return _by_tables(tree, tables)
     assert folders.error is not None
     _refuse_archives(tree, folders.error)
+    if tables.broken:  # what should have named the classes, as nothing else does
+        raise tables.broken[0] from folders.error
     guess = classes_of_names(tree.all_images())
     if guess:
         told = ", ".join(f"{name} {number:,}" for name, number in list(guess.items())[:5])
@@ -135,10 +151,11 @@ def _agreed(
     )
 
 
-def _unless_tables_disagree(found: Understanding, tables: list[TableLook]) -> Understanding:
+def _unless_tables_disagree(found: Understanding, tables: _Tables) -> Understanding:
     """The folders' reading, if no table beside them says otherwise."""
+    found.notes += tables.broken_notes()
     by_path = {image.path: image for image in found.images}
-    for look in tables:
+    for look in tables.looks:
         apart = [
             f"{by_path[path].origin}: '{by_path[path].label}' by its folder, '{label}' in the table"
             for path, label in look.images.items()
@@ -157,27 +174,40 @@ def _unless_tables_disagree(found: Understanding, tables: list[TableLook]) -> Un
 
 
 def _note_unread_tables(tree: Folder, found: Understanding) -> None:
-    names = [utf8(look.path.name) for look in _tables(tree)]
+    tables = _tables_of(tree)
+    found.notes += tables.broken_notes()
+    names = [utf8(look.path.name) for look in tables.looks]
     if names:
         found.notes.append(f"{', '.join(names)} was not read: the folders name the classes")
 
 
-def _tables(tree: Folder) -> list[TableLook]:
-    """The tables that name images of the folder and labels."""
+def _tables_of(tree: Folder) -> _Tables:
     paths = [p for folder in tree.everything() for p in folder.others if p.suffix.lower() in ENDINGS]
     index = ImageIndex(tree.path, tree.all_images())
-    return [look for path in paths if (look := look_at_table(path, index)) is not None]
+    tables = _Tables()
+    for path in paths:
+        try:
+            look = look_at_table(path, index)
+        except DataError as error:
+            tables.broken.append(error)
+        else:
+            if look is not None:
+                tables.looks.append(look)
+    return tables
 
 
-def _by_tables(tree: Folder, tables: list[TableLook]) -> Understanding:
+def _by_tables(tree: Folder, given: _Tables) -> Understanding:
     """One table: it is read as a manifest. Several: one a split, by the name of the file or its folder.
 
     Raises:
         DataError: there is none, or several that are no splits.
     """
-    found = new_understanding(tree)
+    found, tables = new_understanding(tree), given.looks
     found.reading = "tables"
+    found.notes += given.broken_notes()
     splits = [split_named(look.path.stem) or split_named(look.path.parent.name) or "" for look in tables]
+    if not tables and given.broken:
+        raise given.broken[0]
     if not tables:
         raise DataError(str(tree.path), "holds no table of image paths and labels")
     if len(tables) > 1 and (len(set(splits)) < len(splits) or "" in splits):

@@ -13,6 +13,7 @@ moves an image of that size by 0.2, and is not found there; from 128 pixels on i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ SIDE = 16
 _LARGE = 64
 """Sides in pixels from which an image is told from others by its thumbnail alone."""
 _RADIUS_SMALL, _RADIUS_LARGE = 0.05, 0.12
+_LEAST = 0.001
 _FLATTEST = 4.0
 """Standard deviation in gray levels below which a thumbnail shows nothing that could be compared."""
 _COMPONENTS = 16
@@ -41,8 +43,30 @@ def thumbnail(pixels: Pixels) -> bytes:
     return (np.repeat(small[:, :, None], 3, axis=2) if gray else small).tobytes()
 
 
-def near_pairs(thumbnails: Sequence[bytes], smaller_sides: Sequence[int]) -> Pairs:
-    """Positions [P, 2] of images that are near duplicates, each pair once, sorted.
+@dataclass(frozen=True, slots=True)
+class NearPairs:
+    """The near duplicates of a dataset."""
+
+    pairs: Pairs
+    """Positions [P, 2] of the two images, each pair once, sorted."""
+    radius: float = 0.0
+    """Within which they were looked for at most."""
+    meant: float = 0.0
+    """That radius, had memory allowed it."""
+
+    @property
+    def note(self) -> str:
+        """What was not looked for; empty: nothing."""
+        if self.radius == self.meant:
+            return ""
+        return (
+            f"near duplicates were looked for within {self.radius:g} instead of {self.meant:g}: so many "
+            "images are alike that all such pairs would not fit into memory"
+        )
+
+
+def near_pairs(thumbnails: Sequence[bytes], smaller_sides: Sequence[int]) -> NearPairs:
+    """Images that are near duplicates.
 
     Args:
         thumbnails: One of `thumbnail` an image.
@@ -53,12 +77,15 @@ def near_pairs(thumbnails: Sequence[bytes], smaller_sides: Sequence[int]) -> Pai
     raw = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(len(thumbnails), SIDE * SIDE * 3)
     held = np.flatnonzero(_deviation(raw) >= _FLATTEST)
     if len(held) < 2:
-        return np.zeros((0, 2), np.int64)
+        return NearPairs(np.zeros((0, 2), np.int64))
     sides = np.asarray(smaller_sides)[held]
     radius = np.where(sides >= _LARGE, _RADIUS_LARGE, _RADIUS_SMALL)
     points = _projected(raw, held)
     tree = cKDTree(points)
-    widest = _affordable(tree, points, float(radius.max()))
+    meant = float(radius.max())
+    widest = _affordable(tree, points, meant)
+    if not widest:
+        return NearPairs(np.zeros((0, 2), np.int64), widest, meant)
     pairs = tree.query_pairs(widest, output_type="ndarray").astype(np.int64)
     limit = np.minimum(np.minimum(radius[pairs[:, 0]], radius[pairs[:, 1]]), widest)
     pairs = held[pairs]
@@ -68,17 +95,21 @@ def near_pairs(thumbnails: Sequence[bytes], smaller_sides: Sequence[int]) -> Pai
     ]
     found = pairs[np.concatenate(near) <= limit] if near else pairs
     found = np.sort(found, axis=1)
-    return found[np.lexsort((found[:, 1], found[:, 0]))]
+    return NearPairs(found[np.lexsort((found[:, 1], found[:, 0]))], widest, meant)
 
 
 def _affordable(tree: object, points: npt.NDArray[np.float32], radius: float) -> float:
-    """The radius, or a smaller one where a sample of the points says that the pairs would fill memory."""
+    """The radius, or a smaller one where a sample of the points says that the pairs would fill memory.
+
+    0.0: even images that are all but equal are too many.
+    """
     sample = points[:: max(1, len(points) // 1000)]
-    while True:
+    while radius >= _LEAST:
         counts = tree.query_ball_point(sample, radius, return_length=True)  # type: ignore[attr-defined]
         if float(np.mean(counts - 1)) * len(points) / 2 <= _MOST_PAIRS:
             return radius
         radius /= 2
+    return 0.0
 
 
 def _deviation(raw: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 _MANY, _FEW = 256, 16
 _AHEAD_BYTES = 16 << 20
-"""Bytes of images that a thread reads at once."""
+"""Bytes of images that are read at once, by a thread where there are several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,9 @@ def in_order(
     work: Callable[[RawRow], Result], rows: Sequence[RawRow], progress: Progress | None, what: str
 ) -> Iterator[Result]:
     """Maps `work` over rows in order, on all cores where the images are large enough to gain by it."""
-    sizes = [_size(row) for row in rows[:_MANY]]
+    sizes = [_size(row) for row in rows]
     threads = threads_pay([size for size in sizes if size])
-    chunk = max(1, min(_FEW, _AHEAD_BYTES // max(1, *sizes))) if threads else _MANY
-    chunks = (rows[i : i + chunk] for i in range(0, len(rows), chunk))
+    chunks = _chunks(rows, sizes, _FEW if threads else _MANY)
     lists = (_ahead if threads else map)(lambda part: [work(row) for row in part], chunks)
     done = 0
     for results in lists:
@@ -118,6 +117,18 @@ def in_order(
         done += len(results)
         if progress:
             progress(what, done, len(rows))
+
+
+def _chunks(rows: Sequence[RawRow], sizes: Sequence[int], most: int) -> Iterator[Sequence[RawRow]]:
+    """Rows in parts of at most `most`, and of fewer where the images that come next are large."""
+    start = held = 0
+    for end, size in enumerate(sizes):
+        if end > start and (end - start >= most or held + size > _AHEAD_BYTES):
+            yield rows[start:end]
+            start, held = end, 0
+        held += size
+    if start < len(rows):
+        yield rows[start:]
 
 
 def _ahead(

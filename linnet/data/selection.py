@@ -36,6 +36,8 @@ class Selection:
     dropped: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     """Near duplicates that were found, a pair each."""
+    near_note: str = ""
+    """Which of them were not looked for."""
 
 
 def select(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> Selection:
@@ -158,9 +160,10 @@ def _join_near(
     if config.near_duplicates == "ignore":
         return set()
     looks = [seen[index] for index in unique]
-    pairs = near_pairs([look.thumbnail for look in looks], [min(look.width, look.height) for look in looks])
+    near = near_pairs([look.thumbnail for look in looks], [min(look.width, look.height) for look in looks])
     lost: set[int] = set()
-    for first, second in pairs.tolist():
+    result.near_note = near.note
+    for first, second in near.pairs.tolist():
         a, b = sorted(
             (unique[first], unique[second]), key=lambda index: (_RANK[raw.rows[index].split], index)
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from linnet.errors import StorageError
 from linnet.monitoring.history import DRIFT_FILE, history_folder
 from linnet.monitoring.performance import PERFORMANCE_FILE
-from linnet.monitoring.recent import Labelled
+from linnet.monitoring.recent import LabelledWindow
 from linnet.records import DriftReport, PerformanceReport, RetrainingEvidence, WindowFinding
 
 MOST_WINDOWS = 50
@@ -28,7 +28,7 @@ class ServedChampion:
 
 
 def gather_evidence(
-    served: ServedChampion, rollouts: Sequence[Span], labelled: Sequence[Labelled]
+    served: ServedChampion, rollouts: Sequence[Span], labelled: LabelledWindow
 ) -> RetrainingEvidence:
     """The evidence on the champion; `labelled`: its labelled production images.
 
@@ -47,7 +47,8 @@ def gather_evidence(
         champion=served.version,
         trained_until=served.registered_at,
         windows=tuple(sorted(findings, key=lambda window: window.start)),
-        new_labels=len(labelled),
+        new_labels=len(labelled.images),
+        label_notes=labelled.notes,
         rollout_active=any(end is None for _, end in rollouts),
         facts={"drift_report": str(found[-1])} if found else {},
     )

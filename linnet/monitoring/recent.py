@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,39 +36,66 @@ class Labelled:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledWindow:
+    """What can be trained on, and what cannot."""
+
+    images: list[Labelled]
+    """In order of their sample ids."""
+    notes: tuple[str, ...] = ()
+    """Labels that came and cannot be used, counted by reason, and files that could not be read."""
+
+
+_NOT_KEPT = "belong to images that were not kept (serving.log_images)"
+_NO_CLASS = "are no class of the model"
+_CHANGED = "belong to images that were redacted, or cannot be read"
+
+
 def labelled_window(
     log: Path, model: str, version: str | None, start: datetime, end: datetime, classes: tuple[str, ...]
-) -> list[Labelled]:
-    """Kept images answered in [start, end) whose label came; each pixel once.
+) -> LabelledWindow:
+    """Kept images answered in [start, end) whose label came; equal pixels once, with the newest label.
 
     `version`: the one that answered; None: any.
 
-    Left out: labels that are no class of the model (a new class needs a new config), and images that were
-    redacted before they were kept, which are not what the model saw.
+    Left out and counted: labels of images that were not kept; labels that are no class of the model (a new
+    class needs a new config); and images that were redacted before they were kept, which are not what the
+    model saw.
 
     Raises:
         StorageError: the log cannot be read; damaged files of it are told, and left out.
     """
     if not log.is_dir():
-        return []
+        return LabelledWindow([])
     feedback = read_feedback(log, model)
     served = read_served(log, model, version, start, end, end)
+    found: dict[str, tuple[datetime, Labelled]] = {}
+    unused: Counter[str] = Counter()
+    for row in served.rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():
+        if (given := feedback.labels.get((row["request_id"], row["index"]))) is None:
+            continue
+        (label, came), name = given, row["sample_id"]
+        if why := _why_unused(label, row["image"], name, classes):
+            unused[why] += 1
+        elif name not in found or came >= found[name][0]:
+            found[name] = came, Labelled(name, row["image"], label, row["at"])
+    notes = [f"{count} label(s) {why}" for why, count in sorted(unused.items())]
     for damaged in (*feedback.damaged, *served.damaged):
         logger.warning("%s: left out: %s", log, damaged)
-    found: dict[str, Labelled] = {}
-    for row in served.rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():
-        label = feedback.labels.get((row["request_id"], row["index"]), ("", None))[0]
-        if label in classes and _as_served(row["image"], row["sample_id"]):
-            found[row["sample_id"]] = Labelled(row["sample_id"], row["image"], label, row["at"])
-    return [found[name] for name in sorted(found)]
+        notes.append(f"the log's {damaged}")
+    return LabelledWindow([found[name][1] for name in sorted(found)], tuple(notes))
 
 
-def _as_served(image: bytes | None, wanted: str) -> bool:
-    """Whether a kept image has the pixels that the model saw."""
+def _why_unused(label: str, image: bytes | None, wanted: str, classes: tuple[str, ...]) -> str:
+    """Why a label cannot be trained on; empty: it can. The image must have the pixels that the model saw."""
+    if label not in classes:
+        return _NO_CLASS
+    if image is None:
+        return _NOT_KEPT
     try:
-        return image is not None and decode(image, "a kept image").sample_id == wanted
+        return "" if decode(image, "a kept image").sample_id == wanted else _CHANGED
     except InvalidImage:
-        return False
+        return _CHANGED
 
 
 def write_recent(labelled: list[Labelled], model: str, folder: Path | None = None) -> Path:

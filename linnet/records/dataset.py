@@ -42,6 +42,8 @@ class DatasetManifest(Record):
     """Images that nearly repeat one of another official split; dropped, unless they are only reported."""
     near_duplicates: tuple[str, ...] = ()
     """Pairs of nearly equal images (the first 1,000)."""
+    near_note: str = ""
+    """Which of them were not looked for, and why; empty: all were."""
     left_out: dict[str, int] = {}
     """What lies in the folder and is no sample, counted by reason: no image, hidden, a link to nothing."""
     bad: int = 0

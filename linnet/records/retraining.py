@@ -43,6 +43,8 @@ class RetrainingEvidence(Record):
     """Oldest first."""
     new_labels: int
     """Labelled production images that the champion was not trained on."""
+    label_notes: tuple[str, ...] = ()
+    """Labels beside these that cannot be trained on, counted by reason, and files that could not be read."""
     rollout_active: bool = False
     facts: dict[str, Any] = {}
     """Whatever else a person wants to see in the run's record, such as the drift report's path."""

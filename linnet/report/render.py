@@ -92,6 +92,7 @@ def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) 
     if any(counts.values()):
         rows = [f"| {_text(what)} | {number:,} |" for what, number in counts.items() if number]
         parts.append("| found | images |\n|---|--:|\n" + "\n".join(rows))
+    parts += [f"⚠️ {_text(dataset.near_note)}"] if dataset.near_note else []
     lines = (*dataset.bad_files, *dataset.dropped, *dataset.near_duplicates)
     named = [f"- {_text(line)}" for line in lines[:_NAMED]]
     if named:

@@ -145,7 +145,7 @@ def _drift(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Cond
         Condition(
             name="drift.labels",
             met=evidence.new_labels >= config.min_new_labels,
-            detail=f"{evidence.new_labels} new labels, {config.min_new_labels} are needed",
+            detail=_labels_told(evidence, f"{config.min_new_labels} are needed"),
         ),
     )  # fmt: skip
 
@@ -157,9 +157,13 @@ def _labels(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Con
         Condition(
             name="labels.count",
             met=evidence.new_labels >= config.labels_trigger,
-            detail=f"{evidence.new_labels} new labels, {config.labels_trigger} ask by themselves",
+            detail=_labels_told(evidence, f"{config.labels_trigger} ask by themselves"),
         ),
     )
+
+
+def _labels_told(evidence: RetrainingEvidence, rule: str) -> str:
+    return "; ".join([f"{evidence.new_labels} new labels, {rule}", *evidence.label_notes])
 
 
 def _staleness(evidence: RetrainingEvidence, config: RetrainingConfig, at: datetime) -> tuple[Condition, ...]:

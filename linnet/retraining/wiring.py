@@ -18,7 +18,7 @@ from linnet.storage.paths import prediction_log_dir
 
 if TYPE_CHECKING:
     from linnet.monitoring.evidence import Span
-    from linnet.monitoring.recent import Labelled
+    from linnet.monitoring.recent import LabelledWindow
 
 _RELEASE = "release"
 _MOST_ROLLOUTS = 50
@@ -99,16 +99,16 @@ def evidence_of(config: Config) -> RetrainingEvidence:
     return gather_evidence(served, _rollouts(model), labelled(config))
 
 
-def labelled(config: Config, of_champion: bool = True) -> list[Labelled]:
+def labelled(config: Config, of_champion: bool = True) -> LabelledWindow:
     """Labelled images of the last `recent_days`: those that the champion was asked about, or all."""
-    from linnet.monitoring.recent import labelled_window
+    from linnet.monitoring.recent import LabelledWindow, labelled_window
     from linnet.registry.connect import connect
 
     model = config.model_name
     registry = connect(config.registry)
     champion = registry.champion(model)
     if champion is None:
-        return []
+        return LabelledWindow([])
     package = ModelPackage.load(registry.package_folder(champion) / "package.json")
     since = now() - timedelta(days=config.retraining.recent_days)
     version = None

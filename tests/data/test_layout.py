@@ -218,3 +218,38 @@ def test_tree_tells_splits_classes_and_counts(tmp_path: Path) -> None:
         "  left out          1  not an image: train/dog/x.txt\n"
         "  note: the folder valid/ is the validation split"
     )
+
+
+def test_table_whose_first_images_are_missing_is_still_read(tmp_path: Path) -> None:
+    names = [f"{number:03}.png" for number in range(300)]
+    touch(tmp_path, *names[3:])
+    (tmp_path / "labels.csv").write_text("file,label\n" + "".join(f"{name},a\n" for name in names))
+    assert understand(tmp_path).table == tmp_path / "labels.csv"
+
+
+BROKEN = "file,label\n1.png,a\n2.png,b,c\n"
+
+
+def test_broken_table_beside_class_folders_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/2.png")
+    (tmp_path / "labels.csv").write_text(BROKEN)
+    layouts: tuple[Layout, ...] = ("auto", "classes")
+    for layout in layouts:
+        told = understand(tmp_path, layout=layout).notes
+        where = tmp_path / "labels.csv"
+        assert f"{where}: 1 line(s) have not as many cells as the header; it was not read" in told, told
+
+
+@pytest.mark.parametrize("layout", ["auto", "tables"])
+def test_broken_table_that_should_name_the_classes_is_the_error(tmp_path: Path, layout: Layout) -> None:
+    touch(tmp_path, "1.png", "2.png")
+    (tmp_path / "labels.csv").write_text(BROKEN)
+    with pytest.raises(DataError, match=r"labels\.csv: 1 line\(s\) have not as many cells.*\n  - line 3"):
+        understand(tmp_path, layout=layout)
+
+
+def test_split_whose_table_is_broken_is_told(tmp_path: Path) -> None:
+    touch(tmp_path, "1.png", "2.png", "3.png")
+    (tmp_path / "train.csv").write_text("file,label\n1.png,a\n3.png,b\n")
+    (tmp_path / "test.csv").write_text(BROKEN)
+    assert any("test.csv: 1 line(s) have not" in note for note in understand(tmp_path).notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from PIL import Image
 
 from linnet.config import DataConfig
+from linnet.console.views.data import dropped
+from linnet.data import near_duplicates
 from linnet.data.ingest import ingest
 from linnet.data.near_duplicates import near_pairs, thumbnail
 from linnet.errors import ConfigError, DataError
@@ -74,7 +77,7 @@ def leak(root: Path) -> int:
 def test_changed_copies_of_test_photos_leave_training_and_are_named(tmp_path: Path, scenes: Path) -> None:
     leaks = leak(scenes)
     manifest = ingest(config_of(scenes), "p", tmp_path / "out")
-    assert (manifest.near_leaks, manifest.rows) == (leaks, 96)
+    assert (manifest.near_leaks, manifest.rows, manifest.near_note) == (leaks, 96, "")
     assert "train/a/48-jpeg.png: leak: nearly the same as test/a/48.png in the test split" in manifest.dropped
     assert not [row for row in table(tmp_path / "out") if "-" in row["origin"]]
 
@@ -115,7 +118,7 @@ def test_flat_and_different_images_are_no_near_duplicates() -> None:
     other = [thumbnail(np.asarray(photo(seed))) for seed in range(500)]
     red = np.asarray(photo(1))
     blue = red[:, :, ::-1]
-    assert len(near_pairs([*flat, *other, thumbnail(blue)], [128] * 601)) == 0
+    assert len(near_pairs([*flat, *other, thumbnail(blue)], [128] * 601).pairs) == 0
 
 
 def test_near_pairs_are_those_of_a_plain_double_loop() -> None:
@@ -136,7 +139,7 @@ def test_near_pairs_are_those_of_a_plain_double_loop() -> None:
         wanted = [
             (i, j) for i in range(len(images)) for j in range(i + 1, len(images)) if distance[i, j] <= radius
         ]
-        found = [tuple(pair) for pair in near_pairs(small, [side] * len(small)).tolist()]
+        found = [tuple(pair) for pair in near_pairs(small, [side] * len(small)).pairs.tolist()]
         assert found == wanted
         assert wanted
 
@@ -151,9 +154,26 @@ def test_near_pairs_of_many_images_takes_seconds() -> None:
         for one in small[:300]
     ]
     began = time.process_time()
-    pairs = near_pairs(small, [128] * len(small))
+    pairs = near_pairs(small, [128] * len(small)).pairs
     assert time.process_time() - began < 60
     assert {(i, 30_000 + i) for i in range(300)} == {tuple(pair) for pair in pairs.tolist()}
+
+
+def test_narrower_search_of_a_dataset_of_nearly_equal_images_is_told(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leak(scenes)
+    monkeypatch.setattr(near_duplicates, "_MOST_PAIRS", 30)
+    manifest = ingest(config_of(scenes), "p", tmp_path / "out")
+    told = r"near duplicates were looked for within 0(\.0[0-9]+)? instead of 0\.12: "
+    assert re.match(told, manifest.near_note), manifest.near_note
+    assert "instead of 0.12" in dropped(manifest)
+
+
+def test_search_ends_where_the_images_are_all_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_duplicates, "_MOST_PAIRS", 3)
+    found = near_pairs([thumbnail(np.asarray(photo(1)))] * 10, [128] * 10)
+    assert len(found.pairs) == 0 and "within 0 instead of 0.12" in found.note
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ from linnet.monitoring.evidence import ServedChampion, gather_evidence
 from linnet.monitoring.history import history_folder, keep
 from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import measure_performance
-from linnet.monitoring.recent import Labelled
+from linnet.monitoring.recent import Labelled, LabelledWindow
 from linnet.records import DriftReport
 from tests.monitoring.conftest import Serve, pictures, window_of
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
+NONE = LabelledWindow([])
 CHAMPION = ServedChampion("tiny", "1", NOW - 9 * HOUR)
 
 
@@ -35,14 +36,15 @@ def watched(champion: Path, serve: Serve, tmp_path: Path) -> DriftReport:
 
 
 def test_window_is_found_again_with_its_verdict(watched: DriftReport) -> None:
-    labelled = [Labelled("a", b"", "dark", NOW)] * 7
+    labelled = LabelledWindow([Labelled("a", b"", "dark", NOW)] * 7, ("2 label(s) are lost",))
     found = gather_evidence(CHAMPION, (), labelled)
     (window,) = found.windows
     assert window.violates and window.version == "1" and not window.rollout
     assert (window.start, window.end) == (watched.window.start, watched.window.end)
     assert window.reasons == tuple(watched.reasons) and window.reasons
     assert window.accuracy is None and window.loss is None, "no labels came, and the estimate does not hold"
-    assert found.new_labels == 7 and found.trained_until == CHAMPION.registered_at
+    assert (found.new_labels, found.label_notes) == (7, labelled.notes)
+    assert found.trained_until == CHAMPION.registered_at
     assert Path(found.facts["drift_report"]).name == "drift.json"
 
 
@@ -60,25 +62,25 @@ def test_rollouts_that_touched_a_window_mark_it(
     watched: DriftReport, begin: float, end: float | None, touched: bool, active: bool
 ) -> None:
     span = (NOW + begin * HOUR, None if end is None else NOW + end * HOUR)
-    found = gather_evidence(CHAMPION, (span,), ())
+    found = gather_evidence(CHAMPION, (span,), NONE)
     assert (found.windows[0].rollout, found.rollout_active) == (touched, active)
 
 
 def test_window_with_too_little_for_a_verdict_says_nothing(watched: DriftReport) -> None:
     (folder,) = history_folder("tiny", "1").iterdir()
     watched.model_copy(update={"verdict": "insufficient"}).save(folder / "drift.json")
-    assert gather_evidence(CHAMPION, (), ()).windows == ()
+    assert gather_evidence(CHAMPION, (), NONE).windows == ()
 
 
 def test_other_versions_windows_are_not_the_champions(watched: DriftReport) -> None:
-    assert gather_evidence(ServedChampion("tiny", "2", NOW), (), ()).windows == ()
-    assert gather_evidence(ServedChampion("tiny", None, None), (), ()).champion is None
+    assert gather_evidence(ServedChampion("tiny", "2", NOW), (), NONE).windows == ()
+    assert gather_evidence(ServedChampion("tiny", None, None), (), NONE).champion is None
 
 
 def test_damaged_record_is_one_error_and_a_missing_one_none(watched: DriftReport) -> None:
     (folder,) = history_folder("tiny", "1").iterdir()
     (folder / "performance.json").write_text("{")
     with pytest.raises(StorageError, match=r"performance\.json"):
-        gather_evidence(CHAMPION, (), ())
+        gather_evidence(CHAMPION, (), NONE)
     (folder / "performance.json").unlink()
-    assert gather_evidence(CHAMPION, (), ()).windows[0].labelled == 0
+    assert gather_evidence(CHAMPION, (), NONE).windows[0].labelled == 0

@@ -29,7 +29,7 @@ def give_labels(log: Path, labels: dict[str, str], hours_later: float = 0.0) -> 
 
 def window(log: Path, version: str | None = "1", ago: timedelta = HOUR) -> list[Labelled]:
     moment = datetime.now(UTC)
-    return labelled_window(log, "tiny", version, moment - ago, moment + HOUR, CLASSES)
+    return labelled_window(log, "tiny", version, moment - ago, moment + HOUR, CLASSES).images
 
 
 def test_window_has_each_labelled_image_once_with_its_last_label(serve: Serve) -> None:
@@ -61,6 +61,27 @@ def test_window_leaves_redacted_images_out(serve: Serve, monkeypatch: pytest.Mon
     log = serve(pictures(5, 1))
     give_labels(log, {f"r{k}": CLASSES[0] for k in range(5)})
     assert window(log) == []
+
+
+def test_labels_that_cannot_be_trained_on_are_counted_by_reason(serve: Serve) -> None:
+    log = serve(pictures(9, 1), share=0.0)
+    give_labels(log, {f"r{k}": CLASSES[0] for k in range(7)} | {"r7": "zebra"})
+    (log / "served-torn.parquet").write_bytes(b"PAR1")
+    moment = datetime.now(UTC)
+    found = labelled_window(log, "tiny", "1", moment - HOUR, moment + HOUR, CLASSES)
+    assert found.images == [] and len(found.notes) == 3
+    assert found.notes[0] == "1 label(s) are no class of the model"
+    assert found.notes[1].startswith("7 label(s) belong to images that were not kept (serving.log_images")
+    assert found.notes[2].startswith("the log's served-torn.parquet: ")
+
+
+def test_label_that_came_last_counts_for_equal_pixels(serve: Serve) -> None:
+    images = pictures(2, 1)
+    images[1] = images[0]
+    log = serve(images)
+    give_labels(log, {"r1": CLASSES[1]})
+    give_labels(log, {"r0": CLASSES[0]}, hours_later=1)  # somebody corrected the earlier answer
+    assert [one.label for one in window(log)] == [CLASSES[0]]
 
 
 def test_no_log_is_an_empty_window(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_drift_and_accuracy_of_one_model_hold_no_row_or_label_of_the_other(
 def test_retraining_takes_labelled_pictures_of_its_own_model(log: Path) -> None:
     end = datetime.now(UTC) + timedelta(seconds=5)
     for model, count in COUNTS.items():
-        window = labelled_window(log, model, "1", end - timedelta(hours=1), end, CLASSES)
+        window = labelled_window(log, model, "1", end - timedelta(hours=1), end, CLASSES).images
         rows = read_served(log, model, "1", end - timedelta(hours=1), end, end).rows
         assert {one.sample_id for one in window} == set(rows["sample_id"].to_pylist()) and len(
             window

@@ -74,6 +74,14 @@ def test_decide_drift_asks_only_if_the_loss_is_proven(loss: Interval | None, req
     assert request_run or refused_by(decision) == ["drift.loss"]
 
 
+def test_decide_says_why_labels_that_came_do_not_count() -> None:
+    notes = ("600 label(s) belong to images that were not kept (serving.log_images)",)
+    decision = asked(evidence(new_labels=0, label_notes=notes), labels_trigger=100)
+    told = {one.name: one.detail for one in decision.conditions}
+    assert told["drift.labels"] == f"0 new labels, 500 are needed; {notes[0]}"
+    assert told["labels.count"] == f"0 new labels, 100 ask by themselves; {notes[0]}"
+
+
 @pytest.mark.parametrize(
     ("found", "history", "config", "guard"),
     [

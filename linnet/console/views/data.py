@@ -16,6 +16,7 @@ from linnet.console.markup import (
     join,
     link,
     pager,
+    problem,
     table,
     tag,
     tile,
@@ -54,12 +55,13 @@ def dropped(manifest: DatasetManifest) -> Html:
     reasons = [(reason, f"{number:,}") for reason, number in manifest.left_out.items()]
     bad = [tuple(line.partition(": ")[::2]) for line in manifest.bad_files]
     parts = [
+        problem(manifest.near_note) if manifest.near_note else Html(""),
         table(("File", "Why it was left out"), bad, f"Bad files: {manifest.bad:,}") if bad else Html(""),
         table(("Left out because", ">Files"), reasons, "Files that are no samples") if reasons else Html(""),
         _named("Images that were dropped", manifest.dropped),
         _named("Pairs of nearly equal images", manifest.near_duplicates),
     ]
-    nothing = not (bad or reasons or manifest.dropped or manifest.near_duplicates)
+    nothing = not (bad or reasons or manifest.dropped or manifest.near_duplicates or manifest.near_note)
     return empty("Nothing was dropped", "Every file became a sample.") if nothing else join(parts)
 
 
