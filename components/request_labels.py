@@ -31,7 +31,7 @@ def request_labels(
     config = LabelsConfig.parse(labels)
     model = RegistryConfig.parse(registry).registered_name(name)
     with preparing("request_labels"):
-        evaluation = Path(report.path) if report else latest_evaluation(name)
+        evaluation = Path(report.path) if report else latest_evaluation(model)
 
     def work(out: Any) -> dict[str, Any]:
         chosen = request_labels(evaluation, Path(samples.path), config, name, out["requests"], model)

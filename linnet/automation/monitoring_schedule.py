@@ -23,6 +23,7 @@ class Watch:
     """When the windows of a model are looked at."""
 
     name: str
+    """Of the recurring run: it names the model, since several models may be of one use case."""
     every: timedelta
     first: datetime
     """When the window of now is closed."""
@@ -42,7 +43,8 @@ def plan(config: Config, at: datetime | None = None) -> Watch:
         )
     moment = at or now()
     _, end = last_closed(moment + every, settings)
-    return Watch(f"monitoring of {config.name}", every, end + timedelta(minutes=settings.lateness_minutes))
+    first = end + timedelta(minutes=settings.lateness_minutes)
+    return Watch(f"monitoring of {config.model_name}", every, first)
 
 
 def watch(config: Config, host: Host, actor: str) -> Watch:

@@ -168,13 +168,13 @@ def watch(
     minutes = planned.every.total_seconds() / 60
     when = f"every {minutes:g} minutes, first at {planned.first:%Y-%m-%d %H:%M:%S} UTC"
     if dry_run:
-        console.print(f"would look at {loaded.name} {when}")
+        console.print(f"would look at {loaded.model_name} {when}")
     elif stop:
         gone = watching.unwatch(loaded, host_of(loaded.engine))
-        console.print(f"{loaded.name} is not watched any more" if gone else f"{loaded.name} was not watched")
+        console.print(f"{loaded.model_name} {'is not watched any more' if gone else 'was not watched'}")
     else:
         watching.watch(loaded, host_of(loaded.engine), current_actor())
-        console.print(f"looks at {loaded.name} {when}")
+        console.print(f"looks at {loaded.model_name} {when}")
 
 
 @skew_app.command("audit")
@@ -203,15 +203,17 @@ def audit(
     from linnet.records import ModelPackage
 
     champion, monitoring, serving = _settings(name, config)
-    case = load_config(config).name if config else champion.name
-    service = ModelPackage.load(champion.package / "package.json").feature_service
+    package = ModelPackage.load(champion.package / "package.json")
     with (
         _rows(champion, monitoring, minutes, all_images=True) as window,
         progress_bars() as progress,
         tempfile.TemporaryDirectory() as out,
     ):
         redacted = bool(getattr(serving, "log_image_blocks", 0))
-        found = audit_window(window, champion.package, case, service, Path(out), known, redacted, progress)
+        found = audit_window(
+            window, champion.package, package.name, package.feature_service, Path(out), known, redacted,
+            progress,
+        )  # fmt: skip
     if as_json:
         typer.echo(found.model_dump_json())
     else:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from linnet.errors import LinnetError
 from linnet.labels.label_set import digest_of, snapshot
-from linnet.labels.rounds import Rounds
+from linnet.labels.rounds import Round, Rounds
 from linnet.labels.table import LabelTable
 from linnet.labels.trigger import RunTrigger
 from linnet.records import RunRequest
@@ -19,24 +20,38 @@ def settle(name: str, trigger: RunTrigger | None) -> list[str]:
     kill between any two of them is mended by the next call. Without a `trigger` only sets are cut.
 
     Raises:
-        LinnetError: the disk is full, DVC refuses, or the run cannot be started; the round stays due.
+        LinnetError: the disk is full, DVC refuses, or the run cannot be started; the round stays due, and
+            the others were settled.
     """
     rounds = Rounds(name)
-    started = []
+    started, problems = [], []
     for batch, closed in rounds.closed().items():
-        version = closed.version
-        if not version:
-            known = LabelTable(name).as_of(closed.closed_at)
-            if not known:
-                continue  # every task was deleted before anybody answered
-            version = str(snapshot(name, closed.closed_at, batch))
-            rounds.set_version(batch, version)
-        if trigger is None or closed.run_id:
+        try:
+            run_id = _settle(name, rounds, batch, closed, trigger)
+        except LinnetError as error:
+            problems.append(error)
             continue
-        run_id = trigger.request_run(run_request(name, batch, version), version, run_key(name, batch))
-        rounds.set_run(batch, run_id)
-        started.append(run_id)
+        if run_id:
+            started.append(run_id)
+    if problems:
+        raise problems[0]
     return started
+
+
+def _settle(name: str, rounds: Rounds, batch: str, closed: Round, trigger: RunTrigger | None) -> str:
+    """Does what one round still lacks; the id of the run that it newly caused, if any."""
+    version = closed.version
+    if not version:
+        known = LabelTable(name).as_of(closed.closed_at)
+        if not known:
+            return ""  # every task was deleted before anybody answered
+        version = str(snapshot(name, closed.closed_at, batch))
+        rounds.set_version(batch, version)
+    if trigger is None or closed.run_id:
+        return ""
+    run_id = trigger.request_run(run_request(name, batch, version), version, run_key(name, batch))
+    rounds.set_run(batch, run_id)
+    return run_id
 
 
 def run_key(name: str, batch: str) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from linnet.automation.monitoring_schedule import plan
-from linnet.config import Config, MonitoringConfig
+from linnet.config import Config, MonitoringConfig, RegistryConfig
 from linnet.errors import RunError
 from linnet.monitoring.window import last_closed, moment_of
 
@@ -30,6 +30,13 @@ def test_watch_looks_at_each_window_once_and_when_it_is_closed(minutes: float, l
     assert [b - a for a, b in itertools.pairwise(ends)] == [planned.every] * 4
     just_before = planned.first.replace(microsecond=0) - planned.every / 1000
     assert last_closed(just_before, config(minutes, lateness).monitoring)[1] == ends[0] - planned.every
+
+
+def test_models_of_one_use_case_have_a_watch_each() -> None:
+    """A watch takes the place of the one of its name."""
+    second = config().model_copy(update={"registry": RegistryConfig(model="tiny-large")})
+    assert plan(config()).name == "monitoring of tiny"
+    assert plan(second).name == "monitoring of tiny-large"
 
 
 def test_windows_finer_than_a_second_are_refused() -> None:

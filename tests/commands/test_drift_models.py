@@ -1,15 +1,24 @@
-"""`linnet drift simulate` with several models: pictures are those of the model that is asked."""
+"""`linnet drift simulate` and `skew audit` with several models: each asks for what is of its own model."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from linnet.commands import drift
+from linnet.features import skew
 from linnet.records import RunRecord, RunRequest
 from linnet.run.runs import runs_dir
+from linnet.storage.paths import prediction_log_dir
+from tests.commands.test_cache_commands import linnet
+from tests.monitoring import conftest
+from tests.monitoring.conftest import Serve, pictures
+
+trained, registered, serve = conftest.champion, conftest.registered, conftest.serve
 
 
 @pytest.fixture
@@ -36,3 +45,29 @@ def test_pictures_are_of_the_newest_run_of_the_model_that_is_asked(
 ) -> None:
     """Issue 14: with fashion served and digits run last, digits were sent to the fashion model."""
     assert found in str(drift._training_set(asked).relative_to(runs))
+
+
+@pytest.fixture
+def champion(trained: Path, tmp_path: Path) -> Path:
+    """The package of use case `photos`, which is registered, and served, as `tiny`."""
+    folder = Path(shutil.copytree(trained, tmp_path / "champion"))
+    about = json.loads((folder / "package.json").read_text())
+    (folder / "package.json").write_text(json.dumps(about | {"name": "photos"}))
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's own
+def test_audit_looks_into_the_store_of_the_use_case_whatever_its_model_is_called(
+    registered: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prediction_log_dir().parent.mkdir(parents=True, exist_ok=True)
+    prediction_log_dir().symlink_to(serve(pictures(20, 3)))
+    opened = []
+
+    class Store(skew.FeatureStore):
+        def __init__(self, name: str) -> None:
+            opened.append(name)
+            super().__init__(name)
+
+    monkeypatch.setattr(skew, "FeatureStore", Store)
+    assert "20 by kept images" in linnet("skew", "audit") and opened == ["photos"]

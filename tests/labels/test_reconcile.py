@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from linnet.config import LabelsConfig
-from linnet.errors import LabelServerError, ProjectGone
+from linnet.errors import LabelServerError, ProjectGone, RunError
 from linnet.labels.close_rounds import run_key, settle
 from linnet.labels.export import export
 from linnet.labels.reconcile import pull
@@ -18,7 +18,7 @@ from linnet.labels.server import NewTask
 from linnet.labels.status import status
 from linnet.labels.table import LabelTable
 from linnet.labels.trigger import MemoryTrigger
-from linnet.records import now
+from linnet.records import RunRequest, now
 from tests.doubles.label_server import MemoryLabelServer
 from tests.labels.queue import CHOICES, fill, put, request
 from tests.labels.sample_tables import CLASSES
@@ -200,6 +200,25 @@ def test_settle_cuts_one_set_and_asks_for_one_run_whatever_is_repeated() -> None
     assert version == closed.version and asked.cause == "labels"
     assert asked.evidence["batch"] == "b1" and asked.evidence["label_set"].endswith(".dir")
     assert asked.evidence["annotators"] == ["ann"] and asked.evidence["answers"] == 3
+
+
+def test_settle_round_whose_run_is_refused_holds_up_no_other() -> None:
+    class Refusing(MemoryTrigger):
+        def request_run(self, request: RunRequest, version: str, key: str) -> str:
+            if key == run_key("d", "b1"):
+                raise RunError("refused")
+            return super().request_run(request, version, key)
+
+    lab, trigger = Lab(2), Refusing()
+    lab.answer(0, "boot")
+    lab.answer(1, "boot")
+    assert lab.pull().closed == ["b1"]
+    Rounds("d").close("b2", now())
+    with pytest.raises(RunError, match="refused"):
+        settle("d", trigger)
+    rounds = Rounds("d").closed()
+    assert all(one.version for one in rounds.values())
+    assert [one.run_id for one in rounds.values()] == ["", run_key("d", "b2")]
 
 
 def test_status_counts_latency_agreement_and_gold() -> None:

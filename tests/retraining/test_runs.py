@@ -10,7 +10,7 @@ import pytest
 
 from linnet.commands.cache import _needed
 from linnet.commands.tune import last_training_set
-from linnet.config import Config
+from linnet.config import Config, RegistryConfig
 from linnet.errors import RetrainingError, RunError
 from linnet.labels.latest import latest_evaluation
 from linnet.records import RunRequest, StageRecord, now
@@ -21,9 +21,10 @@ from linnet.run import runs
 from tests.commands.test_cache_commands import linnet
 
 
-def began(name: str, pipeline: str = "training", key: str = "") -> Path:
+def began(name: str, pipeline: str = "training", key: str = "", model: str = "") -> Path:
     request = RunRequest(cause="person", actor="ada", evidence={"key": key} if key else {})
-    return runs.create(pipeline, Config(name=name).values(), request)[1]
+    config = Config(name=name, registry=RegistryConfig(model=model))
+    return runs.create(pipeline, config.values(), request)[1]
 
 
 def spoil(folder: Path) -> Path:
@@ -46,7 +47,7 @@ def test_runs_are_found_beside_one_that_cannot_be_read(spoiled: Path) -> None:
     assert known.find("k") == spoiled.name and known.find("another") is None
     with pytest.raises(RetrainingError, match="never trained here"):
         trigger_of_model("tiny")
-    with pytest.raises(RunError, match="no run of 'tiny' has evaluated"):
+    with pytest.raises(RunError, match="no run has evaluated a model 'tiny'"):
         latest_evaluation("tiny")
     with pytest.raises(RunError, match="no run has built a training set"):
         last_training_set(Config(name="tiny"))
@@ -86,3 +87,13 @@ def test_models_are_known_beside_a_busy_one(monkeypatch: pytest.MonkeyPatch) -> 
     for _ in range(5):
         began("busy", "monitoring")
     assert [one.model for one in known_models.known_models()] == ["busy", "quiet-model"]
+
+
+def test_newest_evaluation_is_of_the_model_that_is_asked_not_of_its_use_case() -> None:
+    found = {}
+    for model in ("", "tiny-large"):
+        report = began("tiny", model=model) / "evaluate" / "report"
+        report.mkdir(parents=True)
+        (report / "candidates.npz").write_bytes(b"")
+        found[model or "tiny"] = report
+    assert {model: latest_evaluation(model) for model in found} == found
