@@ -82,8 +82,9 @@ def _jsons(tree: Folder) -> Iterator[tuple[Path, Any]]:
     """The JSON files that can be read; one that cannot is no export."""
     for path in _files(tree, ".json"):
         try:
-            if path.stat().st_size <= _LARGEST:
-                yield path, json.loads(decoded(path.read_bytes()))
+            if path.stat().st_size > _LARGEST:
+                raise ValueError(f"it has more than {_LARGEST:,} bytes")
+            yield path, json.loads(decoded(path.read_bytes()))
         except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
             if _SURELY.search(path.name) or path.parent.name.lower() == "annotations":
                 problem = f"should be annotations, and cannot be read: {error!s:.80}"

@@ -182,17 +182,6 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def read_feedback(folder: Path) -> list[Row]:
-    """The last label of every image, with when and from whom it came; oldest first."""
-    from pyarrow import parquet
-
-    rows: list[Row] = []
-    for path in folder.glob(f"{FEEDBACK}-*.parquet"):
-        rows += parquet.read_table(path).to_pylist()
-    rows.sort(key=lambda row: row["at"])
-    return list({_image(row): row for row in rows}.values())
-
-
 def _image(row: Row) -> _Image:
     return row.get("model") or "", row["request_id"], row["index"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from linnet.config import Layout
+from linnet.data import exports
 from linnet.data.image_folder import dataset_of
 from linnet.data.image_manifest import read_manifest
 from linnet.data.layout import understand
@@ -249,3 +250,10 @@ def test_test_folder_without_classes_of_training_is_left_out_and_told(tmp_path: 
         "test/images/010.JPEG",
     ]
     assert "the test split has no class of the training images, only images: left out" in found.tree()
+
+
+def test_export_that_is_too_large_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    coco_2017(tmp_path)
+    monkeypatch.setattr(exports, "_LARGEST", 100)
+    with pytest.raises(DataError, match=r"cannot be read: it has more than 100 bytes"):
+        understand(tmp_path)

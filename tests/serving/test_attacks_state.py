@@ -20,11 +20,12 @@ from pyarrow import parquet
 from linnet.errors import RequestRejected
 from linnet.records.prediction_log import feedback_schema, served_files
 from linnet.serving.client import ServerClient
-from linnet.serving.feedback import Feedback, parse_feedback, read_feedback
+from linnet.serving.feedback import Feedback, parse_feedback
 from linnet.serving.keys import KeyFile
 from tests.serving.attacking import PYTHON_TEXT, bounded_growth, processes, warm_up
 from tests.serving.packages import CLASSES, make_package
 from tests.serving.running import RunningServer, png, running
+from tests.serving.written_labels import read_feedback
 
 
 @pytest.fixture(scope="module")

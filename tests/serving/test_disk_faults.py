@@ -10,11 +10,11 @@ import pytest
 from pyarrow import parquet
 
 from linnet.records.prediction_log import served_files
-from linnet.serving.feedback import read_feedback
 from tests.disk_faults import MODES, FaultyDisk
 from tests.serving.attacking import PYTHON_TEXT, warm_up
 from tests.serving.packages import make_package
 from tests.serving.running import RunningServer, png, running
+from tests.serving.written_labels import read_feedback
 
 
 def tell(server: RunningServer, name: str) -> tuple[int, str]:

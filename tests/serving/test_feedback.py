@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from linnet.errors import RequestRejected
-from linnet.serving.feedback import Feedback, parse_feedback, read_feedback
+from linnet.serving.feedback import Feedback, parse_feedback
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Prediction
 from linnet.serving.retention import delete_images
 from linnet.vision.decode import decode
 from tests.serving.packages import CLASSES, make_package
 from tests.serving.running import RunningServer, png, running
+from tests.serving.written_labels import read_feedback
 
 
 def tell(server: RunningServer, document: Any) -> tuple[int, dict[str, Any]]:
