@@ -159,7 +159,7 @@ def compiled(program: Program, folder: Path) -> Spec:
 def _gives_what_it_takes(spec: Spec) -> bool:
     """Whether every group has the inputs, and every producer the outputs, that tasks take from it.
 
-    The SDK forgets the item of a loop around `If` and `Else` that is a part of a text there, and a `OneOf` that
+    The SDK forgets the item of a loop around `If` and `Else` that is a part of a text, and a `OneOf` that
     only a condition is about (kfp 2.17.0): a cluster fails such a task, too.
     """
     components = spec.pipeline.get("components", {})
