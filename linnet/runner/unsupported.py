@@ -30,7 +30,7 @@ def unsupported_features(spec: Spec, setting: ContainerSetting = "auto") -> list
         f"the component {name!r}, which has neither tasks nor an executor: the SDK's compiler loses a group "
         "where a nested pipeline has one of the same name; put the nested pipeline before the group"
         for name, component in spec.pipeline.get("components", {}).items()
-        if not {"dag", "executorLabel"} & set(component)
+        if "executorLabel" not in component and not component.get("dag", {}).get("tasks")
     ]
     for label, executor in spec.pipeline["deploymentSpec"].get("executors", {}).items():
         where = label.removeprefix("exec-")

@@ -157,18 +157,24 @@ def compiled(program: Program, folder: Path) -> Spec:
 
 
 def _gives_what_it_takes(spec: Spec) -> bool:
-    """Whether every group has the inputs that tasks within it take from it.
+    """Whether every group has the inputs, and every producer the outputs, that tasks take from it.
 
-    The SDK forgets the item of a loop around `If` and `Else` that is a part of a text there (kfp 2.17.0): a
-    cluster fails such a task, too, as "parent DAG does not have an input parameter".
+    The SDK forgets the item of a loop around `If` and `Else` that is a part of a text, and a `OneOf` that
+    only a condition is about (kfp 2.17.0): a cluster fails such a task, too.
     """
-    return all(
-        source["componentInputParameter"] in component.get("inputDefinitions", {}).get("parameters", {})
-        for component in [spec.root, *spec.pipeline.get("components", {}).values()]
-        for task in component.get("dag", {}).get("tasks", {}).values()
-        for source in task.get("inputs", {}).get("parameters", {}).values()
-        if "componentInputParameter" in source
-    )
+    components = spec.pipeline.get("components", {})
+    for around in [spec.root, *components.values()]:
+        tasks = around.get("dag", {}).get("tasks", {})
+        for task in tasks.values():
+            for source in task.get("inputs", {}).get("parameters", {}).values():
+                given, wanted = around.get("inputDefinitions", {}), source.get("componentInputParameter")
+                if "taskOutputParameter" in source:
+                    producer = tasks[source["taskOutputParameter"]["producerTask"]]["componentRef"]["name"]
+                    given = components[producer].get("outputDefinitions", {})
+                    wanted = source["taskOutputParameter"]["outputParameterKey"]
+                if wanted is not None and wanted not in given.get("parameters", {}):
+                    return False
+    return True
 
 
 def _message(pipeline: Any) -> dict[str, Any]:
