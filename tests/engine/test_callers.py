@@ -308,7 +308,7 @@ def test_user_of_a_socket_is_known_only_while_it_is_connected() -> None:
 
 FREE = {
     "data.revision", "data.classes", "data.cohorts", "data.captured_at", "data.group", "train.backbone",
-    "train.weights_sha256", "labels.project", "features.service",
+    "train.weights_sha256", "labels.project", "features.service", "gates.unjudged_classes",
     "registry.model", "cost.currency", "engine.allowed_hosts", "engine.trusted_configs",
     "service_levels.critical_cohorts", "service_levels.runbooks",
 }  # fmt: skip
