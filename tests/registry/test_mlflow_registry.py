@@ -142,10 +142,10 @@ def test_unknown_version_is_a_registry_error(database: Path, submit: Submit) -> 
         registry.package_folder("tiny", "7")
 
 
-def test_unreadable_database_is_a_registry_error(state: Path) -> None:
+def test_damaged_database_is_named_with_a_remedy(state: Path) -> None:
     (state / "mlflow").mkdir(parents=True)
     (state / "mlflow" / "mlflow.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(RegistryError, match="the registry at sqlite"):
+    with pytest.raises(StorageError, match=r"mlflow\.db: this database is damaged.*linnet restore"):
         MlflowRegistry().models()
 
 
