@@ -31,12 +31,21 @@ def connect(server: RunningServer, seconds: float = 20.0) -> socket.socket:
 
 
 def warm_up(server: RunningServer) -> None:
-    """Lets every worker import and make what a first request and a first line of the log make."""
+    """Lets every worker import and make what a first request and a first line of the log make.
+
+    Some of it is made in the background, later on a busy machine: it is over when no process grows.
+    """
     for _ in range(20):
         client = ServerClient(server.state.url)
         client.predict(png(100))
         client.close()
-    time.sleep(1.5)
+    quiet, sizes = 0, memory_mb(server)
+    for _ in range(120):
+        time.sleep(0.5)
+        now = memory_mb(server)
+        quiet, sizes = (quiet + 1 if now - sizes < 0.2 else 0), now
+        if quiet == 3:
+            break
 
 
 def answers(
