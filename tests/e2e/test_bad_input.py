@@ -58,7 +58,8 @@ def test_broken_folders_and_configs_are_refused_and_the_repaired_one_runs(photos
     whole, good = photo.read_bytes(), config.read_text()
 
     photo.write_bytes(whole[: len(whole) // 2])
-    refused(case, "run", "photos.toml", status=1, says=("grass/007.png",))
+    told = ("grass/007.png", "data.bad_files")
+    refused(case, "run", "photos.toml", "--set", "data.bad_files=fail", status=1, says=told)
     assert case.record()["state"] == "failed"
     photo.write_bytes(whole)
 
@@ -172,6 +173,11 @@ def test_failed_gate_ends_with_its_reason_and_registers_nothing(finished: UseCas
     before, ledger = finished.versions(), finished.ledger()
     says = ("rejected", "expected calibration error is", "at most 0.0000 is allowed", "FAIL")
     refused(finished, "run", "photos.toml", "--set", "gates.max_ece=0", status=3, says=says)
+    stages = finished.stages()
+    assert finished.record()["state"] == "rejected" and finished.record()["ended_at"]
+    assert stages["request_labels"]["state"] == "succeeded"
+    assert not {"package", "register", "release"} & set(stages)
+    assert finished.versions() == before and finished.ledger() == ledger
     impossible = (
         "gates.min_accuracy",
         "1 is out of reach",
@@ -179,11 +185,6 @@ def test_failed_gate_ends_with_its_reason_and_registers_nothing(finished: UseCas
         "set at most",
     )
     refused(finished, "run", "photos.toml", "--set", "gates.min_accuracy=1.0", status=1, says=impossible)
-    stages = finished.stages()
-    assert finished.record()["state"] == "rejected" and finished.record()["ended_at"]
-    assert stages["request_labels"]["state"] == "succeeded"
-    assert not {"package", "register", "release"} & set(stages)
-    assert finished.versions() == before and finished.ledger() == ledger
     assert finished.linnet("run", "photos.toml").returncode == 0
 
 
