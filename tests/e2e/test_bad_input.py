@@ -184,7 +184,7 @@ def test_failed_gate_ends_with_its_reason_and_registers_nothing(finished: UseCas
         "no number of test images is enough",
         "set at most",
     )
-    refused(finished, "run", "photos.toml", "--set", "gates.min_accuracy=1.0", status=1, says=impossible)
+    refused(finished, "run", "photos.toml", "--set", "gates.min_accuracy=1.0", status=2, says=impossible)
     assert finished.linnet("run", "photos.toml").returncode == 0
 
 
