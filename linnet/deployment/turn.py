@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from linnet.progress import Progress
 from linnet.storage.files import file_name
+from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
-
-_LOOK_SECONDS = 0.1
 
 
 @contextmanager
@@ -23,19 +21,11 @@ def release_turn(model: str, progress: Progress | None = None) -> Iterator[float
     Ctrl-C end the wait.
     """
     path = state_dir() / "rollouts" / f"{file_name(model)}.turn"
-    path.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with path.open("w") as lock:
-        while not _taken(lock.fileno()):
-            if progress is not None:
-                progress("waits for another release of this model", 0, 1)
-            time.sleep(_LOOK_SECONDS)
+
+    def tell() -> None:
+        if progress is not None:
+            progress("waits for another release of this model", 0, 1)
+
+    with file_lock(path, waiting=tell):
         yield time.monotonic() - began
-
-
-def _taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from linnet.errors import StorageError
 from linnet.storage.files import translate_storage
 
+_LOOK_SECONDS = 0.1
+
 
 @contextmanager
-def file_lock(path: Path, shared: bool = False, mode: int = 0o600) -> Iterator[None]:
+def file_lock(
+    path: Path, shared: bool = False, mode: int = 0o600, waiting: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Waits until no other process holds the lock file `path`; it and its folder are made if need be.
 
     Many may hold it `shared` at once, or one alone. A child that was forked inside holds it too; a program
@@ -23,6 +28,7 @@ def file_lock(path: Path, shared: bool = False, mode: int = 0o600) -> Iterator[N
         path: The file; a link in its place is not followed.
         shared: Whether others may hold it at the same time.
         mode: Rights of a new file, less the umask.
+        waiting: Called ten times a second while another process holds it; what it raises ends the wait.
 
     Raises:
         StorageError: the file cannot be made or opened.
@@ -36,7 +42,21 @@ def file_lock(path: Path, shared: bool = False, mode: int = 0o600) -> Iterator[N
             told = StorageError(f"{path}: the lock file cannot be opened ({error.strerror})")
         raise told from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        if waiting is None:
+            fcntl.flock(descriptor, kind)
+        else:
+            while not _taken(descriptor, kind):
+                waiting()
+                time.sleep(_LOOK_SECONDS)
         yield
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
