@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("readme")
     size = {"height": config.data.height, "width": config.data.width}
     package = make_package(folder / "package", name=config.name, classes=config.data.classes, **size)
-    with running(folder, package) as started:
+    with running(folder, package, "1", "--workers", "1") as started:
         yield started
 
 

@@ -386,6 +386,7 @@ def recurring_moment() -> Any:
     return now()
 
 
+@pytest.mark.slow
 def test_sdk_says_what_to_do(engine: RunningEngine, specs: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     config = parse_config({"name": "shoes", "labels": {"server": "http://attacker.example"}})
     file = compile_pipeline("training", config, tmp_path / "t.yaml")

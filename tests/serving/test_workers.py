@@ -117,6 +117,7 @@ def test_worker_that_dies_is_replaced_with_the_routes_in_force(server: RunningSe
     assert after == before + 40, "what the dead worker had counted is gone"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swaps", [15, pytest.param(100, marks=pytest.mark.proof)])
 def test_swaps_lose_nothing_and_every_answer_is_the_replay_of_its_version(
     server: RunningServer, tmp_path: Path, swaps: int
