@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], what: str = "", seconds: float = 60.0, every: float = 0.02) -> T:
+def until(look: Callable[[], T], what: str = "", seconds: float = 120.0, every: float = 0.02) -> T:
     """Looks again and again until something true is seen, and returns it.
 
     `seconds` is how long a busy machine may take; on an idle one it costs what it takes.

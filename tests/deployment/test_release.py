@@ -221,7 +221,7 @@ def test_release_after_a_kill_finishes_the_job(folder: Path, tmp_path: Path) -> 
     with running(tmp_path / "server", folder / "champion") as server:
         process = begun(folder, tmp_path, server)
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=150)
         assert server.client.routes()["candidate"] == "2", "the kill must have hit in the middle"
         decision = released(folder, "good", tmp_path / "again", server=server.state_file, config=LASTING)
         assert decision.verdict == "promote", decision.reason
@@ -237,7 +237,7 @@ def test_release_that_is_interrupted_gives_traffic_back_first(
     with running(tmp_path / "server", folder / "champion") as server:
         process = begun(folder, tmp_path, server)
         process.send_signal(number)
-        _, words = process.communicate(timeout=20)
+        _, words = process.communicate(timeout=150)
         assert process.returncode != 0
         assert b"KeyboardInterrupt" in words
         routes = server.client.routes()

@@ -299,7 +299,7 @@ def test_killed_supervisor_loses_no_row_of_the_prediction_log(tmp_path: Path, pa
         workers = [number for number in processes(server) if number != server.process.pid]
         answered = ask(server, 2.0)
         os.kill(server.process.pid, signal.SIGKILL)
-        server.process.wait(20)
+        server.process.wait(120)
         until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), "no worker is left")
         missing = set(answered) - logged(server)
     assert not missing, f"{len(missing)} of {len(answered)} answered requests are missing from the log"

@@ -25,7 +25,7 @@ from tests.serving.running import RunningServer, noise_png, png, running
 
 def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "linnet.serving", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
 
 
 def test_state_file_is_private_and_goes_with_the_server(tmp_path: Path) -> None:
