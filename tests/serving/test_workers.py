@@ -98,6 +98,7 @@ def test_sticky_keys_and_a_switch_hold_on_every_worker(server: RunningServer, tm
         assert {answer["version"] for _, answer in asked_by(server, 6, 5)} == {version}
 
 
+@pytest.mark.slow
 def test_worker_that_dies_is_replaced_with_the_routes_in_force(server: RunningServer, tmp_path: Path) -> None:
     server.client.load("2", make_package(tmp_path / "2", broken="permuted"))
     server.client.set_routes("2")

@@ -226,6 +226,7 @@ def test_class_weights_raise_the_recall_of_a_rare_class(
     assert recall[True] > recall[False]
 
 
+@pytest.mark.slow
 def test_progress_lines_of_the_command_are_machine_readable(
     made: Path, quick: TrainConfig, tmp_path: Path
 ) -> None:
