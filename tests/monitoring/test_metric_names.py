@@ -18,7 +18,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What a server says after an answer that was mirrored, and a request that was refused."""
     folder = tmp_path_factory.mktemp("names")
     package = make_package(folder / "package")
-    with running(folder / "server", package, "7", "--name", "tiny") as server:
+    with running(folder / "server", package, "7", "--name", "tiny", "--workers", "1") as server:
         server.client.load("8", package)
         server.client.set_routes("7", "8", 0, 1.0)
         server.client.predict(png(200))

@@ -22,7 +22,7 @@ LIMIT = 20_000
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("app")
-    flags = ("--max-body-mb", str(LIMIT / 1e6))
+    flags = ("--workers", "1", "--max-body-mb", str(LIMIT / 1e6))
     package = make_package(folder / "package", max_pixels=10_000, max_image_mb=0.015)
     with running(folder, package, "7", *flags) as started:
         yield started
