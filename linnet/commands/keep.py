@@ -117,11 +117,15 @@ def watchdog(configs: list[Path], engine: EngineConfig, server: bool) -> Watchdo
         last = ServerState.last(server_state_file())
         start_detached(last.models or [] if last else [], configs, port_of(last.url) if last else 0)
 
-    alive = {"engine": lambda: running_engine() is not None, "console": lambda: CONSOLE.running() is not None}
-    start = {"engine": start_engine, "console": start_console}
-    if server:
+    alive, start = {}, {}
+    if server:  # the first to be started: users wait for it
         alive["server"] = lambda: ServerState.read(server_state_file()) is not None
         start["server"] = start_server
+    alive |= {
+        "engine": lambda: running_engine() is not None,
+        "console": lambda: CONSOLE.running() is not None,
+    }
+    start |= {"engine": start_engine, "console": start_console}
     return Watchdog(alive, start, tell)
 
 
