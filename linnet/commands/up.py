@@ -108,7 +108,10 @@ def up(
             started.callback(stop_services)
             began = True
         if with_keeper or with_watch:
-            _keep(settings, configs, started, keep=with_keeper, server=detach, windows=with_watch)
+            try:
+                _keep(settings, configs, started, keep=with_keeper, server=detach, windows=with_watch)
+            except LinnetError as error:  # nobody goes without answers for want of it
+                out.print(str(error), style="red", soft_wrap=True)
         try:
             if running is None:
                 serve_champions(names, configs, port, detach, out)
