@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from linnet.config.class_names import normal, problem_of
 from linnet.config.cost import CostConfig
-from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, Layout, ValidationConfig
+from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, Layout, Task, ValidationConfig
 from linnet.config.engine import ContainerSetting, EngineConfig
 from linnet.config.evaluation import EvaluationConfig, GatesConfig
 from linnet.config.files import broken_config_files, config_files
@@ -64,6 +64,7 @@ __all__ = [
     "Section",
     "ServiceLevelsConfig",
     "ServingConfig",
+    "Task",
     "TrainConfig",
     "TuneConfig",
     "ValidationConfig",

@@ -15,6 +15,9 @@ Layout = Literal[
 ]
 """How a folder of images can be read; `auto` is refused where two readings are possible."""
 
+Task = Literal["classification"]
+"""What is asked of an image; each is a folder of `linnet.tasks`."""
+
 
 class DataConfig(Section):
     kind: Literal["idx", "folder", "manifest"] = "folder"

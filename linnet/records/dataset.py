@@ -18,6 +18,8 @@ class DatasetManifest(Record):
     """
 
     name: str
+    task: str = "classification"
+    """What is asked of an image: `config.Task`."""
     digest: str
     """Digest of the raw dataset version (the `.dvc` file's, or of the folder's contents)."""
     revision: str
@@ -116,6 +118,8 @@ class TrainingSetManifest(Record):
     cohorts-SPLIT.npz (a value a sample: unicode [N] by cohort, always with `brightness`).
     """
 
+    task: str = "classification"
+    """What is asked of an image: `config.Task`."""
     classes: tuple[str, ...]
     features: tuple[str, ...]
     """Names of the feature columns, in order."""

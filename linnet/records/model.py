@@ -95,6 +95,8 @@ class GateDecision(Record):
 class EvaluationReport(Record):
     """What `evaluate` measured: `evaluation.json`, beside predictions.npz and report.html."""
 
+    task: str = "classification"
+    """What is asked of an image: `config.Task`."""
     samples: int
     classes: tuple[str, ...]
     metrics: dict[str, Interval]
@@ -121,7 +123,11 @@ class ModelPackage(Record):
     """
 
     name: str
+    task: str = "classification"
+    """What is asked of an image: `config.Task`. Packages of before there were several have none."""
     classes: tuple[str, ...]
+    thresholds: tuple[float, ...] = ()
+    """A probability a class from which on it is named, where the task has them."""
     height: int
     width: int
     channels: int

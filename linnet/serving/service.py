@@ -188,7 +188,7 @@ class Service:
         latency_ms = round(outcome.service * 1e3, 3)
         self.log.offer(
             LogEntry(
-                call.request_id, at, self.metrics.model, predictor.version, predictor.classes,
+                call.request_id, at, self.metrics.model, predictor.version, predictor.answer,
                 latency_ms, outcome.prediction, outcome.error,
             )
         )  # fmt: skip
@@ -259,8 +259,8 @@ def _served_record(
     """The fields of a `ServedRecord`; of several images the first speaks for the request."""
     predicted = confidence = None
     if prediction is not None:
-        top = int(prediction.probabilities[0].argmax())
-        predicted, confidence = predictor.classes[top], float(prediction.probabilities[0, top])
+        first = prediction.probabilities[:1]
+        [predicted], confidence = predictor.answer.labels(first), float(predictor.answer.confidence(first)[0])
     return {
         "at": at,
         "model": model,
