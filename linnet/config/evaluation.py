@@ -31,6 +31,10 @@ class GatesConfig(Section):
     """The lower confidence bound of test accuracy must reach this."""
     min_macro_f1: Fraction = Field(default=0.75, ge=0, le=1)
     """The lower confidence bound of macro F1 must reach this."""
+    min_micro_f1: Fraction = Field(default=0.75, ge=0, le=1)
+    """The lower confidence bound of micro F1 must reach this; where images have several classes."""
+    min_map: Fraction = Field(default=0.75, ge=0, le=1)
+    """The same of the mean average precision; where images have several classes."""
     min_worst_recall: Fraction = Field(default=0.5, ge=0, le=1)
     """The recall of the worst class must reach this."""
     min_auc: Fraction = Field(default=0.9, ge=0, le=1)

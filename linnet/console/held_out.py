@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.artifacts.training_set import HeldOut, read_split
-from linnet.evaluation.calibration import ReliabilityBin, reliability, softmax
+from linnet.evaluation.calibration import ReliabilityBin, reliability
 from linnet.run import runs
 from linnet.statistics.metrics import Predictions
+from linnet.tasks.classification.score import softmax
 
 BINS = 15
 

@@ -8,12 +8,12 @@ usual spelling, or empty), captured_at (ISO 8601; UTC where it has no offset), a
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from linnet.config import normal, problem_of
+from linnet.config import DEFAULT_TASK, normal, problem_of
 from linnet.data.folder_tree import walk
 from linnet.data.image_index import ImageIndex
 from linnet.data.rows import RawDataset, RawRow, class_names, invalid_rows
@@ -21,6 +21,7 @@ from linnet.data.tables import read_table
 from linnet.data.understanding import split_named
 from linnet.errors import DataError
 from linnet.records import SPLITS, utc_time
+from linnet.tasks.target import Target, target_of
 
 _ALIASES = {
     "path": (
@@ -41,22 +42,32 @@ _NONE = "missing"
 
 
 def read_manifest(
-    location: Path, classes: tuple[str, ...] = (), cohorts: tuple[str, ...] = (), group: str = ""
+    location: Path,
+    classes: tuple[str, ...] = (),
+    cohorts: tuple[str, ...] = (),
+    group: str = "",
+    task: str = DEFAULT_TASK,
 ) -> RawDataset:
     """Reads a manifest, or the `manifest.csv` or `manifest.parquet` of a folder.
 
     Raises:
         DataError: as `manifest_rows`; or fewer than two classes, or a configured one without an image.
     """
-    rows = manifest_rows(location, classes, cohorts, group)
-    path = str(_table_path(location))
-    return RawDataset(path, class_names(path, {row.label for row in rows}, classes), rows)
+    rows, target = manifest_rows(location, classes, cohorts, group, task), target_of(task)
+    path, found = str(_table_path(location)), {name for row in rows for name in target.classes(row.label)}
+    return RawDataset(path, class_names(path, found, classes), rows)
 
 
 def manifest_rows(
-    location: Path, classes: tuple[str, ...] = (), cohorts: tuple[str, ...] = (), group: str = ""
+    location: Path,
+    classes: tuple[str, ...] = (),
+    cohorts: tuple[str, ...] = (),
+    group: str = "",
+    task: str = DEFAULT_TASK,
 ) -> list[RawRow]:
     """The rows of a manifest, whichever classes they have; `group` is the column that names their groups.
+
+    Where the task allows an image several classes, rows of one path are one row with the classes of all.
 
     Raises:
         DataError: no such file, a missing column, or rows (all are named) without path or label, with
@@ -69,10 +80,11 @@ def manifest_rows(
     _check_columns(path, [*names, *(wanted for wanted, name in known.items() if name)], cohorts, group)
     rows: list[RawRow] = []
     problems: list[str] = []
+    target = target_of(task)
     for place, cells in table:
         try:
             named = {wanted: cells[name] for wanted, name in known.items() if name}
-            rows.append(_row(finder, {**cells, **named}, classes, cohorts, group))
+            rows.append(_row(finder, target, {**cells, **named}, classes, cohorts, group))
         except ValueError as error:
             problems.append(f"{place}: {error}")
     if problems:
@@ -81,7 +93,27 @@ def manifest_rows(
         )
     if not rows:
         raise DataError(str(path), "has no rows", "list at least one image of each of 2 classes")
-    return rows
+    return _joined(str(path), rows, target) if target.several else rows
+
+
+def _joined(where: str, rows: list[RawRow], target: Target) -> list[RawRow]:
+    """One row an image, with the classes of all its rows.
+
+    Raises:
+        DataError: the rows of an image differ in something else than their classes.
+    """
+    found: dict[str, RawRow] = {}
+    problems: list[str] = []
+    for row in rows:
+        first = found.setdefault(row.origin, row)
+        label = target.label((*target.classes(first.label), *target.classes(row.label)))
+        if replace(row, label="") != replace(first, label=""):
+            problems.append(f"{row.origin}: its rows differ in split, time, cohort or group")
+        found[row.origin] = replace(first, label=label)
+    if problems:
+        raise invalid_rows(where, f"{len(problems)} row(s) contradict another of the same image", problems,
+                           "make them equal but for the label")  # fmt: skip
+    return list(found.values())
 
 
 def _table_path(location: Path) -> Path:
@@ -118,25 +150,26 @@ def _check_columns(path: Path, names: list[str], cohorts: tuple[str, ...], group
 
 
 def _row(
-    finder: _Finder, cells: dict[str, Any], classes: tuple[str, ...], cohorts: tuple[str, ...], group: str
+    finder: _Finder,
+    target: Target,
+    cells: dict[str, Any],
+    classes: tuple[str, ...],
+    cohorts: tuple[str, ...],
+    group: str,
 ) -> RawRow:
     """One row of the table.
 
     Raises:
         ValueError: what is wrong with it.
     """
-    origin, label = _text(cells["path"]), normal(_text(cells["label"]))
+    origin = _text(cells["path"])
     if not origin:
         raise ValueError("it has no path")
-    if not label:
-        raise ValueError(f"{origin} has no label")
-    if problem := problem_of(label):
-        raise ValueError(f"{origin} has the label {label[:60]!r}, which {problem}")
-    label = {normal(name): name for name in classes}.get(label, label)
-    if classes and label not in classes:
-        near = difflib.get_close_matches(label, classes, n=1)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
-        raise ValueError(f"{origin} has the unknown label '{label}'{hint}")
+    try:
+        names = target.names(cells["label"])
+    except ValueError as error:
+        raise ValueError(f"{origin} has {error}") from error
+    label = target.label([_class(origin, target, normal(name), classes) for name in names])
     named = _text(cells.get("split"))
     split = split_named(named) or ""
     if named and not split:
@@ -145,6 +178,22 @@ def _row(
     values = tuple(_text(cells[name]) or _NONE for name in cohorts)
     captured = _captured(origin, cells.get("captured_at"))
     return RawRow(origin, label, split, path, captured, values, group=_text(cells[group]) if group else "")
+
+
+def _class(origin: str, target: Target, name: str, classes: tuple[str, ...]) -> str:
+    """A class as the config spells it.
+
+    Raises:
+        ValueError: nothing can be called so, or the config does not name it.
+    """
+    if problem := problem_of(name) or target.problem_of(name):
+        raise ValueError(f"{origin} has the label {name[:60]!r}, which {problem}")
+    name = {normal(known): known for known in classes}.get(name, name)
+    if classes and name not in classes:
+        near = difflib.get_close_matches(name, classes, n=1)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise ValueError(f"{origin} has the unknown label '{name}'{hint}")
+    return name
 
 
 class _Finder:

@@ -27,6 +27,7 @@ from linnet.errors import ConfigError, DataError
 from linnet.progress import Progress
 from linnet.records import SPLITS, DatasetManifest, utc_time
 from linnet.storage.files import writing
+from linnet.tasks.target import Target, target_of
 
 _MANIFEST = "manifest.json"
 _NAMED_DROPS = 1000
@@ -65,10 +66,11 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
         shards = _write(good, seen, selection, TableWriter(out, config.cohorts, captured_at), progress)
         manifest = DatasetManifest(
             name=name,
+            task=config.task,
             digest=_digest(digest, raw, found),
             revision=config.revision,
             classes=raw.classes,
-            counts=_counts(good, selection),
+            counts=_counts(good, selection, target_of(config.task)),
             shards=tuple(shards),
             rows=len(selection.kept),
             raw_rows=len(raw.rows),
@@ -121,6 +123,11 @@ def _place(config: DataConfig, progress: Progress | None) -> Path:
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:
     """The raw dataset, and its digest where a `.dvc` file names it."""
     location, digest = _place(config, progress), ""
+    if target_of(config.task).several and config.kind != "manifest":
+        problem = f"'{config.task}' needs labels of several classes, which a dataset of kind '{config.kind}' has not"
+        raise ConfigError(
+            "data.task", problem, 'set data.kind = "manifest" and name a table of paths and labels'
+        )
     if config.cohorts and config.kind != "manifest":
         raise ConfigError("data.cohorts", f"a dataset of kind '{config.kind}' has no columns", "remove it")
     if location.suffix == ".dvc":
@@ -136,7 +143,7 @@ def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, st
         return read_idx(location, config.classes), digest
     if config.kind == "folder":
         return _grouped(read_image_folder(location, config.classes, config.layout), config.group), digest
-    return read_manifest(location, config.classes, config.cohorts, config.group), digest
+    return read_manifest(location, config.classes, config.cohorts, config.group, config.task), digest
 
 
 def _grouped(raw: RawDataset, pattern: str) -> RawDataset:
@@ -202,7 +209,9 @@ def _write(
     return writer.shards
 
 
-def _counts(raw: RawDataset, selection: Selection) -> dict[str, dict[str, int]]:
+def _counts(raw: RawDataset, selection: Selection, target: Target) -> dict[str, dict[str, int]]:
     """Images a split and class, in the order of SPLITS and of the labels, zeros included."""
-    tally = Counter((split, raw.rows[index].label) for index, split in selection.kept)
+    tally = Counter(
+        (split, name) for index, split in selection.kept for name in target.classes(raw.rows[index].label)
+    )
     return {split: {name: tally[split, name] for name in raw.classes} for split in SPLITS}

@@ -10,6 +10,7 @@ from linnet.data.image_manifest import manifest_rows
 from linnet.data.rows import RawDataset
 from linnet.data.split import unit_interval
 from linnet.errors import DataError
+from linnet.tasks.target import target_of
 
 FEEDBACK = "feedback"
 """Label source of these rows."""
@@ -28,8 +29,9 @@ def with_recent(raw: RawDataset, config: DataConfig) -> RawDataset:
     if not config.recent:
         return raw
     folder = Path(config.recent).expanduser()
-    window = manifest_rows(folder)
-    unknown = sorted({row.label for row in window} - set(raw.classes))
+    window, target = manifest_rows(folder, task=config.task), target_of(config.task)
+    named = {name for row in window for name in target.classes(row.label)}
+    unknown = sorted(named - set(raw.classes))
     if unknown:
         raise DataError(
             str(folder), f"its labels {', '.join(unknown)} are no class of the dataset", "leave them out"

@@ -17,6 +17,7 @@ from linnet.progress import Progress
 from linnet.records import DatasetManifest, ExpectationResult, ValidationReport
 from linnet.statistics.attainable import check_attainable
 from linnet.storage.files import writing
+from linnet.tasks.target import target_of
 
 if TYPE_CHECKING:
     from linnet.data.validate_docs import Suites, ValidationFinding
@@ -109,7 +110,10 @@ def _check(
     )
 
     findings = suites.check("columns", table.columns, column_expectations(), ("column", "shard"))
-    wanted = sample_expectations(set(table.rows.columns), config, manifest)
+    target = target_of(manifest.task)
+    labels = table.rows["label"].dropna().unique().tolist() if "label" in table.rows else []
+    known = target.known(labels, manifest.classes)
+    wanted = sample_expectations(set(table.rows.columns), config, manifest, known)
     findings += suites.check("samples", table.rows, wanted, _SAMPLE_KEYS)
     if {"label", "split"} & table.missing:
         return findings, {}

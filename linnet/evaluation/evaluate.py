@@ -13,7 +13,6 @@ from linnet.artifacts.validation_logits import read_validation_logits
 from linnet.cache.store import Cache
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
-from linnet.evaluation.calibration import fit_temperature, softmax
 from linnet.evaluation.candidates import CalibratedPredictions, write_candidates
 from linnet.evaluation.compare import compare_to_champion
 from linnet.evaluation.gates import evaluate_gates
@@ -24,7 +23,10 @@ from linnet.evaluation.report import write_report
 from linnet.evaluation.sample_images import ReportData
 from linnet.progress import Progress
 from linnet.records import Comparison, EvaluationReport, GateDecision, TrainingSetManifest
-from linnet.statistics.metrics import Ints, Predictions
+from linnet.tasks.agree import agreement_of
+from linnet.tasks.answer import answer_of
+from linnet.tasks.score import Fitted, Results, score_of
+from linnet.tasks.target import target_of
 
 if TYPE_CHECKING:
     from linnet.artifacts.onnx_model import PackagedModel
@@ -52,9 +54,9 @@ def evaluate(
         evaluation: levels, bins, seed.
         gates: thresholds.
         out: folder to write evaluation.json, gates.json, predictions.npz (test split: ids `S32` [N],
-            labels int64 [N], calibrated probabilities float32 [N, K], embeddings float32 [N, D]),
-            candidates.npz (see `evaluation.candidates`) and report.html into. Equal inputs give equal
-            bytes.
+            labels as the training set has them, calibrated probabilities float32 [N, K], embeddings
+            float32 [N, D]), candidates.npz (see `evaluation.candidates`) and report.html into. Equal
+            inputs give equal bytes.
         champion: package folder of the present champion, if there is one.
         champion_version: its version in the registry.
         progress: called with what is being done, how many samples are done, and of how many.
@@ -76,28 +78,46 @@ def evaluate(
     known = Known(network, training_set, cache)
     tuning = _unseen(model, known.predict(validation, "validation", progress), training_set)
     outputs = known.predict(test, "test", progress)
-    temperature = fit_temperature(tuning.logits, validation.labels)
-    calibrated = Predictions(test.labels, softmax(outputs.logits, temperature))
-    uncalibrated = Predictions(test.labels, softmax(outputs.logits))
+    score = score_of(test.task)
+    fitted = score.fit(tuning.logits, validation.labels)
+    calibrated = score.results(test.labels, outputs.logits, fitted)
+    uncalibrated = score.results(test.labels, outputs.logits, replace(fitted, temperature=1.0))
     comparison: Comparison | None = None
     remarks: list[str] = []
     if champion is not None:
         comparison, remarks = against_champion(
-            calibrated, test, champion, champion_version, evaluation.confidence, progress
+            calibrated, fitted, test, champion, champion_version, evaluation.confidence, progress
         )
     report = measure(
-        calibrated, uncalibrated, test.ids, test.classes, test.cohorts, temperature, comparison, evaluation
+        calibrated,
+        uncalibrated,
+        test.ids,
+        test.classes,
+        test.cohorts,
+        fitted,
+        comparison,
+        evaluation,
+        test.task,
     )
     decision = evaluate_gates(report, gates, evaluation.confidence)
     evidence = ReportData(
-        calibrated, uncalibrated, test.images, test.ids, evaluation, gates, len(validation), tuple(remarks)
+        calibrated,
+        uncalibrated,
+        test.images,
+        test.ids,
+        evaluation,
+        gates,
+        len(validation),
+        tuple(remarks),
+        _truth(test),
+        answer_of(test.task, test.classes, fitted.thresholds).labels(calibrated.probabilities),
     )
     _write(out, report, decision, evidence, test, outputs.embeddings)
     write_candidates(
         out,
         known,
         training_set,
-        CalibratedPredictions(validation, tuning, temperature),
+        CalibratedPredictions(validation, tuning, fitted),
         evaluation.candidates,
         progress,
     )
@@ -113,7 +133,8 @@ def _unseen(model: Path, outputs: Outputs, training_set: Path) -> Outputs:
 
 
 def against_champion(
-    candidate: Predictions,
+    candidate: Results,
+    fitted: Fitted,
     test: HeldOut,
     champion: Path,
     version: str,
@@ -123,11 +144,20 @@ def against_champion(
     """Compares with the champion's package on the same samples; second: what a reviewer must know.
 
     Classes are matched by name. A champion of another image size gets the test images resized.
+
+    Raises:
+        DataError: the champion was asked something else of an image.
     """
     from linnet.artifacts.onnx_model import PackagedModel
 
     packaged = PackagedModel.load(champion)
     about = packaged.package
+    if about.task != test.task:
+        raise DataError(
+            f"champion {version or about.name}",
+            f"its task is {about.task}, that of the training set is {test.task}",
+            "give the new use case another name, or registry.model",
+        )
     remarks = []
     if (about.height, about.width, about.channels) != test.images.shape[1:]:
         remarks.append(
@@ -136,16 +166,24 @@ def against_champion(
         )
     if unknown := [name for name in test.classes if name not in about.classes]:
         remarks.append(f"the champion does not know {', '.join(unknown)}: it is wrong on those samples")
-    index = {name: k for k, name in enumerate(test.classes)}
-    named = np.array([index.get(name, -1) for name in about.classes], np.int64)
-    chosen = named[_champion_classes(packaged, test, progress)]
-    finite = np.isfinite(candidate.probabilities).all(axis=1)
-    own = np.where(finite, candidate.predicted, -1)
-    return compare_to_champion(own, chosen, test.labels, version or about.name, confidence), remarks
+    agreement = agreement_of(test.task)
+    ours = answer_of(test.task, test.classes, fitted.thresholds).labels(candidate.probabilities)
+    theirs = _champion_answers(packaged, test, progress)
+    truth = _truth(test)
+    own = np.array([agreement(a, b) for a, b in zip(ours, truth, strict=True)])
+    own = np.where(np.isfinite(candidate.probabilities).all(axis=1), own, 0.0)
+    other = np.array([agreement(a, b) for a, b in zip(theirs, truth, strict=True)])
+    alike = float(np.mean([agreement(a, b) for a, b in zip(ours, theirs, strict=True)]))
+    return compare_to_champion(own, other, alike, version or about.name, confidence), remarks
 
 
-def _champion_classes(packaged: PackagedModel, test: HeldOut, progress: Progress | None) -> Ints:
-    """Likeliest class [N] in the champion's own order."""
+def _truth(split: HeldOut) -> list[str]:
+    target = target_of(split.task)
+    return [target.decode(row, split.classes) for row in split.labels]
+
+
+def _champion_answers(packaged: PackagedModel, test: HeldOut, progress: Progress | None) -> list[str]:
+    """What the champion says of each image, in its own classes: [N]."""
     from linnet.vision.decode import color_of, resize
 
     about = packaged.package
@@ -153,7 +191,7 @@ def _champion_classes(packaged: PackagedModel, test: HeldOut, progress: Progress
     same = size == test.images.shape[1:]
     columns = [test.feature_names.index(n) for n in about.features if n in test.feature_names]
     stored = same and len(columns) == len(about.features)
-    chosen: list[Ints] = []
+    said: list[str] = []
     step = batch_size(test.images)
     for start in range(0, len(test), step):
         images = np.array(test.images[start : start + step])
@@ -162,10 +200,10 @@ def _champion_classes(packaged: PackagedModel, test: HeldOut, progress: Progress
             images = np.stack([resize(one, about.height, about.width, color) for one in images])
         features = test.features[start : start + step, columns] if stored else None
         probabilities, _ = packaged.predict(images, features)
-        chosen.append(probabilities.argmax(axis=1))
+        said += packaged.answer.labels(probabilities)
         if progress:
             progress("champion predictions", min(start + step, len(test)), len(test))
-    return np.concatenate(chosen)
+    return said
 
 
 def _write(

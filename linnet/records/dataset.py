@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from linnet.config import DEFAULT_TASK
 from linnet.records.record import Record
 
 
@@ -18,7 +19,7 @@ class DatasetManifest(Record):
     """
 
     name: str
-    task: str = "classification"
+    task: str = DEFAULT_TASK
     """What is asked of an image: `config.Task`."""
     digest: str
     """Digest of the raw dataset version (the `.dvc` file's, or of the folder's contents)."""
@@ -118,7 +119,7 @@ class TrainingSetManifest(Record):
     cohorts-SPLIT.npz (a value a sample: unicode [N] by cohort, always with `brightness`).
     """
 
-    task: str = "classification"
+    task: str = DEFAULT_TASK
     """What is asked of an image: `config.Task`."""
     classes: tuple[str, ...]
     features: tuple[str, ...]

@@ -6,6 +6,7 @@ from datetime import datetime
 from math import isnan
 from typing import Any, Literal
 
+from linnet.config import DEFAULT_TASK
 from linnet.records.record import Interval, Record, Verdict
 
 
@@ -59,6 +60,7 @@ class Comparison(Record):
     """Accuracy of the candidate minus accuracy of the champion, paired."""
     agreement: float
     candidate_only_right: int
+    """Samples on which only the candidate is right, or more so than the champion."""
     champion_only_right: int
 
 
@@ -95,7 +97,7 @@ class GateDecision(Record):
 class EvaluationReport(Record):
     """What `evaluate` measured: `evaluation.json`, beside predictions.npz and report.html."""
 
-    task: str = "classification"
+    task: str = DEFAULT_TASK
     """What is asked of an image: `config.Task`."""
     samples: int
     classes: tuple[str, ...]
@@ -106,6 +108,9 @@ class EvaluationReport(Record):
     confusion: tuple[tuple[int, ...], ...]
     """Rows: true class; columns: predicted class."""
     cohorts: tuple[CohortResult, ...]
+    thresholds: tuple[float, ...] = ()
+    """A probability a class from which on it is named, chosen on the validation split, where the task has
+    them."""
     temperature: float
     """Fitted on the validation split by minimising the negative log-likelihood."""
     ece_before: float
@@ -123,7 +128,7 @@ class ModelPackage(Record):
     """
 
     name: str
-    task: str = "classification"
+    task: str = DEFAULT_TASK
     """What is asked of an image: `config.Task`. Packages of before there were several have none."""
     classes: tuple[str, ...]
     thresholds: tuple[float, ...] = ()
