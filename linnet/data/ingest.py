@@ -124,10 +124,9 @@ def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, st
     """The raw dataset, and its digest where a `.dvc` file names it."""
     location, digest = _place(config, progress), ""
     if target_of(config.task).several and config.kind != "manifest":
-        problem = f"'{config.task}' needs labels of several classes, which a dataset of kind '{config.kind}' has not"
-        raise ConfigError(
-            "data.task", problem, 'set data.kind = "manifest" and name a table of paths and labels'
-        )
+        problem = f"is {config.task}, but a dataset of kind '{config.kind}' names one class an image"
+        remedy = 'set data.kind = "manifest", and name a table of paths and labels'
+        raise ConfigError("data.task", problem, remedy)
     if config.cohorts and config.kind != "manifest":
         raise ConfigError("data.cohorts", f"a dataset of kind '{config.kind}' has no columns", "remove it")
     if location.suffix == ".dvc":

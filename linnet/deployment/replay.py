@@ -22,10 +22,14 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 
+from linnet.config import DEFAULT_TASK
 from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.local_server import is_loopback
 from linnet.errors import RolloutError, StorageError
 from linnet.records import TrainingSetManifest
+from linnet.tasks.agree import agreement_of
+from linnet.tasks.answer import answer_of
+from linnet.tasks.target import target_of
 from linnet.vision.decode import encode_png
 
 WORKERS = 16
@@ -39,10 +43,11 @@ _MOST_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Encoded images and the class that each one shows."""
+    """Encoded images and the label of each."""
 
     bodies: tuple[bytes, ...]
-    classes: tuple[str, ...]
+    labels: tuple[str, ...]
+    task: str = DEFAULT_TASK
 
     @classmethod
     def of_training_set(cls, folder: Path, seed: int = 0) -> Traffic:
@@ -52,7 +57,7 @@ class Traffic:
             RolloutError: the split is missing, damaged or empty.
         """
         try:
-            names = TrainingSetManifest.load(folder / "training_set.json").classes
+            about = TrainingSetManifest.load(folder / "training_set.json")
             images = np.load(folder / "images-production.npy", mmap_mode="r")
             labels = np.load(folder / "labels-production.npy")
         except (StorageError, OSError, ValueError) as error:
@@ -62,7 +67,9 @@ class Traffic:
         most = max(min(_MOST_IMAGES, _MOST_BYTES // images[0].nbytes), 64)
         chosen = np.random.default_rng(seed).permutation(len(images))[:most]
         bodies = tuple(encode_png(np.asarray(images[index])) for index in chosen)
-        return cls(bodies, tuple(names[labels[index]] for index in chosen))
+        target = target_of(about.task)
+        truth = tuple(target.decode(labels[index], about.classes) for index in chosen)
+        return cls(bodies, truth, about.task)
 
 
 class Replayer:
@@ -83,6 +90,7 @@ class Replayer:
             raise RolloutError(f"{url}: replayed traffic is sent to this machine only")
         self._host, self._port = urlsplit(url).hostname or "", urlsplit(url).port or 80
         self._traffic, self._rate = traffic, rate
+        self._answer, self._agreement = answer_of(traffic.task, ()), agreement_of(traffic.task)
         self._model = quote(model, safe="")
         self._random = random.Random(seed)  # noqa: S311  chooses images, keeps no secret
         self._most = int(rate * max_seconds)
@@ -135,7 +143,7 @@ class Replayer:
             index = self._random.randrange(len(self._traffic.bodies))
             due = self._began + self._next / self._rate
             self._next += 1
-        return due, self._traffic.bodies[index], self._traffic.classes[index]
+        return due, self._traffic.bodies[index], self._traffic.labels[index]
 
     def _send(self, connection: HTTPConnection, body: bytes, truth: str) -> LabeledOutcome:
         kept = connection.sock is not None
@@ -151,7 +159,8 @@ class Replayer:
         if answer.status != 200 or version is None or answer.headers.get("Linnet-Model") != self._model:
             return LabeledOutcome(version, None)
         try:
-            return LabeledOutcome(version, json.loads(content)["predictions"][0]["class"] == truth)
+            said = self._answer.said(json.loads(content)["predictions"])
+            return LabeledOutcome(version, self._agreement(said, truth))
         except (ValueError, KeyError, IndexError, TypeError):
             return LabeledOutcome(None, None)
 

@@ -9,7 +9,7 @@ from typing import Any
 from linnet.records import Gate
 from linnet.registry.protocol import flattened
 from linnet.report.evidence import RunEvidence
-from linnet.statistics.catalog import METRICS, Metric
+from linnet.statistics.catalog import BY_KEY, Metric
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def metrics(first: RunEvidence, second: RunEvidence) -> list[MetricChange] | Non
     a, b = first.evaluation.metrics, second.evaluation.metrics
     return [
         MetricChange(metric, a[metric.key].value, b[metric.key].value)
-        for metric in METRICS
+        for metric in BY_KEY.values()
         if metric.headline and metric.key in a and metric.key in b
     ]
 

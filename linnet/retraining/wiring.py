@@ -114,7 +114,7 @@ def labelled(config: Config, of_champion: bool = True) -> LabelledWindow:
     version = None
     if of_champion:
         since, version = max(champion.created_at, since), champion.version
-    return labelled_window(prediction_log_dir(), model, version, since, now(), package.classes)
+    return labelled_window(prediction_log_dir(), model, version, since, now(), package.classes, package.task)
 
 
 def _rollouts(model: str) -> list[Span]:

@@ -20,6 +20,7 @@ from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.metrics import Metrics
 from linnet.serving.predictor import Prediction, Predictor
 from linnet.serving.totals import LOST
+from linnet.tasks.agree import agreement_of
 
 logger = logging.getLogger(__name__)
 MIRROR_QUEUE = 256
@@ -226,8 +227,10 @@ class Service:
         prediction = job.prediction if job is not None else None
         seconds += job.seconds if job is not None else 0.0
         shadow = _served_record(self.metrics.model, mirror, prediction, time.time(), round(seconds * 1e3, 3))
-        record["agrees"] = prediction is not None and shadow["predicted"] == record["predicted"]
-        outcome = "failed" if prediction is None else "agrees" if record["agrees"] else "differs"
+        said = shadow["predicted"]
+        agreement = agreement_of(mirror.package.task)
+        record["agrees"] = 0.0 if prediction is None else agreement(said, record["predicted"])
+        outcome = "failed" if prediction is None else "agrees" if record["agrees"] == 1.0 else "differs"
         self.metrics.mirrored(mirror.version, outcome)
         self._publish(record)
         self._publish({**shadow, "shadow": True})

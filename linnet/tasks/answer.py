@@ -28,6 +28,9 @@ class Answer(Protocol):
     def labels(self, probabilities: Probabilities) -> list[str]:
         """What the model says of each image, as a label is written: [N]."""
 
+    def named(self, probabilities: Probabilities) -> npt.NDArray[np.bool_]:
+        """Which classes it names: [N, K]."""
+
     def confidence(self, probabilities: Probabilities) -> npt.NDArray[np.float32]:
         """How likely it is, as the model has it, that this is right: [N]."""
 

@@ -43,6 +43,9 @@ class Target(Protocol):
     def problem_of(self, name: str) -> str:
         """Why a class cannot be called so; empty: it can."""
 
+    def cell(self, label: str) -> str:
+        """What `names` reads as this label, for tables that are written."""
+
     def label(self, names: Sequence[str]) -> str:
         """The text of a label."""
 
@@ -67,6 +70,9 @@ class Target(Protocol):
 
     def groups(self, targets: Targets) -> npt.NDArray[np.int64]:
         """A class a sample, so that all classes can be spread evenly: [N]."""
+
+    def matrix(self, targets: Targets, classes: int) -> npt.NDArray[np.bool_]:
+        """Which classes each sample has: [N, K]."""
 
     def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:
         """Samples that have each class: [K]."""

@@ -28,8 +28,13 @@ class _OneClass:
     def labels(self, probabilities: Probabilities) -> list[str]:
         return [self._classes[top] for top in probabilities.argmax(axis=1).tolist()]
 
+    def named(self, probabilities: Probabilities) -> npt.NDArray[np.bool_]:
+        tops = probabilities.argmax(axis=1) if len(probabilities) else np.zeros(0, np.int64)
+        named: npt.NDArray[np.bool_] = tops[:, None] == np.arange(probabilities.shape[1])
+        return named
+
     def confidence(self, probabilities: Probabilities) -> npt.NDArray[np.float32]:
-        highest: npt.NDArray[np.float32] = probabilities.max(axis=1)
+        highest: npt.NDArray[np.float32] = probabilities.max(axis=1, initial=0.0)
         return highest
 
     def listed(self, probabilities: Probabilities) -> Listed:

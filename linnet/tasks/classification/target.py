@@ -23,6 +23,9 @@ class _OneClass:
     def problem_of(self, name: str) -> str:  # noqa: ARG002
         return ""
 
+    def cell(self, label: str) -> str:
+        return label
+
     def label(self, names: Sequence[str]) -> str:
         [name] = names
         return name
@@ -53,6 +56,10 @@ class _OneClass:
 
     def groups(self, targets: Targets) -> npt.NDArray[np.int64]:
         return targets
+
+    def matrix(self, targets: Targets, classes: int) -> npt.NDArray[np.bool_]:
+        matrix: npt.NDArray[np.bool_] = targets[:, None] == np.arange(classes)
+        return matrix
 
     def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:
         counts: npt.NDArray[np.int64] = np.bincount(targets, minlength=classes)

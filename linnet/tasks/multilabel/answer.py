@@ -26,13 +26,18 @@ class _Classes:
         return "" if fits else "NaN, or not between 0 and 1"
 
     def labels(self, probabilities: Probabilities) -> list[str]:
-        named = probabilities >= self._thresholds
-        return [TARGET.decode(row, self._classes) for row in named]
+        return [TARGET.decode(row, self._classes) for row in self.named(probabilities)]
+
+    def named(self, probabilities: Probabilities) -> npt.NDArray[np.bool_]:
+        named: npt.NDArray[np.bool_] = probabilities >= self._thresholds
+        return named
 
     def confidence(self, probabilities: Probabilities) -> npt.NDArray[np.float32]:
         """As sure as of the class that it is least sure of."""
-        named = probabilities >= self._thresholds
-        sure: npt.NDArray[np.float32] = np.where(named, probabilities, 1 - probabilities).min(axis=1)
+        named = self.named(probabilities)
+        sure: npt.NDArray[np.float32] = np.where(named, probabilities, 1 - probabilities).min(
+            axis=1, initial=1.0
+        )
         return sure
 
     def listed(self, probabilities: Probabilities) -> Listed:

@@ -41,6 +41,9 @@ class _Classes:
     def problem_of(self, name: str) -> str:
         return f"holds a {BETWEEN}, which stands between classes" if BETWEEN in name else ""
 
+    def cell(self, label: str) -> str:
+        return label or "[]"
+
     def label(self, names: Sequence[str]) -> str:
         return BETWEEN.join(sorted(set(names)))
 
@@ -75,6 +78,9 @@ class _Classes:
         rarity = np.where(targets > 0, targets.sum(axis=0, dtype=np.int64), np.iinfo(np.int64).max)
         rarest = rarity.argmin(axis=1) if len(targets) else np.zeros(0, np.int64)
         return np.where(targets.any(axis=1), rarest, targets.shape[1]).astype(np.int64)
+
+    def matrix(self, targets: Targets, classes: int) -> npt.NDArray[np.bool_]:  # noqa: ARG002
+        return targets > 0
 
     def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:  # noqa: ARG002
         counts: npt.NDArray[np.int64] = targets.sum(axis=0, dtype=np.int64)
