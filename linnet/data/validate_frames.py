@@ -100,7 +100,7 @@ def class_frame(
     names = list(dict.fromkeys(name for source in sources.values() for name in source))
     target = target_of(manifest.task)
     each = table.rows[["label", "split"]].dropna(subset=["label"])
-    each = each.assign(label=[target.classes(label) for label in each["label"]]).explode("label")
+    each = each.assign(label=each["label"].map(target.classes)).explode("label")
     images = each["label"].value_counts()
     train = each.loc[each["split"] == "train", "label"].value_counts()
     test = each.loc[each["split"] == "test", "label"].value_counts()

@@ -152,8 +152,7 @@ class RolloutEvidence:
             }
         tails = {name: tail.state() for name, tail in self.tails.items()}
         counts = {key: int(getattr(self, key)) for key in ("unanswered", "mirrored")}
-        counts["agreed"] = float(self.agreed)
-        return {**counts, "names": self.names, "tails": tails, **sides}
+        return {**counts, "agreed": float(self.agreed), "names": self.names, "tails": tails, **sides}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Takes over what `state` gave.

@@ -30,7 +30,7 @@ def test_metrics_are_those_of_scikit_learn_on_200_random_cases() -> None:
         case = made(seed)
         found, named, targets = point_values(case, 10), case.named, case.targets
         present = targets.any(axis=0)
-        if not present.any():
+        if present.sum() < 2:  # scikit-learn takes a single column for a binary problem with two classes
             continue
         options = {"zero_division": 0.0}
         expected = {

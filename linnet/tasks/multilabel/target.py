@@ -64,7 +64,7 @@ class _Classes:
         return found
 
     def decode(self, row: Any, classes: Sequence[str]) -> str:
-        return self.label([classes[k] for k in np.flatnonzero(row)])
+        return self.label([classes[k] for k in np.flatnonzero(row).tolist()])
 
     def problem(self, targets: Targets, classes: int) -> str:
         if targets.dtype != np.uint8 or targets.ndim != 2 or targets.shape[1] != classes:
