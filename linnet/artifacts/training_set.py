@@ -63,5 +63,5 @@ def read_split(folder: Path, split: Split) -> HeldOut:
     if len(lengths) != 1:
         raise DataError(str(folder), f"the files of the {split} split hold {sorted(lengths)} samples", remedy)
     if problem := target_of(about.task).problem(found.labels, len(found.classes)):
-        raise DataError(str(folder), f"the labels of the {split} split are wrong: {problem}", remedy)
+        raise DataError(str(folder), f"the file labels-{split}.npy {problem}", remedy)
     return found

@@ -51,7 +51,7 @@ class GatesConfig(Section):
     unjudged_classes: tuple[str, ...] = ()
     """Classes that may lack test images: they are trained and predicted, and no gate judges them."""
     min_parity: Fraction = Field(default=0.999, ge=0, le=1)
-    """Share of test images on which the packaged model must name the same top class as torch."""
+    """Share of test images on which the packaged model must give the same answer as torch."""
     max_latency_p95_ms: float = Field(default=50.0, gt=0)
     """p95 of single-image requests to the packaged model in the real server, in milliseconds."""
     max_size_mb: float = Field(default=100.0, gt=0)

@@ -71,6 +71,7 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
             revision=config.revision,
             classes=raw.classes,
             counts=_counts(good, selection, target_of(config.task)),
+            images=_images(selection),
             shards=tuple(shards),
             rows=len(selection.kept),
             raw_rows=len(raw.rows),
@@ -206,6 +207,11 @@ def _write(
         writer.add(Sample(raw.rows[index], seen[index], split, image))
     writer.flush()
     return writer.shards
+
+
+def _images(selection: Selection) -> dict[str, int]:
+    tally = Counter(split for _, split in selection.kept)
+    return {split: tally[split] for split in SPLITS}
 
 
 def _counts(raw: RawDataset, selection: Selection, target: Target) -> dict[str, dict[str, int]]:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from linnet.config import DataConfig, EvaluationConfig, GatesConfig, ValidationConfig
 from linnet.data.validate_frames import Table, class_frame, dataset_frame, read_table
-from linnet.errors import ValidationFailed
+from linnet.errors import ConfigError, ValidationFailed
 from linnet.progress import Progress
 from linnet.records import DatasetManifest, ExpectationResult, ValidationReport
 from linnet.statistics.attainable import check_attainable
 from linnet.storage.files import writing
+from linnet.tasks.score import score_of
 from linnet.tasks.target import target_of
 
 if TYPE_CHECKING:
@@ -84,12 +85,22 @@ def validate(
 def check_gates(samples: Path, gates: GatesConfig, evaluation: EvaluationConfig) -> None:
     """Refuses gates that no model could pass on the test images of the sample table in `samples`.
 
+    Where an image may have several classes, that is known of the gates on scores alone.
+
     Raises:
-        ConfigError: names the settings, and how many test images they take.
+        ConfigError: names the settings, and how many test images they take; or one that the task has not.
         StorageError: the manifest cannot be read.
     """
-    counts = DatasetManifest.load(samples / "manifest.json").counts["test"]
-    check_attainable(list(counts.values()), gates, evaluation)
+    manifest = DatasetManifest.load(samples / "manifest.json")
+    gated = score_of(manifest.task).gated
+    for name in ("accuracy", "macro_f1", "micro_f1", "map", "auc"):
+        given = getattr(gates, f"min_{name}")
+        if name not in gated and given != getattr(GatesConfig(), f"min_{name}"):
+            known = ", ".join(f"min_{one}" for one in gated)
+            raise ConfigError(f"gates.min_{name}", f"is no gate of a {manifest.task} task", f"it has {known}")
+    several = target_of(manifest.task).several
+    tests = [manifest.images_of("test")] if several else list(manifest.counts["test"].values())
+    check_attainable(tests, gates, evaluation)
 
 
 def _check(

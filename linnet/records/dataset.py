@@ -27,7 +27,9 @@ class DatasetManifest(Record):
     """Git revision of the `.dvc` file, or empty."""
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
-    """Images a split and class."""
+    """Images a split and class; where an image may have several, it counts for each."""
+    images: dict[str, int] = {}
+    """Images a split; empty in what was written before an image could have several classes."""
     shards: tuple[str, ...]
     rows: int
     raw_rows: int
@@ -53,6 +55,10 @@ class DatasetManifest(Record):
     """Images that were left out because they cannot be decoded, or are too large (`data.bad_files`)."""
     bad_files: tuple[str, ...] = ()
     """Each of these (the first 1,000) with its reason."""
+
+    def images_of(self, split: str) -> int:
+        """Images of a split."""
+        return self.images[split] if self.images else sum(self.counts.get(split, {}).values())
 
 
 class ExpectationResult(Record):

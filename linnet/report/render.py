@@ -141,7 +141,7 @@ def _comparison(evidence: RunEvidence) -> str:
     )
     return (
         f"On the same samples, accuracy differs from champion {found.champion} by **{value:+.2f} points** "
-        f"({low:+.2f} to {high:+.2f}); both name the same class for {found.agreement:.1%}."
+        f"({low:+.2f} to {high:+.2f}); the answers agree by {found.agreement:.1%}."
     ).replace("-", "−")
 
 

@@ -97,7 +97,7 @@ def test_package_whose_onnx_differs_is_refused(
         tmp_path / "p",
     )
     assert decision.verdict == "fail" and math.isnan(described.latency_p95_ms)
-    assert "ONNX and torch name the same class" in decision.reasons[0]
+    assert "ONNX and torch give the same answer" in decision.reasons[0]
     assert ModelPackage.load(tmp_path / "p" / "package.json").parity_agreement < 0.999
 
 

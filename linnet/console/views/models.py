@@ -127,7 +127,7 @@ def against(version: ModelVersion, champion: ModelVersion | None, report: Evalua
             Html(plots.whisker(difference, low, high, 0.0, difference.value >= 0)),
             tag(
                 "p",
-                f"Both name the same class for {percent(comparison.agreement)}; only this one is right on {comparison.candidate_only_right:,}, only the champion on {comparison.champion_only_right:,}.",
+                f"The answers agree by {percent(comparison.agreement)}; only this one is right on {comparison.candidate_only_right:,}, only the champion on {comparison.champion_only_right:,}.",
                 class_="soft small",
             ),
         ]

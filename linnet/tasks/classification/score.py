@@ -10,7 +10,7 @@ import numpy.typing as npt
 from linnet.config import EvaluationConfig
 from linnet.records import CohortResult, Interval
 from linnet.statistics import intervals
-from linnet.statistics.catalog import METRICS
+from linnet.statistics.catalog import METRICS, Metric
 from linnet.statistics.metrics import (
     Floats,
     Ints,
@@ -30,8 +30,8 @@ _PRIOR_SPREAD = 1.0
 
 
 class _OneClass:
-    metrics = METRICS
-    gated = ("accuracy", "macro_f1", "auc")
+    metrics: tuple[Metric, ...] = METRICS
+    gated: tuple[str, ...] = ("accuracy", "macro_f1", "auc")
 
     def fit(self, logits: Logits, targets: Targets) -> Fitted:
         return Fitted(fit_temperature(logits, targets))

@@ -49,9 +49,9 @@ class _OneClass:
 
     def problem(self, targets: Targets, classes: int) -> str:
         if targets.dtype != np.int64 or targets.ndim != 1:
-            return f"{targets.dtype} {list(targets.shape)} are no class numbers, int64 [N]"
+            return f"{targets.dtype} {list(targets.shape)} are no class numbers: int64 [N]"
         if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
-            return f"label {int(targets.max())} or below 0 is there, but there are {classes} classes"
+            return f"holds label {int(targets.max())} or below 0, but there are {classes} classes"
         return ""
 
     def groups(self, targets: Targets) -> npt.NDArray[np.int64]:

@@ -85,7 +85,7 @@ class _Sets:
             "ece",
         )
     )
-    gated = ("accuracy", "macro_f1", "micro_f1", "map")
+    gated: tuple[str, ...] = ("accuracy", "macro_f1", "micro_f1", "map")
 
     def fit(self, logits: Logits, targets: Targets) -> Fitted:
         temperature = fit_temperature(logits, targets)

@@ -71,7 +71,7 @@ class _Classes:
             return (
                 f"{targets.dtype} {list(targets.shape)} do not say which of {classes} classes each image has"
             )
-        return "a value is neither 0 nor 1" if targets.size and int(targets.max()) > 1 else ""
+        return "holds a value that is neither 0 nor 1" if targets.size and int(targets.max()) > 1 else ""
 
     def groups(self, targets: Targets) -> npt.NDArray[np.int64]:
         """The rarest class that a sample has; one more than the last class where it has none."""
