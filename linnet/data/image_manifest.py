@@ -8,6 +8,7 @@ usual spelling, or empty), captured_at (ISO 8601; UTC where it has no offset), a
 from __future__ import annotations
 
 import difflib
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from linnet.data.tables import read_table
 from linnet.data.understanding import split_named
 from linnet.errors import DataError
 from linnet.records import SPLITS, utc_time
+from linnet.tasks.parts import TASKS
 from linnet.tasks.target import Target, target_of
 
 _ALIASES = {
@@ -37,6 +39,7 @@ _ALIASES = {
 """Names that a column may have, in any case; the first is Linnet's own, numbers a table's without header."""
 
 _LOOKED_AT = 200
+_SHARE_OF_LISTS = 0.1
 _NONE = "missing"
 """Cohort value of a row whose cell is empty."""
 
@@ -215,6 +218,34 @@ class _Finder:
             if found := self._index.find(origin):
                 return found
         raise ValueError(f"{origin[:200]} does not exist")
+
+
+def task_of_table(location: Path) -> tuple[str, str]:
+    """What a table's labels ask of an image, and by what that shows; empty: it is what tables usually ask.
+
+    Several classes an image show by a list or a bar in a label, or by rows of one path with different labels,
+    where that is so for a tenth of the images: a few are contradictions.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    several = next((task for task in TASKS if target_of(task).several), DEFAULT_TASK)
+    path = _table_path(location)
+    names, rows = read_table(path)
+    place, label = _column("path", names), _column("label", names)
+    labels: dict[str, set[str]] = defaultdict(set)
+    listed = 0
+    for _, cells in rows if place and label else ():
+        cell = cells[label]
+        text = cell if isinstance(cell, str) else ""
+        listed += isinstance(cell, list) or "|" in text or text.strip().startswith("[")
+        labels[_text(cells[place])].add(str(cell))
+    if listed > 1 and listed >= _SHARE_OF_LISTS * len(labels):
+        return several, f"{listed:,} labels hold several classes"
+    repeated = sum(len(found) > 1 for found in labels.values())
+    if repeated and repeated >= _SHARE_OF_LISTS * len(labels):
+        return several, f"{repeated:,} images stand in several rows, with different classes"
+    return DEFAULT_TASK, ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,14 +111,14 @@ def _place(
     for index in unique:
         if index not in lost:
             members[sets.root(index)].append(index)
-    strata = _strata(raw, config.task)
-    units = [_unit(raw, seen, rows, groups, strata) for rows in members.values()]
+    spread = strata(raw, config.task)
+    units = [_unit(raw, seen, rows, groups, spread) for rows in members.values()]
     splits = assign(units, frozenset(row.split for row in raw.rows), config)
     split_of = {index: split for rows, split in zip(members.values(), splits, strict=True) for index in rows}
     result.kept = [(index, split_of[index]) for index in unique if index not in lost]
 
 
-def _strata(raw: RawDataset, task: str) -> list[str]:
+def strata(raw: RawDataset, task: str) -> list[str]:
     """What a row is spread over the splits by: its class, or the rarest of its classes."""
     target = target_of(task)
     classes = [target.classes(row.label) for row in raw.rows]
@@ -127,13 +127,13 @@ def _strata(raw: RawDataset, task: str) -> list[str]:
 
 
 def _unit(
-    raw: RawDataset, seen: Sequence[Seen], rows: list[int], groups: dict[int, str], strata: list[str]
+    raw: RawDataset, seen: Sequence[Seen], rows: list[int], groups: dict[int, str], spread: list[str]
 ) -> Unit:
     """What stands together. A group's key is of its name, so that it stays as the group grows."""
     named = sorted({groups[index] for index in rows if index in groups})
     key = named[0] if named else min(seen[index].sample_id for index in rows)
     official = min((raw.rows[index].split for index in rows), key=lambda split: _RANK[split])
-    return Unit(key, strata[rows[0]], len(rows), official)
+    return Unit(key, spread[rows[0]], len(rows), official)
 
 
 def _join_groups(raw: RawDataset, unique: list[int], sets: _Sets) -> dict[int, str]:

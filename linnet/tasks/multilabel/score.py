@@ -48,8 +48,7 @@ class LabelSets:
     @cached_property
     def finite(self) -> npt.NDArray[np.bool_]:
         """Samples whose probabilities are numbers: [N]."""
-        finite: npt.NDArray[np.bool_] = np.isfinite(self.probabilities).all(axis=1)
-        return finite
+        return np.asarray(np.isfinite(self.probabilities).all(axis=1))
 
     @property
     def not_finite(self) -> int:
@@ -306,7 +305,7 @@ def _gaps(results: LabelSets, bins: int) -> tuple[Floats, int]:
     rows = np.repeat(np.arange(results.samples), results.targets.shape[1])
     places = rows * bins + which
     gaps = np.bincount(places, flat - results.targets.ravel(), minlength=results.samples * bins)
-    return gaps.reshape(results.samples, bins), max(flat.size, 1)
+    return gaps.reshape(results.samples, bins).astype(np.float64), max(flat.size, 1)
 
 
 def _ratio(part: float, whole: float, otherwise: float = float("nan")) -> float:
