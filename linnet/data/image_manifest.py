@@ -235,7 +235,9 @@ def task_of_table(location: Path) -> tuple[str, str]:
     place, label = _column("path", names), _column("label", names)
     labels: dict[str, set[str]] = defaultdict(set)
     listed = 0
-    for _, cells in rows if place and label else ():
+    for _, cells in rows:
+        if place is None or label is None:
+            break
         cell = cells[label]
         text = cell if isinstance(cell, str) else ""
         listed += isinstance(cell, list) or "|" in text or text.strip().startswith("[")

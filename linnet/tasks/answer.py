@@ -12,7 +12,7 @@ from linnet.records import ModelPackage
 from linnet.tasks.parts import part
 
 DYNAMIC_IMPORTS = ("linnet.tasks.*.answer",)
-Probabilities = npt.NDArray[np.float32]
+Probabilities = npt.NDArray[np.floating[Any]]
 """[N, K], in the order of the model's classes."""
 Listed = list[dict[str, str | float]]
 """Classes with their probabilities, as `/predict` answers them: `class` and `probability`, the likeliest
