@@ -48,6 +48,8 @@ def confusions(report: EvaluationReport, most: int = 12) -> list[tuple[str, str,
 
 def confused(report: EvaluationReport) -> list[tuple[int, int, int]]:
     """Pairs of true and predicted class with their count, the commonest first."""
+    if not report.confusion:
+        return []
     counts = np.array(report.confusion)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[: int((counts > 0).sum())]
