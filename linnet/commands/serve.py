@@ -181,6 +181,8 @@ def _files(paths: list[Path]) -> list[Path]:
 def _show_answers(answers: list[tuple[Path, dict[str, Any]]]) -> None:
     table = Table("image", "class", "probability", "version")
     for image, answer in answers:
+        if answer.get("predictions") == []:
+            table.add_row(str(image), "none", "", f"{answer['model']} {answer['version']}")
         for rank, likely in enumerate(answer.get("predictions", ())):
             first = rank == 0
             share = f"{likely['probability']:6.1%}"

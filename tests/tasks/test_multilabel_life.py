@@ -162,7 +162,7 @@ def test_server_lists_the_classes_that_reach_their_thresholds(training_set: Path
 def test_replayed_traffic_scores_every_answer(training_set: Path, package: Path, tmp_path: Path) -> None:
     traffic = Traffic.of_training_set(training_set)
     assert traffic.task == SEVERAL and {"red", "blue|red"} <= set(traffic.labels)
-    with running(tmp_path, package) as server, Replayer(server.url, "several", traffic, 40.0) as sent:
+    with running(tmp_path, package) as server, Replayer(server.state.url, "several", traffic, 40.0) as sent:
         time.sleep(1.5)
         outcomes = sent.outcomes()
     scores = [one.correct for one in outcomes if one.correct is not None]
