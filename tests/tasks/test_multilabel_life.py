@@ -33,6 +33,8 @@ from linnet.training.train import train
 from linnet.vision.statistics import FEATURES, brightness_cohort, brightness_edges, image_statistics
 from tests.serving.running import running
 
+pytestmark = pytest.mark.slow
+
 SEVERAL = next(task for task in TASKS if target_of(task).several)
 CLASSES = ("blue", "green", "red")
 SIZES = {"train": 480, "validation": 120, "test": 240, "production": 80}
