@@ -67,7 +67,8 @@ def release(
     state_file = state_dir() / "rollouts" / f"{file_name(name)}.json"
     if config.kserve.service:
         return _into_kserve(candidate, champion_version, config, state_file, out, progress, promote)
-    traffic = Traffic.of_training_set(training_set)
+    # A first candidate is held against its evaluation, which is on the dataset's own test samples.
+    traffic = Traffic.of_training_set(training_set, windows=champion is not None)
     with ExitStack() as stack:
         stack.enter_context(_terminable())
         try:

@@ -89,6 +89,8 @@ COMMANDS = {
     "runs unarchive": {"run_id", "--host"},
     "runs delete": {"run_id", "--host"},
     "data fetch": {"dvc_file", "--revision"},
+    "data windows": {"config"},
+    "data withdraw": {"config", "window", "--reason"},
     "cache explain": {"run_id", "task", "--against"},
     "cache ls": {"--task"},
     "cache verify": set(),

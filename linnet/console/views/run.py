@@ -27,7 +27,7 @@ from linnet.console.markup import (
 )
 from linnet.evaluation import plots
 from linnet.launch.graph import PipelineTask
-from linnet.pages.numbers import duration, money, number, percent, signed
+from linnet.pages.numbers import duration, money, number, percent
 from linnet.records import Gate, Interval, RunRecord, StageRecord, TrainingReport, now
 from linnet.report import comparison
 from linnet.report.evidence import RunEvidence
@@ -334,7 +334,7 @@ def _metrics(first: RunEvidence, second: RunEvidence) -> Html:
 def change(metric: comparison.MetricChange) -> Html:
     """By how much a metric moved, coloured by whether that is good."""
     tones = {"better": "good", "worse": "bad"}
-    return chip(signed(metric.change, 4), tones.get(metric.verdict, ""))
+    return chip(metric.words, tones.get(metric.verdict, ""))
 
 
 def _gate_pairs(first: RunEvidence, second: RunEvidence) -> Html:
