@@ -186,8 +186,9 @@ class LedgerEntry(Record):
 
     at: datetime
     actor: str
-    action: Literal["register", "challenge", "canary", "promote", "rollback"]
-    """`canary`: a step of a rollout was decided; it moves no alias."""
+    action: Literal["register", "challenge", "canary", "promote", "rollback", "allow"]
+    """`canary`: a step of a rollout was decided; `allow`: a person lets a version that was rolled back be
+    released again; neither moves an alias."""
     model: str
     version: str
     previous: str | None

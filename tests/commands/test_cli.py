@@ -41,6 +41,7 @@ COMMANDS = {
     "models list": {"--name", "--tracking-uri"},
     "models show": {"version", "--name", "--tracking-uri"},
     "models promote": {"version", "--reason", "--name", "--tracking-uri"},
+    "models allow": {"version", "--reason", "--name", "--tracking-uri"},
     "models rollback": {"--reason", "--name", "--tracking-uri"},
     "rollout status": {"--name"},
     "rollout approve": {"--name", "--reason"},
