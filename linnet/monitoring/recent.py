@@ -46,7 +46,10 @@ class LabelledWindow:
     """Labels that came and cannot be used, counted by reason, and files that could not be read."""
 
 
-_NOT_KEPT = "belong to images that were not kept (serving.log_images)"
+_NOT_KEPT = (
+    "measure the accuracy, and cannot be trained on: their images were not kept "
+    "(serving.log_images keeps a share of them)"
+)
 _NO_CLASS = "are no class of the model"
 _CHANGED = "belong to images that were redacted, or cannot be read"
 

@@ -75,7 +75,7 @@ def test_labels_that_cannot_be_trained_on_are_counted_by_reason(serve: Serve) ->
     found = labelled_window(log, "tiny", "1", moment - HOUR, moment + HOUR, CLASSES)
     assert found.images == [] and len(found.notes) == 3
     assert found.notes[0] == "1 label(s) are no class of the model"
-    assert found.notes[1].startswith("7 label(s) belong to images that were not kept (serving.log_images")
+    assert found.notes[1].startswith("7 label(s) measure the accuracy, and cannot be trained on")
     assert found.notes[2].startswith("the log's served-torn.parquet: ")
 
 
