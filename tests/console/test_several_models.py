@@ -25,7 +25,7 @@ from tests.registry import conftest
 from tests.serving.packages import make_package
 from tests.serving.running import RunningServer, png, running
 
-migrated, steps = conftest.migrated, conftest.steps
+steps = conftest.steps
 CLASSES = {"fashion": ("Coat", "Shirt", "Bag"), "digits": ("zero", "one", "two", "three")}
 
 
