@@ -36,6 +36,8 @@ class Selection:
     """Rows of production windows whose pixels the dataset itself holds, or nearly holds out."""
     near_leaks: int = 0
     """Rows that nearly repeat what another official split holds out."""
+    near_conflicts: int = 0
+    """Near duplicates with another label."""
     dropped: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     """Near duplicates that were found, a pair each."""
@@ -197,6 +199,7 @@ def _join_near(
         kept, other = raw.rows[a], raw.rows[b]
         apart = _RANK[kept.split] != _RANK[other.split]
         differs = f", labelled '{kept.label}' and not '{other.label}'" if kept.label != other.label else ""
+        result.near_conflicts += bool(differs)
         where = f" in the {kept.split} split" if apart else ""
         result.told.append(f"{other.origin}: nearly the same as {kept.origin}{where}{differs}")
         if config.near_duplicates == "report":

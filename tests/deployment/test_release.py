@@ -74,7 +74,7 @@ def make_training_set(folder: Path) -> None:
         channels=1,
         dataset_digest="d" * 32,
         labels_digest="e" * 32,
-        counts={"production": 256},
+        counts={"production": 256, "test": 256},
     ).save(folder / "training_set.json")
 
 
