@@ -113,27 +113,7 @@ def read_evidence(folder: Path) -> RunEvidence:
 def champion_metrics(evidence: RunEvidence) -> dict[str, float]:
     """Metrics of the champion on the very samples that the candidate was measured on; empty if unknown.
 
-<<<<<<< HEAD
     What the registry has of it was measured on its own test split, which may be another one.
     """
     comparison = evidence.evaluation.comparison if evidence.evaluation else None
     return comparison.metrics if comparison else {}
-
-
-def _read(kind: type[T], folder: Path, task: str, output: str, name: str) -> T | None:
-    where = runs.artifact(folder, task, output)
-    if where is None or not (where / name).exists():
-        return None
-    try:
-        return kind.load(where / name)
-    except StorageError:
-        return None
-=======
-    config = evidence.record.config
-    try:
-        registry = RegistryConfig.parse(config.get("registry", {}))
-        name = registry.registered_name(str(config.get("name", "")))
-        return connect(registry).version(name, comparison.champion).metrics
-    except LinnetError:  # the report says what is known here; a registry that is away is not its subject
-        return {}
->>>>>>> main
