@@ -12,7 +12,8 @@ class DatasetManifest(Record):
     """What `ingest` wrote: `manifest.json` beside the Parquet shards of the sample table.
 
     Columns of a shard: sample_id (str, 32 hex digits: digest of the decoded pixels), image (bytes,
-    PNG or the original encoding), label (str, class name), label_source (str), split (str),
+    PNG or the original encoding), label (str, class name), label_source (str: `dataset`, or
+    `feedback/` and the production window that it is of), split (str),
     captured_at (timestamp[us, UTC]), width, height, channels (int32, of the decoded image), origin
     (str: where in the raw dataset), and `cohort_<name>` (str) a configured cohort.
     """
@@ -54,6 +55,8 @@ class DatasetManifest(Record):
     """Images that were left out because they cannot be decoded, or are too large (`data.bad_files`)."""
     bad_files: tuple[str, ...] = ()
     """Each of these (the first 1,000) with its reason."""
+    windows: dict[str, dict[str, int]] = {}
+    """Images a split of each labelled production window that joined; they are in `counts`, too."""
 
     @property
     def findings(self) -> dict[str, int]:

@@ -39,10 +39,9 @@ from tests.docs.runbooks import PAGES, Step, named, steps
 from tests.monitoring import conftest as monitored
 from tests.monitoring.conftest import pictures
 from tests.packaging.folders import make_folders
-from tests.registry import conftest as registered
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
-champion, migrated = monitored.champion, registered.migrated
+champion = monitored.champion
 PAGE = {page.stem: page for page in PAGES}
 DRIFTED = 320
 
