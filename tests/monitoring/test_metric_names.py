@@ -48,7 +48,7 @@ def test_latency_buckets_are_the_servers(exposed: str) -> None:
     ("name", "labels", "value"),
     [
         (names.REQUESTS, {"model": "tiny", "version": "7", "outcome": "failed"}, 0.0),
-        (names.VALIDATION_FAILURES, {"model": "tiny", "status": "415"}, 1.0),
+        (names.VALIDATION_FAILURES, {"model": "tiny", "status": "415", "reason": "type"}, 1.0),
         (names.LOADED, {"model": "tiny", "version": "7", "role": "champion"}, 1.0),
         (names.LOADED, {"model": "tiny", "version": "8", "role": "candidate"}, 1.0),
     ],

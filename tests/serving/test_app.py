@@ -198,7 +198,7 @@ def test_metrics_count_by_version_and_outcome(server: RunningServer) -> None:
         return float(lines[0].split()[-1]) if lines else 0.0
 
     ok = 'linnet_requests_total{model="tiny",outcome="ok",version="7"}'
-    wrong = 'linnet_validation_failures_total{model="tiny",status="415"}'
+    wrong = 'linnet_validation_failures_total{model="tiny",reason="type",status="415"}'
     before = value(ok), value(wrong)
     server.client.predict(png(10))
     with pytest.raises(RequestRejected):
