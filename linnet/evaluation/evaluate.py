@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from linnet.artifacts.training_set import HeldOut, read_split
 from linnet.artifacts.validation_logits import read_validation_logits
+from linnet.artifacts.windows import SOURCE
 from linnet.cache.store import Cache
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
 from linnet.evaluation.candidates import CalibratedPredictions, write_candidates
+from linnet.evaluation.champion import ChampionAnswers, ask_champion
 from linnet.evaluation.compare import compare_to_champion
 from linnet.evaluation.gates import evaluate_gates
 from linnet.evaluation.known import Known
 from linnet.evaluation.measure import measure
-from linnet.evaluation.predict import Floats32, Outputs, batch_size
+from linnet.evaluation.predict import Floats32, Outputs
+from linnet.evaluation.regressions import regression_sets
 from linnet.evaluation.report import write_report
 from linnet.evaluation.sample_images import ReportData
 from linnet.progress import Progress
-from linnet.records import Comparison, EvaluationReport, GateDecision, TrainingSetManifest
+from linnet.records import Comparison, EvaluationReport, GateDecision, RegressionSet, TrainingSetManifest
 from linnet.tasks.agree import agreement_of
 from linnet.tasks.answer import answer_of
-from linnet.tasks.score import Fitted, Results, score_of
+from linnet.tasks.score import Floats, Results, score_of
 from linnet.tasks.target import target_of
-
-if TYPE_CHECKING:
-    from linnet.artifacts.onnx_model import PackagedModel
 
 EVALUATION_FILE, GATES_FILE = "evaluation.json", "gates.json"
 PREDICTIONS_FILE, REPORT_FILE = "predictions.npz", "report.html"
@@ -48,6 +50,9 @@ def evaluate(
 ) -> tuple[EvaluationReport, GateDecision]:
     """Measures a trained model on the test split and decides about it.
 
+    All is measured on the dataset's own test samples. What production windows hold out for the test is
+    judged by itself, so that a window that joins moves no other number.
+
     Args:
         model: folder with `model.pt`.
         training_set: folder that `build_features` wrote.
@@ -63,13 +68,15 @@ def evaluate(
         cache: where a pretrained backbone's activations are kept; those of training are taken from there.
 
     Raises:
-        DataError: the training set cannot be read, or has no test samples.
+        DataError: the training set cannot be read, or has no test samples; or the champion has another task.
         StorageError: the model cannot be read, or the results cannot be written.
         ServingError: the champion's package is damaged.
     """
     from linnet.vision.networks import load_model
 
-    test, validation = read_split(training_set, "test"), read_split(training_set, "validation")
+    whole, validation = read_split(training_set, "test"), read_split(training_set, "validation")
+    own = whole.dataset_samples
+    test, windows = whole.part(0, own), whole.part(own, len(whole))
     if not len(test):
         raise DataError(
             str(training_set), "the test split is empty", "add images, or raise data.test_fraction"
@@ -77,28 +84,31 @@ def evaluate(
     network = load_model(model)
     known = Known(network, training_set, cache)
     tuning = _unseen(model, known.predict(validation, "validation", progress), training_set)
-    outputs = known.predict(test, "test", progress)
-    score = score_of(test.task)
+    outputs = known.predict(whole, "test", progress)
+    score = score_of(whole.task)
     fitted = score.fit(tuning.logits, validation.labels)
-    calibrated = score.results(test.labels, outputs.logits, fitted)
-    uncalibrated = score.results(test.labels, outputs.logits, replace(fitted, temperature=1.0))
-    comparison: Comparison | None = None
-    remarks: list[str] = []
-    if champion is not None:
-        comparison, remarks = against_champion(
-            calibrated, fitted, test, champion, champion_version, evaluation.confidence, progress
-        )
+    everything = score.results(whole.labels, outputs.logits, fitted)
+    calibrated = score.described(test.labels, everything.probabilities[:own], fitted.thresholds)
+    uncalibrated = score.results(test.labels, outputs.logits[:own], replace(fitted, temperature=1.0))
+    said = answer_of(whole.task, whole.classes, fitted.thresholds).labels(everything.probabilities)
+    truth = _truth(whole)
+    rival = None if champion is None else ask_champion(whole, champion, champion_version, progress)
     report = measure(
         calibrated,
         uncalibrated,
         test.ids,
         test.classes,
-        test.cohorts,
+        {name: values for name, values in test.cohorts.items() if name != SOURCE},
         fitted,
-        comparison,
+        None if rival is None else _compare(calibrated, test, said, truth, rival, evaluation),
         evaluation,
-        test.task,
+        whole.task,
     )
+    regressions = _regressions(everything, windows, said, truth, rival, evaluation.confidence)
+    report = report.model_copy(
+        update={"regressions": regressions, "test_digest": _digest(test.ids, truth[:own])}
+    )
+    remarks = rival.remarks if rival else ()
     decision = evaluate_gates(report, gates, evaluation.confidence)
     evidence = ReportData(
         calibrated,
@@ -108,11 +118,11 @@ def evaluate(
         evaluation,
         gates,
         len(validation),
-        tuple(remarks),
-        _truth(test),
-        answer_of(test.task, test.classes, fitted.thresholds).labels(calibrated.probabilities),
+        remarks,
+        truth[:own],
+        said[:own],
     )
-    _write(out, report, decision, evidence, test, outputs.embeddings)
+    _write(out, report, decision, evidence, test, outputs.embeddings[:own])
     write_candidates(
         out,
         known,
@@ -132,78 +142,60 @@ def _unseen(model: Path, outputs: Outputs, training_set: Path) -> Outputs:
     return outputs if logits is None else replace(outputs, logits=logits)
 
 
-def against_champion(
-    candidate: Results,
-    fitted: Fitted,
-    test: HeldOut,
-    champion: Path,
-    version: str,
-    confidence: float,
-    progress: Progress | None = None,
-) -> tuple[Comparison, list[str]]:
-    """Compares with the champion's package on the same samples; second: what a reviewer must know.
-
-    Classes are matched by name. A champion of another image size gets the test images resized.
-
-    Raises:
-        DataError: the champion was asked something else of an image.
-    """
-    from linnet.artifacts.onnx_model import PackagedModel
-
-    packaged = PackagedModel.load(champion)
-    about = packaged.package
-    if about.task != test.task:
-        raise DataError(
-            f"champion {version or about.name}",
-            f"its task is {about.task}, that of the training set is {test.task}",
-            "give the new use case another name, or registry.model",
-        )
-    remarks = []
-    if (about.height, about.width, about.channels) != test.images.shape[1:]:
-        remarks.append(
-            f"the champion takes images of {about.height} x {about.width} x {about.channels}; "
-            "it was given the candidate's test images, resized"
-        )
-    if unknown := [name for name in test.classes if name not in about.classes]:
-        remarks.append(f"the champion does not know {', '.join(unknown)}: it is wrong on those samples")
-    agreement = agreement_of(test.task)
-    ours = answer_of(test.task, test.classes, fitted.thresholds).labels(candidate.probabilities)
-    theirs = _champion_answers(packaged, test, progress)
-    truth = _truth(test)
-    own = np.array([agreement(a, b) for a, b in zip(ours, truth, strict=True)])
-    own = np.where(np.isfinite(candidate.probabilities).all(axis=1), own, 0.0)
-    other = np.array([agreement(a, b) for a, b in zip(theirs, truth, strict=True)])
-    alike = float(np.mean([agreement(a, b) for a, b in zip(ours, theirs, strict=True)]))
-    return compare_to_champion(own, other, alike, version or about.name, confidence), remarks
-
-
 def _truth(split: HeldOut) -> list[str]:
     target = target_of(split.task)
     return [target.decode(row, split.classes) for row in split.labels]
 
 
-def _champion_answers(packaged: PackagedModel, test: HeldOut, progress: Progress | None) -> list[str]:
-    """What the champion says of each image, in its own classes: [N]."""
-    from linnet.vision.decode import color_of, resize
+def _digest(ids: Sequence[str], labels: Sequence[str]) -> str:
+    """32 hex digits over the samples with their labels, in whatever order they come."""
+    rows = sorted(zip(ids, labels, strict=True))
+    return hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest()
 
-    about = packaged.package
-    size = (about.height, about.width, about.channels)
-    same = size == test.images.shape[1:]
-    columns = [test.feature_names.index(n) for n in about.features if n in test.feature_names]
-    stored = same and len(columns) == len(about.features)
-    said: list[str] = []
-    step = batch_size(test.images)
-    for start in range(0, len(test), step):
-        images = np.array(test.images[start : start + step])
-        if not same:
-            color = color_of(about.channels)
-            images = np.stack([resize(one, about.height, about.width, color) for one in images])
-        features = test.features[start : start + step, columns] if stored else None
-        probabilities, _ = packaged.predict(images, features)
-        said += packaged.answer.labels(probabilities)
-        if progress:
-            progress("champion predictions", min(start + step, len(test)), len(test))
-    return said
+
+def _agreements(task: str, first: Sequence[str], second: Sequence[str]) -> Floats:
+    """How far two lists of labels agree, one by one."""
+    agreement = agreement_of(task)
+    return np.array([agreement(one, other) for one, other in zip(first, second, strict=True)])
+
+
+def _compare(
+    candidate: Results,
+    test: HeldOut,
+    said: Sequence[str],
+    truth: Sequence[str],
+    champion: ChampionAnswers,
+    config: EvaluationConfig,
+) -> Comparison:
+    """Candidate and champion on the dataset's own test samples; in the champion's answers they come first."""
+    count = candidate.samples
+    theirs = _agreements(test.task, champion.said[:count], truth[:count])
+    alike = _agreements(test.task, said[:count], champion.said[:count])
+    found = compare_to_champion(
+        candidate.scores, theirs, float(alike.mean()), champion.version, config.confidence
+    )
+    return found.model_copy(update={"metrics": champion.metrics(test.labels, config)})
+
+
+def _regressions(
+    everything: Results,
+    windows: HeldOut,
+    said: Sequence[str],
+    truth: Sequence[str],
+    champion: ChampionAnswers | None,
+    confidence: float,
+) -> tuple[RegressionSet, ...]:
+    """What the production windows ask again; their samples come last in `everything`."""
+    if not len(windows):
+        return ()
+    own, theirs = everything.samples - len(windows), None
+    alike = np.zeros(len(windows))
+    if champion is not None:
+        theirs = _agreements(windows.task, champion.said[own:], truth[own:])
+        alike = _agreements(windows.task, said[own:], champion.said[own:])
+    version = champion.version if champion else ""
+    ours = everything.scores[own:]
+    return regression_sets(windows.cohorts[SOURCE], ours, theirs, alike, version, confidence)
 
 
 def _write(

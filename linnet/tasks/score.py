@@ -70,6 +70,9 @@ class Score(Protocol):
     def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> Any:
         """`Results` of these samples, for the other methods."""
 
+    def described(self, targets: Targets, probabilities: Floats, thresholds: tuple[float, ...]) -> Any:
+        """The same of calibrated probabilities [N, K]."""
+
     def intervals(self, results: Any, config: EvaluationConfig) -> dict[str, Interval]:
         """Each of `metrics` by its key."""
 

@@ -39,6 +39,14 @@ class _OneClass:
     def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> Predictions:
         return Predictions(targets, softmax(logits, fitted.temperature))
 
+    def described(
+        self,
+        targets: Targets,
+        probabilities: Floats,
+        thresholds: tuple[float, ...],  # noqa: ARG002
+    ) -> Predictions:
+        return Predictions(targets, probabilities)
+
     def intervals(self, results: Predictions, config: EvaluationConfig) -> dict[str, Interval]:
         level, resamples = config.confidence, config.resamples
         rng = np.random.default_rng(config.seed)

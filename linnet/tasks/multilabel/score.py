@@ -93,8 +93,10 @@ class _Sets:
         return Fitted(temperature, best_thresholds(_sigmoid(logits / temperature), targets > 0))
 
     def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> LabelSets:
-        probabilities = _sigmoid(logits / fitted.temperature)
-        return LabelSets(targets > 0, probabilities, np.asarray(fitted.thresholds, np.float64))
+        return self.described(targets, _sigmoid(logits / fitted.temperature), fitted.thresholds)
+
+    def described(self, targets: Targets, probabilities: Floats, thresholds: tuple[float, ...]) -> LabelSets:
+        return LabelSets(targets > 0, probabilities, np.asarray(thresholds, np.float64))
 
     def intervals(self, results: LabelSets, config: EvaluationConfig) -> dict[str, Interval]:
         level, rng = config.confidence, np.random.default_rng(config.seed)
