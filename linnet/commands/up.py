@@ -14,7 +14,7 @@ from linnet.commands.console import show_links
 from linnet.commands.serve import ConfigPaths, Names, serve_champions, serve_too, stop_server
 from linnet.commands.terminal import terminal
 from linnet.config import EngineConfig, load_config, load_engine_config
-from linnet.errors import LinnetError, NoChampion, ServingError
+from linnet.errors import ConfigError, LinnetError, NoChampion, ServingError
 from linnet.process.model_server import ServerState
 from linnet.registry.connect import find_champions
 from linnet.storage.paths import server_state_file
@@ -90,15 +90,8 @@ def up(
         try:
             if running is None:
                 serve_champions(names, configs, port, detach, out)
-            else:  # what was missing beside it is started
-                running.check_release()
-                if added := [one for one in names if one not in (running.models or [])]:
-                    serve_too(added, configs, out)
-                served = ", ".join(running.models or [])
-                out.print(
-                    f"{served} served already, at {running.url}; `linnet up --name NAME` adds a model",
-                    highlight=False,
-                )
+            else:
+                _serve_more(running, names, configs, out)
                 if began and not detach:  # else all ran already: there is nothing of this call to stop
                     _wait(out)
         except NoChampion as error:
@@ -125,6 +118,17 @@ def down() -> None:
     typer.echo("stopped" if stopped else "nothing is running")
 
 
+def _serve_more(running: ServerState, names: list[str], configs: list[Path], out: Console) -> None:
+    """Has the server that runs serve what is missing of the named models."""
+    running.check_release()
+    if added := [one for one in names if one not in (running.models or [])]:
+        serve_too(added, configs, out)
+    served = ", ".join(running.models or [])
+    out.print(
+        f"{served} served already, at {running.url}; `linnet up --name NAME` adds a model", highlight=False
+    )
+
+
 def _engine_settings(configs: list[Path]) -> tuple[EngineConfig, list[Path]]:
     """How to start the engine, and the configs of use cases.
 
@@ -133,7 +137,11 @@ def _engine_settings(configs: list[Path]) -> tuple[EngineConfig, list[Path]]:
     if not configs:
         return EngineConfig(), []
     read = [(path, *load_engine_config(path)) for path in configs]
-    settings = next((engine for _, engine, alone in read if alone), read[0][1])
+    machines = [(path, engine) for path, engine, alone in read if alone]
+    if machines[1:]:
+        problem = f"holds [engine] alone, as {machines[0][0]} does, and there is one engine"
+        raise ConfigError(str(machines[1][0]), problem, "give one of them")
+    settings = machines[0][1] if machines else read[0][1]
     return settings, [path for path, _, alone in read if not alone]
 
 

@@ -36,6 +36,8 @@ class Selection:
     """Rows of production windows whose pixels the dataset itself holds, or nearly holds out."""
     near_leaks: int = 0
     """Rows that nearly repeat what another official split holds out."""
+    near_conflicts: int = 0
+    """Near duplicates with another label."""
     dropped: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     """Near duplicates that were found, a pair each."""
@@ -189,6 +191,7 @@ def _join_near(
     looks = [seen[index] for index in unique]
     near = near_pairs([look.thumbnail for look in looks], [min(look.width, look.height) for look in looks])
     lost: set[int] = set()
+    told: list[tuple[bool, bool, str]] = []
     result.near_note = near.note
     for first, second in near.pairs.tolist():
         a, b = sorted(
@@ -197,8 +200,10 @@ def _join_near(
         kept, other = raw.rows[a], raw.rows[b]
         apart = _RANK[kept.split] != _RANK[other.split]
         differs = f", labelled '{kept.label}' and not '{other.label}'" if kept.label != other.label else ""
+        result.near_conflicts += bool(differs)
         where = f" in the {kept.split} split" if apart else ""
-        result.told.append(f"{other.origin}: nearly the same as {kept.origin}{where}{differs}")
+        line = f"{other.origin}: nearly the same as {kept.origin}{where}{differs}"
+        told.append((not differs, not apart, line))
         if config.near_duplicates == "report":
             result.near_leaks += apart
         elif not apart:
@@ -210,6 +215,8 @@ def _join_near(
             lost.add(b)
             result.near_leaks += 1
             result.dropped.append(f"{other.origin}: leak: nearly the same as {kept.origin}{where}{differs}")
+    # Of very many pairs only the first are named: those that a person must look at.
+    result.told = [line for *_, line in sorted(told, key=lambda pair: pair[:2])]
     return lost
 
 

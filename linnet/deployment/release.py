@@ -20,18 +20,29 @@ from linnet.deployment.first_release import FirstReleaseBaseline
 from linnet.deployment.kserve import KServeTarget
 from linnet.deployment.local_server import EmbeddedServer, start_server
 from linnet.deployment.page import render
-from linnet.deployment.replay import Replayer, Traffic
+from linnet.deployment.replay import PATIENCE_SECONDS, Replayer, Traffic
+from linnet.deployment.replay_margins import replay_margins
 from linnet.deployment.rollout import Candidate, Promote, Rollout
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
 from linnet.progress import Progress
-from linnet.records import JudgeSnapshot, JudgeVerdict, ModelPackage, RolloutDecision, now
+from linnet.records import (
+    JudgeSnapshot,
+    JudgeVerdict,
+    ModelPackage,
+    RolloutDecision,
+    TrainingSetManifest,
+    now,
+)
 from linnet.storage.files import file_name
 from linnet.storage.paths import state_dir
 
 _LOAD = 0.7
 """Share of the requests a second that a package answered one after another which is replayed at most. The
 replay waits for no answer: beyond what a server can do it fills queues, and shows how long they are."""
+
+_PATIENCE = 10
+"""How many times the p95 latency of a package an answer may take before it counts as none."""
 
 
 def release(
@@ -83,15 +94,17 @@ def release(
             refused = _ended(candidate, None, "rollback", f"the candidate cannot be loaded: {error}")
             return _write(refused, [], out)
         longest = config.deadline_seconds * (len(config.steps) + 1) + 60.0
-        rate = replay_rate(config, [one for one in (package, champion) if one is not None])
-        replayer = Replayer(server.url, name, traffic, rate, max_seconds=longest)
+        packages = [one for one in (package, champion) if one is not None]
+        rate, patience = replay_rate(config, packages), replay_patience(packages)
+        replayer = Replayer(server.url, name, traffic, rate, max_seconds=longest, patience=patience)
+        reference = _reference(package, training_set) if champion is None else None
         rollout = Rollout(
             server,
             candidate,
-            config,
+            replay_margins(config, len(traffic.bodies), reference),
             replayer.outcomes,
             state_file,
-            reference=_reference(package) if champion is None else None,
+            reference=reference,
             progress=progress,
             promote=promote,
         )
@@ -105,6 +118,12 @@ def replay_rate(config: ReleaseConfig, packages: list[Path]) -> float:
     each = [ModelPackage.load(package / "package.json").latency_p50_ms for package in packages]
     slowest = max(each, default=0.0)
     return min(config.rate, _LOAD * 1000 / slowest) if slowest > 0 else config.rate
+
+
+def replay_patience(packages: list[Path]) -> float:
+    """Seconds to wait for an answer: ten times the p95 of the slowest package, and 3 at least."""
+    each = [ModelPackage.load(package / "package.json").latency_p95_ms for package in packages]
+    return max([PATIENCE_SECONDS, *(_PATIENCE * p95 / 1000 for p95 in each)])
 
 
 def _into_kserve(
@@ -160,11 +179,14 @@ def _server(
     return server
 
 
-def _reference(package: Path) -> FirstReleaseBaseline:
+def _reference(package: Path, training_set: Path) -> FirstReleaseBaseline:
     described = ModelPackage.load(package / "package.json")
     if "accuracy" not in described.metrics:
         raise RolloutError(f"{package}: package.json names no evaluated accuracy: package the model again")
-    return FirstReleaseBaseline(described.latency_p95_ms, described.metrics["accuracy"])
+    counts = TrainingSetManifest.load(training_set / "training_set.json").counts
+    if not counts.get("test"):
+        raise RolloutError(f"{training_set}: training_set.json counts no test split: build it again")
+    return FirstReleaseBaseline(described.latency_p95_ms, described.metrics["accuracy"], counts["test"])
 
 
 def _ended(candidate: Candidate, champion: str | None, verdict: JudgeVerdict, why: str) -> RolloutDecision:

@@ -22,7 +22,7 @@ from linnet.console.markup import (
     tiles,
     when,
 )
-from linnet.console.views.run import change
+from linnet.console.views.comparison import change
 from linnet.evaluation import plots
 from linnet.evaluation.calibration import ReliabilityBin
 from linnet.pages.numbers import number, percent, signed
