@@ -162,6 +162,7 @@ def test_near_pairs_are_those_of_a_plain_double_loop() -> None:
         assert wanted
 
 
+@pytest.mark.slow
 def test_near_pairs_of_many_images_takes_seconds() -> None:
     """30,000 scenes with 300 copies among them, on a machine that does other things."""
     rng = np.random.default_rng(0)
