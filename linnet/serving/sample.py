@@ -10,15 +10,13 @@ import math
 import random
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from linnet.records.prediction_log import RANDOM
-
-if TYPE_CHECKING:
-    from linnet.serving.log import LogEntry
+from linnet.serving.predictor import Prediction
 
 Floats = npt.NDArray[np.float32]
 
@@ -34,6 +32,20 @@ _MEMORY = 0.02
 """Weight of a batch in the running mean and variance of the features."""
 
 
+class Answered(Protocol):
+    """What the sample looks at of a request."""
+
+    @property
+    def at(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """None: it was not answered."""
+        ...
+
+
 class ImageSample:
     """Chooses requests of the batches that it is shown, in order; keeps no image itself."""
 
@@ -46,7 +58,7 @@ class ImageSample:
         self._recent = {UNCERTAIN: _Recent(), UNLIKE: _Recent()}
         self._traffic = _Traffic()
 
-    def choose(self, entries: Sequence[LogEntry]) -> dict[int, str]:
+    def choose(self, entries: Sequence[Answered]) -> dict[int, str]:
         """Positions of the entries to keep, each with the reason; at most one a position.
 
         Costs a fraction of a millisecond a batch, however large it is.
@@ -73,7 +85,7 @@ class ImageSample:
             self._ready[reason] = min(self._ready[reason] + rate * passed, max(rate * _LONGEST, 1.0))
 
     def _take(
-        self, reason: str, order: list[int], entries: Sequence[LogEntry], chosen: dict[int, str]
+        self, reason: str, order: list[int], entries: Sequence[Answered], chosen: dict[int, str]
     ) -> None:
         """Takes the first of `order` as long as there is room; a request is kept whole or not."""
         for place in order:
@@ -85,7 +97,7 @@ class ImageSample:
             self._ready[reason] -= images
             chosen[place] = reason
 
-    def _scores(self, entries: Sequence[LogEntry], places: list[int]) -> dict[str, Floats]:
+    def _scores(self, entries: Sequence[Answered], places: list[int]) -> dict[str, Floats]:
         """By reason how much each request wants to be kept [N]; of several images the first speaks."""
         found = [one for place in places if (one := entries[place].prediction) is not None]
         said = np.stack([one.probabilities[0] for one in found])
