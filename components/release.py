@@ -13,16 +13,20 @@ def release(
     release: dict[str, Any],
     serving: dict[str, Any],
     registry: dict[str, Any],
+    evaluation: dict[str, Any],
+    gates: dict[str, Any],
     version: str,
+    report: dsl.Input[dsl.Artifact],
     training_set: dsl.Input[dsl.Dataset],
     rollout: dsl.Output[dsl.Artifact],
 ) -> str:
     """Returns the verdict: promote, rollback or inconclusive."""
     from pathlib import Path
 
-    from linnet.config import RegistryConfig, ReleaseConfig, ServingConfig
+    from linnet.config import EvaluationConfig, GatesConfig, RegistryConfig, ReleaseConfig, ServingConfig
     from linnet.deployment.release import release as roll_out
     from linnet.deployment.turn import release_turn
+    from linnet.evaluation.champion_gate import judge_by_new_champion
     from linnet.registry.connect import promote_if_accepted, release_candidates
     from linnet.run.step import progress, run_step
     from linnet.serving.champion_traffic import ServerTraffic
@@ -34,13 +38,19 @@ def release(
         RegistryConfig.parse(registry),
     )
 
+    judged_by = EvaluationConfig.parse(evaluation), GatesConfig.parse(gates)
+
     def work(out: Any) -> dict[str, Any]:
         traffic, model = ServerTraffic(), where.registered_name(name)
         with release_turn(model, progress):
             candidates = release_candidates(where, name, version, traffic)
+            data, champion = Path(training_set.path), candidates[2:]
+            gate = None
+            if champion[1] != version:
+                gate = judge_by_new_champion(Path(report.path), data, *champion, *judged_by, progress)
             decision = roll_out(
                 *candidates,
-                Path(training_set.path),
+                data,
                 canary,
                 server,
                 model,
@@ -48,6 +58,7 @@ def release(
                 server_state_file(),
                 progress,
                 lambda decided, give: promote_if_accepted(where, decided, traffic, give),
+                gate,
             )
             promote_if_accepted(where, decision, traffic)  # writes the lines of one that is not promoted
         return {"verdict": decision.verdict, "reason": decision.reason}

@@ -25,7 +25,7 @@ from linnet.deployment.rollout import Candidate, Promote, Rollout
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
 from linnet.progress import Progress
-from linnet.records import JudgeSnapshot, JudgeVerdict, ModelPackage, RolloutDecision, now
+from linnet.records import Gate, JudgeSnapshot, JudgeVerdict, ModelPackage, RolloutDecision, now
 from linnet.storage.files import file_name
 from linnet.storage.paths import state_dir
 
@@ -47,14 +47,15 @@ def release(
     server_state: Path | None = None,
     progress: Progress | None = None,
     promote: Promote | None = None,
+    gate: Gate | None = None,
 ) -> RolloutDecision:
     """Rolls `package` out as `version` of model `name`; writes rollout.json and rollout.html to `out`.
 
     The server that wrote `server_state` is used if it runs and serves this model (and then serves the
     outcome); else one is started for the release and stopped after it. Without a champion the candidate is
     held against its own evaluation and absolute limits. `promote` moves the alias together with the
-    traffic, when the verdict says so. Interrupting (Ctrl-C, SIGTERM) gives traffic back
-    first.
+    traffic, when the verdict says so. `gate`: the gate against the champion, where it had to be judged
+    again; if it failed, nothing is rolled out. Interrupting (Ctrl-C, SIGTERM) gives traffic back first.
 
     Raises:
         RolloutError: another release is under way, there is nothing to replay, or no server starts.
@@ -64,9 +65,12 @@ def release(
     candidate = Candidate(name, version, package)
     if champion_version == version:
         return _write(_ended(candidate, version, "promote", "it is the champion already"), [], out)
+    if gate is not None and not gate.passed:
+        why = f"no traffic was given: gate {gate.name} fails, {gate.evidence}"
+        return _write(_ended(candidate, champion_version, "rollback", why), [], out, gate)
     state_file = state_dir() / "rollouts" / f"{file_name(name)}.json"
     if config.kserve.service:
-        return _into_kserve(candidate, champion_version, config, state_file, out, progress, promote)
+        return _into_kserve(candidate, champion_version, config, state_file, out, progress, promote, gate)
     traffic = Traffic.of_training_set(training_set)
     with ExitStack() as stack:
         stack.enter_context(_terminable())
@@ -92,7 +96,7 @@ def release(
         )
         with replayer:
             decision = rollout.run()
-        return _write(decision, rollout.looks, out)
+        return _write(decision, rollout.looks, out, gate)
 
 
 def replay_rate(config: ReleaseConfig, packages: list[Path]) -> float:
@@ -110,6 +114,7 @@ def _into_kserve(
     out: Path,
     progress: Progress | None,
     promote: Promote | None,
+    gate: Gate | None,
 ) -> RolloutDecision:
     """Rolls out into an InferenceService that has users: nothing is replayed, and nobody knows labels."""
     target = KServeTarget(config.kserve, candidate.model, candidate.version)
@@ -124,7 +129,7 @@ def _into_kserve(
                 "champion: promote the one it serves with `linnet models promote`"
             )
         rollout = Rollout(target, candidate, config, list, state_file, progress=progress, promote=promote)
-        return _write(rollout.run(), rollout.looks, out)
+        return _write(rollout.run(), rollout.looks, out, gate)
 
 
 def _server(
@@ -176,7 +181,10 @@ def _ended(candidate: Candidate, champion: str | None, verdict: JudgeVerdict, wh
     )
 
 
-def _write(decision: RolloutDecision, looks: list[JudgeSnapshot], out: Path) -> RolloutDecision:
+def _write(
+    decision: RolloutDecision, looks: list[JudgeSnapshot], out: Path, gate: Gate | None = None
+) -> RolloutDecision:
+    decision = decision.model_copy(update={"gate": gate})
     decision.save(out / "rollout.json")
     (out / "rollout.html").write_text(render(decision, looks), "utf-8")
     return decision

@@ -29,7 +29,7 @@ def evaluate_gates(
         _cohort_gap(report, config),
     ]
     if report.comparison is not None:
-        gates.append(_non_inferiority(report, config, confidence))
+        gates.append(non_inferiority(report, config, confidence))
     passed = all(gate.passed for gate in gates)
     return GateDecision(stage="evaluation", verdict="pass" if passed else "fail", gates=tuple(gates))
 
@@ -117,7 +117,8 @@ def _cohort_gap(report: EvaluationReport, config: GatesConfig) -> Gate:
     return _gate("cohort_gap", gap, "<=", config.max_cohort_gap, evidence)
 
 
-def _non_inferiority(report: EvaluationReport, config: GatesConfig, confidence: float) -> Gate:
+def non_inferiority(report: EvaluationReport, config: GatesConfig, confidence: float) -> Gate:
+    """The gate against the champion that the report compares with; there must be a comparison."""
     comparison = report.comparison
     assert comparison is not None
     margin = margin_of(config, report.samples, confidence)

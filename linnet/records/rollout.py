@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from linnet.records.model import Gate
 from linnet.records.record import JudgeVerdict, Record
 
 
@@ -82,3 +83,5 @@ class RolloutDecision(Record):
     started_at: datetime
     ended_at: datetime
     marks: tuple[RolloutMark, ...] = ()
+    gate: Gate | None = None
+    """The gate against the champion, if it was judged again because another was champion by then."""
