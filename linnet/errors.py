@@ -11,6 +11,7 @@ LinnetError                      shown to a person as one message, without a tra
 |- TrainingError                 training cannot start or go on
 |- PackagingError                the exported model is not the trained model
 |- RegistryError                 the model registry refused or cannot be reached
+|  |- RegistryUnreachable        its server does not answer
 |  |- NoChampion                 nothing can be served yet
 |  `- PromotionConflict          somebody else moved the alias first
 |- ServingError                  the server cannot start or a model cannot be loaded
@@ -128,6 +129,16 @@ class PackagingError(LinnetError):
 
 class RegistryError(LinnetError):
     """The model registry refused, or cannot be reached."""
+
+
+class RegistryUnreachable(RegistryError):
+    """The server at `url` that keeps the registry does not answer."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url, self.problem = url, problem
+        super().__init__(
+            f"the registry at {url} does not answer: {problem}; start it, or mend registry.tracking_uri"
+        )
 
 
 class NoChampion(RegistryError):

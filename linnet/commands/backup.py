@@ -142,7 +142,7 @@ def _notes() -> list[str]:
     """What whoever restores it should know."""
     from linnet.run import runs
 
-    busy = [folder.name for folder in runs.folders() if runs.alive(folder)]
+    busy = [folder.name for folder in runs.alive_folders()]
     if not busy:
         return []
     return [f"{', '.join(busy[:5])} was under way: it will be an interrupted run (`linnet runs resume`)"]

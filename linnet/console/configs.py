@@ -1,23 +1,15 @@
-"""The configs that a new run can begin with, what they let it reach, and what each model is promised."""
+"""The configs that a new run can begin with, and what they let it reach."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from linnet.config import SECTIONS, Config, RegistryConfig, config_files, use_case_name
+from linnet.config import SECTIONS, Config, config_files
 from linnet.config.places import foreign_places
 from linnet.errors import ConfigError
 from linnet.records import RunRecord
 
 LAST_RUNS = 10
-
-
-def config_of(model: str) -> Config:
-    """The first config here whose model this is; the defaults where there is none."""
-    for config in config_files().values():
-        if config.model_name == model:
-            return config
-    return Config(name=use_case_name(model), registry=RegistryConfig(model=model))
 
 
 def bases(records: list[RunRecord]) -> dict[str, Config]:

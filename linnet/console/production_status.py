@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from linnet.config import Config, broken_config_files
 from linnet.console.alerts import Alert, ProductionState, alerts
-from linnet.console.configs import config_of
 from linnet.console.context import Context
 from linnet.console.prediction_log import LogSummary
 from linnet.console.slo import SloStatus, promises
@@ -32,6 +31,7 @@ from linnet.records import (
 )
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
+from linnet.run.model_config import model_config
 from linnet.storage.paths import prediction_log_dir
 from linnet.vision.decode import decode
 from linnet.vision.thumbnail import thumbnail
@@ -83,7 +83,7 @@ def watched(context: Context, model: str) -> Watched:
 
 
 def _watched(context: Context, model: str) -> Watched:
-    config = context.sources.kept.get(("config", model), 30.0, lambda: config_of(model))
+    config = context.sources.kept.get(("config", model), 30.0, lambda: model_config(model).config)
     broken = context.sources.kept.get("broken configs", 30.0, lambda: tuple(broken_config_files()))
     champion = context.sources.champion(model) if model else None
     log, at = context.log.summary(model), now()

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from linnet.config import ServiceLevelsConfig, broken_config_files, config_files
-from linnet.console.configs import config_of
 from linnet.console.context import Context
 from linnet.console.pages.monitoring import page, runbooks_of
 from linnet.console.pages.overview import load
 from linnet.console.production_status import watched
+from linnet.run.model_config import model_config
 
 LEVELS = "[service_levels]\navailability = {}\n"
 
@@ -49,13 +49,13 @@ def test_config_that_tuning_wrote_comes_after_its_own(folder: Path) -> None:
     (folder / "configs" / "fashion-tuned.toml").write_text('name = "fashion"\n' + LEVELS.format(0.5))
     (folder / "configs" / "fashion.toml").write_text('name = "fashion"\n' + LEVELS.format(0.9))
     assert [Path(path).stem for path in config_files()] == ["fashion", "fashion-tuned"]
-    assert config_of("fashion").service_levels.availability == 0.9 and broken_config_files() == []
+    assert model_config("fashion").config.service_levels.availability == 0.9 and broken_config_files() == []
 
 
 @pytest.mark.parametrize("model", ["Shop Photos", "Größe", "x" * 200, ""])
 def test_model_whose_name_is_no_use_case_is_judged_by_the_defaults(folder: Path, model: str) -> None:
     del folder
-    config = config_of(model)
+    config = model_config(model).config
     assert config.registry.model == model and config.service_levels == ServiceLevelsConfig()
     assert not model or config.model_name == model
 
