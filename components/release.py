@@ -32,22 +32,17 @@ def release(
     from linnet.serving.champion_traffic import ServerTraffic
     from linnet.storage.paths import server_state_file
 
-    canary, server, where = (
-        ReleaseConfig.parse(release),
-        ServingConfig.parse(serving),
-        RegistryConfig.parse(registry),
-    )
-
+    canary, server = ReleaseConfig.parse(release), ServingConfig.parse(serving)
+    where = RegistryConfig.parse(registry)
     judged_by = EvaluationConfig.parse(evaluation), GatesConfig.parse(gates)
+    tested, data = Path(report.path), Path(training_set.path)
 
     def work(out: Any) -> dict[str, Any]:
         traffic, model = ServerTraffic(), where.registered_name(name)
         with release_turn(model, progress):
             candidates = release_candidates(where, name, version, traffic)
-            data, champion = Path(training_set.path), candidates[2:]
-            gate = None
-            if champion[1] != version:
-                gate = judge_by_new_champion(Path(report.path), data, *champion, *judged_by, progress)
+            champion = (None, None) if candidates[3] == version else candidates[2:]
+            gate = judge_by_new_champion(tested, data, *champion, *judged_by, progress)
             decision = roll_out(
                 *candidates,
                 data,
