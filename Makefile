@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: help setup check fast run test slow lint types bench proof docs workflows clean
 
 # Both workers take whole files, so that a file's server, engine or browser is started once.
-PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 3
 
 # Tests of `make check`: pure parts (judges, gates, statistics, formats) and the rules of the house. No server,
 # no engine, no training; each of these files takes a second or two.

@@ -26,23 +26,21 @@ def release(
     from linnet.config import EvaluationConfig, GatesConfig, RegistryConfig, ReleaseConfig, ServingConfig
     from linnet.deployment.release import release as roll_out
     from linnet.deployment.turn import release_turn
-    from linnet.evaluation.champion_gate import judge_by_new_champion
-    from linnet.registry.connect import promote_if_accepted, release_candidates
+    from linnet.evaluation.champion_gates import judge_by_new_champion
+    from linnet.registry.connect import promote_if_accepted, release_candidates, rolled_back_before
     from linnet.run.step import progress, run_step
     from linnet.serving.champion_traffic import ServerTraffic
     from linnet.storage.paths import server_state_file
 
     canary, server = ReleaseConfig.parse(release), ServingConfig.parse(serving)
-    where = RegistryConfig.parse(registry)
+    where, data = RegistryConfig.parse(registry), Path(training_set.path)
     judged_by = EvaluationConfig.parse(evaluation), GatesConfig.parse(gates)
-    tested, data = Path(report.path), Path(training_set.path)
 
     def work(out: Any) -> dict[str, Any]:
         traffic, model = ServerTraffic(), where.registered_name(name)
         with release_turn(model, progress):
             candidates = release_candidates(where, name, version, traffic)
-            champion = (None, None) if candidates[3] == version else candidates[2:]
-            gate = judge_by_new_champion(tested, data, *champion, *judged_by, progress)
+            judged = judge_by_new_champion(Path(report.path), data, *candidates, *judged_by, progress)
             decision = roll_out(
                 *candidates,
                 data,
@@ -53,7 +51,8 @@ def release(
                 server_state_file(),
                 progress,
                 lambda decided, give: promote_if_accepted(where, decided, traffic, give),
-                gate,
+                rolled_back_before(where, name, version),
+                judged,
             )
             promote_if_accepted(where, decision, traffic)  # writes the lines of one that is not promoted
         return {"verdict": decision.verdict, "reason": decision.reason}

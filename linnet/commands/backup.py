@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.filesize import decimal
 
-from linnet.commands.terminal import terminal
+from linnet.commands.terminal import bars_on, terminal
 from linnet.errors import LinnetError, StorageError
 from linnet.storage import backup as backups
 from linnet.storage.archive import BytesDone
@@ -164,8 +164,6 @@ def _show_plan(console: Console, plan: backups.Plan, notes: list[str]) -> None:
 
 @contextmanager
 def _bar(console: Console, what: str, total: int) -> Iterator[BytesDone]:
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True) as bars:
+    with bars_on(console) as bars:
         task = bars.add_task(what, total=total)
         yield lambda count: bars.advance(task, count)

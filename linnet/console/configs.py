@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from linnet.config import SECTIONS, Config, config_files
@@ -13,9 +14,13 @@ LAST_RUNS = 10
 
 
 def bases(records: list[RunRecord]) -> dict[str, Config]:
-    """Configs to begin with: the files in `configs/` and here, then those of the last runs."""
+    """Configs to begin with: the files in `configs/` and here, then those of each model's last runs."""
     found = config_files()
-    for record in records[:LAST_RUNS]:
+    several: Counter[str] = Counter()
+    for record in records:
+        several[record.model_name] += 1
+        if several[record.model_name] > LAST_RUNS:  # a busy model hides no other
+            continue
         try:
             found[f"run {record.run_id}"] = Config.parse(record.config)
         except ConfigError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ from linnet.records import (
     SkewReport,
     now,
 )
+from linnet.records.refused import RefusedRequest, quarantine_folder, refused_requests
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
 from linnet.run.model_config import model_config
@@ -37,7 +39,7 @@ from linnet.vision.decode import decode
 from linnet.vision.thumbnail import thumbnail
 
 R = TypeVar("R", bound=Record)
-WINDOWS, ENTRIES, EXAMPLES = 12, 20, 12
+WINDOWS, ENTRIES, EXAMPLES, REFUSED = 12, 20, 12, 200
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Watched:
     performance: PerformanceReport | None
     retraining: Retraining
     alerts: tuple[Alert, ...] = field(default=())
+    refused: tuple[RefusedRequest, ...] = ()
+    """Requests that the server refused or failed on, of those that it keeps; the newest first."""
     broken_configs: tuple[str, ...] = ()
     """What is wrong with configs here, which may be this model's: then it is judged by the defaults."""
 
@@ -104,7 +108,14 @@ def _watched(context: Context, model: str) -> Watched:
         canary=context.sources.canary(model),
     )
     found = alerts(known, config.service_levels, config.retraining)
-    return Watched(model, config, champion, log, kept, windows, performance, policy, tuple(found), broken)
+    refused = tuple(islice((one for one, _ in _refused() if one.model in ("", model)), REFUSED))
+    return Watched(
+        model, config, champion, log, kept, windows, performance, policy, tuple(found), refused, broken
+    )
+
+
+def _refused() -> Iterator[tuple[RefusedRequest, Path]]:
+    return refused_requests(quarantine_folder(prediction_log_dir()))
 
 
 def _windows(champion: ModelVersion) -> tuple[tuple[Path, DriftReport], ...]:

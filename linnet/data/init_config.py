@@ -31,9 +31,6 @@ _MOST_BAD = 0.1
 _PHOTO_LIMITS = """\
 max_latency_p95_ms = 250  # a pretrained backbone looks at 224 x 224 pixels, on CPU cores
 
-[release]
-first_latency_p95_ms = 500  # a first version that keeps the promise below is accepted
-
 [service_levels]
 latency_ms = 500
 """

@@ -30,7 +30,7 @@ class RawRow:
     cohorts: tuple[str, ...] = ()
     """Values of the configured cohort columns, in their order."""
     label_source: str = "dataset"
-    """Where the label comes from: the dataset itself, or feedback on what was served."""
+    """Where the label comes from: the dataset itself, or `feedback/` and a production window's name."""
     group: str = ""
     """What it belongs to that must stand in one split (`data.group`), such as a patient; empty: nothing."""
 

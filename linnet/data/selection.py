@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from linnet.artifacts.windows import window_of, window_split
 from linnet.config import DataConfig
 from linnet.data.near_duplicates import near_pairs
 from linnet.data.rows import RawDataset, RawRow, invalid_rows
@@ -31,8 +32,12 @@ class Selection:
     leaks: int = 0
     conflicts: int = 0
     """Rows whose copies have another label."""
+    known: int = 0
+    """Rows of production windows whose pixels the dataset itself holds, or nearly holds out."""
     near_leaks: int = 0
     """Rows that nearly repeat what another official split holds out."""
+    near_conflicts: int = 0
+    """Near duplicates with another label."""
     dropped: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     """Near duplicates that were found, a pair each."""
@@ -52,6 +57,9 @@ def select(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> Selecti
     unique: list[int] = []
     for index, (row, look) in enumerate(zip(raw.rows, seen, strict=True)):
         first = owner[look.sample_id]
+        if first != index and window_of(row.label_source):
+            result.known += 1
+            continue
         if look.sample_id in contested:
             if config.conflicts == "leave out":
                 result.conflicts += 1
@@ -73,9 +81,12 @@ def select(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> Selecti
 def _owners(raw: RawDataset, seen: Sequence[Seen]) -> dict[str, int]:
     """The row that keeps each sample."""
     owner: dict[str, int] = {}
-    for index, look in enumerate(seen):
+    for index, look in enumerate(seen):  # a window's rows come last, and take no place of the dataset's
         best = owner.setdefault(look.sample_id, index)
-        if _RANK[raw.rows[index].split] < _RANK[raw.rows[best].split]:
+        if (
+            not window_of(raw.rows[index].label_source)
+            and _RANK[raw.rows[index].split] < _RANK[raw.rows[best].split]
+        ):
             owner[look.sample_id] = index
     return owner
 
@@ -84,7 +95,8 @@ def _contested(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> dic
     """Samples whose copies have different labels, with these."""
     labels: dict[str, dict[str, str]] = defaultdict(dict)
     for row, look in zip(raw.rows, seen, strict=True):
-        labels[look.sample_id].setdefault(row.label, row.origin)
+        if not window_of(row.label_source):
+            labels[look.sample_id].setdefault(row.label, row.origin)
     contested = {sample: told for sample, told in labels.items() if len(told) > 1}
     if contested and config.conflicts == "fail":
         rows = [
@@ -110,14 +122,31 @@ def _place(
     for index in unique:
         if index not in lost:
             members[sets.root(index)].append(index)
-    units = [_unit(raw, seen, rows, groups) for rows in members.values()]
+    split_of: dict[int, Split] = {}
+    own: list[list[int]] = []  # a dataset's splits must not move because a window joined it
+    for rows in members.values():
+        if any(not window_of(raw.rows[index].label_source) for index in rows):
+            own.append(rows)
+        else:
+            split_of |= dict.fromkeys(rows, _window_side([seen[index].sample_id for index in rows]))
+    units = [_unit(raw, seen, rows, groups) for rows in own]
     splits = assign(units, frozenset(row.split for row in raw.rows), config)
-    split_of = {index: split for rows, split in zip(members.values(), splits, strict=True) for index in rows}
+    split_of |= {index: split for rows, split in zip(own, splits, strict=True) for index in rows}
     result.kept = [(index, split_of[index]) for index in unique if index not in lost]
 
 
+def _window_side(sample_ids: list[str]) -> Split:
+    """Where near copies from windows stand; a copy that comes later moves none of them out of the test."""
+    splits = [window_split(sample_id) for sample_id in sorted(sample_ids)]
+    return "test" if "test" in splits else splits[0]
+
+
 def _unit(raw: RawDataset, seen: Sequence[Seen], rows: list[int], groups: dict[int, str]) -> Unit:
-    """What stands together. A group's key is of its name, so that it stays as the group grows."""
+    """What stands together. A group's key is of its name, so that it stays as the group grows.
+
+    Near copies from a production window stand where the dataset's own images stand, and decide nothing.
+    """
+    rows = [index for index in rows if not window_of(raw.rows[index].label_source)]
     named = sorted({groups[index] for index in rows if index in groups})
     key = named[0] if named else min(seen[index].sample_id for index in rows)
     official = min((raw.rows[index].split for index in rows), key=lambda split: _RANK[split])
@@ -170,12 +199,16 @@ def _join_near(
         kept, other = raw.rows[a], raw.rows[b]
         apart = _RANK[kept.split] != _RANK[other.split]
         differs = f", labelled '{kept.label}' and not '{other.label}'" if kept.label != other.label else ""
+        result.near_conflicts += bool(differs)
         where = f" in the {kept.split} split" if apart else ""
         result.told.append(f"{other.origin}: nearly the same as {kept.origin}{where}{differs}")
         if config.near_duplicates == "report":
             result.near_leaks += apart
         elif not apart:
             sets.join(a, b)
+        elif b not in lost and window_of(other.label_source):
+            lost.add(b)
+            result.known += 1
         elif b not in lost:
             lost.add(b)
             result.near_leaks += 1

@@ -12,6 +12,8 @@ from linnet.deployment.findings import percent
 from linnet.deployment.sequential import FREQUENT, RARE, quantile_ranks, share_bounds
 from linnet.records import MetricJudgement
 
+METRICS = 3
+"""Errors, p95 latency and accuracy: each has its share of the error budget."""
 _P95 = 0.95
 
 
@@ -20,14 +22,18 @@ class FirstReleaseBaseline:
     """What a first candidate is held against."""
 
     latency_p95_ms: float
+    """What the package measured alone."""
     accuracy: float
+    """Evaluated on the test split."""
+    samples: int
+    """Images of that split."""
 
 
 def judge_alone(
     side: VersionEvidence, unanswered: int, config: ReleaseConfig, reference: FirstReleaseBaseline
 ) -> tuple[MetricJudgement, ...]:
     """Judges errors (invalid predictions included), p95 latency and accuracy; a third of the budget each."""
-    levels = config.alpha / 3, config.beta
+    levels = config.alpha / METRICS, config.beta
     failed, trials = side.failed + side.invalid + unanswered, side.requests + unanswered
     floor = max(reference.accuracy - config.max_accuracy_drop, 0.0)
     counts = (side.correct, side.answered)

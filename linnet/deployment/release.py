@@ -20,18 +20,31 @@ from linnet.deployment.first_release import FirstReleaseBaseline
 from linnet.deployment.kserve import KServeTarget
 from linnet.deployment.local_server import EmbeddedServer, start_server
 from linnet.deployment.page import render
-from linnet.deployment.replay import Replayer, Traffic
+from linnet.deployment.replay import PATIENCE_SECONDS, Replayer, Traffic
+from linnet.deployment.replay_margins import replay_margins
 from linnet.deployment.rollout import Candidate, Promote, Rollout
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
 from linnet.progress import Progress
-from linnet.records import Gate, JudgeSnapshot, JudgeVerdict, ModelPackage, RolloutDecision, now
+from linnet.records import (
+    Gate,
+    GateDecision,
+    JudgeSnapshot,
+    JudgeVerdict,
+    ModelPackage,
+    RolloutDecision,
+    TrainingSetManifest,
+    now,
+)
 from linnet.storage.files import file_name
 from linnet.storage.paths import state_dir
 
 _LOAD = 0.7
 """Share of the requests a second that a package answered one after another which is replayed at most. The
 replay waits for no answer: beyond what a server can do it fills queues, and shows how long they are."""
+
+_PATIENCE = 10
+"""How many times the p95 latency of a package an answer may take before it counts as none."""
 
 
 def release(
@@ -47,15 +60,18 @@ def release(
     server_state: Path | None = None,
     progress: Progress | None = None,
     promote: Promote | None = None,
-    gate: Gate | None = None,
+    blocked: str = "",
+    judged: GateDecision | None = None,
 ) -> RolloutDecision:
     """Rolls `package` out as `version` of model `name`; writes rollout.json and rollout.html to `out`.
 
     The server that wrote `server_state` is used if it runs and serves this model (and then serves the
     outcome); else one is started for the release and stopped after it. Without a champion the candidate is
     held against its own evaluation and absolute limits. `promote` moves the alias together with the
-    traffic, when the verdict says so. `gate`: the gate against the champion, where it had to be judged
-    again; if it failed, nothing is rolled out. Interrupting (Ctrl-C, SIGTERM) gives traffic back first.
+    traffic, when the verdict says so. `blocked`: why this version gets no traffic at all, such as that it was
+    rolled back before; it stands in the decision. `judged`: the gates against the champion, where they had to
+    be judged again; if one failed, nothing is rolled out either. Interrupting (Ctrl-C, SIGTERM) gives traffic
+    back first.
 
     Raises:
         RolloutError: another release is under way, there is nothing to replay, or no server starts.
@@ -65,13 +81,16 @@ def release(
     candidate = Candidate(name, version, package)
     if champion_version == version:
         return _write(_ended(candidate, version, "promote", "it is the champion already"), [], out)
-    if gate is not None and not gate.passed:
-        why = f"no traffic was given: gate {gate.name} fails, {gate.evidence}"
-        return _write(_ended(candidate, champion_version, "rollback", why), [], out, gate)
+    again = () if judged is None else judged.gates
+    if judged is not None and judged.verdict != "pass":
+        blocked = blocked or f"it got no traffic, as its gates fail: {'; '.join(judged.reasons)}"
+    if blocked:
+        return _write(_ended(candidate, champion_version, "rollback", blocked), [], out, again)
     state_file = state_dir() / "rollouts" / f"{file_name(name)}.json"
     if config.kserve.service:
-        return _into_kserve(candidate, champion_version, config, state_file, out, progress, promote, gate)
-    traffic = Traffic.of_training_set(training_set)
+        return _into_kserve(candidate, champion_version, config, state_file, out, progress, promote, again)
+    # A first candidate is held against its evaluation, which is on the dataset's own test samples.
+    traffic = Traffic.of_training_set(training_set, windows=champion is not None)
     with ExitStack() as stack:
         stack.enter_context(_terminable())
         try:
@@ -82,21 +101,23 @@ def release(
             refused = _ended(candidate, None, "rollback", f"the candidate cannot be loaded: {error}")
             return _write(refused, [], out)
         longest = config.deadline_seconds * (len(config.steps) + 1) + 60.0
-        rate = replay_rate(config, [one for one in (package, champion) if one is not None])
-        replayer = Replayer(server.url, name, traffic, rate, max_seconds=longest)
+        packages = [one for one in (package, champion) if one is not None]
+        rate, patience = replay_rate(config, packages), replay_patience(packages)
+        replayer = Replayer(server.url, name, traffic, rate, max_seconds=longest, patience=patience)
+        reference = _reference(package, training_set) if champion is None else None
         rollout = Rollout(
             server,
             candidate,
-            config,
+            replay_margins(config, len(traffic.bodies), reference),
             replayer.outcomes,
             state_file,
-            reference=_reference(package) if champion is None else None,
+            reference=reference,
             progress=progress,
             promote=promote,
         )
         with replayer:
             decision = rollout.run()
-        return _write(decision, rollout.looks, out, gate)
+        return _write(decision, rollout.looks, out, again)
 
 
 def replay_rate(config: ReleaseConfig, packages: list[Path]) -> float:
@@ -104,6 +125,12 @@ def replay_rate(config: ReleaseConfig, packages: list[Path]) -> float:
     each = [ModelPackage.load(package / "package.json").latency_p50_ms for package in packages]
     slowest = max(each, default=0.0)
     return min(config.rate, _LOAD * 1000 / slowest) if slowest > 0 else config.rate
+
+
+def replay_patience(packages: list[Path]) -> float:
+    """Seconds to wait for an answer: ten times the p95 of the slowest package, and 3 at least."""
+    each = [ModelPackage.load(package / "package.json").latency_p95_ms for package in packages]
+    return max([PATIENCE_SECONDS, *(_PATIENCE * p95 / 1000 for p95 in each)])
 
 
 def _into_kserve(
@@ -114,7 +141,7 @@ def _into_kserve(
     out: Path,
     progress: Progress | None,
     promote: Promote | None,
-    gate: Gate | None,
+    again: tuple[Gate, ...],
 ) -> RolloutDecision:
     """Rolls out into an InferenceService that has users: nothing is replayed, and nobody knows labels."""
     target = KServeTarget(config.kserve, candidate.model, candidate.version)
@@ -129,7 +156,7 @@ def _into_kserve(
                 "champion: promote the one it serves with `linnet models promote`"
             )
         rollout = Rollout(target, candidate, config, list, state_file, progress=progress, promote=promote)
-        return _write(rollout.run(), rollout.looks, out, gate)
+        return _write(rollout.run(), rollout.looks, out, again)
 
 
 def _server(
@@ -160,11 +187,14 @@ def _server(
     return server
 
 
-def _reference(package: Path) -> FirstReleaseBaseline:
+def _reference(package: Path, training_set: Path) -> FirstReleaseBaseline:
     described = ModelPackage.load(package / "package.json")
     if "accuracy" not in described.metrics:
         raise RolloutError(f"{package}: package.json names no evaluated accuracy: package the model again")
-    return FirstReleaseBaseline(described.latency_p95_ms, described.metrics["accuracy"])
+    counts = TrainingSetManifest.load(training_set / "training_set.json").counts
+    if not counts.get("test"):
+        raise RolloutError(f"{training_set}: training_set.json counts no test split: build it again")
+    return FirstReleaseBaseline(described.latency_p95_ms, described.metrics["accuracy"], counts["test"])
 
 
 def _ended(candidate: Candidate, champion: str | None, verdict: JudgeVerdict, why: str) -> RolloutDecision:
@@ -182,9 +212,9 @@ def _ended(candidate: Candidate, champion: str | None, verdict: JudgeVerdict, wh
 
 
 def _write(
-    decision: RolloutDecision, looks: list[JudgeSnapshot], out: Path, gate: Gate | None = None
+    decision: RolloutDecision, looks: list[JudgeSnapshot], out: Path, again: tuple[Gate, ...] = ()
 ) -> RolloutDecision:
-    decision = decision.model_copy(update={"gate": gate})
+    decision = decision.model_copy(update={"gates": again})
     decision.save(out / "rollout.json")
     (out / "rollout.html").write_text(render(decision, looks), "utf-8")
     return decision

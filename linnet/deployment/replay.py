@@ -1,9 +1,13 @@
 """Sends held-out, labelled images to the server as traffic, and knows which answers were right.
 
 Open loop: request i is due at i / rate seconds, whether or not earlier ones were answered, so a slow
-server does not slow its traffic down. Images are drawn at random with replacement, which makes the
-answers exchangeable, as the judge's bounds demand. Plain `http.client` over kept connections, because
-the sender shares the machine with the server it measures and should burn little of its time.
+server does not slow its traffic down. One that is due while too many are in flight is left out: beyond what
+a server can do, on a machine that has other work besides, traffic shows how long its queue is, and nothing
+about a version. How many are too many follows from how long answers take (`Window`).
+
+Images are drawn at random with replacement, which makes the answers exchangeable, as the judge's bounds
+demand. Plain `http.client` over kept connections, because the sender shares the machine with the server it
+measures and should burn little of its time.
 """
 
 from __future__ import annotations
@@ -14,14 +18,16 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
 
 import numpy as np
+import numpy.typing as npt
 
+from linnet.artifacts.windows import DATASET, SOURCE
 from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.local_server import is_loopback
 from linnet.errors import RolloutError, StorageError
@@ -30,11 +36,15 @@ from linnet.vision.decode import encode_png
 
 WORKERS = 16
 """Requests that may be in flight at once; when all hang, later ones are left out, not queued."""
-TIMEOUT_SECONDS = 3.0
-LATE_SECONDS = 1.0
-"""A request that could not be sent for this long is left out."""
+PATIENCE_SECONDS = 3.0
+"""A request without an answer after this long has failed, if the models are not slower than usual."""
+_LATE = 1 / 3
+"""Share of it after which a request that could not be sent is left out, and an answer is a late one."""
+_BUSY = (429, 503)
+"""Refusals that the server's records do not hold against a version either."""
 _MOST_IMAGES = 4096
 _MOST_BYTES = 64 << 20
+_WINDOWS_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +53,22 @@ class Traffic:
 
     bodies: tuple[bytes, ...]
     classes: tuple[str, ...]
+    windows: int = 0
+    """How many of them, the last, are of labelled production windows: every second request is one of these,
+    so that a candidate which lost what they taught is seen, however few they are."""
+
+    def draw(self, source: random.Random) -> int:
+        """The next image: at random, and independent of those before."""
+        own = len(self.bodies) - self.windows
+        if self.windows and (not own or source.random() < _WINDOWS_SHARE):
+            return own + source.randrange(self.windows)
+        return source.randrange(own)
 
     @classmethod
-    def of_training_set(cls, folder: Path, seed: int = 0) -> Traffic:
+    def of_training_set(cls, folder: Path, seed: int = 0, windows: bool = True) -> Traffic:
         """The production split of a training set as PNG files; a random part of a large one.
+
+        `windows`: with the samples of production windows; False: the dataset's own alone.
 
         Raises:
             RolloutError: the split is missing, damaged or empty.
@@ -55,14 +77,57 @@ class Traffic:
             names = TrainingSetManifest.load(folder / "training_set.json").classes
             images = np.load(folder / "images-production.npy", mmap_mode="r")
             labels = np.load(folder / "labels-production.npy")
+            taught = _of_windows(folder, len(labels))
         except (StorageError, OSError, ValueError) as error:
             raise RolloutError(f"{folder}: no readable production split to replay ({error})") from error
         if len(images) == 0 or len(images) != len(labels):
             raise RolloutError(f"{folder}: the production split is empty: raise data.production_fraction")
         most = max(min(_MOST_IMAGES, _MOST_BYTES // images[0].nbytes), 64)
-        chosen = np.random.default_rng(seed).permutation(len(images))[:most]
+        mixed = np.random.default_rng(seed).permutation(len(images))
+        own, others = mixed[~taught[mixed]], mixed[taught[mixed]][: most // 2]
+        if not windows:
+            others = others[:0]
+        chosen = np.concatenate([own[: most - len(others)], others])
         bodies = tuple(encode_png(np.asarray(images[index])) for index in chosen)
-        return cls(bodies, tuple(names[labels[index]] for index in chosen))
+        return cls(bodies, tuple(names[labels[index]] for index in chosen), len(others))
+
+
+def _of_windows(folder: Path, samples: int) -> npt.NDArray[np.bool_]:
+    """[N] whether a sample of the production split is of a labelled production window."""
+    path = folder / "cohorts-production.npz"
+    if path.exists():
+        with np.load(path) as stored:
+            if SOURCE in stored.files:
+                return np.asarray(stored[SOURCE] != DATASET)
+    return np.zeros(samples, bool)
+
+
+class Window:
+    """How many requests may be in flight: one more for each round of answers in time, half for a late one.
+
+    The rule of TCP (Chiu and Jain, Computer Networks 17, 1989), which finds what a server can do at any
+    moment and leaves its queue short.
+    """
+
+    def __init__(self, most: int, late: float) -> None:
+        """`most`: never more than these; an answer after more than `late` seconds is a late one."""
+        self._most, self._late = most, late
+        self._allowed, self._in_flight = most / 2, 0
+
+    def enter(self) -> bool:
+        """Counts a request as in flight; False if there are as many as there may be."""
+        if self._in_flight >= int(self._allowed):
+            return False
+        self._in_flight += 1
+        return True
+
+    def leave(self, seconds: float | None) -> None:
+        """An answer or a refusal came after `seconds`; None: nothing came, so that a version hangs."""
+        self._in_flight -= 1
+        if seconds is None:
+            return
+        grown = min(self._allowed + 1 / self._allowed, self._most)
+        self._allowed = max(1.0, self._allowed / 2) if seconds > self._late else grown
 
 
 class Replayer:
@@ -76,9 +141,13 @@ class Replayer:
         rate: float,
         *,
         max_seconds: float = 600.0,
+        patience: float = PATIENCE_SECONDS,
         seed: int = 0,
     ) -> None:
-        """`model`: whom the server is asked for; answers of any other would count as failures."""
+        """`model`: whom the server is asked for; answers of any other would count as failures.
+
+        `patience`: seconds after which a request without an answer has failed.
+        """
         if not is_loopback(url):
             raise RolloutError(f"{url}: replayed traffic is sent to this machine only")
         self._host, self._port = urlsplit(url).hostname or "", urlsplit(url).port or 80
@@ -86,7 +155,10 @@ class Replayer:
         self._model = quote(model, safe="")
         self._random = random.Random(seed)  # noqa: S311  chooses images, keeps no secret
         self._most = int(rate * max_seconds)
+        self._patience, self._late = patience, _LATE * patience
+        self._headers = {"Content-Type": "image/png", "Linnet-Timeout": f"{self._late:g}"}
         self._lock = threading.Lock()
+        self._window = Window(WORKERS, self._late)
         self._next = 0
         self._outcomes: list[LabeledOutcome] = []
         self._stopping = threading.Event()
@@ -94,6 +166,10 @@ class Replayer:
         """Predictions by version."""
         self.failed: Counter[str] = Counter()
         """Answers that are no prediction, by version; `none` if nobody answered."""
+        self.refused = 0
+        """Requests that the server was too busy for, and said so."""
+        self.left_out = 0
+        """Requests that were not sent, as too many were in flight when they were due."""
         self._workers = [
             threading.Thread(target=self._work, name="replay", daemon=True) for _ in range(WORKERS)
         ]
@@ -109,7 +185,7 @@ class Replayer:
     ) -> None:
         self._stopping.set()
         for worker in self._workers:
-            worker.join(TIMEOUT_SECONDS + 1)
+            worker.join(self._patience + 1)
 
     def outcomes(self) -> list[LabeledOutcome]:
         """What became of the requests that ended since the last call."""
@@ -118,35 +194,43 @@ class Replayer:
         return found
 
     def _work(self) -> None:
-        connection = HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
+        connection = HTTPConnection(self._host, self._port, timeout=self._patience)
         while (taken := self._take()) is not None:
             due, body, truth = taken
             if self._stopping.wait(max(due - time.monotonic(), 0.0)):
                 break
-            if time.monotonic() - due > LATE_SECONDS:
-                continue
-            self._note(self._send(connection, body, truth))
+            began = time.monotonic()
+            with self._lock:
+                if began - due > self._late or not self._window.enter():
+                    self.left_out += 1
+                    continue
+            outcome = self._send(connection, body, truth)
+            self._note(outcome, time.monotonic() - began)
         connection.close()
 
     def _take(self) -> tuple[float, bytes, str] | None:
         with self._lock:
             if self._next >= self._most or self._stopping.is_set():
                 return None
-            index = self._random.randrange(len(self._traffic.bodies))
+            index = self._traffic.draw(self._random)
             due = self._began + self._next / self._rate
             self._next += 1
         return due, self._traffic.bodies[index], self._traffic.classes[index]
 
-    def _send(self, connection: HTTPConnection, body: bytes, truth: str) -> LabeledOutcome:
+    def _send(self, connection: HTTPConnection, body: bytes, truth: str) -> LabeledOutcome | None:
+        """What came of a request; None: the server was too busy."""
         kept = connection.sock is not None
         try:
-            answer = _post(connection, f"/predict/{self._model}", body)
+            connection.request("POST", f"/predict/{self._model}", body, self._headers)
+            answer = connection.getresponse()
             content = answer.read()
         except (OSError, HTTPException) as error:
             connection.close()
             if kept and isinstance(error, ConnectionError):  # an idle connection may be closed: ask anew
                 return self._send(connection, body, truth)
             return LabeledOutcome(None, None)
+        if answer.status in _BUSY:
+            return None
         version = answer.headers.get("Linnet-Model-Version")
         if answer.status != 200 or version is None or answer.headers.get("Linnet-Model") != self._model:
             return LabeledOutcome(version, None)
@@ -155,13 +239,13 @@ class Replayer:
         except (ValueError, KeyError, IndexError, TypeError):
             return LabeledOutcome(None, None)
 
-    def _note(self, outcome: LabeledOutcome) -> None:
-        counter = self.failed if outcome.correct is None else self.answered
+    def _note(self, outcome: LabeledOutcome | None, seconds: float) -> None:
         with self._lock:
+            if outcome is None:
+                self.refused += 1
+                self._window.leave(seconds)
+                return
+            self._window.leave(None if outcome.version is None else seconds)
             self._outcomes.append(outcome)
+            counter = self.failed if outcome.correct is None else self.answered
             counter[outcome.version or "none"] += 1
-
-
-def _post(connection: HTTPConnection, path: str, body: bytes) -> HTTPResponse:
-    connection.request("POST", path, body, {"Content-Type": "image/png"})
-    return connection.getresponse()

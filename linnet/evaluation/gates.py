@@ -6,7 +6,7 @@ from typing import Literal
 
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.evaluation.cohorts import CLASS
-from linnet.records import CohortResult, EvaluationReport, Gate, GateDecision, Interval
+from linnet.records import CohortResult, EvaluationReport, Gate, GateDecision, Interval, RegressionSet
 from linnet.statistics.attainable import margin_of
 
 Comparator = Literal[">=", "<=", ">", "<"]
@@ -17,8 +17,8 @@ def evaluate_gates(
 ) -> GateDecision:
     """All gates of the evaluation stage; the verdict is `pass` only if every one passes.
 
-    A value that is not a number passes nothing. Without a champion there is no `non_inferiority`
-    gate (absent, not passed). `confidence` is the level of the report's intervals.
+    A value that is not a number passes nothing. Without a champion there is no `non_inferiority` and no
+    `regression` gate (absent, not passed). `confidence` is the level of the report's intervals.
     """
     gates = [
         _lower_bound("accuracy", "accuracy", report, config.min_accuracy),
@@ -28,8 +28,20 @@ def evaluate_gates(
         _calibration(report, config.max_ece),
         _cohort_gap(report, config),
     ]
-    if report.comparison is not None:
-        gates.append(non_inferiority(report, config, confidence))
+    return _decision([*gates, *_champion_gates(report, config, confidence)])
+
+
+def evaluate_champion_gates(report: EvaluationReport, config: GatesConfig, confidence: float) -> GateDecision:
+    """Those gates alone that hold the candidate against the champion that the report compares with."""
+    return _decision(_champion_gates(report, config, confidence))
+
+
+def _champion_gates(report: EvaluationReport, config: GatesConfig, confidence: float) -> list[Gate]:
+    own = [] if report.comparison is None else [_non_inferiority(report, config, confidence)]
+    return own + [_regression(found, config, confidence) for found in report.regressions if found.comparison]
+
+
+def _decision(gates: list[Gate]) -> GateDecision:
     passed = all(gate.passed for gate in gates)
     return GateDecision(stage="evaluation", verdict="pass" if passed else "fail", gates=tuple(gates))
 
@@ -117,8 +129,7 @@ def _cohort_gap(report: EvaluationReport, config: GatesConfig) -> Gate:
     return _gate("cohort_gap", gap, "<=", config.max_cohort_gap, evidence)
 
 
-def non_inferiority(report: EvaluationReport, config: GatesConfig, confidence: float) -> Gate:
-    """The gate against the champion that the report compares with; there must be a comparison."""
+def _non_inferiority(report: EvaluationReport, config: GatesConfig, confidence: float) -> Gate:
     comparison = report.comparison
     assert comparison is not None
     margin = margin_of(config, report.samples, confidence)
@@ -133,6 +144,25 @@ def non_inferiority(report: EvaluationReport, config: GatesConfig, confidence: f
     if config.non_inferiority_margin == "auto":
         evidence += f", the least that {report.samples:,} samples can show"
     return _gate("non_inferiority", difference.low, ">", -margin, evidence)
+
+
+def _regression(found: RegressionSet, config: GatesConfig, confidence: float) -> Gate:
+    """Refuses a candidate that is proven to have lost what an earlier one was taught by production.
+
+    The bound is the upper one: a window is small, and many of them are asked, so that a candidate that is as
+    good as the champion must not fail by chance. What all windows show together is one more set.
+    """
+    comparison, champion = found.comparison, found.champion_accuracy
+    assert comparison is not None and champion is not None
+    margin = margin_of(config, found.samples, confidence)
+    difference = comparison.difference
+    evidence = (
+        f"regression set {found.name} ({found.samples:,} samples): champion {comparison.champion} "
+        f"{champion.value:.4f}, candidate {found.accuracy.value:.4f}; the difference is "
+        f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}], and one that is proven to "
+        f'lie below {-margin:+.4f} is refused (data.windows = "train" trains on the window)'
+    )
+    return _gate(f"regression {found.name}", difference.high, ">=", -margin, evidence)
 
 
 def show(measured: Interval) -> str:

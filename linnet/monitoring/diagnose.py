@@ -18,6 +18,7 @@ RECENT = timedelta(hours=24)
 """A deploy this long ago may still be the reason."""
 _ENOUGH = 30
 """Requests below which a share says nothing."""
+_ABOUT_INPUT = ("type", "size", "pixels", "decode", "shape")
 _OVERLOADED, _INVALID = (429, 503), (400, 413, 415, 422)
 _REMEDIES: dict[Fault | None, str] = {
     None: "nothing to do",
@@ -114,7 +115,13 @@ def _refusals(symptoms: Symptoms, levels: ServiceLevelsConfig) -> Iterator[Findi
     invalid = sum(symptoms.refused.get(status, 0) for status in _INVALID)
     if invalid / total > 1 - levels.valid_input:
         by = ", ".join(f"{symptoms.refused[s]} x {s}" for s in _INVALID if symptoms.refused.get(s))
-        yield _finding("data", 3, f"{invalid} of {total} requests failed input validation ({by})")
+        reasons = sorted(symptoms.refused_for.items(), key=lambda one: -one[1])
+        why = "".join(f", {count} for {name}" for name, count in reasons if name in _ABOUT_INPUT)
+        yield _finding(
+            "data", 3,
+            f"{invalid} of {total} requests failed input validation ({by}{why}); "
+            "`linnet requests refused` shows some",
+        )  # fmt: skip
 
 
 def _traffic(symptoms: Symptoms, levels: ServiceLevelsConfig) -> Iterator[Finding]:

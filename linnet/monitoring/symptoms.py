@@ -97,7 +97,8 @@ def _metrics(text: str, model: str) -> dict[str, Any]:
     from prometheus_client.parser import text_string_to_metric_families
 
     refused: dict[int, int] = {}
-    found: dict[str, Any] = {"computed": 0, "refused": refused, "serving": None}
+    reasons: dict[str, int] = {}
+    found: dict[str, Any] = {"computed": 0, "refused": refused, "refused_for": reasons, "serving": None}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = sample.labels
@@ -107,6 +108,8 @@ def _metrics(text: str, model: str) -> dict[str, Any]:
                 found["computed"] += int(sample.value)
             elif sample.name == names.VALIDATION_FAILURES:
                 refused[int(labels["status"])] = refused.get(int(labels["status"]), 0) + int(sample.value)
+                if reason := labels.get("reason"):
+                    reasons[reason] = reasons.get(reason, 0) + int(sample.value)
             elif sample.name == names.LOADED and labels["role"] in ("champion", "asleep") and sample.value:
                 found["serving"] = labels["version"]
             elif sample.name == names.QUEUE:

@@ -51,6 +51,8 @@ class Symptoms(Record):
     """Champion as the server says; None: nothing is routed, or it does not answer."""
     refused: dict[int, int] = {}
     """Requests refused since the server started, by status."""
+    refused_for: dict[str, int] = {}
+    """The same by reason: type, size, pixels, decode, shape, key and others."""
     computed: int = 0
     """Requests that a version was chosen for since then."""
     queue: int = 0

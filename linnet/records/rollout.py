@@ -83,5 +83,5 @@ class RolloutDecision(Record):
     started_at: datetime
     ended_at: datetime
     marks: tuple[RolloutMark, ...] = ()
-    gate: Gate | None = None
-    """The gate against the champion, if it was judged again because another was champion by then."""
+    gates: tuple[Gate, ...] = ()
+    """The gates against the champion, where they were judged again as another was champion by then."""

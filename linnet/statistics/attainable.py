@@ -16,6 +16,7 @@ import numpy as np
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import ConfigError
 from linnet.statistics import intervals
+from linnet.statistics.metrics import Floats
 from linnet.statistics.paired import paired_difference, pairs_needed
 
 SMALLEST_MARGIN = 0.01
@@ -112,6 +113,30 @@ def macro_f1_bound(tests: Sequence[int], evaluation: EvaluationConfig) -> float:
     confusion = np.diag(np.asarray(tests, np.int64))
     level, resamples = evaluation.confidence, evaluation.resamples
     return intervals.resampled_class_metrics(confusion, level, resamples, rng)["macro_f1"].low
+
+
+def macro_f1_beside(accuracy: float, tests: Sequence[int], evaluation: EvaluationConfig) -> float:
+    """The lower bound of macro F1 of a model whose lower bound of accuracy just reaches `accuracy`.
+
+    It errs as often in every class, and names every other one as often. A class of few images pulls the bound
+    of macro F1 down further than that of accuracy, so the one is no fixed share of the other.
+    """
+    total = sum(tests)
+    right = next(
+        (n for n in range(total) if intervals.wilson(n, total, evaluation.confidence).low >= accuracy), total
+    )
+    confusion = _spread(np.asarray(tests, np.float64), right / total)
+    rng = np.random.default_rng(evaluation.seed)
+    level, resamples = evaluation.confidence, evaluation.resamples
+    return intervals.resampled_class_metrics(confusion, level, resamples, rng)["macro_f1"].low
+
+
+def _spread(tests: Floats, accuracy: float) -> Floats:
+    """Expected confusion matrix, float64 [K, K], of a model that errs as often in every class."""
+    others = max(len(tests) - 1, 1)
+    confusion: Floats = np.repeat((1 - accuracy) / others * tests[:, None], len(tests), axis=1)
+    np.fill_diagonal(confusion, accuracy * tests if len(tests) > 1 else tests)
+    return confusion
 
 
 def auc_bound(tests: Sequence[int], evaluation: EvaluationConfig) -> float:

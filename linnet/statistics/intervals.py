@@ -91,7 +91,7 @@ def worst_recall(confusion: Ints, confidence: float) -> Interval:
 
 
 def resampled_class_metrics(
-    confusion: Ints, confidence: float, resamples: int, rng: np.random.Generator
+    confusion: Ints | Floats, confidence: float, resamples: int, rng: np.random.Generator
 ) -> dict[str, Interval]:
     """Intervals of macro precision, macro recall and macro F1.
 

@@ -116,7 +116,7 @@ def class_metrics(hits: Floats, support: Floats, named: Floats) -> ClassMetrics:
     return ClassMetrics(precision, recall, f1, np.greater(support, 0))
 
 
-def metrics_by_class(confusion: Ints) -> ClassMetrics:
+def metrics_by_class(confusion: Ints | Floats) -> ClassMetrics:
     """Precision, recall and F1 a class [K] of a confusion matrix [K, K]."""
     counts = confusion.astype(np.float64)
     return class_metrics(np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0))

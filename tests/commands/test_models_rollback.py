@@ -16,7 +16,7 @@ from tests.commands.test_cache_commands import linnet
 from tests.registry import conftest
 from tests.registry.conftest import Submit
 
-database, migrated, steps, submit = conftest.database, conftest.migrated, conftest.steps, conftest.submit
+database, steps, submit = conftest.database, conftest.steps, conftest.submit
 
 
 @pytest.fixture

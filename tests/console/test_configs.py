@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from linnet.config import ServiceLevelsConfig, broken_config_files, config_files
+from linnet.console.configs import bases
 from linnet.console.context import Context
 from linnet.console.pages.monitoring import page, runbooks_of
 from linnet.console.pages.overview import load
 from linnet.console.production_status import watched
 from linnet.run.model_config import model_config
+from tests.console.records import run_record
 
 LEVELS = "[service_levels]\navailability = {}\n"
 
@@ -67,3 +69,11 @@ def test_runbook_is_of_the_model_whose_alert_it_is(folder: Path) -> None:
     assert runbooks_of(context, "digits") == "https://example.org/digits" != runbooks_of(context, "fashion")
     links = re.findall(r'href="(/runbooks/[^"]+)"', page(watched(context, "digits"), {}))
     assert links and all(link.endswith("?model=digits") for link in links), links
+
+
+def test_configs_to_begin_with_are_of_every_model_however_busy_another_is(folder: Path) -> None:
+    """Those of the last ten runs were shown, which may all be of one model."""
+    del folder
+    busy = [run_record(f"busy-{number}", config={"name": "busy"}) for number in range(30)]
+    found = bases([*busy, run_record("quiet-1", config={"name": "quiet"})])
+    assert "run quiet-1" in found and "run busy-9" in found and "run busy-10" not in found

@@ -55,7 +55,7 @@ def labelled(version: str, count: int, correct: int) -> list[LabeledOutcome]:
 
 def test_judge_without_requests_knows_nothing() -> None:
     assert set(verdicts(gathered([])).values()) == {"unknown"}
-    assert set(verdicts(gathered([]), FirstReleaseBaseline(2.0, 0.9)).values()) == {"unknown"}
+    assert set(verdicts(gathered([]), FirstReleaseBaseline(2.0, 0.9, 1000)).values()) == {"unknown"}
 
 
 def test_judge_with_much_equal_traffic_finds_all_good() -> None:
@@ -228,7 +228,7 @@ def test_judge_with_lower_accuracy_finds_it_bad() -> None:
 
 
 def test_judge_of_a_first_candidate_holds_it_against_absolute_limits() -> None:
-    reference = FirstReleaseBaseline(latency_p95_ms=2.0, accuracy=0.94)
+    reference = FirstReleaseBaseline(latency_p95_ms=2.0, accuracy=0.94, samples=1000)
     good = gathered(served("2", 2000), labelled("2", 2000, 1880))
     assert set(verdicts(good, reference).values()) == {"good"}
     permuted = gathered(served("2", 100), labelled("2", 100, 10))

@@ -37,7 +37,7 @@ class Elements(HTMLParser):
 def page(folder: Path, behaviour: Behaviour, champion: str | None = "1", model: str = "shop") -> str:
     target = SimulatedTarget(champion, {"1": Behaviour(), "2": behaviour})
     candidate = Candidate(model, "2", folder)
-    reference = FirstReleaseBaseline(4.0, 0.93)
+    reference = FirstReleaseBaseline(4.0, 0.93, 1000)
     rollout = Rollout(target, candidate, CONFIG, target.outcomes, folder / "state.json", reference)
     return render(rollout.run(), rollout.looks)
 

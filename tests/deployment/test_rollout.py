@@ -130,7 +130,7 @@ def test_rollout_whose_promotion_is_refused_is_no_promotion(tmp_path: Path) -> N
 
 def test_rollout_of_a_first_candidate_needs_only_one_step(tmp_path: Path) -> None:
     target = SimulatedTarget(None, {"2": Behaviour()})
-    decision = rollout(target, tmp_path, reference=FirstReleaseBaseline(4.0, 0.93)).run()
+    decision = rollout(target, tmp_path, reference=FirstReleaseBaseline(4.0, 0.93, 1000)).run()
     assert decision.verdict == "promote", decision.reason
     assert [step.percent for step in decision.steps] == [100]
     assert target.champion() == "2"
@@ -138,7 +138,7 @@ def test_rollout_of_a_first_candidate_needs_only_one_step(tmp_path: Path) -> Non
 
 def test_rollout_of_a_bad_first_candidate_is_rolled_back(tmp_path: Path) -> None:
     target = SimulatedTarget(None, {"2": Behaviour(accuracy=0.1)})
-    decision = rollout(target, tmp_path, reference=FirstReleaseBaseline(4.0, 0.93)).run()
+    decision = rollout(target, tmp_path, reference=FirstReleaseBaseline(4.0, 0.93, 1000)).run()
     assert decision.verdict == "rollback"
     assert target.champion() is None
 
@@ -366,12 +366,12 @@ def test_rollout_beside_another_one_is_refused(tmp_path: Path) -> None:
 
     def outcomes() -> list[LabeledOutcome]:
         entered.set()
-        assert leave.wait(10)
+        assert leave.wait(120)
         return first.outcomes()
 
     other = threading.Thread(target=rollout(first, tmp_path, outcomes=outcomes).run)
     other.start()
-    assert entered.wait(10)
+    assert entered.wait(120)
     try:
         with pytest.raises(RolloutError, match="another rollout is under way"):
             rollout(pair(), tmp_path).run()

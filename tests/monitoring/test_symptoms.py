@@ -54,7 +54,9 @@ def test_nothing_to_see_is_told_and_no_error(tmp_path: Path) -> None:
 
 
 def test_real_server_is_asked(tmp_path: Path) -> None:
-    with running(tmp_path, make_package(tmp_path / "package"), "1", "--name", "tiny") as server:
+    with running(
+        tmp_path, make_package(tmp_path / "package"), "1", "--name", "tiny", "--workers", "1"
+    ) as server:
         for _ in range(3):
             server.client.predict(png(200))
         with pytest.raises(RequestRejected):

@@ -88,6 +88,7 @@ def page(found: Watched, trained: dict[str, int]) -> Html:
             section("Alerts", view.alerts(found.alerts, found.model)),
             _part("promises", "Service level objectives", view.promises(found.promises)),
             monitoring.page(found.log, trained),
+            _part("refused", "Refused requests", view.refused(found)),
             _part("drift", "Drift", view.drift(found)),
             _part(
                 "retraining",
