@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from linnet.commands.terminal import terminal
-from linnet.config import ServingConfig, load_config
-from linnet.errors import DataError, RequestRejected, ServingError
+from linnet.config import Config, ServingConfig, load_config
+from linnet.errors import ConfigError, DataError, RequestRejected, ServingError
 from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
 from linnet.registry.connect import find_champion, find_champions, several_models
 from linnet.storage.paths import api_keys_file, prediction_log_dir, server_state_file
@@ -229,7 +229,14 @@ def _models_to_serve(names: list[str], paths: list[Path]) -> tuple[list[ModelToS
 
     Those are the first config's, or defaults; and no model's images are larger than the server takes.
     """
-    configs = {config.model_name: config for config in map(load_config, paths)}
+    configs: dict[str, Config] = {}
+    for path in paths:
+        config = load_config(path)
+        if config.model_name in configs:
+            remedy = "give one of them, or name another model in registry.model"
+            problem = f"is of the model {config.model_name}, as another config given here is"
+            raise ConfigError(str(path), problem, remedy)
+        configs[config.model_name] = config
     registry = next((config.registry for config in configs.values()), None)
     champions = [
         champion

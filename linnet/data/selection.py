@@ -191,6 +191,7 @@ def _join_near(
     looks = [seen[index] for index in unique]
     near = near_pairs([look.thumbnail for look in looks], [min(look.width, look.height) for look in looks])
     lost: set[int] = set()
+    told: list[tuple[bool, bool, str]] = []
     result.near_note = near.note
     for first, second in near.pairs.tolist():
         a, b = sorted(
@@ -201,7 +202,8 @@ def _join_near(
         differs = f", labelled '{kept.label}' and not '{other.label}'" if kept.label != other.label else ""
         result.near_conflicts += bool(differs)
         where = f" in the {kept.split} split" if apart else ""
-        result.told.append(f"{other.origin}: nearly the same as {kept.origin}{where}{differs}")
+        line = f"{other.origin}: nearly the same as {kept.origin}{where}{differs}"
+        told.append((not differs, not apart, line))
         if config.near_duplicates == "report":
             result.near_leaks += apart
         elif not apart:
@@ -213,6 +215,8 @@ def _join_near(
             lost.add(b)
             result.near_leaks += 1
             result.dropped.append(f"{other.origin}: leak: nearly the same as {kept.origin}{where}{differs}")
+    # Of very many pairs only the first are named: those that a person must look at.
+    result.told = [line for *_, line in sorted(told, key=lambda pair: pair[:2])]
     return lost
 
 
