@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet.commands.terminal import terminal
+from linnet.commands.terminal import fits, terminal
 from linnet.config import Config, ServingConfig, load_config
 from linnet.errors import ConfigError, DataError, RequestRejected, ServingError
 from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
@@ -198,14 +198,20 @@ def _files(paths: list[Path]) -> list[Path]:
 
 
 def _show_answers(answers: list[tuple[Path, dict[str, Any]]]) -> None:
-    table = Table("image", "class", "probability", "version")
+    table, console = Table("image", "class", "probability", "version"), terminal()
+    lines: list[str] = []
     for image, answer in answers:
+        lines += [f"{image}  {answer['model']} {answer['version']}"] if answer.get("predictions") else []
         for rank, likely in enumerate(answer.get("predictions", ())):
             first = rank == 0
             share = f"{likely['probability']:6.1%}"
             version = f"{answer['model']} {answer['version']}" if first else ""
             table.add_row(str(image) if first else "", likely["class"], share, version)
-    terminal().print(table)
+            lines.append(f"  {share}  {likely['class']}")
+    if fits(table, console):
+        console.print(table)
+    else:  # names that a box would cut
+        console.print("\n".join(lines))
 
 
 def _answer(client: ServerClient, image: Path) -> dict[str, Any]:
