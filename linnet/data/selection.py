@@ -48,7 +48,7 @@ def select(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> Selecti
     """
     result = Selection()
     owner = _owners(raw, seen)
-    contested = _contested(raw, seen, config)
+    contested = _contested(raw, seen, owner, config)
     unique: list[int] = []
     for index, (row, look) in enumerate(zip(raw.rows, seen, strict=True)):
         first = owner[look.sample_id]
@@ -80,12 +80,19 @@ def _owners(raw: RawDataset, seen: Sequence[Seen]) -> dict[str, int]:
     return owner
 
 
-def _contested(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> dict[str, list[str]]:
+def _contested(
+    raw: RawDataset, seen: Sequence[Seen], owner: dict[str, int], config: DataConfig
+) -> dict[str, list[str]]:
     """Samples whose copies have different labels, with these."""
-    labels: dict[str, dict[str, str]] = defaultdict(dict)
+    differing = {
+        look.sample_id
+        for row, look in zip(raw.rows, seen, strict=True)
+        if row.label != raw.rows[owner[look.sample_id]].label
+    }
+    contested: dict[str, dict[str, str]] = {}
     for row, look in zip(raw.rows, seen, strict=True):
-        labels[look.sample_id].setdefault(row.label, row.origin)
-    contested = {sample: told for sample, told in labels.items() if len(told) > 1}
+        if look.sample_id in differing:  # few of many: nothing is kept of the others
+            contested.setdefault(look.sample_id, {}).setdefault(row.label, row.origin)
     if contested and config.conflicts == "fail":
         rows = [
             ", ".join(f"{origin} ({label})" for label, origin in told.items()) for told in contested.values()
