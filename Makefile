@@ -7,7 +7,10 @@ STAMP  := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check run test lint types bench proof docs workflows clean
+.PHONY: help setup check fast run test slow lint types bench proof docs workflows clean
+
+# Both workers take whole files, so that a file's server, engine or browser is started once.
+PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 3
 
 # Tests of `make check`: pure parts (judges, gates, statistics, formats) and the rules of the house. No server,
 # no engine, no training; each of these files takes a second or two.
@@ -25,13 +28,15 @@ FAST := tests/test_house.py tests/test_config.py tests/pipelines tests/launch/te
 help: ## show this list, and when to use what
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nWhile you work:     make check   (a pre-commit hook calls it: .pre-commit-config.yaml)\n'
-	@printf 'Before you push:    make test\n'
+	@printf 'Before you push:    make test   (and `make slow` for what starts engines, browsers or whole runs; CI runs both)\n'
 	@printf 'Before a release:   make proof bench\n'
 	@printf 'After a change of config, CLI or components: make docs\n'
 
-check: $(STAMP) ## lint, types and the fast tests: the inner loop
-	@$(MAKE) --no-print-directory lint types
-	@python -m pytest -q -m "not slow and not proof" -n 2 --dist loadfile $(FAST)
+check: $(STAMP) ## lint, types and the fast tests at the same time: the inner loop
+	@$(MAKE) --no-print-directory -j3 $(if $(findstring output-sync,$(.FEATURES)),--output-sync=target) lint types fast
+
+fast: $(STAMP)
+	@python -m pytest -q -m "not slow and not proof" $(FAST)
 
 setup: $(STAMP) ## install everything into .linnet/venv (idempotent)
 
@@ -42,8 +47,11 @@ $(STAMP): requirements.lock pyproject.toml scripts/setup.sh
 run: $(STAMP) ## raw images to a champion that came through its canary (Fashion-MNIST)
 	@linnet run configs/fashion.toml
 
-test: $(STAMP) ## all tests (about half an hour on 2 cores)
-	@python -m pytest -m "not proof" -n 2 --dist loadfile --no-loadscope-reorder
+test: $(STAMP) ## the tests of every part (minutes on 2 cores)
+	@$(PYTEST) -m "not slow and not proof"
+
+slow: $(STAMP) ## the tests of whole life cycles: engines, kills, browsers, runs from images to champion
+	@$(PYTEST) -m "slow and not proof"
 
 lint: $(STAMP) ## ruff (style, security) and the import contract
 	@ruff check . && ruff format --check . && lint-imports
@@ -54,7 +62,7 @@ types: $(STAMP) ## mypy, strict
 bench: $(STAMP) ## measurements: time of `make run`, seconds a step, accuracy over seeds
 	@python -m benchmarks
 
-proof: $(STAMP) ## the slow proofs
+proof: $(STAMP) ## the long proofs: thousands of cases, soaks, fuzzing
 	@python -m pytest -m proof
 
 workflows: ## check .github/workflows (actionlint, action-validator, zizmor)

@@ -23,7 +23,7 @@ def release(
     from linnet.config import RegistryConfig, ReleaseConfig, ServingConfig
     from linnet.deployment.release import release as roll_out
     from linnet.deployment.turn import release_turn
-    from linnet.registry.connect import promote_if_accepted, release_candidates
+    from linnet.registry.connect import promote_if_accepted, release_candidates, rolled_back_before
     from linnet.run.step import progress, run_step
     from linnet.serving.champion_traffic import ServerTraffic
     from linnet.storage.paths import server_state_file
@@ -48,6 +48,7 @@ def release(
                 server_state_file(),
                 progress,
                 lambda decided, give: promote_if_accepted(where, decided, traffic, give),
+                rolled_back_before(where, name, version),
             )
             promote_if_accepted(where, decision, traffic)  # writes the lines of one that is not promoted
         return {"verdict": decision.verdict, "reason": decision.reason}

@@ -22,10 +22,12 @@ from linnet.commands import (
     labels,
     models,
     report,
+    requests,
     retraining,
     rollout,
     runs,
     serve,
+    status,
     training,
     tune,
     up,
@@ -69,12 +71,14 @@ app.command("report")(report.report)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("predict")(serve.predict)
+app.command("status")(status.status)
 app.command("diagnose")(diagnose.diagnose)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.add_typer(models.app, name="models")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(keys.app, name="keys")
+app.add_typer(requests.app, name="requests")
 app.add_typer(labels.app, name="labels")
 app.add_typer(drift.drift_app, name="drift")
 app.add_typer(drift.skew_app, name="skew")

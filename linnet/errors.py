@@ -11,6 +11,7 @@ LinnetError                      shown to a person as one message, without a tra
 |- TrainingError                 training cannot start or go on
 |- PackagingError                the exported model is not the trained model
 |- RegistryError                 the model registry refused or cannot be reached
+|  |- RegistryUnreachable        its server does not answer
 |  |- NoChampion                 nothing can be served yet
 |  `- PromotionConflict          somebody else moved the alias first
 |- ServingError                  the server cannot start or a model cannot be loaded
@@ -28,6 +29,7 @@ This module imports no framework, so that every part of Linnet may raise these.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 
 class LinnetError(Exception):
@@ -93,12 +95,17 @@ class InvalidImage(DataError):
 class ImageTooLarge(InvalidImage):
     """An image beyond one of the two limits of what an image may be."""
 
+    of_pixels = False
+    """Whether it is the limit of pixels, and not that of bytes."""
+
     @classmethod
     def pixels(cls, where: str, width: int, height: int, most: int, kind: str) -> ImageTooLarge:
         """More pixels than the memory of decoding has room for; it differs by format."""
         size = f"{width} x {height} pixels ({width * height / 1e6:.1f} megapixels)"
         limit = f"of {kind} at most {most / 1e6:.1f} megapixels are read (data.max_pixels)"
-        return cls(where, f"is {size}; {limit}")
+        error = cls(where, f"is {size}; {limit}")
+        error.of_pixels = True
+        return error
 
     @classmethod
     def bytes(cls, where: str, size: int, most_mb: float) -> ImageTooLarge:
@@ -130,6 +137,16 @@ class RegistryError(LinnetError):
     """The model registry refused, or cannot be reached."""
 
 
+class RegistryUnreachable(RegistryError):
+    """The server at `url` that keeps the registry does not answer."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url, self.problem = url, problem
+        super().__init__(
+            f"the registry at {url} does not answer: {problem}; start it, or mend registry.tracking_uri"
+        )
+
+
 class NoChampion(RegistryError):
     """Nothing can be served: a model, or every model, has no champion yet."""
 
@@ -156,11 +173,24 @@ class ServingError(LinnetError):
     """The server cannot start, or a model cannot be loaded into it."""
 
 
-class RequestRejected(ServingError):
-    """A request is wrong; `status` is the HTTP status that says so."""
+Reason = Literal[
+    "type", "size", "pixels", "decode", "shape", "key", "route", "overload", "protocol", "failed"
+]
+_REASONS: dict[int, Reason] = {
+    400: "shape", 401: "key", 403: "key", 408: "protocol", 409: "shape", 413: "size", 415: "type",
+    422: "shape", 429: "overload", 431: "protocol", 500: "failed", 503: "overload",
+}  # fmt: skip
 
-    def __init__(self, status: int, problem: str) -> None:
+
+class RequestRejected(ServingError):
+    """A request is wrong; `status` is the HTTP status that says so, `reason` what it is about.
+
+    The reason follows from the status where none is given; see `linnet.records.refused`.
+    """
+
+    def __init__(self, status: int, problem: str, reason: Reason | None = None) -> None:
         self.status, self.problem = status, problem
+        self.reason: Reason = reason or _REASONS.get(status, "route")
         super().__init__(problem)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,18 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("LINNET_RUN_DIR", "LINNET_RUN_ID", "LINNET_DRY_RUN", "LINNET_TIMEOUT"):
         monkeypatch.delenv(name, raising=False)
     return home
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new MLflow database; migrating takes seconds, so tests start from a copy."""
+    from linnet.registry.mlflow_database import create_database
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow, about its own parts
+        create_database(path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from itertools import product
 from pathlib import Path
+
+from _pytest.mark.expression import Expression
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("linnet", "components", "pipelines", "feature_repo", "tests", "benchmarks")
@@ -36,6 +39,21 @@ def test_no_path_of_the_state_folder_is_written_out() -> None:
     files = [path for path in MODULES if path.relative_to(ROOT).parts[0] != "tests"]
     found = [str(path.relative_to(ROOT)) for path in files if written.search(path.read_text("utf-8"))]
     assert found == []
+
+
+def test_each_test_is_run_by_one_target_and_only_proofs_are_left_out_of_ci() -> None:
+    targets = re.split(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.M)
+    recipes = dict(zip(targets[1::2], targets[2::2], strict=True))
+    marks = {
+        name: Expression.compile(re.findall(r"-m [\"']?([a-z ]*[a-z])", recipes[name])[-1])
+        for name in ("test", "slow", "proof")
+    }
+    ci = set(re.findall(r"^make (\w+)$", (ROOT / ".ci" / "run").read_text("utf-8"), re.M))
+    for slow, proof in product((False, True), repeat=2):
+        has = {"slow": slow, "proof": proof}
+        runs = [name for name, mark in marks.items() if mark.evaluate(lambda name, **_: has[name])]  # noqa: B023
+        assert len(runs) == 1, f"a test marked {has} is run by {runs}"
+        assert proof or runs[0] in ci, f"CI does not run tests marked {has}"
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:

@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("readme")
     size = {"height": config.data.height, "width": config.data.width}
     package = make_package(folder / "package", name=config.name, classes=config.data.classes, **size)
-    with running(folder, package) as started:
+    with running(folder, package, "1", "--workers", "1") as started:
         yield started
 
 
@@ -41,7 +41,7 @@ def curl(line: str, server: RunningServer, debian: Callable[[str, str], str]) ->
     debian("curl", "curl")
     words = shlex.split(line.replace("http://127.0.0.1:8090", server.state.url))
     command = [*words, "--write-out", "\n%{http_code}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150, check=True)
     body, _, status = done.stdout.rpartition("\n")
     return int(status), body
 

@@ -100,9 +100,10 @@ def _on_call(model: str, config: ServiceLevelsConfig) -> list[Panel]:
         Panel("Answers", "By version and outcome: failed is the model's fault, rejected the request's.",
               (("{{version}} {{outcome}}", f"sum by (version, outcome) (rate({names.REQUESTS}{mine}[5m]))"),),
               "reqps"),
-        Panel("Refused", "By status: 400, 413, 415 and 422 are bad input; 429 and 503 a server without room "
-              "or champion.",
-              (("{{status}}", f"sum by (status) (rate({names.VALIDATION_FAILURES}{mine}[5m]))"),), "reqps"),
+        Panel("Refused", "By status and reason: 400, 413, 415 and 422 are bad input; 429 and 503 a server "
+              "without room or champion.",
+              (("{{status}} {{reason}}",
+                f"sum by (status, reason) (rate({names.VALIDATION_FAILURES}{mine}[5m]))"),), "reqps"),
         Panel("Deploys", "Which versions are loaded, in which role; a candidate means a rollout.", (
             ("{{version}} {{role}}", f"max by (version, role) ({names.LOADED}{mine})"),
             ("rollout of {{version}}", f"{ROLLOUT}{mine}"),

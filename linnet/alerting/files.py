@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from linnet.alerting.dashboards import dashboards
 from linnet.alerting.rules import job, rule_groups
@@ -142,31 +142,36 @@ def alertmanager(levels: Mapping[str, ServiceLevelsConfig]) -> dict[str, Any]:
     }
 
 
+def _name(kind: Literal["page", "ticket", "retraining"], model: str) -> str:
+    """A receiver's, which the model's routes lead to."""
+    return f"{kind} {model}"
+
+
 def _routes(model: str) -> list[dict[str, Any]]:
     mine = f"model={json.dumps(model, ensure_ascii=False)}"
     return [
         {
-            "receiver": f"retraining {model}",
+            "receiver": _name("retraining", model),
             "matchers": [mine, 'retraining="consider"'],
             "group_by": ["service", "model"],
             "group_wait": "30s",
             "continue": True,
         },
         {
-            "receiver": f"page {model}",
+            "receiver": _name("page", model),
             "matchers": [mine, 'severity="page"'],
             "group_interval": "1m",  # what joins a group that was told already waits this long
             "repeat_interval": "1h",
         },
-        {"receiver": f"ticket {model}", "matchers": [mine]},
+        {"receiver": _name("ticket", model), "matchers": [mine]},
     ]
 
 
 def _receivers(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any]]:
     return [
-        _receiver(f"page {model}", config.page_webhook),
-        _receiver(f"ticket {model}", config.ticket_webhook),
-        _receiver(f"retraining {model}", config.retraining_webhook, token=True),
+        _receiver(_name("page", model), config.page_webhook),
+        _receiver(_name("ticket", model), config.ticket_webhook),
+        _receiver(_name("retraining", model), config.retraining_webhook, token=True),
     ]
 
 

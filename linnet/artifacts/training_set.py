@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from linnet.artifacts.windows import DATASET, SOURCE
 from linnet.errors import DataError, StorageError
 from linnet.records import Split, TrainingSetManifest
 
@@ -28,6 +29,24 @@ class HeldOut:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def part(self, start: int, stop: int) -> HeldOut:
+        """The samples [start, stop); nothing is copied."""
+        rows = slice(start, stop)
+        return replace(
+            self,
+            images=self.images[rows],
+            labels=self.labels[rows],
+            features=self.features[rows],
+            ids=self.ids[rows],
+            cohorts={name: values[rows] for name, values in self.cohorts.items()},
+        )
+
+    @property
+    def dataset_samples(self) -> int:
+        """How many samples are the dataset's own; those of production windows come after them."""
+        source = self.cohorts.get(SOURCE)
+        return len(self) if source is None else int((source == DATASET).sum())
 
 
 def read_split(folder: Path, split: Split) -> HeldOut:

@@ -14,7 +14,7 @@ from linnet.launch.client import Host, silence_sdk, translate_api_errors
 from linnet.monitoring.window import last_closed
 from linnet.records import RunRequest, now
 
-_MOST = 100
+_PAGE = 100
 """Recurring runs of one experiment that are looked through."""
 
 
@@ -88,8 +88,14 @@ def unwatch(config: Config, host: Host) -> bool:
 
 
 def _remove(client: Any, experiment: str, name: str) -> bool:
-    found = client.list_recurring_runs(page_size=_MOST, experiment_id=experiment).recurring_runs or []
-    ours = [recurring.recurring_run_id for recurring in found if recurring.display_name == name]
+    ours, token = [], ""
+    while True:  # page by page: one that is not found would be watched a second time
+        page = client.list_recurring_runs(page_size=_PAGE, page_token=token, experiment_id=experiment)
+        found = page.recurring_runs or []
+        ours += [recurring.recurring_run_id for recurring in found if recurring.display_name == name]
+        token = page.next_page_token or ""
+        if not token:
+            break
     for identity in ours:
         client.delete_recurring_run(identity)
     return bool(ours)

@@ -107,4 +107,4 @@ def _write_recent(config: Config) -> Path | None:
 
     # What an earlier champion was asked about too: or the second retraining would forget the first.
     found = labelled(config, of_champion=False).images
-    return write_recent(found, config.model_name) if found else None
+    return write_recent(found, config.name) if found else None

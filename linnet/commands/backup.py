@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.filesize import decimal
 
-from linnet.commands.terminal import terminal
+from linnet.commands.terminal import bars_on, terminal
 from linnet.errors import LinnetError, StorageError
 from linnet.storage import backup as backups
 from linnet.storage.archive import BytesDone
@@ -142,7 +142,7 @@ def _notes() -> list[str]:
     """What whoever restores it should know."""
     from linnet.run import runs
 
-    busy = [folder.name for folder in runs.folders() if runs.alive(folder)]
+    busy = [folder.name for folder in runs.alive_folders()]
     if not busy:
         return []
     return [f"{', '.join(busy[:5])} was under way: it will be an interrupted run (`linnet runs resume`)"]
@@ -164,8 +164,6 @@ def _show_plan(console: Console, plan: backups.Plan, notes: list[str]) -> None:
 
 @contextmanager
 def _bar(console: Console, what: str, total: int) -> Iterator[BytesDone]:
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True) as bars:
+    with bars_on(console) as bars:
         task = bars.add_task(what, total=total)
         yield lambda count: bars.advance(task, count)

@@ -136,7 +136,7 @@ def gc(
 
 def _drop_shared(max_unused_seconds: float, max_bytes: float, dry_run: bool, console: Console) -> None:
     """Drops environments and imports, and says which."""
-    folders = shared_folders(any(runs.alive(folder) for folder in runs.folders()))
+    folders = shared_folders(bool(runs.alive_folders()))
     planned = to_drop(folders, max_unused_seconds, max_bytes)
     verb = "would drop" if dry_run else "dropped"
     for folder in planned if dry_run else [each for each in planned if remove(each)]:

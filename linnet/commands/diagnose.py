@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from linnet.commands.chosen_config import ModelName, OptionalConfig, chosen_config
 from linnet.commands.terminal import terminal
-from linnet.config import Config, load_config
+from linnet.config import Config
 from linnet.errors import LinnetError
 from linnet.records import Deploy, Diagnosis, Symptoms
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from linnet.monitoring.symptoms import Places
 
-EXIT_CODES = {None: 0, "data": 4, "model": 5, "infrastructure": 6}
+EXIT_CODES = {"sound": 0, "data": 4, "model": 5, "infrastructure": 6, "unknown": 7}
+_WORDS = {
+    "sound": ("sound: all was measured, and nothing is wrong", "green"),
+    "unknown": ("UNKNOWN: nothing that was measured is wrong, and not all was measured", "yellow"),
+}
 
 
 def diagnose(
-    config: Annotated[Path, typer.Argument(help="A config file, such as configs/fashion.toml.")],
+    config: OptionalConfig = None,
+    name: ModelName = "",
     minutes: Annotated[float, typer.Option(min=1, help="How far back the traffic is looked at.")] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as JSON.")] = False,
 ) -> None:
     """Say whether data, model or infrastructure is at fault, with the evidence.
 
-    Looks at the server and its metrics, the prediction log, the newest monitored window, and the ledger
-    of deploys. The exit status says which: 0 nothing is wrong, 4 data, 5 model, 6 infrastructure.
+    Looks at the server and its metrics, the prediction log, the newest monitored window and the one that is
+    still open, and the ledger of deploys. The exit status says which: 0 all was measured and nothing is
+    wrong, 4 data, 5 model, 6 infrastructure, 7 nothing wrong was found, and not all was measured.
 
     Examples:
 
-      linnet diagnose configs/fashion.toml
+      linnet diagnose
 
-      linnet diagnose configs/fashion.toml --minutes 5 --json
+      linnet diagnose --name fashion --minutes 5 --json
+
+      linnet diagnose configs/fashion.toml
     """
     from linnet.monitoring.diagnose import diagnose as judge
     from linnet.monitoring.symptoms import gather
 
-    loaded, console = load_config(config), terminal()
+    loaded, console = chosen_config(config, name), terminal()
     places, notes = _places(loaded)
     symptoms = gather(places, minutes)
     found = judge(symptoms, loaded.service_levels, loaded.retraining)
@@ -47,7 +58,7 @@ def diagnose(
         typer.echo(found.model_dump_json(indent=1))
     else:
         _show(found, symptoms, notes, console)
-    raise typer.Exit(EXIT_CODES[found.fault])
+    raise typer.Exit(EXIT_CODES[found.verdict])
 
 
 def _places(config: Config) -> tuple[Places, list[str]]:
@@ -55,7 +66,7 @@ def _places(config: Config) -> tuple[Places, list[str]]:
     from linnet.storage.paths import prediction_log_dir, server_state_file, state_dir
 
     model = config.model_name
-    champion, deploys, notes = _deploys(config, model)
+    champion, package, deploys, notes = _deploys(config, model)
     return Places(
         model=model,
         champion=champion,
@@ -64,11 +75,13 @@ def _places(config: Config) -> tuple[Places, list[str]]:
         windows=state_dir() / "monitoring",
         disk=state_dir(),
         deploys=deploys,
+        package=package,
+        monitoring=config.monitoring,
     ), notes
 
 
-def _deploys(config: Config, model: str) -> tuple[str | None, tuple[Deploy, ...], list[str]]:
-    """The champion and its moves, newest first; a registry that cannot be asked is a note."""
+def _deploys(config: Config, model: str) -> tuple[str | None, Path | None, tuple[Deploy, ...], list[str]]:
+    """The champion, its package, and its moves, newest first; a registry that cannot be asked is a note."""
     from linnet.registry.connect import connect
 
     try:
@@ -76,7 +89,7 @@ def _deploys(config: Config, model: str) -> tuple[str | None, tuple[Deploy, ...]
         champion = registry.champion(model)
         moves = [e for e in registry.ledger.entries(model) if e.action in ("promote", "rollback")]
     except LinnetError as error:
-        return None, (), [f"the registry cannot be asked: {error}"]
+        return None, None, (), [f"the registry cannot be asked: {error}"]
     deploys = tuple(
         Deploy(
             at=entry.at, version=entry.version, previous=entry.previous, action=entry.action,
@@ -84,14 +97,21 @@ def _deploys(config: Config, model: str) -> tuple[str | None, tuple[Deploy, ...]
         )
         for entry in reversed(moves)
     )  # fmt: skip
-    return champion.version if champion else None, deploys, []
+    if champion is None:
+        return None, None, deploys, []
+    try:
+        return champion.version, registry.package_folder(champion), deploys, []
+    except LinnetError as error:
+        return champion.version, None, deploys, [f"the champion's package cannot be read: {error}"]
 
 
 def _show(found: Diagnosis, symptoms: Symptoms, notes: list[str], console: Console) -> None:
-    word = found.fault.upper() if found.fault else "nothing is wrong, as far as can be seen"
-    console.print(word, style=f"bold {'red' if found.fault else 'green'}")
+    word, color = _WORDS.get(found.verdict, (found.verdict.upper(), "red"))
+    console.print(word, style=f"bold {color}")
     for finding in found.findings:
         console.print(f"  {finding.fault:<14} {finding.sentence}")
+    for gap in found.unknown:
+        console.print(Text(f"  not measured   {gap}", style="yellow"), soft_wrap=True)
     console.print(f"do: {found.remedy}")
     if found.deploys:
         table = Table(

@@ -13,12 +13,14 @@ from urllib.parse import quote
 
 import typer
 
+from linnet.commands.chosen_config import ModelName, OptionalConfig, chosen_config
 from linnet.commands.drift_show import show_drift, show_skew
 from linnet.commands.terminal import progress_bars, terminal
 from linnet.config import MonitoringConfig, ServingConfig, load_config
 from linnet.errors import DataError, ServingError
 from linnet.process.model_server import ServerState
 from linnet.registry.connect import Champion, find_champion, several_models
+from linnet.run.model_config import model_config
 from linnet.storage.paths import prediction_log_dir, server_state_file, state_dir
 
 if TYPE_CHECKING:
@@ -144,7 +146,8 @@ def simulate(
 
 @drift_app.command("watch")
 def watch(
-    config: Annotated[Path, typer.Argument(help="A config file, such as configs/fashion.toml.")],
+    config: OptionalConfig = None,
+    name: ModelName = "",
     stop: Annotated[bool, typer.Option("--stop", help="Do not watch any more.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say when it would look.")] = False,
 ) -> None:
@@ -155,7 +158,7 @@ def watch(
 
     Examples:
 
-      linnet drift watch configs/fashion.toml
+      linnet drift watch
 
       linnet drift watch configs/fashion.toml --stop
     """
@@ -163,7 +166,7 @@ def watch(
     from linnet.launch.client import host_of
     from linnet.registry.champion import current_actor
 
-    loaded, console = load_config(config), terminal()
+    loaded, console = chosen_config(config, name), terminal()
     planned = watching.plan(loaded)
     minutes = planned.every.total_seconds() / 60
     when = f"every {minutes:g} minutes, first at {planned.first:%Y-%m-%d %H:%M:%S} UTC"
@@ -209,7 +212,7 @@ def audit(
         progress_bars() as progress,
         tempfile.TemporaryDirectory() as out,
     ):
-        redacted = bool(getattr(serving, "log_image_blocks", 0))
+        redacted = bool(serving.log_image_blocks)
         found = audit_window(
             window, champion.package, package.name, package.feature_service, Path(out), known, redacted,
             progress,
@@ -223,9 +226,11 @@ def audit(
 
 def _settings(name: str, path: Path | None) -> tuple[Champion, MonitoringConfig, ServingConfig]:
     if path is None:
-        return find_champion(name), MonitoringConfig(), ServingConfig()
-    config = load_config(path)
-    champion = find_champion(name or config.model_name, config.registry)
+        champion = find_champion(name)
+        config = model_config(champion.name).config
+    else:
+        config = load_config(path)
+        champion = find_champion(name or config.model_name, config.registry)
     return champion, config.monitoring, config.serving
 
 

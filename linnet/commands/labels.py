@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
-from linnet.commands.terminal import terminal
+from linnet.commands.terminal import progress_bars, terminal
 from linnet.config import Config, load_config
 from linnet.errors import ConfigError, DataError, RunError
-from linnet.progress import Progress as Told
 
 if TYPE_CHECKING:
     from linnet.automation.label_run import EngineTrigger
@@ -90,7 +88,7 @@ def export_command(config: ConfigPath, dry_run: DryRun = False) -> None:
         console.print(_reasons([request.reasons[0] for request in queued]))
         return
     classes = asked_classes(loaded.name)
-    with _connected(loaded) as server, _bar(console) as progress:
+    with _connected(loaded) as server, progress_bars(console) as progress:
         done = export(loaded.name, server, loaded.labels, classes, progress)
     again = f", {done.found} were there already" if done.found else ""
     console.print(f"{done.new} new tasks{again}: {server.url}/projects/{done.project}/data")
@@ -127,7 +125,7 @@ def collect_command(
         console.print(f"would collect from {server.url}; {_status(loaded).open} tasks are open")
         return
     classes = asked_classes(loaded.name)
-    with _connected(loaded) as server, _bar(console) as progress:
+    with _connected(loaded) as server, progress_bars(console) as progress:
         found = pull(loaded.name, server, loaded.labels, classes, full, progress)
     console.print(_run_summary(found))
     for run_id in settle(loaded.name, _trigger(loaded) if run else None):
@@ -259,19 +257,6 @@ def _connected(config: Config) -> Iterator[LabelStudio]:
 
     with connect(config.labels) as server:
         yield server
-
-
-@contextmanager
-def _bar(console: Console) -> Iterator[Told]:
-    with Progress(console=console, transient=True) as bars:
-        tasks = {}
-
-        def told(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield told
 
 
 def _trigger(config: Config) -> EngineTrigger:

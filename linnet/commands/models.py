@@ -10,12 +10,10 @@ from rich.table import Table
 from linnet.commands.reason import Reason, given
 from linnet.commands.terminal import terminal
 from linnet.config import RegistryConfig
-from linnet.deployment.journal import UNDER_WAY, Journal
+from linnet.deployment.rollout_commands import end_under_way
 from linnet.registry.champion import ModelRegistry, current_actor
 from linnet.registry.connect import chosen_model, connect
 from linnet.serving.champion_traffic import ServerTraffic
-from linnet.storage.files import file_name
-from linnet.storage.paths import state_dir
 
 app = typer.Typer(help="Look at model versions; promote or roll back by hand.", no_args_is_help=True)
 
@@ -69,6 +67,8 @@ def show(version: Version, name: Model = "", tracking_uri: Tracking = "") -> Non
 def promote(version: Version, reason: Reason = "", name: Model = "", tracking_uri: Tracking = "") -> None:
     """Make a version the champion without a canary; who and why stand in the ledger.
 
+    A rollout that is under way is ended first.
+
     Example:
 
       linnet models promote 3 --reason "the canary's traffic was broken, checked by hand"
@@ -77,7 +77,9 @@ def promote(version: Version, reason: Reason = "", name: Model = "", tracking_ur
     model = chosen_model(registry, name)
     registry.version(model, version)  # says so before a reason is asked for
     champion = registry.champion(model)
-    registry.promote(model, version, champion.version if champion else None, override=given(reason))
+    reason = given(reason)
+    _end_rollout(model, reason)
+    registry.promote(model, version, champion.version if champion else None, override=reason)
     typer.echo(f"{model} version {version} is the champion")
 
 
@@ -85,7 +87,9 @@ def promote(version: Version, reason: Reason = "", name: Model = "", tracking_ur
 def rollback(reason: Reason = "", name: Model = "", tracking_uri: Tracking = "") -> None:
     """Give the alias, and the traffic of a running server, back to the champion before this one.
 
-    A rollout that is under way is aborted.
+    A rollout that is under way is ended first, also one whose process is gone. To end a rollout alone, and
+    leave the champion as it is: `linnet rollout abort`. What is taken away here does not come back by itself:
+    see `linnet models allow`.
 
     Example:
 
@@ -95,11 +99,33 @@ def rollback(reason: Reason = "", name: Model = "", tracking_uri: Tracking = "")
     model = chosen_model(registry, name)
     registry.earlier_champion(model)  # says that there is none before anything is aborted
     reason = given(reason)
-    journal = Journal(state_dir() / "rollouts" / f"{file_name(model)}.json")
-    if journal.read().get("phase") in UNDER_WAY and journal.is_held():
-        journal.give("abort", current_actor(), reason)  # its candidate must not stay behind
+    _end_rollout(model, reason)
     version = registry.rollback(model, reason)
     typer.echo(f"{model} version {version.version} is the champion again")
+
+
+@app.command("allow")
+def allow(version: Version, reason: Reason = "", name: Model = "", tracking_uri: Tracking = "") -> None:
+    """Let a version that was rolled back be released again; who and why stand in the ledger.
+
+    A rollback is for good otherwise: neither that version nor the same model under another number is
+    released by a run.
+
+    Example:
+
+      linnet models allow 3 --reason "the complaints were about another shop"
+    """
+    registry = _registry(tracking_uri)
+    model = chosen_model(registry, name)
+    if not registry.blocked(model, version):
+        raise typer.BadParameter(f"version {version} was not rolled back: it needs no permission")
+    registry.allow(model, version, given(reason))
+    typer.echo(f"{model} version {version} may be released again: the next run's canary decides")
+
+
+def _end_rollout(model: str, reason: str) -> None:
+    if ended := end_under_way(model, current_actor(), reason):
+        typer.echo(ended)
 
 
 def _registry(tracking_uri: str) -> ModelRegistry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from linnet.commands.chosen_config import ModelName, OptionalConfig, chosen_config
 from linnet.commands.reason import Reason, given
 from linnet.commands.terminal import terminal
-from linnet.config import load_config
+from linnet.config import Config
 from linnet.errors import RetrainingError
 from linnet.records import RetrainingDecision, RetrainingEntry, now
 from linnet.retraining.ledger import RetrainingLedger
@@ -20,18 +20,16 @@ from linnet.retraining.policy import DAY, MONTH
 
 app = typer.Typer(help="See why a model was retrained, or was not.", no_args_is_help=True)
 
-ConfigPath = Annotated[Path, typer.Argument(help="A config file, such as configs/fashion.toml.")]
-
 
 @app.command("why")
-def why(config: ConfigPath) -> None:
+def why(config: OptionalConfig = None, name: ModelName = "") -> None:
     """Show the newest decision with every condition: what was found, and what was needed.
 
     Example:
 
-      linnet retraining why configs/fashion.toml
+      linnet retraining why
     """
-    ledger = _ledger(config)
+    ledger = _ledger(chosen_config(config, name))
     if ledger.newest is None:
         raise RetrainingError(
             f"nothing was decided about {ledger.model} yet: monitoring and alerts ask the policy, "
@@ -42,7 +40,8 @@ def why(config: ConfigPath) -> None:
 
 @app.command("check")
 def check(
-    config: ConfigPath,
+    config: OptionalConfig = None,
+    name: ModelName = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, and neither write nor submit.")] = False,
 ) -> None:
     """Ask the policy now; if it says yes, a training run is submitted.
@@ -51,15 +50,15 @@ def check(
 
     Examples:
 
-      linnet retraining check configs/fashion.toml --dry-run
+      linnet retraining check --dry-run
 
-      linnet retraining check configs/fashion.toml
+      linnet retraining check --name fashion
     """
     from linnet.automation.retraining import submit_for_model
     from linnet.registry.champion import current_actor
     from linnet.retraining.wiring import trigger_of
 
-    loaded = load_config(config)
+    loaded = chosen_config(config, name)
     decision = trigger_of(loaded).decide("person", current_actor(), dry_run)
     _show(decision, terminal())
     problems = {} if dry_run else submit_for_model(loaded.model_name)
@@ -72,14 +71,15 @@ def check(
 
 
 @app.command("status")
-def status(config: ConfigPath) -> None:
+def status(config: OptionalConfig = None, name: ModelName = "") -> None:
     """Show the budget, the cool-down, the breaker, and the run that is under way.
 
     Example:
 
-      linnet retraining status configs/fashion.toml
+      linnet retraining status
     """
-    ledger, settings, at = _ledger(config), load_config(config).retraining, now()
+    loaded, at = chosen_config(config, name), now()
+    ledger, settings = _ledger(loaded), loaded.retraining
     history = ledger.history()
     table = Table("what", "now", "limit", title=f"retraining of {ledger.model}", title_justify="left")
     under_way = [run.submitted.run_id if run.submitted else run.key for run in ledger.runs if not run.ended]
@@ -101,7 +101,8 @@ def status(config: ConfigPath) -> None:
 
 @app.command("ledger")
 def ledger_command(
-    config: ConfigPath,
+    config: OptionalConfig = None,
+    name: ModelName = "",
     limit: Annotated[int, typer.Option(min=1, help="How many lines to show, the newest last.")] = 20,
     everything: Annotated[bool, typer.Option("--all", help="Show decisions that said no, too.")] = False,
 ) -> None:
@@ -109,9 +110,9 @@ def ledger_command(
 
     Example:
 
-      linnet retraining ledger configs/fashion.toml --all
+      linnet retraining ledger --all
     """
-    ledger = _ledger(config)
+    ledger = _ledger(chosen_config(config, name))
     entries = ledger.entries()
     shown = [e for e in entries if everything or not (e.decision and not e.decision.request)]
     table = Table("at (UTC)", "event", "run", "actor", "reason", title=f"{ledger.path}", title_justify="left")
@@ -128,23 +129,22 @@ def ledger_command(
 
 
 @app.command("reset-breaker")
-def reset(config: ConfigPath, reason: Reason = "") -> None:
+def reset(config: OptionalConfig = None, reason: Reason = "", name: ModelName = "") -> None:
     """Let retraining go on after failures in a row, once somebody has looked at them.
 
     Example:
 
-      linnet retraining reset-breaker configs/fashion.toml --reason "a bad label batch, withdrawn"
+      linnet retraining reset-breaker --reason "a bad label batch, withdrawn"
     """
     from linnet.registry.champion import current_actor
     from linnet.retraining.breaker import reset_breaker
 
-    failures = reset_breaker(_ledger(config), current_actor(), given(reason))
+    failures = reset_breaker(_ledger(chosen_config(config, name)), current_actor(), given(reason))
     typer.echo(f"the breaker is closed; {failures} failure(s): count reset")
 
 
-def _ledger(config: Path) -> RetrainingLedger:
-    loaded = load_config(config)
-    ledger = RetrainingLedger(loaded.model_name)
+def _ledger(config: Config) -> RetrainingLedger:
+    ledger = RetrainingLedger(config.model_name)
     ledger.refresh()
     return ledger
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 from linnet.progress import Progress
 
@@ -19,12 +21,17 @@ def terminal(stderr: bool = False, soft_wrap: bool = False) -> Console:
     return Console(stderr=stderr, soft_wrap=soft_wrap, markup=False, emoji=False, highlight=False)
 
 
-@contextlib.contextmanager
-def progress_bars() -> Iterator[Progress]:
-    """Shows long work, a bar for each thing that is done; they are gone when it ends."""
-    from rich.progress import Progress as Bars
+def bars_on(console: Console) -> Bars:
+    """Bars that are gone when the work ends. rich's own take their texts for markup, on any console."""
+    text = TextColumn("{task.description}", style="progress.description", markup=False)
+    columns = (text, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Bars(*columns, console=console, transient=True)
 
-    with Bars(console=terminal(stderr=True), transient=True) as bars:
+
+@contextlib.contextmanager
+def progress_bars(console: Console | None = None) -> Iterator[Progress]:
+    """Shows long work, a bar for each thing that is done."""
+    with bars_on(console or terminal(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
 
         def progress(what: str, done: int, total: int) -> None:

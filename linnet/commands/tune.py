@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet.commands.terminal import terminal
+from linnet.commands.terminal import bars_on, terminal
 from linnet.commands.training import ConfigPath, Settings, parse_settings
 from linnet.config import Choice, Config, Range, load_config
 from linnet.errors import ConfigError, RunError
@@ -123,8 +123,6 @@ def show_trials(found: Search, metric: str, console: Console) -> None:
 
 
 def _searched(config: Config, space: dict[str, Range | Choice], folder: Path, console: Console) -> Search:
-    from rich.progress import Progress
-
     from linnet.cache.store import open_cache
     from linnet.registry.tuning_runs import log_trial
     from linnet.storage.paths import state_dir
@@ -139,7 +137,7 @@ def _searched(config: Config, space: dict[str, Range | Choice], folder: Path, co
             trial.seconds,
         )  # fmt: skip
 
-    with Progress(console=console, transient=True) as bars:
+    with bars_on(console) as bars:
         whole, step = bars.add_task("search", total=config.tune.trials), bars.add_task("starting", total=None)
 
         def say(what: str, done: int, total: int) -> None:

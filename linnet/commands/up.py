@@ -90,15 +90,8 @@ def up(
         try:
             if running is None:
                 serve_champions(names, configs, port, detach, out)
-            else:  # what was missing beside it is started
-                running.check_release()
-                if added := [one for one in names if one not in (running.models or [])]:
-                    serve_too(added, configs, out)
-                served = ", ".join(running.models or [])
-                out.print(
-                    f"{served} served already, at {running.url}; `linnet up --name NAME` adds a model",
-                    highlight=False,
-                )
+            else:
+                _serve_more(running, names, configs, out)
                 if began and not detach:  # else all ran already: there is nothing of this call to stop
                     _wait(out)
         except NoChampion as error:
@@ -123,6 +116,17 @@ def down() -> None:
 
     stopped = stop_all([stop_services, stop_engine, stop_server, CONSOLE.stop])
     typer.echo("stopped" if stopped else "nothing is running")
+
+
+def _serve_more(running: ServerState, names: list[str], configs: list[Path], out: Console) -> None:
+    """Has the server that runs serve what is missing of the named models."""
+    running.check_release()
+    if added := [one for one in names if one not in (running.models or [])]:
+        serve_too(added, configs, out)
+    served = ", ".join(running.models or [])
+    out.print(
+        f"{served} served already, at {running.url}; `linnet up --name NAME` adds a model", highlight=False
+    )
 
 
 def _engine_settings(configs: list[Path]) -> tuple[EngineConfig, list[Path]]:

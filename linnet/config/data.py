@@ -66,9 +66,12 @@ class DataConfig(Section):
     near_duplicates: Literal["one side", "report", "ignore"] = "one side"
     """Nearly equal images (re-encoded, resized by little): they stand in one split, and leave training
     where the dataset itself holds a copy out; or they are only counted; or not looked for."""
+    windows: Literal["train", "test"] = "train"
+    """What later runs do with the labelled production windows that retraining kept: train on most of each and
+    test on the rest, or test alone. The test is always made: what was gained is asked for again."""
     recent: File = ""
-    """Folder of a recent labelled production window, as retraining writes it, whose images join the
-    dataset; empty: none."""
+    """Folder of a labelled production window, as retraining writes it, that is trained on whatever `windows`
+    says; empty: none."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

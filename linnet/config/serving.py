@@ -185,5 +185,13 @@ class ServingConfig(Section):
     log_image_blocks: int = Field(default=0, ge=0)
     """Kept images are averaged over blocks of this many pixels a side, so that nothing small in them can
     be read; 0: as they were."""
+    refused_keep: int = Field(default=500, ge=0, le=100_000)
+    """Requests that the server refused or failed on that are kept, the newest, so that somebody can look at
+    them and send them again (`linnet requests refused`); 0: none. At most ten at once and one a second of a
+    model and reason; bodies of up to 4 MB, and none where `log_image_blocks` redacts images."""
+    refused_mb: float = Field(default=50.0, gt=0)
+    """Largest size of what is kept of them, in megabytes."""
+    refused_days: float = Field(default=7.0, gt=0)
+    """They are deleted after this many days."""
     log_image_days: float = Field(default=30.0, gt=0)
     """Kept images are deleted after this many days; the rest of the log stays."""

@@ -11,7 +11,7 @@ from linnet.console.configs import bases, refuse_foreign_places
 from linnet.console.sessions import Role
 from linnet.console.sources import Sources
 from linnet.deployment.journal import Command
-from linnet.deployment.rollout_commands import journal_of, order
+from linnet.deployment.rollout_commands import end_under_way, journal_of, order
 from linnet.errors import LinnetError
 from linnet.launch.client import Host, host_of, silence_sdk, translate_api_errors
 from linnet.records import RunRequest
@@ -53,6 +53,7 @@ class Operator:
         def work() -> None:
             registry = connect(RegistryConfig(), self.actor, ServerTraffic())
             champion = registry.champion(model)
+            end_under_way(model, self.actor, reason)
             registry.promote(model, version, champion.version if champion else None, override=reason)
 
         self._do("promote", f"{model} {version}", reason, work)
@@ -66,6 +67,8 @@ class Operator:
 
         def work() -> str:
             registry = connect(RegistryConfig(), self.actor, ServerTraffic())
+            registry.earlier_champion(model)  # says that there is none before anything is ended
+            end_under_way(model, self.actor, reason)
             return registry.rollback(model, reason).version
 
         return self._do("roll back", model, reason, work)

@@ -1,10 +1,11 @@
-"""The configs that a new run can begin with, what they let it reach, and what each model is promised."""
+"""The configs that a new run can begin with, and what they let it reach."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
-from linnet.config import SECTIONS, Config, RegistryConfig, config_files, use_case_name
+from linnet.config import SECTIONS, Config, config_files
 from linnet.config.places import foreign_places
 from linnet.errors import ConfigError
 from linnet.records import RunRecord
@@ -12,18 +13,14 @@ from linnet.records import RunRecord
 LAST_RUNS = 10
 
 
-def config_of(model: str) -> Config:
-    """The first config here whose model this is; the defaults where there is none."""
-    for config in config_files().values():
-        if config.model_name == model:
-            return config
-    return Config(name=use_case_name(model), registry=RegistryConfig(model=model))
-
-
 def bases(records: list[RunRecord]) -> dict[str, Config]:
-    """Configs to begin with: the files in `configs/` and here, then those of the last runs."""
+    """Configs to begin with: the files in `configs/` and here, then those of each model's last runs."""
     found = config_files()
-    for record in records[:LAST_RUNS]:
+    several: Counter[str] = Counter()
+    for record in records:
+        several[record.model_name] += 1
+        if several[record.model_name] > LAST_RUNS:  # a busy model hides no other
+            continue
         try:
             found[f"run {record.run_id}"] = Config.parse(record.config)
         except ConfigError:

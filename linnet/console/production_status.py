@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from linnet.config import Config, broken_config_files
 from linnet.console.alerts import Alert, ProductionState, alerts
-from linnet.console.configs import config_of
 from linnet.console.context import Context
 from linnet.console.prediction_log import LogSummary
 from linnet.console.slo import SloStatus, promises
@@ -30,14 +30,16 @@ from linnet.records import (
     SkewReport,
     now,
 )
+from linnet.records.refused import RefusedRequest, quarantine_folder, refused_requests
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
+from linnet.run.model_config import model_config
 from linnet.storage.paths import prediction_log_dir
 from linnet.vision.decode import decode
 from linnet.vision.thumbnail import thumbnail
 
 R = TypeVar("R", bound=Record)
-WINDOWS, ENTRIES, EXAMPLES = 12, 20, 12
+WINDOWS, ENTRIES, EXAMPLES, REFUSED = 12, 20, 12, 200
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Watched:
     performance: PerformanceReport | None
     retraining: Retraining
     alerts: tuple[Alert, ...] = field(default=())
+    refused: tuple[RefusedRequest, ...] = ()
+    """Requests that the server refused or failed on, of those that it keeps; the newest first."""
     broken_configs: tuple[str, ...] = ()
     """What is wrong with configs here, which may be this model's: then it is judged by the defaults."""
 
@@ -83,7 +87,7 @@ def watched(context: Context, model: str) -> Watched:
 
 
 def _watched(context: Context, model: str) -> Watched:
-    config = context.sources.kept.get(("config", model), 30.0, lambda: config_of(model))
+    config = context.sources.kept.get(("config", model), 30.0, lambda: model_config(model).config)
     broken = context.sources.kept.get("broken configs", 30.0, lambda: tuple(broken_config_files()))
     champion = context.sources.champion(model) if model else None
     log, at = context.log.summary(model), now()
@@ -104,7 +108,14 @@ def _watched(context: Context, model: str) -> Watched:
         canary=context.sources.canary(model),
     )
     found = alerts(known, config.service_levels, config.retraining)
-    return Watched(model, config, champion, log, kept, windows, performance, policy, tuple(found), broken)
+    refused = tuple(islice((one for one, _ in _refused() if one.model in ("", model)), REFUSED))
+    return Watched(
+        model, config, champion, log, kept, windows, performance, policy, tuple(found), refused, broken
+    )
+
+
+def _refused() -> Iterator[tuple[RefusedRequest, Path]]:
+    return refused_requests(quarantine_folder(prediction_log_dir()))
 
 
 def _windows(champion: ModelVersion) -> tuple[tuple[Path, DriftReport], ...]:

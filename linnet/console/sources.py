@@ -99,15 +99,12 @@ class Sources:
         self._ended: dict[tuple[Path, int], Any] = {}
 
     def runs(self) -> list[RunRecord]:
-        """All runs, the newest first; one whose record cannot be read is left out."""
+        """All runs, the newest first; one whose record cannot be read is told and left out."""
         return self.kept.get("runs", SHORT_SECONDS, lambda: list(self._runs()))
 
     def _runs(self) -> Iterator[RunRecord]:
-        for folder in runs.folders():
-            try:
-                yield self._unchanged(folder, runs.load, "run.json")
-            except StorageError:
-                continue
+        for _, record in runs.readable(lambda folder: self._unchanged(folder, runs.load, "run.json")):
+            yield record
 
     def evidence(self, run_id: str) -> RunEvidence:
         """The evidence of one run.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
-from linnet.data.folder_tree import Folder
+from linnet.data.folder_tree import Folder, utf8
 from linnet.data.tables import decoded
 from linnet.errors import DataError
 
@@ -53,48 +53,97 @@ class Export:
     """Whether it tells of boxes or outlines within images, not of whole images."""
 
 
-def find_export(tree: Folder, wanted: str) -> Export | None:
-    """The export that the folder holds, or the one of kind `wanted` (`auto`: any).
+@dataclass(slots=True)
+class ExportSearch:
+    """What was looked for in a folder, and what could not be looked into."""
+
+    tree: Folder
+    export: Export | None = None
+    unread: dict[Path, str] = field(default_factory=dict)
+    """Files that an export might stand in and that were not read, with the reason."""
+    _jsons: list[tuple[Path, Any]] | None = None
+
+    def notes(self) -> list[str]:
+        """A line a reason: how many files were not read for it, and the first of them."""
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for path, reason in self.unread.items():
+            by_reason[reason].append(utf8(path.relative_to(self.tree.path).as_posix()))
+        return [
+            f"{len(names):,} file(s) that may be annotations were not read ({reason}): "
+            f"{', '.join(names[:3])}{', ...' if names[3:] else ''}"
+            for reason, names in by_reason.items()
+        ]
+
+    def files(self, *endings: str) -> list[Path]:
+        """The files with one of these endings; of very many, those whose names suggest annotations."""
+        folders = self.tree.everything()
+        found = [path for folder in folders for path in folder.others if path.suffix.lower() in endings]
+        if len(found) <= _MANY_FILES:
+            return found
+        telling = [path for path in found if _TELLING.search(path.name)]
+        reason = f"of {len(found):,} such files only those were looked into whose names suggest annotations"
+        looked_into = set(telling)
+        self.unread |= {path: reason for path in found if path not in looked_into}
+        return telling
+
+    def jsons(self) -> list[tuple[Path, Any]]:
+        """The JSON files that can be read, each read once.
+
+        Raises:
+            DataError: one whose name says that it holds annotations cannot be read.
+        """
+        if self._jsons is None:
+            self._jsons = list(self._read_jsons())
+        return self._jsons
+
+    def _read_jsons(self) -> Iterator[tuple[Path, Any]]:
+        for path in self.files(".json"):
+            try:
+                if path.stat().st_size > _LARGEST:
+                    raise ValueError(f"it has more than {_LARGEST:,} bytes")
+                yield path, json.loads(decoded(path.read_bytes()))
+            except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+                if _SURELY.search(path.name) or path.parent.name.lower() == "annotations":
+                    problem = f"should be annotations, and cannot be read: {error!s:.80}"
+                    raise DataError(str(path), problem, "export it again, or remove it") from error
+                self.unread[path] = _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    """Why a file was not read, without its place: files that fail alike are told in one line."""
+    if isinstance(error, OSError):
+        return f"cannot be opened: {error.strerror}"
+    if isinstance(error, json.JSONDecodeError | RecursionError | ElementTree.ParseError):
+        return "damaged"
+    return "no text in UTF-8 or UTF-16" if isinstance(error, UnicodeDecodeError) else f"{error!s:.80}"
+
+
+def find_export(tree: Folder, wanted: str) -> ExportSearch:
+    """Looks for the export that the folder holds, or for the one of kind `wanted` (`auto`: any).
 
     Raises:
         DataError: it is damaged, or there are several kinds.
     """
-    readers: dict[ExportKind, Callable[[Folder], Export | None]] = {
+    readers: dict[ExportKind, Callable[[ExportSearch], Export | None]] = {
         "coco": _coco,
         "voc": _voc,
         "yolo": _yolo,
         "label-studio": _label_studio,
     }
-    found = [made for kind, read in readers.items() if wanted in ("auto", kind) and (made := read(tree))]
+    search = ExportSearch(tree)
+    found = [made for kind, read in readers.items() if wanted in ("auto", kind) and (made := read(search))]
     if len(found) > 1:
         kinds = " and ".join(TITLES[one.kind] for one in found)
         remedy = " or ".join(f"--layout {one.kind}" for one in found)
         raise DataError(str(tree.path), f"holds the exports {kinds}", f"say which one counts: {remedy}")
-    return found[0] if found else None
+    search.export = found[0] if found else None
+    return search
 
 
-def _files(tree: Folder, ending: str) -> list[Path]:
-    found = [path for folder in tree.everything() for path in folder.others if path.suffix.lower() == ending]
-    return found if len(found) <= _MANY_FILES else [path for path in found if _TELLING.search(path.name)]
-
-
-def _jsons(tree: Folder) -> Iterator[tuple[Path, Any]]:
-    """The JSON files that can be read; one that cannot is no export."""
-    for path in _files(tree, ".json"):
-        try:
-            if path.stat().st_size > _LARGEST:
-                raise ValueError(f"it has more than {_LARGEST:,} bytes")
-            yield path, json.loads(decoded(path.read_bytes()))
-        except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-            if _SURELY.search(path.name) or path.parent.name.lower() == "annotations":
-                problem = f"should be annotations, and cannot be read: {error!s:.80}"
-                raise DataError(str(path), problem, "export it again, or remove it") from error
-
-
-def _coco(tree: Folder) -> Export | None:
+def _coco(search: ExportSearch) -> Export | None:
     """COCO: `images`, `annotations` and `categories` in one JSON file, perhaps one a split."""
     told: list[Told] = []
-    for path, content in _jsons(tree):
+    for path, content in search.jsons():
         keys = ("images", "annotations", "categories")
         if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
             continue
@@ -111,44 +160,38 @@ def _coco(tree: Folder) -> Export | None:
     return Export("coco", told, boxes=True) if told else None
 
 
-def _voc(tree: Folder) -> Export | None:
+def _voc(search: ExportSearch) -> Export | None:
     """Pascal VOC: one XML file an image, with `filename` and `object/name`."""
     told: list[Told] = []
-    for folder in tree.everything():
-        for path in folder.others:
-            if path.suffix.lower() != ".xml":
-                continue
-            try:
-                root = ElementTree.parse(path).getroot()  # noqa: S314  expat bounds entities
-            except (OSError, ElementTree.ParseError):
-                continue
-            if root.tag == "annotation":
-                classes = {str(name.text or "") for name in root.iterfind("object/name")}
-                told.append(Told(str(root.findtext("filename") or path.stem), path, classes))
+    others = (path for folder in search.tree.everything() for path in folder.others)
+    for path in (path for path in others if path.suffix.lower() == ".xml"):
+        try:
+            root = ElementTree.parse(path).getroot()  # noqa: S314  expat bounds entities
+        except (OSError, ElementTree.ParseError) as error:
+            search.unread[path] = _reason(error)
+            continue
+        if root.tag == "annotation":
+            classes = {str(name.text or "") for name in root.iterfind("object/name")}
+            told.append(Told(str(root.findtext("filename") or path.stem), path, classes))
     return Export("voc", told, boxes=True) if told else None
 
 
-def _yolo(tree: Folder) -> Export | None:
+def _yolo(search: ExportSearch) -> Export | None:
     """YOLO: `data.yaml` with the names, and a text file an image, each line a class number and a box."""
     import yaml
 
-    files = [
-        path
-        for folder in tree.everything()
-        for path in folder.others
-        if path.suffix.lower() in (".yaml", ".yml")
-    ]
-    for path in files:
+    for path in search.files(".yaml", ".yml"):
         try:
             content = yaml.safe_load(decoded(path.read_bytes()))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError):
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+            search.unread[path] = "damaged" if isinstance(error, yaml.YAMLError) else _reason(error)
             continue
         names = content.get("names") if isinstance(content, dict) else None
         if isinstance(names, list):
             names = dict(enumerate(names))
         if isinstance(names, dict) and {"train", "val", "nc", "path"} & set(content):
             known = {int(key): str(name) for key, name in names.items() if str(key).isdigit()}
-            told = list(_boxes(tree, path, known))
+            told = list(_boxes(search.tree, path, known))
             return Export("yolo", told, boxes=True) if told else None
     return None
 
@@ -185,11 +228,11 @@ def _text(path: Path) -> str:
         raise DataError(str(path), f"is not readable as text: {error}", "mend or remove it") from error
 
 
-def _label_studio(tree: Folder) -> Export | None:
+def _label_studio(search: ExportSearch) -> Export | None:
     """Label Studio: a JSON list of tasks (JSON or JSON-MIN) with choices; boxes count as such."""
     told: dict[tuple[Path, str], Told] = {}
     boxes = False
-    for path, content in _jsons(tree):
+    for path, content in search.jsons():
         if not isinstance(content, list) or not content:
             continue
         for task in content:

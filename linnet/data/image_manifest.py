@@ -35,7 +35,8 @@ _ALIASES = {
 }
 """Names that a column may have, in any case; the first is Linnet's own, numbers a table's without header."""
 
-_LOOKED_AT = 200
+_ASKED = 200
+"""First rows for which the disk is asked, too: a table that names none of the folder's images may be long."""
 _NONE = "missing"
 """Cohort value of a row whose cell is empty."""
 
@@ -144,7 +145,9 @@ def _row(
     path = finder.find(origin)
     values = tuple(_text(cells[name]) or _NONE for name in cohorts)
     captured = _captured(origin, cells.get("captured_at"))
-    return RawRow(origin, label, split, path, captured, values, group=_text(cells[group]) if group else "")
+    return RawRow(
+        origin, label, split, str(path), captured, values, group=_text(cells[group]) if group else ""
+    )
 
 
 class _Finder:
@@ -178,7 +181,7 @@ class TableLook:
 
 
 def look_at_table(path: Path, index: ImageIndex) -> TableLook | None:
-    """What a table says of the images of a folder; None: none of its first rows names one.
+    """What a table says of the images of a folder; None: no row names one.
 
     Raises:
         DataError: it cannot be read.
@@ -190,14 +193,13 @@ def look_at_table(path: Path, index: ImageIndex) -> TableLook | None:
     found: dict[Path, str] = {}
     for number, (_, cells) in enumerate(rows, start=1):
         reference = _text(cells[place])
-        direct = path.parent / reference if reference and len(reference) < 1000 else None
+        asked = bool(reference) and len(reference) < 1000 and (bool(found) or number <= _ASKED)
+        direct = path.parent / reference if asked else None
         image = index.find(reference, path.parent) if reference else None
         if image is None and direct is not None and "\0" not in reference and direct.is_file():
             image = direct
         if image is not None:
             found[image] = normal(_text(cells[label]))
-        elif not found and number >= _LOOKED_AT:
-            return None
     return TableLook(path, found) if found else None
 
 

@@ -58,10 +58,12 @@ def understand(folder: Path, classes: tuple[str, ...] = (), layout: Layout = "au
     elif layout == "tables":
         found = _by_tables(tree, _tables_of(tree))
     else:
-        export = find_export(tree, layout)
-        if export is None:
-            raise DataError(str(folder), f"holds no export of the kind {layout}")
-        found = read_export(tree, export)
+        search = find_export(tree, layout)
+        if search.export is None:
+            unread = "".join(f"; {note}" for note in search.notes())
+            raise DataError(str(folder), f"holds no export of the kind {layout}{unread}")
+        found = read_export(tree, search.export)
+        found.notes += search.notes()
     found.note_cases()
     return found
 
@@ -89,13 +91,26 @@ class _Reading:
 
 
 def _understand(tree: Folder, classes: tuple[str, ...]) -> Understanding:
-    """The only reading that is possible.
+    """The only reading that is possible, with a note of what could not be looked into.
 
     Raises:
         DataError: there is none, or there are several that differ.
     """
+    search = find_export(tree, "auto")
+    notes = search.notes()
+    try:
+        found = _only_reading(tree, classes, search.export)
+    except DataError as error:
+        if notes:
+            problem = "; ".join((error.problem, *notes))
+            raise DataError(error.where, problem, error.remedy) from error
+        raise
+    found.notes += notes
+    return found
+
+
+def _only_reading(tree: Folder, classes: tuple[str, ...], export: Export | None) -> Understanding:
     folders = _folders(tree, classes)
-    export = find_export(tree, "auto")
     if export:
         return _agreed(tree, folders, read_export(tree, export) if folders.found is None else None, export)
     tables = _tables_of(tree)

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from linnet.artifacts.windows import window_of, window_split
 from linnet.config import DataConfig
 from linnet.data.near_duplicates import near_pairs
 from linnet.data.rows import RawDataset, RawRow, invalid_rows
@@ -31,8 +32,12 @@ class Selection:
     leaks: int = 0
     conflicts: int = 0
     """Rows whose copies have another label."""
+    known: int = 0
+    """Rows of production windows whose pixels the dataset itself holds, or nearly holds out."""
     near_leaks: int = 0
     """Rows that nearly repeat what another official split holds out."""
+    near_conflicts: int = 0
+    """Near duplicates with another label."""
     dropped: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     """Near duplicates that were found, a pair each."""
@@ -52,6 +57,9 @@ def select(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> Selecti
     unique: list[int] = []
     for index, (row, look) in enumerate(zip(raw.rows, seen, strict=True)):
         first = owner[look.sample_id]
+        if first != index and window_of(row.label_source):
+            result.known += 1
+            continue
         if look.sample_id in contested:
             if config.conflicts == "leave out":
                 result.conflicts += 1
@@ -73,9 +81,12 @@ def select(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> Selecti
 def _owners(raw: RawDataset, seen: Sequence[Seen]) -> dict[str, int]:
     """The row that keeps each sample."""
     owner: dict[str, int] = {}
-    for index, look in enumerate(seen):
+    for index, look in enumerate(seen):  # a window's rows come last, and take no place of the dataset's
         best = owner.setdefault(look.sample_id, index)
-        if _RANK[raw.rows[index].split] < _RANK[raw.rows[best].split]:
+        if (
+            not window_of(raw.rows[index].label_source)
+            and _RANK[raw.rows[index].split] < _RANK[raw.rows[best].split]
+        ):
             owner[look.sample_id] = index
     return owner
 
@@ -87,11 +98,11 @@ def _contested(
     differing = {
         look.sample_id
         for row, look in zip(raw.rows, seen, strict=True)
-        if row.label != raw.rows[owner[look.sample_id]].label
-    }
+        if row.label != raw.rows[owner[look.sample_id]].label and not window_of(row.label_source)
+    }  # few of many: nothing is kept of the others
     contested: dict[str, dict[str, str]] = {}
     for row, look in zip(raw.rows, seen, strict=True):
-        if look.sample_id in differing:  # few of many: nothing is kept of the others
+        if look.sample_id in differing and not window_of(row.label_source):
             contested.setdefault(look.sample_id, {}).setdefault(row.label, row.origin)
     if contested and config.conflicts == "fail":
         rows = [
@@ -110,21 +121,22 @@ def _place(
     raw: RawDataset, seen: Sequence[Seen], config: DataConfig, unique: list[int], result: Selection
 ) -> None:
     """Gives the unique rows their splits; near copies of what is held out leave training."""
-    sets = _Sets(unique)
+    sets = _Sets()
     groups = _join_groups(raw, unique, sets)
     lost = _join_near(raw, seen, config, unique, sets, result)
-    members: dict[int, list[int]] = defaultdict(list)
-    for index in unique:
-        if index not in lost:
-            members[sets.root(index)].append(index)
-    units = [_unit(raw, seen, rows, groups) for rows in members.values()]
+    joined = sets.members(index for index in unique if index not in lost)
+    units = [_unit(raw, seen, rows, groups) for rows in joined.values()]
     splits = assign(units, frozenset(row.split for row in raw.rows), config)
-    split_of = {index: split for rows, split in zip(members.values(), splits, strict=True) for index in rows}
-    result.kept = [(index, split_of[index]) for index in unique if index not in lost]
+    split_of = dict(zip(joined, splits, strict=True))
+    result.kept = [(index, split_of[sets.root(index)]) for index in unique if index not in lost]
 
 
-def _unit(raw: RawDataset, seen: Sequence[Seen], rows: list[int], groups: dict[int, str]) -> Unit:
-    """What stands together. A group's key is of its name, so that it stays as the group grows."""
+def _unit(raw: RawDataset, seen: Sequence[Seen], rows: Sequence[int], groups: dict[int, str]) -> Unit:
+    """What stands together. A group's key is of its name, so that it stays as the group grows.
+
+    Near copies from a production window stand where the dataset's own images stand, and decide nothing.
+    """
+    rows = [index for index in rows if not window_of(raw.rows[index].label_source)]
     named = sorted({groups[index] for index in rows if index in groups})
     key = named[0] if named else min(seen[index].sample_id for index in rows)
     official = min((raw.rows[index].split for index in rows), key=lambda split: _RANK[split])
@@ -177,12 +189,16 @@ def _join_near(
         kept, other = raw.rows[a], raw.rows[b]
         apart = _RANK[kept.split] != _RANK[other.split]
         differs = f", labelled '{kept.label}' and not '{other.label}'" if kept.label != other.label else ""
+        result.near_conflicts += bool(differs)
         where = f" in the {kept.split} split" if apart else ""
         result.told.append(f"{other.origin}: nearly the same as {kept.origin}{where}{differs}")
         if config.near_duplicates == "report":
             result.near_leaks += apart
         elif not apart:
             sets.join(a, b)
+        elif b not in lost and window_of(other.label_source):
+            lost.add(b)
+            result.known += 1
         elif b not in lost:
             lost.add(b)
             result.near_leaks += 1
@@ -193,18 +209,30 @@ def _join_near(
 class _Sets:
     """Disjoint sets of rows, joined pair by pair (union-find with path halving)."""
 
-    def __init__(self, rows: list[int]) -> None:
-        self._parent = {row: row for row in rows}
+    def __init__(self) -> None:
+        self._parent: dict[int, int] = {}
+        """Of rows that were joined to another: of a million, most never are."""
 
     def root(self, row: int) -> int:
-        while self._parent[row] != row:
-            self._parent[row] = self._parent[self._parent[row]]
-            row = self._parent[row]
+        while (parent := self._parent.get(row, row)) != row:
+            above = self._parent.get(parent, parent)
+            if above != parent:
+                self._parent[row] = above
+            row = parent
         return row
 
     def join(self, first: int, second: int) -> None:
         low, high = sorted((self.root(first), self.root(second)))
-        self._parent[high] = low
+        if low != high:
+            self._parent[high] = low
+
+    def members(self, rows: Iterable[int]) -> dict[int, tuple[int, ...]]:
+        """The rows of each set by its root, both in the order of `rows`."""
+        found: dict[int, tuple[int, ...]] = {}
+        for row in rows:
+            root = self.root(row)
+            found[root] = (*found.get(root, ()), row)
+        return found
 
 
 def _reason(row: RawRow, kept: RawRow, leak: bool) -> str:

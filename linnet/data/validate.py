@@ -7,6 +7,7 @@ stop the run, with the names of the rows that broke it.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 REPORT_FILE, DOCS_FOLDER = "validation.json", "data_docs"
 _SAMPLE_KEYS = ("sample_id", "origin")
+_NAMED = 20
+"""Images named with a share that is too large, as rows are with an expectation about rows."""
 
 
 def validate(
@@ -116,9 +119,25 @@ def _check(
     classes = class_frame(table, data.classes, manifest, accepted, unjudged)
     findings += suites.check("classes", classes, class_expectations(config, manifest), ("class", "named_by"))
     facts = dataset_frame(classes, manifest, accepted)
-    findings += suites.check("dataset", facts, dataset_expectations(config, data), ("dataset",))
+    shares = suites.check("dataset", facts, dataset_expectations(config, data), ("dataset",))
+    findings += [_with_images(finding, manifest) for finding in shares]
     train = zip(classes["class"].tolist(), classes["train"].tolist(), strict=True)
     return findings, {name: int(count) for name, count in train if name in manifest.classes}
+
+
+def _with_images(finding: ValidationFinding, manifest: DatasetManifest) -> ValidationFinding:
+    """A share that is too large, with the first images that it is about."""
+    lines = {
+        "bad_fraction": manifest.bad_files,
+        "duplicate_fraction": [line for line in manifest.dropped if ": duplicate: " in line],
+        "conflict_fraction": [
+            line for line in manifest.dropped if ": conflict: " in line or ", labelled " in line
+        ],
+        "near_leak_fraction": [line for line in manifest.near_duplicates if " split" in line],
+    }.get(finding.name, ())
+    if finding.passed or not lines:
+        return finding
+    return replace(finding, rows=(*finding.rows, *({"image": line} for line in lines[:_NAMED])))
 
 
 def _result(finding: ValidationFinding) -> ExpectationResult:

@@ -107,7 +107,7 @@ class Suites:
         return sorted(findings, key=lambda finding: order.index(finding.name))
 
     def write_docs(self, findings: Sequence[ValidationFinding], manifest: DatasetManifest) -> None:
-        """Writes the site; its `index.html` shows `findings`, bad files and links."""
+        """Writes the site; its `index.html` shows `findings`, what was found among raw images, and links."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._context.build_data_docs()
@@ -139,22 +139,27 @@ def _index(site: Path, findings: Sequence[ValidationFinding], manifest: DatasetM
     titles = ("Status", "Name", "Expectation", "Rows that broke it", "Details")
     head = "".join(f"<th>{title}</th>" for title in titles)
     body = f"<h1>Validation of the dataset: {verdict}</h1><table><tr>{head}</tr>{''.join(rows)}</table>"
-    body += _left_out(manifest)
+    body += _found(manifest)
     return document("Validation", _STYLE, body)
 
 
-def _left_out(manifest: DatasetManifest) -> str:
-    """Every file that was left out as no readable image, with its reason."""
-    if not manifest.bad:
-        return ""
-    cells = (html.escape(part) for line in manifest.bad_files for part in line.partition(": ")[::2])
-    rows = "".join(
-        f"<tr><td>{file}</td><td>{reason}</td></tr>" for file, reason in zip(cells, cells, strict=True)
+def _found(manifest: DatasetManifest) -> str:
+    """What was found among the raw images, counted and by name, whatever the expectations say of it."""
+    counts = "".join(
+        f"<tr><td>{html.escape(what)}</td><td>{number:,}</td></tr>"
+        for what, number in manifest.findings.items()
+        if number
     )
-    more = manifest.bad - len(manifest.bad_files)
-    rows += f"<tr><td>and {more:,} more</td><td></td></tr>" if more else ""
-    title = f"{manifest.bad:,} of {manifest.raw_rows:,} images cannot be used, and were left out"
-    return f"<h2>{title}</h2><table><tr><th>File</th><th>Reason</th></tr>{rows}</table>"
+    parts = [f"<h2>Found among the raw images</h2><table>{counts}</table>"] if counts else []
+    parts += [f"<p>{html.escape(manifest.near_note)}</p>"] if manifest.near_note else []
+    for title, total, lines in manifest.named_findings:
+        cells = [map(html.escape, line.partition(": ")[::2]) for line in lines]
+        rows = "".join(f"<tr><td>{file}</td><td>{why}</td></tr>" for file, why in cells)
+        more = total - len(lines)
+        rows += f"<tr><td>and {more:,} more</td><td></td></tr>" if lines and more > 0 else ""
+        head = f"<h2>{title}: {total:,} of {manifest.raw_rows:,} images</h2>"
+        parts += [f"{head}<table><tr><th>File</th><th>Reason</th></tr>{rows}</table>"] if lines else []
+    return "".join(parts)
 
 
 def _finding(view: str, item: Any) -> ValidationFinding:

@@ -58,13 +58,15 @@ def release(
     server_state: Path | None = None,
     progress: Progress | None = None,
     promote: Promote | None = None,
+    blocked: str = "",
 ) -> RolloutDecision:
     """Rolls `package` out as `version` of model `name`; writes rollout.json and rollout.html to `out`.
 
     The server that wrote `server_state` is used if it runs and serves this model (and then serves the
     outcome); else one is started for the release and stopped after it. Without a champion the candidate is
     held against its own evaluation and absolute limits. `promote` moves the alias together with the
-    traffic, when the verdict says so. Interrupting (Ctrl-C, SIGTERM) gives traffic back
+    traffic, when the verdict says so. `blocked`: why this version gets no traffic at all, such as that it was
+    rolled back before; it stands in the decision. Interrupting (Ctrl-C, SIGTERM) gives traffic back
     first.
 
     Raises:
@@ -75,10 +77,13 @@ def release(
     candidate = Candidate(name, version, package)
     if champion_version == version:
         return _write(_ended(candidate, version, "promote", "it is the champion already"), [], out)
+    if blocked:
+        return _write(_ended(candidate, champion_version, "rollback", blocked), [], out)
     state_file = state_dir() / "rollouts" / f"{file_name(name)}.json"
     if config.kserve.service:
         return _into_kserve(candidate, champion_version, config, state_file, out, progress, promote)
-    traffic = Traffic.of_training_set(training_set)
+    # A first candidate is held against its evaluation, which is on the dataset's own test samples.
+    traffic = Traffic.of_training_set(training_set, windows=champion is not None)
     with ExitStack() as stack:
         stack.enter_context(_terminable())
         try:

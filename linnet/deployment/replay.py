@@ -25,7 +25,9 @@ from typing import Self
 from urllib.parse import quote, urlsplit
 
 import numpy as np
+import numpy.typing as npt
 
+from linnet.artifacts.windows import DATASET, SOURCE
 from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.local_server import is_loopback
 from linnet.errors import RolloutError, StorageError
@@ -42,6 +44,7 @@ _BUSY = (429, 503)
 """Refusals that the server's records do not hold against a version either."""
 _MOST_IMAGES = 4096
 _MOST_BYTES = 64 << 20
+_WINDOWS_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,22 @@ class Traffic:
 
     bodies: tuple[bytes, ...]
     classes: tuple[str, ...]
+    windows: int = 0
+    """How many of them, the last, are of labelled production windows: every second request is one of these,
+    so that a candidate which lost what they taught is seen, however few they are."""
+
+    def draw(self, source: random.Random) -> int:
+        """The next image: at random, and independent of those before."""
+        own = len(self.bodies) - self.windows
+        if self.windows and (not own or source.random() < _WINDOWS_SHARE):
+            return own + source.randrange(self.windows)
+        return source.randrange(own)
 
     @classmethod
-    def of_training_set(cls, folder: Path, seed: int = 0) -> Traffic:
+    def of_training_set(cls, folder: Path, seed: int = 0, windows: bool = True) -> Traffic:
         """The production split of a training set as PNG files; a random part of a large one.
+
+        `windows`: with the samples of production windows; False: the dataset's own alone.
 
         Raises:
             RolloutError: the split is missing, damaged or empty.
@@ -62,14 +77,29 @@ class Traffic:
             names = TrainingSetManifest.load(folder / "training_set.json").classes
             images = np.load(folder / "images-production.npy", mmap_mode="r")
             labels = np.load(folder / "labels-production.npy")
+            taught = _of_windows(folder, len(labels))
         except (StorageError, OSError, ValueError) as error:
             raise RolloutError(f"{folder}: no readable production split to replay ({error})") from error
         if len(images) == 0 or len(images) != len(labels):
             raise RolloutError(f"{folder}: the production split is empty: raise data.production_fraction")
         most = max(min(_MOST_IMAGES, _MOST_BYTES // images[0].nbytes), 64)
-        chosen = np.random.default_rng(seed).permutation(len(images))[:most]
+        mixed = np.random.default_rng(seed).permutation(len(images))
+        own, others = mixed[~taught[mixed]], mixed[taught[mixed]][: most // 2]
+        if not windows:
+            others = others[:0]
+        chosen = np.concatenate([own[: most - len(others)], others])
         bodies = tuple(encode_png(np.asarray(images[index])) for index in chosen)
-        return cls(bodies, tuple(names[labels[index]] for index in chosen))
+        return cls(bodies, tuple(names[labels[index]] for index in chosen), len(others))
+
+
+def _of_windows(folder: Path, samples: int) -> npt.NDArray[np.bool_]:
+    """[N] whether a sample of the production split is of a labelled production window."""
+    path = folder / "cohorts-production.npz"
+    if path.exists():
+        with np.load(path) as stored:
+            if SOURCE in stored.files:
+                return np.asarray(stored[SOURCE] != DATASET)
+    return np.zeros(samples, bool)
 
 
 class Window:
@@ -182,7 +212,7 @@ class Replayer:
         with self._lock:
             if self._next >= self._most or self._stopping.is_set():
                 return None
-            index = self._random.randrange(len(self._traffic.bodies))
+            index = self._traffic.draw(self._random)
             due = self._began + self._next / self._rate
             self._next += 1
         return due, self._traffic.bodies[index], self._traffic.classes[index]

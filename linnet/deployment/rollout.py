@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,11 @@ from linnet.deployment.evidence import LabeledOutcome, RolloutEvidence
 from linnet.deployment.first_release import FirstReleaseBaseline
 from linnet.deployment.journal import UNDER_WAY, Journal
 from linnet.deployment.judge import judge, rollout_verdict
+from linnet.deployment.rollout_state import Ending, RolloutState
 from linnet.deployment.traffic import LoadRefused, TrafficTarget
 from linnet.errors import LinnetError, RolloutError
 from linnet.progress import Progress
-from linnet.records import JudgeSnapshot, JudgeVerdict, RolloutDecision, RolloutMark, StepDecision, now
+from linnet.records import JudgeSnapshot, JudgeVerdict, RolloutDecision, StepDecision, now
 
 SILENCE_SECONDS = 5.0
 """A server whose records cannot be read for this long ends the rollout."""
@@ -46,7 +46,6 @@ class Candidate:
     package: Path
 
 
-Ending = tuple[JudgeVerdict, str]
 Promote = Callable[[RolloutDecision, Callable[[], None]], object]
 """Makes a promotion known (alias, ledger) and gives the traffic by its second argument: all, or nothing."""
 
@@ -68,26 +67,13 @@ class Rollout:
     promote: Promote | None = None
     """None: the traffic is all that moves."""
     looks: list[JudgeSnapshot] = field(default_factory=list)
-    marks: list[RolloutMark] = field(default_factory=list)
     _journal: Journal = field(init=False)
     _evidence: RolloutEvidence = field(init=False)
     _champion: str | None = field(init=False, default=None)
-    _cursor: int = field(init=False, default=0)
+    _state: RolloutState = field(init=False, default_factory=RolloutState)
     _heard: float = field(init=False, default=0.0)
-    _phase: str = field(init=False, default="running")
-    _steps: list[StepDecision] = field(init=False, default_factory=list)
-    _began: tuple[int, int] = field(init=False, default=(0, 0))
-    """Requests that champion and candidate had computed when the step began."""
-    _watched: float = field(init=False, default=0.0)
-    """Seconds of this step that were watched, and not paused."""
-    _total: float = field(init=False, default=0.0)
-    _waited: float = field(init=False, default=0.0)
-    _approved: bool = field(init=False, default=False)
-    _orders: int = field(init=False, default=0)
-    _started_at: datetime = field(init=False, default_factory=now)
     _lost: bool = field(init=False, default=False)
     """The server gave the candidate's share back: nobody had looked after it for too long."""
-    _ending: Ending | None = field(init=False, default=None)
     _identity: str = field(init=False, default="")
 
     def run(self) -> RolloutDecision:
@@ -100,9 +86,9 @@ class Rollout:
         with self._journal.held():
             interrupted = self._recover()
             try:
-                if self._ending is None:
-                    self._ending = self._carry_out()
-                verdict, reason = self._take_effect(*self._ending)
+                if self._state.ending is None:
+                    self._state.ending = self._carry_out()
+                verdict, reason = self._take_effect(*self._state.ending)
             except BaseException:
                 self._give_back()
                 self._save("interrupted")
@@ -116,11 +102,11 @@ class Rollout:
             version=self.candidate.version,
             champion=self._champion,
             verdict=verdict,
-            steps=tuple(self._steps),
+            steps=tuple(self._state.steps),
             reason=reason,
-            started_at=self._started_at,
+            started_at=self._state.started_at,
             ended_at=now(),
-            marks=tuple(self.marks),
+            marks=tuple(self._state.marks),
         )
 
     @property
@@ -141,7 +127,7 @@ class Rollout:
         self._evidence = RolloutEvidence(self._champion, self.candidate.version, self.config)
         self._identity = self._digest()
         if under_way and state.get("identity") == self._identity and self._resume(state):
-            self._mark("taken up after a kill")
+            self._state.mark("taken up after a kill")
             return f"taken up after a kill at {state['percent']} %; "
         if self._champion is None and self.reference is None:
             raise RolloutError("there is no champion, and no absolute limits to judge the candidate by")
@@ -159,20 +145,10 @@ class Rollout:
         """Restores what was saved; False if it cannot be read."""
         try:
             self._evidence.restore(state["evidence"])
-            self._steps = [StepDecision.model_validate(step) for step in state["steps"]]
-            self.marks = [RolloutMark.model_validate(mark) for mark in state["marks"]]
-            self._started_at = datetime.fromisoformat(state["started_at"])
-            self._cursor, self._orders = int(state["cursor"]), int(state["orders"])
-            self._watched, self._total = float(state["watched"]), float(state["total"])
-            self._waited, self._approved = float(state["waited"]), bool(state["approved"])
-            self._began = (int(state["began"][0]), int(state["began"][1]))
-            ending = state["ending"]
+            self._state = RolloutState.restored(state)
         except (KeyError, TypeError, ValueError):
             self._evidence = RolloutEvidence(self._champion, self.candidate.version, self.config)
-            self._steps, self.marks, self._started_at = [], [], now()
             return False
-        self._ending = (ending[0], ending[1]) if ending else None
-        self._phase = "running" if state["phase"] == "waiting" else str(state["phase"])
         self.looks = self._journal.looks()
         return True
 
@@ -188,28 +164,27 @@ class Rollout:
             self.target.load(self.candidate.version, self.candidate.package)
         except LoadRefused as error:
             return "rollback", f"the candidate cannot be loaded: {error}"
-        if not self._cursor:
-            self._cursor, _ = self.target.records(-1)
+        if not self._state.cursor:
+            self._state.cursor, _ = self.target.records(-1)
         self._heard = time.monotonic()
         self.outcomes()  # what was sent before belongs to nobody
         while True:
-            number = len(self._steps)
+            number = len(self._state.steps)
             percent = self._plan[number]
             if self.progress is not None:
                 self.progress(f"canary at {percent} %", number, len(self._plan))
-            self._save(self._phase)
+            self._save(self._state.phase)
             try:
                 mirror = self.config.mirror if self._champion is not None else 0.0
                 self.target.route(self.candidate.version, percent, mirror)
             except RolloutError as error:
                 return "inconclusive", f"traffic cannot be set to {percent} %: {error}"
             step = self._step(number)
-            self._steps.append(step)
+            self._state.steps.append(step)
             if step.verdict != "proceed":
                 return step.verdict, step.reason
-            self._watched, self._approved = 0.0, False
-            self._began = (int(self._evidence.champion.seen), int(self._evidence.candidate.seen))
-            self._mark(f"{self._plan[number + 1]} %")
+            self._state.begin_step(int(self._evidence.champion.seen), int(self._evidence.candidate.seen))
+            self._state.mark(f"{self._plan[number + 1]} %")
 
     def _step(self, number: int) -> StepDecision:
         """Holds one step until the judge, or a person, has decided it."""
@@ -221,40 +196,36 @@ class Rollout:
             time.sleep(self.config.look_seconds)
             heard, aborted = self._read_records(), self._apply_commands()
             passed, before = time.monotonic() - before, time.monotonic()
-            self._advance_clock(passed)
-            requests, phase = int(self._evidence.candidate.seen) - self._began[1], self._phase
-            due = not self.looks or self._total - self.looks[-1].seconds >= KEEP_SECONDS
+            self._state.advance(passed)
+            requests, phase = int(self._evidence.candidate.seen) - self._state.began[1], self._state.phase
+            due = not self.looks or self._state.total - self.looks[-1].seconds >= KEEP_SECONDS
             for verdict_only in (False,) if due else (True, False):
                 judgements = judge(self._evidence, self.config, reference, verdict_only=verdict_only)
                 verdict, reason = rollout_verdict(
-                    judgements, self.config, seconds=self._watched, requests=requests, proof=proof, last=last
+                    judgements,
+                    self.config,
+                    seconds=self._state.watched,
+                    requests=requests,
+                    proof=proof,
+                    last=last,
                 )
                 verdict, reason = self._hold(verdict, reason, number, heard=heard)
                 if aborted is not None:
                     verdict, reason = "rollback", aborted
-                if verdict_only and verdict is None and phase == self._phase:
+                if verdict_only and verdict is None and phase == self._state.phase:
                     break
             else:
-                self._keep(JudgeSnapshot(seconds=self._total, percent=percent, judgements=judgements))
+                self._keep(JudgeSnapshot(seconds=self._state.total, percent=percent, judgements=judgements))
             if verdict is not None:
                 return StepDecision(
                     percent=percent,
-                    seconds=round(self._watched, 3),
-                    champion_requests=int(self._evidence.champion.seen) - self._began[0],
+                    seconds=round(self._state.watched, 3),
+                    champion_requests=int(self._evidence.champion.seen) - self._state.began[0],
                     candidate_requests=requests,
                     verdict=verdict,
                     judgements=judgements,
                     reason=reason,
                 )
-
-    def _advance_clock(self, seconds: float) -> None:
-        """The clocks go on; a step's deadline does not come nearer while a person is waited for."""
-        self._total += seconds
-        if self._phase == "running":
-            self._watched += seconds
-            self._waited = 0.0
-        else:
-            self._waited += seconds
 
     def _hold(
         self, verdict: JudgeVerdict | None, reason: str, number: int, *, heard: bool
@@ -274,23 +245,23 @@ class Rollout:
             return verdict, reason
         if not heard:
             return None, reason  # what was proven may have ended with the silence
-        if self._phase == "paused":
+        if self._state.phase == "paused":
             return self._timeout("it was paused", None, reason)
         onward = verdict in ("proceed", "promote")
-        if onward and not self._approved and self._needs_approval(number):
-            if self._phase != "waiting":
-                self._phase = "waiting"
-                self._mark("waits for approval")
+        if onward and not self._state.approved and self._needs_approval(number):
+            if self._state.phase != "waiting":
+                self._state.phase = "waiting"
+                self._state.mark("waits for approval")
             return self._timeout("nobody approved", None, reason)
-        self._phase = "running"
+        self._state.phase = "running"
         return verdict, reason
 
     def _timeout(
         self, what: str, verdict: JudgeVerdict | None, reason: str
     ) -> tuple[JudgeVerdict | None, str]:
-        if self._waited <= self.config.approval_seconds:
+        if self._state.waited <= self.config.approval_seconds:
             return verdict, reason
-        return "inconclusive", f"{what} for {self._waited:.0f} s"
+        return "inconclusive", f"{what} for {self._state.waited:.0f} s"
 
     def _needs_approval(self, number: int) -> bool:
         if self.config.approval == "none":
@@ -301,24 +272,14 @@ class Rollout:
 
     def _apply_commands(self) -> str | None:
         """Carries out new orders; returns why the rollout is to end, if it is."""
-        for order in self._journal.orders(self._started_at.isoformat(), self._orders):
-            self._orders += 1
-            self._mark(order.command, order.by, order.reason)
-            if order.command == "abort":
-                return f"aborted by {order.by}" + (f": {order.reason}" if order.reason else "")
-            if order.command == "approve":
-                self._approved = self._phase == "waiting"
-            elif order.command == "pause":
-                self._phase, self._waited = "paused", 0.0
-            elif self._phase == "paused":
-                self._phase = "running"
-        return None
+        state = self._state
+        return state.apply(self._journal.orders(state.started_at.isoformat(), state.orders))
 
     def _read_records(self) -> bool:
         """Takes in what happened since the last look; False if the server kept silent."""
         self._evidence.add_outcomes(self.outcomes())
         try:
-            self._cursor, records = self.target.records(self._cursor)
+            self._state.cursor, records = self.target.records(self._state.cursor)
         except RolloutError:
             return False
         self._evidence.add(records)
@@ -335,7 +296,7 @@ class Rollout:
 
     def _take_effect(self, verdict: JudgeVerdict, reason: str) -> Ending:
         """Makes the verdict true on the server; what cannot be made true is not a promotion."""
-        self._ending = (verdict, reason)
+        self._state.ending = (verdict, reason)
         if verdict == "promote":
             self._save("promoting")
             try:
@@ -346,7 +307,7 @@ class Rollout:
             except LinnetError as error:
                 verdict = "inconclusive"
                 reason = f"the candidate proved itself, but could not be promoted: {error}"
-                self._ending = (verdict, reason)
+                self._state.ending = (verdict, reason)
                 if self._champion is not None:
                     with suppress(RolloutError):  # `_give_back` tells of a server that does not answer
                         self.target.promote(self._champion)
@@ -367,13 +328,10 @@ class Rollout:
         """For the plot and for a restart."""
         self.looks.append(look)
         self._journal.note(look)
-        self._save(self._phase)
-
-    def _mark(self, what: str, by: str = "", reason: str = "") -> None:
-        self.marks.append(RolloutMark(seconds=self._total, what=what, by=by, reason=reason))
+        self._save(self._state.phase)
 
     def _save(self, phase: str) -> None:
-        number = min(len(self._steps), len(self._plan) - 1)
+        number = min(len(self._state.steps), len(self._plan) - 1)
         self._journal.write(
             {
                 "phase": phase,
@@ -382,17 +340,7 @@ class Rollout:
                 "champion": self._champion,
                 "percent": self._plan[number],
                 "identity": self._identity,
-                "started_at": self._started_at.isoformat(),
-                "cursor": self._cursor,
-                "began": self._began,
-                "watched": self._watched,
-                "total": self._total,
-                "waited": self._waited,
-                "approved": self._approved,
-                "orders": self._orders,
-                "ending": self._ending,
-                "steps": [step.model_dump(mode="json") for step in self._steps],
-                "marks": [mark.model_dump(mode="json") for mark in self.marks],
+                **self._state.saved(),
                 "evidence": self._evidence.state(),
                 "at": now().isoformat(),
             }

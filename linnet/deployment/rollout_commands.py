@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from linnet.deployment.journal import UNDER_WAY, Command, Journal
 from linnet.errors import RolloutError
 from linnet.storage.files import file_name
 from linnet.storage.paths import server_state_file, state_dir
 
+END_SECONDS = 10.0
+"""Longest wait for a rollout's own process to end it; it reads its orders once a second."""
 NONE_UNDER_WAY = "no rollout is under way: `linnet rollout status` shows how the last one ended"
 DONE = {"approve": "approved", "pause": "paused", "resume": "resumed"}
 """What an order comes to, in words."""
@@ -64,6 +68,26 @@ def order(journal: Journal, command: Command, by: str, reason: str) -> str:
         )
     journal.give(command, by, reason)
     return DONE[command]
+
+
+def end_under_way(model: str, by: str, reason: str) -> str:
+    """Ends the model's rollout, whether its process lives or not, before somebody moves the champion by hand.
+
+    Else its candidate kept its share, and its judge held it against a champion that is none any more.
+    Returns what was ended; empty if none was under way.
+
+    Raises:
+        RolloutError: the server that may give the candidate its traffic does not answer.
+    """
+    journal = Journal(state_dir() / "rollouts" / f"{file_name(model)}.json")
+    state = journal.read()
+    if state.get("phase") not in UNDER_WAY:
+        return ""
+    _abort(journal, by, reason)
+    until = time.monotonic() + END_SECONDS
+    while journal.is_held() and time.monotonic() < until:
+        time.sleep(0.05)
+    return f"the rollout of version {state['candidate']} is ended"
 
 
 def _abort(journal: Journal, by: str, reason: str) -> str:

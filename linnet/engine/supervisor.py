@@ -50,6 +50,9 @@ class RunSupervisor:
         self._deadlines: dict[str, float] = {}
         self._stuck: set[str] = set()
         """Runs whose beginning or end could not be written; they are tried again, also by a later engine."""
+        self._unheard: set[str] = set()
+        """Runs that were terminated while their worker was being started: it hears of it once it is there."""
+        self._interrupting = threading.Lock()
         self._wake = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -95,7 +98,9 @@ class RunSupervisor:
                 (folder_of(run) / runs.TERMINATED).write_text(by, "utf-8")
             set_state(self.store, run, "CANCELING")
             self._deadlines[run_id] = time.monotonic() + GRACE_SECONDS
-        worker_pool.interrupt(folder_of(run))
+        with self._interrupting:
+            if not worker_pool.interrupt(folder_of(run)):
+                self._unheard.add(run_id)
 
     def retry(self, run_id: str) -> None:
         """Lets a run that failed or was terminated go on: tasks that succeeded are not run again.
@@ -112,6 +117,7 @@ class RunSupervisor:
                     "only one that failed or was terminated is retried",
                 )
             self.make_room()
+            self._unheard.discard(run_id)
             runs.reopen(folder_of(run))
             self.store.change("run", run_id, {"finished_at": None, "error": None})
             set_state(self.store, self.store.get("run", run_id), "PENDING")
@@ -179,6 +185,9 @@ class RunSupervisor:
             set_state(self.store, run, "RUNNING")
         try:
             self.pool.start(folder_of(run), width(self.config), containers=self.config.containers)
+            with self._interrupting:
+                if run.id in self._unheard:
+                    worker_pool.interrupt(folder_of(run))
         except (LinnetError, OSError) as error:
             runs.finish(folder_of(run), worked=False, error=str(error))
             self._finish(run)

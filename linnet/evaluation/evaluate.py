@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from linnet.artifacts.training_set import HeldOut, read_split
 from linnet.artifacts.validation_logits import read_validation_logits
+from linnet.artifacts.windows import SOURCE
 from linnet.cache.store import Cache
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
 from linnet.evaluation.calibration import fit_temperature, softmax
 from linnet.evaluation.candidates import CalibratedPredictions, write_candidates
+from linnet.evaluation.champion import ChampionAnswers, ask_champion
 from linnet.evaluation.compare import compare_to_champion
 from linnet.evaluation.gates import evaluate_gates
 from linnet.evaluation.known import Known
 from linnet.evaluation.measure import measure
-from linnet.evaluation.predict import Floats32, Outputs, batch_size
+from linnet.evaluation.predict import Floats32, Outputs
+from linnet.evaluation.regressions import regression_sets
 from linnet.evaluation.report import write_report
 from linnet.evaluation.sample_images import ReportData
 from linnet.progress import Progress
-from linnet.records import Comparison, EvaluationReport, GateDecision, TrainingSetManifest
+from linnet.records import Comparison, EvaluationReport, GateDecision, RegressionSet, TrainingSetManifest
 from linnet.statistics.metrics import Ints, Predictions
-
-if TYPE_CHECKING:
-    from linnet.artifacts.onnx_model import PackagedModel
 
 EVALUATION_FILE, GATES_FILE = "evaluation.json", "gates.json"
 PREDICTIONS_FILE, REPORT_FILE = "predictions.npz", "report.html"
@@ -45,6 +44,9 @@ def evaluate(
     cache: Cache | None = None,
 ) -> tuple[EvaluationReport, GateDecision]:
     """Measures a trained model on the test split and decides about it.
+
+    All is measured on the dataset's own test samples. What production windows hold out for the test is
+    judged by itself, so that a window that joins moves no other number.
 
     Args:
         model: folder with `model.pt`.
@@ -67,7 +69,9 @@ def evaluate(
     """
     from linnet.vision.networks import load_model
 
-    test, validation = read_split(training_set, "test"), read_split(training_set, "validation")
+    whole, validation = read_split(training_set, "test"), read_split(training_set, "validation")
+    own = whole.dataset_samples
+    test, windows = whole.part(0, own), whole.part(own, len(whole))
     if not len(test):
         raise DataError(
             str(training_set), "the test split is empty", "add images, or raise data.test_fraction"
@@ -75,24 +79,28 @@ def evaluate(
     network = load_model(model)
     known = Known(network, training_set, cache)
     tuning = _unseen(model, known.predict(validation, "validation", progress), training_set)
-    outputs = known.predict(test, "test", progress)
+    outputs = known.predict(whole, "test", progress)
     temperature = fit_temperature(tuning.logits, validation.labels)
-    calibrated = Predictions(test.labels, softmax(outputs.logits, temperature))
-    uncalibrated = Predictions(test.labels, softmax(outputs.logits))
-    comparison: Comparison | None = None
-    remarks: list[str] = []
-    if champion is not None:
-        comparison, remarks = against_champion(
-            calibrated, test, champion, champion_version, evaluation.confidence, progress
-        )
+    everything = Predictions(whole.labels, softmax(outputs.logits, temperature))
+    calibrated = Predictions(test.labels, everything.probabilities[:own])
+    uncalibrated = Predictions(test.labels, softmax(outputs.logits[:own]))
+    rival = None if champion is None else ask_champion(whole, champion, champion_version, progress)
     report = measure(
-        calibrated, uncalibrated, test.ids, test.classes, test.cohorts, temperature, comparison, evaluation
-    )
+        calibrated,
+        uncalibrated,
+        test.ids,
+        test.classes,
+        {name: values for name, values in test.cohorts.items() if name != SOURCE},
+        temperature,
+        None if rival is None else _compare(calibrated, rival, evaluation),
+        evaluation,
+    ).model_copy(update={"regressions": _regressions(everything, windows, rival, evaluation.confidence)})
+    remarks = rival.remarks if rival else ()
     decision = evaluate_gates(report, gates, evaluation.confidence)
     evidence = ReportData(
-        calibrated, uncalibrated, test.images, test.ids, evaluation, gates, len(validation), tuple(remarks)
+        calibrated, uncalibrated, test.images, test.ids, evaluation, gates, len(validation), remarks
     )
-    _write(out, report, decision, evidence, test, outputs.embeddings)
+    _write(out, report, decision, evidence, test, outputs.embeddings[:own])
     write_candidates(
         out,
         known,
@@ -112,60 +120,36 @@ def _unseen(model: Path, outputs: Outputs, training_set: Path) -> Outputs:
     return outputs if logits is None else replace(outputs, logits=logits)
 
 
-def against_champion(
-    candidate: Predictions,
-    test: HeldOut,
-    champion: Path,
-    version: str,
-    confidence: float,
-    progress: Progress | None = None,
-) -> tuple[Comparison, list[str]]:
-    """Compares with the champion's package on the same samples; second: what a reviewer must know.
-
-    Classes are matched by name. A champion of another image size gets the test images resized.
-    """
-    from linnet.artifacts.onnx_model import PackagedModel
-
-    packaged = PackagedModel.load(champion)
-    about = packaged.package
-    remarks = []
-    if (about.height, about.width, about.channels) != test.images.shape[1:]:
-        remarks.append(
-            f"the champion takes images of {about.height} x {about.width} x {about.channels}; "
-            "it was given the candidate's test images, resized"
-        )
-    if unknown := [name for name in test.classes if name not in about.classes]:
-        remarks.append(f"the champion does not know {', '.join(unknown)}: it is wrong on those samples")
-    index = {name: k for k, name in enumerate(test.classes)}
-    named = np.array([index.get(name, -1) for name in about.classes], np.int64)
-    chosen = named[_champion_classes(packaged, test, progress)]
-    finite = np.isfinite(candidate.probabilities).all(axis=1)
-    own = np.where(finite, candidate.predicted, -1)
-    return compare_to_champion(own, chosen, test.labels, version or about.name, confidence), remarks
+def _compare(candidate: Predictions, champion: ChampionAnswers, config: EvaluationConfig) -> Comparison:
+    """Candidate and champion on the dataset's own test samples; in the champion's answers they come first."""
+    theirs = champion.chosen[: candidate.samples]
+    found = compare_to_champion(
+        _chosen(candidate), theirs, candidate.labels, champion.version, config.confidence
+    )
+    return found.model_copy(update={"metrics": champion.metrics(candidate.labels, config)})
 
 
-def _champion_classes(packaged: PackagedModel, test: HeldOut, progress: Progress | None) -> Ints:
-    """Likeliest class [N] in the champion's own order."""
-    from linnet.vision.decode import color_of, resize
+def _chosen(predictions: Predictions) -> Ints:
+    """Likeliest class [N]; -1 where the model answers what is no number."""
+    finite = np.isfinite(predictions.probabilities).all(axis=1)
+    return np.where(finite, predictions.predicted, -1)
 
-    about = packaged.package
-    size = (about.height, about.width, about.channels)
-    same = size == test.images.shape[1:]
-    columns = [test.feature_names.index(n) for n in about.features if n in test.feature_names]
-    stored = same and len(columns) == len(about.features)
-    chosen: list[Ints] = []
-    step = batch_size(test.images)
-    for start in range(0, len(test), step):
-        images = np.array(test.images[start : start + step])
-        if not same:
-            color = color_of(about.channels)
-            images = np.stack([resize(one, about.height, about.width, color) for one in images])
-        features = test.features[start : start + step, columns] if stored else None
-        probabilities, _ = packaged.predict(images, features)
-        chosen.append(probabilities.argmax(axis=1))
-        if progress:
-            progress("champion predictions", min(start + step, len(test)), len(test))
-    return np.concatenate(chosen)
+
+def _regressions(
+    everything: Predictions, windows: HeldOut, champion: ChampionAnswers | None, confidence: float
+) -> tuple[RegressionSet, ...]:
+    """What the production windows ask again; their samples come last in `everything`."""
+    if not len(windows):
+        return ()
+    own = everything.samples - len(windows)
+    return regression_sets(
+        windows.cohorts[SOURCE],
+        windows.labels,
+        _chosen(everything)[own:],
+        None if champion is None else champion.chosen[own:],
+        champion.version if champion else "",
+        confidence,
+    )
 
 
 def _write(

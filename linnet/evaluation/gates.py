@@ -6,7 +6,7 @@ from typing import Literal
 
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.evaluation.cohorts import CLASS
-from linnet.records import CohortResult, EvaluationReport, Gate, GateDecision, Interval
+from linnet.records import CohortResult, EvaluationReport, Gate, GateDecision, Interval, RegressionSet
 from linnet.statistics.attainable import margin_of
 
 Comparator = Literal[">=", "<=", ">", "<"]
@@ -17,8 +17,8 @@ def evaluate_gates(
 ) -> GateDecision:
     """All gates of the evaluation stage; the verdict is `pass` only if every one passes.
 
-    A value that is not a number passes nothing. Without a champion there is no `non_inferiority`
-    gate (absent, not passed). `confidence` is the level of the report's intervals.
+    A value that is not a number passes nothing. Without a champion there is no `non_inferiority` and no
+    `regression` gate (absent, not passed). `confidence` is the level of the report's intervals.
     """
     gates = [
         _lower_bound("accuracy", "accuracy", report, config.min_accuracy),
@@ -30,6 +30,7 @@ def evaluate_gates(
     ]
     if report.comparison is not None:
         gates.append(_non_inferiority(report, config, confidence))
+    gates += [_regression(found, config, confidence) for found in report.regressions if found.comparison]
     passed = all(gate.passed for gate in gates)
     return GateDecision(stage="evaluation", verdict="pass" if passed else "fail", gates=tuple(gates))
 
@@ -132,6 +133,25 @@ def _non_inferiority(report: EvaluationReport, config: GatesConfig, confidence: 
     if config.non_inferiority_margin == "auto":
         evidence += f", the least that {report.samples:,} samples can show"
     return _gate("non_inferiority", difference.low, ">", -margin, evidence)
+
+
+def _regression(found: RegressionSet, config: GatesConfig, confidence: float) -> Gate:
+    """Refuses a candidate that is proven to have lost what an earlier one was taught by production.
+
+    The bound is the upper one: a window is small, and many of them are asked, so that a candidate that is as
+    good as the champion must not fail by chance. What all windows show together is one more set.
+    """
+    comparison, champion = found.comparison, found.champion_accuracy
+    assert comparison is not None and champion is not None
+    margin = margin_of(config, found.samples, confidence)
+    difference = comparison.difference
+    evidence = (
+        f"regression set {found.name} ({found.samples:,} samples): champion {comparison.champion} "
+        f"{champion.value:.4f}, candidate {found.accuracy.value:.4f}; the difference is "
+        f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}], and one that is proven to "
+        f'lie below {-margin:+.4f} is refused (data.windows = "train" trains on the window)'
+    )
+    return _gate(f"regression {found.name}", difference.high, ">=", -margin, evidence)
 
 
 def show(measured: Interval) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -57,7 +59,14 @@ def measure(
         ece_before=float("nan") if broken else calibration_error(uncalibrated, config.calibration_bins),
         comparison=comparison,
         suspects=tuple(ids[i] for i in label_suspects(calibrated)),
+        test_digest=_digest(ids, [classes[k] for k in calibrated.labels.tolist()]),
     )
+
+
+def _digest(ids: Sequence[str], labels: Sequence[str]) -> str:
+    """32 hex digits over the samples with their labels, in whatever order they come."""
+    rows = sorted(zip(ids, labels, strict=True))
+    return hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest()
 
 
 def all_metrics(predictions: Predictions, config: EvaluationConfig) -> dict[str, Interval]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from linnet.artifacts.windows import DATASET, SOURCE, window_of
 from linnet.config import DataConfig, FeaturesConfig
 from linnet.errors import DataError, StorageError
 from linnet.features.history import EVENT, KEY, read_history, record, winners
@@ -166,9 +167,9 @@ def _write(
     cohorts = {"brightness": brightness_cohort(bright, brightness_edges(bright[training]))}
     for cohort in manifest.cohorts:
         cohorts[cohort] = table[f"cohort_{cohort}"].fillna("").to_numpy(str)
-    recent = (table["label_source"] == "feedback").to_numpy()
-    if recent.any():  # a run after drift: how well it does there is the point
-        cohorts["source"] = np.where(recent, "recent", "dataset")
+    windows = table["label_source"].map(window_of).to_numpy(str)
+    if (windows != "").any():  # what production taught: evaluation and canary look at it by itself
+        cohorts[SOURCE] = np.where(windows == "", DATASET, windows)
     for split in SPLITS:
         rows = (table["split"] == split).to_numpy()
         np.save(out / f"labels-{split}.npy", indices.to_numpy()[rows])

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from zipfile import BadZipFile
@@ -26,6 +28,8 @@ from linnet.labels.select import CandidatePool
 from linnet.records import EvaluationReport
 from linnet.records.prediction_log import models_in, served_files
 from linnet.storage.paths import prediction_log_dir
+
+logger = logging.getLogger(__name__)
 
 CANDIDATES_FILE, PREDICTIONS_FILE = "candidates.npz", "predictions.npz"
 GOLD_CONFIDENCE = 0.97
@@ -150,7 +154,7 @@ def log_state(model: str) -> list[tuple[str, int, int]]:
 def _log_files(model: str) -> list[Path]:
     """The newest files that may hold rows of the model, the newest first: those of busier ones do not count.
 
-    A file that cannot be read is passed over: the log may be under way.
+    A file that cannot be read is told and passed over.
     """
     newest = sorted(served_files(prediction_log_dir()), reverse=True)[:_MOST_FOOTERS]
     return list(islice((file for file in newest if _may_hold(file, model)), _LOG_FILES))
@@ -159,9 +163,16 @@ def _log_files(model: str) -> list[Path]:
 def _may_hold(file: Path, model: str) -> bool:
     try:
         held = models_in(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        _tell(f"requests in {file} are not asked about: {error}")
         return False
     return held is None or held[0] <= model <= held[1]
+
+
+@lru_cache(1000)
+def _tell(problem: str) -> None:
+    """Once a process: the queue is made anew every few minutes."""
+    logger.warning(problem)
 
 
 def _requests(model: str, classes: int) -> dict[str, tuple[list[float], bytes]]:
@@ -171,7 +182,8 @@ def _requests(model: str, classes: int) -> dict[str, tuple[list[float], bytes]]:
     for file in _log_files(model):
         try:
             rows = pq.read_table(file, columns=columns).to_pylist()
-        except (OSError, pa.ArrowException):
+        except (OSError, pa.ArrowException) as error:
+            _tell(f"requests in {file} are not asked about: {error}")
             continue
         for row in rows:
             usable = row["ok"] and row["model"] == model and row["image"] is not None

@@ -92,7 +92,7 @@ class Host:
         """Whether somebody else's run is under way on it."""
         from linnet.run import runs
 
-        return any(runs.alive(folder) for folder in runs.folders()[:20])
+        return bool(runs.alive_folders())
 
 
 _started: set[int] = set()
@@ -156,11 +156,15 @@ def stop_engine() -> bool:
     from linnet.run import runs
     from linnet.runner import worker_pool
 
-    under_way = [folder for folder in runs.folders() if runs.alive(folder)]
+    under_way = runs.alive_folders()
     for folder in under_way:
         worker_pool.interrupt(folder)
     os.kill(state.pid, signal.SIGTERM)
     state.wait_for_end("the engine")
+    for folder in runs.folders():
+        if runs.alive(folder) and folder not in under_way:  # the engine was just starting its worker
+            worker_pool.interrupt(folder)
+            under_way.append(folder)
     until = time.monotonic() + background.STOP_SECONDS
     for folder in under_way:
         while runs.alive(folder) and time.monotonic() < until:

@@ -176,16 +176,12 @@ class _Gone:
 
     def look(self, run: Submitted, alive: bool) -> None:
         """Raises StorageError if nothing works on the run and the disk is full, for some seconds."""
-        if alive or not runs.disk_full(run.folder) or (not _begun(run.folder) and _others()):
+        if alive or not runs.disk_full(run.folder) or (not _begun(run.folder) and runs.alive_folders()):
             self._since = None
         elif self._since is None:
             self._since = time.monotonic()
         elif time.monotonic() - self._since > _GONE_SECONDS:
             raise StorageError(f"{run.folder}: {runs.FULL}")
-
-
-def _others() -> bool:
-    return any(runs.alive(folder) for folder in runs.folders()[:20])
 
 
 def _show(folder: Path, ended: Callable[[], bool], console: Console) -> None:

@@ -18,9 +18,10 @@ RECENT = timedelta(hours=24)
 """A deploy this long ago may still be the reason."""
 _ENOUGH = 30
 """Requests below which a share says nothing."""
+_ABOUT_INPUT = ("type", "size", "pixels", "decode", "shape")
 _OVERLOADED, _INVALID = (429, 503), (400, 413, 415, 422)
 _REMEDIES: dict[Fault | None, str] = {
-    None: "nothing to do, as far as can be seen",
+    None: "nothing to do",
     "infrastructure": "fix the server first: docs/runbooks/down.md, availability.md, latency.md",
     "model": 'give the version before its traffic back: linnet models rollback --name {model} --reason "..."',
     "data": "find who changed the inputs: docs/runbooks/drift.md, valid-input.md; no rollback helps",
@@ -41,13 +42,34 @@ def diagnose(symptoms: Symptoms, levels: ServiceLevelsConfig, retraining: Retrai
             most, total = totals.get(finding.fault, (0, 0))
             totals[finding.fault] = (max(most, finding.weight), total + finding.weight)
         fault = max(totals.items(), key=lambda item: item[1])[0]
+    unknown = tuple(_unknown(symptoms))
     return Diagnosis(
+        verdict=fault or ("unknown" if unknown else "sound"),
         fault=fault,
+        unknown=unknown,
         findings=tuple(findings),
         deploys=tuple(d for d in symptoms.deploys if symptoms.at - d.at <= RECENT) or symptoms.deploys[:1],
         samples=symptoms.samples,
-        remedy=_REMEDIES[fault].format(model=symptoms.model),
+        remedy=_REMEDIES[fault].format(model=symptoms.model)
+        if fault or not unknown
+        else "measure what is unknown: silence is no proof",
     )
+
+
+def _unknown(symptoms: Symptoms) -> Iterator[str]:
+    """What nobody measured, and what measures it: the absence of a finding says nothing about it."""
+    model = symptoms.model
+    if not any(one.answered + one.failed >= _ENOUGH for one in symptoms.recent):
+        yield f"requests: fewer than {_ENOUGH} were answered lately, so errors and latency prove nothing"
+    if not symptoms.window_checked:
+        yield (
+            "drift: no window with a verdict, closed or open; `linnet drift watch` judges each window, "
+            f"`linnet drift report --name {model}` any stretch of time"
+        )
+    if symptoms.loss is None:
+        yield "accuracy: no labels came, and no estimate holds; POST /feedback takes labels"
+    if symptoms.skew_differences is None:
+        yield f"skew: served values were never audited; `linnet skew audit --name {model}` does"
 
 
 def recent_deploy(symptoms: Symptoms) -> Deploy | None:
@@ -93,7 +115,13 @@ def _refusals(symptoms: Symptoms, levels: ServiceLevelsConfig) -> Iterator[Findi
     invalid = sum(symptoms.refused.get(status, 0) for status in _INVALID)
     if invalid / total > 1 - levels.valid_input:
         by = ", ".join(f"{symptoms.refused[s]} x {s}" for s in _INVALID if symptoms.refused.get(s))
-        yield _finding("data", 3, f"{invalid} of {total} requests failed input validation ({by})")
+        reasons = sorted(symptoms.refused_for.items(), key=lambda one: -one[1])
+        why = "".join(f", {count} for {name}" for name, count in reasons if name in _ABOUT_INPUT)
+        yield _finding(
+            "data", 3,
+            f"{invalid} of {total} requests failed input validation ({by}{why}); "
+            "`linnet requests refused` shows some",
+        )  # fmt: skip
 
 
 def _traffic(symptoms: Symptoms, levels: ServiceLevelsConfig) -> Iterator[Finding]:
@@ -144,6 +172,10 @@ def _accuracy(symptoms: Symptoms, retraining: RetrainingConfig) -> Iterator[Find
             yield _finding("data", 1, f"predictions moved with the inputs: {sentence}")
         else:
             yield _finding("model", 2 if deploy else 1, f"predictions moved, inputs did not: {sentence}")
+    for sentence in symptoms.earlier_drift[:5]:
+        yield _finding(
+            "data", 1, f"inputs or answers drifted in the last full window, and no more: {sentence}"
+        )
     if symptoms.skew_differences:
         yield _finding(
             "model", 3, f"{symptoms.skew_differences} served values differ from what training would compute"

@@ -1,8 +1,8 @@
 """The recent labelled window of production, as a small dataset that a training run takes in beside its own.
 
-Images that the server kept, with the labels that came for them: a folder `images/` and a `manifest.csv`
-(path, label, captured_at: the time of the answer). Its name is the digest of its contents, so the same
-window is the same folder, and a training run's cache key holds it.
+Images that the server kept, with the labels that came for them. It is kept for good
+(`linnet.artifacts.windows`): later runs are trained on it and tested on it, so that nothing that was learnt
+from it is lost again.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import io
 import logging
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+from linnet.artifacts.windows import MANIFEST, windows_dir
 from linnet.errors import InvalidImage, StorageError
 from linnet.monitoring.log_reader import read_feedback, read_served
-from linnet.storage.files import file_name, write_text, writing
-from linnet.storage.paths import state_dir
+from linnet.storage.files import write_text, writing
 from linnet.vision.decode import decode
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,10 @@ class LabelledWindow:
     """Labels that came and cannot be used, counted by reason, and files that could not be read."""
 
 
-_NOT_KEPT = "belong to images that were not kept (serving.log_images)"
+_NOT_KEPT = (
+    "measure the accuracy, and cannot be trained on: their images were not kept "
+    "(serving.log_images keeps a share of them)"
+)
 _NO_CLASS = "are no class of the model"
 _CHANGED = "belong to images that were redacted, or cannot be read"
 
@@ -98,8 +101,8 @@ def _why_unused(label: str, image: bytes | None, wanted: str, classes: tuple[str
         return _CHANGED
 
 
-def write_recent(labelled: list[Labelled], model: str, folder: Path | None = None) -> Path:
-    """Writes the dataset below `folder` (None: in the state folder) and returns its folder.
+def write_recent(labelled: list[Labelled], name: str) -> Path:
+    """Keeps the dataset among the windows of use case `name` and returns its folder.
 
     Raises:
         StorageError: there is nothing to write, or the disk refuses.
@@ -114,10 +117,11 @@ def write_recent(labelled: list[Labelled], model: str, folder: Path | None = Non
     digest = hashlib.blake2b(table.getvalue().encode(), digest_size=8)
     for sample in labelled:
         digest.update(hashlib.blake2b(sample.image, digest_size=16).digest())
-    out = (folder or state_dir() / "recent") / file_name(model) / digest.hexdigest()
+    newest = max(sample.at for sample in labelled).astimezone(UTC)
+    out = windows_dir(name) / f"{newest:%Y%m%dT%H%M%S}-{digest.hexdigest()}"
     with writing(out):
         (out / "images").mkdir(parents=True, exist_ok=True)
         for sample in labelled:
             (out / "images" / f"{sample.sample_id}.png").write_bytes(sample.image)
-        write_text(out / "manifest.csv", table.getvalue())  # last: a folder that has one is whole
+        write_text(out / MANIFEST, table.getvalue())  # last: a folder that has one is whole
     return out

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from linnet.config import MonitoringConfig
+from linnet.errors import LinnetError
 from linnet.monitoring import metric_names as names
+from linnet.monitoring.open_window import judge_open_window
 from linnet.process.model_server import ServerState
-from linnet.records import Deploy, Interval, SuspectSample, Symptoms, VersionTraffic, now
+from linnet.records import Deploy, DriftReport, Interval, SuspectSample, Symptoms, VersionTraffic, now
 from linnet.records.prediction_log import served_files, served_schema
 
 TIMEOUT = 5.0
@@ -37,6 +40,9 @@ class Places:
     """Folder of monitored windows, of which the model's newest counts."""
     disk: Path
     deploys: tuple[Deploy, ...] = ()
+    package: Path | None = None
+    """The champion's package, with the reference that the open window is held against; None: not known."""
+    monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
 
 
 @dataclass(slots=True)
@@ -53,6 +59,7 @@ def gather(places: Places, minutes: float = 30.0, at: datetime | None = None) ->
     _machine(places, seen)
     _log(places, moment, timedelta(minutes=minutes), seen)
     _windows(places, seen)
+    _open_window(places, moment, timedelta(minutes=minutes), seen)
     return Symptoms.model_validate(
         {
             "at": moment, "model": places.model, "champion": places.champion, "reachable": False,
@@ -90,7 +97,8 @@ def _metrics(text: str, model: str) -> dict[str, Any]:
     from prometheus_client.parser import text_string_to_metric_families
 
     refused: dict[int, int] = {}
-    found: dict[str, Any] = {"computed": 0, "refused": refused, "serving": None}
+    reasons: dict[str, int] = {}
+    found: dict[str, Any] = {"computed": 0, "refused": refused, "refused_for": reasons, "serving": None}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = sample.labels
@@ -100,6 +108,8 @@ def _metrics(text: str, model: str) -> dict[str, Any]:
                 found["computed"] += int(sample.value)
             elif sample.name == names.VALIDATION_FAILURES:
                 refused[int(labels["status"])] = refused.get(int(labels["status"]), 0) + int(sample.value)
+                if reason := labels.get("reason"):
+                    reasons[reason] = reasons.get(reason, 0) + int(sample.value)
             elif sample.name == names.LOADED and labels["role"] in ("champion", "asleep") and sample.value:
                 found["serving"] = labels["version"]
             elif sample.name == names.QUEUE:
@@ -175,17 +185,11 @@ def _samples(frame: Any) -> Iterable[SuspectSample]:
 def _windows(places: Places, seen: _Seen) -> None:
     newest = _newest(places, seen)
     if newest is None:
-        seen.notes.append("no window of the champion was monitored yet, so nothing is known of drift")
+        seen.notes.append("no window of the champion was monitored yet")
         return
     folder, drift = newest
-    tests = [test for test in drift.get("tests", []) if test.get("drifted")]
     seen.values["window_checked"] = drift.get("verdict") in ("stable", "drift")
-    for kind in ("input", "output"):
-        inputs = [test for test in tests if (test["kind"] == "feature") == (kind == "input")]
-        seen.values[f"{kind}_drift"] = tuple(
-            f"{test['name']}, effect {test['effect']:.3f} (from {test['threshold']:g} on it matters)"
-            for test in sorted(inputs, key=lambda test: -test["effect"])
-        )
+    seen.values |= _drifted(drift)
     strange = tuple(
         SuspectSample(name=f"sample {name}", why="least like the reference")
         for name in drift.get("samples", [])[:4]
@@ -197,6 +201,48 @@ def _windows(places: Places, seen: _Seen) -> None:
     skew = _read(folder / "skew.json", seen)
     if skew:
         seen.values["skew_differences"] = int(skew.get("differences", 0))
+
+
+def _drifted(report: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """`input_drift` and `output_drift` of a drift report: a sentence per quantity, the largest first."""
+    found: dict[str, list[str]] = {"input_drift": [], "output_drift": []}
+    tests = [test for test in report.get("tests", []) if test.get("drifted")]
+    for test in sorted(tests, key=lambda test: -test["effect"]):
+        kind = "input_drift" if test["kind"] == "feature" else "output_drift"
+        found[kind].append(
+            f"{test['name']}, effect {test['effect']:.3f} (from {test['threshold']:g} on it matters)"
+        )
+    return {kind: tuple(sentences) for kind, sentences in found.items()}
+
+
+def _open_window(places: Places, at: datetime, span: timedelta, seen: _Seen) -> None:
+    """The window that is still open counts more than one that is closed, where it can be judged."""
+    if places.champion is None or places.package is None:
+        return
+    try:
+        found = judge_open_window(
+            places.log, places.model, places.champion, places.package, places.monitoring, span, at
+        )
+    except (LinnetError, OSError) as error:
+        seen.notes.append(f"the window that is still open cannot be judged: {error}")
+        return
+    if found.performance.loss is not None and (found.performance.labelled or "loss" not in seen.values):
+        seen.values["loss"] = found.performance.loss
+    if found.drift.verdict == "insufficient":
+        seen.notes.append(_too_few(found.drift, places.monitoring))
+        return
+    closed = (*seen.values.get("input_drift", ()), *seen.values.get("output_drift", ()))
+    now_drifted = _drifted(found.drift.model_dump(mode="json"))
+    still = any(now_drifted.values())
+    seen.values |= {**now_drifted, "window_checked": True, "earlier_drift": () if still else closed}
+
+
+def _too_few(drift: DriftReport, config: MonitoringConfig) -> str:
+    return (
+        f"the window that is still open holds {drift.window.rows} images of the champion since "
+        f"{drift.window.start:%H:%M} UTC, and {config.min_rows} are needed for a verdict: "
+        "--minutes looks further back"
+    )
 
 
 def _newest(places: Places, seen: _Seen) -> tuple[Path, dict[str, Any]] | None:

@@ -12,7 +12,8 @@ class DatasetManifest(Record):
     """What `ingest` wrote: `manifest.json` beside the Parquet shards of the sample table.
 
     Columns of a shard: sample_id (str, 32 hex digits: digest of the decoded pixels), image (bytes,
-    PNG or the original encoding), label (str, class name), label_source (str), split (str),
+    PNG or the original encoding), label (str, class name), label_source (str: `dataset`, or
+    `feedback/` and the production window that it is of), split (str),
     captured_at (timestamp[us, UTC]), width, height, channels (int32, of the decoded image), origin
     (str: where in the raw dataset), and `cohort_<name>` (str) a configured cohort.
     """
@@ -42,6 +43,10 @@ class DatasetManifest(Record):
     """Images that nearly repeat one of another official split; dropped, unless they are only reported."""
     near_duplicates: tuple[str, ...] = ()
     """Pairs of nearly equal images (the first 1,000)."""
+    near_pairs: int = 0
+    """All such pairs; 0 in a manifest of an older Linnet that names some."""
+    near_conflicts: int = 0
+    """Those of them whose labels differ; both images are kept: one of the labels may be wrong."""
     near_note: str = ""
     """Which of them were not looked for, and why; empty: all were."""
     left_out: dict[str, int] = {}
@@ -50,6 +55,33 @@ class DatasetManifest(Record):
     """Images that were left out because they cannot be decoded, or are too large (`data.bad_files`)."""
     bad_files: tuple[str, ...] = ()
     """Each of these (the first 1,000) with its reason."""
+    windows: dict[str, dict[str, int]] = {}
+    """Images a split of each labelled production window that joined; they are in `counts`, too."""
+
+    @property
+    def findings(self) -> dict[str, int]:
+        """What was found among the raw images, counted by what it is, for every page that tells of it."""
+        return {
+            "bad file: cannot be used as an image": self.bad,
+            "conflict: equal pixels with different labels": self.conflicts,
+            "duplicate of another image": self.dropped_duplicates,
+            "leak: the same pixels in the test split": self.dropped_leaks,
+            "near leak: nearly an image of another split": self.near_leaks,
+            "pair of nearly equal images": max(self.near_pairs, len(self.near_duplicates)),
+            "pair of nearly equal images with different labels": self.near_conflicts,
+            **self.left_out,
+        }
+
+    @property
+    def named_findings(self) -> list[tuple[str, int, tuple[str, ...]]]:
+        """What is known by name: what it is, how many there are, and the first 1,000 of them."""
+        dropped = max(self.raw_rows - self.rows - self.bad, len(self.dropped))
+        pairs = max(self.near_pairs, len(self.near_duplicates))
+        return [
+            ("Files that cannot be used as images", self.bad, self.bad_files),
+            ("Images that were dropped", dropped, self.dropped),
+            ("Pairs of nearly equal images", pairs, self.near_duplicates),
+        ]
 
 
 class ExpectationResult(Record):

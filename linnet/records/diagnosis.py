@@ -51,6 +51,8 @@ class Symptoms(Record):
     """Champion as the server says; None: nothing is routed, or it does not answer."""
     refused: dict[int, int] = {}
     """Requests refused since the server started, by status."""
+    refused_for: dict[str, int] = {}
+    """The same by reason: type, size, pixels, decode, shape, key and others."""
     computed: int = 0
     """Requests that a version was chosen for since then."""
     queue: int = 0
@@ -64,14 +66,18 @@ class Symptoms(Record):
     before: tuple[VersionTraffic, ...] = ()
     """As long, before that, or longer: what was usual."""
     input_drift: tuple[str, ...] = ()
-    """What the newest window says of the inputs (features): a sentence a quantity that drifted."""
+    """What the newest window that could be judged says of the inputs (features): a sentence per quantity
+    that drifted. It is the one that is still open, where enough was asked in it."""
     output_drift: tuple[str, ...] = ()
     """The same of what the model made of them: classes, confidence, embeddings."""
+    earlier_drift: tuple[str, ...] = ()
+    """What drifted in the newest monitored window, where the one that is still open shows no more of it."""
     window_checked: bool = False
     """Whether a window with a verdict was found at all; else nothing is known of drift."""
     loss: Interval | None = None
     """Accuracy lost in the newest window; None: nobody can say."""
-    skew_differences: int = 0
+    skew_differences: int | None = None
+    """Served values that the newest audit found to differ; None: never audited."""
     deploys: tuple[Deploy, ...] = ()
     """Newest first."""
     samples: tuple[SuspectSample, ...] = ()
@@ -91,8 +97,12 @@ class Finding(Record):
 class Diagnosis(Record):
     """The answer: where to look first."""
 
+    verdict: Fault | Literal["unknown", "sound"]
+    """The fault; `unknown`: none was found, and not all was measured; `sound`: all was, and none found."""
     fault: Fault | None
-    """None: nothing is wrong as far as can be seen."""
+    """None: nothing that was measured is wrong."""
+    unknown: tuple[str, ...]
+    """What was not measured, why, and how it is."""
     findings: tuple[Finding, ...]
     """The heaviest first."""
     deploys: tuple[Deploy, ...]

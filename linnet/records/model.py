@@ -60,6 +60,20 @@ class Comparison(Record):
     agreement: float
     candidate_only_right: int
     champion_only_right: int
+    metrics: dict[str, float] = {}
+    """The champion's own metrics on those samples, as `EvaluationReport.metrics` names them."""
+
+
+class RegressionSet(Record):
+    """What a labelled production window asks again: its test share, which no run trains on."""
+
+    name: str
+    """The window's; `all windows` for the samples of all of them together."""
+    samples: int
+    accuracy: Interval
+    champion_accuracy: Interval | None = None
+    comparison: Comparison | None = None
+    """On these samples; None: there is no champion."""
 
 
 class Gate(Record):
@@ -111,6 +125,12 @@ class EvaluationReport(Record):
     comparison: Comparison | None
     suspects: tuple[str, ...]
     """Sample ids whose label is doubtful, the most doubtful first (at most 500)."""
+    test_digest: str = ""
+    """Digest of the test samples' ids and labels: two reports compare only if it is the same. Empty: the
+    report is of an older Linnet."""
+    regressions: tuple[RegressionSet, ...] = ()
+    """A set a production window, and one of all together if there are several; `samples`, `metrics` and all
+    else are of the dataset's own test split, which no window changes."""
 
 
 class ModelPackage(Record):
@@ -166,8 +186,9 @@ class LedgerEntry(Record):
 
     at: datetime
     actor: str
-    action: Literal["register", "challenge", "canary", "promote", "rollback"]
-    """`canary`: a step of a rollout was decided; it moves no alias."""
+    action: Literal["register", "challenge", "canary", "promote", "rollback", "allow"]
+    """`canary`: a step of a rollout was decided; `allow`: a person lets a version that was rolled back be
+    released again; neither moves an alias."""
     model: str
     version: str
     previous: str | None

@@ -24,7 +24,9 @@ from linnet.records import EvaluationReport, ModelPackage, ModelVersion, Trainin
 from linnet.registry.mlflow_database import create_database, database_url
 from linnet.registry.mlflow_sqlite import SqliteReader
 from linnet.registry.protocol import DESCRIPTOR, Alias, Submission, flattened, package_digest
+from linnet.registry.reachable import PATIENCE_SECONDS, forget, require_reachable
 from linnet.registry.signature import write_descriptor
+from linnet.run.runs import run_dir
 from linnet.storage import sqlite
 from linnet.storage.files import file_name, shown_url
 from linnet.storage.paths import state_dir
@@ -37,7 +39,9 @@ _BATCH = 100
 class MlflowRegistry:
     """Fulfils `Registry` on any MLflow tracking URI; empty: SQLite in the state folder."""
 
-    def __init__(self, tracking_uri: str = "") -> None:
+    def __init__(self, tracking_uri: str = "", patience: float | None = None) -> None:
+        """`patience`: seconds to wait for a server that is down; None: long in a step of a run, else none."""
+        self._patience = patience if patience is not None else PATIENCE_SECONDS if run_dir() else 0.0
         self._folder = state_dir() / "mlflow"
         self._local = not tracking_uri
         self._tracking_uri = tracking_uri
@@ -267,11 +271,13 @@ class MlflowRegistry:
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
+        require_reachable(self._tracking_uri, self._patience)
         try:
             yield
         except LinnetError:
             raise
         except Exception as error:
+            forget(self._tracking_uri)
             if self._local and not self.empty:
                 sqlite.check(self._folder / "mlflow.db")  # a damaged file is named as such
             text = str(error).strip().splitlines()

@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from linnet.config import RegistryConfig
-from linnet.errors import LinnetError, StorageError
+from linnet.errors import LinnetError, RegistryUnreachable, StorageError
 from linnet.records import RunRecord
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import flattened
@@ -92,9 +92,10 @@ def mirror_pending() -> tuple[list[str], list[str]]:
 
     Returns:
         Their ids, and what was wrong with each run that its MLflow did not take: it hides no other, and
-        is tried again the next time.
+        is tried again the next time. Runs whose server does not answer are one problem a server.
     """
     done, problems = [], []
+    waiting: dict[str, list[str]] = {}
     for folder in reversed(runs.folders()):
         if (folder / runs.MIRRORED).exists():
             continue
@@ -106,12 +107,18 @@ def mirror_pending() -> tuple[list[str], list[str]]:
             continue
         try:
             run_id = mirror(record, RegistryConfig.parse(record.config.get("registry", {})))
+        except RegistryUnreachable as error:  # told at once from the second run on
+            waiting.setdefault(str(error), []).append(record.run_id)
+            continue
         except LinnetError as error:
             problems.append(f"run {record.run_id}: {error}")
             continue
         write_text(folder / runs.MIRRORED, run_id + "\n")
         done.append(record.run_id)
-    return done, problems
+    return done, problems + [
+        f"run {ids[0]}{f' and {len(ids) - 1} more' if ids[1:] else ''}: {problem}"
+        for problem, ids in waiting.items()
+    ]
 
 
 def main() -> int:

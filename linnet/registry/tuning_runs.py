@@ -7,6 +7,7 @@ from typing import Any
 
 from linnet.config import RegistryConfig
 from linnet.registry.mlflow_registry import MlflowRegistry
+from linnet.registry.reachable import PATIENCE_SECONDS
 
 SEARCH, TRIAL = "linnet.tune", "linnet.tune.trial"
 _STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
@@ -29,7 +30,7 @@ def log_trial(
     """
     from mlflow.entities import Metric, Param, RunTag
 
-    registry = MlflowRegistry(config.tracking_uri)
+    registry = MlflowRegistry(config.tracking_uri, PATIENCE_SECONDS)
     end = int(time.time() * 1000)
     with registry.client() as client:
         experiment = registry.experiment(model)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from linnet.config import RegistryConfig
-from linnet.errors import LinnetError, StorageError
+from linnet.errors import StorageError
 from linnet.records import (
     DatasetManifest,
     EvaluationReport,
@@ -44,6 +43,8 @@ class RunEvidence:
     rollout: RolloutDecision | None = None
     validation: ValidationReport | None = None
     dataset: DatasetManifest | None = None
+    unread: tuple[str, ...] = ()
+    """Records that are there and cannot be read: nothing of them is shown."""
 
     @property
     def gates(self) -> list[tuple[str, Gate]]:
@@ -75,48 +76,44 @@ class RunEvidence:
 
 
 def read_evidence(folder: Path) -> RunEvidence:
-    """The evidence of the run in `folder`; a record that cannot be read counts as not there.
+    """The evidence of the run in `folder`; a record that cannot be read is told as `unread`.
 
     Raises:
         StorageError: the folder holds no run record.
     """
+    unread: list[str] = []
+
+    def read(kind: type[T], task: str, output: str, name: str) -> T | None:
+        where = runs.artifact(folder, task, output)
+        if where is None or not (where / name).exists():
+            return None
+        try:
+            return kind.load(where / name)
+        except StorageError as error:
+            unread.append(f"{task}: {error}")
+            return None
+
     decisions = [
-        _read(GateDecision, folder, task, output, "gates.json")
+        read(GateDecision, task, output, "gates.json")
         for task, output in (("evaluate", "report"), ("package", "package"))
     ]
-    return RunEvidence(
+    found = RunEvidence(
         folder=folder,
         record=runs.load(folder),
-        training=_read(TrainingReport, folder, "train", "model", "training.json"),
-        evaluation=_read(EvaluationReport, folder, "evaluate", "report", "evaluation.json"),
+        training=read(TrainingReport, "train", "model", "training.json"),
+        evaluation=read(EvaluationReport, "evaluate", "report", "evaluation.json"),
         decisions=tuple(decision for decision in decisions if decision is not None),
-        rollout=_read(RolloutDecision, folder, "release", "rollout", "rollout.json"),
-        dataset=_read(DatasetManifest, folder, "ingest", "samples", "manifest.json"),
-        validation=_read(ValidationReport, folder, "validate", "report", "validation.json"),
+        rollout=read(RolloutDecision, "release", "rollout", "rollout.json"),
+        dataset=read(DatasetManifest, "ingest", "samples", "manifest.json"),
+        validation=read(ValidationReport, "validate", "report", "validation.json"),
     )
+    return replace(found, unread=tuple(unread))
 
 
 def champion_metrics(evidence: RunEvidence) -> dict[str, float]:
-    """Metrics of the champion that the run compared with, as the registry has them; empty if unknown."""
+    """Metrics of the champion on the very samples that the candidate was measured on; empty if unknown.
+
+    What the registry has of it was measured on its own test split, which may be another one.
+    """
     comparison = evidence.evaluation.comparison if evidence.evaluation else None
-    if comparison is None:
-        return {}
-    from linnet.registry.connect import connect
-
-    config = evidence.record.config
-    try:
-        registry = RegistryConfig.parse(config.get("registry", {}))
-        name = registry.registered_name(str(config.get("name", "")))
-        return connect(registry).version(name, comparison.champion).metrics
-    except LinnetError:  # the report says what is known here; a registry that is away is not its subject
-        return {}
-
-
-def _read(kind: type[T], folder: Path, task: str, output: str, name: str) -> T | None:
-    where = runs.artifact(folder, task, output)
-    if where is None or not (where / name).exists():
-        return None
-    try:
-        return kind.load(where / name)
-    except StorageError:
-        return None
+    return comparison.metrics if comparison else {}

@@ -38,6 +38,7 @@ def markdown(evidence: RunEvidence, champion: dict[str, float] | None = None) ->
     """The report as GitHub Markdown; `champion`: the champion's metrics as the registry has them."""
     parts = [
         _headline(evidence),
+        *(f"⚠️ A record cannot be read, and is missing below: {_text(why)}" for why in evidence.unread),
         _data(evidence.dataset, evidence.validation),
         _metrics(evidence, champion or {}),
         _comparison(evidence),
@@ -77,14 +78,7 @@ def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) 
     """What became of the raw images, and what the validation found wrong."""
     if dataset is None:
         return ""
-    counts = {
-        "bad file: cannot be used as an image": dataset.bad,
-        "conflict: equal pixels with different labels": dataset.conflicts,
-        "duplicate of another image": dataset.dropped_duplicates,
-        "leak: the same pixels in the test split": dataset.dropped_leaks,
-        "near leak: nearly an image of another split": dataset.near_leaks,
-        **dataset.left_out,
-    }
+    counts = dataset.findings
     parts = [
         f"### Data\n\n{dataset.rows:,} samples of {dataset.raw_rows:,} images in "
         f"{len(dataset.classes):,} classes, dataset `{_text(dataset.digest[:12])}`."
@@ -93,10 +87,10 @@ def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) 
         rows = [f"| {_text(what)} | {number:,} |" for what, number in counts.items() if number]
         parts.append("| found | images |\n|---|--:|\n" + "\n".join(rows))
     parts += [f"⚠️ {_text(dataset.near_note)}"] if dataset.near_note else []
-    lines = (*dataset.bad_files, *dataset.dropped, *dataset.near_duplicates)
+    total = sum(number for _, number, _ in dataset.named_findings)
+    lines = [line for _, _, some in dataset.named_findings for line in some]
     named = [f"- {_text(line)}" for line in lines[:_NAMED]]
     if named:
-        total = len(lines)
         more = f", the first {_NAMED}" if total > _NAMED else ""
         listed = "\n".join(named)
         parts.append(f"<details><summary>{total:,} of them by name{more}</summary>\n\n{listed}\n\n</details>")

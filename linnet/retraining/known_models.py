@@ -16,6 +16,7 @@ from linnet.run import runs
 
 _MOST_RUNS = 500
 """Of one use case, so that a busy one hides no other."""
+_SECTIONS = ("registry", "retraining")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,10 @@ def known_models() -> list[KnownModel]:
     A run that cannot be read, or is of an older Linnet, is passed over.
     """
     found: dict[str, dict[str, Any]] = {}
-    for model, config in _configs():
+    for model, given in _newest_sections():
         sections = found.setdefault(model, {})
-        for name in ("registry", "retraining"):
-            if name in config:
-                sections.setdefault(name, config[name])
+        for name, section in given.items():
+            sections.setdefault(name, section)
     known = []
     for model, sections in sorted(found.items()):
         try:
@@ -49,8 +49,8 @@ def known_models() -> list[KnownModel]:
     return [one for one in known if one.model]
 
 
-def _configs() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Model and config of the newest runs of each use case, the newest first."""
+def _newest_sections() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Model and sections of the newest runs of each use case, the newest first."""
     seen: Counter[str] = Counter()
     for folder in runs.folders():
         name = folder.name.rsplit("-", 3)[0]
@@ -58,13 +58,13 @@ def _configs() -> Iterator[tuple[str, dict[str, Any]]]:
         if seen[name] > _MOST_RUNS:
             continue
         try:
-            yield _config(folder / "run.json")
+            yield _sections(folder / "run.json")
         except LinnetError:
             continue
 
 
 @lru_cache(20 * _MOST_RUNS)
-def _config(path: Path) -> tuple[str, dict[str, Any]]:
-    """A run's model and config, which never change."""
+def _sections(path: Path) -> tuple[str, dict[str, Any]]:
+    """A run's model and the sections that are asked for here, which never change: the rest is not kept."""
     record = RunRecord.load(path)
-    return record.model_name, record.config
+    return record.model_name, {name: record.config[name] for name in _SECTIONS if name in record.config}

@@ -364,6 +364,11 @@ def end_with_worker(grace: float = 10.0) -> None:
     threading.Thread(target=watch, daemon=True, name="end-with-worker").start()
 
 
+def alive_folders() -> list[Path]:
+    """The runs that have their process, however many there are: no record is read for it."""
+    return [lock.parent for lock in sorted(runs_dir().glob("*/lock")) if alive(lock.parent)]
+
+
 def alive(folder: Path) -> bool:
     """Whether a run has its process."""
     try:

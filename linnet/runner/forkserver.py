@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from linnet.process.state import started_at
 from linnet.run import runs
-from linnet.runner import forked
+from linnet.runner import forked, run_worker
 
 
 def run_forkserver(compiler: str, preload: Sequence[str]) -> None:
@@ -47,12 +47,17 @@ def run_forkserver(compiler: str, preload: Sequence[str]) -> None:
 
 
 def _worker(request: dict[str, Any], answers: int) -> dict[str, Any]:
-    """Forks a worker for a run; its process id and start time."""
+    """Forks a worker for a run; its process id and start time.
+
+    Signals that would stop the run wait, from the worker's first moment, until it can hear them.
+    """
     folder = Path(request["folder"])
     lock = runs.hold(folder)
+    signal.pthread_sigmask(signal.SIG_BLOCK, run_worker.STOP_SIGNALS)
     pid = os.fork()
     if pid == 0:
         _become(folder, request, lock, answers)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, run_worker.STOP_SIGNALS)
     os.close(lock)
     return {"pid": pid, "started": started_at(pid) or 0}
 
@@ -68,8 +73,6 @@ def _become(folder: Path, request: dict[str, Any], lock: int, answers: int) -> N
         log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         for target, source in ((0, nothing), (1, log), (2, log)):
             os.dup2(source, target)
-        from linnet.runner import run_worker
-
         width, closing = int(request["width"]), str(request.get("closing", ""))
         run_worker.execute(folder, width, (lock,), closing, request["containers"])
         code = 0

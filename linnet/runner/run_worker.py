@@ -24,6 +24,9 @@ from linnet.runner.spec import Spec
 from linnet.runner.task_runner import TaskRunner, recorded_outputs
 from linnet.storage.paths import state_dir
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Either stops a run: its programs end, and its exit tasks run."""
+
 
 def execute(
     folder: Path,
@@ -61,7 +64,7 @@ def execute(
         traceback.print_exc()
         error = f"{type(problem).__name__}: {problem}"
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         for left in tree.descendants(os.getpid()):  # as a pod's end would end them
             tree.kill_tree(left)
@@ -81,14 +84,15 @@ def _drive(folder: Path, width: int, close: list[int], closing: str, containers:
     job = Job.of(folder, RunRecord.load(folder / "run.json").started_at)
     names = Names(job, str(folder / "artifacts"))
     programs = TaskRunner(folder, spec, names, _environment(folder), close, bool(closing), containers)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: programs.interrupt())
     driver = Driver(spec, _parameters(folder), programs, names, width, closing)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # the fork server kept them waiting
         worked = driver.run()
         (folder / "outputs.json").write_text(json.dumps(_outputs(driver)), "utf-8")
     except BaseException:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         programs.cancel()
         for node in driver.nodes():

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 
 ENVIRONMENTS, IMPORTS = "environments", "imports"
@@ -90,27 +91,35 @@ def to_drop(
     return drop
 
 
+class _InUse(Exception):
+    """Another process holds the lock."""
+
+
 def remove(folder: SharedFolder) -> bool:
     """Removes a folder, unless somebody began to use it meanwhile; whether it is gone."""
-    with making_file(folder.path).open("w") as making, lock_file(folder.path).open("w") as lock:
-        try:
-            for file in (making, lock):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        shutil.rmtree(folder.path, ignore_errors=True)
+    try:
+        with (
+            file_lock(making_file(folder.path), waiting=_give_up),
+            file_lock(lock_file(folder.path), waiting=_give_up),
+        ):
+            shutil.rmtree(folder.path, ignore_errors=True)
+    except _InUse:
+        return False
     return not folder.path.exists()
 
 
 def _is_locked(file: Path) -> bool:
     if not file.exists():
         return False
-    with file.open() as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    try:
+        with file_lock(file, waiting=_give_up):
+            return False
+    except _InUse:
+        return True
+
+
+def _give_up() -> None:
+    raise _InUse
 
 
 def _size(folder: Path) -> int:

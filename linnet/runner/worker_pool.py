@@ -73,7 +73,8 @@ class Workers:
             server = self._forkserver
         if server is not None:
             server.kill()
-            server.wait()
+            with self._lock, server:  # who waits for an answer is told first; then its pipes are closed
+                pass
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -116,11 +117,13 @@ class Workers:
         return self._forkserver
 
 
-def interrupt(folder: Path) -> None:
-    """Asks a run's worker to end, which stops its programs."""
-    if (pid := _process(folder)) is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGINT)
+def interrupt(folder: Path) -> bool:
+    """Asks a run's worker to end, which stops its programs; whether there is a worker to hear it."""
+    if (pid := _process(folder)) is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGINT)
+    return True
 
 
 def end(folder: Path) -> None:

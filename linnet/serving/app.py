@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,6 +28,7 @@ from linnet.serving.messages import (
 from linnet.serving.metrics import Metrics
 from linnet.serving.models import named
 from linnet.serving.predictor import Prediction, Predictor, top_classes
+from linnet.serving.quarantine import Quarantine
 from linnet.serving.served_model import ServedModel
 from linnet.serving.service import Call, Inputs, PredictionOutcome
 from linnet.serving.upload import decodes_soon, entity_of, seconds_of
@@ -54,12 +56,15 @@ class App:
         elsewhere: Elsewhere,
         wake: Wake,
         config: ServingConfig,
+        quarantine: Quarantine | None = None,
     ) -> None:
         """`models` by name, as they are opened and closed; `elsewhere` answers what is not this worker's;
         `wake` has a model loaded that sleeps.
 
-        `config`: the server's, for who may call and how large an answer may be.
+        `config`: the server's, for who may call and how large an answer may be; `quarantine`: keeps some of
+        what is refused.
         """
+        self._quarantine = quarantine
         self.ready = True
         self.unnamed = Metrics("")
         """Counts requests that were refused before they meant one of several models."""
@@ -74,17 +79,19 @@ class App:
         model = self._only()
         try:
             if request.rejected is not None:
+                with contextlib.suppress(RequestRejected):  # one refusal is enough
+                    request_name = request_id(request.headers)
                 raise request.rejected
             request_name = request_id(request.headers)
             parts = [unquote(part) for part in request.path.strip("/").split("/")]
             model = self._meant(parts) or model
             response = await self._route(request, parts, model, request_name)
         except RequestRejected as error:
-            self._count_refusal(model, error.status)
+            self._refused(request, request_name, model, error)
             response = Response.failure(error.status, error.problem)
         except Exception:
             logger.exception("%s %s failed", request.method, request.path)
-            self._count_refusal(model, 500)
+            self._refused(request, request_name, model, RequestRejected(500, "see the server's log"))
             response = Response.failure(500, "the server failed on this request; its log has the reason")
         if model is not None:
             version = response.version or model.fleet.snapshot.leading
@@ -115,8 +122,19 @@ class App:
             return named(self._models, parts[2], "/v2/models/NAME")
         return None
 
-    def _count_refusal(self, model: ServedModel | None, status: int) -> None:
-        (model.metrics if model is not None else self.unnamed).rejected(status)
+    def _refused(
+        self, request: Request, request_name: str | None, model: ServedModel | None, refusal: RequestRejected
+    ) -> None:
+        """Counts a refusal and offers its request to the quarantine, if a prediction was asked for."""
+        (model.metrics if model is not None else self.unnamed).rejected(refusal.status, refusal.reason)
+        self._quarantined(request, request_name, model, refusal)
+
+    def _quarantined(
+        self, request: Request, request_name: str | None, model: ServedModel | None, refusal: RequestRejected
+    ) -> None:
+        if self._quarantine is not None and _asks_for_a_prediction(request):
+            name = model.name if model is not None else ""
+            self._quarantine.offer(request, request_name or "", name, refusal)
 
     async def _route(
         self, request: Request, parts: list[str], model: ServedModel | None, request_name: str
@@ -282,8 +300,10 @@ class App:
         outcome, finish = await model.service.answer(call)
         response = _response_of(outcome)
         response.after = finish
-        if outcome.status not in (200, 500):
-            model.metrics.rejected(outcome.status)
+        if outcome.refusal is not None:
+            self._refused(request, request_name, model, outcome.refusal)
+        elif outcome.status == 500:  # counted as the version's failure, not as a refusal
+            self._quarantined(request, request_name, model, RequestRejected(500, outcome.error or ""))
         return response
 
 
@@ -297,6 +317,10 @@ def _response_of(outcome: PredictionOutcome) -> Response:
         response = Response(200, outcome.body, JSON)
     response.version = outcome.version
     return response
+
+
+def _asks_for_a_prediction(request: Request) -> bool:
+    return request.path.startswith("/predict") or request.path.endswith("/infer")
 
 
 def _allow(request: Request, *methods: str) -> None:

@@ -205,7 +205,7 @@ class Connection(asyncio.Protocol):
             self._rejected = RequestRejected(431, problem)
         elif (encoding := headers.get("content-encoding", "identity")) != "identity":
             problem = f"Content-Encoding: {encoding:.80} is not taken; send the body uncompressed"
-            self._rejected = RequestRejected(415, problem)
+            self._rejected = RequestRejected(415, problem, "protocol")
         elif int(headers.get("content-length", "0") or 0) > limit:
             self._rejected = too_large(int(headers["content-length"]), limit, *_BODY)
         elif (length := int(headers.get("content-length", "0") or 0)) and not self._server.budget.room(

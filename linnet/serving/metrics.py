@@ -63,8 +63,8 @@ class Metrics:
         )
         self._rejections = Counter(
             "linnet_validation_failures",
-            "Requests refused, by HTTP status.",
-            ("model", "status"),
+            "Requests refused, by HTTP status and reason.",
+            ("model", "status", "reason"),
             registry=self.registry,
         )
         self._mirrors = Counter(
@@ -98,9 +98,9 @@ class Metrics:
         """Counts a run of the model over `rows` images."""
         self._rows_of(self.model, version).observe(rows)
 
-    def rejected(self, status: int) -> None:
+    def rejected(self, status: int, reason: str) -> None:
         """Counts a request that was refused."""
-        self._rejections.labels(self.model, str(status)).inc()
+        self._rejections.labels(self.model, str(status), reason).inc()
 
     def mirrored(self, version: str, outcome: str) -> None:
         """Counts a copy that `version` got."""

@@ -204,9 +204,9 @@ class Predictor:
         try:
             pixels = read_image(data, "the body", package.max_pixels, package.max_image_mb).pixels
         except ImageTooLarge as error:
-            raise RequestRejected(413, str(error)) from error
+            raise RequestRejected(413, str(error), "pixels" if error.of_pixels else "size") from error
         except InvalidImage as error:
-            raise RequestRejected(400, str(error)) from error
+            raise RequestRejected(400, str(error), "decode") from error
         return resize(pixels, package.height, package.width, color_of(package.channels), package.fit)[None]
 
     def predict(

@@ -64,6 +64,8 @@ class PredictionOutcome:
     head: int | None = None
     error: str | None = None
     prediction: Prediction | None = None
+    refusal: RequestRejected | None = None
+    """Why it was refused, where it was."""
     service: float = 0.0
     """Seconds of decoding, features and model, without the queue."""
 
@@ -147,15 +149,15 @@ class Service:
         try:
             job, seconds = await self._job(call, predictor, began)
         except RequestRejected as error:
-            return PredictionOutcome(version, error.status, error=error.problem)
+            return PredictionOutcome(version, error.status, error=error.problem, refusal=error)
         await self._batcher.run(job)
         seconds += job.seconds
         if isinstance(job.error, RequestRejected):  # such as a sample that the feature store does not know
-            return PredictionOutcome(version, job.error.status, error=job.error.problem)
+            return PredictionOutcome(version, job.error.status, error=job.error.problem, refusal=job.error)
         if job.prediction is None:
             return PredictionOutcome(version, 500, error=_problem(call, version, job.error), service=seconds)
         body, head = call.render(predictor, job.prediction, seconds * 1e3)
-        return PredictionOutcome(version, 200, body, head, None, job.prediction, seconds)
+        return PredictionOutcome(version, 200, body, head, prediction=job.prediction, service=seconds)
 
     async def _job(self, call: Call, predictor: Predictor, began: float) -> tuple[Job, float]:
         """The prepared job, and the seconds that preparing took."""

@@ -16,6 +16,7 @@ import uvloop
 
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected
+from linnet.records.refused import quarantine_folder
 from linnet.serving.acceptor import Acceptor
 from linnet.serving.access import AccessControl
 from linnet.serving.app import App
@@ -24,6 +25,7 @@ from linnet.serving.fleet import describe_predictor
 from linnet.serving.http import HttpServer
 from linnet.serving.messages import Request, Response
 from linnet.serving.metrics import process_values
+from linnet.serving.quarantine import Quarantine
 from linnet.serving.router import RoutingTable
 from linnet.serving.rpc import Channel, ChannelClosed
 from linnet.serving.served_model import ServedModel
@@ -176,7 +178,12 @@ class Worker:
     async def _serve(self) -> None:
         """Begins to take connections."""
         config = self._config
-        self._app = App(self._models, self._access, self._forward_to_supervisor, self._wake, config)
+        folder = quarantine_folder(self._log_dir) if self._log_dir is not None else None
+        self._quarantine = Quarantine(folder, config, self._workers)
+        self._quarantine.start()
+        self._app = App(
+            self._models, self._access, self._forward_to_supervisor, self._wake, config, self._quarantine
+        )
         limit = round(config.max_body_mb * 1_000_000)
         budget = Budget(
             self._page.held(self._number),
@@ -211,6 +218,7 @@ class Worker:
             await acceptor.wait_idle()
             await self._http.drain(DRAIN_SECONDS)
             await asyncio.gather(*(model.end() for model in self._models.values()))
+            await asyncio.get_running_loop().run_in_executor(None, self._quarantine.close)
 
     async def _forward_to_supervisor(self, request: Request) -> Response:
         """Has the supervisor answer."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -116,8 +119,14 @@ class WorkerSlot:
             async with asyncio.timeout(2.0):
                 await self._process.wait()
         except TimeoutError:
-            self._process.kill()
+            self._kill(self._process)
             await self._process.wait()
+
+    @staticmethod
+    def _kill(process: asyncio.subprocess.Process) -> None:
+        """Not by `process.kill()`: that reaps one that just ended, and asyncio warns of an unknown child."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
     async def _replace(self, failures: int) -> None:
         while True:
@@ -134,7 +143,7 @@ class WorkerSlot:
                 failures = min(failures + 1, len(PAUSES) - 1)
                 self._gone()
                 if self._process is not None and self._process.returncode is None:
-                    self._process.kill()
+                    self._kill(self._process)
 
     def _gone(self) -> None:
         self._models.page.set_connections(self.number, _ABSENT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -39,14 +39,7 @@ class PhotoAugmentation:
         """What the config asks for; None: photos are not augmented as photos."""
         if config.augment != "photo":
             return None
-        return cls(
-            min_crop=config.min_crop,
-            policy=config.policy,
-            rotation=config.rotation,
-            color=config.color,
-            blur=config.blur,
-            jpeg=config.jpeg,
-        )
+        return cls(**{field.name: getattr(config, field.name) for field in fields(cls)})
 
     def apply(self, images: Tensor, seeds: Tensor) -> Tensor:
         """Images uint8 [N, H, W, C], each changed as its seed int64 [N] says; the size stays."""

@@ -36,7 +36,8 @@ def shown() -> Iterator[Progress]:
     except ImportError:
         yield line
         return
-    columns = (rich.BarColumn(), rich.TimeRemainingColumn(), rich.TextColumn("{task.description}"))
+    text = rich.TextColumn("{task.description}", markup=False)
+    columns = (rich.BarColumn(), rich.TimeRemainingColumn(), text)
     with rich.Progress(*columns) as bar:
         task = bar.add_task("starting", total=None)
 

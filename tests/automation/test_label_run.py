@@ -35,6 +35,7 @@ def test_round_causes_one_run_with_its_label_set_however_often_it_asks(
     assert config.labels.version == "", "the next round does not inherit it"
 
 
+@pytest.mark.slow
 def test_round_that_asks_again_in_other_words_is_given_its_run(tmp_path: Path) -> None:
     """The reply was lost, and then an answer came, or somebody edited the config."""
     key = "labels/photos/b1"

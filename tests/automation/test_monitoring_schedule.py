@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
-from linnet.automation.monitoring_schedule import plan
+from linnet.automation.monitoring_schedule import _remove, plan
 from linnet.config import Config, MonitoringConfig, RegistryConfig
 from linnet.errors import RunError
 from linnet.monitoring.window import last_closed, moment_of
@@ -37,6 +38,32 @@ def test_models_of_one_use_case_have_a_watch_each() -> None:
     second = config().model_copy(update={"registry": RegistryConfig(model="tiny-large")})
     assert plan(config()).name == "monitoring of tiny"
     assert plan(second).name == "monitoring of tiny-large"
+
+
+def test_watch_is_found_on_any_page_of_the_host_s_list() -> None:
+    """Only the first hundred were looked at: behind them it was made a second time, and never removed."""
+
+    class Host:
+        """The SDK's client over a list of recurring runs, in pages as an API gives them."""
+
+        def __init__(self) -> None:
+            self.names = [f"other {number}" for number in range(250)] + ["monitoring of tiny"]
+
+        def list_recurring_runs(
+            self, page_token: str = "", page_size: int = 10, experiment_id: str = ""
+        ) -> SimpleNamespace:
+            start = int(page_token or 0)
+            stop = start + page_size
+            part = [SimpleNamespace(recurring_run_id=n, display_name=n) for n in self.names[start:stop]]
+            token = str(stop) if stop < len(self.names) else None
+            return SimpleNamespace(recurring_runs=part, next_page_token=token)
+
+        def delete_recurring_run(self, identity: str) -> None:
+            self.names.remove(identity)
+
+    host = Host()
+    assert _remove(host, "e", "monitoring of tiny") and len(host.names) == 250
+    assert not _remove(host, "e", "monitoring of tiny")
 
 
 def test_windows_finer_than_a_second_are_refused() -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from linnet.cli import command_line
 from linnet.commands.runs import _print_runs
 from linnet.commands.serve import _files, _show_answers
 from linnet.commands.summary import _settings, show_summary
-from linnet.commands.terminal import terminal
+from linnet.commands.terminal import progress_bars, terminal
 from linnet.config import parse_config
 from linnet.errors import DataError
 from linnet.launch import follow
@@ -145,3 +146,23 @@ def test_predict_takes_folders_and_tells_what_it_leaves_out(
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no image"):
         _files([tmp_path / "empty"])
+
+
+def test_brackets_in_what_a_bar_is_about_are_shown_as_they_are() -> None:
+    """rich's bars take their texts for markup on any console: `s3://x/[red]y` lost a part, `[/b]` failed."""
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=100, markup=False)
+    with progress_bars(console) as progress:
+        for place in ("s3://x/[red]y", "s3://x/[/b]"):
+            progress(f"fetching: {place}", 1, 2)
+        time.sleep(0.15)  # a frame
+    assert "s3://x/[red]y" in shown.getvalue() and "s3://x/[/b]" in shown.getvalue()
+
+
+def test_no_command_makes_bars_of_its_own() -> None:
+    """The kind: one function makes every bar of the command line, and every column says what its text is."""
+    sources = {file: file.read_text("utf-8") for file in (REPOSITORY / "linnet").rglob("*.py")}
+    making = [file.name for file, text in sources.items() if re.search(r"(?<![\w.])(Progress|Bars)\(", text)]
+    assert making == ["terminal.py"]
+    columns = [line for text in sources.values() for line in text.splitlines() if "TextColumn(" in line]
+    assert columns and all("markup=False" in line for line in columns)

@@ -20,7 +20,7 @@ from tests.registry import conftest
 from tests.registry.conftest import Submit
 from tests.serving.running import noise_png, png
 
-database, migrated, steps, submit = conftest.database, conftest.migrated, conftest.steps, conftest.submit
+database, steps, submit = conftest.database, conftest.steps, conftest.submit
 
 
 def champion(submit: Submit, model: str, serving: dict[str, float] | None) -> None:

@@ -43,7 +43,7 @@ def console(case: UseCase) -> Iterator[tuple[str, dict[str, str]]]:
         yield url, json.loads((case.state / "console" / "access.json").read_text())
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
     said = (case.folder / "console.log").read_text()
     assert "Traceback" not in said, said
 

@@ -55,7 +55,7 @@ def page(
             chromium.close()
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def test_hostile_name_runs_nothing_on_any_element_nor_in_the_dialog(page: tuple[Any, str, list[str]]) -> None:

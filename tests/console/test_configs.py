@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from linnet.config import ServiceLevelsConfig, broken_config_files, config_files
-from linnet.console.configs import config_of
+from linnet.console.configs import bases
 from linnet.console.context import Context
 from linnet.console.pages.monitoring import page, runbooks_of
 from linnet.console.pages.overview import load
 from linnet.console.production_status import watched
+from linnet.run.model_config import model_config
+from tests.console.records import run_record
 
 LEVELS = "[service_levels]\navailability = {}\n"
 
@@ -49,13 +51,13 @@ def test_config_that_tuning_wrote_comes_after_its_own(folder: Path) -> None:
     (folder / "configs" / "fashion-tuned.toml").write_text('name = "fashion"\n' + LEVELS.format(0.5))
     (folder / "configs" / "fashion.toml").write_text('name = "fashion"\n' + LEVELS.format(0.9))
     assert [Path(path).stem for path in config_files()] == ["fashion", "fashion-tuned"]
-    assert config_of("fashion").service_levels.availability == 0.9 and broken_config_files() == []
+    assert model_config("fashion").config.service_levels.availability == 0.9 and broken_config_files() == []
 
 
 @pytest.mark.parametrize("model", ["Shop Photos", "Größe", "x" * 200, ""])
 def test_model_whose_name_is_no_use_case_is_judged_by_the_defaults(folder: Path, model: str) -> None:
     del folder
-    config = config_of(model)
+    config = model_config(model).config
     assert config.registry.model == model and config.service_levels == ServiceLevelsConfig()
     assert not model or config.model_name == model
 
@@ -67,3 +69,11 @@ def test_runbook_is_of_the_model_whose_alert_it_is(folder: Path) -> None:
     assert runbooks_of(context, "digits") == "https://example.org/digits" != runbooks_of(context, "fashion")
     links = re.findall(r'href="(/runbooks/[^"]+)"', page(watched(context, "digits"), {}))
     assert links and all(link.endswith("?model=digits") for link in links), links
+
+
+def test_configs_to_begin_with_are_of_every_model_however_busy_another_is(folder: Path) -> None:
+    """Those of the last ten runs were shown, which may all be of one model."""
+    del folder
+    busy = [run_record(f"busy-{number}", config={"name": "busy"}) for number in range(30)]
+    found = bases([*busy, run_record("quiet-1", config={"name": "quiet"})])
+    assert "run quiet-1" in found and "run busy-9" in found and "run busy-10" not in found

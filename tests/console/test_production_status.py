@@ -29,6 +29,7 @@ from linnet.records import (
     SkewReport,
     Window,
 )
+from linnet.records.refused import RefusedRequest
 from tests.console.records import BEGAN, version
 from tests.console.test_views import EVIL, check
 
@@ -207,6 +208,12 @@ def test_runbook_of_every_alert_is_in_the_docs() -> None:
         assert (docs / f"{alert.runbook}.md").is_file(), alert.runbook
 
 
+HOSTILE = RefusedRequest(
+    request_id=EVIL, at=BEGAN, model=EVIL, status=400, reason="decode", problem=EVIL, method="POST", path=EVIL,
+    headers={"content-type": EVIL}, size=9, kept=True,
+)  # fmt: skip
+
+
 def test_page_escapes_what_comes_from_records() -> None:
     decision = RetrainingDecision(
         at=BEGAN, model="m", source="monitoring", request=True, cause="drift", reason=EVIL,
@@ -225,6 +232,7 @@ def test_page_escapes_what_comes_from_records() -> None:
         production.promises(found.promises),
         production.alerts(found.alerts, EVIL),
         production.drift(found),
+        production.refused(replace(found, refused=(HOSTILE,))),
         production.retraining(found.retraining, "USD", 100.0),
         production.examples([Example(EVIL, EVIL, "data:,")]),
         production.budget_tile(found),

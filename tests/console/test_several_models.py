@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from linnet.console.context import Context
-from linnet.console.pages import overview, try_it
+from linnet.console.pages import data, overview, try_it
+from linnet.console.views import data as data_view
+from linnet.records import DatasetManifest
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import Submission
@@ -25,7 +28,7 @@ from tests.registry import conftest
 from tests.serving.packages import make_package
 from tests.serving.running import RunningServer, png, running
 
-migrated, steps = conftest.migrated, conftest.steps
+steps = conftest.steps
 CLASSES = {"fashion": ("Coat", "Shirt", "Bag"), "digits": ("zero", "one", "two", "three")}
 
 
@@ -75,6 +78,32 @@ def test_overview_is_of_the_model_that_is_served_and_names_it(server: RunningSer
     digits = overview.load(context, "digits")
     assert digits.model == "digits" and {run.model_name for run in digits.runs} == {"digits"}
     assert "serves fashion, not digits" in digits.served.problem and digits.log.rows == 0
+
+
+def test_datasets_are_those_of_the_served_model_and_a_busy_one_hides_none(server: RunningServer) -> None:
+    """The newest run's were shown first, and those of a model that ran twelve times showed no other's."""
+    del server
+
+    def reads(run: str, digest: str) -> None:
+        DatasetManifest(
+            name=run, digest=digest, revision="", classes=("a", "b"), counts={}, shards=(), rows=1, raw_rows=1,
+            dropped_duplicates=0, dropped_leaks=0, dropped=(),
+        ).save(runs_dir() / run / "ingest" / "samples" / "manifest.json")  # fmt: skip
+
+    reads("fashion-20260101-100000-aaaa", "f")
+    for number in range(12):
+        run = f"digits-20260102-10{number:02d}00-aaaa"
+        began = BEGAN + timedelta(days=1, minutes=number)
+        run_record(run, config={"name": "digits"}, started_at=began).save(runs_dir() / run / "run.json")
+        reads(run, str(number))
+    context = Context()
+    versions = data.dataset_versions(context)
+    assert [manifest.digest for _, manifest in versions] == [*map(str, range(11, 1, -1)), "f"]
+    assert data.default_run(context, [record for record, _ in versions]) == "fashion-20260101-100000-aaaa"
+    shown = str(data_view.versions(versions, "fashion-20260101-100000-aaaa"))
+    assert "fashion" in shown and "digits" in shown
+    for number in range(12):
+        shutil.rmtree(runs_dir() / f"digits-20260102-10{number:02d}00-aaaa")
 
 
 def test_try_it_answers_by_the_model_that_it_names(server: RunningServer) -> None:

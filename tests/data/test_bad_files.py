@@ -145,7 +145,7 @@ def test_bad_files_stand_in_validation_report_console_and_run_report(tmp_path: P
         assert "is empty" in text, page
         assert "<b>.png" not in text and "&lt;b&gt;.png" in text, page
     assert "| bad file: cannot be used as an image | 5 |" in markdown(evidence)
-    assert "5 of 125 images cannot be used" in pages["validation"]
+    assert "Files that cannot be used as images: 5 of 125 images" in pages["validation"]
 
 
 def test_manifest_of_an_older_version_is_read(tmp_path: Path, pets: Path) -> None:

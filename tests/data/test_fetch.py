@@ -202,7 +202,7 @@ def test_fetch_killed_half_way_leaves_nothing_and_goes_again(
         path = write_dvc(tmp_path / "toy.dvc", files, mirrors=[address])
         code = f"from pathlib import Path; from linnet.data.fetch import fetch; fetch(Path({str(path)!r}))"
         child = subprocess.Popen([sys.executable, "-c", code])
-        assert stalled.wait(30)
+        assert stalled.wait(120)
         child.send_signal(signal.SIGKILL)
         child.wait()
     assert [path.name.split("-")[0] for path in (state / "data").iterdir()] == [".fetch"]

@@ -220,9 +220,10 @@ def test_tree_tells_splits_classes_and_counts(tmp_path: Path) -> None:
     )
 
 
-def test_table_whose_first_images_are_missing_is_still_read(tmp_path: Path) -> None:
-    names = [f"{number:03}.png" for number in range(300)]
-    touch(tmp_path, *names[3:])
+@pytest.mark.parametrize("missing", [3, 250])
+def test_table_whose_first_images_are_missing_is_still_read(tmp_path: Path, missing: int) -> None:
+    names = [f"{number:03}.png" for number in range(600)]
+    touch(tmp_path, *names[missing:])
     (tmp_path / "labels.csv").write_text("file,label\n" + "".join(f"{name},a\n" for name in names))
     assert understand(tmp_path).table == tmp_path / "labels.csv"
 

@@ -257,3 +257,34 @@ def test_export_that_is_too_large_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(exports, "_LARGEST", 100)
     with pytest.raises(DataError, match=r"cannot be read: it has more than 100 bytes"):
         understand(tmp_path)
+
+
+def test_file_that_may_hold_the_labels_and_is_not_read_is_told_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was passed over without a word, unless its name was that of an export."""
+    coco_2017(tmp_path / "photos")
+    for file in (tmp_path / "photos" / "annotations").iterdir():
+        file.rename(tmp_path / "photos" / file.name.replace("instances_", "dump-"))
+    (tmp_path / "photos" / "annotations").rmdir()
+    (tmp_path / "photos" / "notes.json").write_text("{")
+    (tmp_path / "photos" / "list.xml").write_text("<annotation>")
+    monkeypatch.setattr(exports, "_LARGEST", 100)
+    with pytest.raises(DataError) as refused:
+        understand(tmp_path / "photos")
+    told = str(refused.value)
+    assert "2 file(s) that may be annotations were not read (it has more than 100 bytes): dump-" in told
+    assert "2 file(s) that may be annotations were not read (damaged): " in told
+    assert "list.xml" in told and "notes.json" in told
+
+
+def test_folders_are_read_beside_json_files_that_are_not_and_these_are_counted(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for number in range(30):
+            touch(tmp_path, f"{name}/{number}.png")
+            text(tmp_path, f"{name}/{number}.json", "{}")
+    found = understand(tmp_path)
+    assert len(found.images) == 60 and found.notes == [
+        "60 file(s) that may be annotations were not read (of 60 such files only those were looked into "
+        "whose names suggest annotations): cat/0.json, cat/1.json, cat/10.json, ..."
+    ]

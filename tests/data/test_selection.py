@@ -6,6 +6,7 @@ import io
 import re
 import time
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,17 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from linnet.config import DataConfig
-from linnet.console.views.data import dropped
+from linnet.config import DataConfig, ValidationConfig
+from linnet.console.views import data as data_view
 from linnet.data import near_duplicates
 from linnet.data.ingest import ingest
 from linnet.data.near_duplicates import near_pairs, thumbnail
-from linnet.errors import ConfigError, DataError
+from linnet.data.validate import validate
+from linnet.errors import ConfigError, DataError, ValidationFailed
 from linnet.records import DatasetManifest
+from linnet.report.evidence import RunEvidence
+from linnet.report.render import html
+from tests.console.records import run_record
 
 SHARES = {"validation_fraction": 0.2, "production_fraction": 0.2, "test_fraction": 0.2}
 
@@ -121,6 +126,19 @@ def test_flat_and_different_images_are_no_near_duplicates() -> None:
     assert len(near_pairs([*flat, *other, thumbnail(blue)], [128] * 601).pairs) == 0
 
 
+def test_small_image_that_was_resized_by_a_pixel_is_a_near_duplicate() -> None:
+    """Of 28 pixels, where a box filter took a pixel more or less: none was found."""
+    images = [photo(seed, 28) for seed in range(200)]
+    small = [thumbnail(np.asarray(image)) for image in images]
+    for image in images[:50]:
+        made = copies(image)
+        small += [thumbnail(np.asarray(made[what])) for what in ("larger", "smaller")]
+    pairs = near_pairs(small, [27] * len(small)).pairs.tolist()
+    found = {(first, second) for first, second in pairs}
+    assert {(number, 200 + 2 * number + which) for number in range(50) for which in (0, 1)} <= found
+    assert not [pair for pair in found if max(pair) < 200], "and images that differ are none"
+
+
 def test_near_pairs_are_those_of_a_plain_double_loop() -> None:
     """Against the definition: the tree and its projection lose no pair and add none."""
     rng = np.random.default_rng(3)
@@ -135,7 +153,7 @@ def test_near_pairs_are_those_of_a_plain_double_loop() -> None:
     values -= values.mean(axis=1, keepdims=True)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
     distance = np.linalg.norm(values[:, None] - values[None], axis=2)
-    for side, radius in ((32, 0.05), (64, 0.12)):
+    for side, radius in ((32, 0.07), (64, 0.1)):
         wanted = [
             (i, j) for i in range(len(images)) for j in range(i + 1, len(images)) if distance[i, j] <= radius
         ]
@@ -165,15 +183,15 @@ def test_narrower_search_of_a_dataset_of_nearly_equal_images_is_told(
     leak(scenes)
     monkeypatch.setattr(near_duplicates, "_MOST_PAIRS", 30)
     manifest = ingest(config_of(scenes), "p", tmp_path / "out")
-    told = r"near duplicates were looked for within 0(\.0[0-9]+)? instead of 0\.12: "
+    told = r"near duplicates were looked for within 0(\.0[0-9]+)? instead of 0\.1: "
     assert re.match(told, manifest.near_note), manifest.near_note
-    assert "instead of 0.12" in dropped(manifest)
+    assert "instead of 0.1" in data_view.dropped(manifest)
 
 
 def test_search_ends_where_the_images_are_all_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near_duplicates, "_MOST_PAIRS", 3)
     found = near_pairs([thumbnail(np.asarray(photo(1)))] * 10, [128] * 10)
-    assert len(found.pairs) == 0 and "within 0 instead of 0.12" in found.note
+    assert len(found.pairs) == 0 and "within 0 instead of 0.1" in found.note
 
 
 @pytest.fixture
@@ -259,3 +277,48 @@ def test_group_in_two_official_splits_is_refused_by_name(tmp_path: Path, scenes:
             photo(500 + number + len(split)).save(scenes / split / "a" / f"g7_{number}.png")
     with pytest.raises(DataError, match=r"1 group\(s\) stand in several splits:\n  - g7: test, train"):
         ingest(config_of(scenes, group=r"(g\d+|\d+)"), "p", tmp_path / "out")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Great Expectations' own, at import
+def test_conflicts_and_near_duplicates_stand_in_validation_console_and_report(
+    tmp_path: Path, scenes: Path
+) -> None:
+    """They were written into the manifest, and no page but the first line of a log read them."""
+    (scenes / "train" / "b" / "again.png").write_bytes((scenes / "train" / "a" / "00.png").read_bytes())
+    copies(photo(2))["jpeg"].save(scenes / "train" / "b" / "nearly.png")  # 02.png is of class a
+    leaks = leak(scenes)
+    config = config_of(scenes)
+    manifest = ingest(config, "p", tmp_path / "samples")
+    assert (manifest.conflicts, manifest.near_leaks, manifest.near_conflicts) == (2, leaks, 1)
+    assert manifest.near_pairs == len(manifest.near_duplicates) > leaks
+    strict = ValidationConfig(min_per_class=1, max_conflict_fraction=0.0)
+    with pytest.raises(ValidationFailed) as refused:
+        validate(tmp_path / "samples", strict, config, tmp_path / "report")
+    assert "image train/b/again.png: conflict: the same pixels are labelled 'a', 'b'" in str(refused.value)
+    assert "nearly the same as test/a/48.png in the test split" in str(refused.value)
+    shown = RunEvidence(tmp_path, run_record("r1"), dataset=manifest)
+    pages = {
+        "validation": (tmp_path / "report" / "data_docs" / "index.html").read_text(),
+        "console": str(data_view.figures(manifest)) + str(data_view.dropped(manifest)),
+        "report": html(shown),
+    }
+    for page, text in pages.items():
+        words = unescape(re.sub(r"<[^>]+>", " ", text))
+        for line in (*manifest.dropped[:5], *manifest.near_duplicates[:5]):
+            assert all(part in words for part in line.split(": ", 1)), (page, line)
+        for what in ("conflict: equal pixels", "near leak: nearly", "nearly equal images with different"):
+            assert what in words, (page, what)
+
+
+def test_number_of_what_is_named_is_that_of_all_and_not_of_those_that_are_named() -> None:
+    manifest = DatasetManifest(
+        name="p", digest="d", revision="", classes=("a", "b"), counts={}, shards=(), rows=10_000,
+        raw_rows=15_000, dropped_duplicates=5000, dropped_leaks=0, dropped=("a/1.png: duplicate",) * 1000,
+        near_duplicates=("a/2.png: nearly the same",) * 1000, near_pairs=1234,
+    )  # fmt: skip
+    shown = str(data_view.dropped(manifest))
+    assert "Images that were dropped: 5,000, the first 1,000" in shown
+    assert "Pairs of nearly equal images: 1,234, the first 1,000" in shown
+    assert "6,234 of them by name, the first 50" in html(
+        RunEvidence(Path(), run_record("r1"), dataset=manifest)
+    )

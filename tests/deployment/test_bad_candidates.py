@@ -41,6 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Runn
         yield folder, server, people
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_bad_candidate_never_becomes_champion_and_the_champion_answers_throughout(
     kind: str, place: tuple[Path, RunningServer, Replayer], tmp_path: Path

@@ -213,7 +213,7 @@ def prometheus(program: str, folder: Path, scraped: str) -> Iterator[tuple[str, 
         process.wait()
 
 
-def _wait(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def _wait(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     until = time.monotonic() + seconds
     while True:
         try:

@@ -366,12 +366,12 @@ def test_rollout_beside_another_one_is_refused(tmp_path: Path) -> None:
 
     def outcomes() -> list[LabeledOutcome]:
         entered.set()
-        assert leave.wait(10)
+        assert leave.wait(120)
         return first.outcomes()
 
     other = threading.Thread(target=rollout(first, tmp_path, outcomes=outcomes).run)
     other.start()
-    assert entered.wait(10)
+    assert entered.wait(120)
     try:
         with pytest.raises(RolloutError, match="another rollout is under way"):
             rollout(pair(), tmp_path).run()

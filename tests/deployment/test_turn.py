@@ -28,7 +28,7 @@ def test_three_releases_at_once_all_come_to_an_end_each_against_its_champion(
 
     def run(version: str) -> None:
         make_package(tmp_path / version)
-        came.wait(60)
+        came.wait(120)
         with release_turn("shop", lambda *_: None):
             before = champion[0]
             decision = release(

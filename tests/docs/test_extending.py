@@ -39,6 +39,7 @@ def apply(diff: str, root: Path) -> set[str]:
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", SECTIONS)
 def test_section_can_be_followed(title: str, tmp_path: Path) -> None:
     for name in ("linnet", "components", "pipelines", "tests/evaluation", "configs"):

@@ -184,7 +184,7 @@ def test_up_collects_answers_beside_the_engine_and_down_ends_that(lab: Lab) -> N
         _until(LabelTable("d").history, "the answer did not come")
         (row,) = LabelTable("d").history()
         assert (row.sample_id, row.label) == ("s00000", "bag")
-        assert 'linnet_label_tasks{dataset="d",state="done"} 1.0' in httpx.get(found[1], timeout=60).text
+        assert 'linnet_label_tasks{dataset="d",state="done"} 1.0' in httpx.get(found[1], timeout=150).text
     finally:
         down = case.linnet("down")
     assert down.returncode == 0 and "stopped" in down.stdout
@@ -215,7 +215,7 @@ def test_loop_from_a_run_to_people_and_back_to_a_run(lab: Lab) -> None:
         second = _run_caused_by_labels(case, service, first)
     finally:
         service.terminate()
-        service.communicate(timeout=60)  # closes its pipes, too
+        service.communicate(timeout=150)  # closes its pipes, too
 
     # What the table holds is what people said, exactly.
     rows = LabelTable("photos").as_of(now())

@@ -99,4 +99,4 @@ def running(label: str) -> list[str]:
 
 
 def _podman(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["podman", *words], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(["podman", *words], capture_output=True, text=True, check=False, timeout=150)

@@ -75,7 +75,7 @@ class RunningEngine:
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(30)
+            self.process.wait(120)
 
 
 def client_of(url: str, token: str = "") -> Any:

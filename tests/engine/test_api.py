@@ -320,7 +320,7 @@ def test_log_of_a_task_streams_while_it_runs_and_artefacts_are_listed(
     run_id = run_of(client, sleeper, {"seconds": 2.0})
     under_way(client, run_id)
     address = f"{engine.url}/apis/v1alpha1/runs/{run_id}/nodes/sleep/log"
-    with httpx.stream("GET", address, params={"follow": "true"}, timeout=60) as log:
+    with httpx.stream("GET", address, params={"follow": "true"}, timeout=150) as log:
         first = next(line for line in log.iter_lines() if line == "asleep")
         assert first and client.get_run(run_id).state in ("RUNNING", "SUCCEEDED")
     wait_for(client, run_id)

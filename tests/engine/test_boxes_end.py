@@ -71,7 +71,7 @@ def _log(engine: RunningEngine, run_id: str) -> str:
     return "".join(file.read_text() for file in (engine.folder(run_id) / "logs").glob("*.txt"))
 
 
-def gone(engine: RunningEngine, run_id: str, seconds: float = 20) -> None:
+def gone(engine: RunningEngine, run_id: str, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while podman.running(label(engine, run_id)):
         assert time.monotonic() < until, "the container is still there"

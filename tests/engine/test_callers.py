@@ -105,7 +105,7 @@ def test_other_user_of_the_machine_is_not_answered(engine: RunningEngine, path: 
     )
     said = subprocess.run(
         ["/usr/bin/python3", "-c", program, engine.url + path],
-        user=NOBODY, group=NOBODY, capture_output=True, text=True, timeout=60,
+        user=NOBODY, group=NOBODY, capture_output=True, text=True, timeout=150,
     )  # fmt: skip
     assert said.stdout.strip() == "401", said.stderr
     assert stat.S_IMODE((engine.state / "engine" / "owner.token").stat().st_mode) == 0o600
@@ -166,7 +166,7 @@ def test_guest_may_not_name_what_no_config_on_disk_names(
         wanted["runtime_config"]["parameters"]["release"]["metrics"] = ["errors"]
     bearer = {"Authorization": f"Bearer {shared.token}"}
     for where, headers in ((engine, {}), (shared, bearer)):
-        answer = httpx.post(where.url + RUNS, json=wanted, headers=headers, timeout=60)
+        answer = httpx.post(where.url + RUNS, json=wanted, headers=headers, timeout=150)
         assert answer.status_code == 403 and key in answer.json()["message"], answer.text
         assert not list((where.state / "runs").glob("*")), "a folder was made for a run that was refused"
 
@@ -205,7 +205,7 @@ def test_name_that_is_no_config_name_is_refused_by_anybody(
     wanted = body(specs["monitoring"])
     wanted["runtime_config"]["parameters"]["name"] = name
     for headers in ({}, owner(engine)):
-        answer = httpx.post(engine.url + RUNS, json=wanted, headers=headers, timeout=60)
+        answer = httpx.post(engine.url + RUNS, json=wanted, headers=headers, timeout=150)
         assert answer.status_code == 400 and "name" in answer.json()["message"], answer.text
 
 
@@ -217,14 +217,14 @@ def test_guest_may_take_what_a_config_on_disk_names(
     config = Config.parse({"name": "shoes", "data": {"location": "data.dvc"}})
     wanted = body(specs["monitoring"])
     wanted["runtime_config"]["parameters"] = {"registry": config.registry.values()}
-    answer = httpx.post(engine.url + RUNS, json=wanted, timeout=60)
+    answer = httpx.post(engine.url + RUNS, json=wanted, timeout=150)
     assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.slow
 def test_owner_may_name_anything(engine: RunningEngine, specs: dict[str, dict[str, Any]]) -> None:
     wanted = body(specs["monitoring"], "registry.tracking_uri", "http://127.0.0.1:1")
-    answer = httpx.post(engine.url + RUNS, json=wanted, headers=owner(engine), timeout=60)
+    answer = httpx.post(engine.url + RUNS, json=wanted, headers=owner(engine), timeout=150)
     assert answer.status_code == 200, answer.text
 
 
@@ -243,12 +243,12 @@ def test_address_and_token_of_two_configs_are_not_mixed(
             labels = {"server": f"https://{server}.example", "token_file": f"/{token}.token"}
             wanted = body(specs["training"])
             wanted["runtime_config"]["parameters"] = {"labels": labels}
-            assert httpx.post(running.url + RUNS, json=wanted, timeout=60).status_code == status
+            assert httpx.post(running.url + RUNS, json=wanted, timeout=150).status_code == status
             for run in client_of(running.url).list_runs().runs or []:
                 if run.state in ("PENDING", "RUNNING"):
                     client_of(running.url).terminate_run(run.run_id)
         bare = body(specs["training"], "labels.server", "https://one.example")  # LABEL_STUDIO_TOKEN's content
-        assert httpx.post(running.url + RUNS, json=bare, timeout=60).status_code == 403
+        assert httpx.post(running.url + RUNS, json=bare, timeout=150).status_code == 403
     finally:
         running.stop()
 
@@ -275,7 +275,7 @@ def test_owners_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
         env={**os.environ, "LINNET_HOME": str(tmp_path / "state")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
     )
     assert said.returncode == 1 and "owner.token" in said.stderr and "Traceback" not in said.stderr
 
@@ -386,6 +386,7 @@ def recurring_moment() -> Any:
     return now()
 
 
+@pytest.mark.slow
 def test_sdk_says_what_to_do(engine: RunningEngine, specs: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     config = parse_config({"name": "shoes", "labels": {"server": "http://attacker.example"}})
     file = compile_pipeline("training", config, tmp_path / "t.yaml")

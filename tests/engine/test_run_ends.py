@@ -3,18 +3,26 @@
 # No `from __future__ import annotations`: kfp reads the annotations themselves.
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, List
 
 import pytest
 from kfp import dsl
+from kfp.compiler import Compiler
 
 from linnet.launch.client import Host
 from linnet.launch.submit import Submitted
+from linnet.process import tree
 from linnet.process.state import started_at
+from linnet.records import RunRecord, RunRequest
+from linnet.run import runs
+from linnet.runner import worker_pool
+from linnet.runner.worker_pool import Workers
 from tests.engine.engines import RunningEngine, quiet, run_of, wait_for
 from tests.engine.parity import parts
 
@@ -191,6 +199,54 @@ def test_exit_task_runs_when_engine_and_worker_were_killed(tmp_path: Path) -> No
         assert len(told(tmp_path / "told")) == 1
     finally:
         engine.stop()
+
+
+@pytest.fixture
+def forkserver(engine: RunningEngine, client: Any) -> Iterator[int]:
+    """The engine's fork server, held still: what it is asked for waits until SIGCONT."""
+    wait_for(client, run_of(client, handled, {"folder": str(engine.state / "told"), "seconds": 0.0}))
+    assert engine.process
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in tree.children(engine.process.pid)}
+    (pid,) = (pid for pid, command in commands.items() if b"linnet.runner.forkserver" in command)
+    os.kill(pid, signal.SIGSTOP)
+    yield pid
+    os.kill(pid, signal.SIGCONT)
+
+
+def test_run_that_is_terminated_while_its_worker_starts_begins_nothing(
+    client: Any, tmp_path: Path, forkserver: int
+) -> None:
+    run_id = run_of(client, handled, {"folder": str(tmp_path / "told"), "seconds": 0.1})
+    until = time.monotonic() + 60
+    while client.get_run(run_id).state != "RUNNING":
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    client.terminate_run(run_id)
+    os.kill(forkserver, signal.SIGCONT)
+    run = wait_for(client, run_id)
+    assert "CANCELED" in [s.state for s in run.state_history], "it ran on as if nobody had asked"
+    assert run.error.message == "terminated by a guest of the engine"
+    states = {t.display_name: t.state for t in run.run_details.task_details}
+    assert states["sleep"] == "CANCELED"
+    assert told(tmp_path / "told") == ["CANCELED terminated by a guest of the engine"]
+
+
+def test_worker_hears_an_interrupt_from_its_first_moment(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("LINNET_HOME", str(tmp_path))
+    package = tmp_path / "pipeline.yaml"
+    Compiler().compile(handled, str(package), pipeline_parameters={"folder": str(tmp_path), "seconds": 0.1})
+    with closing(Workers(tmp_path / "log", "pipelines.compile")) as workers:
+        for attempt in range(5):
+            _, folder = runs.create("handled", {"name": "handled"}, RunRequest(cause="person", actor="test"))
+            shutil.copyfile(package, folder / "pipeline.yaml")
+            workers.start(folder, 1)
+            worker_pool.interrupt(folder)
+            until = time.monotonic() + 30
+            while runs.alive(folder):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            record = RunRecord.load(folder / "run.json")
+            assert (record.state, record.error) == ("interrupted", "interrupted"), f"attempt {attempt}"
 
 
 def test_exit_task_that_hangs_is_ended_by_a_second_termination(client: Any, tmp_path: Path) -> None:

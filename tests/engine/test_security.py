@@ -118,7 +118,7 @@ def test_hostile_files_are_refused(closed: RunningEngine, tmp_path: Path) -> Non
 
     def upload(name: str, content: bytes) -> httpx.Response:
         address = f"{closed.url}/apis/v2beta1/pipelines/upload"
-        return httpx.post(address, files={"uploadfile": (name, content)}, headers=bearer, timeout=60)
+        return httpx.post(address, files={"uploadfile": (name, content)}, headers=bearer, timeout=150)
 
     bomb = io.BytesIO()
     with tarfile.open(fileobj=bomb, mode="w:gz") as archive:

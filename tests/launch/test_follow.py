@@ -49,7 +49,7 @@ def test_run_of_another_terminal_is_followed_to_its_end(run: Path) -> None:
         stage(run, "evaluate", "failed", error="a metric is not a number", exit_code=1)
         runs.finish(run, worked=False)
         os.close(lock)
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=150)
     assert "a metric is not a number" in rest and process.returncode == 1
 
 
@@ -59,7 +59,7 @@ def test_ctrl_c_stops_following_and_not_the_run(run: Path) -> None:
     with follow(run.name) as process:
         line_of(process)
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=150)
     assert f"the run goes on: `linnet runs follow {run.name}`" in rest and process.returncode == 130
     assert runs.alive(run) and runs.load(run).state == "running"
     os.close(lock)
@@ -67,7 +67,7 @@ def test_ctrl_c_stops_following_and_not_the_run(run: Path) -> None:
 
 def test_run_whose_process_is_gone_is_not_followed_for_ever(run: Path) -> None:
     process = follow(run.name)
-    told, _ = process.communicate(timeout=60)
+    told, _ = process.communicate(timeout=150)
     assert "interrupted" in told and process.returncode == 130
 
 
@@ -100,7 +100,7 @@ def test_command_that_is_terminated_says_what_becomes_of_its_run(run: Path, host
         line_of(process)
         time.sleep(1.0)
         process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=150)
     where = f" --host {host}" if host else ""
     assert process.returncode == 143
     assert f"the run goes on: `linnet runs follow {run.name}{where}` shows it" in told
@@ -142,5 +142,5 @@ def test_command_that_is_terminated_while_it_submits_names_the_run_that_was_take
         for _ in range(signals):
             process.send_signal(signal.SIGTERM)
             time.sleep(0.3)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=150)
     assert process.returncode == 143 and says in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -85,8 +86,10 @@ def serve(champion: Path, tmp_path: Path) -> Serve:
 
 
 @pytest.fixture
-def registered(champion: Path, state: Path, tmp_path: Path) -> Path:
+def registered(champion: Path, state: Path, tmp_path: Path, migrated: Path) -> Path:
     """The tiny champion, in a real registry."""
+    (state / "mlflow").mkdir(parents=True)
+    shutil.copy(migrated, state / "mlflow" / "mlflow.db")
     steps = make_folders(tmp_path / "steps")
     GateDecision(stage="package", verdict="pass", gates=()).save(champion / "gates.json")
     registry = connect(RegistryConfig(), "test")

@@ -53,7 +53,7 @@ def process(words: list[str], output: Path) -> Iterator[None]:
         yield
     finally:
         started.terminate()
-        started.wait(30)
+        started.wait(120)
 
 
 class Receiver:

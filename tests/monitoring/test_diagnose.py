@@ -34,14 +34,42 @@ def diagnosed(**changes: Any) -> Diagnosis:
     values: dict[str, Any] = {
         "at": AT, "model": "tiny", "champion": "2", "reachable": True, "ready": True, "serving": "2",
         "computed": 10_000, "recent": (traffic(),), "before": (traffic(),), "window_checked": True,
-        "loss": KEPT, "deploys": (deploy(100),),
+        "loss": KEPT, "deploys": (deploy(100),), "skew_differences": 0,
     }  # fmt: skip
     return diagnose(Symptoms(**(values | changes)), ServiceLevelsConfig(), RetrainingConfig())
 
 
 def test_healthy_service_blames_nobody() -> None:
     found = diagnosed()
-    assert found.fault is None and found.findings == ()
+    assert found.verdict == "sound" and found.fault is None and found.findings == () and not found.unknown
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"recent": ()}, "requests: fewer than 30"),
+        ({"recent": (traffic(answered=29),)}, "requests: fewer than 30"),
+        ({"window_checked": False}, "linnet drift report --name tiny"),
+        ({"loss": None}, "accuracy: no labels came"),
+        ({"skew_differences": None}, "linnet skew audit --name tiny"),
+    ],
+)
+def test_what_nobody_measured_is_never_called_sound(changes: dict[str, Any], says: str) -> None:
+    """Issue 20: an idle server with nothing monitored was "nothing is wrong", exit status 0."""
+    found = diagnosed(**changes)
+    assert found.verdict == "unknown" and found.fault is None
+    assert len(found.unknown) == 1 and says in found.unknown[0]
+    assert "no proof" in found.remedy
+
+
+def test_fault_is_named_although_other_things_are_unknown() -> None:
+    found = diagnosed(reachable=False, loss=None, skew_differences=None)
+    assert found.verdict == "infrastructure" and len(found.unknown) == 2
+
+
+def test_drift_that_ended_is_a_hint() -> None:
+    found = diagnosed(earlier_drift=BRIGHT)
+    assert found.verdict == "sound" and "and no more: brightness" in found.findings[0].sentence
 
 
 @pytest.mark.parametrize(

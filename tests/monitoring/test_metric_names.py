@@ -18,7 +18,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What a server says after an answer that was mirrored, and a request that was refused."""
     folder = tmp_path_factory.mktemp("names")
     package = make_package(folder / "package")
-    with running(folder / "server", package, "7", "--name", "tiny") as server:
+    with running(folder / "server", package, "7", "--name", "tiny", "--workers", "1") as server:
         server.client.load("8", package)
         server.client.set_routes("7", "8", 0, 1.0)
         server.client.predict(png(200))
@@ -48,7 +48,7 @@ def test_latency_buckets_are_the_servers(exposed: str) -> None:
     ("name", "labels", "value"),
     [
         (names.REQUESTS, {"model": "tiny", "version": "7", "outcome": "failed"}, 0.0),
-        (names.VALIDATION_FAILURES, {"model": "tiny", "status": "415"}, 1.0),
+        (names.VALIDATION_FAILURES, {"model": "tiny", "status": "415", "reason": "type"}, 1.0),
         (names.LOADED, {"model": "tiny", "version": "7", "role": "champion"}, 1.0),
         (names.LOADED, {"model": "tiny", "version": "8", "role": "candidate"}, 1.0),
     ],

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from linnet.config import MonitoringConfig, RetrainingConfig, ServiceLevelsConfig
 from linnet.errors import RequestRejected
+from linnet.monitoring.diagnose import diagnose
+from linnet.monitoring.open_window import judge_open_window
 from linnet.monitoring.symptoms import Places, gather
 from linnet.records import Symptoms
 from tests.monitoring.conftest import Serve, pictures
@@ -49,7 +54,9 @@ def test_nothing_to_see_is_told_and_no_error(tmp_path: Path) -> None:
 
 
 def test_real_server_is_asked(tmp_path: Path) -> None:
-    with running(tmp_path, make_package(tmp_path / "package"), "1", "--name", "tiny") as server:
+    with running(
+        tmp_path, make_package(tmp_path / "package"), "1", "--name", "tiny", "--workers", "1"
+    ) as server:
         for _ in range(3):
             server.client.predict(png(200))
         with pytest.raises(RequestRejected):
@@ -117,3 +124,46 @@ def test_damaged_record_is_a_note(tmp_path: Path) -> None:
     found = seen(tmp_path)
     assert found.window_checked and found.loss is None
     assert sum("cannot be read" in note for note in found.notes) == 2
+
+
+def open_places(folder: Path, package: Path, least: int = 300) -> Places:
+    config = MonitoringConfig(min_rows=least)
+    return replace(places(folder), package=package, monitoring=config)
+
+
+def test_window_that_is_still_open_is_judged(champion: Path, serve: Serve, tmp_path: Path) -> None:
+    """Issue 20: after 300 grossly drifted requests `linnet diagnose` said that nothing is wrong."""
+    serve(pictures(300, 3, low=20, high=40))
+    found = gather(open_places(tmp_path, champion))
+    assert found.window_checked and any("brightness" in one for one in found.input_drift)
+    verdict = diagnose(found.model_copy(update={"reachable": True, "ready": True, "serving": "1"}),
+                       ServiceLevelsConfig(), RetrainingConfig())  # fmt: skip
+    assert verdict.verdict == "data"
+
+
+def test_open_window_outweighs_a_closed_one(champion: Path, serve: Serve, tmp_path: Path) -> None:
+    write_window(tmp_path)
+    serve(pictures(400, 3))
+    found = gather(open_places(tmp_path, champion))
+    assert not found.input_drift and any("brightness" in one for one in found.earlier_drift)
+
+
+def test_open_window_with_too_little_in_it_is_unknown(champion: Path, serve: Serve, tmp_path: Path) -> None:
+    serve(pictures(40, 3, low=20, high=40))
+    found = gather(open_places(tmp_path, champion))
+    assert not found.window_checked and not found.input_drift
+    assert any("holds 40 images" in note and "--minutes" in note for note in found.notes)
+
+
+def test_traffic_that_is_too_thin_is_looked_at_further_back(
+    champion: Path, serve: Serve, tmp_path: Path
+) -> None:
+    """Half an hour holds too little; the open window, which is longer, holds enough."""
+    at = datetime(2026, 3, 1, 12, 50, tzinfo=UTC)
+    log = serve(pictures(200, 3, low=20, high=40), at=at.timestamp() - 60)
+    next(log.glob("served*")).rename(log / "served-of-another-process.parquet")
+    serve(pictures(200, 4, low=20, high=40), at=at.timestamp() - 40 * 60)
+    found = judge_open_window(
+        log, "tiny", "1", champion, MonitoringConfig(), timedelta(minutes=30), at
+    )  # fmt: skip
+    assert found.drift.window.rows == 400 and found.drift.verdict == "drift"

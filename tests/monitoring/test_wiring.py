@@ -134,7 +134,7 @@ def _check_engine_side(url: str) -> None:
     headers = {"Authorization": f"Bearer {webhook_token()}"}
 
     def notify(headers: dict[str, str], *alerts: object) -> httpx.Response:
-        return httpx.post(f"{url}/retraining/alerts", json={"alerts": alerts}, headers=headers, timeout=60)
+        return httpx.post(f"{url}/retraining/alerts", json={"alerts": alerts}, headers=headers, timeout=150)
 
     assert notify({}, alert).status_code == 401
     (decision,) = notify(headers, alert, alert).json()["decisions"]

@@ -31,15 +31,15 @@ except KeyboardInterrupt:
 def run(first: str, error: str, wait: float) -> tuple[str, str]:
     program = DROPS.format(first=first, error=error, wait=wait)
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=150, check=True
     )
     return done.stdout.strip(), done.stderr
 
 
 def test_interrupt_that_a_destructor_drops_is_heard_and_nothing_is_printed() -> None:
     began = time.monotonic()
-    assert run("interruption.install_interrupt_hook()", "KeyboardInterrupt", wait=50) == ("heard", "")
-    assert time.monotonic() - began < 40
+    assert run("interruption.install_interrupt_hook()", "KeyboardInterrupt", wait=120) == ("heard", "")
+    assert time.monotonic() - began < 110
 
 
 @pytest.mark.parametrize(

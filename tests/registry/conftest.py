@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from linnet.records import GateDecision
-from linnet.registry.mlflow_database import create_database
 from linnet.registry.protocol import Submission
 from tests.packaging.folders import Folders, make_folders
 from tests.serving.packages import make_package
@@ -38,16 +36,6 @@ def submit(tmp_path: Path, steps: Folders) -> Submit:
         )  # fmt: skip
 
     return make
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new MLflow database; migrating takes seconds, so tests start from a copy."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of MLflow, about its own parts
-        create_database(path)
-    return path
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from linnet.records import DatasetManifest, ExpectationResult, ValidationReport
+from linnet.report.evidence import read_evidence
 from linnet.report.render import html, markdown
 from tests.console.records import evidence, run_record
 
@@ -42,6 +45,18 @@ def test_report_names_contradicting_labels_and_all_that_was_set_aside() -> None:
     assert "a/&lt;b&gt;.png" in text and "❌ conflict_fraction: Few have another label" in text
     assert "conflict" in html(evidence(dataset=dataset, validation=report))
     assert "### Data" not in markdown(evidence())
+
+
+def test_report_says_which_record_it_could_not_read(tmp_path: Path) -> None:
+    """A damaged gates.json once left a run without any gate that had failed."""
+    run_record("r1").save(tmp_path / "run.json")
+    report = tmp_path / "evaluate" / "report"
+    report.mkdir(parents=True)
+    (report / "gates.json").write_text("{<b>")
+    found = read_evidence(tmp_path)
+    (problem,) = found.unread
+    assert problem.startswith("evaluate: ") and "gates.json" in problem and not found.decisions
+    assert "⚠️ A record cannot be read, and is missing below: evaluate: " in markdown(found)
 
 
 def test_texts_from_data_cannot_become_markup_or_mentions() -> None:

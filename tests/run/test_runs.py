@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 
 from linnet.errors import RunError
+from linnet.launch.client import Host
 from linnet.records import RunRecord, RunRequest
 from linnet.registry import run_mirror
 from linnet.run import runs
@@ -20,6 +22,18 @@ def test_folders_are_in_the_order_in_which_the_runs_began_also_within_a_second()
     assert len({folder.name[:-5] for folder in begun}) < 12, "some are of one second"
     assert runs.folders() == begun[::-1]
     assert runs.find() == begun[-1]
+
+
+def test_run_that_is_under_way_is_found_behind_any_number_of_newer_ones() -> None:
+    """Of which only the newest 20 were looked at: an engine that still had work was told to end."""
+    _, working = runs.create("training", {"name": "d"}, REQUEST)
+    lock = runs.hold(working)
+    newer = [runs.create("training", {"name": "d"}, REQUEST)[1] for _ in range(25)]
+    os.close(runs.hold(newer[0]))  # it has ended
+    assert Host("http://127.0.0.1:1")._used()
+    assert runs.alive_folders() == [working]
+    os.close(lock)
+    assert runs.alive_folders() == [] and not Host("http://127.0.0.1:1")._used()
 
 
 def test_reopened_run_is_mirrored_again() -> None:

@@ -174,7 +174,7 @@ def test_run_step_over_its_time_is_ended(tmp_path: Path, run_folder: Path) -> No
         " parameters={}, inputs={}, outputs={})"
     )
     environment = {**os.environ, "LINNET_TIMEOUT": "0.3"}
-    ended = subprocess.run([sys.executable, "-c", script], env=environment, timeout=30, check=False)
+    ended = subprocess.run([sys.executable, "-c", script], env=environment, timeout=150, check=False)
     assert ended.returncode == 124
     assert "took longer than its 0.3 seconds" in record(run_folder).error
 
@@ -187,7 +187,7 @@ def test_run_step_killed_leaves_no_half_entry(tmp_path: Path, run_folder: Path, 
         "    out['out'].mkdir(); (out['out'] / 'x').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)\n"
         f"run_step('demo', work, code={__file__!r}, parameters={{}}, inputs={{}}, outputs={{'out': A}})"
     )
-    subprocess.run([sys.executable, "-c", script], timeout=30, check=False, cwd=tmp_path)
+    subprocess.run([sys.executable, "-c", script], timeout=150, check=False, cwd=tmp_path)
     assert not list((state / "cache").glob("entries/*/*"))
     assert record(run_folder).state == "running"
 

@@ -45,7 +45,7 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def wait_for(self, count: int, seconds: float = 30.0) -> None:
+    def wait_for(self, count: int, seconds: float = 120.0) -> None:
         until = time.monotonic() + seconds
         while len(self.answers) < count and time.monotonic() < until:
             time.sleep(0.01)

@@ -22,7 +22,7 @@ LIMIT = 20_000
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("app")
-    flags = ("--max-body-mb", str(LIMIT / 1e6))
+    flags = ("--workers", "1", "--max-body-mb", str(LIMIT / 1e6))
     package = make_package(folder / "package", max_pixels=10_000, max_image_mb=0.015)
     with running(folder, package, "7", *flags) as started:
         yield started
@@ -198,7 +198,7 @@ def test_metrics_count_by_version_and_outcome(server: RunningServer) -> None:
         return float(lines[0].split()[-1]) if lines else 0.0
 
     ok = 'linnet_requests_total{model="tiny",outcome="ok",version="7"}'
-    wrong = 'linnet_validation_failures_total{model="tiny",status="415"}'
+    wrong = 'linnet_validation_failures_total{model="tiny",reason="type",status="415"}'
     before = value(ok), value(wrong)
     server.client.predict(png(10))
     with pytest.raises(RequestRejected):

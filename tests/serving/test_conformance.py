@@ -24,7 +24,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         yield Target(given, model, os.environ.get("LINNET_CONFORMANCE_TOKEN"))
         return
     folder = tmp_path_factory.mktemp("conformance")
-    with running(folder, make_package(folder / "package")) as server:
+    with running(folder, make_package(folder / "package"), "1", "--workers", "1") as server:
         yield Target(server.state.url, "tiny", server.state.token)
 
 

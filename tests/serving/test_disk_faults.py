@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from linnet.records.prediction_log import served_files
 from tests.disk_faults import MODES, FaultyDisk
-from tests.serving.attacking import PYTHON_TEXT, warm_up
+from tests.serving.attacking import PYTHON_TEXT
 from tests.serving.packages import make_package
 from tests.serving.running import RunningServer, png, running
 from tests.serving.written_labels import read_feedback
@@ -30,6 +30,7 @@ def dropped(server: RunningServer) -> float:
     return sum(float(line.split()[-1]) for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_server_answers_while_the_disk_refuses_and_loses_nothing_it_confirmed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
@@ -39,7 +40,7 @@ def test_server_answers_while_the_disk_refuses_and_loses_nothing_it_confirmed(
         monkeypatch.setenv(name, value)
     package = make_package(tmp_path / "package")
     with running(tmp_path / "run", package, "1", "--workers", "1") as server:
-        warm_up(server)
+        server.client.predict(png(100))
         confirmed = ["before"]
         assert tell(server, "before")[0] == 200
         disk.refuses(mode)
@@ -77,7 +78,7 @@ def test_disk_that_stays_full_costs_rows_and_they_are_counted(
     settings = json.dumps({"workers": 1, "log_queue": 20, "log_queue_mb": 0.02})
     package = make_package(tmp_path / "package")
     with running(tmp_path / "run", package, "1", "--config-json", settings) as server:
-        warm_up(server)
+        server.client.predict(png(100))
         disk.refuses("full")
         for i in range(400):
             assert server.client.predict(png(i % 250))["version"] == "1"

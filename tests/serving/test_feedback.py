@@ -30,7 +30,7 @@ def tell(server: RunningServer, document: Any) -> tuple[int, dict[str, Any]]:
 
 def test_label_is_on_disk_once_whoever_sends_it_and_however_often(tmp_path: Path) -> None:
     package = make_package(tmp_path / "package")
-    with running(tmp_path / "run", package) as server:
+    with running(tmp_path / "run", package, "1", "--workers", "1") as server:
         named = server.client.predict(png(9))["request_id"]
         assert tell(server, {"request_id": named, "label": "dark"}) == (200, {"written": 1, "known": 0})
         assert [row["label"] for row in read_feedback(server.log_dir)] == ["dark"]

@@ -50,6 +50,7 @@ def serves(server: RunningServer) -> None:
     assert server.client.predict(png(200))["version"] == "1"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("count", COUNTS)
 def test_no_request_makes_the_server_fail_grow_or_speak_python(server: RunningServer, count: int) -> None:

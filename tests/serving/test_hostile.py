@@ -74,6 +74,7 @@ def mutated(count: int) -> Iterator[bytes]:
         yield bytes(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [20_000, pytest.param(100_000, marks=pytest.mark.proof)])
 def test_mutated_images_are_decoded_or_refused_and_nothing_else(tmp_path: Path, count: int) -> None:
     predictor = Predictor("1", PackagedModel.load(make_package(tmp_path / "package", max_pixels=PIXELS), 1))

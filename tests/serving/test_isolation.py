@@ -95,6 +95,7 @@ def test_crashed_session_answers_the_next_request(packages: Path, number: signal
     assert not Path(f"/proc/{ended}").exists(), "a version that is forgotten leaves no process"
 
 
+@pytest.mark.slow
 def test_crashes_of_one_model_under_load_lose_no_answer_of_any(packages: Path, tmp_path: Path) -> None:
     """Its processes are ended again and again; both models answer every request, and no worker ends."""
     flags = models_flags(
@@ -133,6 +134,7 @@ def test_single_model_stays_in_the_worker_until_a_second_one_comes(packages: Pat
         assert server.client.predict(png(8))["model"] == "alone"
 
 
+@pytest.mark.slow
 def test_overload_and_reloads_of_a_slow_model_hold_up_no_other(packages: Path, tmp_path: Path) -> None:
     """Slow has its queue full and is loaded anew meanwhile; faces goes on answering in time."""
     flags = models_flags(

@@ -84,7 +84,7 @@ def test_tensor_of_the_client_is_answered_as_the_file_is(
 ) -> None:
     """Over HTTP; with another resampling, Pillow's default, the answer differs."""
     package = make_package(tmp_path / "p", height=24, width=40, channels=3, fit="pad", sharpness=400.0)
-    with running(tmp_path, package) as server:
+    with running(tmp_path, package, "1", "--workers", "1") as server:
         url = server.state.url
         metadata = json.load(urllib.request.urlopen(f"{url}/v2/models/tiny"))
         for name, data in files().items():

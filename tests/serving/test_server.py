@@ -25,11 +25,11 @@ from tests.serving.running import RunningServer, noise_png, png, running
 
 def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "linnet.serving", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
 
 
 def test_state_file_is_private_and_goes_with_the_server(tmp_path: Path) -> None:
-    with running(tmp_path / "run", make_package(tmp_path / "package")) as server:
+    with running(tmp_path / "run", make_package(tmp_path / "package"), "1", "--workers", "1") as server:
         assert stat.S_IMODE(server.state_file.stat().st_mode) == 0o600
         assert server.state.pid == server.process.pid
         assert server.state.token not in repr(server.state)
@@ -43,7 +43,7 @@ def test_state_file_is_private_and_goes_with_the_server(tmp_path: Path) -> None:
 
 def test_taken_port_is_one_sentence_with_a_remedy(tmp_path: Path) -> None:
     package = make_package(tmp_path / "package")
-    with running(tmp_path / "run", package) as server:
+    with running(tmp_path / "run", package, "1", "--workers", "1") as server:
         port = server.state.url.rsplit(":", 1)[1]
         second = launch("--package", str(package), "--version", "2", "--port", port)
         assert second.returncode == 1
@@ -121,7 +121,7 @@ def test_prediction_log_holds_what_was_answered(tmp_path: Path) -> None:
 def test_batch_is_logged_image_by_image(tmp_path: Path) -> None:
     images = np.stack([image_of(level) for level in (10, 250)])
     tensor = {"name": "image", "shape": [2, 8, 8, 1], "datatype": "UINT8", "data": images.ravel().tolist()}
-    with running(tmp_path / "run", make_package(tmp_path / "package")) as server:
+    with running(tmp_path / "run", make_package(tmp_path / "package"), "1", "--workers", "1") as server:
         body = json.dumps({"inputs": [tensor]}).encode()
         assert server.client.request("POST", "/v2/models/tiny/infer", body)[0] == 200
         until = time.monotonic() + 20  # written while the server runs, not only at its end

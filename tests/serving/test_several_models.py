@@ -221,7 +221,7 @@ def test_overload_of_one_model_refuses_none_of_another(packages: Path, tmp_path:
         assert 429 in statuses, "it was not overloaded"
         assert set(answers) == {("faces", "4", "frown")}
         text = server.client.metrics()
-        assert 'linnet_validation_failures_total{model="slow",status="429"}' in text
+        assert 'linnet_validation_failures_total{model="slow",reason="overload",status="429"}' in text
         assert 'linnet_validation_failures_total{model="faces"' not in text
 
 

@@ -18,7 +18,7 @@ from tests.serving.running import running
 def test_tritonclient_infers_and_reads_what_the_server_says_of_itself(tmp_path: Path, binary: bool) -> None:
     images = np.stack([image_of(level) for level in (10, 90, 150, 250)])
     given = (("image", "UINT8", images), ("features", "FP32", image_statistics(images)))
-    with running(tmp_path / "run", make_package(tmp_path / "package"), "7") as server:
+    with running(tmp_path / "run", make_package(tmp_path / "package"), "7", "--workers", "1") as server:
         triton = client.InferenceServerClient(urlsplit(server.state.url).netloc)
         assert triton.is_server_live() and triton.is_server_ready() and triton.is_model_ready("tiny", "7")
         inputs = []

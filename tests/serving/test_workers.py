@@ -98,6 +98,7 @@ def test_sticky_keys_and_a_switch_hold_on_every_worker(server: RunningServer, tm
         assert {answer["version"] for _, answer in asked_by(server, 6, 5)} == {version}
 
 
+@pytest.mark.slow
 def test_worker_that_dies_is_replaced_with_the_routes_in_force(server: RunningServer, tmp_path: Path) -> None:
     server.client.load("2", make_package(tmp_path / "2", broken="permuted"))
     server.client.set_routes("2")
@@ -117,6 +118,7 @@ def test_worker_that_dies_is_replaced_with_the_routes_in_force(server: RunningSe
     assert after == before + 40, "what the dead worker had counted is gone"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swaps", [15, pytest.param(100, marks=pytest.mark.proof)])
 def test_swaps_lose_nothing_and_every_answer_is_the_replay_of_its_version(
     server: RunningServer, tmp_path: Path, swaps: int

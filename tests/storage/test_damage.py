@@ -13,9 +13,6 @@ from linnet.engine.store import ResourceStore
 from linnet.errors import StorageError
 from linnet.labels import store as labels
 from linnet.registry.mlflow_registry import MlflowRegistry
-from tests.registry.conftest import migrated
-
-assert migrated  # a fixture
 
 
 def _engine(path: Path) -> None:

@@ -233,6 +233,7 @@ def test_hub_that_cannot_be_reached_is_one_clear_error(colored: Path, tmp_path: 
     assert "Traceback" not in said.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_move_a_backbone_together(colored: Path, weights: Path, tmp_path: Path) -> None:
     config = tuned(weights, epochs=1, device="cpu", mixup=0.2, patience=3, precision="fp32")
     report = train(

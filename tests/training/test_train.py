@@ -47,7 +47,7 @@ def run_until(words: str, arguments: list[str], how: signal.Signals) -> tuple[in
             if words in line:
                 child.send_signal(how)
                 break
-        return child.wait(60), child.stderr.read()
+        return child.wait(120), child.stderr.read()
 
 
 def test_train_on_stripes_learns_them_and_writes_model_and_report(
@@ -93,13 +93,14 @@ def test_run_killed_in_mid_epoch_and_resumed_gives_the_same_weights(
     status, _ = run_until("epoch 2/3", arguments, signal.SIGKILL)
     assert status == -signal.SIGKILL
     assert not (tmp_path / "killed" / "model.pt").exists()
-    subprocess.run(arguments, check=True, capture_output=True, timeout=60)
+    subprocess.run(arguments, check=True, capture_output=True, timeout=150)
     report = TrainingReport.load(tmp_path / "killed" / "training.json")
     assert report.resumed_from_epoch == 1
     assert len(report.history) == 3
     assert same(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_one_message_and_a_usable_checkpoint(
     made: Path, quick: TrainConfig, tmp_path: Path
 ) -> None:
@@ -167,6 +168,7 @@ def test_two_processes_learn_and_write_one_result(made: Path, quick: TrainConfig
     load_model(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_two_processes_that_fail_give_the_workers_own_message(
     made: Path, quick: TrainConfig, tmp_path: Path
 ) -> None:
@@ -224,12 +226,13 @@ def test_class_weights_raise_the_recall_of_a_rare_class(
     assert recall[True] > recall[False]
 
 
+@pytest.mark.slow
 def test_progress_lines_of_the_command_are_machine_readable(
     made: Path, quick: TrainConfig, tmp_path: Path
 ) -> None:
     arguments = command(made, tmp_path / "out", tmp_path / "work", changed(quick, epochs=1))
     environment = {**os.environ, "COLUMNS": "80"}
-    done = subprocess.run(arguments, check=True, capture_output=True, text=True, env=environment, timeout=60)
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True, env=environment, timeout=150)
     found = [parse_line(line) for line in done.stdout.splitlines()]
     assert found[0] is not None and found[0][1:] == (1, 16)
     assert "validation accuracy" in done.stdout.splitlines()[-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
@@ -71,7 +73,7 @@ def load(
 ) -> DatasetPageData | None:
     """Everything that the page shows; None where no run read a dataset yet."""
     versions = dataset_versions(context)
-    wanted = run_id or (versions[0][0].run_id if versions else "")
+    wanted = run_id or default_run(context, [record for record, _ in versions])
     if not wanted:
         return None
     evidence = context.sources.evidence(wanted)
@@ -90,10 +92,20 @@ def load(
     return DatasetPageData(evidence, table, versions, filters, mistakes, shots, total, number, said, labels)
 
 
+def default_run(context: Context, records: Sequence[RunRecord]) -> str:
+    """The newest of these runs that is of the model people are asked about; else the newest; else empty."""
+    model = context.model()
+    ours = (record.run_id for record in records if record.model_name == model)
+    return next(ours, records[0].run_id if records else "")
+
+
 def dataset_versions(context: Context) -> list[tuple[RunRecord, DatasetManifest]]:
-    """The datasets that runs read, each with its newest run."""
-    found: dict[str, tuple[RunRecord, DatasetManifest]] = {}
+    """The newest datasets that the runs of each model read, each with its newest run."""
+    found: dict[tuple[str, str], tuple[RunRecord, DatasetManifest]] = {}
+    several: Counter[str] = Counter()
     for record in context.sources.runs():
+        if several[record.model_name] >= VERSIONS:
+            continue
         samples = runs.artifact(runs.runs_dir() / record.run_id, "ingest", "samples")
         if samples is None:
             continue
@@ -101,9 +113,9 @@ def dataset_versions(context: Context) -> list[tuple[RunRecord, DatasetManifest]
             manifest = DatasetManifest.load(samples / "manifest.json")
         except LinnetError:
             continue
-        found.setdefault(manifest.digest, (record, manifest))
-        if len(found) >= VERSIONS:
-            break
+        if (record.model_name, manifest.digest) not in found:
+            found[record.model_name, manifest.digest] = record, manifest
+            several[record.model_name] += 1
     return list(found.values())
 
 

@@ -10,7 +10,6 @@ from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse,
 from nicegui import ui
 
 from linnet.console import shell
-from linnet.console.configs import config_of
 from linnet.console.context import Context, role_of
 from linnet.console.markup import Html, address, empty, join, link, problem, section, tag
 from linnet.console.production_status import Watched, examples, watched
@@ -20,6 +19,7 @@ from linnet.errors import LinnetError
 from linnet.monitoring.history import history_folder
 from linnet.records import DatasetManifest
 from linnet.run import runs
+from linnet.run.model_config import model_config
 
 PLACE = 7
 NAV = shell.NavItem("Monitoring", "/monitoring", '<path d="M3 12h4l3-8 4 16 3-8h4"/>')
@@ -70,7 +70,7 @@ def register(context: Context, app: FastAPI) -> None:
 
 def runbooks_of(context: Context, model: str) -> str:
     """The folder or address of a model's runbooks: `service_levels.runbooks`."""
-    config = context.sources.kept.get(("config", model), 30.0, lambda: config_of(model))
+    config = context.sources.kept.get(("config", model), 30.0, lambda: model_config(model).config)
     return config.service_levels.runbooks
 
 
@@ -88,6 +88,7 @@ def page(found: Watched, trained: dict[str, int]) -> Html:
             section("Alerts", view.alerts(found.alerts, found.model)),
             _part("promises", "Service level objectives", view.promises(found.promises)),
             monitoring.page(found.log, trained),
+            _part("refused", "Refused requests", view.refused(found)),
             _part("drift", "Drift", view.drift(found)),
             _part(
                 "retraining",

@@ -11,8 +11,7 @@ from linnet.console import settings_form, shell
 from linnet.console.configs import bases
 from linnet.console.context import Context, role_of
 from linnet.console.markup import address, empty, facts, heading, join, link, pager, problem, prose, tag
-from linnet.console.views import overview
-from linnet.console.views import run as view
+from linnet.console.views import comparison, overview
 from linnet.errors import LinnetError
 from linnet.records import RunRecord
 
@@ -61,7 +60,7 @@ def register(context: Context, app: FastAPI) -> None:
             if a and b:
                 await shell.shown(
                     lambda: (context.sources.evidence(a), context.sources.evidence(b)),
-                    lambda both: shell.html(view.compare(*both)),
+                    lambda both: shell.html(comparison.compare(*both)),
                 )
 
 

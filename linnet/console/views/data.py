@@ -41,7 +41,7 @@ def figures(manifest: DatasetManifest) -> Html:
         *shown,
         tile(
             "Dropped",
-            f"{manifest.raw_rows - manifest.rows:,}",
+            f"{manifest.raw_rows - manifest.rows - manifest.bad:,}",
             f"{manifest.dropped_duplicates:,} duplicates, {manifest.dropped_leaks:,} leaks, "
             f"{manifest.near_leaks:,} near leaks, {manifest.conflicts:,} label conflicts",
         ),
@@ -52,24 +52,24 @@ def figures(manifest: DatasetManifest) -> Html:
 
 def dropped(manifest: DatasetManifest) -> Html:
     """What did not become a sample, by name and reason."""
-    reasons = [(reason, f"{number:,}") for reason, number in manifest.left_out.items()]
+    counts = [(what, f"{number:,}") for what, number in manifest.findings.items() if number]
     bad = [tuple(line.partition(": ")[::2]) for line in manifest.bad_files]
     parts = [
         problem(manifest.near_note) if manifest.near_note else Html(""),
+        table(("Found", ">Number"), counts, "What was found among the files") if counts else Html(""),
         table(("File", "Why it was left out"), bad, f"Bad files: {manifest.bad:,}") if bad else Html(""),
-        table(("Left out because", ">Files"), reasons, "Files that are no samples") if reasons else Html(""),
-        _named("Images that were dropped", manifest.dropped),
-        _named("Pairs of nearly equal images", manifest.near_duplicates),
+        *(_named(*named) for named in manifest.named_findings[1:]),
     ]
-    nothing = not (bad or reasons or manifest.dropped or manifest.near_duplicates or manifest.near_note)
+    nothing = not (counts or manifest.dropped or manifest.near_note)
     return empty("Nothing was dropped", "Every file became a sample.") if nothing else join(parts)
 
 
-def _named(title: str, lines: Sequence[str]) -> Html:
+def _named(title: str, total: int, lines: Sequence[str]) -> Html:
     if not lines:
         return Html("")
     shown = [tag("li", tag("code", line)) for line in lines]
-    return tag("details", tag("summary", f"{title}: {len(lines):,}"), tag("ul", *shown))
+    first = f", the first {len(lines):,}" if total > len(lines) else ""
+    return tag("details", tag("summary", f"{title}: {total:,}{first}"), tag("ul", *shown))
 
 
 def balance(manifest: DatasetManifest) -> Html:
@@ -128,9 +128,10 @@ def _rows(names: Sequence[str]) -> Html:
 def versions(found: Sequence[tuple[RunRecord, DatasetManifest]], shown: str) -> Html:
     """Dataset versions that runs read, the newest first."""
     return table(
-        ("Dataset", ">Images", "?Revision", "Read by"),
+        ("Model", "Dataset", ">Images", "?Revision", "Read by"),
         (
             (
+                record.model_name,
                 tag("code", manifest.digest[:16]),
                 f"{manifest.rows:,}",
                 manifest.revision or "working tree",
@@ -150,6 +151,7 @@ def identity(record: RunRecord, manifest: DatasetManifest) -> Html:
         facts(
             (
                 ("Name", manifest.name),
+                ("Of model", record.model_name),
                 ("Digest", tag("code", manifest.digest)),
                 ("Revision", manifest.revision or "working tree"),
                 ("Read by", link(record.run_id, address("runs", record.run_id))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import isfinite
 
@@ -29,6 +30,7 @@ from linnet.monitoring import charts
 from linnet.pages.numbers import number, percent
 from linnet.records import DriftReport, RetrainingEntry
 
+_REFUSED = 20
 _LIGHTS = {"drift": "bad", "stable": "good", "insufficient": "unknown"}
 
 
@@ -84,6 +86,37 @@ def _tone(alert: Alert) -> str:
     if alert.firing:
         return "bad" if alert.severity == "page" else "warn"
     return "good" if alert.state == "ok" else "unknown"
+
+
+def refused(found: Watched) -> Html:
+    """Requests that got no prediction: how many of each reason are kept, and what their senders were told."""
+    if not found.refused:
+        hint = "The server keeps a sample of what it refuses or fails on (serving.refused_keep)."
+        return empty("No refused requests are kept", hint)
+    counts = Counter(request.reason for request in found.refused)
+    rows = [
+        (
+            when(request.at, ago=True),
+            chip(request.reason, "bad" if request.reason == "failed" else "warn"),
+            f"{request.status}",
+            f"{request.size:,}",
+            tag("span", request.problem, class_="soft small"),
+            tag("code", request.request_id),
+        )
+        for request in found.refused[:_REFUSED]
+    ]
+    kept = ", ".join(f"{count} x {reason}" for reason, count in counts.most_common())
+    return join(
+        [
+            tag(
+                "p", f"Kept: {kept}. ", link("Runbook", address("runbooks", "valid-input", model=found.model))
+            ),
+            table(("When", "Reason", ">Status", ">Bytes", "The sender was told", "Request"), rows, "Refused"),
+            prose(
+                "`linnet requests show ID -o FILE` writes one to a file; `linnet requests replay` sends them again."
+            ),
+        ]
+    )
 
 
 def drift(found: Watched) -> Html:

@@ -1,0 +1,67 @@
+"""The window that is still open: what the champion is being asked now, before the monitoring judges it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from linnet.artifacts.reference import Reference
+from linnet.config import MonitoringConfig
+from linnet.monitoring.history import past_p_values
+from linnet.monitoring.log_reader import read_feedback
+from linnet.monitoring.measure import compare_with_reference
+from linnet.monitoring.performance import judge
+from linnet.monitoring.window import Rows, last_closed, write_window
+from linnet.records import DriftReport, PerformanceReport
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWindow:
+    """What the newest traffic says; nothing of it is kept in the history of windows."""
+
+    drift: DriftReport
+    performance: PerformanceReport
+
+
+def judge_open_window(
+    log: Path,
+    model: str,
+    version: str,
+    package: Path,
+    config: MonitoringConfig,
+    span: timedelta,
+    at: datetime,
+) -> OpenWindow:
+    """Judges the last `span` of traffic up to `at`; where that is too little, all since the last full window.
+
+    The shorter span first: what began five minutes ago would drown in an hour. Embeddings are not
+    compared, so that it takes no model and less than a second.
+
+    Args:
+        log: folder of the prediction log.
+        model: the model's name.
+        version: its champion.
+        package: the champion's package, for its reference.
+        config: how much traffic a verdict needs, and what counts as drift.
+        span: how far to look back first.
+        at: the present moment.
+
+    Raises:
+        StorageError: there is no log, or the reference cannot be read.
+    """
+    reference = Reference.load(package)
+    opened = last_closed(at, config)[1]
+    starts = [at - span] + ([opened] if opened < at - span else [])
+    past = past_p_values(model, version, starts[0])
+    for start in starts:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "window"
+            window = write_window(log, model, version, start, at, config, folder)
+            rows = Rows.load(folder, len(reference.features), len(reference.classes))
+        if window.enough:
+            break
+    drift = compare_with_reference(window, rows, reference, None, config, past)
+    labels = read_feedback(log, model).labels
+    return OpenWindow(drift, judge(window, rows, reference, labels, drift, config))

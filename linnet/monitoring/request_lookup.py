@@ -1,0 +1,80 @@
+"""One request out of the prediction log: what was answered, by whom, how fast, and what people said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from linnet.monitoring.log_reader import read_feedback
+from linnet.records.prediction_log import served_files, served_schema
+
+
+@dataclass(frozen=True, slots=True)
+class ServedImage:
+    """One image of a request."""
+
+    index: int
+    predicted: str | None
+    confidence: float | None
+    probabilities: tuple[float, ...]
+    """Of the model's classes, in their order; empty where the request failed."""
+    features: tuple[float, ...]
+    sample_id: str | None
+    image: bytes | None
+    """PNG as the model saw it, where the log kept it."""
+    label: str | None
+    """What came as feedback."""
+    labelled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRequest:
+    """One request that a version was chosen for."""
+
+    request_id: str
+    at: datetime
+    model: str
+    version: str
+    latency_ms: float
+    error: str | None
+    images: tuple[ServedImage, ...]
+
+
+def find_request(log: Path, name: str) -> ServedRequest | None:
+    """The newest request in the log with this id, or with an image whose sample id this is; None: none.
+
+    Files are read from the newest on; one that is damaged says nothing.
+    """
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    wanted = (ds.field("request_id") == name) | (ds.field("sample_id") == name)
+    for path in reversed(list(served_files(log))):
+        try:
+            source = ds.dataset(str(path), schema=served_schema(), format="parquet")
+            rows = source.to_table(filter=wanted).to_pylist()
+        except (OSError, ValueError, pa.ArrowException):
+            continue
+        if rows:
+            newest = max(rows, key=lambda row: row["at"])
+            return _request([row for row in rows if row["request_id"] == newest["request_id"]], log)
+    return None
+
+
+def _request(rows: list[dict[str, Any]], log: Path) -> ServedRequest:
+    first = rows[0]
+    labels = read_feedback(log, first["model"]).labels if any(log.glob("feedback*")) else {}
+
+    def image_of(row: dict[str, Any]) -> ServedImage:
+        label, at = labels.get((row["request_id"], row["index"]), (None, None))
+        return ServedImage(
+            row["index"], row["predicted"], row["confidence"], tuple(row["probabilities"] or ()),
+            tuple(row["features"] or ()), row["sample_id"], row["image"], label, at,
+        )  # fmt: skip
+
+    return ServedRequest(
+        first["request_id"], first["at"], first["model"], first["version"], first["latency_ms"],
+        first["error"], tuple(image_of(row) for row in sorted(rows, key=lambda row: row["index"])),
+    )  # fmt: skip
