@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from linnet.config import DataConfig
@@ -167,15 +167,14 @@ def _look(row: RawRow, config: DataConfig, thumbnails: bool) -> Seen:
 def _size(row: RawRow) -> int:
     """Bytes of an image's file; 0 where it has none, or cannot be read."""
     try:
-        return os.stat(row.content).st_size if isinstance(row.content, str) else 0
+        return Path(row.content).stat().st_size if isinstance(row.content, str) else 0
     except OSError:
         return 0
 
 
 def _bytes(row: RawRow, path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return Path(path).read_bytes()
     except OSError as error:
         raise InvalidImage(row.origin, f"cannot be read: {error.strerror}") from error
 

@@ -124,14 +124,30 @@ def _place(
     sets = _Sets()
     groups = _join_groups(raw, unique, sets)
     lost = _join_near(raw, seen, config, unique, sets, result)
-    joined = sets.members(index for index in unique if index not in lost)
-    units = [_unit(raw, seen, rows, groups) for rows in joined.values()]
+    members: dict[int, list[int]] = defaultdict(list)
+    for index in unique:
+        if index not in lost:
+            members[sets.root(index)].append(index)
+    split_of: dict[int, Split] = {}
+    own: list[list[int]] = []  # a dataset's splits must not move because a window joined it
+    for rows in members.values():
+        if any(not window_of(raw.rows[index].label_source) for index in rows):
+            own.append(rows)
+        else:
+            split_of |= dict.fromkeys(rows, _window_side([seen[index].sample_id for index in rows]))
+    units = [_unit(raw, seen, rows, groups) for rows in own]
     splits = assign(units, frozenset(row.split for row in raw.rows), config)
-    split_of = dict(zip(joined, splits, strict=True))
-    result.kept = [(index, split_of[sets.root(index)]) for index in unique if index not in lost]
+    split_of |= {index: split for rows, split in zip(own, splits, strict=True) for index in rows}
+    result.kept = [(index, split_of[index]) for index in unique if index not in lost]
 
 
-def _unit(raw: RawDataset, seen: Sequence[Seen], rows: Sequence[int], groups: dict[int, str]) -> Unit:
+def _window_side(sample_ids: list[str]) -> Split:
+    """Where near copies from windows stand; a copy that comes later moves none of them out of the test."""
+    splits = [window_split(sample_id) for sample_id in sorted(sample_ids)]
+    return "test" if "test" in splits else splits[0]
+
+
+def _unit(raw: RawDataset, seen: Sequence[Seen], rows: list[int], groups: dict[int, str]) -> Unit:
     """What stands together. A group's key is of its name, so that it stays as the group grows.
 
     Near copies from a production window stand where the dataset's own images stand, and decide nothing.
@@ -181,6 +197,7 @@ def _join_near(
     looks = [seen[index] for index in unique]
     near = near_pairs([look.thumbnail for look in looks], [min(look.width, look.height) for look in looks])
     lost: set[int] = set()
+    told: list[tuple[bool, bool, str]] = []
     result.near_note = near.note
     for first, second in near.pairs.tolist():
         a, b = sorted(
@@ -191,7 +208,8 @@ def _join_near(
         differs = f", labelled '{kept.label}' and not '{other.label}'" if kept.label != other.label else ""
         result.near_conflicts += bool(differs)
         where = f" in the {kept.split} split" if apart else ""
-        result.told.append(f"{other.origin}: nearly the same as {kept.origin}{where}{differs}")
+        line = f"{other.origin}: nearly the same as {kept.origin}{where}{differs}"
+        told.append((not differs, not apart, line))
         if config.near_duplicates == "report":
             result.near_leaks += apart
         elif not apart:
@@ -203,6 +221,8 @@ def _join_near(
             lost.add(b)
             result.near_leaks += 1
             result.dropped.append(f"{other.origin}: leak: nearly the same as {kept.origin}{where}{differs}")
+    # Of very many pairs only the first are named: those that a person must look at.
+    result.told = [line for *_, line in sorted(told, key=lambda pair: pair[:2])]
     return lost
 
 
@@ -211,28 +231,17 @@ class _Sets:
 
     def __init__(self) -> None:
         self._parent: dict[int, int] = {}
-        """Of rows that were joined to another: of a million, most never are."""
+        """Of rows that were joined to an earlier one: most never are."""
 
     def root(self, row: int) -> int:
         while (parent := self._parent.get(row, row)) != row:
-            above = self._parent.get(parent, parent)
-            if above != parent:
-                self._parent[row] = above
-            row = parent
+            self._parent[row] = row = self._parent.get(parent, parent)
         return row
 
     def join(self, first: int, second: int) -> None:
         low, high = sorted((self.root(first), self.root(second)))
         if low != high:
             self._parent[high] = low
-
-    def members(self, rows: Iterable[int]) -> dict[int, tuple[int, ...]]:
-        """The rows of each set by its root, both in the order of `rows`."""
-        found: dict[int, tuple[int, ...]] = {}
-        for row in rows:
-            root = self.root(row)
-            found[root] = (*found.get(root, ()), row)
-        return found
 
 
 def _reason(row: RawRow, kept: RawRow, leak: bool) -> str:
