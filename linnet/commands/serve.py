@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet.commands.terminal import terminal
-from linnet.config import ServingConfig, load_config
-from linnet.errors import DataError, RequestRejected, ServingError
+from linnet.commands.terminal import fits, terminal
+from linnet.config import Config, ServingConfig, load_config
+from linnet.errors import ConfigError, DataError, RequestRejected, ServingError
 from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
 from linnet.registry.connect import find_champion, find_champions, several_models
 from linnet.storage.paths import api_keys_file, prediction_log_dir, server_state_file
@@ -179,14 +179,20 @@ def _files(paths: list[Path]) -> list[Path]:
 
 
 def _show_answers(answers: list[tuple[Path, dict[str, Any]]]) -> None:
-    table = Table("image", "class", "probability", "version")
+    table, console = Table("image", "class", "probability", "version"), terminal()
+    lines: list[str] = []
     for image, answer in answers:
+        lines += [f"{image}  {answer['model']} {answer['version']}"] if answer.get("predictions") else []
         for rank, likely in enumerate(answer.get("predictions", ())):
             first = rank == 0
             share = f"{likely['probability']:6.1%}"
             version = f"{answer['model']} {answer['version']}" if first else ""
             table.add_row(str(image) if first else "", likely["class"], share, version)
-    terminal().print(table)
+            lines.append(f"  {share}  {likely['class']}")
+    if fits(table, console):
+        console.print(table)
+    else:  # names that a box would cut
+        console.print("\n".join(lines))
 
 
 def _answer(client: ServerClient, image: Path) -> dict[str, Any]:
@@ -229,7 +235,14 @@ def _models_to_serve(names: list[str], paths: list[Path]) -> tuple[list[ModelToS
 
     Those are the first config's, or defaults; and no model's images are larger than the server takes.
     """
-    configs = {config.model_name: config for config in map(load_config, paths)}
+    configs: dict[str, Config] = {}
+    for path in paths:
+        config = load_config(path)
+        if config.model_name in configs:
+            remedy = "give one of them, or name another model in registry.model"
+            problem = f"is of the model {config.model_name}, as another config given here is"
+            raise ConfigError(str(path), problem, remedy)
+        configs[config.model_name] = config
     registry = next((config.registry for config in configs.values()), None)
     champions = [
         champion

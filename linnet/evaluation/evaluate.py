@@ -124,12 +124,12 @@ def _compare(candidate: Predictions, champion: ChampionAnswers, config: Evaluati
     """Candidate and champion on the dataset's own test samples; in the champion's answers they come first."""
     theirs = champion.chosen[: candidate.samples]
     found = compare_to_champion(
-        _chosen(candidate), theirs, candidate.labels, champion.version, config.confidence
+        chosen_classes(candidate), theirs, candidate.labels, champion.version, config.confidence
     )
     return found.model_copy(update={"metrics": champion.metrics(candidate.labels, config)})
 
 
-def _chosen(predictions: Predictions) -> Ints:
+def chosen_classes(predictions: Predictions) -> Ints:
     """Likeliest class [N]; -1 where the model answers what is no number."""
     finite = np.isfinite(predictions.probabilities).all(axis=1)
     return np.where(finite, predictions.predicted, -1)
@@ -145,7 +145,7 @@ def _regressions(
     return regression_sets(
         windows.cohorts[SOURCE],
         windows.labels,
-        _chosen(everything)[own:],
+        chosen_classes(everything)[own:],
         None if champion is None else champion.chosen[own:],
         champion.version if champion else "",
         confidence,

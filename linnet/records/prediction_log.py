@@ -6,6 +6,7 @@ that came for one. Columns that are added do no reader harm.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
+logger = logging.getLogger(__name__)
 SERVED, FEEDBACK = "served", "feedback"
 LIBRARIES = b"libraries"
 """Key in a served file's metadata: JSON of the versions that the server ran with."""
@@ -69,8 +71,16 @@ def new_file(folder: Path, kind: str, number: int) -> Path:
 
 
 def served_files(folder: Path) -> Iterator[Path]:
-    """The served files below a folder, the oldest first of each folder."""
-    return iter(sorted(folder.rglob(f"{SERVED}-*.parquet")))
+    """The served files below a folder, the oldest first of each; a folder that cannot be read is told."""
+    walked = os.walk(folder, onerror=lambda error: logger.warning("its rows are left out: %s", error))
+    return iter(
+        sorted(
+            Path(place, name)
+            for place, _, names in walked
+            for name in names
+            if name.startswith(f"{SERVED}-") and name.endswith(".parquet")
+        )
+    )
 
 
 def models_in(path: Path) -> tuple[str, str] | None:

@@ -85,7 +85,7 @@ def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) 
     ]
     if any(counts.values()):
         rows = [f"| {_text(what)} | {number:,} |" for what, number in counts.items() if number]
-        parts.append("| found | images |\n|---|--:|\n" + "\n".join(rows))
+        parts.append("| found | number |\n|---|--:|\n" + "\n".join(rows))
     parts += [f"⚠️ {_text(dataset.near_note)}"] if dataset.near_note else []
     total = sum(number for _, number, _ in dataset.named_findings)
     lines = [line for _, _, some in dataset.named_findings for line in some]
