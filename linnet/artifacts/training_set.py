@@ -46,6 +46,12 @@ class HeldOut:
         )
 
     @property
+    def truth(self) -> list[str]:
+        """The label of each sample as it is written: [N]."""
+        target = target_of(self.task)
+        return [target.decode(row, self.classes) for row in self.labels]
+
+    @property
     def dataset_samples(self) -> int:
         """How many samples are the dataset's own; those of production windows come after them."""
         source = self.cohorts.get(SOURCE)

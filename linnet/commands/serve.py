@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from linnet.commands.terminal import terminal
+from linnet.commands.terminal import fits, terminal
 from linnet.config import Config, ServingConfig, load_config
 from linnet.errors import ConfigError, DataError, RequestRejected, ServingError
 from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
@@ -57,6 +57,8 @@ def serve_champions(
     command += [] if port is None else ["--port", str(port)]
     server_state_file().parent.mkdir(parents=True, exist_ok=True)
     what = ", ".join(f"{one.name} version {one.version}" for one in models)
+    for told in _kept(models, serving):
+        console.print(told, soft_wrap=True)
     if detach:
         url = _start_detached(command)
         missing = _missing(models)
@@ -94,6 +96,23 @@ def serve_too(names: list[str], configs: list[Path], console: Console) -> None:
     for model in models:
         client.open_model(model.name, model.version, model.package, model.config)
         console.print(f"{model.name} version {model.version} serves at {client.url}, too")
+
+
+def _kept(models: list[ModelToServe], serving: ServingConfig) -> list[str]:
+    """What is kept of the images that users send, a sentence a model; none where nothing is."""
+    told = []
+    for model in models:
+        config = model.config or serving
+        if not config.log_sample and not config.log_images:
+            continue
+        share = f", and {config.log_images:.0%} of all requests" if config.log_images else ""
+        redacted = f", averaged over blocks of {config.log_image_blocks}" if config.log_image_blocks else ""
+        told.append(
+            f"{model.name}: up to {config.log_sample:g} images a minute that users send are kept{share}"
+            f"{redacted}, for {config.log_image_days:g} days and {config.log_images_mb:g} MB at most, to "
+            "find drift and to ask people about; if they may not be, set serving.log_sample = 0"
+        )
+    return told
 
 
 def _missing(models: list[ModelToServe]) -> list[str]:
@@ -179,16 +198,23 @@ def _files(paths: list[Path]) -> list[Path]:
 
 
 def _show_answers(answers: list[tuple[Path, dict[str, Any]]]) -> None:
-    table = Table("image", "class", "probability", "version")
+    table, console = Table("image", "class", "probability", "version"), terminal()
+    lines: list[str] = []
     for image, answer in answers:
         if answer.get("predictions") == []:
             table.add_row(str(image), "none", "", f"{answer['model']} {answer['version']}")
+            lines.append(f"{image}  none  {answer['model']} {answer['version']}")
+        lines += [f"{image}  {answer['model']} {answer['version']}"] if answer.get("predictions") else []
         for rank, likely in enumerate(answer.get("predictions", ())):
             first = rank == 0
             share = f"{likely['probability']:6.1%}"
             version = f"{answer['model']} {answer['version']}" if first else ""
             table.add_row(str(image) if first else "", likely["class"], share, version)
-    terminal().print(table)
+            lines.append(f"  {share}  {likely['class']}")
+    if fits(table, console):
+        console.print(table)
+    else:  # names that a box would cut
+        console.print("\n".join(lines))
 
 
 def _answer(client: ServerClient, image: Path) -> dict[str, Any]:

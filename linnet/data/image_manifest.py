@@ -181,7 +181,9 @@ def _row(
     path = finder.find(origin)
     values = tuple(_text(cells[name]) or _NONE for name in cohorts)
     captured = _captured(origin, cells.get("captured_at"))
-    return RawRow(origin, label, split, path, captured, values, group=_text(cells[group]) if group else "")
+    return RawRow(
+        origin, label, split, str(path), captured, values, group=_text(cells[group]) if group else ""
+    )
 
 
 def _class(origin: str, target: Target, name: str, classes: tuple[str, ...]) -> str:

@@ -54,7 +54,7 @@ def select(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> Selecti
     """
     result = Selection()
     owner = _owners(raw, seen)
-    contested = _contested(raw, seen, config)
+    contested = _contested(raw, seen, owner, config)
     unique: list[int] = []
     for index, (row, look) in enumerate(zip(raw.rows, seen, strict=True)):
         first = owner[look.sample_id]
@@ -92,13 +92,19 @@ def _owners(raw: RawDataset, seen: Sequence[Seen]) -> dict[str, int]:
     return owner
 
 
-def _contested(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> dict[str, list[str]]:
+def _contested(
+    raw: RawDataset, seen: Sequence[Seen], owner: dict[str, int], config: DataConfig
+) -> dict[str, list[str]]:
     """Samples whose copies have different labels, with these."""
-    labels: dict[str, dict[str, str]] = defaultdict(dict)
+    differing = {
+        look.sample_id
+        for row, look in zip(raw.rows, seen, strict=True)
+        if row.label != raw.rows[owner[look.sample_id]].label and not window_of(row.label_source)
+    }  # few of many: nothing is kept of the others
+    contested: dict[str, dict[str, str]] = {}
     for row, look in zip(raw.rows, seen, strict=True):
-        if not window_of(row.label_source):
-            labels[look.sample_id].setdefault(row.label, row.origin)
-    contested = {sample: told for sample, told in labels.items() if len(told) > 1}
+        if look.sample_id in differing and not window_of(row.label_source):
+            contested.setdefault(look.sample_id, {}).setdefault(row.label, row.origin)
     if contested and config.conflicts == "fail":
         rows = [
             ", ".join(f"{origin} ({label})" for label, origin in told.items()) for told in contested.values()
@@ -116,7 +122,7 @@ def _place(
     raw: RawDataset, seen: Sequence[Seen], config: DataConfig, unique: list[int], result: Selection
 ) -> None:
     """Gives the unique rows their splits; near copies of what is held out leave training."""
-    sets = _Sets(unique)
+    sets = _Sets()
     groups = _join_groups(raw, unique, sets)
     lost = _join_near(raw, seen, config, unique, sets, result)
     members: dict[int, list[int]] = defaultdict(list)
@@ -235,18 +241,19 @@ def _join_near(
 class _Sets:
     """Disjoint sets of rows, joined pair by pair (union-find with path halving)."""
 
-    def __init__(self, rows: list[int]) -> None:
-        self._parent = {row: row for row in rows}
+    def __init__(self) -> None:
+        self._parent: dict[int, int] = {}
+        """Of rows that were joined to an earlier one: most never are."""
 
     def root(self, row: int) -> int:
-        while self._parent[row] != row:
-            self._parent[row] = self._parent[self._parent[row]]
-            row = self._parent[row]
+        while (parent := self._parent.get(row, row)) != row:
+            self._parent[row] = row = self._parent.get(parent, parent)
         return row
 
     def join(self, first: int, second: int) -> None:
         low, high = sorted((self.root(first), self.root(second)))
-        self._parent[high] = low
+        if low != high:
+            self._parent[high] = low
 
 
 def _reason(row: RawRow, kept: RawRow, leak: bool) -> str:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from linnet.records import Comparison
 from linnet.statistics.paired import paired_difference
+from linnet.tasks.agree import agreement_of
 from linnet.tasks.score import Floats
+
+
+def agreements(task: str, first: Sequence[str], second: Sequence[str]) -> Floats:
+    """How far two lists of labels agree, one by one: [N]. With the truth as one of them, the scores."""
+    agreement = agreement_of(task)
+    return np.array([agreement(one, other) for one, other in zip(first, second, strict=True)], np.float64)
 
 
 def compare_to_champion(

@@ -18,7 +18,7 @@ from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
 from linnet.evaluation.candidates import CalibratedPredictions, write_candidates
 from linnet.evaluation.champion import ChampionAnswers, ask_champion
-from linnet.evaluation.compare import compare_to_champion
+from linnet.evaluation.compare import agreements, compare_to_champion
 from linnet.evaluation.gates import evaluate_gates
 from linnet.evaluation.known import Known
 from linnet.evaluation.measure import measure
@@ -28,10 +28,8 @@ from linnet.evaluation.report import write_report
 from linnet.evaluation.sample_images import ReportData
 from linnet.progress import Progress
 from linnet.records import Comparison, EvaluationReport, GateDecision, RegressionSet, TrainingSetManifest
-from linnet.tasks.agree import agreement_of
 from linnet.tasks.answer import answer_of
-from linnet.tasks.score import Floats, Results, score_of
-from linnet.tasks.target import target_of
+from linnet.tasks.score import Results, score_of
 
 EVALUATION_FILE, GATES_FILE = "evaluation.json", "gates.json"
 PREDICTIONS_FILE, REPORT_FILE = "predictions.npz", "report.html"
@@ -91,7 +89,7 @@ def evaluate(
     calibrated = score.described(test.labels, everything.probabilities[:own], fitted.thresholds)
     uncalibrated = score.results(test.labels, outputs.logits[:own], replace(fitted, temperature=1.0))
     said = answer_of(whole.task, whole.classes, fitted.thresholds).labels(everything.probabilities)
-    truth = _truth(whole)
+    truth = whole.truth
     rival = None if champion is None else ask_champion(whole, champion, champion_version, progress)
     report = measure(
         calibrated,
@@ -142,21 +140,10 @@ def _unseen(model: Path, outputs: Outputs, training_set: Path) -> Outputs:
     return outputs if logits is None else replace(outputs, logits=logits)
 
 
-def _truth(split: HeldOut) -> list[str]:
-    target = target_of(split.task)
-    return [target.decode(row, split.classes) for row in split.labels]
-
-
 def _digest(ids: Sequence[str], labels: Sequence[str]) -> str:
     """32 hex digits over the samples with their labels, in whatever order they come."""
     rows = sorted(zip(ids, labels, strict=True))
     return hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest()
-
-
-def _agreements(task: str, first: Sequence[str], second: Sequence[str]) -> Floats:
-    """How far two lists of labels agree, one by one."""
-    agreement = agreement_of(task)
-    return np.array([agreement(one, other) for one, other in zip(first, second, strict=True)])
 
 
 def _compare(
@@ -169,8 +156,8 @@ def _compare(
 ) -> Comparison:
     """Candidate and champion on the dataset's own test samples; in the champion's answers they come first."""
     count = candidate.samples
-    theirs = _agreements(test.task, champion.said[:count], truth[:count])
-    alike = _agreements(test.task, said[:count], champion.said[:count])
+    theirs = agreements(test.task, champion.said[:count], truth[:count])
+    alike = agreements(test.task, said[:count], champion.said[:count])
     found = compare_to_champion(
         candidate.scores, theirs, float(alike.mean()), champion.version, config.confidence
     )
@@ -191,8 +178,8 @@ def _regressions(
     own, theirs = everything.samples - len(windows), None
     alike = np.zeros(len(windows))
     if champion is not None:
-        theirs = _agreements(windows.task, champion.said[own:], truth[own:])
-        alike = _agreements(windows.task, said[own:], champion.said[own:])
+        theirs = agreements(windows.task, champion.said[own:], truth[own:])
+        alike = agreements(windows.task, said[own:], champion.said[own:])
     version = champion.version if champion else ""
     ours = everything.scores[own:]
     return regression_sets(windows.cohorts[SOURCE], ours, theirs, alike, version, confidence)

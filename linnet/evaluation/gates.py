@@ -27,9 +27,20 @@ def evaluate_gates(
         _calibration(report, config.max_ece),
         _cohort_gap(report, config),
     ]
-    if report.comparison is not None:
-        gates.append(_non_inferiority(report, config, confidence))
-    gates += [_regression(found, config, confidence) for found in report.regressions if found.comparison]
+    return _decision([*gates, *_champion_gates(report, config, confidence)])
+
+
+def evaluate_champion_gates(report: EvaluationReport, config: GatesConfig, confidence: float) -> GateDecision:
+    """Those gates alone that hold the candidate against the champion that the report compares with."""
+    return _decision(_champion_gates(report, config, confidence))
+
+
+def _champion_gates(report: EvaluationReport, config: GatesConfig, confidence: float) -> list[Gate]:
+    own = [] if report.comparison is None else [_non_inferiority(report, config, confidence)]
+    return own + [_regression(found, config, confidence) for found in report.regressions if found.comparison]
+
+
+def _decision(gates: list[Gate]) -> GateDecision:
     passed = all(gate.passed for gate in gates)
     return GateDecision(stage="evaluation", verdict="pass" if passed else "fail", gates=tuple(gates))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from linnet.records.model import Gate
 from linnet.records.record import JudgeVerdict, Record
 
 
@@ -82,3 +83,5 @@ class RolloutDecision(Record):
     started_at: datetime
     ended_at: datetime
     marks: tuple[RolloutMark, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    """The gates against the champion, where they were judged again as another was champion by then."""

@@ -36,7 +36,7 @@ def write(folder: Path, counts: tuple[int, ...]) -> Path:
 def rows_of(counts: tuple[int, ...]) -> RawDataset:
     names = tuple(f"c{index}" for index in range(len(counts)))
     rows = [
-        RawRow(f"{name}/{number}", name, "", Path("x"))
+        RawRow(f"{name}/{number}", name, "", "x")
         for name, many in zip(names, counts, strict=True)
         for number in range(many)
     ]

@@ -9,6 +9,7 @@ import pytest
 
 from linnet.artifacts.windows import SOURCE
 from linnet.config import EvaluationConfig, GatesConfig
+from linnet.evaluation.champion_gates import judge_by_new_champion
 from linnet.evaluation.evaluate import evaluate
 from linnet.evaluation.regressions import ALL, regression_sets
 from linnet.records import TrainingSetManifest
@@ -66,6 +67,19 @@ def test_candidate_that_kept_it_passes_and_without_a_champion_nothing_is_lost(
     assert decision.verdict == "pass" and decision.gates[-1].name == f"regression {TAUGHT}"
     report, decision = evaluate(write_model(tmp_path / "model"), taught, FAST, GATES, tmp_path / "b")
     assert decision.verdict == "pass" and report.regressions[0].comparison is None
+
+
+def test_window_is_asked_again_of_a_champion_that_came_after_the_gates(taught: Path, tmp_path: Path) -> None:
+    """The candidate passed without a champion; the one that was promoted meanwhile had learned the window."""
+    candidate, champion = make_package(tmp_path / "9"), make_package(tmp_path / "4", broken="permuted")
+    _, decision = evaluate(write_model(tmp_path / "model"), taught, FAST, GATES, tmp_path / "out")
+    assert decision.verdict == "pass"
+    again = judge_by_new_champion(tmp_path / "out", taught, candidate, "9", champion, "4", FAST, GATES)
+    _, anew = evaluate(tmp_path / "model", taught, FAST, GATES, tmp_path / "anew", champion, "4")
+    assert again is not None and again.verdict == "fail"
+    expected = [gate for gate in anew.gates if gate.name.startswith(("non_inferiority", "regression"))]
+    told = "; the gates knew no champion and it is 4 now"
+    assert [gate.evidence for gate in again.gates] == [gate.evidence + told for gate in expected]
 
 
 def test_champion_is_reported_with_its_numbers_on_the_same_samples(taught: Path, tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_drift_and_performance_of_a_window(
     assert set(found.cohorts) == set(CLASSES) and not found.confusion
     reference = Reference.load(package)
     assert reference.task == SEVERAL and reference.class_counts.sum() > reference.held_out
-    recent = labelled_window(tmp_path / "log", "several", "1", start, end, CLASSES, SEVERAL)
+    recent = labelled_window(tmp_path / "log", "several", "1", start, end, CLASSES, task=SEVERAL)
     assert not recent.notes and {one.label for one in recent.images} == set(labels)
 
 
