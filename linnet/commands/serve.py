@@ -57,6 +57,8 @@ def serve_champions(
     command += [] if port is None else ["--port", str(port)]
     server_state_file().parent.mkdir(parents=True, exist_ok=True)
     what = ", ".join(f"{one.name} version {one.version}" for one in models)
+    for told in _kept(models, serving):
+        console.print(told, soft_wrap=True)
     if detach:
         url = _start_detached(command)
         missing = _missing(models)
@@ -94,6 +96,23 @@ def serve_too(names: list[str], configs: list[Path], console: Console) -> None:
     for model in models:
         client.open_model(model.name, model.version, model.package, model.config)
         console.print(f"{model.name} version {model.version} serves at {client.url}, too")
+
+
+def _kept(models: list[ModelToServe], serving: ServingConfig) -> list[str]:
+    """What is kept of the images that users send, a sentence a model; none where nothing is."""
+    told = []
+    for model in models:
+        config = model.config or serving
+        if not config.log_sample and not config.log_images:
+            continue
+        share = f", and {config.log_images:.0%} of all requests" if config.log_images else ""
+        redacted = f", averaged over blocks of {config.log_image_blocks}" if config.log_image_blocks else ""
+        told.append(
+            f"{model.name}: up to {config.log_sample:g} images a minute that users send are kept{share}"
+            f"{redacted}, for {config.log_image_days:g} days and {config.log_images_mb:g} MB at most, to "
+            "find drift and to ask people about; if they may not be, set serving.log_sample = 0"
+        )
+    return told
 
 
 def _missing(models: list[ModelToServe]) -> list[str]:

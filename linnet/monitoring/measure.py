@@ -98,7 +98,7 @@ def compare_with_reference(
             count = 0 if kept is None else len(kept.rows)
             notes.append(
                 f"embeddings were not compared: {count} images were kept as the model saw them, "
-                f"{MIN_EMBEDDINGS} are needed; set serving.log_images to keep a share of them"
+                f"{MIN_EMBEDDINGS} are needed; serving.log_sample and serving.log_images keep some"
             )
         else:
             found = compare_embeddings(reference.embedding, kept.embedding)

@@ -12,6 +12,7 @@ import hashlib
 import io
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,18 +49,25 @@ class LabelledWindow:
 
 _NOT_KEPT = (
     "measure the accuracy, and cannot be trained on: their images were not kept "
-    "(serving.log_images keeps a share of them)"
+    "(serving.log_sample and log_images keep some)"
 )
 _NO_CLASS = "are no class of the model"
 _CHANGED = "belong to images that were redacted, or cannot be read"
 
 
 def labelled_window(
-    log: Path, model: str, version: str | None, start: datetime, end: datetime, classes: tuple[str, ...]
+    log: Path,
+    model: str,
+    version: str | None,
+    start: datetime,
+    end: datetime,
+    classes: tuple[str, ...],
+    answers: Mapping[str, tuple[str, datetime]] | None = None,
 ) -> LabelledWindow:
     """Kept images answered in [start, end) whose label came; equal pixels once, with the newest label.
 
-    `version`: the one that answered; None: any.
+    `version`: the one that answered; None: any. `answers`: label and moment by sample id, of images that
+    annotators were asked about; they count as feedback does, and the newest of both has the say.
 
     Left out and counted: labels of images that were not kept; labels that are no class of the model (a new
     class needs a new config); and images that were redacted before they were kept, which are not what the
@@ -75,9 +83,12 @@ def labelled_window(
     found: dict[str, tuple[datetime, Labelled]] = {}
     unused: Counter[str] = Counter()
     for row in served.rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():
-        if (given := feedback.labels.get((row["request_id"], row["index"]))) is None:
+        name = row["sample_id"]
+        sent, answered = feedback.labels.get((row["request_id"], row["index"])), (answers or {}).get(name)
+        given = max((one for one in (sent, answered) if one), key=lambda one: one[1], default=None)
+        if given is None:
             continue
-        (label, came), name = given, row["sample_id"]
+        label, came = given
         if why := _why_unused(label, row["image"], name, classes):
             unused[why] += 1
         elif name not in found or came >= found[name][0]:

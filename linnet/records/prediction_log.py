@@ -21,12 +21,18 @@ logger = logging.getLogger(__name__)
 SERVED, FEEDBACK = "served", "feedback"
 LIBRARIES = b"libraries"
 """Key in a served file's metadata: JSON of the versions that the server ran with."""
+RANDOM = "random"
+"""Why an image was kept (`kept_for`): by chance alone."""
 _STAMP = "%Y%m%dT%H%M%S"
 _NAME = re.compile(r"[a-z]+-(\d{8}T\d{6})-.*\.parquet")
 
 
 def served_schema() -> pa.Schema:
-    """Columns of `served-*`: a row an image, and one for a request that failed."""
+    """Columns of `served-*`: a row an image, and one for a request that failed.
+
+    kept_for: why the image was kept: `random`, or what it was chosen for, so that it says nothing of the
+    traffic as a whole. Older files have no such column: theirs were drawn at random.
+    """
     import pyarrow as pa
 
     return pa.schema(
@@ -45,6 +51,7 @@ def served_schema() -> pa.Schema:
             "error": pa.string(),
             "sample_id": pa.string(),
             "image": pa.binary(),
+            "kept_for": pa.string(),
         }
     )
 

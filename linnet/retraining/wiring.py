@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +114,21 @@ def labelled(config: Config, of_champion: bool = True) -> LabelledWindow:
     version = None
     if of_champion:
         since, version = max(champion.created_at, since), champion.version
-    return labelled_window(prediction_log_dir(), model, version, since, now(), package.classes)
+    answers = _answers(config)
+    return labelled_window(prediction_log_dir(), model, version, since, now(), package.classes, answers)
+
+
+def _answers(config: Config) -> dict[str, tuple[str, datetime]]:
+    """What annotators hold together of each sample of the use case, and since when it is known."""
+    from linnet.labels.consensus import consensus
+    from linnet.labels.table import LabelTable
+
+    table = LabelTable(config.name)
+    return {
+        one.sample_id: (one.label, one.created_at)
+        for one in consensus(table.as_of(table.horizon()))
+        if one.label and one.agreement >= config.labels.min_agreement
+    }
 
 
 def _rollouts(model: str) -> list[Span]:

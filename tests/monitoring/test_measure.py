@@ -78,7 +78,7 @@ def test_window_of_too_few_rows_has_no_verdict(champion: Path, serve: Serve, tmp
 def test_without_kept_images_the_report_says_so(champion: Path, serve: Serve, tmp_path: Path) -> None:
     report = drift_of(champion, serve(pictures(300, 5), share=0.0), tmp_path)
     assert "embedding" not in {test.name for test in report.tests}
-    assert "serving.log_images" in report.notes[0]
+    assert "serving.log_sample" in report.notes[0]
 
 
 def test_redacted_images_are_not_taken_for_drift(

@@ -79,6 +79,17 @@ def test_labels_that_cannot_be_trained_on_are_counted_by_reason(serve: Serve) ->
     assert found.notes[2].startswith("the log's served-torn.parquet: ")
 
 
+def test_what_annotators_answer_about_served_images_is_trained_on(serve: Serve) -> None:
+    """The questions of a round are about kept images of production: their answers are labels as any."""
+    images = pictures(6, 3)
+    log, moment = serve(images), datetime.now(UTC)
+    ids = [sample_id(image) for image in images]
+    answers = {ids[0]: (CLASSES[1], moment - HOUR), ids[1]: (CLASSES[2], moment), "f" * 32: ("dark", moment)}
+    give_labels(log, {"r0": CLASSES[0]})  # and feedback that came after the answer
+    found = labelled_window(log, "tiny", "1", moment - HOUR, moment + HOUR, CLASSES, answers)
+    assert {one.sample_id: one.label for one in found.images} == {ids[0]: CLASSES[0], ids[1]: CLASSES[2]}
+
+
 def test_label_that_came_last_counts_for_equal_pixels(serve: Serve) -> None:
     images = pictures(2, 1)
     images[1] = images[0]
