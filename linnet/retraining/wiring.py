@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linnet.config import Config, RegistryConfig, RetrainingConfig, parse_config
@@ -116,6 +117,18 @@ def labelled(config: Config, of_champion: bool = True) -> LabelledWindow:
         since, version = max(champion.created_at, since), champion.version
     answers = _answers(config)
     return labelled_window(prediction_log_dir(), model, version, since, now(), package.classes, answers)
+
+
+def keep_recent(config: Config) -> Path | None:
+    """Keeps the recent labelled production window of a use case, which its next run takes in.
+
+    Its folder; None: nothing is labelled, or nothing serves, so the dataset is all there is.
+    """
+    from linnet.monitoring.recent import write_recent
+
+    # What an earlier champion was asked about too: or the second retraining would forget the first.
+    found = labelled(config, of_champion=False).images
+    return write_recent(found, config.name) if found else None
 
 
 def _answers(config: Config) -> dict[str, tuple[str, datetime]]:
