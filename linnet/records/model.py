@@ -27,7 +27,8 @@ class TrainingReport(Record):
 
     history: tuple[dict[str, float], ...]
     """A row an epoch: epoch, loss, train_accuracy, validation_accuracy, validation_macro_f1,
-    images_per_second, seconds. Epoch 0: the head on a frozen pretrained backbone."""
+    images_per_second, seconds; waiting: the share of an epoch's time in which the loop stood still until its
+    next batch was read and augmented. Epoch 0: the head on a frozen pretrained backbone, without it."""
     parameters: int
     """Number of trained weights."""
     seconds: float
@@ -41,6 +42,13 @@ class TrainingReport(Record):
     """What a person should know, such as layers that could not take the initial weights."""
     weights: PretrainedWeights | None = None
     """What a pretrained backbone started from."""
+
+    @property
+    def waiting(self) -> float | None:
+        """Share of the time of all epochs that was spent waiting for batches; None: no epoch was measured."""
+        rows = [row for row in self.history if "waiting" in row]
+        seconds = sum(row["seconds"] for row in rows)
+        return sum(row["waiting"] * row["seconds"] for row in rows) / seconds if seconds else None
 
 
 class CohortResult(Record):

@@ -177,11 +177,13 @@ def _curves(training: TrainingReport | None) -> str:
     low = min(value for line in shown for value in line)
     epochs = ", ".join(f"{row['epoch']:.0f}" for row in history)
     drawn = "\n".join(f"    line [{', '.join(f'{value:.4f}' for value in line)}]" for line in shown)
+    waited = training.waiting if training else None
+    note = "" if waited is None else f"\n\n{waited:.0%} of the time was spent waiting for batches."
     return (
         "### Training\n\n```mermaid\nxychart-beta\n"
         '    title "accuracy per epoch: validation, training"\n'
         f'    x-axis "epoch" [{epochs}]\n'
-        f'    y-axis "accuracy" {max(0.0, low - 0.02):.2f} --> 1.00\n{drawn}\n```'
+        f'    y-axis "accuracy" {max(0.0, low - 0.02):.2f} --> 1.00\n{drawn}\n```{note}'
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +14,8 @@ from linnet.config import TrainConfig
 from linnet.errors import TrainingError
 from linnet.tasks.model import Model
 from linnet.training.progress import Progress
+
+Batch = TypeVar("Batch")
 
 _REPORT_SECONDS = 0.25
 
@@ -34,7 +38,18 @@ class Meter:
         self._loss: Tensor | float = 0.0
         self._right: Tensor | float = 0
         self._seen = self._steps = 0
-        self._factor = 0.0
+        self._factor = self._waited = 0.0
+
+    def waits(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches as they come; how long the loop stood still for each is added up."""
+        source = iter(batches)
+        while True:
+            began = time.perf_counter()
+            batch = next(source, None)
+            self._waited += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
 
     def add(self, step: int, factor: float, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Takes in one step; `step` counts from the start of training. A mixed image's label is its main one.
@@ -78,6 +93,7 @@ class Meter:
             "loss": loss,
             "train_accuracy": float(self._right) / max(self._seen, 1),
             "images_per_second": self._steps * self._size / max(self.seconds(), 1e-9),
+            "waiting": self._waited / max(self.seconds(), 1e-9),
         }
 
     def seconds(self) -> float:

@@ -155,7 +155,7 @@ def _train(
         if origin and config.freeze_norm:
             hold_norms(network)
         meter = Meter(epoch, config, batches.size, say if place.rank == 0 else None, total, task)
-        for step, batch in enumerate(batches.epoch(epoch), start=epoch * batches.steps):
+        for step, batch in enumerate(meter.waits(batches.epoch(epoch)), start=epoch * batches.steps):
             factor = learning_rate_factor(config.schedule, step, total, config.warm_up)
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
                 logits, _ = model(batch.images, batch.features)
