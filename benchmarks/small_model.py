@@ -75,7 +75,6 @@ def make_champion(folder: Path, data: dict[str, npt.NDArray[Any]]) -> tuple[Imag
         labels[held],
         probabilities,
         embedding,
-        model,
     ).save(folder / REFERENCE_FILE)
     np.savez(folder / GOLDEN_FILE, images=seen[:16], features=features[:16], probabilities=probabilities[:16])
     free = rows[_TRAINED + _HELD_OUT :]

@@ -21,6 +21,7 @@ from linnet.progress import Progress
 from linnet.records import TrainingSetManifest
 from linnet.statistics.metrics import confusion_matrix
 from linnet.tasks.agree import agreement_of
+from linnet.tasks.answer import answer_of
 from linnet.tasks.target import Targets, target_of
 from linnet.vision.libraries import libraries
 from linnet.vision.statistics import brightness_cohort, brightness_edges
@@ -50,7 +51,8 @@ def write_reference(
     trained = np.concatenate([_read(training_set, "features", split) for split in TRAINED])
     images, features, labels = _held_out(training_set)
     probabilities, embedding = _predict(packaged, images, features, progress)
-    reference = summarise(about, trained, images, features, labels, probabilities, embedding, packaged)
+    said = probabilities, embedding
+    reference = summarise(about, trained, images, features, labels, *said, packaged.package.thresholds)
     reference.save(out / REFERENCE_FILE)
     return reference
 
@@ -63,11 +65,11 @@ def summarise(
     labels: Targets,
     probabilities: Floats,
     embedding: Floats,
-    packaged: PackagedModel,
+    thresholds: tuple[float, ...] = (),
 ) -> Reference:
     """The sketch of `trained` features [T, F] and of N held-out images with what the model says of them."""
     classes = len(about.classes)
-    target, answer = target_of(about.task), packaged.answer
+    target, answer = target_of(about.task), answer_of(about.task, about.classes, thresholds)
     named, confidence = answer.named(probabilities), answer.confidence(probabilities)
     truth = [target.decode(row, about.classes) for row in labels]
     pairs = zip(answer.labels(probabilities), truth, strict=True)
@@ -101,7 +103,7 @@ def summarise(
         cohorts=_cohorts(about, columns, named, edges),
         libraries=libraries(),
         task=about.task,
-        thresholds=packaged.package.thresholds,
+        thresholds=thresholds,
         named=named.sum(axis=0, dtype=np.int64),
     )
 

@@ -10,6 +10,7 @@ import torch
 
 from linnet.config import TrainConfig
 from linnet.records import TrainingReport
+from linnet.tasks.classification.model import MODEL
 from linnet.training.meter import Meter
 
 
@@ -25,7 +26,7 @@ def batches(seconds: float) -> Iterator[int]:
 def test_meter_tells_the_loader_s_time_from_the_network_s(
     reading: float, computing: float, low: float, high: float
 ) -> None:
-    meter = Meter(0, TrainConfig(), 2, None, 5)
+    meter = Meter(0, TrainConfig(), 2, None, 5, MODEL)
     for step, _ in enumerate(meter.waits(batches(reading))):
         time.sleep(computing)
         meter.add(step, 1.0, torch.tensor(1.0), torch.eye(2), torch.tensor([0, 1]))
