@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,7 @@ SECRETS = {  # backend/test/end2end/pipeline_e2e_test.go
     "test-secret-3": {"password": "psw2"},
 }
 SECONDS = 1200
-"""A sample may take this long: one of them sleeps for a quarter of an hour."""
+"""A sample may take this long if `--seconds` says nothing: one of them sleeps for a quarter of an hour."""
 _NO_PROGRAM = "its command is my_program, which its image (ubi9/python-311) does not have"
 FAIL_ANYWHERE = {
     # Raises where the variable that its input names is empty; nothing in the file sets one. KFP's own test of
@@ -92,7 +93,7 @@ class Ending:
     seconds: float = 0.0
 
 
-Verdict = Literal["runs", "refused", "outside", "wrong"]
+Verdict = Literal["runs", "refused", "outside", "unended", "wrong"]
 
 
 ENGINES = ("Linnet", "kfp.local")
@@ -121,13 +122,15 @@ def verdict(name: str, ending: Ending) -> Verdict:
     """Whether a sample ended as it must; `outside`: for want of something that it names."""
     if ending.state == "refused":
         return "refused"
-    if ending.state != "stuck" and (ending.state == "succeeded") == must_succeed(name):
+    if ending.state == "stuck":
+        return "unended"
+    if (ending.state == "succeeded") == must_succeed(name):
         return "runs"
     return "outside" if name in OUTSIDE and ending.state == "failed" else "wrong"
 
 
-def on_linnet(client: Any, file: Path, spec: Spec) -> Ending:
-    """Submits a sample to the engine and waits for its end."""
+def on_linnet(client: Any, seconds: float, file: Path, spec: Spec) -> Ending:
+    """Submits a sample to the engine and waits for its end, `seconds` at most."""
     from kfp_server_api import ApiException
 
     from linnet.launch.client import silence_sdk
@@ -140,9 +143,9 @@ def on_linnet(client: Any, file: Path, spec: Spec) -> Ending:
         except ApiException as error:
             return Ending("refused", _refusal(error))
         while (found := client.get_run(run.run_id)).state not in ("SUCCEEDED", "FAILED", "CANCELED"):
-            if time.perf_counter() - started > SECONDS:
+            if time.perf_counter() - started > seconds:
                 client.terminate_run(run.run_id)
-                return Ending("stuck", f"not ended after {SECONDS} s", SECONDS)
+                return Ending("stuck", f"not ended after {seconds:g} s", seconds)
             time.sleep(0.1)
     reason = found.error.message if found.error else ""
     state: Any = "succeeded" if found.state == "SUCCEEDED" else "failed"
@@ -156,11 +159,12 @@ def _refusal(error: Any) -> str:
         return str(error)
 
 
-def by_kfp_local(template: Path, file: Path, spec: Spec) -> Ending:
+def by_kfp_local(template: Path, seconds: float, file: Path, spec: Spec) -> Ending:
     """Runs a sample by kfp.local in an environment of its own.
 
     Args:
         template: an environment with the SDK, which is copied: what a sample installs goes into the copy.
+        seconds: it and all that it started are killed after this long.
         file: the sample.
         spec: the same, read.
     """
@@ -173,16 +177,26 @@ def by_kfp_local(template: Path, file: Path, spec: Spec) -> Ending:
         given = {**_defaults(spec), **inputs_of(spec, scratch)}  # it knows a pipeline's defaults not always
         words: list[Any] = [python, script, file.resolve(), json.dumps(given)]
         environment = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"}
-        try:
-            done = subprocess.run(
-                words, cwd=scratch, env=environment, timeout=SECONDS, capture_output=True, text=True
+        with (scratch / "said").open("w+b") as said:
+            process = subprocess.Popen(
+                words, cwd=scratch, env=environment, stdout=said, stderr=said, start_new_session=True
             )
-            told = json.loads(done.stderr.strip().splitlines()[-1])
-        except subprocess.TimeoutExpired:
-            return Ending("stuck", f"not ended after {SECONDS} s", SECONDS)
-        except (ValueError, IndexError):
-            return Ending("failed", (done.stderr.strip().splitlines() or ["said nothing"])[-1][:300])
-    return Ending(told["state"], told["reason"], time.perf_counter() - started)
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                return Ending("stuck", f"not ended after {seconds:g} s", seconds)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            said.seek(0)
+            lines = said.read().decode("utf-8", "replace").strip().splitlines()
+        try:
+            told = json.loads(lines[-1])
+            state, reason = told["state"], told["reason"]
+        except (ValueError, IndexError, TypeError, KeyError):
+            state, reason = "failed", (lines or ["said nothing"])[-1][:300]
+    return Ending(state, reason, time.perf_counter() - started)
 
 
 def _defaults(spec: Spec) -> dict[str, Any]:
@@ -230,6 +244,7 @@ def table(results: Results) -> str:
         ("runs", "end as on a cluster"),
         ("refused", "refused, with the reason"),
         ("outside", "fail for want of what they name: a cloud, a registry, a cluster"),
+        ("unended", "not ended in the time they were given"),
         ("wrong", "wrong"),
     ):
         counts = [str(Counter(told[engine].values())[kind]) for engine in engines]
@@ -262,6 +277,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--engines", default=",".join(ENGINES), help="which, by commas")
     parser.add_argument("--containers", default="auto", help="engine.containers")
     parser.add_argument("--jobs", type=int, default=1, help="how many samples at once; some of them sleep")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="that a sample may take")
     parser.add_argument("--table", type=Path, help="where to write the table")
     parser.add_argument("--results", type=Path, help="where outcomes are kept and taken up again")
     options = parser.parse_args(arguments)
@@ -273,10 +289,10 @@ def main(arguments: list[str] | None = None) -> None:
     with contextlib.ExitStack() as stack:
         runners: dict[str, Callable[[Path, Spec], Ending]] = {}
         if "kfp.local" in engines:
-            runners["kfp.local"] = partial(by_kfp_local, stack.enter_context(_peer()))
+            runners["kfp.local"] = partial(by_kfp_local, stack.enter_context(_peer()), options.seconds)
         if "Linnet" in engines:
             client = stack.enter_context(_engine(options.containers, options.jobs))
-            runners["Linnet"] = partial(on_linnet, client)
+            runners["Linnet"] = partial(on_linnet, client, options.seconds)
         pool = stack.enter_context(ThreadPoolExecutor(options.jobs))
         asked = {
             pool.submit(runners[engine], file, Spec.from_text(file.read_bytes())): (name, engine)

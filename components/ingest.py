@@ -11,7 +11,7 @@ from components.image import IMAGE
 def ingest(name: str, data: dict[str, Any], samples: dsl.Output[dsl.Dataset]) -> None:
     """Writes the sample table of the dataset that `data` names."""
     from linnet.config import DataConfig
-    from linnet.data.ingest import ingest, source_identity
+    from linnet.data.ingest import ingest, source_identity, windows_identity
     from linnet.run.step import preparing, progress, run_step
 
     with preparing("ingest"):
@@ -36,4 +36,5 @@ def ingest(name: str, data: dict[str, Any], samples: dsl.Output[dsl.Dataset]) ->
         parameters={"name": name, "data": data, "source": source},
         inputs={},
         outputs={"samples": samples},
+        world=lambda: {"windows": windows_identity(name)},
     )

@@ -194,6 +194,18 @@ def _model_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any
             retraining="consider",
             rollout="silenced",
         ),
+        _alert(
+            "LinnetAccuracyFar",
+            " or ".join(
+                f'{names.ACCURACY_HIGH}{{model="{model}",cohort={_text(column)},value={_text(value)}}} '
+                f"< {config.cohort_accuracy - config.page_accuracy_gap:g}"
+                for column, value in _cohorts(config)
+            ),
+            "page", model, config, "accuracy",
+            "accuracy on {{ $labels.cohort }}={{ $labels.value }} is proven to lie more than "
+            f"{config.page_accuracy_gap:g} below {config.cohort_accuracy:g} "
+            "(at most {{ $value | printf `%.3f` }}), version {{ $labels.version }}",
+        ),
         ticket(
             "LinnetDrift", f"{names.DRIFT_VIOLATION}{mine} == 1", "drift",
             "the newest window differs from what version {{ $labels.version }} was trained on",

@@ -88,7 +88,8 @@ def rollback(reason: Reason = "", name: Model = "", tracking_uri: Tracking = "")
     """Give the alias, and the traffic of a running server, back to the champion before this one.
 
     A rollout that is under way is ended first, also one whose process is gone. To end a rollout alone, and
-    leave the champion as it is: `linnet rollout abort`.
+    leave the champion as it is: `linnet rollout abort`. What is taken away here does not come back by itself:
+    see `linnet models allow`.
 
     Example:
 
@@ -101,6 +102,25 @@ def rollback(reason: Reason = "", name: Model = "", tracking_uri: Tracking = "")
     _end_rollout(model, reason)
     version = registry.rollback(model, reason)
     typer.echo(f"{model} version {version.version} is the champion again")
+
+
+@app.command("allow")
+def allow(version: Version, reason: Reason = "", name: Model = "", tracking_uri: Tracking = "") -> None:
+    """Let a version that was rolled back be released again; who and why stand in the ledger.
+
+    A rollback is for good otherwise: neither that version nor the same model under another number is
+    released by a run.
+
+    Example:
+
+      linnet models allow 3 --reason "the complaints were about another shop"
+    """
+    registry = _registry(tracking_uri)
+    model = chosen_model(registry, name)
+    if not registry.blocked(model, version):
+        raise typer.BadParameter(f"version {version} was not rolled back: it needs no permission")
+    registry.allow(model, version, given(reason))
+    typer.echo(f"{model} version {version} may be released again: the next run's canary decides")
 
 
 def _end_rollout(model: str, reason: str) -> None:

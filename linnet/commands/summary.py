@@ -116,7 +116,7 @@ def show_comparison(first: RunEvidence, second: RunEvidence, console: Console) -
         scores.add_column(column, justify="right")
     for metric in comparison.metrics(first, second) or []:
         color = {"better": "green", "worse": "red"}.get(metric.verdict, "")
-        change = Text(f"{metric.change:+.4f} {metric.verdict}".rstrip(), color)
+        change = Text(f"{metric.words} {metric.verdict}".rstrip(), color)
         scores.add_row(metric.metric.title, f"{metric.first:.4f}", f"{metric.second:.4f}", change)
     console.print(scores if scores.row_count else "no metrics to compare: one of them was not evaluated")
     judged = Table("gate", a.run_id, b.run_id, title="gates", title_justify="left", title_style="bold")

@@ -15,7 +15,7 @@ from linnet.commands.console import show_links
 from linnet.commands.serve import ConfigPaths, Names, serve_champions, serve_too, stop_server
 from linnet.commands.terminal import terminal
 from linnet.config import EngineConfig, load_config, load_engine_config
-from linnet.errors import LinnetError, NoChampion, ServingError
+from linnet.errors import ConfigError, LinnetError, NoChampion, ServingError
 from linnet.process.model_server import ServerState
 from linnet.registry.connect import find_champions
 from linnet.storage.paths import server_state_file
@@ -114,7 +114,7 @@ def up(
                 out.print(str(error), style="red", soft_wrap=True)
         try:
             if running is None:
-                serve_champions(names, configs, port, detach, out)
+                serve_champions(names, configs, port, detach, out, with_keeper)
             else:
                 _serve_more(running, names, configs, out)
                 if began and not detach:  # else all ran already: there is nothing of this call to stop
@@ -173,7 +173,11 @@ def _engine_settings(configs: list[Path]) -> tuple[EngineConfig, list[Path]]:
     if not configs:
         return EngineConfig(), []
     read = [(path, *load_engine_config(path)) for path in configs]
-    settings = next((engine for _, engine, alone in read if alone), read[0][1])
+    machines = [(path, engine) for path, engine, alone in read if alone]
+    if machines[1:]:
+        problem = f"holds [engine] alone, as {machines[0][0]} does, and there is one engine"
+        raise ConfigError(str(machines[1][0]), problem, "give one of them")
+    settings = machines[0][1] if machines else read[0][1]
     return settings, [path for path, _, alone in read if not alone]
 
 

@@ -15,6 +15,11 @@ Layout = Literal[
 ]
 """How a folder of images can be read; `auto` is refused where two readings are possible."""
 
+Task = Literal["classification", "multilabel"]
+"""What is asked of an image; each is a folder of `linnet.tasks`."""
+DEFAULT_TASK: Task = "classification"
+"""Of configs, and of what was written before there were several."""
+
 
 class DataConfig(Section):
     kind: Literal["idx", "folder", "manifest"] = "folder"
@@ -25,6 +30,9 @@ class DataConfig(Section):
     layout: Layout = "auto"
     """How a folder is read: folders named after splits, or after classes; names of files; tables; `.cls`
     files; or an export. `linnet init` writes what it understood; auto refuses where two are possible."""
+    task: Task = DEFAULT_TASK
+    """What is asked of an image: one class of several that exclude each other (classification), or all those
+    of several that it shows (multilabel)."""
     revision: str = ""
     """Git revision of the `.dvc` file; empty: as it is in the working tree."""
     classes: tuple[str, ...] = ()
@@ -66,9 +74,12 @@ class DataConfig(Section):
     near_duplicates: Literal["one side", "report", "ignore"] = "one side"
     """Nearly equal images (re-encoded, resized by little): they stand in one split, and leave training
     where the dataset itself holds a copy out; or they are only counted; or not looked for."""
+    windows: Literal["train", "test"] = "train"
+    """What later runs do with the labelled production windows that retraining kept: train on most of each and
+    test on the rest, or test alone. The test is always made: what was gained is asked for again."""
     recent: File = ""
-    """Folder of a recent labelled production window, as retraining writes it, whose images join the
-    dataset; empty: none."""
+    """Folder of a labelled production window, as retraining writes it, that is trained on whatever `windows`
+    says; empty: none."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -21,6 +21,9 @@ class ServiceLevelsConfig(Section):
     """Share of requests that should pass input validation, over 30 days."""
     cohort_accuracy: Fraction = Field(default=0.8, gt=0, lt=1)
     """A critical cohort's live accuracy must not be proven to lie below this."""
+    page_accuracy_gap: Fraction = Field(default=0.1, gt=0, lt=1)
+    """A live accuracy that is proven to lie further than this below `cohort_accuracy` pages; less is a
+    ticket."""
     critical_cohorts: tuple[str, ...] = ()
     """Cohorts that alert by themselves, as `column=value`; all samples together always do."""
     max_model_age_days: float = Field(default=30.0, gt=0)

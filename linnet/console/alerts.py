@@ -160,7 +160,9 @@ def _accuracy(performance: PerformanceReport | None, levels: ServiceLevelsConfig
     if accuracy is None:
         return Alert("Live accuracy", "unknown", "ticket", "no labels came yet", "accuracy")
     words = f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}); {levels.cohort_accuracy:g} is asked"
-    return Alert("Live accuracy", _state(accuracy.high < levels.cohort_accuracy), "ticket", words, "accuracy")
+    far = accuracy.high < levels.cohort_accuracy - levels.page_accuracy_gap
+    severity: Literal["page", "ticket"] = "page" if far else "ticket"
+    return Alert("Live accuracy", _state(accuracy.high < levels.cohort_accuracy), severity, words, "accuracy")
 
 
 def _skew(skew: SkewReport | None) -> Alert:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from linnet.artifacts.windows import kept_windows, window_of
 from linnet.config import DataConfig
 from linnet.data.bad_files import check_bad_files
 from linnet.data.fetch import fetch
@@ -16,7 +17,7 @@ from linnet.data.folder_tree import count_reasons
 from linnet.data.idx import read_idx
 from linnet.data.image_folder import read_image_folder
 from linnet.data.image_manifest import read_manifest
-from linnet.data.recent import with_recent
+from linnet.data.recent import with_windows
 from linnet.data.remote import bring, is_remote
 from linnet.data.rows import RawDataset
 from linnet.data.sample_table import Sample, TableWriter
@@ -27,9 +28,11 @@ from linnet.errors import ConfigError, DataError
 from linnet.progress import Progress
 from linnet.records import SPLITS, DatasetManifest, utc_time
 from linnet.storage.files import writing
+from linnet.tasks.target import Target, target_of
 
 _MANIFEST = "manifest.json"
 _NAMED_DROPS = 1000
+_KNOWN = "of a production window, and the dataset holds the same image"
 
 
 def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None = None) -> DatasetManifest:
@@ -41,7 +44,7 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
 
     Args:
         config: The `data` section; a relative `location` is taken from the current folder.
-        name: The dataset's name, for the manifest.
+        name: The use case, whose labelled production windows join the dataset.
         out: Folder for `manifest.json` and the shards; shards of an earlier try are removed.
         progress: Told (what, done, total).
 
@@ -52,7 +55,7 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
     """
     captured_at = _captured_at(config)
     raw, digest = _read(config, progress)
-    raw = with_recent(raw, config)
+    raw = with_windows(raw, config, kept_windows(name))
     found = scan(raw, config, progress, config.near_duplicates != "ignore")
     check_bad_files(raw, found.bad, config)
     good, seen = found.good, found.seen
@@ -65,10 +68,12 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
         shards = _write(good, seen, selection, TableWriter(out, config.cohorts, captured_at), progress)
         manifest = DatasetManifest(
             name=name,
+            task=config.task,
             digest=_digest(digest, raw, found),
             revision=config.revision,
             classes=raw.classes,
-            counts=_counts(good, selection),
+            counts=_counts(good, selection, target_of(config.task)),
+            images=_images(selection),
             shards=tuple(shards),
             rows=len(selection.kept),
             raw_rows=len(raw.rows),
@@ -81,19 +86,21 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
             near_pairs=len(selection.told),
             near_conflicts=selection.near_conflicts,
             near_note=selection.near_note,
-            left_out=count_reasons(raw.left_out),
+            left_out=count_reasons(raw.left_out) | _known(selection),
             bad=len(found.bad),
             bad_files=tuple(file.reason for file in found.bad[:_NAMED_DROPS]),
             cohorts=config.cohorts,
+            windows=_window_counts(good, selection),
         )
         manifest.save(out / _MANIFEST)
     return manifest
 
 
 def source_identity(config: DataConfig) -> str:
-    """The digest that `ingest` would give the dataset, without fetching or decoding it.
+    """The digest that `ingest` would give the dataset without windows, without fetching or decoding it.
 
-    What a cache key needs: it changes when any byte, label or place of the dataset does.
+    What a cache key needs: it changes when any byte, label or place of the dataset does. The windows that
+    join it are named by their contents (`windows_identity`).
 
     Raises:
         DataError, ConfigError: as `ingest`.
@@ -102,13 +109,18 @@ def source_identity(config: DataConfig) -> str:
     if location.suffix == ".dvc":
         digest = read_version(location, config.revision).digest
         return f"{digest}+{Path(config.recent).name}" if config.recent else digest
-    raw = with_recent(_read(config, None)[0], config)
+    raw = with_windows(_read(config, None)[0], config, [])
     return content_digest(raw, in_order(content_of, raw.rows, None, ""))
+
+
+def windows_identity(name: str) -> list[str]:
+    """Names of the production windows that `ingest` would take in now; each is named by its contents."""
+    return [window.name for window in kept_windows(name)]
 
 
 def _digest(named: str, raw: RawDataset, found: Scan) -> str:
     """The dataset's digest: the `.dvc` file's where it names all rows, or else that of the contents."""
-    if named and all(row.label_source == "dataset" for row in raw.rows):
+    if named and not any(window_of(row.label_source) for row in raw.rows):
         return named
     return content_digest(raw, found.contents)
 
@@ -123,6 +135,10 @@ def _place(config: DataConfig, progress: Progress | None) -> Path:
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:
     """The raw dataset, and its digest where a `.dvc` file names it."""
     location, digest = _place(config, progress), ""
+    if target_of(config.task).several and config.kind != "manifest":
+        problem = f"is {config.task}, but a dataset of kind '{config.kind}' names one class an image"
+        remedy = 'set data.kind = "manifest", and name a table of paths and labels'
+        raise ConfigError("data.task", problem, remedy)
     if config.cohorts and config.kind != "manifest":
         raise ConfigError("data.cohorts", f"a dataset of kind '{config.kind}' has no columns", "remove it")
     if location.suffix == ".dvc":
@@ -138,7 +154,7 @@ def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, st
         return read_idx(location, config.classes), digest
     if config.kind == "folder":
         return _grouped(read_image_folder(location, config.classes, config.layout), config.group), digest
-    return read_manifest(location, config.classes, config.cohorts, config.group), digest
+    return read_manifest(location, config.classes, config.cohorts, config.group, config.task), digest
 
 
 def _grouped(raw: RawDataset, pattern: str) -> RawDataset:
@@ -204,7 +220,29 @@ def _write(
     return writer.shards
 
 
-def _counts(raw: RawDataset, selection: Selection) -> dict[str, dict[str, int]]:
+def _images(selection: Selection) -> dict[str, int]:
+    tally = Counter(split for _, split in selection.kept)
+    return {split: tally[split] for split in SPLITS}
+
+
+def _known(selection: Selection) -> dict[str, int]:
+    """Rows of production windows that say nothing new, by the reason."""
+    return {_KNOWN: selection.known} if selection.known else {}
+
+
+def _window_counts(raw: RawDataset, selection: Selection) -> dict[str, dict[str, int]]:
+    """Images a production window and split."""
+    found: dict[str, dict[str, int]] = {}
+    for index, split in selection.kept:
+        if name := window_of(raw.rows[index].label_source):
+            held = found.setdefault(name, {})
+            held[split] = held.get(split, 0) + 1
+    return found
+
+
+def _counts(raw: RawDataset, selection: Selection, target: Target) -> dict[str, dict[str, int]]:
     """Images a split and class, in the order of SPLITS and of the labels, zeros included."""
-    tally = Counter((split, raw.rows[index].label) for index, split in selection.kept)
+    tally = Counter(
+        (split, name) for index, split in selection.kept for name in target.classes(raw.rows[index].label)
+    )
     return {split: {name: tally[split, name] for name in raw.classes} for split in SPLITS}

@@ -78,6 +78,11 @@ def render(decision: RolloutDecision, looks: list[JudgeSnapshot]) -> str:
         f"<p class=soft>{decision.started_at:%Y-%m-%d %H:%M:%S} UTC, {seconds:.0f} s, "
         f"{asked:,} candidate requests</p></header>",
     ]
+    parts += [
+        f"<p class=soft>Gate {escape(gate.name)}, judged again: {escape(gate.evidence)}</p>"
+        for gate in decision.gates
+        if gate.passed  # one that failed is the reason
+    ]
     if looks:
         shares = [(look.seconds, look.percent) for look in looks]
         plot = share_plot(shares, decision.marks, title, kind)

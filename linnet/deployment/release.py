@@ -27,6 +27,8 @@ from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
 from linnet.progress import Progress
 from linnet.records import (
+    Gate,
+    GateDecision,
     JudgeSnapshot,
     JudgeVerdict,
     ModelPackage,
@@ -58,14 +60,18 @@ def release(
     server_state: Path | None = None,
     progress: Progress | None = None,
     promote: Promote | None = None,
+    blocked: str = "",
+    judged: GateDecision | None = None,
 ) -> RolloutDecision:
     """Rolls `package` out as `version` of model `name`; writes rollout.json and rollout.html to `out`.
 
     The server that wrote `server_state` is used if it runs and serves this model (and then serves the
     outcome); else one is started for the release and stopped after it. Without a champion the candidate is
     held against its own evaluation and absolute limits. `promote` moves the alias together with the
-    traffic, when the verdict says so. Interrupting (Ctrl-C, SIGTERM) gives traffic back
-    first.
+    traffic, when the verdict says so. `blocked`: why this version gets no traffic at all, such as that it was
+    rolled back before; it stands in the decision. `judged`: the gates against the champion, where they had to
+    be judged again; if one failed, nothing is rolled out either. Interrupting (Ctrl-C, SIGTERM) gives traffic
+    back first.
 
     Raises:
         RolloutError: another release is under way, there is nothing to replay, or no server starts.
@@ -75,10 +81,16 @@ def release(
     candidate = Candidate(name, version, package)
     if champion_version == version:
         return _write(_ended(candidate, version, "promote", "it is the champion already"), [], out)
+    again = () if judged is None else judged.gates
+    if judged is not None and judged.verdict != "pass":
+        blocked = blocked or f"it got no traffic, as its gates fail: {'; '.join(judged.reasons)}"
+    if blocked:
+        return _write(_ended(candidate, champion_version, "rollback", blocked), [], out, again)
     state_file = state_dir() / "rollouts" / f"{file_name(name)}.json"
     if config.kserve.service:
-        return _into_kserve(candidate, champion_version, config, state_file, out, progress, promote)
-    traffic = Traffic.of_training_set(training_set)
+        return _into_kserve(candidate, champion_version, config, state_file, out, progress, promote, again)
+    # A first candidate is held against its evaluation, which is on the dataset's own test samples.
+    traffic = Traffic.of_training_set(training_set, windows=champion is not None)
     with ExitStack() as stack:
         stack.enter_context(_terminable())
         try:
@@ -105,7 +117,7 @@ def release(
         )
         with replayer:
             decision = rollout.run()
-        return _write(decision, rollout.looks, out)
+        return _write(decision, rollout.looks, out, again)
 
 
 def replay_rate(config: ReleaseConfig, packages: list[Path]) -> float:
@@ -129,6 +141,7 @@ def _into_kserve(
     out: Path,
     progress: Progress | None,
     promote: Promote | None,
+    again: tuple[Gate, ...],
 ) -> RolloutDecision:
     """Rolls out into an InferenceService that has users: nothing is replayed, and nobody knows labels."""
     target = KServeTarget(config.kserve, candidate.model, candidate.version)
@@ -143,7 +156,7 @@ def _into_kserve(
                 "champion: promote the one it serves with `linnet models promote`"
             )
         rollout = Rollout(target, candidate, config, list, state_file, progress=progress, promote=promote)
-        return _write(rollout.run(), rollout.looks, out)
+        return _write(rollout.run(), rollout.looks, out, again)
 
 
 def _server(
@@ -198,7 +211,10 @@ def _ended(candidate: Candidate, champion: str | None, verdict: JudgeVerdict, wh
     )
 
 
-def _write(decision: RolloutDecision, looks: list[JudgeSnapshot], out: Path) -> RolloutDecision:
+def _write(
+    decision: RolloutDecision, looks: list[JudgeSnapshot], out: Path, again: tuple[Gate, ...] = ()
+) -> RolloutDecision:
+    decision = decision.model_copy(update={"gates": again})
     decision.save(out / "rollout.json")
     (out / "rollout.html").write_text(render(decision, looks), "utf-8")
     return decision

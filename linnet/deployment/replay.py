@@ -25,11 +25,17 @@ from typing import Self
 from urllib.parse import quote, urlsplit
 
 import numpy as np
+import numpy.typing as npt
 
+from linnet.artifacts.windows import DATASET, SOURCE
+from linnet.config import DEFAULT_TASK
 from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.local_server import is_loopback
 from linnet.errors import RolloutError, StorageError
 from linnet.records import TrainingSetManifest
+from linnet.tasks.agree import agreement_of
+from linnet.tasks.answer import answer_of
+from linnet.tasks.target import target_of
 from linnet.vision.decode import encode_png
 
 WORKERS = 16
@@ -42,34 +48,65 @@ _BUSY = (429, 503)
 """Refusals that the server's records do not hold against a version either."""
 _MOST_IMAGES = 4096
 _MOST_BYTES = 64 << 20
+_WINDOWS_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Encoded images and the class that each one shows."""
+    """Encoded images and the label of each."""
 
     bodies: tuple[bytes, ...]
-    classes: tuple[str, ...]
+    labels: tuple[str, ...]
+    windows: int = 0
+    """How many of them, the last, are of labelled production windows: every second request is one of these,
+    so that a candidate which lost what they taught is seen, however few they are."""
+    task: str = DEFAULT_TASK
+
+    def draw(self, source: random.Random) -> int:
+        """The next image: at random, and independent of those before."""
+        own = len(self.bodies) - self.windows
+        if self.windows and (not own or source.random() < _WINDOWS_SHARE):
+            return own + source.randrange(self.windows)
+        return source.randrange(own)
 
     @classmethod
-    def of_training_set(cls, folder: Path, seed: int = 0) -> Traffic:
+    def of_training_set(cls, folder: Path, seed: int = 0, windows: bool = True) -> Traffic:
         """The production split of a training set as PNG files; a random part of a large one.
+
+        `windows`: with the samples of production windows; False: the dataset's own alone.
 
         Raises:
             RolloutError: the split is missing, damaged or empty.
         """
         try:
-            names = TrainingSetManifest.load(folder / "training_set.json").classes
+            about = TrainingSetManifest.load(folder / "training_set.json")
             images = np.load(folder / "images-production.npy", mmap_mode="r")
             labels = np.load(folder / "labels-production.npy")
+            taught = _of_windows(folder, len(labels))
         except (StorageError, OSError, ValueError) as error:
             raise RolloutError(f"{folder}: no readable production split to replay ({error})") from error
         if len(images) == 0 or len(images) != len(labels):
             raise RolloutError(f"{folder}: the production split is empty: raise data.production_fraction")
         most = max(min(_MOST_IMAGES, _MOST_BYTES // images[0].nbytes), 64)
-        chosen = np.random.default_rng(seed).permutation(len(images))[:most]
+        mixed = np.random.default_rng(seed).permutation(len(images))
+        own, others = mixed[~taught[mixed]], mixed[taught[mixed]][: most // 2]
+        if not windows:
+            others = others[:0]
+        chosen = np.concatenate([own[: most - len(others)], others])
         bodies = tuple(encode_png(np.asarray(images[index])) for index in chosen)
-        return cls(bodies, tuple(names[labels[index]] for index in chosen))
+        target = target_of(about.task)
+        truth = tuple(target.decode(labels[index], about.classes) for index in chosen)
+        return cls(bodies, truth, len(others), about.task)
+
+
+def _of_windows(folder: Path, samples: int) -> npt.NDArray[np.bool_]:
+    """[N] whether a sample of the production split is of a labelled production window."""
+    path = folder / "cohorts-production.npz"
+    if path.exists():
+        with np.load(path) as stored:
+            if SOURCE in stored.files:
+                return np.asarray(stored[SOURCE] != DATASET)
+    return np.zeros(samples, bool)
 
 
 class Window:
@@ -122,6 +159,7 @@ class Replayer:
             raise RolloutError(f"{url}: replayed traffic is sent to this machine only")
         self._host, self._port = urlsplit(url).hostname or "", urlsplit(url).port or 80
         self._traffic, self._rate = traffic, rate
+        self._answer, self._agreement = answer_of(traffic.task, ()), agreement_of(traffic.task)
         self._model = quote(model, safe="")
         self._random = random.Random(seed)  # noqa: S311  chooses images, keeps no secret
         self._most = int(rate * max_seconds)
@@ -182,10 +220,10 @@ class Replayer:
         with self._lock:
             if self._next >= self._most or self._stopping.is_set():
                 return None
-            index = self._random.randrange(len(self._traffic.bodies))
+            index = self._traffic.draw(self._random)
             due = self._began + self._next / self._rate
             self._next += 1
-        return due, self._traffic.bodies[index], self._traffic.classes[index]
+        return due, self._traffic.bodies[index], self._traffic.labels[index]
 
     def _send(self, connection: HTTPConnection, body: bytes, truth: str) -> LabeledOutcome | None:
         """What came of a request; None: the server was too busy."""
@@ -205,7 +243,8 @@ class Replayer:
         if answer.status != 200 or version is None or answer.headers.get("Linnet-Model") != self._model:
             return LabeledOutcome(version, None)
         try:
-            return LabeledOutcome(version, json.loads(content)["predictions"][0]["class"] == truth)
+            said = self._answer.said(json.loads(content)["predictions"])
+            return LabeledOutcome(version, self._agreement(said, truth))
         except (ValueError, KeyError, IndexError, TypeError):
             return LabeledOutcome(None, None)
 

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from linnet.artifacts.training_set import HeldOut, read_split
 from linnet.artifacts.validation_logits import read_validation_logits
+from linnet.artifacts.windows import SOURCE
 from linnet.cache.store import Cache
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
-from linnet.evaluation.calibration import fit_temperature, softmax
 from linnet.evaluation.candidates import CalibratedPredictions, write_candidates
-from linnet.evaluation.compare import compare_to_champion
+from linnet.evaluation.champion import ChampionAnswers, ask_champion
+from linnet.evaluation.compare import agreements, compare_to_champion
 from linnet.evaluation.gates import evaluate_gates
 from linnet.evaluation.known import Known
 from linnet.evaluation.measure import measure
-from linnet.evaluation.predict import Floats32, Outputs, batch_size
+from linnet.evaluation.predict import Floats32, Outputs
+from linnet.evaluation.regressions import regression_sets
 from linnet.evaluation.report import write_report
 from linnet.evaluation.sample_images import ReportData
 from linnet.progress import Progress
-from linnet.records import Comparison, EvaluationReport, GateDecision, TrainingSetManifest
-from linnet.statistics.metrics import Ints, Predictions
-
-if TYPE_CHECKING:
-    from linnet.artifacts.onnx_model import PackagedModel
+from linnet.records import Comparison, EvaluationReport, GateDecision, RegressionSet, TrainingSetManifest
+from linnet.tasks.answer import answer_of
+from linnet.tasks.score import Results, score_of
 
 EVALUATION_FILE, GATES_FILE = "evaluation.json", "gates.json"
 PREDICTIONS_FILE, REPORT_FILE = "predictions.npz", "report.html"
@@ -46,28 +48,33 @@ def evaluate(
 ) -> tuple[EvaluationReport, GateDecision]:
     """Measures a trained model on the test split and decides about it.
 
+    All is measured on the dataset's own test samples. What production windows hold out for the test is
+    judged by itself, so that a window that joins moves no other number.
+
     Args:
         model: folder with `model.pt`.
         training_set: folder that `build_features` wrote.
         evaluation: levels, bins, seed.
         gates: thresholds.
         out: folder to write evaluation.json, gates.json, predictions.npz (test split: ids `S32` [N],
-            labels int64 [N], calibrated probabilities float32 [N, K], embeddings float32 [N, D]),
-            candidates.npz (see `evaluation.candidates`) and report.html into. Equal inputs give equal
-            bytes.
+            labels as the training set has them, calibrated probabilities float32 [N, K], embeddings
+            float32 [N, D]), candidates.npz (see `evaluation.candidates`) and report.html into. Equal
+            inputs give equal bytes.
         champion: package folder of the present champion, if there is one.
         champion_version: its version in the registry.
         progress: called with what is being done, how many samples are done, and of how many.
         cache: where a pretrained backbone's activations are kept; those of training are taken from there.
 
     Raises:
-        DataError: the training set cannot be read, or has no test samples.
+        DataError: the training set cannot be read, or has no test samples; or the champion has another task.
         StorageError: the model cannot be read, or the results cannot be written.
         ServingError: the champion's package is damaged.
     """
     from linnet.vision.networks import load_model
 
-    test, validation = read_split(training_set, "test"), read_split(training_set, "validation")
+    whole, validation = read_split(training_set, "test"), read_split(training_set, "validation")
+    own = whole.dataset_samples
+    test, windows = whole.part(0, own), whole.part(own, len(whole))
     if not len(test):
         raise DataError(
             str(training_set), "the test split is empty", "add images, or raise data.test_fraction"
@@ -75,29 +82,50 @@ def evaluate(
     network = load_model(model)
     known = Known(network, training_set, cache)
     tuning = _unseen(model, known.predict(validation, "validation", progress), training_set)
-    outputs = known.predict(test, "test", progress)
-    temperature = fit_temperature(tuning.logits, validation.labels)
-    calibrated = Predictions(test.labels, softmax(outputs.logits, temperature))
-    uncalibrated = Predictions(test.labels, softmax(outputs.logits))
-    comparison: Comparison | None = None
-    remarks: list[str] = []
-    if champion is not None:
-        comparison, remarks = against_champion(
-            calibrated, test, champion, champion_version, evaluation.confidence, progress
-        )
+    outputs = known.predict(whole, "test", progress)
+    score = score_of(whole.task)
+    fitted = score.fit(tuning.logits, validation.labels)
+    everything = score.results(whole.labels, outputs.logits, fitted)
+    calibrated = score.described(test.labels, everything.probabilities[:own], fitted.thresholds)
+    uncalibrated = score.results(test.labels, outputs.logits[:own], replace(fitted, temperature=1.0))
+    said = answer_of(whole.task, whole.classes, fitted.thresholds).labels(everything.probabilities)
+    truth = whole.truth
+    rival = None if champion is None else ask_champion(whole, champion, champion_version, progress)
     report = measure(
-        calibrated, uncalibrated, test.ids, test.classes, test.cohorts, temperature, comparison, evaluation
+        calibrated,
+        uncalibrated,
+        test.ids,
+        test.classes,
+        {name: values for name, values in test.cohorts.items() if name != SOURCE},
+        fitted,
+        None if rival is None else _compare(calibrated, test, said, truth, rival, evaluation),
+        evaluation,
+        whole.task,
     )
+    regressions = _regressions(everything, windows, said, truth, rival, evaluation.confidence)
+    report = report.model_copy(
+        update={"regressions": regressions, "test_digest": _digest(test.ids, truth[:own])}
+    )
+    remarks = rival.remarks if rival else ()
     decision = evaluate_gates(report, gates, evaluation.confidence)
     evidence = ReportData(
-        calibrated, uncalibrated, test.images, test.ids, evaluation, gates, len(validation), tuple(remarks)
+        calibrated,
+        uncalibrated,
+        test.images,
+        test.ids,
+        evaluation,
+        gates,
+        len(validation),
+        remarks,
+        truth[:own],
+        said[:own],
     )
-    _write(out, report, decision, evidence, test, outputs.embeddings)
+    _write(out, report, decision, evidence, test, outputs.embeddings[:own])
     write_candidates(
         out,
         known,
         training_set,
-        CalibratedPredictions(validation, tuning, temperature),
+        CalibratedPredictions(validation, tuning, fitted),
         evaluation.candidates,
         progress,
     )
@@ -112,60 +140,49 @@ def _unseen(model: Path, outputs: Outputs, training_set: Path) -> Outputs:
     return outputs if logits is None else replace(outputs, logits=logits)
 
 
-def against_champion(
-    candidate: Predictions,
+def _digest(ids: Sequence[str], labels: Sequence[str]) -> str:
+    """32 hex digits over the samples with their labels, in whatever order they come."""
+    rows = sorted(zip(ids, labels, strict=True))
+    return hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest()
+
+
+def _compare(
+    candidate: Results,
     test: HeldOut,
-    champion: Path,
-    version: str,
+    said: Sequence[str],
+    truth: Sequence[str],
+    champion: ChampionAnswers,
+    config: EvaluationConfig,
+) -> Comparison:
+    """Candidate and champion on the dataset's own test samples; in the champion's answers they come first."""
+    count = candidate.samples
+    theirs = agreements(test.task, champion.said[:count], truth[:count])
+    alike = agreements(test.task, said[:count], champion.said[:count])
+    found = compare_to_champion(
+        candidate.scores, theirs, float(alike.mean()), champion.version, config.confidence
+    )
+    return found.model_copy(update={"metrics": champion.metrics(test.labels, config)})
+
+
+def _regressions(
+    everything: Results,
+    windows: HeldOut,
+    said: Sequence[str],
+    truth: Sequence[str],
+    champion: ChampionAnswers | None,
     confidence: float,
-    progress: Progress | None = None,
-) -> tuple[Comparison, list[str]]:
-    """Compares with the champion's package on the same samples; second: what a reviewer must know.
-
-    Classes are matched by name. A champion of another image size gets the test images resized.
-    """
-    from linnet.artifacts.onnx_model import PackagedModel
-
-    packaged = PackagedModel.load(champion)
-    about = packaged.package
-    remarks = []
-    if (about.height, about.width, about.channels) != test.images.shape[1:]:
-        remarks.append(
-            f"the champion takes images of {about.height} x {about.width} x {about.channels}; "
-            "it was given the candidate's test images, resized"
-        )
-    if unknown := [name for name in test.classes if name not in about.classes]:
-        remarks.append(f"the champion does not know {', '.join(unknown)}: it is wrong on those samples")
-    index = {name: k for k, name in enumerate(test.classes)}
-    named = np.array([index.get(name, -1) for name in about.classes], np.int64)
-    chosen = named[_champion_classes(packaged, test, progress)]
-    finite = np.isfinite(candidate.probabilities).all(axis=1)
-    own = np.where(finite, candidate.predicted, -1)
-    return compare_to_champion(own, chosen, test.labels, version or about.name, confidence), remarks
-
-
-def _champion_classes(packaged: PackagedModel, test: HeldOut, progress: Progress | None) -> Ints:
-    """Likeliest class [N] in the champion's own order."""
-    from linnet.vision.decode import color_of, resize
-
-    about = packaged.package
-    size = (about.height, about.width, about.channels)
-    same = size == test.images.shape[1:]
-    columns = [test.feature_names.index(n) for n in about.features if n in test.feature_names]
-    stored = same and len(columns) == len(about.features)
-    chosen: list[Ints] = []
-    step = batch_size(test.images)
-    for start in range(0, len(test), step):
-        images = np.array(test.images[start : start + step])
-        if not same:
-            color = color_of(about.channels)
-            images = np.stack([resize(one, about.height, about.width, color) for one in images])
-        features = test.features[start : start + step, columns] if stored else None
-        probabilities, _ = packaged.predict(images, features)
-        chosen.append(probabilities.argmax(axis=1))
-        if progress:
-            progress("champion predictions", min(start + step, len(test)), len(test))
-    return np.concatenate(chosen)
+) -> tuple[RegressionSet, ...]:
+    """What the production windows ask again; their samples come last in `everything`."""
+    if not len(windows):
+        return ()
+    own, theirs = everything.samples - len(windows), None
+    alike = np.zeros(len(windows))
+    if champion is not None:
+        theirs = agreements(windows.task, champion.said[own:], truth[own:])
+        alike = agreements(windows.task, said[own:], champion.said[own:])
+    version = champion.version if champion else ""
+    ours = everything.scores[own:]
+    return regression_sets(windows.cohorts[SOURCE], ours, theirs, alike, version, confidence)
 
 
 def _write(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from linnet.config import EvaluationConfig, GatesConfig
-from linnet.evaluation.cohorts import CLASS
-from linnet.records import CohortResult, EvaluationReport, Gate, GateDecision, Interval
+from linnet.records import CohortResult, EvaluationReport, Gate, GateDecision, Interval, RegressionSet
 from linnet.statistics.attainable import margin_of
+from linnet.tasks.score import CLASS, score_of
 
 Comparator = Literal[">=", "<=", ">", "<"]
 
@@ -17,19 +17,30 @@ def evaluate_gates(
 ) -> GateDecision:
     """All gates of the evaluation stage; the verdict is `pass` only if every one passes.
 
-    A value that is not a number passes nothing. Without a champion there is no `non_inferiority`
-    gate (absent, not passed). `confidence` is the level of the report's intervals.
+    A value that is not a number passes nothing. Without a champion there is no `non_inferiority` and no
+    `regression` gate (absent, not passed). `confidence` is the level of the report's intervals.
     """
     gates = [
-        _lower_bound("accuracy", "accuracy", report, config.min_accuracy),
-        _lower_bound("macro_f1", "macro F1", report, config.min_macro_f1),
+        *_lower_bounds(report, config, ("accuracy", "macro_f1", "micro_f1", "map")),
         _worst_recall(report, config),
-        _lower_bound("auc", "macro one-against-rest AUC", report, config.min_auc),
+        *_lower_bounds(report, config, ("auc",)),
         _calibration(report, config.max_ece),
         _cohort_gap(report, config),
     ]
-    if report.comparison is not None:
-        gates.append(_non_inferiority(report, config, confidence))
+    return _decision([*gates, *_champion_gates(report, config, confidence)])
+
+
+def evaluate_champion_gates(report: EvaluationReport, config: GatesConfig, confidence: float) -> GateDecision:
+    """Those gates alone that hold the candidate against the champion that the report compares with."""
+    return _decision(_champion_gates(report, config, confidence))
+
+
+def _champion_gates(report: EvaluationReport, config: GatesConfig, confidence: float) -> list[Gate]:
+    own = [] if report.comparison is None else [_non_inferiority(report, config, confidence)]
+    return own + [_regression(found, config, confidence) for found in report.regressions if found.comparison]
+
+
+def _decision(gates: list[Gate]) -> GateDecision:
     passed = all(gate.passed for gate in gates)
     return GateDecision(stage="evaluation", verdict="pass" if passed else "fail", gates=tuple(gates))
 
@@ -49,6 +60,25 @@ def _gate(name: str, value: float, comparator: Comparator, threshold: float, evi
     )
 
 
+_WORDS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "map": "mean average precision",
+    "auc": "macro one-against-rest AUC",
+}
+
+
+def _lower_bounds(report: EvaluationReport, config: GatesConfig, names: tuple[str, ...]) -> list[Gate]:
+    """The gates on lower bounds that the report's task has."""
+    gated = score_of(report.task).gated
+    return [
+        _lower_bound(name, _WORDS[name], report, getattr(config, f"min_{name}"))
+        for name in names
+        if name in gated
+    ]
+
+
 def _lower_bound(name: str, words: str, report: EvaluationReport, threshold: float) -> Gate:
     measured = report.metrics[name]
     reaches = "reaches" if measured.low >= threshold else "does not reach"
@@ -62,7 +92,7 @@ def _lower_bound(name: str, words: str, report: EvaluationReport, threshold: flo
 def _worst_recall(report: EvaluationReport, config: GatesConfig) -> Gate:
     """Fails if a class has no test sample, unless the config says that nobody judges it."""
     threshold = config.min_worst_recall
-    empty = [name for name, row in zip(report.classes, report.confusion, strict=True) if sum(row) == 0]
+    empty = [name for name in report.classes if report.per_class[name]["support"] == 0]
     absent = [name for name in empty if name not in config.unjudged_classes]
     measured = report.metrics["worst_recall"]
     if absent:
@@ -132,6 +162,25 @@ def _non_inferiority(report: EvaluationReport, config: GatesConfig, confidence: 
     if config.non_inferiority_margin == "auto":
         evidence += f", the least that {report.samples:,} samples can show"
     return _gate("non_inferiority", difference.low, ">", -margin, evidence)
+
+
+def _regression(found: RegressionSet, config: GatesConfig, confidence: float) -> Gate:
+    """Refuses a candidate that is proven to have lost what an earlier one was taught by production.
+
+    The bound is the upper one: a window is small, and many of them are asked, so that a candidate that is as
+    good as the champion must not fail by chance. What all windows show together is one more set.
+    """
+    comparison, champion = found.comparison, found.champion_accuracy
+    assert comparison is not None and champion is not None
+    margin = margin_of(config, found.samples, confidence)
+    difference = comparison.difference
+    evidence = (
+        f"regression set {found.name} ({found.samples:,} samples): champion {comparison.champion} "
+        f"{champion.value:.4f}, candidate {found.accuracy.value:.4f}; the difference is "
+        f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}], and one that is proven to "
+        f'lie below {-margin:+.4f} is refused (data.windows = "train" trains on the window)'
+    )
+    return _gate(f"regression {found.name}", difference.high, ">=", -margin, evidence)
 
 
 def show(measured: Interval) -> str:

@@ -47,6 +47,7 @@ def gather_evidence(
         champion=served.version,
         trained_until=served.registered_at,
         windows=tuple(sorted(findings, key=lambda window: window.start)),
+        thin_windows=len(found) - len(findings),
         new_labels=len(labelled.images),
         label_notes=labelled.notes,
         rollout_active=any(end is None for _, end in rollouts),

@@ -32,6 +32,7 @@ from linnet.records.model import (
     ModelPackage,
     ModelVersion,
     PretrainedWeights,
+    RegressionSet,
     TrainingReport,
 )
 from linnet.records.monitoring import (
@@ -98,6 +99,7 @@ __all__ = [
     "PerformanceReport",
     "PretrainedWeights",
     "Record",
+    "RegressionSet",
     "RetrainingCause",
     "RetrainingDecision",
     "RetrainingEntry",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from linnet.config import DEFAULT_TASK
 from linnet.records.record import Record
 
 
@@ -12,19 +13,24 @@ class DatasetManifest(Record):
     """What `ingest` wrote: `manifest.json` beside the Parquet shards of the sample table.
 
     Columns of a shard: sample_id (str, 32 hex digits: digest of the decoded pixels), image (bytes,
-    PNG or the original encoding), label (str, class name), label_source (str), split (str),
+    PNG or the original encoding), label (str, class name), label_source (str: `dataset`, or
+    `feedback/` and the production window that it is of), split (str),
     captured_at (timestamp[us, UTC]), width, height, channels (int32, of the decoded image), origin
     (str: where in the raw dataset), and `cohort_<name>` (str) a configured cohort.
     """
 
     name: str
+    task: str = DEFAULT_TASK
+    """What is asked of an image: `config.Task`."""
     digest: str
     """Digest of the raw dataset version (the `.dvc` file's, or of the folder's contents)."""
     revision: str
     """Git revision of the `.dvc` file, or empty."""
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
-    """Images a split and class."""
+    """Images a split and class; where an image may have several, it counts for each."""
+    images: dict[str, int] = {}
+    """Images a split; empty in what was written before an image could have several classes."""
     shards: tuple[str, ...]
     rows: int
     raw_rows: int
@@ -54,6 +60,8 @@ class DatasetManifest(Record):
     """Images that were left out because they cannot be decoded, or are too large (`data.bad_files`)."""
     bad_files: tuple[str, ...] = ()
     """Each of these (the first 1,000) with its reason."""
+    windows: dict[str, dict[str, int]] = {}
+    """Images a split of each labelled production window that joined; they are in `counts`, too."""
 
     @property
     def findings(self) -> dict[str, int]:
@@ -79,6 +87,10 @@ class DatasetManifest(Record):
             ("Images that were dropped", dropped, self.dropped),
             ("Pairs of nearly equal images", pairs, self.near_duplicates),
         ]
+
+    def images_of(self, split: str) -> int:
+        """Images of a split."""
+        return self.images[split] if self.images else sum(self.counts.get(split, {}).values())
 
 
 class ExpectationResult(Record):
@@ -145,6 +157,8 @@ class TrainingSetManifest(Record):
     cohorts-SPLIT.npz (a value a sample: unicode [N] by cohort, always with `brightness`).
     """
 
+    task: str = DEFAULT_TASK
+    """What is asked of an image: `config.Task`."""
     classes: tuple[str, ...]
     features: tuple[str, ...]
     """Names of the feature columns, in order."""

@@ -41,6 +41,8 @@ class RetrainingEvidence(Record):
     """Capture time of the newest sample the champion was trained on, or else when it was registered."""
     windows: tuple[WindowFinding, ...]
     """Oldest first."""
+    thin_windows: int = 0
+    """Windows with too few images for a verdict; they are not among `windows`."""
     new_labels: int
     """Labelled production images that the champion was not trained on."""
     label_notes: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from linnet.records.model import Gate
 from linnet.records.record import JudgeVerdict, Record
 
 
@@ -20,8 +21,8 @@ class ServedRecord(Record):
     latency_ms: float
     predicted: str | None
     confidence: float | None
-    agrees: bool | None
-    """Whether the other version named the same class for the same image; None if not mirrored."""
+    agrees: float | None
+    """How far the other version's answer to the same image agrees, 0 to 1; None if not mirrored."""
     shadow: bool = False
     """Whether the answer went to nobody: the request was mirrored to this version to compare."""
 
@@ -82,3 +83,5 @@ class RolloutDecision(Record):
     started_at: datetime
     ended_at: datetime
     marks: tuple[RolloutMark, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    """The gates against the champion, where they were judged again as another was champion by then."""

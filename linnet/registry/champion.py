@@ -26,7 +26,7 @@ from linnet.registry.protocol import Alias, ChampionTraffic, Registry, Submissio
 from linnet.storage.files import file_name
 from linnet.storage.paths import state_dir
 
-Action = Literal["register", "challenge", "canary", "promote", "rollback"]
+Action = Literal["register", "challenge", "canary", "promote", "rollback", "allow"]
 _INTENT = ".intent.json"
 _ALIAS: dict[str, Alias] = {"challenge": "challenger", "promote": "champion", "rollback": "champion"}
 
@@ -134,7 +134,8 @@ class ModelRegistry:
             RegistryError: no such version, or its evidence does not allow it.
         """
         with self._locked(model):
-            reason = promotion.check(self.version(model, version), rollout, override)
+            blocked = self.blocked(model, version)
+            reason = promotion.check(self.version(model, version), rollout, override, blocked)
             found = self.store.alias(model, "champion")
             if found == version:
                 return self.version(model, version)
@@ -189,6 +190,29 @@ class ModelRegistry:
             found = self.store.alias(model, "champion")
             self._move(self._entry("rollback", model, earlier.version, found, reason.strip()))
             return self.version(model, earlier.version)
+
+    def blocked(self, model: str, version: str) -> str:
+        """Why a version may not be released by itself: it, or the same model, was rolled back; empty: it may.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        versions = self.store.versions(model)
+        self.version(model, version)
+        return promotion.rolled_back(self.ledger.entries(model), versions, version)
+
+    def allow(self, model: str, version: str, reason: str) -> None:
+        """Lets a version that was rolled back, and the same model under other numbers, be released again.
+
+        Raises:
+            RegistryError: no reason is given, or nothing keeps it from being released.
+        """
+        if not reason.strip():
+            raise RegistryError("allowing it again needs a reason, for the ledger: give one with --reason")
+        with self._locked(model):
+            if not self.blocked(model, version):
+                raise RegistryError(f"{model} version {version} was not rolled back: it needs no permission")
+            self.ledger.append(self._entry("allow", model, version, None, reason.strip()))
 
     def repair(self, model: str) -> None:
         """Finishes or forgets a move that was cut short; any command that changes something does it too.

@@ -160,6 +160,15 @@ def release_candidates(
     return candidate, version, folder, champion.version
 
 
+def rolled_back_before(config: RegistryConfig, name: str, version: str) -> str:
+    """Why a version may not be released by itself, since it was rolled back; empty: it may.
+
+    Raises:
+        RegistryError: there is no such version, or the ledger was changed.
+    """
+    return connect(config).blocked(config.registered_name(name), version)
+
+
 def promote_if_accepted(
     config: RegistryConfig,
     decision: RolloutDecision,

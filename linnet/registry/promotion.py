@@ -10,12 +10,13 @@ from linnet.errors import RegistryError
 from linnet.records import LedgerEntry, ModelVersion, RolloutDecision
 
 
-def refusals(version: ModelVersion, rollout: RolloutDecision | None) -> list[str]:
+def refusals(version: ModelVersion, rollout: RolloutDecision | None, blocked: str = "") -> list[str]:
     """Why `version` may not be promoted on its evidence; empty: it may.
 
-    Gates and canary must both have said yes, and the canary must have been of this very version.
+    Gates and canary must both have said yes, the canary must have been of this very version, and nothing may
+    have `blocked` it, see `rolled_back`.
     """
-    reasons = []
+    reasons = [blocked] if blocked else []
     verdict = version.tags.get("gate_verdict", "unknown")
     if verdict != "pass":
         reasons.append(f"the gates say {verdict}")
@@ -28,13 +29,15 @@ def refusals(version: ModelVersion, rollout: RolloutDecision | None) -> list[str
     return reasons
 
 
-def check(version: ModelVersion, rollout: RolloutDecision | None, override: str = "") -> str:
+def check(
+    version: ModelVersion, rollout: RolloutDecision | None, override: str = "", blocked: str = ""
+) -> str:
     """The reason for the ledger if `version` may be promoted: on its evidence, or by a person's word.
 
     Raises:
         RegistryError: it may not, and nobody overrides it with a reason.
     """
-    reasons = refusals(version, rollout)
+    reasons = refusals(version, rollout, blocked)
     if not reasons:
         assert rollout is not None
         return f"gates pass; canary: {rollout.reason}"
@@ -44,6 +47,41 @@ def check(version: ModelVersion, rollout: RolloutDecision | None, override: str 
         f"{version.name} version {version.version} may not be promoted: {'; '.join(reasons)}; "
         "release it with `linnet run`, or promote it by hand with a reason"
     )
+
+
+def rolled_back(entries: Sequence[LedgerEntry], versions: Sequence[ModelVersion], version: str) -> str:
+    """Why a version may not come back by itself: it, or the same model, was rolled back; empty: it may.
+
+    What a person took away, traffic did not show; so the canary that it once passed proves nothing now. A
+    person lets it come back: by `linnet models allow`, or by promoting it by hand.
+
+    Args:
+        entries: the ledger of the model, oldest first.
+        versions: all of its versions.
+        version: the one that is to be released.
+    """
+    identities = {one.version: _identity(one) for one in versions}
+    own = identities.get(version, set()) | {f"version {version}"}
+    told = ""
+    for entry in entries:
+        taken = entry.previous if entry.action == "rollback" else None
+        subject = taken or (entry.version if entry.action in ("allow", "promote") else None)
+        if subject is None or not own & (identities.get(subject, set()) | {f"version {subject}"}):
+            continue
+        same = "" if subject == version else f", which is the same model as version {version},"
+        told = (
+            f"version {subject}{same} was rolled back on {entry.at:%Y-%m-%d %H:%M} UTC by {entry.actor} "
+            f"({entry.reason}); let it come back with `linnet models allow {version} --reason ...`"
+            if taken
+            else ""
+        )
+    return told
+
+
+def _identity(version: ModelVersion) -> set[str]:
+    """What tells that two versions are the same model: the digests of the network and of the package."""
+    digests = (version.tags.get("model_digest"), version.tags.get("package_digest"))
+    return {digest for digest in digests if digest}
 
 
 def canary_lines(decision: RolloutDecision) -> list[tuple[str, dict[str, Any]]]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
+from linnet.pages.numbers import signed
 from linnet.records import Gate
 from linnet.registry.protocol import flattened
 from linnet.report.evidence import RunEvidence
-from linnet.statistics.catalog import METRICS, Metric
+from linnet.statistics.catalog import BY_KEY, Metric
+
+OTHER_SAMPLES = "other test samples"
+"""Said in place of a change where two models were measured on different samples."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,18 @@ class MetricChange:
     metric: Metric
     first: float
     second: float
+    same_samples: bool = True
+    """Whether both were measured on the same test samples; else nothing follows from the two numbers."""
 
     @property
     def change(self) -> float:
-        """Second minus first."""
-        return self.second - self.first
+        """Second minus first; NaN where they were measured on different samples."""
+        return self.second - self.first if self.same_samples else nan
+
+    @property
+    def words(self) -> str:
+        """The change in four digits, or why there is none."""
+        return signed(self.change, 4) if self.same_samples else OTHER_SAMPLES
 
     @property
     def verdict(self) -> str:
@@ -40,13 +51,17 @@ def settings(first: RunEvidence, second: RunEvidence) -> list[tuple[str, str | N
 
 
 def metrics(first: RunEvidence, second: RunEvidence) -> list[MetricChange] | None:
-    """The metrics that both runs have; None if one of them was not evaluated."""
+    """The metrics that both runs have; None if one of them was not evaluated.
+
+    Of two runs of an older Linnet nobody knows whether they had the same test samples; they are taken to.
+    """
     if first.evaluation is None or second.evaluation is None:
         return None
     a, b = first.evaluation.metrics, second.evaluation.metrics
+    same = first.evaluation.test_digest == second.evaluation.test_digest
     return [
-        MetricChange(metric, a[metric.key].value, b[metric.key].value)
-        for metric in METRICS
+        MetricChange(metric, a[metric.key].value, b[metric.key].value, same)
+        for metric in BY_KEY.values()
         if metric.headline and metric.key in a and metric.key in b
     ]
 

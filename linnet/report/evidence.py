@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from linnet.config import RegistryConfig
-from linnet.errors import LinnetError, StorageError
+from linnet.errors import StorageError
 from linnet.records import (
     DatasetManifest,
     EvaluationReport,
@@ -112,16 +111,9 @@ def read_evidence(folder: Path) -> RunEvidence:
 
 
 def champion_metrics(evidence: RunEvidence) -> dict[str, float]:
-    """Metrics of the champion that the run compared with, as the registry has them; empty if unknown."""
-    comparison = evidence.evaluation.comparison if evidence.evaluation else None
-    if comparison is None:
-        return {}
-    from linnet.registry.connect import connect
+    """Metrics of the champion on the very samples that the candidate was measured on; empty if unknown.
 
-    config = evidence.record.config
-    try:
-        registry = RegistryConfig.parse(config.get("registry", {}))
-        name = registry.registered_name(str(config.get("name", "")))
-        return connect(registry).version(name, comparison.champion).metrics
-    except LinnetError:  # the report says what is known here; a registry that is away is not its subject
-        return {}
+    What the registry has of it was measured on its own test split, which may be another one.
+    """
+    comparison = evidence.evaluation.comparison if evidence.evaluation else None
+    return comparison.metrics if comparison else {}

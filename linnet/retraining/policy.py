@@ -2,7 +2,9 @@
 
 A run is asked for if at least one trigger has all of its conditions and nothing forbids it. Drift alone
 never asks: k of the last n windows must violate, the newest among them, and the accuracy lost must be
-proven. Windows that a rollout of ours touched, or that another version served, are not counted.
+proven. Windows that another version served are not counted; nor those that a rollout of ours touched, unless
+labels show what users lost in them: replayed traffic may look like drift, but nobody labels it. Whatever is
+left out is said.
 """
 
 from __future__ import annotations
@@ -88,8 +90,7 @@ def decide(
     stopped = [guard for guard in guards if not guard.met]
     cause = causes[0] if causes else None
     if cause is None:
-        unmet = [item.detail for item in triggers["drift"] if not item.met]
-        reason = f"nothing asks for a run: {unmet[0]}"
+        reason = _waiting(triggers["drift"])
     elif stopped:
         reason = f"{cause} asks for a run, and is refused: {stopped[0].detail}"
     else:
@@ -106,19 +107,56 @@ def decide(
     )
 
 
+def _waiting(drift: tuple[Condition, ...]) -> str:
+    """Why nothing asks for a run; where windows do violate, all that one waits for."""
+    unmet = [item.detail for item in drift if not item.met]
+    if drift[0].met:
+        return f"{drift[0].detail}; a run waits for this: {'; '.join(unmet)}"
+    return f"nothing asks for a run: {unmet[0]}"
+
+
 def counted(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[WindowFinding, ...]:
-    """The last n windows that the champion served and no rollout of ours touched, oldest first."""
-    own = [w for w in evidence.windows if w.version == evidence.champion and not w.rollout]
+    """The last n windows that the champion served and that say something of it, oldest first."""
+    own = [w for w in evidence.windows if w.version == evidence.champion and not _disturbed(w)]
     return tuple(own[-config.windows :])
+
+
+def _disturbed(window: WindowFinding) -> bool:
+    """Whether a rollout of ours may be all that moved: nobody labelled what was served meanwhile."""
+    return window.rollout and not window.labelled
+
+
+def _left_out(evidence: RetrainingEvidence) -> str:
+    """Which windows are not counted, and why; empty: all of them are."""
+    own = [window for window in evidence.windows if window.version == evidence.champion]
+    told = []
+    if others := len(evidence.windows) - len(own):
+        told.append(f"{others} were served by another version than {evidence.champion}")
+    if disturbed := sum(_disturbed(window) for window in own):
+        told.append(
+            f"{disturbed} saw a rollout of ours and no labels (POST /feedback tells what users lost in them)"
+        )
+    if evidence.thin_windows:
+        told.append(f"{evidence.thin_windows} had too few images for a verdict (monitoring.min_rows)")
+    return "; ".join(told)
 
 
 def _drift(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Condition, ...]:
     windows = counted(evidence, config)
     violating = sum(window.violates for window in windows)
     newest = windows[-1] if windows else None
+    left_out = _left_out(evidence)
+    aside = f"; left out: {left_out}" if left_out else ""
     loss = newest.loss if newest else None
     if loss is None:
-        lost = "the accuracy lost is unknown: no labels came, and the estimate's assumptions fail"
+        came = (
+            f"{newest.labelled} labels of its images came" if newest and newest.labelled else "no labels came"
+        )
+        lost = (
+            f"the accuracy lost is unknown: {came}, and the estimate's assumptions fail"
+            if newest
+            else "the accuracy lost is unknown: no window counts"
+        )
     else:
         lost = (
             f"accuracy lost {loss.value:.3f} (at least {loss.low:.3f}, at most {loss.high:.3f}), "
@@ -129,13 +167,13 @@ def _drift(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Cond
             name="drift.windows",
             met=violating >= config.violations,
             detail=f"{violating} of the last {len(windows)} windows violate, "
-            f"{config.violations} of {config.windows} are needed",
+            f"{config.violations} of {config.windows} are needed{aside}",
         ),
         Condition(
             name="drift.newest",
             met=bool(newest and newest.violates),
             detail="the newest window violates" if newest and newest.violates else
-            "the newest window does not violate" if newest else "there is no window to look at",
+            "the newest window does not violate" if newest else _no_window(evidence, left_out),
         ),
         Condition(
             name="drift.loss",
@@ -145,9 +183,22 @@ def _drift(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Cond
         Condition(
             name="drift.labels",
             met=evidence.new_labels >= config.min_new_labels,
-            detail=_labels_told(evidence, f"{config.min_new_labels} are needed"),
+            detail=_labels_told(evidence, f"{config.min_new_labels} are needed")
+            + _missing(config.min_new_labels - evidence.new_labels, "min_new_labels"),
         ),
     )  # fmt: skip
+
+
+def _no_window(evidence: RetrainingEvidence, left_out: str) -> str:
+    """Why there is nothing to look at, and what to do."""
+    if left_out:
+        return f"no window counts: {left_out}"
+    if evidence.champion is None:
+        return "no window was monitored: there is no champion"
+    return (
+        f"no window of version {evidence.champion} was monitored yet: `linnet up` and `linnet drift watch` "
+        "make them as traffic comes"
+    )
 
 
 def _labels(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Condition, ...]:
@@ -157,13 +208,24 @@ def _labels(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Con
         Condition(
             name="labels.count",
             met=evidence.new_labels >= config.labels_trigger,
-            detail=_labels_told(evidence, f"{config.labels_trigger} ask by themselves"),
+            detail=_labels_told(evidence, f"{config.labels_trigger} ask by themselves")
+            + _missing(config.labels_trigger - evidence.new_labels, "labels_trigger"),
         ),
     )
 
 
 def _labels_told(evidence: RetrainingEvidence, rule: str) -> str:
     return "; ".join([f"{evidence.new_labels} new labels, {rule}", *evidence.label_notes])
+
+
+def _missing(labels: int, setting: str) -> str:
+    """How many labels are missing, and what brings them; empty: none."""
+    if labels <= 0:
+        return ""
+    return (
+        f"; {labels} are missing: ask for them (`linnet labels round`) and answer (`linnet labels up`), or "
+        f"send them (POST /feedback), or lower retraining.{setting}"
+    )
 
 
 def _staleness(evidence: RetrainingEvidence, config: RetrainingConfig, at: datetime) -> tuple[Condition, ...]:

@@ -23,6 +23,12 @@ def log_file(folder: Path, path: str) -> Path:
     return folder / "logs" / f"{task_file(path)}.txt"
 
 
+def add_note(folder: Path, path: str, note: str) -> None:
+    """Puts a line of the engine's own into a task's file, between the outputs of its attempts."""
+    with contextlib.suppress(OSError), log_file(folder, path).open("a") as own:
+        own.write(f"note: {note}\n")
+
+
 def add_to_run(folder: Path, path: str, start: int) -> None:
     """Puts an attempt's output into the run's log as well, where a person reads it in order.
 

@@ -120,10 +120,8 @@ class TaskRunner:
         prepare = leaf.fetched if leaf.is_importer else leaf.prepare
         program = prepare(log, self._containers)
         fresh = source_states() != self._loaded
-        for note in leaf.notes:
-            self._log_line(f"{node.path}: {note}")
-        leaf.notes.clear()
         log.parent.mkdir(exist_ok=True)
+        self._note(node, leaf)
         close = [*self._close, self._read, self._write]
         environment = {**self.environment, **program.environment}
         program = replace(program, environment=environment, fresh=fresh)
@@ -249,8 +247,7 @@ class TaskRunner:
             outcome = TaskOutcome(False, error=str(error))
         except Exception as error:  # noqa: BLE001  whatever a program wrote is its own failure
             outcome = TaskOutcome(False, error=f"its outputs cannot be read: {type(error).__name__}: {error}")
-        for note in dict.fromkeys(leaf.notes):
-            self._log_line(f"{running.node.path}: {note}")
+        self._note(running.node, leaf)
         return running.node, outcome
 
     def _end_leftovers(self) -> None:
@@ -263,6 +260,13 @@ class TaskRunner:
                 tree.kill_tree(pid)
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
+
+    def _note(self, node: Node, leaf: ExecutorTask) -> None:
+        """Says in the run's log and in the task's, which the console shows, what is not as on a cluster."""
+        for note in dict.fromkeys(leaf.notes):
+            self._log_line(f"{node.path}: {note}")
+            task_log.add_note(self.folder, node.path, note)
+        leaf.notes.clear()
 
     def _log_line(self, line: str) -> None:
         print(line, flush=True)

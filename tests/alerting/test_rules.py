@@ -223,6 +223,16 @@ def model_trouble() -> Scenario:
     )  # fmt: skip
 
 
+def accuracy_far() -> Scenario:
+    """A live accuracy of 23.6 % wakes somebody; a little below the floor is a ticket."""
+    high = f'linnet_live_accuracy_high{{model="{MODEL}",version="1",cohort="all",value="all"}}'
+    return Scenario(
+        healthy(2 * HOUR) | {high: gauge((HOUR, 0.75), (HOUR, 0.25))},
+        {HOUR * 15 - 15: {"LinnetAccuracy"}, 2 * HOUR * 15 - 30: {"LinnetAccuracy", "LinnetAccuracyFar"}},
+        ("server", "model"),
+    )
+
+
 def unmonitored() -> Scenario:
     """A champion that nobody monitors is not quiet, it is unknown: that is told once a window was due."""
     created = f'linnet_champion_created_seconds{{model="{MODEL}",version="1"}}'
@@ -245,7 +255,7 @@ def little_traffic() -> Scenario:
 
 SCENARIOS = (
     outage, overload, slow, bad_input, down, absent, not_serving, rollout, stuck_rollout, lapsed_rollout,
-    promoted, model_trouble, unmonitored, little_traffic,
+    promoted, model_trouble, accuracy_far, unmonitored, little_traffic,
 )  # fmt: skip
 
 

@@ -38,7 +38,9 @@ def digests(root: Path, component: str, memo: Memo | None) -> dict[str, str]:
     return reach(root / "components" / f"{component}.py", root / "linnet", memo).files
 
 
-@pytest.mark.parametrize("component", ["ingest", "validate", "train", "evaluate", "package"])
+@pytest.mark.parametrize(
+    "component", ["ingest", "validate", "build_features", "train", "evaluate", "package"]
+)
 def test_change_counts_for_each_module_that_is_reached_and_for_no_other(
     tree: Path, component: str, tmp_path: Path
 ) -> None:

@@ -266,3 +266,11 @@ def test_slow_package_is_sent_no_more_than_it_can_answer(tmp_path: Path) -> None
     assert replay_rate(config, [quick]) == config.rate
     assert replay_rate(config, [slow]) == replay_rate(config, [quick, slow]) == pytest.approx(0.7 * 25)
     assert replay_rate(config, []) == config.rate
+
+
+def test_version_that_was_rolled_back_gets_no_traffic(folder: Path, tmp_path: Path) -> None:
+    why = "version 2 was rolled back by ada"
+    packages = folder / "good", "2", folder / "champion", "1"
+    decision = release(*packages, folder / "set", QUICK, SERVING, "tiny", tmp_path, blocked=why)
+    assert (decision.verdict, decision.reason, decision.steps) == ("rollback", why, ())
+    assert "rolled back by ada" in (tmp_path / "rollout.html").read_text()

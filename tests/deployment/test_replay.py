@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import threading
 import time
@@ -71,7 +72,7 @@ def replayed(url: str, rate: float = 200.0, seconds: float = 0.5) -> list[Labele
 def test_replayer_knows_which_answers_were_right(server: str) -> None:
     outcomes = replayed(server)
     assert {outcome.version for outcome in outcomes} == {"7"}
-    right = sum(outcome.correct is True for outcome in outcomes)
+    right = sum(outcome.correct == 1.0 for outcome in outcomes)
     assert 0.25 < right / len(outcomes) < 0.75
 
 
@@ -191,11 +192,23 @@ def test_traffic_of_a_training_set_has_its_pixels_and_labels(tmp_path: Path) -> 
 
 
 def shown(traffic: Traffic) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
-    return traffic.bodies, traffic.classes
+    return traffic.bodies, traffic.labels
 
 
 def test_traffic_of_a_large_training_set_is_bounded(tmp_path: Path) -> None:
     assert len(Traffic.of_training_set(training_set(tmp_path, 5000)).bodies) == 4096
+
+
+def test_half_of_the_traffic_is_of_what_windows_taught(tmp_path: Path) -> None:
+    """However few their samples are: a candidate that lost them must be seen."""
+    folder = training_set(tmp_path, 1000)
+    np.savez(folder / "cohorts-production.npz", source=np.array(["dataset"] * 980 + ["window-1"] * 20))
+    traffic, source = Traffic.of_training_set(folder), random.Random(4)
+    images = np.load(folder / "images-production.npy")
+    taught = {image.tobytes() for image in images[980:]}
+    drawn = [decode(traffic.bodies[traffic.draw(source)]).pixels.tobytes() in taught for _ in range(2000)]
+    assert 900 < sum(drawn) < 1100
+    assert len(traffic.bodies) == 1000 and len(Traffic.of_training_set(folder, windows=False).bodies) == 980
 
 
 def test_traffic_of_an_empty_split_is_refused(tmp_path: Path) -> None:

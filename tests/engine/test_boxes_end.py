@@ -156,9 +156,9 @@ def test_python_component_with_another_image_runs_in_that_image(engine: RunningE
         run_id = engine.client().create_run_from_pipeline_package(str(file)).run_id
     assert wait_for(engine.client(), run_id, 60).state == "FAILED"
     assert "python3: not found" in _log(engine, run_id)
-    assert (
-        f"text: runs in the image {podman.IMAGE} by podman" in (engine.folder(run_id) / "log.txt").read_text()
-    )
+    folder, note = engine.folder(run_id), f"runs in the image {podman.IMAGE} by podman"
+    assert f"text: {note}" in (folder / "log.txt").read_text()
+    assert (folder / "logs" / "text.txt").read_text().startswith(f"note: {note}\n"), "the console shows it"
 
 
 def refusal(monkeypatch: pytest.MonkeyPatch, programs: Path, setting: Any, image: str = "alpine") -> str:

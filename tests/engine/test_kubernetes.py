@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kfp import dsl, kubernetes
 
+from linnet.console.pages.run import _log
 from linnet.runner import kubernetes as kubernetes_settings
 from linnet.runner.mounts import can_mount
 from tests.engine.engines import RunningEngine, run_of, wait_for
@@ -228,6 +229,8 @@ def test_where_a_pod_is_placed_is_noted_and_changes_nothing(engine: RunningEngin
     run = wait_for(engine.client(), run_id)
     assert run.state == "SUCCEEDED", run.error
     log = (engine.folder(run_id) / "log.txt").read_text()
+    shown = _log(engine.folder(run_id), "write-file")
     for setting in ("imagePullPolicy", "imagePullSecret", "nodeAffinity", "nodeSelector", "securityContext"):
-        assert setting in log
+        assert setting in log and setting in shown, "the run's log and the console's page of the task say so"
+    assert shown.startswith("note: runs on this machine: ") and shown.count("nodeSelector") == 1
     assert not Path("/scratch").exists()

@@ -7,10 +7,14 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from linnet.artifacts.windows import window_split, withdraw_window
 from linnet.config import DataConfig
-from linnet.data.ingest import ingest, source_identity
+from linnet.data.ingest import ingest, source_identity, windows_identity
+from linnet.data.recent import NO_CLASS
 from linnet.errors import DataError, StorageError
 from linnet.monitoring.recent import Labelled, labelled_window, write_recent
 from linnet.vision.decode import decode, encode_png, sample_id
@@ -71,8 +75,19 @@ def test_labels_that_cannot_be_trained_on_are_counted_by_reason(serve: Serve) ->
     found = labelled_window(log, "tiny", "1", moment - HOUR, moment + HOUR, CLASSES)
     assert found.images == [] and len(found.notes) == 3
     assert found.notes[0] == "1 label(s) are no class of the model"
-    assert found.notes[1].startswith("7 label(s) belong to images that were not kept (serving.log_images")
+    assert found.notes[1].startswith("7 label(s) measure the accuracy, and cannot be trained on")
     assert found.notes[2].startswith("the log's served-torn.parquet: ")
+
+
+def test_what_annotators_answer_about_served_images_is_trained_on(serve: Serve) -> None:
+    """The questions of a round are about kept images of production: their answers are labels as any."""
+    images = pictures(6, 3)
+    log, moment = serve(images), datetime.now(UTC)
+    ids = [sample_id(image) for image in images]
+    answers = {ids[0]: (CLASSES[1], moment - HOUR), ids[1]: (CLASSES[2], moment), "f" * 32: ("dark", moment)}
+    give_labels(log, {"r0": CLASSES[0]})  # and feedback that came after the answer
+    found = labelled_window(log, "tiny", "1", moment - HOUR, moment + HOUR, CLASSES, answers)
+    assert {one.sample_id: one.label for one in found.images} == {ids[0]: CLASSES[0], ids[1]: CLASSES[2]}
 
 
 def test_label_that_came_last_counts_for_equal_pixels(serve: Serve) -> None:
@@ -88,17 +103,18 @@ def test_no_log_is_an_empty_window(tmp_path: Path) -> None:
     assert window(tmp_path / "nowhere") == []
 
 
-def labelled(images: list[bytes], label: str = "dark") -> list[Labelled]:
-    at = datetime(2026, 3, 1, tzinfo=UTC)
+def labelled(
+    images: list[bytes], label: str = "dark", at: datetime = datetime(2026, 3, 1, tzinfo=UTC)
+) -> list[Labelled]:
     return [Labelled(decode(image).sample_id, image, label, at) for image in images]
 
 
 def test_recent_dataset_is_named_by_its_contents(tmp_path: Path) -> None:
     images = [encode_png(image) for image in pictures(6, 4)]
-    first = write_recent(labelled(images), "tiny", tmp_path)
-    assert write_recent(labelled(images), "tiny", tmp_path) == first
-    assert write_recent(labelled(images, "bright"), "tiny", tmp_path) != first
-    assert write_recent(labelled(images[:5]), "tiny", tmp_path) != first
+    first = write_recent(labelled(images), "tiny")
+    assert write_recent(labelled(images), "tiny") == first
+    assert write_recent(labelled(images, "bright"), "tiny") != first
+    assert write_recent(labelled(images[:5]), "tiny") != first
     with (first / "manifest.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(first / row["path"]).read_bytes() for row in rows] == images
@@ -107,7 +123,7 @@ def test_recent_dataset_is_named_by_its_contents(tmp_path: Path) -> None:
 
 def test_recent_dataset_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="nothing to train on"):
-        write_recent([], "tiny", tmp_path)
+        write_recent([], "tiny")
 
 
 @pytest.fixture
@@ -123,21 +139,74 @@ def dataset(tmp_path: Path) -> DataConfig:
 def test_recent_window_joins_the_dataset_and_changes_its_identity(
     dataset: DataConfig, tmp_path: Path
 ) -> None:
-    window = write_recent(labelled([encode_png(image) for image in pictures(30, 77)]), "tiny", tmp_path / "w")
+    window = write_recent(labelled([encode_png(image) for image in pictures(30, 77)]), "x")
     joined = dataset.model_copy(update={"recent": str(window)})
-    before, after = (ingest(config, "x", tmp_path / "samples") for config in (dataset, joined))
+    before, after = (ingest(config, "y", tmp_path / "samples") for config in (dataset, joined))
     assert (before.rows, after.rows) == (90, 120) and after.digest != before.digest
     assert source_identity(joined) != source_identity(dataset)
     assert all(after.counts[split]["dark"] > before.counts[split]["dark"] for split in ("train", "test"))
 
 
+def splits_of(samples: Path) -> dict[str, tuple[str, str]]:
+    """Split and label source by sample id, of a sample table."""
+    table = pa.concat_tables([pq.read_table(path) for path in sorted(samples.glob("part-*"))])
+    columns = (table[name].to_pylist() for name in ("sample_id", "split", "label_source"))
+    return {key: (split, source) for key, split, source in zip(*columns, strict=True)}
+
+
+def test_kept_windows_join_every_later_run_and_move_nothing_of_the_dataset(
+    dataset: DataConfig, tmp_path: Path
+) -> None:
+    before = ingest(dataset, "x", tmp_path / "before")
+    images = [encode_png(image) for image in pictures(60, 77)]
+    early = write_recent(labelled(images[:40], at=datetime(2026, 2, 1, tzinfo=UTC)), "x")
+    write_recent(labelled(images[20:]), "x")  # half of it was in the earlier one already
+    after = ingest(dataset, "x", tmp_path / "after")
+    assert after.rows == before.rows + 60 and after.digest != before.digest
+    assert [sum(held.values()) for held in after.windows.values()] == [40, 20]
+    own, all_of_it = splits_of(tmp_path / "before"), splits_of(tmp_path / "after")
+    assert {key: all_of_it[key] for key in own} == own, "no split of the dataset's moved"
+    taught = {key: found for key, found in all_of_it.items() if key not in own}
+    assert all(found[0] == window_split(key) for key, found in taught.items())
+    asked = dataset.model_copy(update={"windows": "test"})
+    ingest(asked, "x", tmp_path / "asked")
+    tested = {key: found for key, found in splits_of(tmp_path / "asked").items() if key not in own}
+    assert tested == {key: f for key, f in taught.items() if f[0] in ("test", "production")} != {}
+    assert windows_identity("x") != [] == windows_identity("another use case")
+    withdraw_window("x", f"window-{early.name}", "ada", "its labels were swapped")
+    assert list(ingest(dataset, "x", tmp_path / "less").windows) == list(after.windows)[1:]
+    with pytest.raises(DataError, match="was withdrawn by ada: its labels were swapped"):
+        withdraw_window("x", f"window-{early.name}", "ada", "again")
+    with pytest.raises(DataError, match="there is no window window-1"):
+        withdraw_window("x", "window-1", "ada", "a slip")
+
+
+def test_image_of_the_dataset_that_was_served_stays_where_it_is(dataset: DataConfig, tmp_path: Path) -> None:
+    before = ingest(dataset, "x", tmp_path / "before")
+    images = [encode_png(image) for image in pictures(90, 9)]  # the very ones, and called bright all
+    write_recent(labelled(images, "bright"), "x")
+    after = ingest(dataset, "x", tmp_path / "after")
+    assert splits_of(tmp_path / "after") == splits_of(tmp_path / "before")
+    assert (after.conflicts, after.dropped_leaks, after.windows) == (0, 0, {})
+    assert sum(after.left_out.values()) == sum(before.left_out.values()) + 90
+
+
+def test_kept_window_with_a_class_that_went_is_told_and_not_refused(
+    dataset: DataConfig, tmp_path: Path
+) -> None:
+    images = [encode_png(image) for image in pictures(30, 77)]
+    write_recent([*labelled(images[:10], "zebra"), *labelled(images[10:])], "x")
+    manifest = ingest(dataset, "x", tmp_path / "samples")
+    assert manifest.rows == 110 and manifest.left_out[NO_CLASS] == 10
+
+
 def test_recent_window_that_does_not_fit_is_refused(dataset: DataConfig, tmp_path: Path) -> None:
-    window = write_recent(labelled([encode_png(image) for image in pictures(3, 77)]), "tiny", tmp_path / "w")
+    window = write_recent(labelled([encode_png(image) for image in pictures(3, 77)]), "x")
     joined = dataset.model_copy(update={"recent": str(window)})
     manifest = window / "manifest.csv"
     written = manifest.read_text()
     manifest.write_text(written.replace("dark", "zebra"))
-    with pytest.raises(DataError, match="labels zebra are no class of the dataset"):
+    with pytest.raises(DataError, match="its label zebra is no class of the dataset"):
         ingest(joined, "x", tmp_path / "samples")
     for image in (window / "images").iterdir():
         image.rename(image.with_name(f"x{image.name}"))

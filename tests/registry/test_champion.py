@@ -6,12 +6,13 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from linnet.errors import PromotionConflict, RegistryError
-from linnet.records import JudgeVerdict, RolloutDecision, now
+from linnet.records import JudgeVerdict, ModelPackage, RolloutDecision, now
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.ledger import Ledger
 from linnet.registry.mlflow_registry import MlflowRegistry
@@ -217,3 +218,41 @@ def test_models_whose_files_would_be_the_same_cannot_both_be_registered(submit: 
     ):
         registry.register(submit(model="shoes.v2"))
     assert registry.store.models() == ["shoes_v2"] and not registry.versions("shoes.v2")
+
+
+def test_version_that_was_rolled_back_does_not_come_back_by_itself(registry: ModelRegistry) -> None:
+    registry.promote("tiny", "1", None, rollout("1"))
+    registry.promote("tiny", "2", "1", rollout("2"))
+    assert registry.blocked("tiny", "2") == ""
+    registry.rollback("tiny", "complaints about sandals")
+    why = registry.blocked("tiny", "2")
+    assert "version 2 was rolled back on " in why and "ada@lab (complaints about sandals)" in why
+    with pytest.raises(RegistryError, match="linnet models allow 2"):
+        registry.promote("tiny", "2", "1", rollout("2"))
+    assert (registry.blocked("tiny", "1"), registry.blocked("tiny", "3")) == ("", "")
+    with pytest.raises(RegistryError, match="needs a reason"):
+        registry.allow("tiny", "2", " ")
+    registry.allow("tiny", "2", "it was another shop")
+    assert registry.ledger.entries()[-1].action == "allow" and registry.blocked("tiny", "2") == ""
+    registry.promote("tiny", "2", "1", rollout("2"))
+    with pytest.raises(RegistryError, match="was not rolled back"):
+        registry.allow("tiny", "2", "again")
+
+
+def test_same_model_under_another_number_does_not_come_back_either(
+    registry: ModelRegistry, submit: Submit, tmp_path: Path
+) -> None:
+    registry.promote("tiny", "1", None, rollout("1"))
+    registry.promote("tiny", "2", "1", rollout("2"))
+    registry.rollback("tiny", "complaints")
+    again = submit(50.0)  # packaged anew: another file, the same network
+    about = ModelPackage.load(again.package / "package.json")
+    about.model_copy(update={"latency_p95_ms": 2.0}).save(again.package / "package.json")
+    for version in registry.store.versions("tiny"):
+        if version.version == "2":
+            version.tags["model_digest"] = about.model_digest
+    twin = registry.register(replace(again, tags={**again.tags, "model_digest": about.model_digest}))
+    assert twin.version == "4"
+    assert "version 2, which is the same model as version 4, was rolled back" in registry.blocked("tiny", "4")
+    registry.promote("tiny", "4", "1", None, override="checked by hand")
+    assert registry.blocked("tiny", "4") == "" == registry.blocked("tiny", "2"), "a person has spoken"

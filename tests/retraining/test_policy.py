@@ -46,7 +46,6 @@ def test_decide_proven_drift_asks_for_a_run_with_its_reasons() -> None:
         ("vvvv.", False),  # the newest does not violate
         ("vvv....v", False),  # too long ago
         ("vv...vv", False),  # only the last five count
-        ("rrrrr", False),  # our own rollout moved things
         ("vvrv", True),
         ("222vv", False),  # another version's windows say nothing about this one
         ("vvv22", True),
@@ -55,6 +54,42 @@ def test_decide_proven_drift_asks_for_a_run_with_its_reasons() -> None:
 )
 def test_decide_counts_k_of_the_last_n_windows_of_the_champion(windows: str, request_run: bool) -> None:
     assert asked(evidence(windows)).request is request_run
+
+
+def test_decide_counts_a_window_that_our_rollout_touched_if_people_labelled_it() -> None:
+    """The canary of the champion itself touched it; 2,000 labels prove what users lost all the same."""
+    once: dict[str, Any] = {"windows": 1, "violations": 1}
+    labelled = asked(evidence(windows=(window(0, rollout=True, labelled=2000),)), **once)
+    assert labelled.request and labelled.cause == "drift", labelled.reason
+    silent = asked(evidence(windows=(window(0, rollout=True, labelled=0, accuracy=None),)), **once)
+    assert not silent.request, "what moved may be our own replay"
+    assert "1 saw a rollout of ours and no labels (POST /feedback tells" in silent.reason
+
+
+def test_decide_names_every_window_that_it_leaves_out() -> None:
+    windows = (window(0, version="2"), window(1, rollout=True, labelled=0), window(2))
+    decision = asked(evidence(windows=windows, thin_windows=3))
+    told = {one.name: one.detail for one in decision.conditions}["drift.windows"]
+    assert told == (
+        "1 of the last 1 windows violate, 3 of 5 are needed; left out: "
+        "1 were served by another version than 1; "
+        "1 saw a rollout of ours and no labels (POST /feedback tells what users lost in them); "
+        "3 had too few images for a verdict (monitoring.min_rows)"
+    )
+    none = {one.name: one.detail for one in asked(evidence("")).conditions}
+    assert none["drift.newest"].startswith("no window of version 1 was monitored yet: `linnet up`")
+
+
+def test_decide_that_waits_says_for_what_how_much_and_what_changes_it() -> None:
+    decision = asked(evidence(new_labels=20))
+    assert not decision.request
+    assert decision.reason.startswith(
+        "5 of the last 5 windows violate, 3 of 5 are needed; a run waits for this: "
+    )
+    assert "20 new labels, 500 are needed; 480 are missing: ask for them (`linnet labels round`)" in (
+        decision.reason
+    )
+    assert "retraining.min_new_labels" in decision.reason
 
 
 @pytest.mark.parametrize(
@@ -75,11 +110,13 @@ def test_decide_drift_asks_only_if_the_loss_is_proven(loss: Interval | None, req
 
 
 def test_decide_says_why_labels_that_came_do_not_count() -> None:
-    notes = ("600 label(s) belong to images that were not kept (serving.log_images)",)
+    notes = ("600 label(s) measure the accuracy, and cannot be trained on",)
     decision = asked(evidence(new_labels=0, label_notes=notes), labels_trigger=100)
     told = {one.name: one.detail for one in decision.conditions}
-    assert told["drift.labels"] == f"0 new labels, 500 are needed; {notes[0]}"
-    assert told["labels.count"] == f"0 new labels, 100 ask by themselves; {notes[0]}"
+    assert told["drift.labels"].startswith(f"0 new labels, 500 are needed; {notes[0]}; 500 are missing: ")
+    assert told["labels.count"].startswith(
+        f"0 new labels, 100 ask by themselves; {notes[0]}; 100 are missing"
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from linnet.console import charts
 from linnet.console.markup import Html, address, card, chip, empty, join, link, section, table, tag, when
-from linnet.pages.numbers import number, signed
+from linnet.pages.numbers import number
 from linnet.records import Gate
 from linnet.report import comparison
 from linnet.report.evidence import RunEvidence
@@ -60,7 +60,7 @@ def _metrics(first: RunEvidence, second: RunEvidence) -> Html:
 def change(metric: comparison.MetricChange) -> Html:
     """By how much a metric moved, coloured by whether that is good."""
     tones = {"better": "good", "worse": "bad"}
-    return chip(signed(metric.change, 4), tones.get(metric.verdict, ""))
+    return chip(metric.words, tones.get(metric.verdict, ""))
 
 
 def _gate_pairs(first: RunEvidence, second: RunEvidence) -> Html:

@@ -26,9 +26,9 @@ from linnet.console.views.comparison import change
 from linnet.evaluation import plots
 from linnet.evaluation.calibration import ReliabilityBin
 from linnet.pages.numbers import number, percent, signed
-from linnet.records import CohortResult, EvaluationReport, LedgerEntry, ModelPackage, ModelVersion
+from linnet.records import CohortResult, Comparison, EvaluationReport, LedgerEntry, ModelPackage, ModelVersion
 from linnet.report.comparison import MetricChange
-from linnet.statistics.catalog import METRICS
+from linnet.statistics.catalog import BY_KEY
 
 PAGE = 20
 
@@ -109,7 +109,7 @@ def origin(version: ModelVersion) -> Html:
 
 
 def against(version: ModelVersion, champion: ModelVersion | None, report: EvaluationReport | None) -> Html:
-    """The version against the champion that it was compared with, and against the present one."""
+    """The version against the champion that it was compared with, on the same samples."""
     comparison = report.comparison if report else None
     parts: list[object] = []
     if comparison is not None:
@@ -127,7 +127,7 @@ def against(version: ModelVersion, champion: ModelVersion | None, report: Evalua
             Html(plots.whisker(difference, low, high, 0.0, difference.value >= 0)),
             tag(
                 "p",
-                f"Both name the same class for {percent(comparison.agreement)}; only this one is right on {comparison.candidate_only_right:,}, only the champion on {comparison.champion_only_right:,}.",
+                f"The answers agree by {percent(comparison.agreement)}; only this one is right on {comparison.candidate_only_right:,}, only the champion on {comparison.champion_only_right:,}.",
                 class_="soft small",
             ),
         ]
@@ -135,20 +135,33 @@ def against(version: ModelVersion, champion: ModelVersion | None, report: Evalua
         parts.append(
             tag("p", "There was no champion to compare with: only the absolute gates decided.", class_="soft")
         )
-    if champion is not None and champion.version != version.version:
-        parts.append(_differences(version, champion))
+    if report is not None and comparison is not None and comparison.metrics:
+        parts.append(_differences(version.version, report, comparison))
+    if (
+        champion is not None
+        and comparison is not None
+        and champion.version not in (version.version, comparison.champion)
+    ):
+        parts.append(
+            tag(
+                "p",
+                f"Version {champion.version}, the present champion, was not measured on these samples.",
+                class_="soft small",
+            )
+        )
     return card("Against the champion", *parts) if parts else Html("")
 
 
-def _differences(version: ModelVersion, champion: ModelVersion) -> Html:
+def _differences(version: str, report: EvaluationReport, comparison: Comparison) -> Html:
+    """Both on the same samples; what the registry has of a champion was measured on its own."""
     rows = []
-    for metric in METRICS:
-        mine, other = version.metrics.get(metric.key), champion.metrics.get(metric.key)
+    for metric in BY_KEY.values():
+        mine, other = report.metrics.get(metric.key), comparison.metrics.get(metric.key)
         if metric.headline and mine is not None and other is not None:
-            moved = change(MetricChange(metric, other, mine))
-            rows.append((metric.title, number(mine), number(other), moved))
+            moved = change(MetricChange(metric, other, mine.value))
+            rows.append((metric.title, number(mine.value), number(other), moved))
     return table(
-        ("Metric", f">Version {version.version}", f">Champion {champion.version}", ">Change"), rows, "Metrics"
+        ("Metric", f">Version {version}", f">Champion {comparison.champion}", ">Change"), rows, "Metrics"
     )
 
 
@@ -172,9 +185,11 @@ def cohorts(found: Sequence[CohortResult], overall: float) -> Html:
 
 
 def confusion(mine: EvaluationReport, other: EvaluationReport | None, names: tuple[str, str]) -> Html:
-    """Confusion matrices, side by side where there are two."""
+    """Confusion matrices, side by side where there are two; none where classes do not exclude each other."""
+    if not mine.confusion:
+        return Html("")
     cards = [card(names[0], Html(plots.confusion_picture(np.array(mine.confusion), mine.classes)))]
-    if other is not None:
+    if other is not None and other.confusion:
         cards.append(card(names[1], Html(plots.confusion_picture(np.array(other.confusion), other.classes))))
     hint = tag(
         "p",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from kfp.compiler import Compiler
 
-from tests.engine.engines import RunningEngine, client_of, run_of, wait_for
+from tests.engine.engines import RunningEngine, client_of, quiet, run_of, wait_for
 from tests.engine.parity import suite, traps
 from tests.engine.parity.cases import CASES, Case
 
@@ -41,6 +44,19 @@ def test_suite_has_thirty_pipelines_with_different_names() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_pipeline_does_what_it_does_on_a_cluster(case: Case, client: Any, submitted: dict[str, str]) -> None:
     check(case, wait_for(client, submitted[case.name], 900 if HOST else 300))
+
+
+def test_order_follows_from_inputs_where_the_file_lists_no_dependencies(client: Any, tmp_path: Path) -> None:
+    """A cluster's driver finds out whom a task waits for; the SDK happens to list them all."""
+    (case,) = [case for case in CASES if case.name == "loop_over_an_output_collected"]
+    file = tmp_path / "pipeline.yaml"
+    Compiler().compile(case.pipeline(), str(file))
+    text, listed = re.subn(r"^ +dependentTasks:\n(?: +- .*\n)+", "", file.read_text(), flags=re.MULTILINE)
+    assert listed >= 2 and "dependentTasks" not in text
+    file.write_text(text)
+    with quiet():
+        run_id = client.create_run_from_pipeline_package(str(file), {}).run_id
+    check(case, wait_for(client, run_id, 900 if HOST else 300))
 
 
 def check(case: Case, run: Any) -> None:

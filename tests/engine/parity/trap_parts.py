@@ -185,3 +185,90 @@ def expect_json(found: Dict[str, Any], wanted: str) -> None:
     import json
 
     assert json.dumps(found, sort_keys=True) == wanted, f"{found!r} is not {wanted!r}"
+
+
+@component
+def leaves_state() -> None:
+    """Changes all that a process has of its own, and that a fork would hand on."""
+    import decimal
+    import json
+    import locale
+    import logging
+    import os
+    import random
+    import re
+    import signal
+    import sys
+    import tempfile
+    import threading
+    import time
+    import warnings
+
+    assert "PARITY_LEAK" not in os.environ
+    os.environ.update(PARITY_LEAK="1", TZ="UTC-7")
+    time.tzset()
+    os.chdir("/")
+    os.umask(0o777)
+    random.seed(1)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    decimal.getcontext().prec = 3
+    locale.setlocale(locale.LC_ALL, "C")
+    logging.getLogger().setLevel(logging.CRITICAL)
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("error")
+    sys.setrecursionlimit(123_456)
+    sys.path.insert(0, "/leaked")
+    tempfile.tempdir = "/leaked"
+    re.purge()
+    json.leaked = True  # type: ignore[attr-defined]
+    threading.Lock().acquire()
+    logging.getLogger().handlers and logging.getLogger().handlers[0].acquire()
+    try:
+        import numpy
+
+        numpy.random.seed(1)
+        numpy.seterr(all="raise")
+    except ImportError:  # the image of a cluster need not have it
+        pass
+
+
+@component
+def finds_no_state() -> None:
+    """Nothing of another task's, and what an interpreter begins with."""
+    import decimal
+    import json
+    import logging
+    import os
+    import signal
+    import sys
+    import tempfile
+    import threading
+    import time
+
+    found = {
+        "environment": "PARITY_LEAK" in os.environ,
+        "zone": time.timezone == -7 * 3600,
+        "folder": os.getcwd() == "/" and os.environ.get("PWD", "/") != "/",
+        "term": signal.getsignal(signal.SIGTERM) != signal.SIG_DFL,
+        "int": signal.getsignal(signal.SIGINT) not in (signal.SIG_DFL, signal.default_int_handler),
+        "child": signal.getsignal(signal.SIGCHLD) != signal.SIG_DFL,
+        "blocked": bool(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        "precision": decimal.getcontext().prec != 28,
+        "disabled": logging.root.manager.disable != 0,
+        "recursion": sys.getrecursionlimit() == 123_456,
+        "path": "/leaked" in sys.path,
+        "temporary": tempfile.gettempdir() == "/leaked",
+        "module": hasattr(json, "leaked"),
+        "threads": threading.active_count() != 1,
+    }
+    mask = os.umask(0o022)
+    found["umask"] = mask == 0o777
+    for handler in logging.getLogger().handlers:
+        found["lock"] = not handler.lock.acquire(timeout=1)  # type: ignore[union-attr]
+    try:
+        import numpy
+
+        found["numpy"] = numpy.geterr()["divide"] == "raise"
+    except ImportError:
+        pass
+    assert not any(found.values()), [name for name, leaked in found.items() if leaked]

@@ -170,3 +170,9 @@ def output_within_a_list_and_a_struct() -> None:
 def loop_item_that_the_compiler_forgets(go: int = 1) -> None:
     with dsl.If(go == 1), dsl.ParallelFor([1, 2]) as item:
         parts.text(value=f"{item}")
+
+
+@case(succeeded=("leaves-state", "finds-no-state") * 3)
+def state_of_a_process_that_stays_with_it() -> None:
+    with dsl.ParallelFor([1, 2, 3], parallelism=1):
+        trap_parts.finds_no_state().after(trap_parts.leaves_state())
