@@ -17,6 +17,7 @@ _UNIT = """\
 [Unit]
 Description=Linnet for {home}
 After=network.target
+StartLimitIntervalSec=0
 
 [Service]
 WorkingDirectory={folder}

@@ -109,6 +109,9 @@ def test_install_writes_the_unit_and_starts_nothing(tmp_path: Path, state: Path)
     (start,) = [line for line in path.read_text().splitlines() if line.startswith("ExecStart=")]
     assert '"--no-console"' in start and "--install" not in start
     if verify := shutil.which("systemd-analyze"):
-        checked = subprocess.run([verify, "--user", "verify", str(path)], capture_output=True, text=True)
+        place = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}  # a user without a session has none
+        checked = subprocess.run(
+            [verify, "--user", "verify", str(path)], env=place, capture_output=True, text=True
+        )
         assert checked.returncode == 0, checked.stderr
     assert not (state / "engine").exists()

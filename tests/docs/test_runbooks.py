@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from linnet.alerting.dashboards import dashboards
+from linnet.alerting.rules import rule_groups
 from linnet.cli import command_line
 from linnet.config import SECTIONS, ServiceLevelsConfig
 from linnet.monitoring import metric_names
@@ -32,6 +33,12 @@ def parse(words: list[str]) -> None:
         _, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
 
 
+ALERTS = {
+    rule["alert"]
+    for group in rule_groups("fashion", ServiceLevelsConfig())["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+}
 ALL = [step for page in PAGES for step in steps(page)]
 
 
@@ -63,6 +70,8 @@ def test_what_a_runbook_names_exists(page: Path) -> None:
             assert key in SECTIONS[section].model_fields, name
         elif name.startswith("linnet_"):
             assert name in metrics, name
+        elif name.startswith("Linnet"):
+            assert name in ALERTS, name
         elif not re.fullmatch(r"(burn=)?[\d.]+|none", name):
             assert Path(name).name in FILES or (name.startswith(".linnet/") and name.endswith("/")), name
 
