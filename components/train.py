@@ -27,9 +27,11 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
         report = train(Path(training_set.path), config, out["model"], checkpoints, progress, open_cache())
         rmtree(checkpoints, ignore_errors=True)
         hold_gpus(config.processes if report.device.startswith("cuda") else 0)
+        waited = {} if report.waiting is None else {"waiting_for_batches": round(report.waiting, 4)}
         return {
             "epochs": int(report.history[-1]["epoch"]),
             "validation_accuracy": report.history[-1]["validation_accuracy"],
+            **waited,
         }
 
     run_step(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from linnet.automation.submission import submit_pipeline
 from linnet.config import Config
+from linnet.errors import LinnetError
 from linnet.launch.client import host_of
 from linnet.records import RunRequest
 from linnet.retraining.runs import RecordedRuns
+from linnet.retraining.wiring import keep_recent
+
+logger = logging.getLogger(__name__)
 
 
 class EngineTrigger:
@@ -28,6 +34,19 @@ class EngineTrigger:
         host = host_of(self._config.engine)
         if host.engine is not None and (known := RecordedRuns().find(key)):
             return known
+        self._keep_window()
         labels = self._config.labels.model_copy(update={"version": version})
         config = self._config.model_copy(update={"labels": labels})
         return submit_pipeline("training", config, request, host, key).run_id
+
+    def _keep_window(self) -> None:
+        """What was answered about served images joins the run as a production window.
+
+        A registry or a log that cannot be read keeps nothing of the dataset's own labels from the run.
+        """
+        try:
+            keep_recent(self._config)
+        except LinnetError as error:
+            logger.warning(
+                "%s: answers about served images do not join the run: %s", self._config.name, error
+            )

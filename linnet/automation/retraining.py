@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 
 from linnet.automation.submission import submit_pipeline
-from linnet.config import Config, parse_config
+from linnet.config import parse_config
 from linnet.errors import LinnetError
 from linnet.launch.client import host_of, running_engine
 from linnet.retraining.ledger import AskedRun, RetrainingLedger, ledger_files
 from linnet.retraining.runs import RecordedRuns
 from linnet.retraining.submission import submit_asked
-from linnet.retraining.wiring import labelled
+from linnet.retraining.wiring import keep_recent
 
 _AGAIN_SECONDS = 30.0
 """After a submission that failed."""
@@ -94,17 +94,8 @@ def _submit(run: AskedRun) -> str:
     """See linnet.retraining.submission.Submit."""
     assert run.asked.request is not None
     config = parse_config(run.asked.config)
-    window = _write_recent(config)
+    window = keep_recent(config)
     if window is not None:
         data = config.data.model_copy(update={"recent": str(window)})
         config = config.model_copy(update={"data": data})
     return submit_pipeline("training", config, run.asked.request, host_of(config.engine), key=run.key).run_id
-
-
-def _write_recent(config: Config) -> Path | None:
-    """Writes the recent labelled window; None: there is none, and the run trains on the dataset alone."""
-    from linnet.monitoring.recent import write_recent
-
-    # What an earlier champion was asked about too: or the second retraining would forget the first.
-    found = labelled(config, of_champion=False).images
-    return write_recent(found, config.name) if found else None

@@ -115,7 +115,7 @@ def ledger_command(
     ledger = _ledger(chosen_config(config, name))
     entries = ledger.entries()
     shown = [e for e in entries if everything or not (e.decision and not e.decision.request)]
-    table = Table("at (UTC)", "event", "run", "actor", "reason", title=f"{ledger.path}", title_justify="left")
+    table = Table("at (UTC)", "event", "run", "actor", "reason")
     for entry in shown[-limit:]:
         table.add_row(
             f"{entry.at:%Y-%m-%d %H:%M:%S}", _what(entry), entry.run_id or entry.key, entry.actor,
@@ -125,7 +125,7 @@ def ledger_command(
     console.print(table)
     hidden = len(entries) - len(shown)
     rest = f"; {hidden} that said no are not shown" if hidden else ""
-    console.print(f"{len(entries)} lines, all as they were written{rest}")
+    console.print(f"{len(entries)} lines of {ledger.path}, all as they were written{rest}")
 
 
 @app.command("reset-breaker")

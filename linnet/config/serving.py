@@ -89,7 +89,7 @@ class ReleaseConfig(Section):
     """Without a champion: p95 latency that is accepted, as a multiple of what the package measured alone;
     between the two the machine may have become busier."""
     min_agreement: Fraction = Field(default=0.7, ge=0, le=1)
-    """Share of mirrored requests on which candidate and champion must name the same class."""
+    """How far, on average, candidate and champion must answer mirrored requests alike, 0 to 1."""
     max_class_shift: Fraction = Field(default=0.1, gt=0, le=1)
     """The share of any predicted class may differ by at most this from the champion's."""
     max_confidence_shift: Fraction = Field(default=0.1, gt=0, le=1)
@@ -172,8 +172,15 @@ class ServingConfig(Section):
     log_queue_mb: float = Field(default=128.0, gt=0)
     """Arrays of log records that may wait to be written, in megabytes over all workers; records beyond
     it are dropped, and counted."""
+    log_sample: float = Field(default=30.0, ge=0, le=6000)
+    """Images a minute that are kept in the prediction log at most, whatever the traffic: half are drawn at
+    random, which finds drift; half are those that people should be asked about. 0: none. They are what users
+    sent: `log_image_days` and `log_images_mb` say for how long, `log_image_blocks` makes them unreadable."""
     log_images: Fraction = Field(default=0.0, ge=0, le=1)
-    """Share of requests whose input image is kept in the prediction log."""
+    """Share of requests whose input image is kept besides."""
+    log_images_mb: float = Field(default=1024.0, gt=0)
+    """The newest files of the prediction log, of this size in megabytes, keep their images; from older ones
+    these are deleted, every hour."""
     log_queue: int = Field(default=10_000, ge=1)
     """Log records that may wait to be written; more are dropped, and counted."""
     feedback_labels: int = Field(default=100_000, ge=1)

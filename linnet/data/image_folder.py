@@ -42,7 +42,7 @@ def dataset_of(found: Understanding, classes: tuple[str, ...] = ()) -> RawDatase
         remedy = "name it in data.classes, or remove the folder"
         raise invalid_rows(where, "sub-folder(s) that data.classes does not name", unknown, remedy)
     rows = [
-        RawRow(image.origin, spelled.get(image.label, image.label), image.split, image.path)
+        RawRow(image.origin, spelled.get(image.label, image.label), image.split, str(image.path))
         for image in found.images
     ]
     names = class_names(where, {row.label for row in rows}, classes)

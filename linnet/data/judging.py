@@ -147,7 +147,7 @@ def _too_few(raw: RawDataset, counts: Counter[str]) -> str:
     for each in range(min(counts.values()) + 1, _MOST_A_CLASS):
         wanted = {label: max(each, counts[label]) for label in raw.classes}
         rows = [
-            RawRow(f"{label}/{number}", label, "", raw.rows[0].source)
+            RawRow(f"{label}/{number}", label, "", raw.rows[0].content)
             for label, many in wanted.items()
             for number in range(many)
         ]

@@ -32,6 +32,8 @@ _RADIUS_SMALL, _RADIUS_LARGE = 0.07, 0.1
 _LEAST = 0.001
 _FLATTEST = 4.0
 """Standard deviation in gray levels below which a thumbnail shows nothing that could be compared."""
+_FEW = 256
+"""Up to so many images are compared as they are: to find their principal components would take longer."""
 _COMPONENTS = 16
 _CHUNK = 8192
 _MOST_PAIRS = 20_000_000
@@ -128,7 +130,7 @@ def _standardized(raw: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def _projected(raw: npt.NDArray[np.uint8], held: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """The first principal components [N, 16] of the standardized gray thumbnails, chunk by chunk.
+    """The first principal components [N, 16] of the standardized gray thumbnails; of few images, those whole.
 
     Gray is the mean of the channels times the root of 3: by Cauchy and Schwarz never a longer distance.
     """
@@ -137,6 +139,8 @@ def _projected(raw: npt.NDArray[np.uint8], held: npt.NDArray[np.int64]) -> npt.N
         values: npt.NDArray[np.float32] = _standardized(raw[rows]).reshape(len(rows), -1, 3).sum(axis=2)
         return values / np.float32(np.sqrt(3))
 
+    if len(held) <= _FEW:
+        return gray(held)
     chunks = [held[start : start + _CHUNK] for start in range(0, len(held), _CHUNK)]
     scatter = sum((part.T @ part for part in map(gray, chunks)), np.zeros((SIDE * SIDE,) * 2, np.float32))
     _, vectors = np.linalg.eigh(scatter)

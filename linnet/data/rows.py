@@ -24,8 +24,9 @@ class RawRow:
     """Class name."""
     split: str
     """The official split, one of records.SPLITS, or empty where the dataset has none."""
-    source: Path | Pixels
-    """A file in an accepted format, or the pixels themselves, uint8 [H, W, 1]."""
+    content: str | Pixels
+    """The path of a file in an accepted format, or the pixels themselves, uint8 [H, W, 1]. A text, because a
+    `Path` that was used takes four times its memory, and a dataset may have millions."""
     captured_at: datetime | None = None
     cohorts: tuple[str, ...] = ()
     """Values of the configured cohort columns, in their order."""
@@ -33,6 +34,11 @@ class RawRow:
     """Where the label comes from: the dataset itself, or `feedback/` and a production window's name."""
     group: str = ""
     """What it belongs to that must stand in one split (`data.group`), such as a patient; empty: nothing."""
+
+    @property
+    def source(self) -> Path | Pixels:
+        """The file, or the pixels themselves."""
+        return Path(self.content) if isinstance(self.content, str) else self.content
 
 
 @dataclass(frozen=True, slots=True)

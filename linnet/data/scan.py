@@ -86,10 +86,10 @@ def content_of(row: RawRow) -> str:
 
     Empty where the file cannot be read: such a file is a bad one.
     """
-    if not isinstance(row.source, Path):
-        return sample_id(row.source)
+    if not isinstance(row.content, str):
+        return sample_id(row.content)
     try:
-        return _digest(_bytes(row, row.source))
+        return _digest(_bytes(row, row.content))
     except InvalidImage:
         return ""
 
@@ -100,7 +100,7 @@ def encoded(row: RawRow) -> bytes:
     Raises:
         InvalidImage: the file cannot be read any more.
     """
-    return _bytes(row, row.source) if isinstance(row.source, Path) else encode_png(row.source)
+    return _bytes(row, row.content) if isinstance(row.content, str) else encode_png(row.content)
 
 
 def in_order(
@@ -150,14 +150,14 @@ def _ahead(
 
 
 def _look(row: RawRow, config: DataConfig, thumbnails: bool) -> Seen:
-    if not isinstance(row.source, Path):  # bare pixels: encoding and decoding them changes nothing
-        identity = sample_id(row.source)
-        height, width, channels = row.source.shape
-        small = thumbnail(row.source) if thumbnails else b""
+    if not isinstance(row.content, str):  # bare pixels: encoding and decoding them changes nothing
+        identity = sample_id(row.content)
+        height, width, channels = row.content.shape
+        small = thumbnail(row.content) if thumbnails else b""
         return Seen(identity, identity, width, height, channels, small)
     if _size(row) > config.max_image_mb * 1_000_000:  # not even read
         raise ImageTooLarge.bytes(row.origin, _size(row), config.max_image_mb)
-    data = _bytes(row, row.source)
+    data = _bytes(row, row.content)
     image = read_image(data, row.origin, config.max_pixels, config.max_image_mb)
     height, width, channels = image.pixels.shape
     small = thumbnail(image.pixels) if thumbnails else b""
@@ -167,14 +167,14 @@ def _look(row: RawRow, config: DataConfig, thumbnails: bool) -> Seen:
 def _size(row: RawRow) -> int:
     """Bytes of an image's file; 0 where it has none, or cannot be read."""
     try:
-        return row.source.stat().st_size if isinstance(row.source, Path) else 0
+        return Path(row.content).stat().st_size if isinstance(row.content, str) else 0
     except OSError:
         return 0
 
 
-def _bytes(row: RawRow, path: Path) -> bytes:
+def _bytes(row: RawRow, path: str) -> bytes:
     try:
-        return path.read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise InvalidImage(row.origin, f"cannot be read: {error.strerror}") from error
 

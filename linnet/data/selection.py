@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ from linnet.data.rows import RawDataset, RawRow, invalid_rows
 from linnet.data.scan import Seen
 from linnet.data.split import Unit, assign
 from linnet.records import Split
+from linnet.tasks.target import target_of
 
 _RANK = {"test": 0, "production": 1, "validation": 2, "train": 3, "": 3}
 """Where the same image stands in two official splits, the lower rank keeps it."""
@@ -53,7 +54,7 @@ def select(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> Selecti
     """
     result = Selection()
     owner = _owners(raw, seen)
-    contested = _contested(raw, seen, config)
+    contested = _contested(raw, seen, owner, config)
     unique: list[int] = []
     for index, (row, look) in enumerate(zip(raw.rows, seen, strict=True)):
         first = owner[look.sample_id]
@@ -91,13 +92,19 @@ def _owners(raw: RawDataset, seen: Sequence[Seen]) -> dict[str, int]:
     return owner
 
 
-def _contested(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> dict[str, list[str]]:
+def _contested(
+    raw: RawDataset, seen: Sequence[Seen], owner: dict[str, int], config: DataConfig
+) -> dict[str, list[str]]:
     """Samples whose copies have different labels, with these."""
-    labels: dict[str, dict[str, str]] = defaultdict(dict)
+    differing = {
+        look.sample_id
+        for row, look in zip(raw.rows, seen, strict=True)
+        if row.label != raw.rows[owner[look.sample_id]].label and not window_of(row.label_source)
+    }  # few of many: nothing is kept of the others
+    contested: dict[str, dict[str, str]] = {}
     for row, look in zip(raw.rows, seen, strict=True):
-        if not window_of(row.label_source):
-            labels[look.sample_id].setdefault(row.label, row.origin)
-    contested = {sample: told for sample, told in labels.items() if len(told) > 1}
+        if look.sample_id in differing and not window_of(row.label_source):
+            contested.setdefault(look.sample_id, {}).setdefault(row.label, row.origin)
     if contested and config.conflicts == "fail":
         rows = [
             ", ".join(f"{origin} ({label})" for label, origin in told.items()) for told in contested.values()
@@ -115,7 +122,7 @@ def _place(
     raw: RawDataset, seen: Sequence[Seen], config: DataConfig, unique: list[int], result: Selection
 ) -> None:
     """Gives the unique rows their splits; near copies of what is held out leave training."""
-    sets = _Sets(unique)
+    sets = _Sets()
     groups = _join_groups(raw, unique, sets)
     lost = _join_near(raw, seen, config, unique, sets, result)
     members: dict[int, list[int]] = defaultdict(list)
@@ -128,20 +135,26 @@ def _place(
         if any(not window_of(raw.rows[index].label_source) for index in rows):
             own.append(rows)
         else:
-            split_of |= dict.fromkeys(rows, _window_side([seen[index].sample_id for index in rows]))
-    units = [_unit(raw, seen, rows, groups) for rows in own]
+            # Near copies stand where the first of them does: one that comes in a later window moves none.
+            split_of |= dict.fromkeys(rows, window_split(seen[rows[0]].sample_id))
+    spread = strata(raw, config.task)
+    units = [_unit(raw, seen, rows, groups, spread) for rows in own]
     splits = assign(units, frozenset(row.split for row in raw.rows), config)
     split_of |= {index: split for rows, split in zip(own, splits, strict=True) for index in rows}
     result.kept = [(index, split_of[index]) for index in unique if index not in lost]
 
 
-def _window_side(sample_ids: list[str]) -> Split:
-    """Where near copies from windows stand; a copy that comes later moves none of them out of the test."""
-    splits = [window_split(sample_id) for sample_id in sorted(sample_ids)]
-    return "test" if "test" in splits else splits[0]
+def strata(raw: RawDataset, task: str) -> list[str]:
+    """What a row is spread over the splits by: its class, or the rarest of its classes."""
+    target = target_of(task)
+    classes = [target.classes(row.label) for row in raw.rows]
+    images = Counter(name for names in classes for name in names)
+    return [min(names, key=lambda name: (images[name], name), default="") for names in classes]
 
 
-def _unit(raw: RawDataset, seen: Sequence[Seen], rows: list[int], groups: dict[int, str]) -> Unit:
+def _unit(
+    raw: RawDataset, seen: Sequence[Seen], rows: list[int], groups: dict[int, str], spread: list[str]
+) -> Unit:
     """What stands together. A group's key is of its name, so that it stays as the group grows.
 
     Near copies from a production window stand where the dataset's own images stand, and decide nothing.
@@ -150,7 +163,7 @@ def _unit(raw: RawDataset, seen: Sequence[Seen], rows: list[int], groups: dict[i
     named = sorted({groups[index] for index in rows if index in groups})
     key = named[0] if named else min(seen[index].sample_id for index in rows)
     official = min((raw.rows[index].split for index in rows), key=lambda split: _RANK[split])
-    return Unit(key, raw.rows[rows[0]].label, len(rows), official)
+    return Unit(key, spread[rows[0]], len(rows), official)
 
 
 def _join_groups(raw: RawDataset, unique: list[int], sets: _Sets) -> dict[int, str]:
@@ -191,6 +204,7 @@ def _join_near(
     looks = [seen[index] for index in unique]
     near = near_pairs([look.thumbnail for look in looks], [min(look.width, look.height) for look in looks])
     lost: set[int] = set()
+    told: list[tuple[bool, bool, str]] = []
     result.near_note = near.note
     for first, second in near.pairs.tolist():
         a, b = sorted(
@@ -201,7 +215,8 @@ def _join_near(
         differs = f", labelled '{kept.label}' and not '{other.label}'" if kept.label != other.label else ""
         result.near_conflicts += bool(differs)
         where = f" in the {kept.split} split" if apart else ""
-        result.told.append(f"{other.origin}: nearly the same as {kept.origin}{where}{differs}")
+        line = f"{other.origin}: nearly the same as {kept.origin}{where}{differs}"
+        told.append((not differs, not apart, line))
         if config.near_duplicates == "report":
             result.near_leaks += apart
         elif not apart:
@@ -213,24 +228,27 @@ def _join_near(
             lost.add(b)
             result.near_leaks += 1
             result.dropped.append(f"{other.origin}: leak: nearly the same as {kept.origin}{where}{differs}")
+    # Of very many pairs only the first are named: those that a person must look at.
+    result.told = [line for *_, line in sorted(told, key=lambda pair: pair[:2])]
     return lost
 
 
 class _Sets:
     """Disjoint sets of rows, joined pair by pair (union-find with path halving)."""
 
-    def __init__(self, rows: list[int]) -> None:
-        self._parent = {row: row for row in rows}
+    def __init__(self) -> None:
+        self._parent: dict[int, int] = {}
+        """Of rows that were joined to an earlier one: most never are."""
 
     def root(self, row: int) -> int:
-        while self._parent[row] != row:
-            self._parent[row] = self._parent[self._parent[row]]
-            row = self._parent[row]
+        while (parent := self._parent.get(row, row)) != row:
+            self._parent[row] = row = self._parent.get(parent, parent)
         return row
 
     def join(self, first: int, second: int) -> None:
         low, high = sorted((self.root(first), self.root(second)))
-        self._parent[high] = low
+        if low != high:
+            self._parent[high] = low
 
 
 def _reason(row: RawRow, kept: RawRow, leak: bool) -> str:

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from datetime import datetime
 from pathlib import Path
 
+from linnet.errors import StorageError
 from linnet.records import DriftReport, Window
 from linnet.storage.files import file_name, writing
 from linnet.storage.paths import state_dir
 
+logger = logging.getLogger(__name__)
 DRIFT_FILE = "drift.json"
 _ROWS = ".parquet"
 
@@ -23,13 +26,20 @@ def history_folder(model: str, version: str) -> Path:
 
 
 def past_reports(model: str, version: str, before: datetime | None = None) -> list[DriftReport]:
-    """Reports of the version's earlier windows, the oldest first; those that start before `before`."""
-    folder = history_folder(model, version)
-    reports = [DriftReport.load(path) for path in sorted(folder.glob(f"*/{DRIFT_FILE}"))]
-    return sorted(
-        (report for report in reports if before is None or report.window.start < before),
-        key=lambda report: report.window.start,
-    )
+    """Reports of the version's earlier windows, the oldest first; those that start before `before`.
+
+    One that cannot be read is told and left out: no later window would be judged otherwise.
+    """
+    reports = []
+    for path in sorted(history_folder(model, version).glob(f"*/{DRIFT_FILE}")):
+        try:
+            report = DriftReport.load(path)
+        except StorageError as error:
+            logger.warning("an earlier window is left out: %s", error)
+            continue
+        if before is None or report.window.start < before:
+            reports.append(report)
+    return sorted(reports, key=lambda report: report.window.start)
 
 
 def past_p_values(model: str, version: str, before: datetime) -> list[float]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from linnet.errors import StorageError
 from linnet.records import utc_time
-from linnet.records.prediction_log import LIBRARIES, served_files, served_schema, written_at
+from linnet.records.prediction_log import LIBRARIES, RANDOM, served_files, served_schema, written_at
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +53,8 @@ def read_served(
 ) -> LogWindow:
     """Rows of `version` (None: any) answered in [start, end); those written after `closed` are late.
 
-    `most_images` bounds how many kept images are read, an even random share of them; None: all.
+    `most_images` bounds how many kept images are read, an even random share of those that were drawn at
+    random; None: all, also those that were kept since they are unusual.
 
     Raises:
         StorageError: `folder` is not there, or holds no log.
@@ -209,8 +210,11 @@ def _files(folder: Path, start: datetime | None) -> Iterator[Path]:
             yield path
 
 
-def _share(most: int | None, kept: int) -> float:
-    return 1.0 if most is None or kept <= most else most / kept
+def _share(most: int | None, kept: int) -> float | None:
+    """Share of the kept images to read; None: all of them, whatever they were kept for."""
+    if most is None:
+        return None
+    return 1.0 if kept <= most else most / kept
 
 
 def _scan(
@@ -220,7 +224,7 @@ def _scan(
     start: datetime,
     end: datetime,
     closed: datetime,
-    share: float,
+    share: float | None,
     seed: int,
     damaged: list[str],
 ) -> tuple[pa.Table, int]:
@@ -231,6 +235,7 @@ def _scan(
 
     wanted = ["request_id", "index", "at", "features", "probabilities", "predicted", "confidence"]
     wanted += ["latency_ms", "sample_id", "image"]
+    told = ["ok", "kept_for"]
     schema, rng = served_schema(), np.random.default_rng(seed)
     first, last = (pa.scalar(moment, schema.field("at").type) for moment in (start, end))
     inside = (ds.field("at") >= first) & (ds.field("at") < last)
@@ -241,7 +246,7 @@ def _scan(
     for path in files:
         source = ds.dataset(str(path), schema=schema, format="parquet")
         try:
-            batches = list(source.scanner(columns=[*wanted, "ok"], filter=inside & ours).to_batches())
+            batches = list(source.scanner(columns=[*wanted, *told], filter=inside & ours).to_batches())
         except (OSError, ValueError, pa.ArrowException) as error:
             damaged.append(f"{path.name}: {error}")
             continue
@@ -250,7 +255,10 @@ def _scan(
             good = batch.filter(batch["ok"])
             failed += batch.num_rows - good.num_rows
             image = good["image"]
-            if share < 1.0:
+            if share is not None:  # what was kept for another reason says nothing of the traffic as a whole
+                fair = pc.equal(pc.fill_null(good["kept_for"], RANDOM), RANDOM)
+                image = pc.if_else(fair, image, pa.scalar(None, pa.binary()))
+            if share is not None and share < 1.0:
                 chosen = pa.array(rng.random(good.num_rows) < share)
                 image = pc.if_else(chosen, image, pa.scalar(None, pa.binary()))
             flags = pa.array(np.full(good.num_rows, late))

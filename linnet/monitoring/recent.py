@@ -12,14 +12,17 @@ import hashlib
 import io
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from linnet.artifacts.windows import MANIFEST, windows_dir
+from linnet.config import DEFAULT_TASK
 from linnet.errors import InvalidImage, StorageError
 from linnet.monitoring.log_reader import read_feedback, read_served
 from linnet.storage.files import write_text, writing
+from linnet.tasks.target import target_of
 from linnet.vision.decode import decode
 
 logger = logging.getLogger(__name__)
@@ -48,18 +51,26 @@ class LabelledWindow:
 
 _NOT_KEPT = (
     "measure the accuracy, and cannot be trained on: their images were not kept "
-    "(serving.log_images keeps a share of them)"
+    "(serving.log_sample and log_images keep some)"
 )
 _NO_CLASS = "are no class of the model"
 _CHANGED = "belong to images that were redacted, or cannot be read"
 
 
 def labelled_window(
-    log: Path, model: str, version: str | None, start: datetime, end: datetime, classes: tuple[str, ...]
+    log: Path,
+    model: str,
+    version: str | None,
+    start: datetime,
+    end: datetime,
+    classes: tuple[str, ...],
+    answers: Mapping[str, tuple[str, datetime]] | None = None,
+    task: str = DEFAULT_TASK,
 ) -> LabelledWindow:
     """Kept images answered in [start, end) whose label came; equal pixels once, with the newest label.
 
-    `version`: the one that answered; None: any.
+    `version`: the one that answered; None: any. `answers`: label and moment by sample id, of images that
+    annotators were asked about; they count as feedback does, and the newest of both has the say.
 
     Left out and counted: labels of images that were not kept; labels that are no class of the model (a new
     class needs a new config); and images that were redacted before they were kept, which are not what the
@@ -74,11 +85,16 @@ def labelled_window(
     served = read_served(log, model, version, start, end, end)
     found: dict[str, tuple[datetime, Labelled]] = {}
     unused: Counter[str] = Counter()
+    target = target_of(task)
     for row in served.rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():
-        if (given := feedback.labels.get((row["request_id"], row["index"]))) is None:
+        name = row["sample_id"]
+        sent, answered = feedback.labels.get((row["request_id"], row["index"])), (answers or {}).get(name)
+        given = max((one for one in (sent, answered) if one), key=lambda one: one[1], default=None)
+        if given is None:
             continue
-        (label, came), name = given, row["sample_id"]
-        if why := _why_unused(label, row["image"], name, classes):
+        label, came = given
+        known = set(classes).issuperset(target.classes(label))
+        if why := _why_unused(known, row["image"], name):
             unused[why] += 1
         elif name not in found or came >= found[name][0]:
             found[name] = came, Labelled(name, row["image"], label, row["at"])
@@ -89,9 +105,9 @@ def labelled_window(
     return LabelledWindow([found[name][1] for name in sorted(found)], tuple(notes))
 
 
-def _why_unused(label: str, image: bytes | None, wanted: str, classes: tuple[str, ...]) -> str:
+def _why_unused(known: bool, image: bytes | None, wanted: str) -> str:
     """Why a label cannot be trained on; empty: it can. The image must have the pixels that the model saw."""
-    if label not in classes:
+    if not known:
         return _NO_CLASS
     if image is None:
         return _NOT_KEPT
@@ -101,7 +117,7 @@ def _why_unused(label: str, image: bytes | None, wanted: str, classes: tuple[str
         return _CHANGED
 
 
-def write_recent(labelled: list[Labelled], name: str) -> Path:
+def write_recent(labelled: list[Labelled], name: str, task: str = DEFAULT_TASK) -> Path:
     """Keeps the dataset among the windows of use case `name` and returns its folder.
 
     Raises:
@@ -112,8 +128,9 @@ def write_recent(labelled: list[Labelled], name: str) -> Path:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["path", "label", "captured_at"])
+    target = target_of(task)
     for sample in labelled:
-        writer.writerow([f"images/{sample.sample_id}.png", sample.label, sample.at.isoformat()])
+        writer.writerow([f"images/{sample.sample_id}.png", target.cell(sample.label), sample.at.isoformat()])
     digest = hashlib.blake2b(table.getvalue().encode(), digest_size=8)
     for sample in labelled:
         digest.update(hashlib.blake2b(sample.image, digest_size=16).digest())

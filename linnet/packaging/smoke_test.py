@@ -91,7 +91,9 @@ def _server(folder: Path, serving: ServingConfig) -> Iterator[str]:
     """The real server on a free port; it is stopped whatever happens."""
     with tempfile.TemporaryDirectory(prefix="linnet-trial-") as scratch:
         state, log, output = (Path(scratch) / name for name in ("state.json", "log", "output"))
-        settings = serving.model_copy(update={"host": "127.0.0.1", "port": 0, "log_images": 0.0})
+        settings = serving.model_copy(
+            update={"host": "127.0.0.1", "port": 0, "log_images": 0.0, "log_sample": 0.0}
+        )
         command = server_command(folder, "candidate", settings, state, log)
         command += ["--parent", str(os.getpid())]
         try:

@@ -6,6 +6,7 @@ from datetime import datetime
 from math import isnan
 from typing import Any, Literal
 
+from linnet.config import DEFAULT_TASK
 from linnet.records.record import Interval, Record, Verdict
 
 
@@ -26,7 +27,8 @@ class TrainingReport(Record):
 
     history: tuple[dict[str, float], ...]
     """A row an epoch: epoch, loss, train_accuracy, validation_accuracy, validation_macro_f1,
-    images_per_second, seconds. Epoch 0: the head on a frozen pretrained backbone."""
+    images_per_second, seconds; waiting: the share of an epoch's time in which the loop stood still until its
+    next batch was read and augmented. Epoch 0: the head on a frozen pretrained backbone, without it."""
     parameters: int
     """Number of trained weights."""
     seconds: float
@@ -40,6 +42,13 @@ class TrainingReport(Record):
     """What a person should know, such as layers that could not take the initial weights."""
     weights: PretrainedWeights | None = None
     """What a pretrained backbone started from."""
+
+    @property
+    def waiting(self) -> float | None:
+        """Share of the time of all epochs that was spent waiting for batches; None: no epoch was measured."""
+        rows = [row for row in self.history if "waiting" in row]
+        seconds = sum(row["seconds"] for row in rows)
+        return sum(row["waiting"] * row["seconds"] for row in rows) / seconds if seconds else None
 
 
 class CohortResult(Record):
@@ -59,6 +68,7 @@ class Comparison(Record):
     """Accuracy of the candidate minus accuracy of the champion, paired."""
     agreement: float
     candidate_only_right: int
+    """Samples on which only the candidate is right, or more so than the champion."""
     champion_only_right: int
     metrics: dict[str, float] = {}
     """The champion's own metrics on those samples, as `EvaluationReport.metrics` names them."""
@@ -109,6 +119,8 @@ class GateDecision(Record):
 class EvaluationReport(Record):
     """What `evaluate` measured: `evaluation.json`, beside predictions.npz and report.html."""
 
+    task: str = DEFAULT_TASK
+    """What is asked of an image: `config.Task`."""
     samples: int
     classes: tuple[str, ...]
     metrics: dict[str, Interval]
@@ -118,6 +130,9 @@ class EvaluationReport(Record):
     confusion: tuple[tuple[int, ...], ...]
     """Rows: true class; columns: predicted class."""
     cohorts: tuple[CohortResult, ...]
+    thresholds: tuple[float, ...] = ()
+    """A probability a class from which on it is named, chosen on the validation split, where the task has
+    them."""
     temperature: float
     """Fitted on the validation split by minimising the negative log-likelihood."""
     ece_before: float
@@ -141,7 +156,11 @@ class ModelPackage(Record):
     """
 
     name: str
+    task: str = DEFAULT_TASK
+    """What is asked of an image: `config.Task`. Packages of before there were several have none."""
     classes: tuple[str, ...]
+    thresholds: tuple[float, ...] = ()
+    """A probability a class from which on it is named, where the task has them."""
     height: int
     width: int
     channels: int

@@ -6,6 +6,7 @@ that came for one. Columns that are added do no reader harm.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -16,15 +17,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
+logger = logging.getLogger(__name__)
 SERVED, FEEDBACK = "served", "feedback"
 LIBRARIES = b"libraries"
 """Key in a served file's metadata: JSON of the versions that the server ran with."""
+RANDOM = "random"
+"""Why an image was kept (`kept_for`): by chance alone."""
 _STAMP = "%Y%m%dT%H%M%S"
 _NAME = re.compile(r"[a-z]+-(\d{8}T\d{6})-.*\.parquet")
 
 
 def served_schema() -> pa.Schema:
-    """Columns of `served-*`: a row an image, and one for a request that failed."""
+    """Columns of `served-*`: a row an image, and one for a request that failed.
+
+    kept_for: why the image was kept: `random`, or what it was chosen for, so that it says nothing of the
+    traffic as a whole. Older files have no such column: theirs were drawn at random.
+    """
     import pyarrow as pa
 
     return pa.schema(
@@ -43,6 +51,7 @@ def served_schema() -> pa.Schema:
             "error": pa.string(),
             "sample_id": pa.string(),
             "image": pa.binary(),
+            "kept_for": pa.string(),
         }
     )
 
@@ -69,8 +78,16 @@ def new_file(folder: Path, kind: str, number: int) -> Path:
 
 
 def served_files(folder: Path) -> Iterator[Path]:
-    """The served files below a folder, the oldest first of each folder."""
-    return iter(sorted(folder.rglob(f"{SERVED}-*.parquet")))
+    """The served files below a folder, the oldest first of each; a folder that cannot be read is told."""
+    walked = os.walk(folder, onerror=lambda error: logger.warning("its rows are left out: %s", error))
+    return iter(
+        sorted(
+            Path(place, name)
+            for place, _, names in walked
+            for name in names
+            if name.startswith(f"{SERVED}-") and name.endswith(".parquet")
+        )
+    )
 
 
 def models_in(path: Path) -> tuple[str, str] | None:

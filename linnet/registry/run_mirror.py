@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from linnet.config import RegistryConfig
-from linnet.errors import LinnetError, RegistryUnreachable, StorageError
+from linnet.errors import LinnetError, RegistryUnreachable
 from linnet.records import RunRecord
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import flattened
@@ -96,13 +96,8 @@ def mirror_pending() -> tuple[list[str], list[str]]:
     """
     done, problems = [], []
     waiting: dict[str, list[str]] = {}
-    for folder in reversed(runs.folders()):
-        if (folder / runs.MIRRORED).exists():
-            continue
-        try:
-            record = runs.load(folder)
-        except StorageError:  # it is being deleted
-            continue
+    pending = [folder for folder in reversed(runs.folders()) if not (folder / runs.MIRRORED).exists()]
+    for folder, record in runs.readable(among=pending):
         if record.ended_at is None:  # under way, or its process is gone and the engine closes it yet
             continue
         try:

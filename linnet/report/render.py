@@ -20,7 +20,7 @@ from linnet.records import (
 )
 from linnet.report.comparison import MetricChange
 from linnet.report.evidence import RunEvidence
-from linnet.statistics.catalog import METRICS, Metric
+from linnet.statistics.catalog import BY_KEY, Metric
 
 _HEADLINES = {
     "succeeded": "✅ The candidate passed",
@@ -85,7 +85,7 @@ def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) 
     ]
     if any(counts.values()):
         rows = [f"| {_text(what)} | {number:,} |" for what, number in counts.items() if number]
-        parts.append("| found | images |\n|---|--:|\n" + "\n".join(rows))
+        parts.append("| found | number |\n|---|--:|\n" + "\n".join(rows))
     parts += [f"⚠️ {_text(dataset.near_note)}"] if dataset.near_note else []
     total = sum(number for _, number, _ in dataset.named_findings)
     lines = [line for _, _, some in dataset.named_findings for line in some]
@@ -110,7 +110,7 @@ def _metrics(evidence: RunEvidence, champion: dict[str, float]) -> str:
         head, rule = f"{head} champion {against} | change |", f"{rule}--:|--:|"
     rows = [
         _metric_row(one, report.metrics[one.key], champion.get(one.key) if champion else None, bool(champion))
-        for one in METRICS
+        for one in BY_KEY.values()
         if one.headline and one.key in report.metrics
     ]
     return f"### Metrics\n\n{head}\n{rule}\n" + "\n".join(rows)
@@ -135,7 +135,7 @@ def _comparison(evidence: RunEvidence) -> str:
     )
     return (
         f"On the same samples, accuracy differs from champion {found.champion} by **{value:+.2f} points** "
-        f"({low:+.2f} to {high:+.2f}); both name the same class for {found.agreement:.1%}."
+        f"({low:+.2f} to {high:+.2f}); the answers agree by {found.agreement:.1%}."
     ).replace("-", "−")
 
 
@@ -177,11 +177,13 @@ def _curves(training: TrainingReport | None) -> str:
     low = min(value for line in shown for value in line)
     epochs = ", ".join(f"{row['epoch']:.0f}" for row in history)
     drawn = "\n".join(f"    line [{', '.join(f'{value:.4f}' for value in line)}]" for line in shown)
+    waited = training.waiting if training else None
+    note = "" if waited is None else f"\n\n{waited:.0%} of the time was spent waiting for batches."
     return (
         "### Training\n\n```mermaid\nxychart-beta\n"
         '    title "accuracy per epoch: validation, training"\n'
         f'    x-axis "epoch" [{epochs}]\n'
-        f'    y-axis "accuracy" {max(0.0, low - 0.02):.2f} --> 1.00\n{drawn}\n```'
+        f'    y-axis "accuracy" {max(0.0, low - 0.02):.2f} --> 1.00\n{drawn}\n```{note}'
     )
 
 

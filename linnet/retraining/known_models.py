@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from linnet.config import RegistryConfig, RetrainingConfig
 from linnet.errors import LinnetError
 from linnet.records import RunRecord
 from linnet.run import runs
+
+logger = logging.getLogger(__name__)
 
 _MOST_RUNS = 500
 """Of one use case, so that a busy one hides no other."""
@@ -31,7 +34,7 @@ class KnownModel:
 def known_models() -> list[KnownModel]:
     """Every model of the use cases' newest runs, by name: its newest run that carries a section counts.
 
-    A run that cannot be read, or is of an older Linnet, is passed over.
+    A run that cannot be read is passed over; a model whose sections are of another Linnet is told.
     """
     found: dict[str, dict[str, Any]] = {}
     for model, given in _newest_sections():
@@ -43,10 +46,17 @@ def known_models() -> list[KnownModel]:
         try:
             registry = RegistryConfig.parse(sections.get("registry") or {})
             retraining = RetrainingConfig.parse(sections.get("retraining") or {})
-        except LinnetError:
+        except LinnetError as error:
+            _tell(f"retraining of {model} is not decided: the config of its newest run is not valid: {error}")
             continue
         known.append(KnownModel(model, registry, retraining))
     return [one for one in known if one.model]
+
+
+@lru_cache(1000)
+def _tell(problem: str) -> None:
+    """Once a process: the engine asks every few seconds."""
+    logger.warning(problem)
 
 
 def _newest_sections() -> Iterator[tuple[str, dict[str, Any]]]:

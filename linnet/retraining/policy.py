@@ -223,8 +223,8 @@ def _missing(labels: int, setting: str) -> str:
     if labels <= 0:
         return ""
     return (
-        f"; {labels} are missing: answer what is asked (`linnet labels up`) or send them (POST /feedback), "
-        f"or lower retraining.{setting}"
+        f"; {labels} are missing: ask for them (`linnet labels round`) and answer (`linnet labels up`), or "
+        f"send them (POST /feedback), or lower retraining.{setting}"
     )
 
 

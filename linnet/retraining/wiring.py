@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linnet.config import Config, RegistryConfig, RetrainingConfig, parse_config
@@ -114,7 +115,34 @@ def labelled(config: Config, of_champion: bool = True) -> LabelledWindow:
     version = None
     if of_champion:
         since, version = max(champion.created_at, since), champion.version
-    return labelled_window(prediction_log_dir(), model, version, since, now(), package.classes)
+    answers = _answers(config)
+    log, classes = prediction_log_dir(), package.classes
+    return labelled_window(log, model, version, since, now(), classes, answers, package.task)
+
+
+def keep_recent(config: Config) -> Path | None:
+    """Keeps the recent labelled production window of a use case, which its next run takes in.
+
+    Its folder; None: nothing is labelled, or nothing serves, so the dataset is all there is.
+    """
+    from linnet.monitoring.recent import write_recent
+
+    # What an earlier champion was asked about too: or the second retraining would forget the first.
+    found = labelled(config, of_champion=False).images
+    return write_recent(found, config.name, config.data.task) if found else None
+
+
+def _answers(config: Config) -> dict[str, tuple[str, datetime]]:
+    """What annotators hold together of each sample of the use case, and since when it is known."""
+    from linnet.labels.consensus import consensus
+    from linnet.labels.table import LabelTable
+
+    table = LabelTable(config.name)
+    return {
+        one.sample_id: (one.label, one.created_at)
+        for one in consensus(table.as_of(table.horizon()))
+        if one.label and one.agreement >= config.labels.min_agreement
+    }
 
 
 def _rollouts(model: str) -> list[Span]:

@@ -22,9 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from linnet.records.prediction_log import LIBRARIES, SERVED, new_file, served_schema
+from linnet.records.prediction_log import LIBRARIES, RANDOM, SERVED, new_file, served_schema
 from linnet.serving.predictor import Prediction
+from linnet.serving.sample import ImageSample
 from linnet.storage.files import replacing
+from linnet.tasks.answer import Answer
 from linnet.vision.decode import Pixels, encode_png, sample_id
 from linnet.vision.libraries import libraries
 
@@ -44,7 +46,7 @@ class LogEntry:
     """Seconds since the epoch."""
     model: str
     version: str
-    classes: tuple[str, ...]
+    answer: Answer
     latency_ms: float
     prediction: Prediction | None
     error: str | None
@@ -73,12 +75,14 @@ class PredictionLog:
         image_blocks: int = 0,
         most_bytes: float = math.inf,
         unwritten: Callable[[int], None] = lambda _change: None,
+        per_minute: float = 0.0,
     ) -> None:
         """`folder` None: nothing is logged. `capacity`: requests that may wait.
 
         `image_share`: of requests whose images are kept; `image_blocks`: pixels a side over which a kept
         image is averaged, so that nothing small can be read in it (0: as it is); `most_bytes` of arrays
-        may wait; `unwritten` is told how many requests more, or fewer, have not been written.
+        may wait; `unwritten` is told how many requests more, or fewer, have not been written; `per_minute`:
+        images that are kept besides, as `ImageSample` chooses them.
         """
         self._most_bytes, self._bytes, self._unwritten = most_bytes, 0, unwritten
         self._counting = threading.Lock()
@@ -86,6 +90,7 @@ class PredictionLog:
         self.written = 0
         self._folder = folder
         self._image_share, self._image_blocks = image_share, image_blocks
+        self._sample = ImageSample(per_minute)
         self._queue: queue.Queue[LogEntry | None] = queue.Queue(capacity)
         self._thread: threading.Thread | None = None
         self._complained = False
@@ -187,7 +192,7 @@ class PredictionLog:
         from pyarrow import parquet
 
         assert self._folder is not None
-        tables = self._tables(entries)
+        tables = self._tables(entries, self._reasons(entries))
         if not tables:
             return
         # So that a skew audit can name a library that changed since the package was proved.
@@ -196,23 +201,36 @@ class PredictionLog:
             parquet.write_table(table, scratch, compression="zstd")
         self.written += table.num_rows
 
-    def _tables(self, entries: list[LogEntry]) -> list[Any]:
+    def _reasons(self, entries: list[LogEntry]) -> list[str]:
+        """Why each entry's images are kept; empty: they are not."""
+        try:
+            chosen = self._sample.choose(entries)
+        except Exception as error:  # noqa: BLE001  a sample is not worth the log
+            logger.error("no sample of the images is kept: %s", error)
+            chosen = {}
+        return [
+            RANDOM if random.random() < self._image_share else chosen.get(place, "")  # noqa: S311  no secret
+            for place in range(len(entries))
+        ]
+
+    def _tables(self, entries: list[LogEntry], reasons: list[str]) -> list[Any]:
         """Entries as tables. One that cannot be a row is dropped alone, and counted; the others stay."""
         import pyarrow as pa
 
         try:
-            columns = _columns(entries, self._image_share, self._image_blocks)
+            columns = _columns(entries, reasons, self._image_blocks)
             return [pa.table(columns, schema=served_schema())]
         except Exception as error:  # noqa: BLE001  whatever is wrong with it, it is one entry's fault
             if len(entries) > 1:
                 middle = len(entries) // 2
-                return self._tables(entries[:middle]) + self._tables(entries[middle:])
+                first = self._tables(entries[:middle], reasons[:middle])
+                return first + self._tables(entries[middle:], reasons[middle:])
             logger.error("request %r cannot be logged: %s", entries[0].request_id, error)
             self._drop(1)
             return []
 
 
-def _columns(entries: list[LogEntry], image_share: float, blocks: int) -> dict[str, Any]:
+def _columns(entries: list[LogEntry], reasons: list[str], blocks: int) -> dict[str, Any]:
     """The table's columns: a row an image, and one for a request that failed.
 
     Built column by column: that the log costs little is part of how fast the server is.
@@ -221,7 +239,7 @@ def _columns(entries: list[LogEntry], image_share: float, blocks: int) -> dict[s
 
     columns: dict[str, list[Any]] = {name: [] for name in served_schema().names}
     vectors: dict[str, list[Any]] = {"features": [], "probabilities": []}
-    for entry in entries:
+    for entry, reason in zip(entries, reasons, strict=True):
         prediction = entry.prediction
         count = 1 if prediction is None else len(prediction.probabilities)
         columns["request_id"] += [entry.request_id] * count
@@ -233,20 +251,21 @@ def _columns(entries: list[LogEntry], image_share: float, blocks: int) -> dict[s
         columns["ok"] += [prediction is not None] * count
         columns["error"] += [entry.error] * count
         if prediction is None:
-            for name in ("predicted", "confidence", "sample_id", "image"):
+            for name in ("predicted", "confidence", "sample_id", "image", "kept_for"):
                 columns[name].append(None)
             for vector in vectors.values():
                 vector.append(None)
             continue
         vectors["features"] += list(prediction.features)
         vectors["probabilities"] += list(prediction.probabilities)
-        tops = prediction.probabilities.argmax(axis=1).tolist()
-        columns["predicted"] += [entry.classes[top] for top in tops]
-        columns["confidence"] += prediction.probabilities.max(axis=1).tolist()
+        columns["predicted"] += entry.answer.labels(prediction.probabilities)
+        columns["confidence"] += entry.answer.confidence(prediction.probabilities).tolist()
         columns["sample_id"] += [sample_id(image) for image in prediction.images]
-        keep = random.random() < image_share  # noqa: S311  a sample, not a secret
-        kept = [encode_png(_coarse(image, blocks)) for image in prediction.images] if keep else [None] * count
+        kept = (
+            [encode_png(_coarse(image, blocks)) for image in prediction.images] if reason else [None] * count
+        )
         columns["image"] += kept
+        columns["kept_for"] += [reason or None] * count
     for name, values in vectors.items():
         columns[name] = _lists(values, pa)
     return columns

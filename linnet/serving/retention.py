@@ -1,4 +1,4 @@
-"""Sampled images in the prediction log are deleted after a number of days; the rest of the rows stays."""
+"""Kept images in the prediction log are deleted after some days, or for want of room; the rows stay."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ LOOK_SECONDS = 3600.0
 _CLEARED = b"linnet.images_deleted"
 
 
-async def keep_images_for(folder: Path, days: Mapping[str, float], otherwise: float) -> None:
-    """Deletes what is older than its model's days, at once and then every hour, for ever."""
+async def keep_images_for(
+    folder: Path, days: Mapping[str, float], otherwise: float, most_bytes: float
+) -> None:
+    """Deletes what is older than its model's days, or beyond `most_bytes`, at once and then every hour."""
+    cleared: set[Path] = set()
     while True:
         try:
             await asyncio.to_thread(delete_images, folder, days, otherwise, time.time())
+            await asyncio.to_thread(bound_images, folder, most_bytes, cleared)
         except Exception as error:  # noqa: BLE001  whatever it is, it must not end retention for good
             logger.warning("old images in the prediction log cannot be deleted: %s", error)
         await asyncio.sleep(LOOK_SECONDS)
@@ -47,6 +51,25 @@ def delete_images(folder: Path, days: Mapping[str, float], otherwise: float, now
                 deleted += _clear(path)
         except Exception as error:  # noqa: BLE001  what is wrong with one file must not keep another's images
             logger.warning("%s: its old images cannot be deleted: %s", path, error)
+    return deleted
+
+
+def bound_images(folder: Path, most_bytes: float, cleared: set[Path]) -> int:
+    """Deletes the images of all but the newest files, of `most_bytes` together; returns how many.
+
+    `cleared`: files that have none any more, which are not opened again.
+    """
+    deleted, size = 0, 0
+    for path in sorted(served_files(folder), key=lambda path: path.name, reverse=True):
+        try:
+            size += path.stat().st_size
+            if size > most_bytes and path not in cleared:
+                deleted += _clear(path)
+                cleared.add(path)
+        except FileNotFoundError:
+            continue
+        except Exception as error:  # noqa: BLE001  what is wrong with one file must not keep another's images
+            logger.warning("%s: its images cannot be deleted: %s", path, error)
     return deleted
 
 

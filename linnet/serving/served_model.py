@@ -61,6 +61,7 @@ class ServedModel:
             settings.log_image_blocks,
             round(settings.log_queue_mb * 1_000_000 / workers),
             unlogged,
+            settings.log_sample / workers,
         )
         self.service = Service(
             self.fleet,

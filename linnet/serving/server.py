@@ -169,7 +169,12 @@ class WorkerSupervisor:
         await asyncio.gather(*(slot.serve() for slot in self._slots))
         self._tasks += [asyncio.ensure_future(slot.watch()) for slot in self._slots]
         if launch.log_dir is not None:
-            keeping = keep_images_for(launch.log_dir, self._models.image_days, launch.config.log_image_days)
+            keeping = keep_images_for(
+                launch.log_dir,
+                self._models.image_days,
+                launch.config.log_image_days,
+                launch.config.log_images_mb * 1e6,
+            )
             self._tasks.append(asyncio.ensure_future(keeping))
 
     async def _load(self) -> None:

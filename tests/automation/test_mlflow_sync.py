@@ -89,6 +89,15 @@ def test_run_whose_mlflow_is_gone_holds_up_no_later_one(
     assert told == f"run {first}: its MLflow is gone" and mirrored == [second, third]
 
 
+def test_damaged_record_is_told_and_keeps_no_other_from_mlflow(
+    mirrored: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged, whole = ended(), ended()
+    (runs.runs_dir() / damaged / "run.json").write_text("{")
+    assert run_mirror.main() == 0 and mirrored == [whole]
+    assert f"run {damaged} is passed over" in caplog.text
+
+
 def test_engine_that_is_stopped_ends_its_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.runs_dir().mkdir(parents=True)
     mirror = MlflowSync(tmp_path / "mirror.log")

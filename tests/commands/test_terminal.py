@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from linnet import __version__
 from linnet.cli import command_line
@@ -52,7 +53,9 @@ def test_answers_with_brackets_are_shown_as_they_are(capsys: pytest.CaptureFixtu
 def test_no_command_makes_a_console_that_takes_text_for_markup() -> None:
     """The kind, not the case: one function makes every console of the command line."""
     files = [*(REPOSITORY / "linnet" / "commands").glob("*.py"), REPOSITORY / "linnet" / "cli.py"]
-    made = [file.name for file in files if re.search(r"(?<![\w.])Console\(", file.read_text("utf-8"))]
+    made = [
+        file.name for file in files if re.search(r"(?<![\w.])(Console|Terminal)\(", file.read_text("utf-8"))
+    ]
     assert made == ["terminal.py"]
 
 
@@ -166,3 +169,41 @@ def test_no_command_makes_bars_of_its_own() -> None:
     assert making == ["terminal.py"]
     columns = [line for text in sources.values() for line in text.splitlines() if "TextColumn(" in line]
     assert columns and all("markup=False" in line for line in columns)
+
+
+LONG = Path("/home/ada/pictures/a folder with quite a long name/of the year 2026/november/scan-0001.png")
+
+
+def test_paths_in_text_and_in_answers_are_never_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a box a path was cut to `/home/ada/pictures/a fold…`: of two photos nobody could tell which."""
+    monkeypatch.setenv("COLUMNS", "60")
+    terminal().print(f"look at it: {LONG}")
+    terminal().print(Text(str(LONG)))
+    answer = {"model": "m", "version": "1", "predictions": [{"class": "ok[/b]", "probability": 0.75}]}
+    _show_answers([(LONG, answer), (LONG.with_name("scan-0002.png"), answer)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith(str(LONG)) and lines[1] == str(LONG)
+    assert f"{LONG}  m 1" in lines and f"{LONG.with_name('scan-0002.png')}  m 1" in lines
+    assert lines.count("   75.0%  ok[/b]") == 2
+    _show_answers([(Path("a.png"), answer)])
+    assert "┃ image" in capsys.readouterr().out, "what fits is a table"
+
+
+def test_paths_of_a_run_s_result_are_whole_on_a_narrow_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINNET_HOME", str(tmp_path / "a state folder with a long name" / "state"))
+    _, folder = runs.create("training", {"name": "x"}, RunRequest(cause="person", actor="me"))
+    page = folder / "evaluate" / "report" / "report.html"
+    page.parent.mkdir(parents=True)
+    page.touch()
+    runs.finish(folder, worked=False)
+    out = io.StringIO()
+    show_summary(folder, Console(file=out, width=40))
+    lines = out.getvalue().splitlines()
+    for name in (Path("evaluate") / "report" / "report.html", Path("log.txt")):
+        (line,) = [line for line in lines if line[:2] == "  " and line.endswith(str(name))]
+        found = Path(os.path.normpath(Path.cwd() / line[20:].strip()))
+        assert found.resolve() == (folder / name).resolve(), line

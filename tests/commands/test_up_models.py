@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from linnet.commands.serve import serve_champions, stop_server
+from linnet.commands.serve import _models_to_serve, serve_champions, stop_server
 from linnet.commands.terminal import terminal
+from linnet.commands.up import _engine_settings
 from linnet.config import ServingConfig
+from linnet.errors import ConfigError
 from linnet.records import RunRecord, RunRequest, now
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.mlflow_registry import MlflowRegistry
@@ -68,3 +70,14 @@ def test_each_champion_has_the_limits_of_the_run_that_made_it_or_of_its_config(
         assert json.loads(client.request("GET", "/v2/health/ready")[2]) == {"ready": True}
     finally:
         assert stop_server()
+
+
+def test_two_configs_of_one_model_or_of_the_engine_alone_are_refused(tmp_path: Path) -> None:
+    """The last one won, or the first, and nobody was told."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.toml").write_text('name = "photos"\n')
+        (tmp_path / f"engine-{name}.toml").write_text("[engine]\nport = 9000\n")
+    with pytest.raises(ConfigError, match=r"b\.toml.*is of the model photos, as another config"):
+        _models_to_serve([], [tmp_path / "a.toml", tmp_path / "b.toml"])
+    with pytest.raises(ConfigError, match=r"engine-b\.toml.*holds \[engine\] alone, as .*engine-a"):
+        _engine_settings([tmp_path / "engine-a.toml", tmp_path / "engine-b.toml"])

@@ -162,6 +162,7 @@ def test_near_pairs_are_those_of_a_plain_double_loop() -> None:
         assert wanted
 
 
+@pytest.mark.slow
 def test_near_pairs_of_many_images_takes_seconds() -> None:
     """30,000 scenes with 300 copies among them, on a machine that does other things."""
     rng = np.random.default_rng(0)
@@ -285,12 +286,13 @@ def test_conflicts_and_near_duplicates_stand_in_validation_console_and_report(
 ) -> None:
     """They were written into the manifest, and no page but the first line of a log read them."""
     (scenes / "train" / "b" / "again.png").write_bytes((scenes / "train" / "a" / "00.png").read_bytes())
-    copies(photo(2))["jpeg"].save(scenes / "train" / "b" / "nearly.png")  # 02.png is of class a
+    copies(photo(47))["jpeg"].save(scenes / "train" / "a" / "nearly.png")  # 47.png is of class b
     leaks = leak(scenes)
     config = config_of(scenes)
     manifest = ingest(config, "p", tmp_path / "samples")
     assert (manifest.conflicts, manifest.near_leaks, manifest.near_conflicts) == (2, leaks, 1)
     assert manifest.near_pairs == len(manifest.near_duplicates) > leaks
+    assert "labelled" in manifest.near_duplicates[0], "of very many the first are named"
     strict = ValidationConfig(min_per_class=1, max_conflict_fraction=0.0)
     with pytest.raises(ValidationFailed) as refused:
         validate(tmp_path / "samples", strict, config, tmp_path / "report")

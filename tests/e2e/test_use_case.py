@@ -67,6 +67,35 @@ def test_digits_of_scikit_learn_end_with_a_champion(tmp_path: Path) -> None:
     assert list((case.state / "work").glob("train-*")) == [], "a finished training leaves no checkpoint"
 
 
+def test_real_photos_end_with_a_champion_by_two_commands_and_it_answers(tmp_path: Path) -> None:
+    """Tiles of the two photographs that scikit-learn ships, a pretrained network, and the gates of `init`."""
+    from sklearn.datasets import load_sample_images
+
+    photographs = dict(zip(("temple", "flower"), load_sample_images().images, strict=True))
+    side = 80
+    for name, pixels in photographs.items():
+        corners = [(y, x) for y in range(0, 427 - side, side) for x in range(0, 640 - side + 1, side)]
+        for number, (y, x) in enumerate(corners):
+            file = tmp_path / "shots" / name / f"{number:02}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels[y : y + side, x : x + side + number % 20]).save(file, quality=90)
+    case = UseCase(tmp_path)
+    made = case.linnet("init", "shots", "--data", "shots")
+    assert made.returncode == 0, made.stderr
+    assert 'backbone = "auto"' in (tmp_path / "configs" / "shots.toml").read_text()
+    done = case.linnet("run", "configs/shots.toml", timeout=390)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert champion(case)["name"] == "shots"
+    up = case.linnet("up", "--detach")
+    try:
+        assert up.returncode == 0, up.stdout + up.stderr
+        for name in photographs:
+            (answer,) = answers(case, f"shots/{name}/07.jpg")
+            assert answer["predictions"][0]["class"] == name
+    finally:
+        case.linnet("down")
+
+
 def test_colour_photos_of_mixed_sizes_end_with_a_champion_and_a_summary(finished: UseCase) -> None:
     done = finished.linnet("runs", "show", finished.runs()[0].name)
     assert done.returncode == 0
@@ -154,7 +183,7 @@ def test_canary_that_says_no_leaves_the_champion(finished: UseCase) -> None:
 def test_rollback_after_a_second_training_gives_the_earlier_answers_again(finished: UseCase) -> None:
     # the canary has refused this training: the same command, less strict, may try again
     images = [f"photos/{name}/000.png" for name in COLORS]
-    up = finished.linnet("up", "--detach", "--port", "0")
+    up = finished.linnet("up", "--detach", "--no-watch", "--port", "0")
     try:
         assert up.returncode == 0, up.stderr
         first, earlier = champion(finished)["version"], answers(finished, *images)
@@ -179,7 +208,7 @@ def test_predict_prints_three_classes_with_and_without_a_server_and_its_trail_le
     alone = finished.linnet("predict", image)
     assert alone.returncode == 0 and all(name in alone.stdout for name in COLORS), alone.stderr
     assert f"photos {version}" in alone.stdout and len(re.findall(r"\d+\.\d%", alone.stdout)) == 3
-    up = finished.linnet("up", "--detach", "--port", "0", "--console-port", "0")
+    up = finished.linnet("up", "--detach", "--no-watch", "--port", "0", "--console-port", "0")
     try:
         assert up.returncode == 0, up.stderr
         assert finished.linnet("predict", image).stdout == alone.stdout

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from linnet.errors import StorageError
 from linnet.monitoring.history import keep, past_p_values, past_reports
 from linnet.monitoring.measure import measure_drift
 from linnet.records import DriftReport
+from linnet.records.prediction_log import served_files
 from linnet.vision.decode import encode_png
 from tests.monitoring.conftest import Serve, pictures, window_of
 from tests.serving.packages import make_package
@@ -75,7 +78,7 @@ def test_window_of_too_few_rows_has_no_verdict(champion: Path, serve: Serve, tmp
 def test_without_kept_images_the_report_says_so(champion: Path, serve: Serve, tmp_path: Path) -> None:
     report = drift_of(champion, serve(pictures(300, 5), share=0.0), tmp_path)
     assert "embedding" not in {test.name for test in report.tests}
-    assert "serving.log_images" in report.notes[0]
+    assert "serving.log_sample" in report.notes[0]
 
 
 def test_redacted_images_are_not_taken_for_drift(
@@ -115,6 +118,36 @@ def test_history_keeps_records_and_forgets_rows(champion: Path, serve: Serve, tm
     assert past_p_values("tiny", "1", report.window.end) == [report.p_value]
     assert past_p_values("tiny", "1", report.window.start) == []
     assert past_p_values("tiny", "2", report.window.end) == []
+
+
+def test_damaged_earlier_window_stops_no_later_one_and_is_told(
+    champion: Path, serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = drift_of(champion, serve(pictures(300, 5)), tmp_path)
+    kept = keep(report.window, tmp_path / "window", tmp_path / "out")
+    (kept.with_name("20200101T000000")).mkdir()
+    (kept.with_name("20200101T000000") / "drift.json").write_text("{")
+    assert past_reports("tiny", "1") == [report]
+    assert "an earlier window is left out" in caplog.text and "20200101T000000" in caplog.text
+
+
+def test_folder_of_the_log_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its rows were left out of every window without a word."""
+    for name in ("a/served-1.parquet", "b/served-2.parquet", "b/feedback-1.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path).name == "a":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert list(served_files(tmp_path)) == [tmp_path / "b" / "served-2.parquet"]
+    assert f"its rows are left out: [Errno 13] Permission denied: '{tmp_path / 'a'}'" in caplog.text
 
 
 def test_package_without_a_reference_is_one_error(serve: Serve, tmp_path: Path) -> None:

@@ -8,16 +8,19 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
+from linnet.artifacts.windows import kept_windows
 from linnet.automation.metrics import exposition
 from linnet.automation.monitoring_schedule import unwatch, watch
 from linnet.automation.retraining import submit_for_model
 from linnet.config import Config, DataConfig, MonitoringConfig, RegistryConfig, RetrainingConfig
 from linnet.errors import RetrainingError
+from linnet.labels.table import LabelRow, LabelTable
 from linnet.launch.client import Host, local_engine, silence_sdk, stop_engine
 from linnet.monitoring.history import history_folder, keep
 from linnet.monitoring.measure import measure_drift
@@ -26,9 +29,10 @@ from linnet.records import RunRecord, RunRequest, SkewReport
 from linnet.retraining.known_models import known_models
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.webhook import webhook_token
-from linnet.retraining.wiring import decide_for_model, evidence_of, trigger_of_model
+from linnet.retraining.wiring import decide_for_model, evidence_of, keep_recent, trigger_of_model
 from linnet.run import runs
 from linnet.storage.paths import prediction_log_dir, state_dir
+from linnet.vision.decode import sample_id
 from tests.monitoring.conftest import Serve, pictures, window_of
 from tests.monitoring.test_recent import give_labels
 from tests.serving.packages import CLASSES
@@ -174,6 +178,24 @@ def _check_registry_elsewhere(monkeypatch: pytest.MonkeyPatch, other: Path) -> N
     elsewhere = replace(known, registry=RegistryConfig(tracking_uri=f"sqlite:///{other}/elsewhere.db"))
     series = 'linnet_champion_created_seconds{model="tiny",version="1"}'
     assert series in exposition([elsewhere]).decode() and series not in exposition([known]).decode()
+
+
+def test_answers_about_served_images_are_kept_for_the_run_that_their_round_causes(
+    registered: Path, serve: Serve, tmp_path: Path
+) -> None:
+    """No feedback came: people were asked in a labelling round, and it is complete."""
+    config = Config(name="tiny", data=DataConfig(location=str(tmp_path / "nowhere")))
+    assert keep_recent(config) is None, "nothing was served"
+    images = pictures(12, 3)
+    state_dir().joinpath("serving").mkdir(parents=True)
+    prediction_log_dir().symlink_to(serve(images))
+    asked = [sample_id(image) for image in images[:9]] + ["f" * 32]  # the last is of the dataset
+    said = {"label": CLASSES[2], "annotator": "ada", "labelled_at": datetime.now(UTC)}
+    LabelTable("tiny").append(LabelRow(sample_id=key, **said) for key in asked)
+    assert evidence_of(config).new_labels == 9
+    window = keep_recent(config)
+    assert window is not None and len(list((window / "images").iterdir())) == 9
+    assert [one.folder for one in kept_windows("tiny")] == [window], "and every later run takes it in"
 
 
 def test_model_that_was_never_trained_here_is_refused() -> None:

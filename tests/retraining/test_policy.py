@@ -86,7 +86,7 @@ def test_decide_that_waits_says_for_what_how_much_and_what_changes_it() -> None:
     assert decision.reason.startswith(
         "5 of the last 5 windows violate, 3 of 5 are needed; a run waits for this: "
     )
-    assert "20 new labels, 500 are needed; 480 are missing: answer what is asked (`linnet labels up`)" in (
+    assert "20 new labels, 500 are needed; 480 are missing: ask for them (`linnet labels round`)" in (
         decision.reason
     )
     assert "retraining.min_new_labels" in decision.reason

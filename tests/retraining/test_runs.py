@@ -97,3 +97,14 @@ def test_newest_evaluation_is_of_the_model_that_is_asked_not_of_its_use_case() -
         (report / "candidates.npz").write_bytes(b"")
         found[model or "tiny"] = report
     assert {model: latest_evaluation(model) for model in found} == found
+
+
+def test_model_whose_sections_are_of_another_linnet_is_told_and_hides_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody decided about its retraining any more, and nothing said so."""
+    for name, section in (("old", {"vanished_setting": 1}), ("new", {})):
+        runs.create("training", {"name": name, "retraining": section}, RunRequest(cause="person", actor="a"))
+    known_models._tell.cache_clear()
+    assert [one.model for one in known_models.known_models()] == ["new"]
+    assert "retraining of old is not decided" in caplog.text and "vanished_setting" in caplog.text

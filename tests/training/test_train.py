@@ -58,8 +58,9 @@ def test_train_on_stripes_learns_them_and_writes_model_and_report(
     assert report.history[-1]["validation_accuracy"] > 0.95
     assert set(report.history[0]) == {
         "epoch", "loss", "train_accuracy", "validation_accuracy", "validation_macro_f1", "images_per_second",
-        "seconds",
+        "seconds", "waiting",
     }  # fmt: skip
+    assert report.waiting is not None and 0 < report.waiting < 1
     assert TrainingReport.load(tmp_path / "out" / "training.json") == report
     assert said[0][2] == 16 * 3 and "images/s" in said[0][0]
     model = load_model(tmp_path / "out")
