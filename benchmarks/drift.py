@@ -119,7 +119,7 @@ def window(rows: int = 10_000) -> None:
                     found.images[part], found.features[part], found.probabilities[part], found.embedding[part]
                 )
                 log.offer(
-                    LogEntry(f"r{start + i}", time.time(), "small", "1", predictor.classes, 1.0, single, None)
+                    LogEntry(f"r{start + i}", time.time(), "small", "1", predictor.answer, 1.0, single, None)
                 )
         log.close()
         config, package, out = MonitoringConfig(), home / "package", home / "out"

@@ -33,14 +33,14 @@ import numpy.typing as npt
 
 from benchmarks.machine import describe
 from linnet.artifacts.training_set import HeldOut
-from linnet.config import TrainConfig
+from linnet.config import DEFAULT_TASK, TrainConfig
 from linnet.data.fetch import fetch
 from linnet.data.idx import read_idx
-from linnet.evaluation.calibration import softmax
 from linnet.evaluation.evaluate import predict
-from linnet.evaluation.label_issues import rank_by_label_error
 from linnet.labels.select import CandidatePool, select
 from linnet.statistics.metrics import Predictions
+from linnet.tasks.classification.doubt import rank_by_label_error
+from linnet.tasks.classification.score import softmax
 from linnet.training.train import train
 from linnet.vision.networks import load_model
 from linnet.vision.statistics import FEATURES, image_statistics
@@ -69,7 +69,7 @@ class Images:
         labels = self.labels[rows]
         ids = tuple(str(i) for i in range(len(labels)))
         names = tuple(str(k) for k in range(10))
-        return HeldOut(names, FEATURES, self.images[rows], labels, self.features[rows], ids, {})
+        return HeldOut(DEFAULT_TASK, names, FEATURES, self.images[rows], labels, self.features[rows], ids, {})
 
 
 @functools.cache

@@ -68,7 +68,13 @@ def make_champion(folder: Path, data: dict[str, npt.NDArray[Any]]) -> tuple[Imag
     seen, features = images[held], image_statistics(images[held])
     probabilities, embedding = model.predict(seen, features)
     summarise(
-        about, image_statistics(images[trained]), seen, features, labels[held], probabilities, embedding
+        about,
+        image_statistics(images[trained]),
+        seen,
+        features,
+        labels[held],
+        probabilities,
+        embedding,
     ).save(folder / REFERENCE_FILE)
     np.savez(folder / GOLDEN_FILE, images=seen[:16], features=features[:16], probabilities=probabilities[:16])
     free = rows[_TRAINED + _HELD_OUT :]

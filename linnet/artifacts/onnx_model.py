@@ -13,6 +13,7 @@ import numpy.typing as npt
 from linnet.errors import ServingError, StorageError
 from linnet.process.cpus import available_cpus
 from linnet.records import ModelPackage
+from linnet.tasks.answer import answer_of_package
 from linnet.vision.statistics import FEATURES, image_statistics
 
 OpenSession = Callable[[Path, int], Any]
@@ -22,8 +23,6 @@ Images = npt.NDArray[np.uint8]
 MODEL_FILE, PACKAGE_FILE, GOLDEN_FILE = "model.onnx", "package.json", "golden.npz"
 _INPUTS = {"image": "tensor(uint8)", "features": "tensor(float)"}
 _OUTPUTS = {"probabilities": "tensor(float)", "embedding": "tensor(float)"}
-_SUM_TOLERANCE = 1e-3
-"""How far the probabilities of an image may be from adding up to one."""
 
 
 class _Node(Protocol):
@@ -48,6 +47,8 @@ class PackagedModel:
 
     def __init__(self, package: ModelPackage, session: Any) -> None:
         self.package = package
+        self.answer = answer_of_package(package)
+        """Reads what `predict` gives."""
         self._session = session
         known = set(package.features) <= set(FEATURES)
         self._columns = [FEATURES.index(name) for name in package.features] if known else None
@@ -123,11 +124,8 @@ class PackagedModel:
             )
         if embedding.ndim != 2 or len(embedding) != count:
             raise ServingError(f"model {name} answered an embedding of shape {embedding.shape}")
-        # One comparison catches NaN and infinity too: they never add up to one.
-        if not (np.abs(probabilities.sum(axis=1) - 1.0) <= _SUM_TOLERANCE).all() or (probabilities < 0).any():
-            raise ServingError(
-                f"model {name} answered numbers that are not probabilities (NaN, or not summing to 1)"
-            )
+        if problem := self.answer.problem(probabilities):
+            raise ServingError(f"model {name} answered numbers that are not probabilities ({problem})")
         return probabilities, embedding
 
     def _check_signature(self) -> None:

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from linnet.config import DEFAULT_TASK
 from linnet.errors import StorageError
+from linnet.tasks.answer import Answer, answer_of
 
 Floats = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
@@ -87,7 +89,8 @@ class Reference:
     columns: tuple[SortedSample, ...]
     """A sample a feature, then one of the confidence."""
     confusion: Ints
-    """[K, K] of the held-out images: rows true, columns predicted."""
+    """[K, K] of the held-out images: rows true, columns predicted; [0, 0] where classes do not exclude each
+    other."""
     embedding: Floats
     """float32 [M, D] of M held-out images."""
     examples: Images
@@ -98,6 +101,16 @@ class Reference:
     """Between dark, medium and bright images."""
     cohorts: tuple[Cohort, ...]
     libraries: dict[str, str] = field(default_factory=dict)
+    task: str = DEFAULT_TASK
+    thresholds: tuple[float, ...] = ()
+    """A probability a class from which on it is named, where the task has them."""
+    named: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Held-out images by class that is named, where `confusion` does not say: [K]."""
+
+    @property
+    def answer(self) -> Answer:
+        """Reads the version's outputs."""
+        return answer_of(self.task, self.classes, self.thresholds)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,7 +120,7 @@ class Reference:
     @property
     def class_counts(self) -> Ints:
         """Held-out images by predicted class: [K]."""
-        counts: Ints = self.confusion.sum(axis=0)
+        counts: Ints = self.confusion.sum(axis=0) if len(self.confusion) else self.named
         return counts
 
     def save(self, path: Path) -> None:
@@ -132,6 +145,8 @@ class Reference:
                 for c in self.cohorts
             ],
             "libraries": self.libraries,
+            "task": self.task,
+            "thresholds": self.thresholds,
         }
         arrays: dict[str, Any] = {
             "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
@@ -143,6 +158,7 @@ class Reference:
             "embedding": self.embedding,
             "examples": self.examples,
             "example_classes": self.example_classes,
+            "named": self.named,
         }
         np.savez_compressed(path, **arrays)
 
@@ -184,6 +200,9 @@ class Reference:
                     brightness_edges=(low, high),
                     cohorts=cohorts,
                     libraries=about["libraries"],
+                    task=about.get("task", DEFAULT_TASK),
+                    thresholds=tuple(about.get("thresholds", ())),
+                    named=stored["named"] if "named" in stored else np.zeros(0, np.int64),
                 )
         except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
             raise StorageError(f"{path}: the reference cannot be read ({error})") from error

@@ -11,17 +11,20 @@ import numpy.typing as npt
 from linnet.artifacts.windows import DATASET, SOURCE
 from linnet.errors import DataError, StorageError
 from linnet.records import Split, TrainingSetManifest
+from linnet.tasks.target import Targets, target_of
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """One split, N samples; `images` is memory-mapped."""
 
+    task: str
     classes: tuple[str, ...]
     feature_names: tuple[str, ...]
     images: npt.NDArray[np.uint8]
     """[N, H, W, C]"""
-    labels: npt.NDArray[np.int64]
+    labels: Targets
+    """As `Target.encode` has them."""
     features: npt.NDArray[np.float32]
     """[N, F]"""
     ids: tuple[str, ...]
@@ -43,6 +46,12 @@ class HeldOut:
         )
 
     @property
+    def truth(self) -> list[str]:
+        """The label of each sample as it is written: [N]."""
+        target = target_of(self.task)
+        return [target.decode(row, self.classes) for row in self.labels]
+
+    @property
     def dataset_samples(self) -> int:
         """How many samples are the dataset's own; those of production windows come after them."""
         source = self.cohorts.get(SOURCE)
@@ -61,6 +70,7 @@ def read_split(folder: Path, split: Split) -> HeldOut:
         with np.load(folder / f"cohorts-{split}.npz") as stored:
             cohorts = {name: stored[name] for name in sorted(stored.files)}
         found = HeldOut(
+            task=about.task,
             classes=about.classes,
             feature_names=about.features,
             images=np.load(folder / f"images-{split}.npy", mmap_mode="r"),
@@ -77,6 +87,6 @@ def read_split(folder: Path, split: Split) -> HeldOut:
     lengths |= {len(values) for values in cohorts.values()}
     if len(lengths) != 1:
         raise DataError(str(folder), f"the files of the {split} split hold {sorted(lengths)} samples", remedy)
-    if len(found) and not 0 <= int(found.labels.min()) <= int(found.labels.max()) < len(found.classes):
-        raise DataError(str(folder), f"a label of the {split} split names no class", remedy)
+    if problem := target_of(about.task).problem(found.labels, len(found.classes)):
+        raise DataError(str(folder), f"the file labels-{split}.npy {problem}", remedy)
     return found

@@ -134,6 +134,8 @@ def _performance(report: PerformanceReport, labels: list[str]) -> Iterator[Metri
         for (cohort, value), interval in found.items():
             family.add_metric([*labels, cohort, value], getattr(interval, side))
         yield family
+    if not report.confusion:
+        return  # classes that do not exclude each other are not taken for one another
     confusion = GaugeMetricFamily(
         names.CONFUSION, "labelled requests", labels=[*_VERSION, "actual", "predicted"]
     )

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 DECLARATION = "DYNAMIC_IMPORTS"
 """The tuple in which a module that imports by computed names says which these may be."""
 _DYNAMIC = {"import_module", "__import__", "spec_from_file_location", "run_module", "run_path"}
-_NAME = re.compile(r"[\w-]{1,60}(\.[\w-]{1,60}){1,6}")
-"""Of a module below another one (`linnet.training`), or of a file (`table.json`)."""
+_NAME = re.compile(r"[\w*-]{1,60}(\.[\w*-]{1,60}){1,6}")
+"""Of a module below another one (`linnet.training`), of several (`linnet.tasks.*.answer`), or of a file
+(`table.json`)."""
 
 
 @dataclass(frozen=True)

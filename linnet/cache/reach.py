@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -77,8 +78,9 @@ class _Graph:
             self._name(module, name)
         folder = file.rpartition("/")[0]
         for text in imports.strings:
-            if "." in text and text.split(".")[0] in PACKAGES and (found := self._file(text)):
-                self._enter(found)
+            if "." in text and text.split(".")[0] in PACKAGES:
+                for found in self._named(text):
+                    self._enter(found)
                 self._enter(f"{text.replace('.', '/')}/__main__.py")  # `python -m` runs it
             if folder:
                 self._enter(f"{folder}/{text}")
@@ -92,6 +94,13 @@ class _Graph:
             for data in self._data.get(folder, ()):
                 self._enter(data)
         self.follow(self.sources[file].imports, file)
+
+    def _named(self, text: str) -> list[str]:
+        """The files of a dotted name; `*` in it stands for any folder."""
+        if "*" not in text:
+            return [found] if (found := self._file(text)) else []
+        pattern = re.compile(re.escape(text.replace(".", "/")).replace(r"\*", "[^/]+") + r"\.py")
+        return [name for name in self.sources if pattern.fullmatch(name)]
 
     def _file(self, module: str) -> str:
         path = module.replace(".", "/")

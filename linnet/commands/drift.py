@@ -281,9 +281,10 @@ def _pool(folder: Path) -> ImagePool:
     from linnet.errors import StorageError
     from linnet.monitoring.simulate import ImagePool
     from linnet.records import TrainingSetManifest
+    from linnet.tasks.target import target_of
 
     try:
-        classes = TrainingSetManifest.load(folder / "training_set.json").classes
+        about = TrainingSetManifest.load(folder / "training_set.json")
         images = np.load(folder / "images-production.npy", mmap_mode="r")
         labels = np.load(folder / "labels-production.npy")
     except (StorageError, OSError, ValueError) as error:
@@ -293,7 +294,10 @@ def _pool(folder: Path) -> ImagePool:
         ) from error
     if not len(images):
         raise DataError(str(folder), "its production split is empty", "raise data.production_fraction")
-    return ImagePool(images, labels, classes)
+    if target_of(about.task).several:
+        problem = f"its task is {about.task}: traffic is simulated of one class an image"
+        raise DataError(str(folder), problem, "name another with --training-set")
+    return ImagePool(images, labels, about.classes)
 
 
 def _asked_model(client: ServerClient, name: str, pool: ImagePool) -> str:

@@ -201,6 +201,9 @@ def _show_answers(answers: list[tuple[Path, dict[str, Any]]]) -> None:
     table, console = Table("image", "class", "probability", "version"), terminal()
     lines: list[str] = []
     for image, answer in answers:
+        if answer.get("predictions") == []:
+            table.add_row(str(image), "none", "", f"{answer['model']} {answer['version']}")
+            lines.append(f"{image}  none  {answer['model']} {answer['version']}")
         lines += [f"{image}  {answer['model']} {answer['version']}"] if answer.get("predictions") else []
         for rank, likely in enumerate(answer.get("predictions", ())):
             first = rank == 0

@@ -15,6 +15,11 @@ Layout = Literal[
 ]
 """How a folder of images can be read; `auto` is refused where two readings are possible."""
 
+Task = Literal["classification", "multilabel"]
+"""What is asked of an image; each is a folder of `linnet.tasks`."""
+DEFAULT_TASK: Task = "classification"
+"""Of configs, and of what was written before there were several."""
+
 
 class DataConfig(Section):
     kind: Literal["idx", "folder", "manifest"] = "folder"
@@ -25,6 +30,9 @@ class DataConfig(Section):
     layout: Layout = "auto"
     """How a folder is read: folders named after splits, or after classes; names of files; tables; `.cls`
     files; or an export. `linnet init` writes what it understood; auto refuses where two are possible."""
+    task: Task = DEFAULT_TASK
+    """What is asked of an image: one class of several that exclude each other (classification), or all those
+    of several that it shows (multilabel)."""
     revision: str = ""
     """Git revision of the `.dvc` file; empty: as it is in the working tree."""
     classes: tuple[str, ...] = ()

@@ -31,6 +31,10 @@ class GatesConfig(Section):
     """The lower confidence bound of test accuracy must reach this."""
     min_macro_f1: Fraction = Field(default=0.75, ge=0, le=1)
     """The lower confidence bound of macro F1 must reach this."""
+    min_micro_f1: Fraction = Field(default=0.75, ge=0, le=1)
+    """The lower confidence bound of micro F1 must reach this; where images have several classes."""
+    min_map: Fraction = Field(default=0.75, ge=0, le=1)
+    """The same of the mean average precision; where images have several classes."""
     min_worst_recall: Fraction = Field(default=0.5, ge=0, le=1)
     """The recall of the worst class must reach this."""
     min_auc: Fraction = Field(default=0.9, ge=0, le=1)
@@ -47,7 +51,7 @@ class GatesConfig(Section):
     unjudged_classes: tuple[str, ...] = ()
     """Classes that may lack test images: they are trained and predicted, and no gate judges them."""
     min_parity: Fraction = Field(default=0.999, ge=0, le=1)
-    """Share of test images on which the packaged model must name the same top class as torch."""
+    """Share of test images on which the packaged model must give the same answer as torch."""
     max_latency_p95_ms: float = Field(default=50.0, gt=0)
     """p95 of single-image requests to the packaged model in the real server, in milliseconds."""
     max_size_mb: float = Field(default=100.0, gt=0)

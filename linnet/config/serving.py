@@ -89,7 +89,7 @@ class ReleaseConfig(Section):
     """Without a champion: p95 latency that is accepted, as a multiple of what the package measured alone;
     between the two the machine may have become busier."""
     min_agreement: Fraction = Field(default=0.7, ge=0, le=1)
-    """Share of mirrored requests on which candidate and champion must name the same class."""
+    """How far, on average, candidate and champion must answer mirrored requests alike, 0 to 1."""
     max_class_shift: Fraction = Field(default=0.1, gt=0, le=1)
     """The share of any predicted class may differ by at most this from the champion's."""
     max_confidence_shift: Fraction = Field(default=0.1, gt=0, le=1)

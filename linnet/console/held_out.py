@@ -11,9 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.artifacts.training_set import HeldOut, read_split
-from linnet.evaluation.calibration import ReliabilityBin, reliability, softmax
+from linnet.evaluation.calibration import ReliabilityBin, reliability
+from linnet.records import TrainingSetManifest
 from linnet.run import runs
 from linnet.statistics.metrics import Predictions
+from linnet.tasks.classification.score import softmax
+from linnet.tasks.target import target_of
 
 BINS = 15
 
@@ -33,9 +36,15 @@ def training_set_of(folder: Path) -> Path | None:
 
 
 def judged(folder: Path) -> Judged | None:
-    """The predictions of a run on its test split; None where it did not come so far."""
+    """The predictions of a run on its test split; None where it did not come so far.
+
+    None also where an image may have several classes: the run's report shows its worst answers.
+    """
     report, training_set = runs.artifact(folder, "evaluate", "report"), training_set_of(folder)
     if report is None or training_set is None or not (report / "predictions.npz").exists():
+        return None
+    about = TrainingSetManifest.load(training_set / "training_set.json")
+    if target_of(about.task).several:
         return None
     return _judged(report.resolve(), training_set.resolve())
 

@@ -7,6 +7,7 @@ Data Docs shows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import great_expectations.expectations as gxe
@@ -36,15 +37,18 @@ def column_expectations() -> list[Expectation]:
 
 
 def sample_expectations(
-    columns: set[str], config: ValidationConfig, manifest: DatasetManifest
+    columns: set[str], config: ValidationConfig, manifest: DatasetManifest, known: Sequence[str]
 ) -> list[Expectation]:
-    """On the view `samples`; an expectation about a column that is missing is left to `schema`."""
+    """On the view `samples`, whose labels may be the `known` ones.
+
+    An expectation about a column that is missing is left to `schema`.
+    """
     wanted: list[Expectation] = [
         gxe.ExpectTableRowCountToEqual(
             value=manifest.rows, **_named("row_count", "The table has as many rows as the manifest says")
         ),
         *(_present(name) for name in ("sample_id", "label", "split", "origin", "captured_at")),
-        _one_of("label_known", manifest.classes, "Every label is one of the dataset's classes"),
+        _one_of("label_known", tuple(known), "Every label is one of the dataset's classes"),
         _one_of("split_known", SPLITS, "Every split is train, validation, test or production"),
         _one_of(
             "decodable", (OK,), "Every image can be decoded whole, and has an accepted size (data.max_pixels)"

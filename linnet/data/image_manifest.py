@@ -8,12 +8,13 @@ usual spelling, or empty), captured_at (ISO 8601; UTC where it has no offset), a
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from linnet.config import normal, problem_of
+from linnet.config import DEFAULT_TASK, normal, problem_of
 from linnet.data.folder_tree import walk
 from linnet.data.image_index import ImageIndex
 from linnet.data.rows import RawDataset, RawRow, class_names, invalid_rows
@@ -21,6 +22,8 @@ from linnet.data.tables import read_table
 from linnet.data.understanding import split_named
 from linnet.errors import DataError
 from linnet.records import SPLITS, utc_time
+from linnet.tasks.parts import TASKS
+from linnet.tasks.target import Target, target_of
 
 _ALIASES = {
     "path": (
@@ -35,6 +38,7 @@ _ALIASES = {
 }
 """Names that a column may have, in any case; the first is Linnet's own, numbers a table's without header."""
 
+_SHARE_OF_LISTS = 0.1
 _ASKED = 200
 """First rows for which the disk is asked, too: a table that names none of the folder's images may be long."""
 _NONE = "missing"
@@ -42,22 +46,32 @@ _NONE = "missing"
 
 
 def read_manifest(
-    location: Path, classes: tuple[str, ...] = (), cohorts: tuple[str, ...] = (), group: str = ""
+    location: Path,
+    classes: tuple[str, ...] = (),
+    cohorts: tuple[str, ...] = (),
+    group: str = "",
+    task: str = DEFAULT_TASK,
 ) -> RawDataset:
     """Reads a manifest, or the `manifest.csv` or `manifest.parquet` of a folder.
 
     Raises:
         DataError: as `manifest_rows`; or fewer than two classes, or a configured one without an image.
     """
-    rows = manifest_rows(location, classes, cohorts, group)
-    path = str(_table_path(location))
-    return RawDataset(path, class_names(path, {row.label for row in rows}, classes), rows)
+    rows, target = manifest_rows(location, classes, cohorts, group, task), target_of(task)
+    path, found = str(_table_path(location)), {name for row in rows for name in target.classes(row.label)}
+    return RawDataset(path, class_names(path, found, classes), rows)
 
 
 def manifest_rows(
-    location: Path, classes: tuple[str, ...] = (), cohorts: tuple[str, ...] = (), group: str = ""
+    location: Path,
+    classes: tuple[str, ...] = (),
+    cohorts: tuple[str, ...] = (),
+    group: str = "",
+    task: str = DEFAULT_TASK,
 ) -> list[RawRow]:
     """The rows of a manifest, whichever classes they have; `group` is the column that names their groups.
+
+    Where the task allows an image several classes, rows of one path are one row with the classes of all.
 
     Raises:
         DataError: no such file, a missing column, or rows (all are named) without path or label, with
@@ -70,10 +84,11 @@ def manifest_rows(
     _check_columns(path, [*names, *(wanted for wanted, name in known.items() if name)], cohorts, group)
     rows: list[RawRow] = []
     problems: list[str] = []
+    target = target_of(task)
     for place, cells in table:
         try:
             named = {wanted: cells[name] for wanted, name in known.items() if name}
-            rows.append(_row(finder, {**cells, **named}, classes, cohorts, group))
+            rows.append(_row(finder, target, {**cells, **named}, classes, cohorts, group))
         except ValueError as error:
             problems.append(f"{place}: {error}")
     if problems:
@@ -82,7 +97,27 @@ def manifest_rows(
         )
     if not rows:
         raise DataError(str(path), "has no rows", "list at least one image of each of 2 classes")
-    return rows
+    return _joined(str(path), rows, target) if target.several else rows
+
+
+def _joined(where: str, rows: list[RawRow], target: Target) -> list[RawRow]:
+    """One row an image, with the classes of all its rows.
+
+    Raises:
+        DataError: the rows of an image differ in something else than their classes.
+    """
+    found: dict[str, RawRow] = {}
+    problems: list[str] = []
+    for row in rows:
+        first = found.setdefault(row.origin, row)
+        label = target.label((*target.classes(first.label), *target.classes(row.label)))
+        if replace(row, label="") != replace(first, label=""):
+            problems.append(f"{row.origin}: its rows differ in split, time, cohort or group")
+        found[row.origin] = replace(first, label=label)
+    if problems:
+        raise invalid_rows(where, f"{len(problems)} row(s) contradict another of the same image", problems,
+                           "make them equal but for the label")  # fmt: skip
+    return list(found.values())
 
 
 def _table_path(location: Path) -> Path:
@@ -119,25 +154,26 @@ def _check_columns(path: Path, names: list[str], cohorts: tuple[str, ...], group
 
 
 def _row(
-    finder: _Finder, cells: dict[str, Any], classes: tuple[str, ...], cohorts: tuple[str, ...], group: str
+    finder: _Finder,
+    target: Target,
+    cells: dict[str, Any],
+    classes: tuple[str, ...],
+    cohorts: tuple[str, ...],
+    group: str,
 ) -> RawRow:
     """One row of the table.
 
     Raises:
         ValueError: what is wrong with it.
     """
-    origin, label = _text(cells["path"]), normal(_text(cells["label"]))
+    origin = _text(cells["path"])
     if not origin:
         raise ValueError("it has no path")
-    if not label:
-        raise ValueError(f"{origin} has no label")
-    if problem := problem_of(label):
-        raise ValueError(f"{origin} has the label {label[:60]!r}, which {problem}")
-    label = {normal(name): name for name in classes}.get(label, label)
-    if classes and label not in classes:
-        near = difflib.get_close_matches(label, classes, n=1)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
-        raise ValueError(f"{origin} has the unknown label '{label}'{hint}")
+    try:
+        names = target.names(cells["label"])
+    except ValueError as error:
+        raise ValueError(f"{origin} has {error}") from error
+    label = target.label([_class(origin, target, normal(name), classes) for name in names])
     named = _text(cells.get("split"))
     split = split_named(named) or ""
     if named and not split:
@@ -148,6 +184,22 @@ def _row(
     return RawRow(
         origin, label, split, str(path), captured, values, group=_text(cells[group]) if group else ""
     )
+
+
+def _class(origin: str, target: Target, name: str, classes: tuple[str, ...]) -> str:
+    """A class as the config spells it.
+
+    Raises:
+        ValueError: nothing can be called so, or the config does not name it.
+    """
+    if problem := problem_of(name) or target.problem_of(name):
+        raise ValueError(f"{origin} has the label {name[:60]!r}, which {problem}")
+    name = {normal(known): known for known in classes}.get(name, name)
+    if classes and name not in classes:
+        near = difflib.get_close_matches(name, classes, n=1)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise ValueError(f"{origin} has the unknown label '{name}'{hint}")
+    return name
 
 
 class _Finder:
@@ -169,6 +221,36 @@ class _Finder:
             if found := self._index.find(origin):
                 return found
         raise ValueError(f"{origin[:200]} does not exist")
+
+
+def task_of_table(location: Path) -> tuple[str, str]:
+    """What a table's labels ask of an image, and by what that shows; empty: it is what tables usually ask.
+
+    Several classes an image show by a list or a bar in a label, or by rows of one path with different labels,
+    where that is so for a tenth of the images: a few are contradictions.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    several = next((task for task in TASKS if target_of(task).several), DEFAULT_TASK)
+    path = _table_path(location)
+    names, rows = read_table(path)
+    place, label = _column("path", names), _column("label", names)
+    labels: dict[str, set[str]] = defaultdict(set)
+    listed = 0
+    for _, cells in rows:
+        if place is None or label is None:
+            break
+        cell = cells[label]
+        text = cell if isinstance(cell, str) else ""
+        listed += isinstance(cell, list) or "|" in text or text.strip().startswith("[")
+        labels[_text(cells[place])].add(str(cell))
+    if listed > 1 and listed >= _SHARE_OF_LISTS * len(labels):
+        return several, f"{listed:,} labels hold several classes"
+    repeated = sum(len(found) > 1 for found in labels.values())
+    if repeated and repeated >= _SHARE_OF_LISTS * len(labels):
+        return several, f"{repeated:,} images stand in several rows, with different classes"
+    return DEFAULT_TASK, ""
 
 
 @dataclass(frozen=True, slots=True)

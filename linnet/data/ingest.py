@@ -28,6 +28,7 @@ from linnet.errors import ConfigError, DataError
 from linnet.progress import Progress
 from linnet.records import SPLITS, DatasetManifest, utc_time
 from linnet.storage.files import writing
+from linnet.tasks.target import Target, target_of
 
 _MANIFEST = "manifest.json"
 _NAMED_DROPS = 1000
@@ -67,10 +68,12 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
         shards = _write(good, seen, selection, TableWriter(out, config.cohorts, captured_at), progress)
         manifest = DatasetManifest(
             name=name,
+            task=config.task,
             digest=_digest(digest, raw, found),
             revision=config.revision,
             classes=raw.classes,
-            counts=_counts(good, selection),
+            counts=_counts(good, selection, target_of(config.task)),
+            images=_images(selection),
             shards=tuple(shards),
             rows=len(selection.kept),
             raw_rows=len(raw.rows),
@@ -132,6 +135,10 @@ def _place(config: DataConfig, progress: Progress | None) -> Path:
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:
     """The raw dataset, and its digest where a `.dvc` file names it."""
     location, digest = _place(config, progress), ""
+    if target_of(config.task).several and config.kind != "manifest":
+        problem = f"is {config.task}, but a dataset of kind '{config.kind}' names one class an image"
+        remedy = 'set data.kind = "manifest", and name a table of paths and labels'
+        raise ConfigError("data.task", problem, remedy)
     if config.cohorts and config.kind != "manifest":
         raise ConfigError("data.cohorts", f"a dataset of kind '{config.kind}' has no columns", "remove it")
     if location.suffix == ".dvc":
@@ -147,7 +154,7 @@ def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, st
         return read_idx(location, config.classes), digest
     if config.kind == "folder":
         return _grouped(read_image_folder(location, config.classes, config.layout), config.group), digest
-    return read_manifest(location, config.classes, config.cohorts, config.group), digest
+    return read_manifest(location, config.classes, config.cohorts, config.group, config.task), digest
 
 
 def _grouped(raw: RawDataset, pattern: str) -> RawDataset:
@@ -213,6 +220,11 @@ def _write(
     return writer.shards
 
 
+def _images(selection: Selection) -> dict[str, int]:
+    tally = Counter(split for _, split in selection.kept)
+    return {split: tally[split] for split in SPLITS}
+
+
 def _known(selection: Selection) -> dict[str, int]:
     """Rows of production windows that say nothing new, by the reason."""
     return {_KNOWN: selection.known} if selection.known else {}
@@ -228,7 +240,9 @@ def _window_counts(raw: RawDataset, selection: Selection) -> dict[str, dict[str,
     return found
 
 
-def _counts(raw: RawDataset, selection: Selection) -> dict[str, dict[str, int]]:
+def _counts(raw: RawDataset, selection: Selection, target: Target) -> dict[str, dict[str, int]]:
     """Images a split and class, in the order of SPLITS and of the labels, zeros included."""
-    tally = Counter((split, raw.rows[index].label) for index, split in selection.kept)
+    tally = Counter(
+        (split, name) for index, split in selection.kept for name in target.classes(raw.rows[index].label)
+    )
     return {split: {name: tally[split, name] for name in raw.classes} for split in SPLITS}

@@ -7,20 +7,22 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from linnet.config import SMALL_SIDE, DataConfig, EvaluationConfig, Layout, parse_config
+from linnet.config import DEFAULT_TASK, SMALL_SIDE, DataConfig, EvaluationConfig, Layout, parse_config
 from linnet.data.bad_files import BadFile, check_bad_files
 from linnet.data.image_folder import dataset_of
-from linnet.data.image_manifest import read_manifest
+from linnet.data.image_manifest import read_manifest, task_of_table
 from linnet.data.judging import divide, gates_section
 from linnet.data.layout import understand
 from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, choose_fit, quoted, train_section
 from linnet.data.remote import bring, is_remote
 from linnet.data.rows import MOST_NAMED, RawDataset
 from linnet.data.scan import Seen, scan
+from linnet.data.selection import strata
 from linnet.progress import Progress
+from linnet.tasks.target import target_of
 from linnet.vision.decode import color_of
 
 _SMALLEST_SIDE = 8
@@ -28,6 +30,18 @@ _MOST_BAD = 0.1
 """Share of bad files up to which a config is written that leaves them out."""
 
 
+_SEVERAL_GATES = """\
+[gates]
+# A floor to start from; raise it to what you know the data allows.
+min_accuracy = 0.4  # mean overlap of the named and the true classes
+min_macro_f1 = 0.4
+min_micro_f1 = 0.4
+min_map = 0.4
+min_worst_recall = 0.0  # a rare class may have too few test images for a floor
+max_ece = 0.1
+max_cohort_gap = 0.35
+
+"""
 _PHOTO_LIMITS = """\
 max_latency_p95_ms = 250  # a pretrained backbone looks at 224 x 224 pixels, on CPU cores
 
@@ -87,23 +101,34 @@ def config_for(
         found = understand(data, layout=layout)
         kind, told = "manifest" if found.table else "folder", found.tree()
         reading = found.reading
-        raw = read_manifest(found.table) if found.table else dataset_of(found)
+        task, why = task_of_table(found.table) if found.table else (DEFAULT_TASK, "")
+        raw = read_manifest(found.table, task=task) if found.table else dataset_of(found)
         if found.table:
             below = found.table.relative_to(data).as_posix()
             place = f"{address.rstrip('/')}/{below}" if address else str(found.table)
     else:
-        raw, told = read_manifest(data), ""
+        task, why = task_of_table(data)
+        raw, told = read_manifest(data, task=task), ""
     looked = scan(raw, DataConfig(), progress)
     allowed = _allowed(raw, looked.bad)
     raw, told = looked.good, told + _bad_told(looked.bad)
-    counts = Counter(row.label for row in raw.rows)
+    counts = Counter(name for row in raw.rows for name in target_of(task).classes(row.label))
     if kind == "manifest":
         each = ", ".join(f"{label} {number:,}" for label, number in counts.most_common(20))
         table = f"{place}: a table of {len(raw.rows):,} images in {len(raw.classes)} classes: {each}"
         told = f"{told}\n{table}".lstrip()
     lines = f'layout = "{reading}"  # how the folder is read\n' if kind == "folder" else ""
+    lines += f'task = "{task}"  # {why}\n' if why else ""
     lines += _bad_line(looked.bad, allowed)
-    return NewConfig(_text(name, kind, place, raw, _summary(looked.seen), counts, preset, lines), told)
+    return NewConfig(_text(name, kind, place, raw, _summary(looked.seen), counts, preset, lines, task), told)
+
+
+def _spread(raw: RawDataset, task: str) -> RawDataset:
+    """The dataset with one class an image, by which the splits are made: the rarest that it has."""
+    if not target_of(task).several:
+        return raw
+    rows = [replace(row, label=name) for row, name in zip(raw.rows, strata(raw, task), strict=True) if name]
+    return replace(raw, rows=rows, classes=tuple(sorted({row.label for row in rows})))
 
 
 def _allowed(raw: RawDataset, bad: Sequence[BadFile]) -> DataConfig:
@@ -160,9 +185,11 @@ def _text(
     counts: Counter[str],
     preset: Preset,
     more: str,
+    task: str,
 ) -> str:
     smallest, biggest = min(counts.values()), max(counts.values())
-    division = divide(raw)
+    spread, several = _spread(raw, task), target_of(task).several
+    division = divide(spread)
     fewest, most = min(division.trained.values()), max(division.trained.values())
     own_test = "test" in {row.split for row in raw.rows}
     test_note = "  # not used: the data have a test split" if own_test else ""
@@ -200,5 +227,5 @@ min_per_class = {max(1, min(10, fewest * 2 // 3))}
 max_imbalance = {max(20.0, float(round(most / fewest * 1.5)))}
 
 {train_section(preset, len(raw.rows), look.height, look.width, imbalance)}
-{gates_section(raw, division, EvaluationConfig())}\
+{_SEVERAL_GATES if several else gates_section(raw, division, EvaluationConfig())}\
 {_PHOTO_LIMITS if are_photos(look.height, look.width) else ""}"""

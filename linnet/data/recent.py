@@ -11,6 +11,7 @@ from linnet.data.folder_tree import LeftOut
 from linnet.data.image_manifest import manifest_rows
 from linnet.data.rows import RawDataset, RawRow
 from linnet.errors import DataError
+from linnet.tasks.target import target_of
 
 NO_CLASS = "of a production window, and its label is no class of the dataset"
 _HEX = set("0123456789abcdef")
@@ -33,10 +34,11 @@ def with_windows(raw: RawDataset, config: DataConfig, kept: list[ProductionWindo
         windows.append(ProductionWindow(f"window-{asked.name}", asked))
     found: dict[str, RawRow] = {}
     left_out: list[LeftOut] = []
+    known, target = set(raw.classes), target_of(config.task)
     for window in windows:
         trained = config.windows == "train" or window.folder == asked
         for sample_id, row in _rows(window, config):
-            if row.label not in raw.classes:
+            if not known.issuperset(target.classes(row.label)):
                 if window.folder == asked:
                     raise DataError(
                         str(asked), f"its label {row.label} is no class of the dataset", "leave it out"
@@ -54,7 +56,7 @@ def with_windows(raw: RawDataset, config: DataConfig, kept: list[ProductionWindo
 def _rows(window: ProductionWindow, config: DataConfig) -> list[tuple[str, RawRow]]:
     """Sample id and row of each image of a window."""
     rows = []
-    for row in manifest_rows(window.folder):
+    for row in manifest_rows(window.folder, task=config.task):
         stem = Path(row.origin).stem
         if len(stem) != 32 or not set(stem) <= _HEX:
             raise DataError(str(window.folder), f"{row.origin} is not named by its sample id")

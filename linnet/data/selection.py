@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ from linnet.data.rows import RawDataset, RawRow, invalid_rows
 from linnet.data.scan import Seen
 from linnet.data.split import Unit, assign
 from linnet.records import Split
+from linnet.tasks.target import target_of
 
 _RANK = {"test": 0, "production": 1, "validation": 2, "train": 3, "": 3}
 """Where the same image stands in two official splits, the lower rank keeps it."""
@@ -135,7 +136,8 @@ def _place(
             own.append(rows)
         else:
             split_of |= dict.fromkeys(rows, _window_side([seen[index].sample_id for index in rows]))
-    units = [_unit(raw, seen, rows, groups) for rows in own]
+    spread = strata(raw, config.task)
+    units = [_unit(raw, seen, rows, groups, spread) for rows in own]
     splits = assign(units, frozenset(row.split for row in raw.rows), config)
     split_of |= {index: split for rows, split in zip(own, splits, strict=True) for index in rows}
     result.kept = [(index, split_of[index]) for index in unique if index not in lost]
@@ -147,7 +149,17 @@ def _window_side(sample_ids: list[str]) -> Split:
     return "test" if "test" in splits else splits[0]
 
 
-def _unit(raw: RawDataset, seen: Sequence[Seen], rows: list[int], groups: dict[int, str]) -> Unit:
+def strata(raw: RawDataset, task: str) -> list[str]:
+    """What a row is spread over the splits by: its class, or the rarest of its classes."""
+    target = target_of(task)
+    classes = [target.classes(row.label) for row in raw.rows]
+    images = Counter(name for names in classes for name in names)
+    return [min(names, key=lambda name: (images[name], name), default="") for names in classes]
+
+
+def _unit(
+    raw: RawDataset, seen: Sequence[Seen], rows: list[int], groups: dict[int, str], spread: list[str]
+) -> Unit:
     """What stands together. A group's key is of its name, so that it stays as the group grows.
 
     Near copies from a production window stand where the dataset's own images stand, and decide nothing.
@@ -156,7 +168,7 @@ def _unit(raw: RawDataset, seen: Sequence[Seen], rows: list[int], groups: dict[i
     named = sorted({groups[index] for index in rows if index in groups})
     key = named[0] if named else min(seen[index].sample_id for index in rows)
     official = min((raw.rows[index].split for index in rows), key=lambda split: _RANK[split])
-    return Unit(key, raw.rows[rows[0]].label, len(rows), official)
+    return Unit(key, spread[rows[0]], len(rows), official)
 
 
 def _join_groups(raw: RawDataset, unique: list[int], sets: _Sets) -> dict[int, str]:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from linnet.config import DataConfig, EvaluationConfig, GatesConfig, ValidationConfig
 from linnet.data.validate_frames import Table, class_frame, dataset_frame, read_table
-from linnet.errors import ValidationFailed
+from linnet.errors import ConfigError, ValidationFailed
 from linnet.progress import Progress
 from linnet.records import DatasetManifest, ExpectationResult, ValidationReport
 from linnet.statistics.attainable import check_attainable
 from linnet.storage.files import writing
+from linnet.tasks.score import score_of
+from linnet.tasks.target import target_of
 
 if TYPE_CHECKING:
     from linnet.data.validate_docs import Suites, ValidationFinding
@@ -86,12 +88,22 @@ def validate(
 def check_gates(samples: Path, gates: GatesConfig, evaluation: EvaluationConfig) -> None:
     """Refuses gates that no model could pass on the test images of the sample table in `samples`.
 
+    Where an image may have several classes, that is known of the gates on scores alone.
+
     Raises:
-        ConfigError: names the settings, and how many test images they take.
+        ConfigError: names the settings, and how many test images they take; or one that the task has not.
         StorageError: the manifest cannot be read.
     """
-    counts = DatasetManifest.load(samples / "manifest.json").counts["test"]
-    check_attainable(list(counts.values()), gates, evaluation)
+    manifest = DatasetManifest.load(samples / "manifest.json")
+    gated = score_of(manifest.task).gated
+    for name in ("accuracy", "macro_f1", "micro_f1", "map", "auc"):
+        given = getattr(gates, f"min_{name}")
+        if name not in gated and given != getattr(GatesConfig(), f"min_{name}"):
+            known = ", ".join(f"min_{one}" for one in gated)
+            raise ConfigError(f"gates.min_{name}", f"is no gate of a {manifest.task} task", f"it has {known}")
+    several = target_of(manifest.task).several
+    tests = [manifest.images_of("test")] if several else list(manifest.counts["test"].values())
+    check_attainable(tests, gates, evaluation)
 
 
 def _check(
@@ -112,7 +124,10 @@ def _check(
     )
 
     findings = suites.check("columns", table.columns, column_expectations(), ("column", "shard"))
-    wanted = sample_expectations(set(table.rows.columns), config, manifest)
+    target = target_of(manifest.task)
+    labels = table.rows["label"].dropna().unique().tolist() if "label" in table.rows else []
+    known = target.known(labels, manifest.classes)
+    wanted = sample_expectations(set(table.rows.columns), config, manifest, known)
     findings += suites.check("samples", table.rows, wanted, _SAMPLE_KEYS)
     if {"label", "split"} & table.missing:
         return findings, {}

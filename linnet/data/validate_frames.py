@@ -15,6 +15,7 @@ from linnet.errors import DataError, InvalidImage
 from linnet.process.cpus import available_cpus
 from linnet.progress import Progress
 from linnet.records import DatasetManifest, ValidationReport
+from linnet.tasks.target import target_of
 from linnet.vision.decode import decode, threads_pay
 
 if TYPE_CHECKING:
@@ -97,9 +98,12 @@ def class_frame(
         "accepted version": tuple(previous.counts) if previous else (),
     }
     names = list(dict.fromkeys(name for source in sources.values() for name in source))
-    images = table.rows["label"].value_counts()
-    train = table.rows.loc[table.rows["split"] == "train", "label"].value_counts()
-    test = table.rows.loc[table.rows["split"] == "test", "label"].value_counts()
+    target = target_of(manifest.task)
+    each = table.rows[["label", "split"]].dropna(subset=["label"])
+    each = each.assign(label=each["label"].map(target.classes)).explode("label")
+    images = each["label"].value_counts()
+    train = each.loc[each["split"] == "train", "label"].value_counts()
+    test = each.loc[each["split"] == "test", "label"].value_counts()
     return pd.DataFrame(
         {
             "class": names,

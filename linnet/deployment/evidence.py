@@ -30,7 +30,8 @@ class LabeledOutcome:
     """What the sender of one labelled request saw. `version` and `correct` are None if no answer came."""
 
     version: str | None
-    correct: bool | None
+    correct: float | None
+    """The answer's score in [0, 1]: a coin's e-values hold for it, since it spreads no more than a coin."""
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ class VersionEvidence:
             self.classes = np.zeros((*self.shape, 0))
 
 
-_NUMBERS = ("seen", "requests", "failed", "answers", "invalid", "answered", "correct")
+_NUMBERS = ("seen", "requests", "failed", "answers", "invalid", "answered")
 _MEANS = ("n", "total", "squares", "weights", "weighted", "spent")
 
 
@@ -104,7 +105,7 @@ class RolloutEvidence:
             self.add_latencies(*(np.asarray(values, float) for values in latencies))
         pairs = [r for r in known if r.agrees is not None and not r.shadow]  # a pair counts once
         self.mirrored += len(pairs)
-        self.agreed += sum(bool(record.agrees) for record in pairs)
+        self.agreed += sum(record.agrees or 0.0 for record in pairs)
         for record in pairs:
             other = self.champion if record.version == self._candidate else self.candidate
             other.seen += 1
@@ -144,13 +145,14 @@ class RolloutEvidence:
             filled = np.flatnonzero(side.latencies.counts)
             sides[name] = {
                 **{key: int(getattr(side, key)) for key in _NUMBERS},
+                "correct": float(side.correct),
                 "classes": side.classes.tolist(),
                 "confidence": {key: float(getattr(side.confidence, key)) for key in _MEANS},
                 "latencies": [[int(place), int(side.latencies.counts[place])] for place in filled],
             }
         tails = {name: tail.state() for name, tail in self.tails.items()}
-        counts = {key: int(getattr(self, key)) for key in ("unanswered", "mirrored", "agreed")}
-        return {**counts, "names": self.names, "tails": tails, **sides}
+        counts = {key: int(getattr(self, key)) for key in ("unanswered", "mirrored")}
+        return {**counts, "agreed": float(self.agreed), "names": self.names, "tails": tails, **sides}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Takes over what `state` gave.
@@ -159,8 +161,9 @@ class RolloutEvidence:
             ValueError: it is not what `state` gives (KeyError and TypeError are turned into it).
         """
         try:
-            for key in ("unanswered", "mirrored", "agreed"):
+            for key in ("unanswered", "mirrored"):
                 setattr(self, key, int(state[key]))
+            self.agreed = float(state["agreed"])
             self.names = [str(name) for name in state["names"]]
             self._places = {name: place for place, name in enumerate(self.names)}
             for name, tail in self.tails.items():
@@ -169,6 +172,7 @@ class RolloutEvidence:
                 values = state[name]
                 for key in _NUMBERS:
                     setattr(side, key, int(values[key]))
+                side.correct = float(values["correct"])
                 for key in _MEANS:
                     setattr(side.confidence, key, np.asarray(float(values["confidence"][key])))
                 side.classes = np.asarray(values["classes"], float)

@@ -11,7 +11,7 @@ judgements. Nine metrics, each with evidence that may be looked at any time (see
 - validity:   share of answers without a prediction, or with a confidence that is no probability.
 - median, p95, p99: latency of successful answered requests. (A mirrored one waits behind others, so
               its time says nothing.)
-- agreement:  share of mirrored requests on which both name the same class; a copy that fails counts
+- agreement:  how far both answer mirrored requests alike, on average; a copy that fails counts
               as another class.
 - class_mix:  shares of the predicted classes; the class that moved furthest speaks.
 - confidence: mean of the confidence of the predicted class.

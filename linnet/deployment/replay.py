@@ -28,10 +28,14 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.artifacts.windows import DATASET, SOURCE
+from linnet.config import DEFAULT_TASK
 from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.local_server import is_loopback
 from linnet.errors import RolloutError, StorageError
 from linnet.records import TrainingSetManifest
+from linnet.tasks.agree import agreement_of
+from linnet.tasks.answer import answer_of
+from linnet.tasks.target import target_of
 from linnet.vision.decode import encode_png
 
 WORKERS = 16
@@ -49,13 +53,14 @@ _WINDOWS_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Encoded images and the class that each one shows."""
+    """Encoded images and the label of each."""
 
     bodies: tuple[bytes, ...]
-    classes: tuple[str, ...]
+    labels: tuple[str, ...]
     windows: int = 0
     """How many of them, the last, are of labelled production windows: every second request is one of these,
     so that a candidate which lost what they taught is seen, however few they are."""
+    task: str = DEFAULT_TASK
 
     def draw(self, source: random.Random) -> int:
         """The next image: at random, and independent of those before."""
@@ -74,7 +79,7 @@ class Traffic:
             RolloutError: the split is missing, damaged or empty.
         """
         try:
-            names = TrainingSetManifest.load(folder / "training_set.json").classes
+            about = TrainingSetManifest.load(folder / "training_set.json")
             images = np.load(folder / "images-production.npy", mmap_mode="r")
             labels = np.load(folder / "labels-production.npy")
             taught = _of_windows(folder, len(labels))
@@ -89,7 +94,9 @@ class Traffic:
             others = others[:0]
         chosen = np.concatenate([own[: most - len(others)], others])
         bodies = tuple(encode_png(np.asarray(images[index])) for index in chosen)
-        return cls(bodies, tuple(names[labels[index]] for index in chosen), len(others))
+        target = target_of(about.task)
+        truth = tuple(target.decode(labels[index], about.classes) for index in chosen)
+        return cls(bodies, truth, len(others), about.task)
 
 
 def _of_windows(folder: Path, samples: int) -> npt.NDArray[np.bool_]:
@@ -152,6 +159,7 @@ class Replayer:
             raise RolloutError(f"{url}: replayed traffic is sent to this machine only")
         self._host, self._port = urlsplit(url).hostname or "", urlsplit(url).port or 80
         self._traffic, self._rate = traffic, rate
+        self._answer, self._agreement = answer_of(traffic.task, ()), agreement_of(traffic.task)
         self._model = quote(model, safe="")
         self._random = random.Random(seed)  # noqa: S311  chooses images, keeps no secret
         self._most = int(rate * max_seconds)
@@ -215,7 +223,7 @@ class Replayer:
             index = self._traffic.draw(self._random)
             due = self._began + self._next / self._rate
             self._next += 1
-        return due, self._traffic.bodies[index], self._traffic.classes[index]
+        return due, self._traffic.bodies[index], self._traffic.labels[index]
 
     def _send(self, connection: HTTPConnection, body: bytes, truth: str) -> LabeledOutcome | None:
         """What came of a request; None: the server was too busy."""
@@ -235,7 +243,8 @@ class Replayer:
         if answer.status != 200 or version is None or answer.headers.get("Linnet-Model") != self._model:
             return LabeledOutcome(version, None)
         try:
-            return LabeledOutcome(version, json.loads(content)["predictions"][0]["class"] == truth)
+            said = self._answer.said(json.loads(content)["predictions"])
+            return LabeledOutcome(version, self._agreement(said, truth))
         except (ValueError, KeyError, IndexError, TypeError):
             return LabeledOutcome(None, None)
 

@@ -11,23 +11,21 @@ import numpy.typing as npt
 
 from linnet.artifacts.training_set import HeldOut, read_split
 from linnet.errors import StorageError
-from linnet.evaluation.calibration import softmax
 from linnet.evaluation.known import Known
-from linnet.evaluation.label_issues import rank_by_label_error
 from linnet.evaluation.predict import Outputs
 from linnet.progress import Progress
-from linnet.statistics.metrics import Predictions
+from linnet.tasks.score import Fitted, score_of
 
 CANDIDATES_FILE = "candidates.npz"
 
 
 @dataclass(frozen=True)
 class CalibratedPredictions:
-    """The validation split, what the network said of it, and the temperature fitted on that."""
+    """The validation split, what the network said of it, and what was fitted on that."""
 
     split: HeldOut
     outputs: Outputs
-    temperature: float
+    fitted: Fitted
 
 
 def write_candidates(
@@ -58,16 +56,17 @@ def write_candidates(
     splits = [split for split in (tuned.split, production, train) if len(split)]
     said = [one for one in said if len(one.logits)]
     labels = np.concatenate([split.labels for split in splits])
-    probabilities = softmax(np.concatenate([one.logits for one in said]), tuned.temperature)
+    score = score_of(tuned.split.task)
+    results = score.results(labels, np.concatenate([one.logits for one in said]), tuned.fitted)
     try:
         np.savez(
             out / CANDIDATES_FILE,
             ids=np.array([key for split in splits for key in split.ids], "S32"),
             held_out=np.concatenate([np.full(len(split), split is not train) for split in splits]),
             labels=labels,
-            probabilities=probabilities.astype(np.float32),
+            probabilities=results.probabilities.astype(np.float32),
             embeddings=np.concatenate([one.embeddings for one in said]).astype(np.float16),
-            suspects=rank_by_label_error(Predictions(labels, probabilities)),
+            suspects=score.ranked(results),
         )
     except OSError as error:
         raise StorageError(f"{out}: the candidates cannot be written ({error}); free some space") from error

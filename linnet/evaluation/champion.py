@@ -11,40 +11,49 @@ import numpy.typing as npt
 
 from linnet.artifacts.training_set import HeldOut
 from linnet.config import EvaluationConfig
-from linnet.evaluation.measure import all_metrics
+from linnet.errors import DataError
 from linnet.evaluation.predict import batch_size
 from linnet.progress import Progress
-from linnet.statistics.metrics import Ints, Predictions
+from linnet.tasks.score import score_of
+from linnet.tasks.target import Targets, target_of
 
 if TYPE_CHECKING:
     from linnet.artifacts.onnx_model import PackagedModel
 
+_NEVER = 2.0
+"""Threshold of a class that is not known."""
 _RESAMPLES = 100
 """Of the champion's metrics the values are told, which do not depend on it, and no interval."""
 
 
 @dataclass(frozen=True)
 class ChampionAnswers:
-    """The champion on N samples of the candidate's test split, in the candidate's order of K classes."""
+    """The champion on N samples of the candidate's test split."""
 
     version: str
-    chosen: Ints
-    """Likeliest class [N]; -1: a class that the candidate does not know."""
+    task: str
+    said: tuple[str, ...]
+    """Its answers as labels are written, in its own classes: [N]."""
+    classes: tuple[str, ...]
+    """The candidate's, K of them."""
     probabilities: npt.NDArray[np.float64]
     """[N, K]"""
+    thresholds: tuple[float, ...]
+    """[K], where the task has them; above 1 for a class that the champion does not know."""
     remarks: tuple[str, ...]
     """What a reviewer must know of the comparison."""
 
-    def metrics(self, labels: Ints, config: EvaluationConfig) -> dict[str, float]:
+    def metrics(self, targets: Targets, config: EvaluationConfig) -> dict[str, float]:
         """Its metrics on the first samples, whose labels are given; none where it names foreign classes."""
-        chosen = self.chosen[: len(labels)]
-        if (chosen < 0).any():
+        known, count = set(self.classes), len(targets)
+        target, score = target_of(self.task), score_of(self.task)
+        if not all(known.issuperset(target.classes(label)) for label in self.said[:count]):
             return {}
-        found = Predictions(labels, self.probabilities[: len(labels)])
+        found = score.described(targets, self.probabilities[:count], self.thresholds)
         if found.not_finite:
             return {}
         few = config.model_copy(update={"resamples": _RESAMPLES})
-        return {name: measured.value for name, measured in all_metrics(found, few).items()}
+        return {name: measured.value for name, measured in score.intervals(found, few).items()}
 
 
 def ask_champion(
@@ -55,12 +64,19 @@ def ask_champion(
     A champion of another image size gets the test images resized.
 
     Raises:
+        DataError: the champion was asked something else of an image.
         ServingError: the package is damaged.
     """
     from linnet.artifacts.onnx_model import PackagedModel
 
     packaged = PackagedModel.load(package)
     about = packaged.package
+    if about.task != test.task:
+        raise DataError(
+            f"champion {version or about.name}",
+            f"its task is {about.task}, that of the training set is {test.task}",
+            "give the new use case another name, or registry.model",
+        )
     remarks = []
     if (about.height, about.width, about.channels) != test.images.shape[1:]:
         remarks.append(
@@ -75,7 +91,14 @@ def ask_champion(
     shared = np.flatnonzero(named >= 0)
     matched = np.zeros((len(test), len(test.classes)))
     matched[:, named[shared]] = said[:, shared]
-    return ChampionAnswers(version or about.name, named[said.argmax(axis=1)], matched, tuple(remarks))
+    thresholds = tuple(
+        about.thresholds[about.classes.index(name)] if name in about.classes else _NEVER
+        for name in (test.classes if about.thresholds else ())
+    )
+    answers = tuple(packaged.answer.labels(said))
+    return ChampionAnswers(
+        version or about.name, about.task, answers, test.classes, matched, thresholds, tuple(remarks)
+    )
 
 
 def _probabilities(

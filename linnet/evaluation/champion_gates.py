@@ -16,13 +16,16 @@ from linnet.artifacts.windows import SOURCE
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
 from linnet.evaluation.champion import ask_champion
-from linnet.evaluation.compare import compare_to_champion
-from linnet.evaluation.evaluate import EVALUATION_FILE, PREDICTIONS_FILE, chosen_classes
+from linnet.evaluation.compare import agreements, compare_to_champion
+from linnet.evaluation.evaluate import EVALUATION_FILE, PREDICTIONS_FILE
 from linnet.evaluation.gates import evaluate_champion_gates
 from linnet.evaluation.regressions import regression_sets
 from linnet.progress import Progress
 from linnet.records import EvaluationReport, GateDecision, RegressionSet
-from linnet.statistics.metrics import Ints, Predictions
+from linnet.tasks.answer import answer_of
+
+_NOTHING = "\0"
+"""In place of an answer that is no number: no label is written so."""
 
 
 def judge_by_new_champion(
@@ -60,17 +63,25 @@ def judge_by_new_champion(
         return None
     whole = read_split(training_set, "test")
     own = whole.dataset_samples
-    ours = _kept_answers(evaluated / PREDICTIONS_FILE, whole.part(0, own))
+    task, truth = whole.task, whole.truth
+    ours = _kept_answers(evaluated / PREDICTIONS_FILE, whole.part(0, own), report.thresholds)
     rival = ask_champion(whole, champion, version, progress)
+    theirs = agreements(task, rival.said, truth)
+    alike = float(agreements(task, ours, rival.said[:own]).mean())
     compared = compare_to_champion(
-        ours, rival.chosen[:own], whole.labels[:own], version, evaluation.confidence
+        agreements(task, ours, truth[:own]), theirs[:own], alike, version, evaluation.confidence
     )
     windows = whole.part(own, len(whole))
     sets: tuple[RegressionSet, ...] = ()
     if len(windows):
-        now = ask_champion(windows, package, candidate, progress).chosen
+        now = ask_champion(windows, package, candidate, progress).said
         sets = regression_sets(
-            windows.cohorts[SOURCE], windows.labels, now, rival.chosen[own:], version, evaluation.confidence
+            windows.cohorts[SOURCE],
+            agreements(task, now, truth[own:]),
+            theirs[own:],
+            agreements(task, now, rival.said[own:]),
+            version,
+            evaluation.confidence,
         )
     report = report.model_copy(update={"comparison": compared, "regressions": sets})
     decision = evaluate_champion_gates(report, gates, evaluation.confidence)
@@ -82,8 +93,8 @@ def judge_by_new_champion(
     return decision.model_copy(update={"gates": tuple(again)})
 
 
-def _kept_answers(path: Path, test: HeldOut) -> Ints:
-    """The classes [N] that the candidate named for the test split when it was evaluated."""
+def _kept_answers(path: Path, test: HeldOut, thresholds: tuple[float, ...]) -> list[str]:
+    """What the candidate said of the test split when it was evaluated: [N]."""
     try:
         with path.open("rb") as file, np.load(file) as stored:
             ids, labels = stored["ids"], stored["labels"]
@@ -94,4 +105,6 @@ def _kept_answers(path: Path, test: HeldOut) -> Ints:
         ) from error
     if not np.array_equal(ids, np.array(test.ids, "S32")) or not np.array_equal(labels, test.labels):
         raise DataError(str(path), "these are predictions of another test split", "run the evaluation again")
-    return chosen_classes(Predictions(labels, probabilities))
+    said = answer_of(test.task, test.classes, thresholds).labels(probabilities)
+    finite = np.isfinite(probabilities).all(axis=1)
+    return [label if known else _NOTHING for label, known in zip(said, finite, strict=True)]

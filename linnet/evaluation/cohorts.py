@@ -9,43 +9,41 @@ import numpy.typing as npt
 
 from linnet.records import CohortResult
 from linnet.statistics.intervals import simultaneous, wilson
-from linnet.statistics.metrics import Predictions
+from linnet.tasks.score import Floats
 
 Strings = npt.NDArray[np.str_]
-CLASS = "class"
-"""Cohort column of the true class; accuracy within it is the class's recall."""
 
 
 def cohort_table(
-    predictions: Predictions, classes: Sequence[str], cohorts: Mapping[str, Strings], confidence: float
+    scores: Floats, recalls: Sequence[CohortResult], cohorts: Mapping[str, Strings], confidence: float
 ) -> tuple[CohortResult, ...]:
     """Accuracy of every cohort with its Wilson interval, the worst first.
 
     Args:
-        predictions: of N samples.
-        classes: K names.
-        cohorts: a value a sample, [N] each, by column; the true class is added as column `class`.
+        scores: of N samples.
+        recalls: the recall of each class, as cohorts of the column `class`.
+        cohorts: a value a sample, [N] each, by column.
         confidence: level of each single interval (see `stands_out` for all of them together).
 
     Worst first means by upper bound: what is surely bad comes before what is bad in three samples.
     """
-    columns = {CLASS: np.asarray(classes, dtype=np.str_)[predictions.labels], **cohorts}
     results = [
-        result for name, values in columns.items() for result in _rows(predictions, name, values, confidence)
+        *recalls,
+        *(result for name, values in cohorts.items() for result in _rows(scores, name, values, confidence)),
     ]
     return tuple(
         sorted(results, key=lambda row: (row.accuracy.high, row.accuracy.value, row.cohort, row.value))
     )
 
 
-def _rows(predictions: Predictions, name: str, values: Strings, confidence: float) -> list[CohortResult]:
-    if values.shape != predictions.labels.shape:
-        raise ValueError(f"cohort {name} has {values.shape} values for {predictions.samples} samples")
+def _rows(scores: Floats, name: str, values: Strings, confidence: float) -> list[CohortResult]:
+    if values.shape != scores.shape:
+        raise ValueError(f"cohort {name} has {values.shape} values for {len(scores)} samples")
     found, which = np.unique(values, return_inverse=True)
     sizes = np.bincount(which, minlength=len(found))
-    right = np.bincount(which, predictions.correct, minlength=len(found)).astype(np.int64)
+    right = np.bincount(which, scores, minlength=len(found))
     return [
-        CohortResult(cohort=name, value=str(v), samples=int(n), accuracy=wilson(int(r), int(n), confidence))
+        CohortResult(cohort=name, value=str(v), samples=int(n), accuracy=wilson(float(r), int(n), confidence))
         for v, n, r in zip(found, sizes, right, strict=True)
     ]
 
@@ -56,7 +54,7 @@ def stands_out(row: CohortResult, rows: int, overall: float, confidence: float) 
     Out of many 95 % intervals some miss by chance; with Sidak's level all hold together as often as
     one alone.
     """
-    right = round(row.accuracy.value * row.samples)
+    right = min(row.accuracy.value * row.samples, row.samples)
     return wilson(right, row.samples, simultaneous(confidence, rows)).high < overall
 
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from linnet.records import Comparison
-from linnet.statistics.metrics import Ints
 from linnet.statistics.paired import paired_difference
+from linnet.tasks.agree import agreement_of
+from linnet.tasks.score import Floats
+
+
+def agreements(task: str, first: Sequence[str], second: Sequence[str]) -> Floats:
+    """How far two lists of labels agree, one by one: [N]. With the truth as one of them, the scores."""
+    agreement = agreement_of(task)
+    return np.array([agreement(one, other) for one, other in zip(first, second, strict=True)], np.float64)
 
 
 def compare_to_champion(
-    candidate: Ints, champion: Ints, labels: Ints, version: str, confidence: float
+    candidate: Floats, champion: Floats, agreement: float, version: str, confidence: float
 ) -> Comparison:
-    """Difference in accuracy of predicted classes [N] each; a class of -1 counts as wrong."""
-    candidate_right, champion_right = candidate == labels, champion == labels
-    only_candidate = int((candidate_right & ~champion_right).sum())
-    only_champion = int((champion_right & ~candidate_right).sum())
+    """Difference of the mean score; scores [N] each, of the same samples, and how far the answers agree."""
+    difference = candidate - champion
+    gained, lost = np.maximum(difference, 0.0).sum(), np.maximum(-difference, 0.0).sum()
     return Comparison(
         champion=version,
-        difference=paired_difference(only_candidate, only_champion, len(labels), confidence),
-        agreement=float((candidate == champion).mean()),
-        candidate_only_right=only_candidate,
-        champion_only_right=only_champion,
+        difference=paired_difference(float(gained), float(lost), len(candidate), confidence),
+        agreement=agreement,
+        candidate_only_right=int((difference > 0).sum()),
+        champion_only_right=int((difference < 0).sum()),
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +16,9 @@ from linnet.artifacts.windows import SOURCE
 from linnet.cache.store import Cache
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
-from linnet.evaluation.calibration import fit_temperature, softmax
 from linnet.evaluation.candidates import CalibratedPredictions, write_candidates
 from linnet.evaluation.champion import ChampionAnswers, ask_champion
-from linnet.evaluation.compare import compare_to_champion
+from linnet.evaluation.compare import agreements, compare_to_champion
 from linnet.evaluation.gates import evaluate_gates
 from linnet.evaluation.known import Known
 from linnet.evaluation.measure import measure
@@ -26,7 +28,8 @@ from linnet.evaluation.report import write_report
 from linnet.evaluation.sample_images import ReportData
 from linnet.progress import Progress
 from linnet.records import Comparison, EvaluationReport, GateDecision, RegressionSet, TrainingSetManifest
-from linnet.statistics.metrics import Ints, Predictions
+from linnet.tasks.answer import answer_of
+from linnet.tasks.score import Results, score_of
 
 EVALUATION_FILE, GATES_FILE = "evaluation.json", "gates.json"
 PREDICTIONS_FILE, REPORT_FILE = "predictions.npz", "report.html"
@@ -54,16 +57,16 @@ def evaluate(
         evaluation: levels, bins, seed.
         gates: thresholds.
         out: folder to write evaluation.json, gates.json, predictions.npz (test split: ids `S32` [N],
-            labels int64 [N], calibrated probabilities float32 [N, K], embeddings float32 [N, D]),
-            candidates.npz (see `evaluation.candidates`) and report.html into. Equal inputs give equal
-            bytes.
+            labels as the training set has them, calibrated probabilities float32 [N, K], embeddings
+            float32 [N, D]), candidates.npz (see `evaluation.candidates`) and report.html into. Equal
+            inputs give equal bytes.
         champion: package folder of the present champion, if there is one.
         champion_version: its version in the registry.
         progress: called with what is being done, how many samples are done, and of how many.
         cache: where a pretrained backbone's activations are kept; those of training are taken from there.
 
     Raises:
-        DataError: the training set cannot be read, or has no test samples.
+        DataError: the training set cannot be read, or has no test samples; or the champion has another task.
         StorageError: the model cannot be read, or the results cannot be written.
         ServingError: the champion's package is damaged.
     """
@@ -80,10 +83,13 @@ def evaluate(
     known = Known(network, training_set, cache)
     tuning = _unseen(model, known.predict(validation, "validation", progress), training_set)
     outputs = known.predict(whole, "test", progress)
-    temperature = fit_temperature(tuning.logits, validation.labels)
-    everything = Predictions(whole.labels, softmax(outputs.logits, temperature))
-    calibrated = Predictions(test.labels, everything.probabilities[:own])
-    uncalibrated = Predictions(test.labels, softmax(outputs.logits[:own]))
+    score = score_of(whole.task)
+    fitted = score.fit(tuning.logits, validation.labels)
+    everything = score.results(whole.labels, outputs.logits, fitted)
+    calibrated = score.described(test.labels, everything.probabilities[:own], fitted.thresholds)
+    uncalibrated = score.results(test.labels, outputs.logits[:own], replace(fitted, temperature=1.0))
+    said = answer_of(whole.task, whole.classes, fitted.thresholds).labels(everything.probabilities)
+    truth = whole.truth
     rival = None if champion is None else ask_champion(whole, champion, champion_version, progress)
     report = measure(
         calibrated,
@@ -91,21 +97,35 @@ def evaluate(
         test.ids,
         test.classes,
         {name: values for name, values in test.cohorts.items() if name != SOURCE},
-        temperature,
-        None if rival is None else _compare(calibrated, rival, evaluation),
+        fitted,
+        None if rival is None else _compare(calibrated, test, said, truth, rival, evaluation),
         evaluation,
-    ).model_copy(update={"regressions": _regressions(everything, windows, rival, evaluation.confidence)})
+        whole.task,
+    )
+    regressions = _regressions(everything, windows, said, truth, rival, evaluation.confidence)
+    report = report.model_copy(
+        update={"regressions": regressions, "test_digest": _digest(test.ids, truth[:own])}
+    )
     remarks = rival.remarks if rival else ()
     decision = evaluate_gates(report, gates, evaluation.confidence)
     evidence = ReportData(
-        calibrated, uncalibrated, test.images, test.ids, evaluation, gates, len(validation), remarks
+        calibrated,
+        uncalibrated,
+        test.images,
+        test.ids,
+        evaluation,
+        gates,
+        len(validation),
+        remarks,
+        truth[:own],
+        said[:own],
     )
     _write(out, report, decision, evidence, test, outputs.embeddings[:own])
     write_candidates(
         out,
         known,
         training_set,
-        CalibratedPredictions(validation, tuning, temperature),
+        CalibratedPredictions(validation, tuning, fitted),
         evaluation.candidates,
         progress,
     )
@@ -120,36 +140,49 @@ def _unseen(model: Path, outputs: Outputs, training_set: Path) -> Outputs:
     return outputs if logits is None else replace(outputs, logits=logits)
 
 
-def _compare(candidate: Predictions, champion: ChampionAnswers, config: EvaluationConfig) -> Comparison:
+def _digest(ids: Sequence[str], labels: Sequence[str]) -> str:
+    """32 hex digits over the samples with their labels, in whatever order they come."""
+    rows = sorted(zip(ids, labels, strict=True))
+    return hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest()
+
+
+def _compare(
+    candidate: Results,
+    test: HeldOut,
+    said: Sequence[str],
+    truth: Sequence[str],
+    champion: ChampionAnswers,
+    config: EvaluationConfig,
+) -> Comparison:
     """Candidate and champion on the dataset's own test samples; in the champion's answers they come first."""
-    theirs = champion.chosen[: candidate.samples]
+    count = candidate.samples
+    theirs = agreements(test.task, champion.said[:count], truth[:count])
+    alike = agreements(test.task, said[:count], champion.said[:count])
     found = compare_to_champion(
-        chosen_classes(candidate), theirs, candidate.labels, champion.version, config.confidence
+        candidate.scores, theirs, float(alike.mean()), champion.version, config.confidence
     )
-    return found.model_copy(update={"metrics": champion.metrics(candidate.labels, config)})
-
-
-def chosen_classes(predictions: Predictions) -> Ints:
-    """Likeliest class [N]; -1 where the model answers what is no number."""
-    finite = np.isfinite(predictions.probabilities).all(axis=1)
-    return np.where(finite, predictions.predicted, -1)
+    return found.model_copy(update={"metrics": champion.metrics(test.labels, config)})
 
 
 def _regressions(
-    everything: Predictions, windows: HeldOut, champion: ChampionAnswers | None, confidence: float
+    everything: Results,
+    windows: HeldOut,
+    said: Sequence[str],
+    truth: Sequence[str],
+    champion: ChampionAnswers | None,
+    confidence: float,
 ) -> tuple[RegressionSet, ...]:
     """What the production windows ask again; their samples come last in `everything`."""
     if not len(windows):
         return ()
-    own = everything.samples - len(windows)
-    return regression_sets(
-        windows.cohorts[SOURCE],
-        windows.labels,
-        chosen_classes(everything)[own:],
-        None if champion is None else champion.chosen[own:],
-        champion.version if champion else "",
-        confidence,
-    )
+    own, theirs = everything.samples - len(windows), None
+    alike = np.zeros(len(windows))
+    if champion is not None:
+        theirs = agreements(windows.task, champion.said[own:], truth[own:])
+        alike = agreements(windows.task, said[own:], champion.said[own:])
+    version = champion.version if champion else ""
+    ours = everything.scores[own:]
+    return regression_sets(windows.cohorts[SOURCE], ours, theirs, alike, version, confidence)
 
 
 def _write(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from linnet.config import EvaluationConfig, GatesConfig
-from linnet.evaluation.cohorts import CLASS
 from linnet.records import CohortResult, EvaluationReport, Gate, GateDecision, Interval, RegressionSet
 from linnet.statistics.attainable import margin_of
+from linnet.tasks.score import CLASS, score_of
 
 Comparator = Literal[">=", "<=", ">", "<"]
 
@@ -21,10 +21,9 @@ def evaluate_gates(
     `regression` gate (absent, not passed). `confidence` is the level of the report's intervals.
     """
     gates = [
-        _lower_bound("accuracy", "accuracy", report, config.min_accuracy),
-        _lower_bound("macro_f1", "macro F1", report, config.min_macro_f1),
+        *_lower_bounds(report, config, ("accuracy", "macro_f1", "micro_f1", "map")),
         _worst_recall(report, config),
-        _lower_bound("auc", "macro one-against-rest AUC", report, config.min_auc),
+        *_lower_bounds(report, config, ("auc",)),
         _calibration(report, config.max_ece),
         _cohort_gap(report, config),
     ]
@@ -61,6 +60,25 @@ def _gate(name: str, value: float, comparator: Comparator, threshold: float, evi
     )
 
 
+_WORDS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "map": "mean average precision",
+    "auc": "macro one-against-rest AUC",
+}
+
+
+def _lower_bounds(report: EvaluationReport, config: GatesConfig, names: tuple[str, ...]) -> list[Gate]:
+    """The gates on lower bounds that the report's task has."""
+    gated = score_of(report.task).gated
+    return [
+        _lower_bound(name, _WORDS[name], report, getattr(config, f"min_{name}"))
+        for name in names
+        if name in gated
+    ]
+
+
 def _lower_bound(name: str, words: str, report: EvaluationReport, threshold: float) -> Gate:
     measured = report.metrics[name]
     reaches = "reaches" if measured.low >= threshold else "does not reach"
@@ -74,7 +92,7 @@ def _lower_bound(name: str, words: str, report: EvaluationReport, threshold: flo
 def _worst_recall(report: EvaluationReport, config: GatesConfig) -> Gate:
     """Fails if a class has no test sample, unless the config says that nobody judges it."""
     threshold = config.min_worst_recall
-    empty = [name for name, row in zip(report.classes, report.confusion, strict=True) if sum(row) == 0]
+    empty = [name for name in report.classes if report.per_class[name]["support"] == 0]
     absent = [name for name in empty if name not in config.unjudged_classes]
     measured = report.metrics["worst_recall"]
     if absent:

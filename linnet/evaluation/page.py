@@ -71,9 +71,7 @@ TEMPLATE = """<main>
 {% if not_finite %}<p class="note"><b>{{ "{:,}".format(not_finite) }} of {{ "{:,}".format(report.samples) }} test images
 got probabilities that are not numbers.</b> Such a model is broken, so no metric is given. Look for exploding weights
 in training, or for features that are not finite.</p>{% endif %}
-<div class="tiles">{{ tile("Accuracy", "accuracy") }}{{ tile("Macro F1", "macro_f1") }}
-{{ tile("Worst class recall", "worst_recall") }}{{ tile("Macro AUC", "auc") }}
-{{ tile("Calibration error", "ece") }}{{ tile("Brier score", "brier") }}</div>
+<div class="tiles">{% for one in tiles %}{{ tile(one.title, one.key) }}{% endfor %}</div>
 
 <h2>Gates</h2>
 <div class="wide"><table class="gates"><thead><tr><th>Verdict</th><th>Gate</th><th class="n">Judged</th>
@@ -92,8 +90,7 @@ in training, or for features that are not finite.</p>{% endif %}
 <div class="pair"><div class="card"><p>Accuracy differs by <b>{{ (c.difference.value * 100)|signed }} points</b>
 ({{ (c.difference.low * 100)|signed }} to {{ (c.difference.high * 100)|signed }}). The dashed line is the margin:
 {{ (-margin * 100)|signed }} points.</p>{{ difference_picture }}
-<p class="soft small">Both name the same class for {{ c.agreement|percent }} of the samples. If both erred equally
-often, a split this uneven would come up with probability {{ "%.3g"|format(p_value) }} (exact McNemar test).</p></div>
+<p class="soft small">Their answers agree by {{ c.agreement|percent }}. If both erred equally often, a split this uneven would come up with probability {{ "%.3g"|format(p_value) }} (exact McNemar test).</p></div>
 <div class="wide"><table><tr><th>Which is right?</th><th class="n">Samples</th></tr>
 <tr><td>only the candidate</td><td class="n">{{ "{:,}".format(c.candidate_only_right) }}</td></tr>
 <tr><td>only the champion</td><td class="n">{{ "{:,}".format(c.champion_only_right) }}</td></tr>
@@ -114,12 +111,12 @@ often, a split this uneven would come up with probability {{ "%.3g"|format(p_val
 <td class="n">{{ row.false_positive_rate|percent }}</td><td class="n">{{ "{:,.0f}".format(row.support) }}</td></tr>{% endfor %}
 </table></div>
 
-<h2>Confusion matrix</h2>
+{% if confusion %}<h2>Confusion matrix</h2>
 <div class="pair"><div class="wide card">{{ confusion }}</div>
 <div class="wide"><table><tr><th>True</th><th>Predicted</th><th class="n">Samples</th><th class="n">Of the class</th></tr>
 {% for actual, named, count, share in confusions %}<tr><td>{{ actual }}</td><td>{{ named }}</td><td class="n">{{ "{:,}".format(count) }}</td>
 <td class="n">{{ share|percent }}</td></tr>{% else %}<tr><td colspan="4">no mistakes</td></tr>{% endfor %}</table></div></div>
-<p class="soft small">Rows are true classes, columns predicted ones; shade is the share of the row{{ confusion_cut }}.</p>
+<p class="soft small">Rows are true classes, columns predicted ones; shade is the share of the row{{ confusion_cut }}.</p>{% endif %}
 
 {% if diagram %}<h2>Calibration</h2>
 <div class="pair"><div class="card">{{ diagram }}<p class="small"><span class="key before"></span>before
@@ -139,7 +136,7 @@ temperature, and with it every confidence, is uncertain.</p>{% endif %}</div></d
 
 {% macro shot(s) %}<figure><img alt="{{ s.alt }}" src="{{ s.image }}"><figcaption>{{ s.text }}<br>
 <code title="{{ s.id }}">{{ s.id[:12] }}</code></figcaption></figure>{% endmacro %}
-{% if mistakes %}<h2>The surest mistake of each common confusion</h2>
+{% if mistakes %}<h2>{{ "The surest mistake of each common confusion" if confusion else "The worst answers" }}</h2>
 <div class="shots">{% for s in mistakes %}{{ shot(s) }}{% endfor %}</div>{% endif %}
 {% if suspects %}<h2>Labels to look at again</h2>
 <p class="soft">The model contradicts these labels as firmly as it is usually right about the class it names instead.

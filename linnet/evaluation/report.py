@@ -9,16 +9,18 @@ import numpy as np
 
 from linnet.evaluation import page, plots
 from linnet.evaluation.calibration import reliability
-from linnet.evaluation.cohorts import CLASS, comparison_note, stands_out
+from linnet.evaluation.cohorts import comparison_note, stands_out
 from linnet.evaluation.gates import judged_cohorts
 from linnet.evaluation.sample_images import ReportData, confusions, mistakes, suspects
 from linnet.pages.document import document
 from linnet.pages.numbers import percent, signed
 from linnet.records import EvaluationReport, Gate, GateDecision, Interval
 from linnet.statistics.attainable import margin_of
-from linnet.statistics.catalog import BY_KEY, METRICS
+from linnet.statistics.catalog import BY_KEY
 from linnet.statistics.intervals import unknown
+from linnet.statistics.metrics import Predictions
 from linnet.statistics.paired import mcnemar
+from linnet.tasks.score import CLASS, score_of
 
 _ROWS = 60
 
@@ -94,12 +96,13 @@ def _context(report: EvaluationReport, decision: GateDecision, evidence: ReportD
         "gates": [(gate, Markup(_gate_picture(gate, report))) for gate in decision.gates],  # noqa: S704  SVG
         "remarks": evidence.remarks,
         "margin": margin_of(evidence.gates, report.samples, config.confidence),
-        "explained": METRICS,
+        "explained": score_of(report.task).metrics,
+        "tiles": [one for one in score_of(report.task).metrics if one.headline],
         "methods": page.METHODS,
         "level": f"{config.confidence:.0%}",
         "bins": config.calibration_bins,
         "validation_samples": evidence.validation_samples,
-        "confusion": Markup(plots.confusion_picture(np.array(report.confusion), report.classes)),  # noqa: S704
+        "confusion": _confusion(report),
         "confusion_cut": f"; the {plots.MOST_CLASSES} classes with the most mistakes" if shown else "",
         "confusions": confusions(report),
         "diagram": Markup(_diagram(evidence)),  # noqa: S704  SVG made here
@@ -108,6 +111,14 @@ def _context(report: EvaluationReport, decision: GateDecision, evidence: ReportD
         "mistakes": mistakes(report, evidence),
         "suspects": suspects(report, evidence),
     }
+
+
+def _confusion(report: EvaluationReport) -> Any:
+    from markupsafe import Markup
+
+    if not report.confusion:
+        return ""
+    return Markup(plots.confusion_picture(np.array(report.confusion), report.classes))  # noqa: S704
 
 
 def _gate_picture(gate: Gate, report: EvaluationReport) -> str:
@@ -134,11 +145,11 @@ def _comparison(report: EvaluationReport, evidence: ReportData) -> dict[str, Any
 
 
 def _diagram(evidence: ReportData) -> str:
-    if evidence.calibrated.not_finite:
+    before, after = evidence.uncalibrated, evidence.calibrated
+    if after.not_finite or not isinstance(before, Predictions) or not isinstance(after, Predictions):
         return ""
-    bins = evidence.evaluation.calibration_bins
-    before, after = reliability(evidence.uncalibrated, bins), reliability(evidence.calibrated, bins)
-    return plots.reliability_diagram(before, after, evidence.evaluation.confidence)
+    bins, level = evidence.evaluation.calibration_bins, evidence.evaluation.confidence
+    return plots.reliability_diagram(reliability(before, bins), reliability(after, bins), level)
 
 
 def _tables(report: EvaluationReport, evidence: ReportData) -> dict[str, Any]:

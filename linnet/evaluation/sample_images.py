@@ -12,6 +12,7 @@ import numpy.typing as npt
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.records import EvaluationReport
 from linnet.statistics.metrics import Predictions
+from linnet.tasks.score import Results
 from linnet.vision.thumbnail import thumbnail
 
 _SHOTS = 24
@@ -21,8 +22,8 @@ _SHOTS = 24
 class ReportData:
     """What the page shows beyond the report itself, for N test samples."""
 
-    calibrated: Predictions
-    uncalibrated: Predictions
+    calibrated: Results
+    uncalibrated: Results
     images: npt.NDArray[np.uint8]
     """[N, H, W, C]"""
     ids: Sequence[str]
@@ -31,6 +32,10 @@ class ReportData:
     validation_samples: int
     remarks: tuple[str, ...] = ()
     """Sentences without a full stop, such as about how the champion was fed."""
+    truth: Sequence[str] = ()
+    """The label of each sample."""
+    said: Sequence[str] = ()
+    """What the model says of each."""
 
 
 def confusions(report: EvaluationReport, most: int = 12) -> list[tuple[str, str, int, float]]:
@@ -43,6 +48,8 @@ def confusions(report: EvaluationReport, most: int = 12) -> list[tuple[str, str,
 
 def confused(report: EvaluationReport) -> list[tuple[int, int, int]]:
     """Pairs of true and predicted class with their count, the commonest first."""
+    if not report.confusion:
+        return []
     counts = np.array(report.confusion)
     np.fill_diagonal(counts, 0)
     order = np.argsort(-counts, axis=None, kind="stable")[: int((counts > 0).sum())]
@@ -51,10 +58,16 @@ def confused(report: EvaluationReport) -> list[tuple[int, int, int]]:
 
 
 def mistakes(report: EvaluationReport, evidence: ReportData) -> list[dict[str, Any]]:
-    """The surest mistake of each of the commonest confusions; none where probabilities are no numbers."""
+    """The surest mistake of each of the commonest confusions, or else the worst answers.
+
+    None where probabilities are no numbers.
+    """
     predictions = evidence.calibrated
     if predictions.not_finite:
         return []
+    if not isinstance(predictions, Predictions):
+        worst = np.argsort(predictions.scores, kind="stable")[:_SHOTS]
+        return [_labelled(evidence, int(i)) for i in worst if predictions.scores[i] < 1]
     found = []
     for true, named, count in confused(report)[:_SHOTS]:
         pair = np.flatnonzero((predictions.labels == true) & (predictions.predicted == named))
@@ -77,6 +90,8 @@ def suspects(report: EvaluationReport, evidence: ReportData) -> list[dict[str, A
     """The most doubtful labels, with what the model would say instead."""
     predictions = evidence.calibrated
     position = {name: i for i, name in enumerate(evidence.ids)} if report.suspects else {}
+    if not isinstance(predictions, Predictions):
+        return [_labelled(evidence, position[name]) for name in report.suspects[:_SHOTS]]
     found = []
     for name in report.suspects[:_SHOTS]:
         i = position[name]
@@ -86,6 +101,12 @@ def suspects(report: EvaluationReport, evidence: ReportData) -> list[dict[str, A
         values = (report.classes[label], 100 * own[label], report.classes[better], 100 * own[better])
         found.append(_shot(evidence, i, text, *values))
     return found
+
+
+def _labelled(evidence: ReportData, i: int) -> dict[str, Any]:
+    """A picture with its label and what the model says."""
+    values = (evidence.truth[i] or "none", evidence.said[i] or "none")
+    return _shot(evidence, i, "labelled {}<br>answered <b>{}</b>", *values)
 
 
 def _shot(evidence: ReportData, i: int, text: str, *values: object) -> dict[str, Any]:

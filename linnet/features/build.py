@@ -13,7 +13,7 @@ from linnet.artifacts.windows import DATASET, SOURCE, window_of
 from linnet.config import DataConfig, FeaturesConfig
 from linnet.errors import DataError, StorageError
 from linnet.features.history import EVENT, KEY, read_history, record, winners
-from linnet.features.labels_of_run import dataset_labels, effective_labels, label_indices
+from linnet.features.labels_of_run import dataset_labels, effective_labels, encoded_labels
 from linnet.features.pixels import decode_samples, image_shape
 from linnet.features.store import FeatureStore
 from linnet.progress import Progress
@@ -68,7 +68,7 @@ def build_features(
         twice = table[KEY][table[KEY].duplicated()].iloc[0]
         raise DataError(str(samples), f"sample {twice} is a duplicate", "ingest the dataset again")
     effective = effective_labels(table, labels)
-    label_indices(effective["label"], effective[KEY], manifest.classes)  # refuse before the store learns it
+    encoded_labels(effective["label"], effective[KEY], manifest)  # refuse before the store learns it
     store = FeatureStore(name)
     as_of = max(batch.as_of, table["captured_at"].max(), effective[EVENT].max())
     with store.locked():
@@ -161,7 +161,7 @@ def _write(
     data: DataConfig,
 ) -> TrainingSetManifest:
     """Writes everything but the images, which are there already."""
-    indices = label_indices(joined["label"], table[KEY], manifest.classes)
+    targets = encoded_labels(joined["label"], table[KEY], manifest)
     statistics = joined[list(FEATURES)].to_numpy(np.float32)
     bright, training = statistics[:, FEATURES.index("brightness")], (table["split"] == "train").to_numpy()
     cohorts = {"brightness": brightness_cohort(bright, brightness_edges(bright[training]))}
@@ -172,13 +172,14 @@ def _write(
         cohorts[SOURCE] = np.where(windows == "", DATASET, windows)
     for split in SPLITS:
         rows = (table["split"] == split).to_numpy()
-        np.save(out / f"labels-{split}.npy", indices.to_numpy()[rows])
+        np.save(out / f"labels-{split}.npy", targets[rows])
         np.save(out / f"features-{split}.npy", statistics[rows])
         np.save(out / f"ids-{split}.npy", table[KEY].to_numpy("S32")[rows])
         parts: dict[str, Any] = {cohort: values[rows] for cohort, values in cohorts.items()}
         np.savez(out / f"cohorts-{split}.npz", **parts)
     height, width, channels = image_shape(data)
     built = TrainingSetManifest(
+        task=manifest.task,
         classes=manifest.classes,
         features=FEATURES,
         feature_service=features.service,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from linnet.errors import DataError
 from linnet.features.history import EVENT, KEY
+from linnet.records import DatasetManifest
+from linnet.tasks.target import Targets, UnknownClass, target_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,20 +49,18 @@ def effective_labels(samples: pd.DataFrame, labels: Path) -> pd.DataFrame:
     return rows.reset_index()
 
 
-def label_indices(
-    labels: pd.Series[str], sample_ids: pd.Series[str], classes: tuple[str, ...]
-) -> pd.Series[int]:
-    """Indices in `classes` (the manifest's order), int64.
+def encoded_labels(labels: pd.Series[str], sample_ids: pd.Series[str], manifest: DatasetManifest) -> Targets:
+    """The labels as an array, a row a sample, classes in the manifest's order.
 
     Raises:
-        DataError: a label is no class; the message names the label and a sample.
+        DataError: a label names no class of the dataset; the message names both and a sample.
     """
-    index = labels.map({name: number for number, name in enumerate(classes)})
-    if index.isna().any():
-        where = index.isna().to_numpy().argmax()
+    classes = manifest.classes
+    try:
+        return target_of(manifest.task).encode(labels.tolist(), classes)
+    except UnknownClass as error:
         raise DataError(
-            f"sample {sample_ids.iloc[where]}",
-            f"its label {labels.iloc[where]!r} is not one of the dataset's classes",
+            f"sample {sample_ids.iloc[error.row]}",
+            f"its label {error.name!r} is not one of the dataset's classes",
             f"the classes are {', '.join(classes)}",
-        )
-    return index.astype("int64")
+        ) from error

@@ -50,9 +50,8 @@ def decode_samples(
 
     height, width, channels = image_shape(data)
     arrays = {
-        split: _create(out / f"images-{split}.npy", (sum(counts.values()), height, width, channels))
+        split: _create(out / f"images-{split}.npy", (manifest.images_of(split), height, width, channels))
         for split in SPLITS
-        for counts in [manifest.counts.get(split, {})]
     }
     written = dict.fromkeys(SPLITS, 0)
     frames, done = [], 0

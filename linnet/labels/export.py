@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError, ProjectGone
-from linnet.labels.interface import TASK_TYPES, TaskType
 from linnet.labels.queue import LabelRequest
 from linnet.labels.rounds import LabelTask, Rounds
 from linnet.labels.select import UNBIASED
@@ -22,6 +21,7 @@ from linnet.labels.store import database
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.progress import Progress
 from linnet.storage.locks import file_lock
+from linnet.tasks.label_form import LabelForm, label_form_of
 from linnet.vision.browser import for_browser
 
 CHUNK = 200
@@ -64,7 +64,7 @@ def export(
             changed so that answers would not fit the dataset.
         StorageError: the label file is damaged, or the disk is full.
     """
-    interface = TASK_TYPES["classification"](classes)
+    interface = label_form_of("classification", classes)
     rounds = Rounds(name)
     with exclusive(name):
         project = _project(name, server, config, interface, rounds)
@@ -112,7 +112,7 @@ def unanswered(tasks: Sequence[LabelTask], rows: Sequence[LabelRow]) -> list[Lab
 
 
 def _project(
-    name: str, server: LabelServer, config: LabelsConfig, interface: TaskType, rounds: Rounds
+    name: str, server: LabelServer, config: LabelsConfig, interface: LabelForm, rounds: Rounds
 ) -> int:
     """The project to export to: the known one, one of our title, or a new one."""
     known = rounds.project(server.name)
@@ -167,7 +167,9 @@ def _wanted(present: dict[str, int], todo: Sequence[LabelRequest]) -> dict[str, 
     return {key: present[key] for key in keys if key in present}
 
 
-def _task(request: LabelRequest, rounds: Rounds, interface: TaskType, config: LabelsConfig) -> NewTask | None:
+def _task(
+    request: LabelRequest, rounds: Rounds, interface: LabelForm, config: LabelsConfig
+) -> NewTask | None:
     image = rounds.image(request.sample_id)
     if image is None:
         return None

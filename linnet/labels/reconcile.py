@@ -20,7 +20,6 @@ from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError
 from linnet.labels.consensus import consensus
 from linnet.labels.export import exclusive, unanswered
-from linnet.labels.interface import TASK_TYPES, BadAnswer, TaskType
 from linnet.labels.queue import LabelRequest
 from linnet.labels.rounds import LabelTask, Rounds
 from linnet.labels.server import Annotation, LabelServer, ServerTask
@@ -28,6 +27,7 @@ from linnet.labels.store import EPOCH, to_micros
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.progress import Progress
 from linnet.records import now
+from linnet.tasks.label_form import BadAnswer, LabelForm, label_form_of
 
 OVERLAP = timedelta(seconds=60)
 """How far behind the cursor a look begins: a change may be written later than it is dated."""
@@ -77,7 +77,7 @@ def pull(
         StorageError: the label table is damaged, or the disk is full.
     """
     with exclusive(name):
-        look = _Look(name, server, config, TASK_TYPES["classification"](classes))
+        look = _Look(name, server, config, label_form_of("classification", classes))
         look.collect(full, progress)
         look.ask_more()
         if look.complete():
@@ -90,7 +90,7 @@ def pull(
 class _Look:
     """One look at the server."""
 
-    def __init__(self, name: str, server: LabelServer, config: LabelsConfig, interface: TaskType) -> None:
+    def __init__(self, name: str, server: LabelServer, config: LabelsConfig, interface: LabelForm) -> None:
         self.found = Pulled()
         self.server, self.config, self.interface = server, config, interface
         self.rounds, self.table = Rounds(name), LabelTable(name)

@@ -17,6 +17,7 @@ from linnet.labels.queue import LabelRequest, LabelRequests, enqueue, queued, qu
 from linnet.labels.select import select
 from linnet.labels.table import LabelTable
 from linnet.records import DatasetManifest, EvaluationReport
+from linnet.tasks.target import target_of
 
 REQUESTS_FILE = "requests.json"
 
@@ -30,6 +31,8 @@ def request_labels(
     back as it was. A new batch leaves out samples that people answered or that an earlier batch
     asked about. The queue needs neither the run nor the dataset any more: what is exported later, and
     after them, is the same.
+
+    Where an image may have several classes, nothing is asked yet.
 
     Args:
         evaluation: Folder of `evaluate` (evaluation.json, candidates.npz, predictions.npz).
@@ -45,6 +48,9 @@ def request_labels(
     """
     report = EvaluationReport.load(evaluation / "evaluation.json")
     manifest = DatasetManifest.load(samples / "manifest.json")
+    if target_of(manifest.task).several:  # nobody can answer with several classes yet
+        LabelRequests(batch="", requests=()).save(out / REQUESTS_FILE)
+        return []
     candidates = read_candidates(evaluation, report, dataset_labels(samples, manifest), model or name)
     batch = _batch(candidates, config)
     requests = queued_batch(name, batch)

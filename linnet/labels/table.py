@@ -12,13 +12,12 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from linnet.errors import DataError
 from linnet.labels.store import EPOCH, database, from_micros, to_micros, transaction
 from linnet.records import now
-
-Status = Literal["label", "skipped", "cannot_tell"]
+from linnet.tasks.label_form import Status
 
 _FIELDS = (
     "sample_id, label, annotator, agreement, labelled_at, created_at, batch, status, comment, "

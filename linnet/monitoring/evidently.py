@@ -67,5 +67,5 @@ def _window_frame(rows: Rows, reference: Reference) -> Any:
     import pandas as pd
 
     columns = {name: rows.features[:, k] for k, name in enumerate(reference.features)}
-    labels = np.array(reference.classes)[rows.predicted]
+    labels = np.array(reference.classes)[rows.likeliest]
     return pd.DataFrame({**columns, reference.names[-1]: rows.confidence, "class": labels})

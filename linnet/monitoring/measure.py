@@ -67,7 +67,7 @@ def measure_drift(
     """
     about = Window.load(window / WINDOW_FILE)
     reference = Reference.load(package)
-    rows = Rows.load(window, len(reference.features), len(reference.classes))
+    rows = Rows.load(window, len(reference.features), len(reference.classes), reference.answer)
     kept = _embed(rows, package, progress) if about.enough else None
     report = compare_with_reference(about, rows, reference, kept, config, past)
     out.mkdir(parents=True, exist_ok=True)
@@ -187,7 +187,7 @@ def _number_test(
 
 
 def _class_test(rows: Rows, reference: Reference, config: MonitoringConfig) -> DriftTest:
-    counts = np.bincount(rows.predicted, minlength=len(reference.classes))
+    counts = rows.named.sum(axis=0, dtype=np.int64)
     drift = compare_classes(reference.class_counts, counts)
     return DriftTest(
         name="classes",
@@ -224,14 +224,14 @@ def _cohorts(
     columns: npt.NDArray[np.floating], rows: Rows, reference: Reference, config: MonitoringConfig
 ) -> list[CohortDrift]:
     """Every cohort of the reference; `adjusted` is Simes' p-value of its columns, to be adjusted on."""
-    names = np.array(reference.classes)[rows.predicted]
-    groups = {"class": names}
+    members = {("class", name): rows.named[:, k] for k, name in enumerate(reference.classes)}
     if "brightness" in reference.features:
         values = rows.features[:, reference.features.index("brightness")]
-        groups["brightness"] = brightness_cohort(values, reference.brightness_edges)
+        third = brightness_cohort(values, reference.brightness_edges)
+        members |= {("brightness", value): third == value for value in ("dark", "medium", "bright")}
     found = []
     for cohort in reference.cohorts:
-        inside = groups[cohort.column] == cohort.value
+        inside = members[cohort.column, cohort.value]
         count = int(inside.sum())
         drift = CohortDrift(
             cohort=cohort.column,

@@ -175,7 +175,8 @@ def _moved(report: DriftReport, evidence: PageData) -> str:
     for test in chosen:
         if test.name == "classes":
             then = reference.class_counts / reference.class_counts.sum()
-            now = np.bincount(rows.predicted, minlength=len(reference.classes)) / max(len(rows.predicted), 1)
+            counts = rows.named.sum(axis=0)
+            now = counts / max(counts.sum(), 1)
             picture = charts.class_mix(reference.classes, list(then), list(now))
         else:
             sample = reference.columns[reference.names.index(test.name)]
@@ -194,7 +195,7 @@ def _looks(report: DriftReport, evidence: PageData) -> str:
     """Images before and now: the strangest kept ones, beside reference images of the same class."""
     rows, reference = evidence.rows, evidence.reference
     place = {name: k for k, name in enumerate(rows.sample_id) if rows.image[k] is not None}
-    predicted, confidence = rows.predicted, rows.confidence
+    predicted, confidence = rows.likeliest, rows.confidence
     before: list[tuple[Images, str]] = []
     now: list[tuple[Images, str]] = []
     used = dict.fromkeys(range(len(reference.classes)), 0)

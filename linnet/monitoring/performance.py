@@ -19,6 +19,8 @@ from linnet.monitoring.window import WINDOW_FILE, Rows
 from linnet.records import ConfusionDrift, DriftReport, Interval, PerformanceReport, Window
 from linnet.statistics.intervals import quantile_of_normal, wilson
 from linnet.statistics.metrics import confusion_matrix
+from linnet.tasks.agree import agreement_of
+from linnet.tasks.target import Target, target_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -41,7 +43,7 @@ def measure_performance(
     """
     reference = Reference.load(package)
     about = Window.load(window / WINDOW_FILE)
-    rows = Rows.load(window, len(reference.features), len(reference.classes))
+    rows = Rows.load(window, len(reference.features), len(reference.classes), reference.answer)
     given = read_feedback(feedback, about.model)
     report = judge(about, rows, reference, given.labels, drift, config)
     report = report.model_copy(
@@ -61,22 +63,29 @@ def judge(
     config: MonitoringConfig,
 ) -> PerformanceReport:
     """The report; `feedback` maps (request id, image) to label and arrival, other rows' do no harm."""
-    labels, delays, unknown = _join(rows, reference.classes, feedback)
-    given = labels >= 0
-    predicted = rows.predicted
-    size = len(reference.classes)
-    confusion = confusion_matrix(labels[given], predicted[given], size)
-    accuracy = _share(int(np.trace(confusion)), int(given.sum()), config.confidence)
+    target, size = target_of(reference.task), len(reference.classes)
+    given, labels, delays, unknown = _join(rows, reference.classes, target, feedback)
+    probabilities = rows.probabilities[given]
+    agreement, said = agreement_of(reference.task), rows.answer.labels(probabilities)
+    right = sum(agreement(one, true) for one, true in zip(said, labels, strict=True))
+    targets = target.encode(labels, reference.classes)
+    confusion = np.zeros((0, 0), np.int64)
+    if not target.several:
+        confusion = confusion_matrix(targets, rows.answer.named(probabilities).argmax(axis=1), size)
+    truth = target.matrix(targets, size)
+    hits, support = (rows.answer.named(probabilities) & truth).sum(axis=0), truth.sum(axis=0)
+    accuracy = _share(right, len(labels), config.confidence)
     estimate = estimate_accuracy(rows.confidence, reference, config.confidence)
     doubts = _doubts(window, drift, accuracy, estimate)
     if unknown:
         doubts.append(f"{unknown} labels that came name no class of this version: a new class?")
     judged = accuracy or (estimate if not doubts else None)
-    held = _share(round(reference.accuracy * reference.held_out), reference.held_out, config.confidence)
+    right_held = reference.accuracy * reference.held_out
+    held = _share(right_held if target.several else round(right_held), reference.held_out, config.confidence)
     return PerformanceReport(
         window=window,
         reference_accuracy=reference.accuracy,
-        labelled=int(given.sum()),
+        labelled=len(labels),
         delay_p50_seconds=float(np.median(delays)) if len(delays) else None,
         accuracy=accuracy,
         loss=difference(held, judged) if held and judged else None,
@@ -92,7 +101,7 @@ def judge(
         cohorts={
             name: interval
             for k, name in enumerate(reference.classes)
-            if (interval := _share(int(confusion[k, k]), int(confusion[k].sum()), config.confidence))
+            if (interval := _share(int(hits[k]), int(support[k]), config.confidence))
         },
     )
 
@@ -171,21 +180,24 @@ def _merged(expected: Ints, found: Ints, own: int) -> tuple[Ints, Ints]:
     return tuple(np.append(row[~rare], row[rare].sum()) for row in (expected, found))  # type: ignore[return-value]
 
 
-def _join(rows: Rows, classes: tuple[str, ...], feedback: Feedback) -> tuple[Ints, Floats, int]:
-    """Label index of every row (-1: none), seconds until the labels came, and labels of no known class."""
-    index = {name: k for k, name in enumerate(classes)}
-    labels, delays, unknown = np.full(len(rows.request_id), -1, np.int64), [], 0
+def _join(
+    rows: Rows, classes: tuple[str, ...], target: Target, feedback: Feedback
+) -> tuple[Ints, list[str], Floats, int]:
+    """Rows whose label came, these labels, seconds until they did, and labels of no known class."""
+    known = set(classes)
+    given, labels, delays, unknown = [], [], [], 0
     for row, key in enumerate(zip(rows.request_id, rows.index, strict=True)):
         if key not in feedback:
             continue
         label, moment = feedback[key]
-        if label not in index:
+        if not known.issuperset(target.classes(label)):
             unknown += 1
             continue
-        labels[row] = index[label]
+        given.append(row)
+        labels.append(label)
         answered = rows.at[row].astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
         delays.append((moment - answered).total_seconds())
-    return labels, np.asarray(delays), unknown
+    return np.asarray(given, np.int64), labels, np.asarray(delays), unknown
 
 
 def _doubts(window: Window, drift: DriftReport, accuracy: Interval | None, estimate: Interval) -> list[str]:
@@ -210,6 +222,6 @@ def _doubts(window: Window, drift: DriftReport, accuracy: Interval | None, estim
     return doubts
 
 
-def _share(successes: int, trials: int, confidence: float) -> Interval | None:
+def _share(successes: float, trials: int, confidence: float) -> Interval | None:
     """A share with its interval; None for no trials."""
     return wilson(successes, trials, confidence) if trials else None

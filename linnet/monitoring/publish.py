@@ -44,7 +44,7 @@ def publish(
     records = {path.name: path for folder in found for path in folder.glob("*.json")}
     report = DriftReport.load(records[DRIFT_FILE])
     reference = Reference.load(package)
-    rows = Rows.load(window, len(reference.features), len(reference.classes))
+    rows = Rows.load(window, len(reference.features), len(reference.classes), reference.answer)
     out.mkdir(parents=True, exist_ok=True)
     (out / EVIDENTLY_FILE).unlink(missing_ok=True)
     if evidently or (evidently is None and available() and report.window.enough):

@@ -18,9 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from linnet.artifacts.windows import MANIFEST, windows_dir
+from linnet.config import DEFAULT_TASK
 from linnet.errors import InvalidImage, StorageError
 from linnet.monitoring.log_reader import read_feedback, read_served
 from linnet.storage.files import write_text, writing
+from linnet.tasks.target import target_of
 from linnet.vision.decode import decode
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ def labelled_window(
     end: datetime,
     classes: tuple[str, ...],
     answers: Mapping[str, tuple[str, datetime]] | None = None,
+    task: str = DEFAULT_TASK,
 ) -> LabelledWindow:
     """Kept images answered in [start, end) whose label came; equal pixels once, with the newest label.
 
@@ -82,6 +85,7 @@ def labelled_window(
     served = read_served(log, model, version, start, end, end)
     found: dict[str, tuple[datetime, Labelled]] = {}
     unused: Counter[str] = Counter()
+    target = target_of(task)
     for row in served.rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():
         name = row["sample_id"]
         sent, answered = feedback.labels.get((row["request_id"], row["index"])), (answers or {}).get(name)
@@ -89,7 +93,8 @@ def labelled_window(
         if given is None:
             continue
         label, came = given
-        if why := _why_unused(label, row["image"], name, classes):
+        known = set(classes).issuperset(target.classes(label))
+        if why := _why_unused(known, row["image"], name):
             unused[why] += 1
         elif name not in found or came >= found[name][0]:
             found[name] = came, Labelled(name, row["image"], label, row["at"])
@@ -100,9 +105,9 @@ def labelled_window(
     return LabelledWindow([found[name][1] for name in sorted(found)], tuple(notes))
 
 
-def _why_unused(label: str, image: bytes | None, wanted: str, classes: tuple[str, ...]) -> str:
+def _why_unused(known: bool, image: bytes | None, wanted: str) -> str:
     """Why a label cannot be trained on; empty: it can. The image must have the pixels that the model saw."""
-    if label not in classes:
+    if not known:
         return _NO_CLASS
     if image is None:
         return _NOT_KEPT
@@ -112,7 +117,7 @@ def _why_unused(label: str, image: bytes | None, wanted: str, classes: tuple[str
         return _CHANGED
 
 
-def write_recent(labelled: list[Labelled], name: str) -> Path:
+def write_recent(labelled: list[Labelled], name: str, task: str = DEFAULT_TASK) -> Path:
     """Keeps the dataset among the windows of use case `name` and returns its folder.
 
     Raises:
@@ -123,8 +128,9 @@ def write_recent(labelled: list[Labelled], name: str) -> Path:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["path", "label", "captured_at"])
+    target = target_of(task)
     for sample in labelled:
-        writer.writerow([f"images/{sample.sample_id}.png", sample.label, sample.at.isoformat()])
+        writer.writerow([f"images/{sample.sample_id}.png", target.cell(sample.label), sample.at.isoformat()])
     digest = hashlib.blake2b(table.getvalue().encode(), digest_size=8)
     for sample in labelled:
         digest.update(hashlib.blake2b(sample.image, digest_size=16).digest())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from linnet.config import MonitoringConfig
+from linnet.config import DEFAULT_TASK, MonitoringConfig
 from linnet.errors import ConfigError, StorageError
 from linnet.monitoring.log_reader import read_served
 from linnet.records import Window, utc_time
+from linnet.tasks.answer import Answer, answer_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,17 +123,23 @@ class Rows:
     latency_ms: Floats
     sample_id: list[str]
     image: list[bytes | None]
+    answer: Answer = field(default_factory=lambda: answer_of(DEFAULT_TASK, ()))
+    """Reads the probabilities."""
 
     @property
-    def predicted(self) -> npt.NDArray[np.int64]:
+    def named(self) -> npt.NDArray[np.bool_]:
+        """Which classes the version named: [N, K]."""
+        return self.answer.named(self.probabilities)
+
+    @property
+    def likeliest(self) -> npt.NDArray[np.int64]:
         """Index of the likeliest class: [N]."""
         return self.probabilities.argmax(axis=1) if len(self.probabilities) else np.zeros(0, np.int64)
 
     @property
     def confidence(self) -> Floats:
-        """Probability of the likeliest class: [N]."""
-        confidence: Floats = self.probabilities.max(axis=1, initial=0.0)
-        return confidence
+        """How sure the version was: [N]."""
+        return self.answer.confidence(self.probabilities)
 
     @property
     def kept(self) -> npt.NDArray[np.int64]:
@@ -140,8 +147,10 @@ class Rows:
         return np.flatnonzero([image is not None for image in self.image])
 
     @classmethod
-    def load(cls, folder: Path, features: int, classes: int) -> Rows:
+    def load(cls, folder: Path, features: int, classes: int, answer: Answer | None = None) -> Rows:
         """The rows of the window in `folder`, of a model with so many features and classes.
+
+        `answer`: reads its probabilities; None: as a classifier's.
 
         Raises:
             StorageError: they are missing, damaged, or of another model.
@@ -161,6 +170,7 @@ class Rows:
                 latency_ms=table["latency_ms"].to_numpy(),
                 sample_id=table["sample_id"].to_pylist(),
                 image=table["image"].to_pylist(),
+                answer=answer or answer_of(DEFAULT_TASK, ()),
             )
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise StorageError(f"{path}: the window's rows cannot be read ({error})") from error

@@ -1,7 +1,7 @@
 """The trained network as ONNX, with everything between uint8 pixels and probabilities inside.
 
 Inputs: image uint8 [N, H, W, C], features float32 [N, F]; outputs: probabilities float32 [N, K]
-(softmax of logits / temperature), embedding float32 [N, D]; N is free.
+(the task's, of logits / temperature), embedding float32 [N, D]; N is free.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linnet.artifacts.onnx_model import MODEL_FILE
+from linnet.config import DEFAULT_TASK
 from linnet.errors import PackagingError
 from linnet.storage.files import replacing
 
@@ -23,7 +24,7 @@ OPSET = 17
 _NODES = ("image", "features"), ("probabilities", "embedding")
 
 
-def export(network: nn.Module, temperature: float, folder: Path) -> Path:
+def export(network: nn.Module, temperature: float, folder: Path, task: str = DEFAULT_TASK) -> Path:
     """Writes `model.onnx` of an eval-mode network into `folder`, checked; returns its path.
 
     Equal weights and versions give equal bytes: what the exporter notes about source lines is taken out.
@@ -36,14 +37,14 @@ def export(network: nn.Module, temperature: float, folder: Path) -> Path:
     path = folder / MODEL_FILE
     try:
         with replacing(path) as scratch:
-            _trace(network, temperature, scratch)
+            _trace(network, temperature, scratch, task)
             _clean(scratch)
     except Exception as error:  # torch and onnx raise many kinds on what they cannot express
         raise PackagingError(f"the model cannot be exported to ONNX: {error}") from error
     return path
 
 
-def _trace(network: nn.Module, temperature: float, path: Path) -> None:
+def _trace(network: nn.Module, temperature: float, path: Path, task: str) -> None:
     import torch
 
     about: dict[str, Any] = network.architecture  # type: ignore[assignment]
@@ -57,7 +58,7 @@ def _trace(network: nn.Module, temperature: float, path: Path) -> None:
         # Tracing takes a tenth of the time of torch.export here and needs no onnxscript; this network
         # has no control flow that depends on data, and parity is measured afterwards.
         torch.onnx.export(
-            _served(network, temperature).eval(),
+            _served(network, temperature, task).eval(),
             example,
             str(path),
             input_names=list(inputs),
@@ -68,9 +69,12 @@ def _trace(network: nn.Module, temperature: float, path: Path) -> None:
         )
 
 
-def _served(network: nn.Module, temperature: float) -> nn.Module:
-    import torch
+def _served(network: nn.Module, temperature: float, task: str) -> nn.Module:
     from torch import Tensor, nn
+
+    from linnet.tasks.model import model_of
+
+    learned = model_of(task)
 
     class ServedNetwork(nn.Module):
         """The network with calibrated probabilities in place of logits."""
@@ -81,7 +85,7 @@ def _served(network: nn.Module, temperature: float) -> nn.Module:
 
         def forward(self, image: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
             logits, embedding = self.network(image, features)
-            return torch.softmax(logits / temperature, dim=1), embedding
+            return learned.probabilities(logits / temperature), embedding
 
     return ServedNetwork()
 

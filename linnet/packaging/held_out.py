@@ -11,6 +11,7 @@ import numpy.typing as npt
 from linnet.artifacts.onnx_model import Floats, Images
 from linnet.errors import DataError, StorageError
 from linnet.records import TrainingSetManifest
+from linnet.tasks.target import Targets
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class TestSplit:
     """uint8 [N, H, W, C]"""
     features: Floats
     """float32 [N, F]"""
-    labels: npt.NDArray[np.int64]
-    """[N]"""
+    labels: Targets
+    """As `Target.encode` has them."""
 
 
 def read_test_split(folder: Path) -> TestSplit:

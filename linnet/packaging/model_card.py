@@ -23,6 +23,11 @@ from linnet.vision.preprocessing import in_words
 Table = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 Part = str | Table
 CARD_FILE, PAGE_FILE = "model_card.md", "model_card.html"
+_LIMITS = {
+    False: "It always names one of these classes, also for an image of something else.",
+    True: "It may name none of them, and may name some for an image of something else.",
+}
+"""By whether classes have thresholds."""
 _STYLE = """
 body{font:16px/1.5 system-ui;max-width:52rem;margin:2rem auto;padding:0 1rem}
 :root{color-scheme:light dark}table{border-collapse:collapse;display:block;overflow-x:auto}
@@ -53,11 +58,11 @@ def _sections(
     about: TrainingSetManifest,
 ) -> list[tuple[str, list[Part]]]:
     color = "grey" if package.channels == 1 else "RGB"
+    some = "each that it shows" if package.thresholds else "one"
     use = (
-        f"Names one of {len(package.classes)} classes for an image: {', '.join(package.classes)}. "
+        f"Names {some} of {len(package.classes)} classes for an image: {', '.join(package.classes)}. "
         f"Images are brought to {package.width} x {package.height} pixels ({package.fit}), {color}. "
-        "It always names one of these classes, also for an image of something else; decisions about people "
-        "need a person."
+        f"{_LIMITS[bool(package.thresholds)]} Decisions about people need a person."
     )
     counts = ", ".join(f"{count:,} {split}" for split, count in about.counts.items())
     data = (

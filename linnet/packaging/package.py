@@ -28,6 +28,7 @@ from linnet.records import (
     TrainingSetManifest,
     now,
 )
+from linnet.tasks.target import target_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,7 +88,7 @@ def build_package(
     training = TrainingReport.load(model / "training.json")
     split = read_test_split(training_set)
     network = load_model(model)
-    path = export(network, report.temperature, out)
+    path = export(network, report.temperature, out, report.task)
     _write_golden(network, report.temperature, split, out)
     described = describe_package(name, report, split, path, training.weights)
     described.save(out / PACKAGE_FILE)
@@ -154,6 +155,8 @@ def describe_package(
         )
     return ModelPackage(
         name=name,
+        task=report.task,
+        thresholds=report.thresholds,
         classes=report.classes,
         height=about.height,
         width=about.width,
@@ -179,7 +182,7 @@ def describe_package(
 
 def _write_golden(network: nn.Module, temperature: float, split: TestSplit, out: Path) -> None:
     """Samples of all classes with what torch answers: any server can prove itself against them."""
-    rows = golden_rows(split.labels, GOLDEN_SAMPLES)
+    rows = golden_rows(target_of(split.about.task).groups(split.labels), GOLDEN_SAMPLES)
     images, features = np.ascontiguousarray(split.images[rows]), split.features[rows]
-    probabilities = torch_probabilities(network, temperature, images, features)
+    probabilities = torch_probabilities(network, temperature, images, features, split.about.task)
     np.savez(out / GOLDEN_FILE, images=images, features=features, probabilities=probabilities)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from linnet.artifacts.onnx_model import Floats, Images, PackagedModel
+from linnet.config import DEFAULT_TASK
 from linnet.packaging.held_out import TestSplit
 from linnet.progress import Progress
 
@@ -26,7 +27,7 @@ class Parity:
     max_difference: float
     """Largest absolute difference of a probability."""
     agreement: float
-    """Share of images for which both name the same top class."""
+    """Share of images of which both say the same."""
 
 
 def compare_outputs(
@@ -46,20 +47,25 @@ def compare_outputs(
     for start in range(0, total, step):
         images = np.ascontiguousarray(split.images[start : start + step])
         features = np.ascontiguousarray(split.features[start : start + step])
-        expected = torch_probabilities(network, temperature, images, features)
+        expected = torch_probabilities(network, temperature, images, features, packaged.package.task)
         found, _ = packaged.predict(images, features)
         largest = max(largest, float(np.abs(expected - found).max()))
-        same += int((expected.argmax(axis=1) == found.argmax(axis=1)).sum())
+        pairs = zip(packaged.answer.labels(expected), packaged.answer.labels(found), strict=True)
+        same += sum(one == other for one, other in pairs)
         if progress:
             progress("parity with torch", min(start + step, total), total)
     return Parity(total, largest, same / total)
 
 
-def torch_probabilities(network: nn.Module, temperature: float, images: Images, features: Floats) -> Floats:
+def torch_probabilities(
+    network: nn.Module, temperature: float, images: Images, features: Floats, task: str = DEFAULT_TASK
+) -> Floats:
     """Calibrated probabilities float32 [N, K] of the torch network in eval mode."""
     import torch
 
+    from linnet.tasks.model import model_of
+
     with torch.inference_mode():
         logits, _ = network(torch.from_numpy(np.array(images)), torch.from_numpy(np.array(features)))
-        probabilities: Floats = torch.softmax(logits.float() / temperature, dim=1).numpy()
+        probabilities: Floats = model_of(task).probabilities(logits.float() / temperature).numpy()
     return probabilities

@@ -20,6 +20,9 @@ from linnet.packaging.held_out import golden_rows
 from linnet.progress import Progress
 from linnet.records import TrainingSetManifest
 from linnet.statistics.metrics import confusion_matrix
+from linnet.tasks.agree import agreement_of
+from linnet.tasks.answer import answer_of
+from linnet.tasks.target import Targets, target_of
 from linnet.vision.libraries import libraries
 from linnet.vision.statistics import brightness_cohort, brightness_edges
 
@@ -48,7 +51,8 @@ def write_reference(
     trained = np.concatenate([_read(training_set, "features", split) for split in TRAINED])
     images, features, labels = _held_out(training_set)
     probabilities, embedding = _predict(packaged, images, features, progress)
-    reference = summarise(about, trained, images, features, labels, probabilities, embedding)
+    said = probabilities, embedding
+    reference = summarise(about, trained, images, features, labels, *said, packaged.package.thresholds)
     reference.save(out / REFERENCE_FILE)
     return reference
 
@@ -58,21 +62,28 @@ def summarise(
     trained: Floats,
     images: Images,
     features: Floats,
-    labels: npt.NDArray[np.int64],
+    labels: Targets,
     probabilities: Floats,
     embedding: Floats,
+    thresholds: tuple[float, ...] = (),
 ) -> Reference:
     """The sketch of `trained` features [T, F] and of N held-out images with what the model says of them."""
     classes = len(about.classes)
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    accuracy = float((predicted == labels).mean())
-    confusion = confusion_matrix(labels, predicted, classes)
+    target, answer = target_of(about.task), answer_of(about.task, about.classes, thresholds)
+    named, confidence = answer.named(probabilities), answer.confidence(probabilities)
+    truth = [target.decode(row, about.classes) for row in labels]
+    pairs = zip(answer.labels(probabilities), truth, strict=True)
+    accuracy = float(np.mean([agreement_of(about.task)(said, true) for said, true in pairs]))
+    groups = target.groups(labels) if target.several else named.argmax(axis=1)
+    confusion = np.zeros((0, 0), np.int64)
+    if not target.several:
+        confusion = confusion_matrix(labels, named.argmax(axis=1), classes)
     bright = (
         trained[:, about.features.index("brightness")] if "brightness" in about.features else trained[:, 0]
     )
     edges = brightness_edges(bright)
     columns = np.column_stack([features, confidence])
-    chosen = golden_rows(predicted.astype(np.int64), _examples(images))
+    chosen = golden_rows(groups.astype(np.int64), _examples(images))
     rows = np.linspace(0, len(labels) - 1, min(EMBEDDINGS, len(labels))).astype(np.int64)
     return Reference(
         features=about.features,
@@ -87,23 +98,26 @@ def summarise(
         confusion=confusion,
         embedding=embedding[rows],
         examples=np.ascontiguousarray(images[chosen]),
-        example_classes=predicted[chosen],
+        example_classes=groups[chosen],
         brightness_edges=edges,
-        cohorts=_cohorts(about, columns, predicted, edges),
+        cohorts=_cohorts(about, columns, named, edges),
         libraries=libraries(),
+        task=about.task,
+        thresholds=thresholds,
+        named=named.sum(axis=0, dtype=np.int64),
     )
 
 
 def _cohorts(
     about: TrainingSetManifest,
     columns: npt.NDArray[np.floating],
-    predicted: npt.NDArray[np.int64],
+    named: npt.NDArray[np.bool_],
     edges: tuple[float, float],
 ) -> tuple[Cohort, ...]:
     """Predicted classes (the commonest, of very many) and, if there is brightness, its thirds."""
     names = np.array(about.classes)
-    common = np.argsort(-np.bincount(predicted, minlength=len(names)), kind="stable")[:_MOST_COHORTS]
-    groups = [("class", str(names[k]), predicted == k) for k in sorted(common)]
+    common = np.argsort(-named.sum(axis=0), kind="stable")[:_MOST_COHORTS]
+    groups = [("class", str(names[k]), named[:, k]) for k in sorted(common)]
     if "brightness" in about.features:
         third = brightness_cohort(columns[:, about.features.index("brightness")].astype(np.float32), edges)
         groups += [("brightness", value, third == value) for value in ("dark", "medium", "bright")]
@@ -123,7 +137,7 @@ def _examples(images: Images) -> int:
     return max(1, min(EXAMPLES, _EXAMPLE_BYTES // max(int(np.prod(images.shape[1:])), 1)))
 
 
-def _held_out(folder: Path) -> tuple[Images, Floats, npt.NDArray[np.int64]]:
+def _held_out(folder: Path) -> tuple[Images, Floats, Targets]:
     """Images, features and labels that were not trained on; of very many, an even share of each split."""
     sizes = {split: len(_read(folder, "labels", split)) for split in HELD_OUT}
     total = sum(sizes.values())

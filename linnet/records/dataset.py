@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from linnet.config import DEFAULT_TASK
 from linnet.records.record import Record
 
 
@@ -19,13 +20,17 @@ class DatasetManifest(Record):
     """
 
     name: str
+    task: str = DEFAULT_TASK
+    """What is asked of an image: `config.Task`."""
     digest: str
     """Digest of the raw dataset version (the `.dvc` file's, or of the folder's contents)."""
     revision: str
     """Git revision of the `.dvc` file, or empty."""
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
-    """Images a split and class."""
+    """Images a split and class; where an image may have several, it counts for each."""
+    images: dict[str, int] = {}
+    """Images a split; empty in what was written before an image could have several classes."""
     shards: tuple[str, ...]
     rows: int
     raw_rows: int
@@ -82,6 +87,10 @@ class DatasetManifest(Record):
             ("Images that were dropped", dropped, self.dropped),
             ("Pairs of nearly equal images", pairs, self.near_duplicates),
         ]
+
+    def images_of(self, split: str) -> int:
+        """Images of a split."""
+        return self.images[split] if self.images else sum(self.counts.get(split, {}).values())
 
 
 class ExpectationResult(Record):
@@ -148,6 +157,8 @@ class TrainingSetManifest(Record):
     cohorts-SPLIT.npz (a value a sample: unicode [N] by cohort, always with `brightness`).
     """
 
+    task: str = DEFAULT_TASK
+    """What is asked of an image: `config.Task`."""
     classes: tuple[str, ...]
     features: tuple[str, ...]
     """Names of the feature columns, in order."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from math import isnan
 from typing import Any, Literal
 
+from linnet.config import DEFAULT_TASK
 from linnet.records.record import Interval, Record, Verdict
 
 
@@ -67,6 +68,7 @@ class Comparison(Record):
     """Accuracy of the candidate minus accuracy of the champion, paired."""
     agreement: float
     candidate_only_right: int
+    """Samples on which only the candidate is right, or more so than the champion."""
     champion_only_right: int
     metrics: dict[str, float] = {}
     """The champion's own metrics on those samples, as `EvaluationReport.metrics` names them."""
@@ -117,6 +119,8 @@ class GateDecision(Record):
 class EvaluationReport(Record):
     """What `evaluate` measured: `evaluation.json`, beside predictions.npz and report.html."""
 
+    task: str = DEFAULT_TASK
+    """What is asked of an image: `config.Task`."""
     samples: int
     classes: tuple[str, ...]
     metrics: dict[str, Interval]
@@ -126,6 +130,9 @@ class EvaluationReport(Record):
     confusion: tuple[tuple[int, ...], ...]
     """Rows: true class; columns: predicted class."""
     cohorts: tuple[CohortResult, ...]
+    thresholds: tuple[float, ...] = ()
+    """A probability a class from which on it is named, chosen on the validation split, where the task has
+    them."""
     temperature: float
     """Fitted on the validation split by minimising the negative log-likelihood."""
     ece_before: float
@@ -149,7 +156,11 @@ class ModelPackage(Record):
     """
 
     name: str
+    task: str = DEFAULT_TASK
+    """What is asked of an image: `config.Task`. Packages of before there were several have none."""
     classes: tuple[str, ...]
+    thresholds: tuple[float, ...] = ()
+    """A probability a class from which on it is named, where the task has them."""
     height: int
     width: int
     channels: int

@@ -21,8 +21,8 @@ class ServedRecord(Record):
     latency_ms: float
     predicted: str | None
     confidence: float | None
-    agrees: bool | None
-    """Whether the other version named the same class for the same image; None if not mirrored."""
+    agrees: float | None
+    """How far the other version's answer to the same image agrees, 0 to 1; None if not mirrored."""
     shadow: bool = False
     """Whether the answer went to nobody: the request was mirrored to this version to compare."""
 

@@ -10,7 +10,7 @@ from linnet.pages.numbers import signed
 from linnet.records import Gate
 from linnet.registry.protocol import flattened
 from linnet.report.evidence import RunEvidence
-from linnet.statistics.catalog import METRICS, Metric
+from linnet.statistics.catalog import BY_KEY, Metric
 
 OTHER_SAMPLES = "other test samples"
 """Said in place of a change where two models were measured on different samples."""
@@ -61,7 +61,7 @@ def metrics(first: RunEvidence, second: RunEvidence) -> list[MetricChange] | Non
     same = first.evaluation.test_digest == second.evaluation.test_digest
     return [
         MetricChange(metric, a[metric.key].value, b[metric.key].value, same)
-        for metric in METRICS
+        for metric in BY_KEY.values()
         if metric.headline and metric.key in a and metric.key in b
     ]
 

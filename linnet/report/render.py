@@ -20,7 +20,7 @@ from linnet.records import (
 )
 from linnet.report.comparison import MetricChange
 from linnet.report.evidence import RunEvidence
-from linnet.statistics.catalog import METRICS, Metric
+from linnet.statistics.catalog import BY_KEY, Metric
 
 _HEADLINES = {
     "succeeded": "✅ The candidate passed",
@@ -110,7 +110,7 @@ def _metrics(evidence: RunEvidence, champion: dict[str, float]) -> str:
         head, rule = f"{head} champion {against} | change |", f"{rule}--:|--:|"
     rows = [
         _metric_row(one, report.metrics[one.key], champion.get(one.key) if champion else None, bool(champion))
-        for one in METRICS
+        for one in BY_KEY.values()
         if one.headline and one.key in report.metrics
     ]
     return f"### Metrics\n\n{head}\n{rule}\n" + "\n".join(rows)
@@ -135,7 +135,7 @@ def _comparison(evidence: RunEvidence) -> str:
     )
     return (
         f"On the same samples, accuracy differs from champion {found.champion} by **{value:+.2f} points** "
-        f"({low:+.2f} to {high:+.2f}); both name the same class for {found.agreement:.1%}."
+        f"({low:+.2f} to {high:+.2f}); the answers agree by {found.agreement:.1%}."
     ).replace("-", "−")
 
 

@@ -116,7 +116,8 @@ def labelled(config: Config, of_champion: bool = True) -> LabelledWindow:
     if of_champion:
         since, version = max(champion.created_at, since), champion.version
     answers = _answers(config)
-    return labelled_window(prediction_log_dir(), model, version, since, now(), package.classes, answers)
+    log, classes = prediction_log_dir(), package.classes
+    return labelled_window(log, model, version, since, now(), classes, answers, package.task)
 
 
 def keep_recent(config: Config) -> Path | None:
@@ -128,7 +129,7 @@ def keep_recent(config: Config) -> Path | None:
 
     # What an earlier champion was asked about too: or the second retraining would forget the first.
     found = labelled(config, of_champion=False).images
-    return write_recent(found, config.name) if found else None
+    return write_recent(found, config.name, config.data.task) if found else None
 
 
 def _answers(config: Config) -> dict[str, tuple[str, datetime]]:

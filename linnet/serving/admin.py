@@ -162,7 +162,9 @@ class Admin:
             )
             raise RequestRejected(503, problem)
         classes = {name for about in control.versions.values() for name in about["classes"]}
-        return Response.of(await self._feedback.take(parse_json(request.body), control.name, classes))
+        task = next(iter(control.versions.values()))["task"]
+        taken = await self._feedback.take(parse_json(request.body), control.name, classes, task)
+        return Response.of(taken)
 
     async def _index(self, request: Request) -> Response:
         document = _document(request) if request.body.strip() else {}

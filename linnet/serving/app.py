@@ -27,7 +27,7 @@ from linnet.serving.messages import (
 )
 from linnet.serving.metrics import Metrics
 from linnet.serving.models import named
-from linnet.serving.predictor import Prediction, Predictor, top_classes
+from linnet.serving.predictor import Prediction, Predictor
 from linnet.serving.quarantine import Quarantine
 from linnet.serving.served_model import ServedModel
 from linnet.serving.service import Call, Inputs, PredictionOutcome
@@ -246,7 +246,7 @@ class App:
                 "request_id": request_name,
                 "model": model.name,
                 "version": predictor.version,
-                "predictions": top_classes(predictor.classes, prediction.probabilities[0]),
+                "predictions": predictor.answer.listed(prediction.probabilities[0]),
                 "latency_ms": round(milliseconds, 3),
             }
             return json.dumps(answer, separators=(",", ":")).encode(), None
@@ -276,7 +276,7 @@ class App:
 
         def render(predictor: Predictor, prediction: Prediction, _: float) -> tuple[bytes, int | None]:
             return protocol.format_answer(
-                model.name, predictor.version, parsed[0], prediction, predictor.classes
+                model.name, predictor.version, parsed[0], prediction, predictor.answer
             )
 
         json_size = len(request.body) if length is None else length

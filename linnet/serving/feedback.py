@@ -16,10 +16,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from linnet.config import DEFAULT_TASK
 from linnet.errors import RequestRejected
 from linnet.records.prediction_log import FEEDBACK, feedback_schema, new_file
 from linnet.serving.messages import is_request_id
 from linnet.storage.files import replacing
+from linnet.tasks.target import Target, target_of
 
 logger = logging.getLogger(__name__)
 FILE_ROWS = 10_000
@@ -56,7 +58,9 @@ class Feedback:
         self._waiting: list[Row] = []
         self._batch: asyncio.Task[int] | None = None
 
-    async def take(self, document: Any, model: str, classes: set[str]) -> dict[str, int]:
+    async def take(
+        self, document: Any, model: str, classes: set[str], task: str = DEFAULT_TASK
+    ) -> dict[str, int]:
         """Writes what a request says of a model's answers: {"request_id", "label", "index", "source"}, or a
         list of such in "labels".
 
@@ -67,7 +71,7 @@ class Feedback:
                 list that are refused, and the others are written; 503, nothing is logged here, the
                 labels on disk take all the room that they may, or the disk refuses.
         """
-        parsed, wrong = parse_feedback(document, classes)
+        parsed, wrong = parse_feedback(document, classes, task)
         rows = [{"model": model, **row} for row in parsed]
         if self._folder is None:
             raise RequestRejected(503, "this server keeps no prediction log that labels could belong to")
@@ -129,15 +133,15 @@ class Feedback:
         self._rows += rows
 
 
-def parse_feedback(document: Any, classes: set[str]) -> tuple[list[Row], list[str]]:
+def parse_feedback(document: Any, classes: set[str], task: str = DEFAULT_TASK) -> tuple[list[Row], list[str]]:
     """The rows that a request's JSON means; and of a list what is wrong with the labels that make no row.
 
     Raises:
         RequestRejected: 400, it is no label, or none of its labels makes a row.
     """
-    at = datetime.now(UTC)
+    at, target = datetime.now(UTC), target_of(task)
     if not isinstance(document, dict) or "labels" not in document:
-        return [_row(document, classes, at)], []
+        return [_row(document, classes, target, at)], []
     many = document["labels"]
     if not isinstance(many, list) or not 0 < len(many) <= MAX_LABELS:
         raise RequestRejected(400, f"labels: must be a list of 1 to {MAX_LABELS} objects")
@@ -145,7 +149,7 @@ def parse_feedback(document: Any, classes: set[str]) -> tuple[list[Row], list[st
     wrong: list[str] = []
     for place, one in enumerate(many):
         try:
-            rows.append(_row(one, classes, at))
+            rows.append(_row(one, classes, target, at))
         except RequestRejected as error:
             wrong.append(f"labels[{place}]: {error.problem}" if len(wrong) < _TOLD else f"labels[{place}]")
     if not rows:
@@ -153,20 +157,34 @@ def parse_feedback(document: Any, classes: set[str]) -> tuple[list[Row], list[st
     return rows, wrong
 
 
-def _row(one: Any, classes: set[str], at: datetime) -> Row:
+def _row(one: Any, classes: set[str], target: Target, at: datetime) -> Row:
     if not isinstance(one, dict) or not set(one) <= {"request_id", "label", "index", "source"}:
         raise RequestRejected(400, "a label must be an object of request_id, label, index and source")
     request_id, label = one.get("request_id"), one.get("label")
     index, source = one.get("index", 0), one.get("source", "")
     if not isinstance(request_id, str) or not is_request_id(request_id):
         raise RequestRejected(400, "request_id: must be the id that the answer carried")
-    if not isinstance(label, str) or label not in classes:
-        raise RequestRejected(400, f"label: must be one of {sorted(classes)}, not {label!r:.80}")
+    label = _label(label, classes, target)
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < 1 << 31:
         raise RequestRejected(400, "index: must be the place of the image in the request, from 0")
     if not isinstance(source, str) or len(source) > 128 or not _is_unicode(source):
         raise RequestRejected(400, "source: must be a string of at most 128 Unicode characters")
     return {"request_id": request_id, "index": index, "label": label, "at": at, "source": source}
+
+
+def _label(given: Any, classes: set[str], target: Target) -> str:
+    """The text of a label: a class; or, where an image may have several, a list of them or `A|B`."""
+    listed = target.several and isinstance(given, list) and all(isinstance(name, str) for name in given)
+    try:
+        names = target.names(given) if listed or isinstance(given, str) else None
+    except ValueError:
+        names = None
+    if isinstance(given, str) and not target.several:
+        names = (given,)  # to the letter
+    if names is None or not classes.issuperset(names):
+        wanted = "a list of some of" if target.several else "one of"
+        raise RequestRejected(400, f"label: must be {wanted} {sorted(classes)}, not {given!r:.80}")
+    return target.label(names)
 
 
 def _why(error: OSError) -> str:

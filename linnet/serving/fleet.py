@@ -131,6 +131,7 @@ def describe_predictor(predictor: Predictor) -> dict[str, Any]:
     return {
         "name": predictor.package.name,
         "model_digest": predictor.package.model_digest,
+        "task": predictor.package.task,
         "classes": list(predictor.classes),
         "loaded_at": predictor.loaded_at,
         "memory_mb": predictor.memory_mb,

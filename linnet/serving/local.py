@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from linnet.errors import RequestRejected
-from linnet.serving.predictor import Predictor, top_classes
+from linnet.serving.predictor import Predictor
 
 
 def local_answers(package: Path, name: str, version: str, images: list[Path]) -> Iterator[dict[str, Any]]:
@@ -30,5 +30,5 @@ def local_answers(package: Path, name: str, version: str, images: list[Path]) ->
         except RequestRejected as error:
             yield {"error": error.problem}
             continue
-        top = top_classes(predictor.classes, prediction.probabilities[0])
-        yield {"model": name, "version": version, "predictions": top}
+        listed = predictor.answer.listed(prediction.probabilities[0])
+        yield {"model": name, "version": version, "predictions": listed}

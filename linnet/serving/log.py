@@ -26,6 +26,7 @@ from linnet.records.prediction_log import LIBRARIES, RANDOM, SERVED, new_file, s
 from linnet.serving.predictor import Prediction
 from linnet.serving.sample import ImageSample
 from linnet.storage.files import replacing
+from linnet.tasks.answer import Answer
 from linnet.vision.decode import Pixels, encode_png, sample_id
 from linnet.vision.libraries import libraries
 
@@ -45,7 +46,7 @@ class LogEntry:
     """Seconds since the epoch."""
     model: str
     version: str
-    classes: tuple[str, ...]
+    answer: Answer
     latency_ms: float
     prediction: Prediction | None
     error: str | None
@@ -257,9 +258,8 @@ def _columns(entries: list[LogEntry], reasons: list[str], blocks: int) -> dict[s
             continue
         vectors["features"] += list(prediction.features)
         vectors["probabilities"] += list(prediction.probabilities)
-        tops = prediction.probabilities.argmax(axis=1).tolist()
-        columns["predicted"] += [entry.classes[top] for top in tops]
-        columns["confidence"] += prediction.probabilities.max(axis=1).tolist()
+        columns["predicted"] += entry.answer.labels(prediction.probabilities)
+        columns["confidence"] += entry.answer.confidence(prediction.probabilities).tolist()
         columns["sample_id"] += [sample_id(image) for image in prediction.images]
         kept = (
             [encode_png(_coarse(image, blocks)) for image in prediction.images] if reason else [None] * count

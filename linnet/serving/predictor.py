@@ -29,8 +29,6 @@ CHUNKS = (2, 4, 8, 16)
 """Batch sizes that are tried at warm-up, beside 1."""
 TUNE_SECONDS = 0.4
 """Longest time that trying may take, so that a slow model is loaded soon nevertheless."""
-TOP = 3
-"""Classes that an answer to an image names."""
 
 
 class FeatureSource(Protocol):
@@ -81,6 +79,7 @@ class Predictor:
         self.model = model
         self.package = model.package
         self.classes = model.package.classes
+        self.answer = model.answer
         self.loaded_at = time.time()
         self.chunk = 1
         """Images a run of the model. More than one only where that gives the same bits and is faster."""
@@ -264,9 +263,3 @@ class Predictor:
         ]
         probabilities, embedding = (np.concatenate(part) for part in zip(*parts, strict=True))
         return Prediction(images, features, probabilities, embedding)
-
-
-def top_classes(classes: tuple[str, ...], probabilities: Floats) -> list[dict[str, str | float]]:
-    """The likeliest classes of one row of probabilities [K], the likeliest first."""
-    best = (-probabilities).argsort()[:TOP]
-    return [{"class": classes[i], "probability": float(probabilities[i])} for i in best]

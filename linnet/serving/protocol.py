@@ -21,6 +21,7 @@ from linnet.errors import RequestRejected
 from linnet.records import ModelPackage
 from linnet.serving.predictor import Prediction
 from linnet.serving.protocol_json import parse_json
+from linnet.tasks.answer import Answer
 from linnet.vision.preprocessing import parameters_of
 
 _DTYPES: dict[str, tuple[str, Any]] = {"image": ("UINT8", np.uint8), "features": ("FP32", np.float32)}
@@ -103,14 +104,14 @@ def check_answer(request: InferRequest, classes: int, embedding: int, limit: int
 
 
 def format_answer(
-    model: str, version: str, request: InferRequest, prediction: Prediction, classes: tuple[str, ...]
+    model: str, version: str, request: InferRequest, prediction: Prediction, answer: Answer
 ) -> tuple[bytes, int | None]:
     """The answer's body, and the length of its JSON if binary tensors follow it."""
     outputs: list[dict[str, Any]] = []
     raw: list[bytes] = []
     for name in request.outputs:
         if name == "class":
-            names = [classes[i] for i in prediction.probabilities.argmax(axis=1)]
+            names = answer.labels(prediction.probabilities)
             outputs.append({"name": name, "datatype": "BYTES", "shape": [len(names)], "data": names})
             continue
         values = prediction.probabilities if name == "probabilities" else prediction.embedding
@@ -121,10 +122,10 @@ def format_answer(
         else:
             output["data"] = values.ravel().tolist()
         outputs.append(output)
-    answer: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs}
+    document: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs}
     if request.id is not None:
-        answer["id"] = request.id
-    head = json.dumps(answer, separators=(",", ":")).encode()
+        document["id"] = request.id
+    head = json.dumps(document, separators=(",", ":")).encode()
     return (head + b"".join(raw), len(head)) if raw else (head, None)
 
 

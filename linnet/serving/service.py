@@ -20,6 +20,7 @@ from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.metrics import Metrics
 from linnet.serving.predictor import Prediction, Predictor
 from linnet.serving.totals import LOST
+from linnet.tasks.agree import agreement_of
 
 logger = logging.getLogger(__name__)
 MIRROR_QUEUE = 256
@@ -190,7 +191,7 @@ class Service:
         latency_ms = round(outcome.service * 1e3, 3)
         self.log.offer(
             LogEntry(
-                call.request_id, at, self.metrics.model, predictor.version, predictor.classes,
+                call.request_id, at, self.metrics.model, predictor.version, predictor.answer,
                 latency_ms, outcome.prediction, outcome.error,
             )
         )  # fmt: skip
@@ -228,8 +229,10 @@ class Service:
         prediction = job.prediction if job is not None else None
         seconds += job.seconds if job is not None else 0.0
         shadow = _served_record(self.metrics.model, mirror, prediction, time.time(), round(seconds * 1e3, 3))
-        record["agrees"] = prediction is not None and shadow["predicted"] == record["predicted"]
-        outcome = "failed" if prediction is None else "agrees" if record["agrees"] else "differs"
+        said = shadow["predicted"]
+        agreement = agreement_of(mirror.package.task)
+        record["agrees"] = 0.0 if prediction is None else agreement(said, record["predicted"])
+        outcome = "failed" if prediction is None else "agrees" if record["agrees"] == 1.0 else "differs"
         self.metrics.mirrored(mirror.version, outcome)
         self._publish(record)
         self._publish({**shadow, "shadow": True})
@@ -261,8 +264,8 @@ def _served_record(
     """The fields of a `ServedRecord`; of several images the first speaks for the request."""
     predicted = confidence = None
     if prediction is not None:
-        top = int(prediction.probabilities[0].argmax())
-        predicted, confidence = predictor.classes[top], float(prediction.probabilities[0, top])
+        first = prediction.probabilities[:1]
+        [predicted], confidence = predictor.answer.labels(first), float(predictor.answer.confidence(first)[0])
     return {
         "at": at,
         "model": model,

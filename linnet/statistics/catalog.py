@@ -21,7 +21,7 @@ class Metric:
 
 
 METRICS = (
-    Metric("accuracy", "Accuracy", "share of samples whose likeliest class is the label", share=True),
+    Metric("accuracy", "Accuracy", "mean score of a sample: 1 where what is named is the label", share=True),
     Metric(
         "macro_f1",
         "Macro F1",
@@ -65,4 +65,11 @@ METRICS = (
     ),
 )
 """In the order of the reports."""
-BY_KEY = {metric.key: metric for metric in METRICS}
+SET_METRICS = (
+    Metric("map", "Mean average precision", "area below precision over recall, averaged over classes"),
+    Metric(
+        "micro_f1", "Micro F1", "harmonic mean of precision and recall over all classes at once", share=True
+    ),
+)
+"""Of sets of classes, beside some of those above."""
+BY_KEY = {metric.key: metric for metric in (*METRICS, *SET_METRICS)}

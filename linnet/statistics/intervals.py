@@ -39,8 +39,10 @@ def quantile_of_normal(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2.0)
 
 
-def wilson(successes: int, trials: int, confidence: float) -> Interval:
-    """Score interval of a proportion; NaN for no trials.
+def wilson(successes: float, trials: int, confidence: float) -> Interval:
+    """Score interval of a proportion, or of a mean of scores in [0, 1] that add up to `successes`.
+
+    NaN for no trials. A score spreads no more than a coin with its mean, so that for scores it is wide.
 
     Wilson, JASA 22 (1927); recommended by Brown, Cai & DasGupta, Statistical Science 16 (2001).
     """
@@ -79,10 +81,16 @@ def worst_recall(confusion: Ints, confidence: float) -> Interval:
     If every class's recall lies in its interval, the smallest recall lies between the smallest lower
     and the smallest upper bound. A bootstrap of a minimum would be biased downwards instead.
     """
-    support = confusion.sum(axis=1)
+    return worst_share(np.diagonal(confusion), confusion.sum(axis=1), confidence)
+
+
+def worst_share(hits: Ints, support: Ints, confidence: float) -> Interval:
+    """The smallest of `hits` [K] over `support` [K], likewise; classes without support are left out."""
     present = np.flatnonzero(support)
+    if not len(present):
+        return unknown()
     level = simultaneous(confidence, len(present))
-    each = [clopper_pearson(int(confusion[k, k]), int(support[k]), level) for k in present]
+    each = [clopper_pearson(int(hits[k]), int(support[k]), level) for k in present]
     return Interval(
         value=min(one.value for one in each),
         low=min(one.low for one in each),

@@ -69,6 +69,11 @@ class Predictions:
         """Whether the likeliest class is the label [N]."""
         return np.equal(self.predicted, self.labels)
 
+    @property
+    def scores(self) -> Floats:
+        """1 where the likeliest class is the label, else 0, also where a probability is no number: [N]."""
+        return (self.correct & np.isfinite(self.probabilities).all(axis=1)).astype(np.float64)
+
     @cached_property
     def confusion(self) -> Ints:
         """Counts [K, K]: rows are true classes, columns predicted ones."""

@@ -10,8 +10,10 @@ from linnet.records import Interval
 from linnet.statistics.intervals import quantile_of_normal, unknown
 
 
-def paired_difference(gained: int, lost: int, pairs: int, confidence: float) -> Interval:
+def paired_difference(gained: float, lost: float, pairs: int, confidence: float) -> Interval:
     """Score interval of (gained - lost) / pairs; NaN for no pairs.
+
+    What is gained and lost may be sums of differences in [0, 1]: they spread no more than whole ones.
 
     It inverts the score test of a given difference, with the rarer cell at its restricted maximum
     likelihood: Tango, Statistics in Medicine 17 (1998). It keeps its coverage in small samples and
@@ -49,7 +51,7 @@ def _shows(margin: float, pairs: int, confidence: float) -> bool:
     return paired_difference(0, 0, pairs, confidence).low > -margin
 
 
-def _score(difference: float, gained: int, lost: int, pairs: int) -> float:
+def _score(difference: float, gained: float, lost: float, pairs: int) -> float:
     """Standardised distance of the data from a true `difference`; falls as the difference grows."""
     b = -gained - lost + (2 * pairs - gained + lost) * difference
     c = -lost * difference * (1.0 - difference)

@@ -20,7 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linnet.config import DEFAULT_TASK
 from linnet.errors import TrainingError
+from linnet.tasks.target import Target, target_of
 from linnet.training.augmentation import Augmentation, draw
 from linnet.training.mixing import Mixing
 from linnet.training.photo_augmentation import PhotoAugmentation
@@ -35,7 +37,7 @@ _MIN_STEPS = 16
 
 @dataclass(frozen=True)
 class SplitData:
-    """A split: images uint8 [N, H, W, C], features float32 [N, F], labels int64 [N]."""
+    """A split: images uint8 [N, H, W, C], features float32 [N, F], labels as `Target.encode` has them."""
 
     images: Tensor
     features: Tensor
@@ -57,6 +59,8 @@ class SplitData:
 class TrainingSet:
     """The description in `training_set.json` with the splits that training reads."""
 
+    task: str
+    """What is asked of an image."""
     classes: tuple[str, ...]
     features: tuple[str, ...]
     height: int
@@ -77,6 +81,7 @@ def read_training_set(folder: Path) -> TrainingSet:
     path = folder / "training_set.json"
     try:
         about = json.loads(path.read_text("utf-8"))
+        task = str(about.get("task", DEFAULT_TASK))
         classes, features = tuple(about["classes"]), tuple(about["features"])
         shape = (int(about["height"]), int(about["width"]), int(about["channels"]))
         digest = f"{about['dataset_digest']}/{about['labels_digest']}"
@@ -92,13 +97,14 @@ def read_training_set(folder: Path) -> TrainingSet:
             "pixels in 1 or 3 channels; set data.height and data.width"
         )
     train, validation = (
-        _read_split(folder, split, shape, len(features), len(classes)) for split in ("train", "validation")
+        _read_split(folder, split, shape, len(features), len(classes), target_of(task))
+        for split in ("train", "validation")
     )
-    return TrainingSet(classes, features, *shape, digest=digest, train=train, validation=validation)
+    return TrainingSet(task, classes, features, *shape, digest=digest, train=train, validation=validation)
 
 
 def _read_split(
-    folder: Path, split: str, shape: tuple[int, int, int], features: int, classes: int
+    folder: Path, split: str, shape: tuple[int, int, int], features: int, classes: int, target: Target
 ) -> SplitData:
     images, mapped = _read_images(folder / f"images-{split}.npy")
     values = _read_array(folder / f"features-{split}.npy")
@@ -106,14 +112,10 @@ def _read_split(
     count = len(labels)
     _expect(folder / f"images-{split}.npy", images, "uint8", (count, *shape))
     _expect(folder / f"features-{split}.npy", values, "float32", (count, features))
-    _expect(folder / f"labels-{split}.npy", labels, "int64", (count,))
     if count == 0:
         raise TrainingError(f"{folder}: the {split} split is empty; add images or lower the other fractions")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise TrainingError(
-            f"{folder / f'labels-{split}.npy'}: holds label {int(labels.max())} or below 0, but there are "
-            f"{classes} classes; build the training set again"
-        )
+    if problem := target.problem(labels, classes):
+        raise TrainingError(f"{folder / f'labels-{split}.npy'}: {problem}; build the training set again")
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values).all(axis=1)))
         raise TrainingError(f"{folder / f'features-{split}.npy'}: row {row} is not finite; build it again")
@@ -160,7 +162,7 @@ class Batch:
     images: Tensor
     features: Tensor
     labels: Tensor
-    """int64 [N]; of mixed images float32 [N, K], the share of each class."""
+    """As the split has them; of mixed images float32 [N, K], the share of each class."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from linnet.artifacts.activations import Kept, pooled_activations
+from linnet.tasks.model import Model
 from linnet.training.dataset import TrainingSet
-from linnet.training.measure import scores
 from linnet.training.probe import Probe, activations, fit_head
 from linnet.training.progress import Progress
 from linnet.vision.fusion import FusionNetwork
@@ -27,6 +27,7 @@ class FrozenFit:
 def fit_frozen(
     network: FusionNetwork,
     data: TrainingSet,
+    task: Model,
     weights: Tensor | None,
     device: torch.device,
     precision: torch.dtype,
@@ -50,12 +51,12 @@ def fit_frozen(
         )
         for name, split in (("train", data.train), ("validation", data.validation))
     )
-    probe = fit_head(network, train, validation, weights, say, final=final)
+    probe = fit_head(network, train, validation, weights, say, task, final=final)
     row = {
         "epoch": 0.0,
         "loss": probe.loss,
         "train_accuracy": probe.train_accuracy,
         "images_per_second": len(data.train) / (time.perf_counter() - began),
-        **scores(validation.labels, probe.validation_logits.argmax(dim=1), len(data.classes)),
+        **task.results(task.named(probe.validation_logits), validation.labels, len(data.classes)),
     }
     return FrozenFit(row, probe)

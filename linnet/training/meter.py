@@ -12,6 +12,7 @@ from torch import Tensor
 
 from linnet.config import TrainConfig
 from linnet.errors import TrainingError
+from linnet.tasks.model import Model
 from linnet.training.progress import Progress
 
 Batch = TypeVar("Batch")
@@ -23,13 +24,19 @@ class Meter:
     """Loss, accuracy and images a second of one epoch (counted from 0)."""
 
     def __init__(
-        self, epoch: int, config: TrainConfig, batch_size: int, say: Progress | None, total_steps: int
+        self,
+        epoch: int,
+        config: TrainConfig,
+        batch_size: int,
+        say: Progress | None,
+        total_steps: int,
+        task: Model,
     ) -> None:
         self._epoch, self._config, self._size = epoch, config, batch_size
-        self._say, self._total = say, total_steps
+        self._say, self._total, self._task = say, total_steps, task
         self._started = self._reported = time.perf_counter()
         self._loss: Tensor | float = 0.0
-        self._right: Tensor | int = 0
+        self._right: Tensor | float = 0
         self._seen = self._steps = 0
         self._factor = self._waited = 0.0
 
@@ -51,9 +58,8 @@ class Meter:
             TrainingError: the loss is no longer a number.
         """
         with torch.no_grad():
-            labels = labels.argmax(dim=1) if labels.is_floating_point() else labels
             self._loss = self._loss + loss.detach()
-            self._right = self._right + (logits.argmax(dim=1) == labels).sum()
+            self._right = self._right + self._task.right(self._task.named(logits), labels).sum()
         self._seen += len(labels)
         self._steps += 1
         self._factor = factor
@@ -85,7 +91,7 @@ class Meter:
         return {
             "epoch": float(self._epoch + 1),
             "loss": loss,
-            "train_accuracy": int(self._right) / max(self._seen, 1),
+            "train_accuracy": float(self._right) / max(self._seen, 1),
             "images_per_second": self._steps * self._size / max(self.seconds(), 1e-9),
             "waiting": self._waited / max(self.seconds(), 1e-9),
         }

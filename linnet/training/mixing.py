@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from linnet.tasks.model import Model
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,14 @@ class Mixing:
     cutmix: float
     """The same for the area of a rectangle that another image is cut into; 0 for none."""
     classes: int
+    task: Model
 
     def apply(
         self, images: Tensor, features: Tensor, labels: Tensor, seed: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Mixed images uint8 [N, H, W, C], features float32 [N, F] and labels float32 [N, K].
 
-        The labels of an image sum to 1. What is mixed with what, and how much, is a function of `seed` and N
+        What is mixed with what, and how much, is a function of `seed` and N
         alone (Zhang et al., "mixup", 2018; Yun et al., "CutMix", 2019).
         """
         from torchvision.transforms import v2  # it takes a second to import, and most trainings need none
@@ -39,4 +41,4 @@ class Mixing:
             # Each image is its own class here: the labels that come back say who is mixed with whom.
             mixed, shares = change(images.permute(0, 3, 1, 2).float(), rows)
         pixels = mixed.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-        return pixels, shares @ features, shares @ functional.one_hot(labels, self.classes).float()
+        return pixels, shares @ features, shares @ self.task.shares(labels, self.classes)

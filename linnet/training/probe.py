@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from linnet.tasks.model import Model
 from linnet.training.progress import Progress
 from linnet.vision.fusion import FusionNetwork
 
@@ -28,7 +28,7 @@ _WORTH_THREADS = 8_000_000
 
 @dataclass(frozen=True)
 class Activations:
-    """What the head sees of a split: embedding float32 [N, D] and labels int64 [N]."""
+    """What the head sees of a split: embedding float32 [N, D] and labels, a row each."""
 
     embedding: Tensor
     labels: Tensor
@@ -70,6 +70,7 @@ def fit_head(
     validation: Activations,
     weights: Tensor | None,
     say: Progress,
+    task: Model,
     *,
     final: bool = False,
 ) -> Probe:
@@ -83,7 +84,9 @@ def fit_head(
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if train.embedding.numel() < _WORTH_THREADS else threads)
     try:
-        return _fit_head(network, train, validation, None if weights is None else weights.cpu(), say, final)
+        return _fit_head(
+            network, train, validation, None if weights is None else weights.cpu(), say, task, final
+        )
     finally:
         torch.set_num_threads(threads)
 
@@ -94,26 +97,27 @@ def _fit_head(
     validation: Activations,
     weights: Tensor | None,
     say: Progress,
+    task: Model,
     final: bool,
 ) -> Probe:
     classes = network.head.out_features
     # The first problem leaves out the validation split, the others a part of the training split each.
-    asked, problems = [validation], [_Ridge(train, classes, weights)]
+    asked, problems = [validation], [_Ridge(train, classes, weights, task)]
     if len(validation.labels) < _ENOUGH_VALIDATION:
-        for rows in _parts(train.labels):
+        for rows in _parts(task.groups(train.labels)):
             asked.append(train.part(rows))
-            problems.append(_Ridge(train.part(~rows).with_(validation), classes, weights))
+            problems.append(_Ridge(train.part(~rows).with_(validation), classes, weights, task))
     least, strength, unseen = math.inf, 0.0, torch.empty(0)
     for done, tried in enumerate(_STRENGTHS, start=1):
         said = [
             problem.solve(tried).logits(one.embedding) for problem, one in zip(problems, asked, strict=True)
         ]
-        loss = _calibrated_loss(torch.cat(said), torch.cat([one.labels for one in asked]), weights)
+        loss = _calibrated_loss(torch.cat(said), torch.cat([one.labels for one in asked]), weights, task)
         say("head on the frozen backbone", done, len(_STRENGTHS) + 1)
         if loss >= least:  # the loss has one valley over the penalty, and weak penalties take the longest
             break
         least, strength, unseen = loss, tried, said[0]
-    whole = _Ridge(train.with_(validation) if final else train, classes, weights)
+    whole = _Ridge(train.with_(validation) if final else train, classes, weights, task)
     for tried in _STRENGTHS[: _STRENGTHS.index(strength) + 1]:
         whole.solve(tried)
     weight, bias = whole.head()
@@ -124,8 +128,8 @@ def _fit_head(
     logits = whole.logits(train.embedding)
     return Probe(
         penalty=strength,
-        loss=float(functional.cross_entropy(logits, train.labels)),
-        train_accuracy=float((logits.argmax(dim=1) == train.labels).float().mean()),
+        loss=float(_losses(logits, train.labels, None, task).mean()),
+        train_accuracy=float(task.right(task.named(logits), train.labels).float().mean()),
         validation_logits=unseen,
     )
 
@@ -145,12 +149,12 @@ class _Ridge:
     Each solution starts from the one before: go from the strongest penalty to the weakest.
     """
 
-    def __init__(self, learned: Activations, classes: int, weights: Tensor | None) -> None:
+    def __init__(self, learned: Activations, classes: int, weights: Tensor | None, task: Model) -> None:
         self._mean = learned.embedding.mean(dim=0)
         deviation = learned.embedding.std(dim=0, correction=0)
         self._scale = torch.where(deviation > 1e-6, 1 / deviation.clamp_min(1e-6), 0.0)
         self._x, self._labels = (learned.embedding - self._mean) * self._scale, learned.labels
-        self._weights = weights
+        self._weights, self._task = weights, task
         self._matrix = torch.zeros(classes, self._x.shape[1], requires_grad=True)
         self._offset = torch.zeros(classes, requires_grad=True)
 
@@ -166,7 +170,7 @@ class _Ridge:
         def loss() -> Tensor:
             solver.zero_grad()
             logits = self._x @ self._matrix.T + self._offset
-            fit = _losses(logits, self._labels, self._weights).mean()
+            fit = _losses(logits, self._labels, self._weights, self._task).mean()
             total = fit + 0.5 * strength / len(self._x) * self._matrix.square().sum()
             total.backward()  # type: ignore[no-untyped-call]
             return total
@@ -186,18 +190,17 @@ class _Ridge:
         return embedding @ weight.T + bias
 
 
-def _calibrated_loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> float:
+def _calibrated_loss(logits: Tensor, labels: Tensor, weights: Tensor | None, task: Model) -> float:
     """Mean cross-entropy at the temperature that suits the logits best.
 
     Evaluation calibrates the model anyway; without it, a strong penalty would win by its modesty.
     """
     return min(
-        float(_losses(logits * sharpness, labels, weights).mean())
+        float(_losses(logits * sharpness, labels, weights, task).mean())
         for sharpness in torch.logspace(-0.5, 0.5, 11).tolist()
     )
 
 
-def _losses(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    """Cross-entropy [N], weighed by class."""
-    losses = functional.cross_entropy(logits, labels, reduction="none")
-    return losses if weights is None else losses * weights[labels]
+def _losses(logits: Tensor, labels: Tensor, weights: Tensor | None, task: Model) -> Tensor:
+    """The loss of each image [N], weighed by class."""
+    return task.losses(logits, labels, weights, 0.0, 0.0)

@@ -15,6 +15,7 @@ from linnet.artifacts.validation_logits import write_validation_logits
 from linnet.cache.store import Cache
 from linnet.config import TrainConfig
 from linnet.records import TrainingReport
+from linnet.tasks.model import Model, model_of
 from linnet.training import checkpoint, distributed
 from linnet.training.augmentation import Augmentation
 from linnet.training.averaging import WeightAverage
@@ -22,7 +23,7 @@ from linnet.training.best import Best
 from linnet.training.dataset import Batches, SplitData, TrainingSet, read_training_set
 from linnet.training.device import choose_device, choose_precision, describe_device, prepare_threads
 from linnet.training.frozen import fit_frozen
-from linnet.training.measure import batch_loss, epochs_of, library_versions, validate
+from linnet.training.measure import epochs_of, library_versions, validate
 from linnet.training.meter import Meter
 from linnet.training.mixing import Mixing
 from linnet.training.optimizer import Optimiser, learning_rate_factor
@@ -83,6 +84,8 @@ def _train(
     device = choose_device(config.device, place.local_rank)
     precision = choose_precision(config.precision, device)
     data = read_training_set(training_set)
+    task = model_of(data.task)
+    task.check(config)
     network, origin, notes = prepare_network(data, config, device, precision)
     name = checkpoint.fingerprint(config, data.digest, network.architecture, origin.sha256 if origin else "")
     batches = Batches(
@@ -95,10 +98,10 @@ def _train(
         place.processes,
         config.balanced_sampling,
         PhotoAugmentation.of(config),
-        Mixing(config.mixup, config.cutmix, len(data.classes)) if config.mixup or config.cutmix else None,
+        _mixing(config, len(data.classes), task),
     )
     prepare_threads(config, device, batches.size * data.height * data.width)
-    weights = _class_weights(data, config.class_weight_power, device) if config.class_weights else None
+    weights = _class_weights(data, task, config.class_weight_power, device) if config.class_weights else None
     optimiser = Optimiser(network, config, learning_rate_scales(network, config) if origin else None)
     average, best = WeightAverage(network, config.ema_decay), Best(config)
     saved, note = checkpoint.load_checkpoint(work, name)
@@ -138,7 +141,7 @@ def _train(
         began = time.perf_counter()
         kept = Kept(cache, training_set) if cache else None
         final = config.epochs == 0
-        fit = fit_frozen(network, data, weights, device, precision, kept, say, final=final)
+        fit = fit_frozen(network, data, task, weights, device, precision, kept, say, final=final)
         unseen = fit.probe.validation_logits if final else None
         average.restart()
         end_epoch(fit.row, began)
@@ -151,12 +154,13 @@ def _train(
         model.train()
         if origin and config.freeze_norm:
             hold_norms(network)
-        meter = Meter(epoch, config, batches.size, say if place.rank == 0 else None, total)
+        meter = Meter(epoch, config, batches.size, say if place.rank == 0 else None, total, task)
         for step, batch in enumerate(meter.waits(batches.epoch(epoch)), start=epoch * batches.steps):
             factor = learning_rate_factor(config.schedule, step, total, config.warm_up)
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
                 logits, _ = model(batch.images, batch.features)
-            loss = batch_loss(logits, batch.labels, weights, config.label_smoothing, config.focal_gamma)
+            losses = task.losses(logits, batch.labels, weights, config.label_smoothing, config.focal_gamma)
+            loss = losses.mean()  # over samples, so that equal shares of processes add up
             loss.backward()  # type: ignore[no-untyped-call]
             if config.clip_norm:
                 nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
@@ -164,7 +168,7 @@ def _train(
             average.update()
             meter.add(step, factor, loss, logits, batch.labels)
         row = meter.finish()
-        row |= validate(average.network(), data.validation, len(data.classes), device, precision)
+        row |= validate(average.network(), data.validation, len(data.classes), device, precision, task)
         end_epoch(row, began)
 
     best.restore(average.network())
@@ -188,6 +192,11 @@ def _train(
     return report
 
 
+def _mixing(config: TrainConfig, classes: int, task: Model) -> Mixing | None:
+    wanted = config.mixup or config.cutmix
+    return Mixing(config.mixup, config.cutmix, classes, task) if wanted else None
+
+
 def _to_device(split: SplitData, device: torch.device) -> SplitData:
     """The split on the GPU if it takes less than a quarter of what is free there; else as it is."""
     if device.type != "cuda" or split.mapped:
@@ -196,11 +205,11 @@ def _to_device(split: SplitData, device: torch.device) -> SplitData:
     return split.to(device) if split.images.nbytes < free / 4 else split
 
 
-def _class_weights(data: TrainingSet, power: float, device: torch.device) -> Tensor:
+def _class_weights(data: TrainingSet, task: Model, power: float, device: torch.device) -> Tensor:
     """Inverse class frequencies to a power, float32 [K], scaled so that the mean weight of a sample is 1."""
-    counts = torch.bincount(data.train.labels, minlength=len(data.classes))
+    counts = task.counts(data.train.labels, len(data.classes))
     weights = counts.clamp_min(1).double() ** -power
-    return (weights * len(data.train) / (weights * counts).sum()).to(device, torch.float32)
+    return (weights * int(counts.sum()) / (weights * counts).sum()).to(device, torch.float32)
 
 
 @contextmanager

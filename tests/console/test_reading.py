@@ -19,7 +19,10 @@ from linnet.console.sources import Sources, TimedCache
 from linnet.errors import RunError
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Prediction
+from linnet.tasks.answer import answer_of
 from tests.features.sample_folder import pictures, write_samples
+
+ANSWER = answer_of("classification", ("a", "b", "c"))
 
 
 def write_log(folder: Path, levels: Sequence[int], failed: int = 0, at: float = 1_700_000_000.0) -> None:
@@ -34,9 +37,9 @@ def write_log(folder: Path, levels: Sequence[int], failed: int = 0, at: float = 
             if False
             else Prediction(images=image, features=row, probabilities=row, embedding=row)
         )
-        log.offer(LogEntry("r", at, "m", "1", ("a", "b", "c"), 10.0 + level, prediction, None))
+        log.offer(LogEntry("r", at, "m", "1", ANSWER, 10.0 + level, prediction, None))
     for _ in range(failed):
-        log.offer(LogEntry("r", at + 7200, "m", "2", ("a", "b", "c"), 99.0, None, "broken"))
+        log.offer(LogEntry("r", at + 7200, "m", "2", ANSWER, 99.0, None, "broken"))
     log.close()
     for file in folder.glob("served-2*.parquet"):  # a second server in the same second has another process id
         file.rename(file.with_name(f"served-{uuid.uuid4().hex}.parquet"))

@@ -20,6 +20,7 @@ from linnet.evaluation.measure import measure
 from linnet.records import DatasetManifest
 from linnet.statistics.attainable import unattainable
 from linnet.statistics.metrics import Predictions
+from linnet.tasks.score import Fitted
 from linnet.vision.decode import encode_png
 
 
@@ -105,7 +106,9 @@ def test_a_good_model_passes_the_gates_that_init_wrote(counts: tuple[int, ...]) 
             made = faultless(tests, wrong, seed)
             ids, names = [str(i) for i in range(made.samples)], list(division.tests)
             cohorts = {"brightness": np.array(["dark", "middle", "bright"])[np.arange(made.samples) % 3]}
-            report = measure(made, made, ids, names, cohorts, 1.0, None, EvaluationConfig(resamples=100))
+            report = measure(
+                made, made, ids, names, cohorts, Fitted(1.0), None, EvaluationConfig(resamples=100)
+            )
             verdict = evaluate_gates(report, gates).verdict == "pass"
             passed, chance = passed + (wrong < 1 and verdict), chance + (wrong == 1 and verdict)
     assert passed >= 17, (passed, text)

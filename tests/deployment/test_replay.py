@@ -72,7 +72,7 @@ def replayed(url: str, rate: float = 200.0, seconds: float = 0.5) -> list[Labele
 def test_replayer_knows_which_answers_were_right(server: str) -> None:
     outcomes = replayed(server)
     assert {outcome.version for outcome in outcomes} == {"7"}
-    right = sum(outcome.correct is True for outcome in outcomes)
+    right = sum(outcome.correct == 1.0 for outcome in outcomes)
     assert 0.25 < right / len(outcomes) < 0.75
 
 
@@ -192,7 +192,7 @@ def test_traffic_of_a_training_set_has_its_pixels_and_labels(tmp_path: Path) -> 
 
 
 def shown(traffic: Traffic) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
-    return traffic.bodies, traffic.classes
+    return traffic.bodies, traffic.labels
 
 
 def test_traffic_of_a_large_training_set_is_bounded(tmp_path: Path) -> None:

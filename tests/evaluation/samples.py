@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from linnet.evaluation.calibration import softmax
 from linnet.records import TrainingSetManifest
 from linnet.statistics.metrics import Predictions
+from linnet.tasks.classification.score import softmax
 from linnet.vision.networks import save_model
 from linnet.vision.statistics import FEATURES, image_statistics
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from linnet.evaluation.calibration import fit_temperature, reliability, softmax
+from linnet.evaluation.calibration import reliability
 from linnet.statistics.metrics import Predictions, log_losses
+from linnet.tasks.classification.score import fit_temperature, softmax
 from tests.evaluation.samples import logits_for, predictions
 
 

@@ -76,12 +76,23 @@ def test_coverage_is_as_promised() -> None:
     assert 0.93 < np.mean(held) < 0.98
 
 
-def test_comparison_counts_who_is_right_and_unknown_classes_as_wrong() -> None:
-    labels = np.array([0, 1, 2, 0, 1])
-    found = compare_to_champion(np.array([0, 1, 2, 1, -1]), np.array([0, 2, 0, 0, -1]), labels, "4", 0.95)
+def test_comparison_counts_who_is_right() -> None:
+    candidate, champion = np.array([1.0, 1, 1, 0, 0]), np.array([1.0, 0, 0, 1, 0])
+    found = compare_to_champion(candidate, champion, 0.4, "4", 0.95)
     assert (found.candidate_only_right, found.champion_only_right) == (2, 1)
     assert found.difference.value == pytest.approx(0.2)
-    assert found.agreement == pytest.approx(2 / 5) and found.champion == "4"
+    assert found.agreement == 0.4 and found.champion == "4"
+    assert found.difference == paired_difference(2, 1, 5, 0.95)
+
+
+def test_comparison_of_scores_in_between_is_wide_rather_than_narrow() -> None:
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(300):
+        candidate, champion = rng.beta(8, 2, 200), rng.beta(8, 2, 200)
+        found = compare_to_champion(candidate, champion, 0.5, "4", 0.95).difference
+        held += found.low <= 0.0 <= found.high
+    assert held >= 0.95 * 300
 
 
 def test_mcnemar_equals_the_binomial_test() -> None:

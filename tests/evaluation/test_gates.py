@@ -14,6 +14,7 @@ from linnet.evaluation.gates import evaluate_gates
 from linnet.evaluation.measure import measure
 from linnet.records import EvaluationReport, Gate, Interval
 from linnet.statistics.metrics import Predictions
+from linnet.tasks.score import Fitted
 from tests.evaluation.samples import predictions
 
 NAN = float("nan")
@@ -24,7 +25,7 @@ def report_of(made: Predictions, cohorts: dict[str, list[str]] | None = None) ->
     columns = columns or {"brightness": np.array(["dark", "bright"])[np.arange(made.samples) % 2]}
     ids = [str(i) for i in range(made.samples)]
     names = [f"c{k}" for k in range(made.classes)]
-    return measure(made, made, ids, names, columns, 1.0, None, EvaluationConfig(resamples=100))
+    return measure(made, made, ids, names, columns, Fitted(1.0), None, EvaluationConfig(resamples=100))
 
 
 def gate(report: EvaluationReport, name: str, config: GatesConfig | None = None) -> Gate:
@@ -122,7 +123,7 @@ def test_non_inferiority_asks_for_a_bound_strictly_above_the_margin(good: Evalua
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, good.samples)
     worse = np.where(rng.random(good.samples) < 0.1, (labels + 1) % 4, labels)
-    comparison = compare_to_champion(worse, labels, labels, "7", 0.95)
+    comparison = compare_to_champion((worse == labels) * 1.0, np.ones(len(labels)), 0.5, "7", 0.95)
     report = good.model_copy(update={"comparison": comparison})
     found = gate(report, "non_inferiority")
     assert not found.passed and "champion 7" in found.evidence

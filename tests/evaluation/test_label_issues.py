@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from linnet.evaluation.label_issues import label_suspects, normalized_margin, rank_by_label_error
 from linnet.statistics.metrics import Predictions
+from linnet.tasks.classification.doubt import label_suspects, normalized_margin, rank_by_label_error
 from tests.evaluation.samples import predictions
 
 

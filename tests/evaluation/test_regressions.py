@@ -95,10 +95,11 @@ def test_sets_are_judged_one_by_one_and_all_together() -> None:
     rng = np.random.default_rng(0)
     windows, labels = np.array(["b", "a"])[np.arange(400) % 2], rng.integers(0, 3, 400)
     worse = np.where(rng.random(400) < 0.2, (labels + 1) % 3, labels)
-    sets = regression_sets(windows, labels, worse, labels, "7", 0.95)
+    scores, right = (worse == labels) * 1.0, np.ones(400)
+    sets = regression_sets(windows, scores, right, scores, "7", 0.95)
     assert [(one.name, one.samples) for one in sets] == [("a", 200), ("b", 200), (ALL, 400)]
     assert all(one.comparison and one.comparison.difference.high < -0.1 for one in sets)
-    (alone,) = regression_sets(windows[::2], labels[::2], worse[::2], None, "", 0.95)
+    (alone,) = regression_sets(windows[::2], scores[::2], None, scores[::2], "", 0.95)
     assert alone.name == "b" and alone.champion_accuracy is None
 
 
@@ -108,11 +109,11 @@ def test_candidate_as_good_as_the_champion_is_seldom_refused(samples: int) -> No
     from linnet.statistics.attainable import margin_of
 
     rng, refused = np.random.default_rng(1), 0
-    labels, windows = np.zeros(samples, np.int64), np.array(["w"] * samples)
+    windows = np.array(["w"] * samples)
     margin = margin_of(GatesConfig(), samples, 0.95)
     for _ in range(400):
-        ours, theirs = (np.asarray(rng.random(samples) < 0.08, np.int64) for _ in range(2))
-        (found,) = regression_sets(windows, labels, ours, theirs, "7", 0.95)
+        ours, theirs = (1.0 - (rng.random(samples) < 0.08) for _ in range(2))
+        (found,) = regression_sets(windows, ours, theirs, ours * theirs, "7", 0.95)
         assert found.comparison is not None
         refused += found.comparison.difference.high < -margin
     assert refused <= 4

@@ -48,7 +48,7 @@ def serve(tmp: Path, images: np.ndarray, share: float, rounds: int = 1) -> Path:
     log.start()
     for number in range(rounds * len(images)):
         prediction = predictor.predict_upload(encode_png(images[number % len(images)]))
-        log.offer(LogEntry(f"r{number}", time.time(), "tiny", "1", predictor.classes, 1.0, prediction, None))
+        log.offer(LogEntry(f"r{number}", time.time(), "tiny", "1", predictor.answer, 1.0, prediction, None))
     log.close()
     return package
 
@@ -98,7 +98,7 @@ def test_one_bit_of_preprocessing_is_found(tmp_path: Path, monkeypatch: pytest.M
     log.start()
     for number, image in enumerate(images):
         prediction = predictor.predict_upload(encode_png(image))
-        log.offer(LogEntry(f"q{number}", time.time(), "tiny", "1", predictor.classes, 1, prediction, None))
+        log.offer(LogEntry(f"q{number}", time.time(), "tiny", "1", predictor.answer, 1, prediction, None))
     log.close()
     found = audit(tmp_path, package)
     assert found.verdict == "fail" and found.by_name == {"pixels": 2}

@@ -75,10 +75,10 @@ def serve(champion: Path, tmp_path: Path) -> Serve:
         for number, image in enumerate(images):
             prediction = predictor.predict(image[None], None)
             log.offer(
-                LogEntry(f"r{number}", moment, "tiny", version, predictor.classes, 1.5, prediction, None)
+                LogEntry(f"r{number}", moment, "tiny", version, predictor.answer, 1.5, prediction, None)
             )
         for number in range(fail):
-            log.offer(LogEntry(f"f{number}", moment, "tiny", version, predictor.classes, 1.5, None, "broken"))
+            log.offer(LogEntry(f"f{number}", moment, "tiny", version, predictor.answer, 1.5, None, "broken"))
         log.close()
         return folder
 

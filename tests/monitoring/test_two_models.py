@@ -25,10 +25,13 @@ from linnet.retraining.trigger import Trigger
 from linnet.retraining.webhook import retraining_router
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Prediction, Predictor
+from linnet.tasks.answer import answer_of
 from tests.doubles.training_runs import RunsInMemory
 from tests.monitoring.conftest import pictures, truth
 from tests.retraining.evidence import evidence
 from tests.serving.packages import CLASSES
+
+ANSWER = answer_of("classification", CLASSES)
 
 COUNTS = {"healthy": 600, "drifted": 500}
 
@@ -48,9 +51,9 @@ def log(champion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             one = Prediction(
                 said.images[rows], said.features[rows], said.probabilities[rows], said.embedding[rows]
             )
-            writer.offer(LogEntry(f"r{number}", time.time(), model, "1", CLASSES, 1.5, one, None))
+            writer.offer(LogEntry(f"r{number}", time.time(), model, "1", ANSWER, 1.5, one, None))
     for number in range(5):
-        writer.offer(LogEntry(f"f{number}", time.time(), "drifted", "1", CLASSES, 1.5, None, "broken"))
+        writer.offer(LogEntry(f"f{number}", time.time(), "drifted", "1", ANSWER, 1.5, None, "broken"))
     writer.close()
     rows = []
     for model, wrong in (("healthy", 0), ("drifted", 1)):

@@ -78,11 +78,11 @@ def test_package_whose_onnx_differs_is_refused(
 
     from linnet.packaging.export import export
 
-    def planted(network: torch.nn.Module, temperature: float, folder: Path) -> Path:
+    def planted(network: torch.nn.Module, temperature: float, folder: Path, task: str) -> Path:
         bias = network.head.bias.detach().clone()
         with torch.no_grad():
             network.head.bias += torch.tensor([9.0, 0.0, -9.0])
-            path = export(network, temperature, folder)
+            path = export(network, temperature, folder, task)
             network.head.bias.copy_(bias)
         return path
 
@@ -97,7 +97,7 @@ def test_package_whose_onnx_differs_is_refused(
         tmp_path / "p",
     )
     assert decision.verdict == "fail" and math.isnan(described.latency_p95_ms)
-    assert "ONNX and torch name the same class" in decision.reasons[0]
+    assert "ONNX and torch give the same answer" in decision.reasons[0]
     assert ModelPackage.load(tmp_path / "p" / "package.json").parity_agreement < 0.999
 
 
@@ -107,7 +107,9 @@ def test_package_with_other_temperature_is_refused_by_the_server(
     """The same top class everywhere, but other probabilities: the golden samples catch it."""
     from linnet.packaging.export import export
 
-    monkeypatch.setattr(module, "export", lambda network, temperature, out: export(network, 2.0, out))
+    monkeypatch.setattr(
+        module, "export", lambda network, temperature, out, task: export(network, 2.0, out, task)
+    )
     with pytest.raises(PackagingError, match="differs from its golden samples"):
         package(
             folders.model,

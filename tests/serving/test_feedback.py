@@ -17,10 +17,13 @@ from linnet.serving.feedback import Feedback, parse_feedback
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Prediction
 from linnet.serving.retention import delete_images
+from linnet.tasks.answer import answer_of
 from linnet.vision.decode import decode
 from tests.serving.packages import CLASSES, make_package
 from tests.serving.running import RunningServer, png, running
 from tests.serving.written_labels import read_feedback
+
+ANSWER = answer_of("classification", ("a", "b"))
 
 
 def tell(server: RunningServer, document: Any) -> tuple[int, dict[str, Any]]:
@@ -102,7 +105,7 @@ def logged(folder: Path, blocks: int = 0, model: str = "m") -> Path:
     one = np.array([[0.25, 0.75]], np.float32)
     log = PredictionLog(folder, 10, 1.0, blocks)
     log.start()
-    log.offer(LogEntry("r", time.time(), model, "1", ("a", "b"), 1.0, Prediction(image, one, one, one), None))
+    log.offer(LogEntry("r", time.time(), model, "1", ANSWER, 1.0, Prediction(image, one, one, one), None))
     log.close()
     (path,) = set(folder.glob("served-*.parquet")) - before
     return path

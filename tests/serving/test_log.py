@@ -9,12 +9,15 @@ import numpy as np
 
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Prediction
+from linnet.tasks.answer import answer_of
+
+ANSWER = answer_of("classification", ("a", "b"))
 
 
 def entry(name: str) -> LogEntry:
     one = np.array([[0.25, 0.75]], np.float32)
     prediction = Prediction(np.zeros((1, 4, 4, 1), np.uint8), one, one, one)
-    return LogEntry(name, time.time(), "m", "1", ("a", "b"), 1.0, prediction, None)
+    return LogEntry(name, time.time(), "m", "1", ANSWER, 1.0, prediction, None)
 
 
 def test_full_queue_drops_and_counts_without_waiting(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from linnet.errors import RequestRejected
 from linnet.serving.predictor import Prediction
 from linnet.serving.protocol import format_answer, parse_request
+from linnet.tasks.answer import answer_of
 
 
 def image(**changes: Any) -> dict[str, Any]:
@@ -115,12 +116,12 @@ def test_answer_in_json_and_in_bytes_says_the_same() -> None:
     one = np.array([[0.25, 0.75]], np.float32)
     prediction = Prediction(np.zeros((1, 2, 2, 1), np.uint8), one, one, one + 1)
     plain = parse_request(body(image(), id="x"), None)
-    text, none = format_answer("m", "1", plain, prediction, ("a", "b"))
+    text, none = format_answer("m", "1", plain, prediction, answer_of("classification", ("a", "b")))
     answer = json.loads(text)
     assert none is None and answer["id"] == "x" and answer["model_version"] == "1"
     data = {output["name"]: output["data"] for output in answer["outputs"]}
     assert data == {"probabilities": [0.25, 0.75], "embedding": [1.25, 1.75], "class": ["b"]}
     wanted = parse_request(body(image(), parameters={"binary_data_output": True}), None)
-    raw, head = format_answer("m", "1", wanted, prediction, ("a", "b"))
+    raw, head = format_answer("m", "1", wanted, prediction, answer_of("classification", ("a", "b")))
     assert head is not None
     assert np.frombuffer(raw[head:], "<f4").tolist() == [0.25, 0.75, 1.25, 1.75]

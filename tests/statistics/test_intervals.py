@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from linnet.config import EvaluationConfig
-from linnet.evaluation.calibration import softmax
-from linnet.evaluation.measure import all_metrics
 from linnet.statistics import intervals
-from linnet.statistics.catalog import BY_KEY
+from linnet.statistics.catalog import METRICS
 from linnet.statistics.metrics import (
     Predictions,
     brier_scores,
@@ -17,6 +15,7 @@ from linnet.statistics.metrics import (
     macro_auc,
     metrics_by_class,
 )
+from linnet.tasks.classification.score import SCORE, softmax
 from tests.evaluation.samples import logits_for, predictions
 
 
@@ -39,7 +38,7 @@ def test_clopper_pearson_of_no_failure_is_the_closed_form() -> None:
 def test_perfect_predictions_keep_a_width() -> None:
     labels = np.arange(40) % 4
     perfect = Predictions(labels, np.eye(4)[labels] * 0.96 + 0.01)
-    found = all_metrics(perfect, EvaluationConfig())
+    found = SCORE.intervals(perfect, EvaluationConfig())
     for name in ("accuracy", "macro_f1", "macro_precision", "macro_recall", "worst_recall", "auc"):
         assert found[name].value == 1.0
         assert 0.5 < found[name].low < 0.995, name
@@ -47,8 +46,8 @@ def test_perfect_predictions_keep_a_width() -> None:
 
 def test_every_interval_holds_its_value_and_repeats() -> None:
     made = predictions(strength=1.5)
-    first, second = (all_metrics(made, EvaluationConfig()) for _ in range(2))
-    assert first == second and list(first) == list(BY_KEY)
+    first, second = (SCORE.intervals(made, EvaluationConfig()) for _ in range(2))
+    assert first == second and list(first) == [metric.key for metric in METRICS]
     assert all(one.low <= one.value <= one.high for one in first.values())
 
 
@@ -73,7 +72,7 @@ def test_coverage_of_every_interval_is_as_promised() -> None:
     config = EvaluationConfig(confidence=level, resamples=200)
     for start in range(0, runs * 150, 150):
         part = slice(start, start + 150)
-        found = all_metrics(Predictions(truth.labels[part], truth.probabilities[part]), config)
+        found = SCORE.intervals(Predictions(truth.labels[part], truth.probabilities[part]), config)
         for name, value in true.items():
             held[name] += found[name].low <= value <= found[name].high
     shares = {name: count / runs for name, count in held.items()}
@@ -106,5 +105,5 @@ def test_intervals_of_ten_thousand_samples_take_seconds_not_minutes() -> None:
 
     made = predictions(10_000, classes=10)
     started = time.process_time()
-    all_metrics(made, EvaluationConfig(resamples=1000))
+    SCORE.intervals(made, EvaluationConfig(resamples=1000))
     assert time.process_time() - started < 3.0

@@ -6,9 +6,9 @@ from torch.nn import functional
 
 from linnet.config import TrainConfig
 from linnet.errors import ConfigError
+from linnet.tasks.classification.model import MODEL
 from linnet.training.augmentation import Augmentation, draw
 from linnet.training.dataset import generator
-from linnet.training.measure import batch_loss
 from linnet.training.mixing import Mixing
 from linnet.training.photo_augmentation import PhotoAugmentation
 
@@ -131,7 +131,7 @@ def test_photo_settings_without_photo_augmentation_are_refused() -> None:
 
 @pytest.mark.parametrize("values", [(0.4, 0.0), (0.0, 1.0), (0.4, 1.0)])
 def test_mixed_labels_sum_to_one_and_say_what_the_pixels_show(values: tuple[float, float]) -> None:
-    mixing = Mixing(*values, classes=6)
+    mixing = Mixing(*values, classes=6, task=MODEL)
     images = (torch.arange(6, dtype=torch.uint8) * 40)[:, None, None, None].expand(6, 20, 30, 3)
     features = torch.eye(6)
     for seed in range(8):
@@ -151,5 +151,5 @@ def test_loss_of_mixed_labels_is_that_of_plain_ones_where_nothing_is_mixed() -> 
     soft = functional.one_hot(labels, 4).float()
     for gamma in (0.0, 2.0):
         for weighed in (None, weights):
-            plain = batch_loss(logits, labels, weighed, 0.1, gamma)
-            assert torch.allclose(plain, batch_loss(logits, soft, weighed, 0.1, gamma))
+            plain = MODEL.losses(logits, labels, weighed, 0.1, gamma)
+            assert torch.allclose(plain, MODEL.losses(logits, soft, weighed, 0.1, gamma))

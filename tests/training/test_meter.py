@@ -9,6 +9,7 @@ import torch
 
 from linnet.config import TrainConfig
 from linnet.records import TrainingReport
+from linnet.tasks.classification.model import MODEL
 from linnet.training.meter import Meter
 
 
@@ -36,7 +37,7 @@ def test_meter_tells_the_loader_s_time_from_the_network_s(
             clock.now += reading
             yield number
 
-    meter = Meter(0, TrainConfig(), 2, None, 5)
+    meter = Meter(0, TrainConfig(), 2, None, 5, MODEL)
     for step, _ in enumerate(meter.waits(batches())):
         clock.now += computing
         meter.add(step, 1.0, torch.tensor(1.0), torch.eye(2), torch.tensor([0, 1]))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from linnet.tasks.classification.model import MODEL
 from linnet.training.probe import Activations, Probe, fit_head
 
 
@@ -24,7 +25,7 @@ def clusters(count: int, seed: int, noise: float = 3.0) -> Activations:
 def fitted(train: Activations, validation: Activations, *, final: bool = False) -> tuple[nn.Linear, Probe]:
     network: Any = SimpleNamespace(head=nn.Linear(24, 4))
     said: list[tuple[str, int, int]] = []
-    probe = fit_head(network, train, validation, None, lambda *what: said.append(what), final=final)
+    probe = fit_head(network, train, validation, None, lambda *what: said.append(what), MODEL, final=final)
     assert said[-1][1] == said[-1][2]
     return network.head, probe
 

@@ -17,7 +17,7 @@ from linnet.console.markup import Html, address, bar, card, empty, join, link, p
 from linnet.errors import ImageTooLarge, LinnetError
 from linnet.pages.numbers import percent
 from linnet.records import ModelVersion
-from linnet.serving.predictor import Predictor, top_classes
+from linnet.serving.predictor import Predictor
 from linnet.vision.decode import color_of, read_image, resize
 from linnet.vision.formats import ACCEPT, NAMES
 from linnet.vision.thumbnail import thumbnail
@@ -113,10 +113,9 @@ def _said(context: Context, champion: ModelVersion, image: bytes) -> dict[str, A
     began = time.perf_counter()
     prediction = predictor.predict_upload(image)
     took = 1000 * (time.perf_counter() - began)
-    top = top_classes(predictor.classes, prediction.probabilities[0])
     return {
         "version": champion.version,
-        "predictions": top,
+        "predictions": predictor.answer.listed(prediction.probabilities[0]),
         "latency_ms": took,
         "by": "the champion, loaded here",
     }

@@ -29,7 +29,7 @@ from linnet.records import SPLITS, DatasetManifest, ExpectationResult, RunRecord
 
 def figures(manifest: DatasetManifest) -> Html:
     """The dataset in figures."""
-    sizes = {split: sum(manifest.counts.get(split, {}).values()) for split in SPLITS}
+    sizes = {split: manifest.images_of(split) for split in SPLITS}
     shown = tuple(
         tile(split.capitalize(), f"{size:,}", percent(size / max(manifest.rows, 1)))
         for split, size in sizes.items()

@@ -28,7 +28,7 @@ from linnet.evaluation.calibration import ReliabilityBin
 from linnet.pages.numbers import number, percent, signed
 from linnet.records import CohortResult, Comparison, EvaluationReport, LedgerEntry, ModelPackage, ModelVersion
 from linnet.report.comparison import MetricChange
-from linnet.statistics.catalog import METRICS
+from linnet.statistics.catalog import BY_KEY
 
 PAGE = 20
 
@@ -127,7 +127,7 @@ def against(version: ModelVersion, champion: ModelVersion | None, report: Evalua
             Html(plots.whisker(difference, low, high, 0.0, difference.value >= 0)),
             tag(
                 "p",
-                f"Both name the same class for {percent(comparison.agreement)}; only this one is right on {comparison.candidate_only_right:,}, only the champion on {comparison.champion_only_right:,}.",
+                f"The answers agree by {percent(comparison.agreement)}; only this one is right on {comparison.candidate_only_right:,}, only the champion on {comparison.champion_only_right:,}.",
                 class_="soft small",
             ),
         ]
@@ -155,7 +155,7 @@ def against(version: ModelVersion, champion: ModelVersion | None, report: Evalua
 def _differences(version: str, report: EvaluationReport, comparison: Comparison) -> Html:
     """Both on the same samples; what the registry has of a champion was measured on its own."""
     rows = []
-    for metric in METRICS:
+    for metric in BY_KEY.values():
         mine, other = report.metrics.get(metric.key), comparison.metrics.get(metric.key)
         if metric.headline and mine is not None and other is not None:
             moved = change(MetricChange(metric, other, mine.value))
@@ -185,9 +185,11 @@ def cohorts(found: Sequence[CohortResult], overall: float) -> Html:
 
 
 def confusion(mine: EvaluationReport, other: EvaluationReport | None, names: tuple[str, str]) -> Html:
-    """Confusion matrices, side by side where there are two."""
+    """Confusion matrices, side by side where there are two; none where classes do not exclude each other."""
+    if not mine.confusion:
+        return Html("")
     cards = [card(names[0], Html(plots.confusion_picture(np.array(mine.confusion), mine.classes)))]
-    if other is not None:
+    if other is not None and other.confusion:
         cards.append(card(names[1], Html(plots.confusion_picture(np.array(other.confusion), other.classes))))
     hint = tag(
         "p",

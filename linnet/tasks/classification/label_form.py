@@ -1,49 +1,19 @@
-"""What a task looks like in Label Studio, a class for each task type: pure, no network.
-
-The seam for boxes, polygons and text: another interface with the same four methods and its own
-control tag. https://labelstud.io/tags
-"""
+"""One class an image: a single choice."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, Protocol
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from linnet.labels.table import Status
+from linnet.tasks.label_form import CANNOT_TELL, BadAnswer, LabelForm, Status
 
-CANNOT_TELL = "cannot tell"
-"""The choice of a person who sees the image and does not know; no class may be called so."""
 _NO_HOTKEY = 9
 
 
-class BadAnswer(Exception):
-    """An annotation that says nothing that Linnet can use; the text says why."""
-
-
-class TaskType(Protocol):
-    """The labelling interface of one task type."""
-
-    def config(self) -> str:
-        """Label Studio's labelling config, XML."""
-
-    def fits(self, parsed: Mapping[str, Any]) -> str:
-        """Why a project with this `parsed_label_config` cannot take the tasks; empty: it can."""
-
-    def prediction(self, label: str, confidence: float, model: str) -> dict[str, Any]:
-        """A pre-annotation as Label Studio takes it."""
-
-    def answer(self, annotation: Mapping[str, Any]) -> tuple[Status, str]:
-        """Status and label of an annotation; the label is empty unless the status is `label`.
-
-        Raises:
-            BadAnswer: it has no label, several, or one that the dataset does not have.
-        """
-
-
-class Classification:
-    """One class an image: a row of buttons with hot keys, and one for "cannot tell"."""
+class OneChoice:
+    """A row of buttons with hot keys, and one for "cannot tell"."""
 
     control, source = "label", "image"
 
@@ -113,5 +83,6 @@ class Classification:
         }
 
 
-TASK_TYPES = {"classification": Classification}
-"""By task type."""
+def label_form(classes: tuple[str, ...]) -> LabelForm:
+    """The form for these classes."""
+    return OneChoice(classes)

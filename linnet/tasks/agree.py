@@ -1,0 +1,24 @@
+"""How far two labels agree: of two versions, of two people, of a person and a model, of answer and truth.
+
+It is the score of a sample, too: an answer's score is how far it agrees with the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from linnet.tasks.parts import part
+
+DYNAMIC_IMPORTS = ("linnet.tasks.*.agree",)
+Agreement = Callable[[str, str], float]
+"""Of two labels, in [0, 1]: 1 where they say the same, 0 where they have nothing in common."""
+
+
+def agreement_of(task: str) -> Agreement:
+    """How the labels of a task are compared.
+
+    Raises:
+        ConfigError: the task is unknown.
+    """
+    found: Agreement = part(task, "agree").agreement
+    return found

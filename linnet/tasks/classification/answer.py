@@ -1,0 +1,50 @@
+"""The likeliest class, and those that come next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.tasks.answer import Answer, Listed, Probabilities
+
+TOP = 3
+"""Classes that an answer to an image names."""
+_SUM_TOLERANCE = 1e-3
+"""How far the probabilities of an image may be from adding up to one."""
+
+
+class _OneClass:
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self._classes = classes
+
+    def problem(self, probabilities: Probabilities) -> str:
+        # One comparison catches NaN and infinity too: they never add up to one.
+        sums = np.abs(probabilities.sum(axis=1) - 1.0) <= _SUM_TOLERANCE
+        return "" if sums.all() and not (probabilities < 0).any() else "NaN, or not summing to 1"
+
+    def labels(self, probabilities: Probabilities) -> list[str]:
+        return [self._classes[top] for top in probabilities.argmax(axis=1).tolist()]
+
+    def named(self, probabilities: Probabilities) -> npt.NDArray[np.bool_]:
+        tops = probabilities.argmax(axis=1) if len(probabilities) else np.zeros(0, np.int64)
+        named: npt.NDArray[np.bool_] = tops[:, None] == np.arange(probabilities.shape[1])
+        return named
+
+    def confidence(self, probabilities: Probabilities) -> npt.NDArray[np.float32]:
+        highest: npt.NDArray[np.float32] = probabilities.max(axis=1, initial=0.0)
+        return highest
+
+    def listed(self, probabilities: Probabilities) -> Listed:
+        best = (-probabilities).argsort()[:TOP]
+        return [{"class": self._classes[i], "probability": float(probabilities[i])} for i in best]
+
+    def said(self, listed: Sequence[Mapping[str, Any]]) -> str:
+        return str(listed[0]["class"])
+
+
+def answer(classes: tuple[str, ...], thresholds: tuple[float, ...]) -> Answer:  # noqa: ARG001
+    """Reads the probabilities of K classes that exclude each other."""
+    return _OneClass(classes)

@@ -1,0 +1,48 @@
+"""What people see in Label Studio, and both conversions: pure, no network. https://labelstud.io/tags"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from linnet.tasks.parts import part
+
+DYNAMIC_IMPORTS = ("linnet.tasks.*.label_form",)
+Status = Literal["label", "skipped", "cannot_tell"]
+"""What a person's answer is."""
+CANNOT_TELL = "cannot tell"
+"""The choice of a person who sees the image and does not know; no class may be called so."""
+
+
+class BadAnswer(Exception):
+    """An annotation that says nothing that Linnet can use; the text says why."""
+
+
+class LabelForm(Protocol):
+    """The labelling form of a task for some classes."""
+
+    def config(self) -> str:
+        """Label Studio's labelling config, XML."""
+
+    def fits(self, parsed: Mapping[str, Any]) -> str:
+        """Why a project with this `parsed_label_config` cannot take the tasks; empty: it can."""
+
+    def prediction(self, label: str, confidence: float, model: str) -> dict[str, Any]:
+        """A pre-annotation as Label Studio takes it."""
+
+    def answer(self, annotation: Mapping[str, Any]) -> tuple[Status, str]:
+        """Status and label of an annotation; the label is empty unless the status is `label`.
+
+        Raises:
+            BadAnswer: it has no label, one that cannot be, or one that the dataset does not have.
+        """
+
+
+def label_form_of(task: str, classes: Sequence[str]) -> LabelForm:
+    """The form for these classes.
+
+    Raises:
+        ConfigError: the task is unknown.
+    """
+    found: LabelForm = part(task, "label_form").label_form(tuple(classes))
+    return found

@@ -1,0 +1,90 @@
+"""A label is a set of classes: `Bag|Coat` as text, uint8 [N, K] of 0 and 1 in arrays.
+
+The text is sorted and joined by `|`, which no class name may hold then: as in many a table of several
+labels an image. No class is an empty text, which only a list says (`[]`): an empty cell may be a mistake.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.tasks.target import Target, Targets, UnknownClass
+
+BETWEEN = "|"
+"""Between the classes of a label."""
+
+
+class _Classes:
+    several = True
+
+    def names(self, cell: Any) -> tuple[str, ...]:
+        if isinstance(cell, list | tuple | np.ndarray):
+            return tuple(str(name).strip() for name in cell)
+        text = "" if cell is None else str(cell).strip()
+        if text.startswith("["):
+            try:
+                listed = json.loads(text)
+            except ValueError as error:
+                raise ValueError(f"the label {text[:60]!r}, which begins as a list and is no JSON") from error
+            if not all(isinstance(name, str) for name in listed):
+                raise ValueError(f"the label {text[:60]!r}, whose items are no texts")
+            return tuple(name.strip() for name in listed)
+        if not text:
+            raise ValueError("no label; write [] where it shows none of the classes")
+        return tuple(name.strip() for name in text.split(BETWEEN))
+
+    def problem_of(self, name: str) -> str:
+        return f"holds a {BETWEEN}, which stands between classes" if BETWEEN in name else ""
+
+    def cell(self, label: str) -> str:
+        return label or "[]"
+
+    def label(self, names: Sequence[str]) -> str:
+        return BETWEEN.join(sorted(set(names)))
+
+    def classes(self, label: str) -> tuple[str, ...]:
+        return tuple(label.split(BETWEEN)) if label else ()
+
+    def known(self, labels: Sequence[str], classes: Sequence[str]) -> list[str]:
+        return [label for label in labels if set(self.classes(label)) <= set(classes)]
+
+    def encode(self, labels: Sequence[str], classes: Sequence[str]) -> Targets:
+        index = {name: number for number, name in enumerate(classes)}
+        found = np.zeros((len(labels), len(classes)), np.uint8)
+        for row, label in enumerate(labels):
+            for name in self.classes(label):
+                if name not in index:
+                    raise UnknownClass(row, name)
+                found[row, index[name]] = 1
+        return found
+
+    def decode(self, row: Any, classes: Sequence[str]) -> str:
+        return self.label([classes[k] for k in np.flatnonzero(row).tolist()])
+
+    def problem(self, targets: Targets, classes: int) -> str:
+        if targets.dtype != np.uint8 or targets.ndim != 2 or targets.shape[1] != classes:
+            return (
+                f"{targets.dtype} {list(targets.shape)} do not say which of {classes} classes each image has"
+            )
+        return "holds a value that is neither 0 nor 1" if targets.size and int(targets.max()) > 1 else ""
+
+    def groups(self, targets: Targets) -> npt.NDArray[np.int64]:
+        """The rarest class that a sample has; one more than the last class where it has none."""
+        rarity = np.where(targets > 0, targets.sum(axis=0, dtype=np.int64), np.iinfo(np.int64).max)
+        rarest = rarity.argmin(axis=1) if len(targets) else np.zeros(0, np.int64)
+        return np.where(targets.any(axis=1), rarest, targets.shape[1]).astype(np.int64)
+
+    def matrix(self, targets: Targets, classes: int) -> npt.NDArray[np.bool_]:  # noqa: ARG002
+        return targets > 0
+
+    def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:  # noqa: ARG002
+        counts: npt.NDArray[np.int64] = targets.sum(axis=0, dtype=np.int64)
+        return counts
+
+
+TARGET: Target = _Classes()

@@ -1,0 +1,105 @@
+"""How well a model did on samples with labels: calibration, metrics with intervals, a score a sample.
+
+The score of a sample lies in [0, 1], and `accuracy` is its mean, whatever the task. A score has at most
+the spread of a coin that shows heads as often, so what holds for shares of right answers (Wilson's and
+Tango's intervals, the judge's e-values) holds for scores, too, and is wide rather than narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.config import EvaluationConfig
+from linnet.records import CohortResult, Interval
+from linnet.statistics.catalog import Metric
+from linnet.tasks.parts import part
+from linnet.tasks.target import Targets
+
+DYNAMIC_IMPORTS = ("linnet.tasks.*.score",)
+Floats = npt.NDArray[np.float64]
+Logits = npt.NDArray[np.floating]
+CLASS = "class"
+"""Cohort column of the true class; the score within it is the class's recall."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What was chosen on the validation split."""
+
+    temperature: float
+    thresholds: tuple[float, ...] = ()
+    """A probability a class, where the task has them."""
+
+
+class Results(Protocol):
+    """N samples with labels and probabilities [N, K]; what else is in it is the task's own."""
+
+    @property
+    def samples(self) -> int:
+        """N."""
+
+    @property
+    def not_finite(self) -> int:
+        """Samples with a probability that is no number or infinite; a model that has any is broken."""
+
+    @property
+    def scores(self) -> Floats:
+        """A score a sample, in [0, 1]: [N]."""
+
+    @property
+    def probabilities(self) -> Floats:
+        """[N, K]."""
+
+
+class Score(Protocol):
+    """The measures of a task."""
+
+    metrics: tuple[Metric, ...]
+    """In the order of the reports; `accuracy`, the mean score, is one of them."""
+    gated: tuple[str, ...]
+    """Of these, the ones whose lower bound must reach the gate `min_NAME`."""
+
+    def fit(self, logits: Logits, targets: Targets) -> Fitted:
+        """Temperature and thresholds by the validation split."""
+
+    def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> Any:
+        """`Results` of these samples, for the other methods."""
+
+    def described(self, targets: Targets, probabilities: Floats, thresholds: tuple[float, ...]) -> Any:
+        """The same of calibrated probabilities [N, K]."""
+
+    def intervals(self, results: Any, config: EvaluationConfig) -> dict[str, Interval]:
+        """Each of `metrics` by its key."""
+
+    def calibration_error(self, results: Any, bins: int) -> float:
+        """Mean distance of what a model claims and what is so."""
+
+    def per_class(self, results: Any, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+        """precision, recall, f1, support, false_positive_rate a class."""
+
+    def recalls(self, results: Any, classes: Sequence[str], confidence: float) -> list[CohortResult]:
+        """The recall of each class that has samples, as cohorts."""
+
+    def confusion(self, results: Any) -> tuple[tuple[int, ...], ...]:
+        """Counts of true (rows) and named class (columns); none where classes do not exclude each other."""
+
+    def ranked(self, results: Any) -> npt.NDArray[np.int64]:
+        """All samples, the most doubtful label first: for whoever has a budget to spend on labels."""
+
+    def suspects(self, results: Any) -> npt.NDArray[np.int64]:
+        """Samples with a doubtful label, the most doubtful first; at most 500."""
+
+
+def score_of(task: str) -> Score:
+    """The measures of a task.
+
+    Raises:
+        ConfigError: the task is unknown.
+    """
+    found: Score = part(task, "score").SCORE
+    return found

@@ -1,0 +1,88 @@
+"""What a label is: a text wherever people and tables meet it, an array where a network learns from it.
+
+One text a label, so that it goes as one value through the sample table, the label table, the feature
+store, the prediction log and the feedback; equal labels are equal texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from linnet.tasks.parts import part
+
+DYNAMIC_IMPORTS = ("linnet.tasks.*.target",)
+Targets = npt.NDArray[Any]
+"""A row a sample: what it is depends on the task."""
+
+
+class UnknownClass(ValueError):
+    """A label names a class that is none of those given."""
+
+    def __init__(self, row: int, name: str) -> None:
+        super().__init__(f"row {row} names {name!r}")
+        self.row, self.name = row, name
+
+
+class Target(Protocol):
+    """The labels of a task."""
+
+    several: bool
+    """Whether an image may have several classes, so that a table may have several rows of one image."""
+
+    def names(self, cell: Any) -> tuple[str, ...]:
+        """The classes that a table's cell names, as they stand there.
+
+        Raises:
+            ValueError: what is there instead, such as no label.
+        """
+
+    def problem_of(self, name: str) -> str:
+        """Why a class cannot be called so; empty: it can."""
+
+    def cell(self, label: str) -> str:
+        """What `names` reads as this label, for tables that are written."""
+
+    def label(self, names: Sequence[str]) -> str:
+        """The text of a label."""
+
+    def classes(self, label: str) -> tuple[str, ...]:
+        """The classes in a label's text."""
+
+    def known(self, labels: Sequence[str], classes: Sequence[str]) -> list[str]:
+        """Of the labels that a table holds, those that are made of known classes; more may be given."""
+
+    def encode(self, labels: Sequence[str], classes: Sequence[str]) -> Targets:
+        """Labels as an array with N rows.
+
+        Raises:
+            UnknownClass: a label names another class.
+        """
+
+    def decode(self, row: Any, classes: Sequence[str]) -> str:
+        """The label of one row of such an array."""
+
+    def problem(self, targets: Targets, classes: int) -> str:
+        """Why an array that was read cannot be of labels of so many classes; empty: it can."""
+
+    def groups(self, targets: Targets) -> npt.NDArray[np.int64]:
+        """A class a sample, so that all classes can be spread evenly: [N]."""
+
+    def matrix(self, targets: Targets, classes: int) -> npt.NDArray[np.bool_]:
+        """Which classes each sample has: [N, K]."""
+
+    def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:
+        """Samples that have each class: [K]."""
+
+
+def target_of(task: str) -> Target:
+    """The labels of a task.
+
+    Raises:
+        ConfigError: the task is unknown.
+    """
+    found: Target = part(task, "target").TARGET
+    return found

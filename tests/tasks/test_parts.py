@@ -1,0 +1,68 @@
+"""Every task has every part that is asked of it, and nobody else names a task."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import linnet
+from linnet.errors import ConfigError
+from linnet.tasks.agree import agreement_of
+from linnet.tasks.answer import answer_of
+from linnet.tasks.model import model_of
+from linnet.tasks.parts import TASKS
+from linnet.tasks.score import score_of
+from linnet.tasks.target import UnknownClass, target_of
+
+ROOT = Path(linnet.__file__).parent
+NAMED_ELSEWHERE = {"config/data.py": "the table"}
+"""Modules outside tasks/ that may name a task or take what is one task's own; the list only shrinks."""
+TAKES_A_TASKS_OWN = {
+    "console/held_out.py": "its calibration is that of classes that exclude each other",
+    "labels/export.py": "only classification has a form yet",
+    "labels/reconcile.py": "only classification has a form yet",
+}
+CLASSES = ("Bag", "Coat", "Shirt")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_task_has_the_parts_of_its_life_cycle(task: str) -> None:
+    target = target_of(task)
+    label = target.label(CLASSES[:2] if target.several else CLASSES[:1])
+    rows = target.encode([label, label], CLASSES)
+    assert target.problem(rows, 3) == "" and target.decode(rows[1], CLASSES) == label
+    assert target.names(target.cell(label)) == target.classes(label)
+    assert target.counts(rows, 3).tolist() == target.matrix(rows, 3).sum(axis=0).tolist()
+    assert len(target.groups(rows)) == 2 and agreement_of(task)(label, label) == 1.0
+    with pytest.raises(UnknownClass, match="Hat"):
+        target.encode([label, target.label(("Hat",))], CLASSES)
+    answer = answer_of(task, CLASSES)
+    sure = target.matrix(rows, 3).astype(np.float32)
+    assert answer.problem(sure) == "" and answer.labels(sure) == [label, label]
+    assert answer.problem(np.full((1, 3), np.nan, np.float32))
+    assert answer.said(answer.listed(sure[0])) == label and answer.confidence(sure).tolist() == [1.0, 1.0]
+    assert {"accuracy", "worst_recall", "ece", *score_of(task).gated} <= {
+        m.key for m in score_of(task).metrics
+    }
+    assert model_of(task)
+
+
+def test_unknown_task_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(ConfigError, match=r"data\.task.*'juggling'.*classification"):
+        answer_of("juggling", CLASSES)
+
+
+def test_nobody_outside_tasks_names_a_task() -> None:
+    literal = re.compile(rf"""["']({"|".join(TASKS)})["']""")
+    own = re.compile(rf"linnet\.tasks\.({'|'.join(TASKS)})")
+    sources = {
+        path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
+        for path in ROOT.rglob("*.py")
+        if path.relative_to(ROOT).parts[0] != "tasks"
+    }
+    assert len(sources) > 300
+    naming = {name for name, text in sources.items() if literal.search(text) or own.search(text)}
+    assert naming == NAMED_ELSEWHERE.keys() | TAKES_A_TASKS_OWN.keys()
