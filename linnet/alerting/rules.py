@@ -136,6 +136,14 @@ def _server_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, An
             "page", "not-serving", f"servers of {model} are up, and no champion is loaded", hold="30s",
         ),
         alert(
+            "LinnetRestarted", f"sum by (process) (increase({names.RESTARTS}[15m])) > 0", "ticket", "down",
+            "the {{ $labels.process }} ended though nobody stopped it, and was started again",
+        ),
+        alert(
+            "LinnetCrashLoop", f"sum by (process) (increase({names.RESTARTS}[15m])) > 4", "page", "down",
+            "the {{ $labels.process }} ended {{ $value | printf `%.0f` }} times in 15 minutes",
+        ),
+        alert(
             "LinnetLogDropping", f'rate({names.LOG_DROPPED}{{job="{job(model)}"}}[10m]) > 0', "ticket",
             "log-dropping", "predictions of {{ $labels.instance }} are missing from the log", hold="5m",
         ),

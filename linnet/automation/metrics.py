@@ -15,6 +15,7 @@ from linnet.monitoring import metric_names as names
 from linnet.monitoring.history import DRIFT_FILE, history_folder
 from linnet.monitoring.performance import PERFORMANCE_FILE
 from linnet.records import DriftReport, Interval, ModelVersion, PerformanceReport, SkewReport, now
+from linnet.records.restarts import totals
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.connect import connect
 from linnet.retraining.known_models import KnownModel
@@ -43,6 +44,7 @@ class _Models(Collector):
         self._registries = list({**found, "": found.get("", RegistryConfig())}.values())
 
     def collect(self) -> Iterator[Metric]:
+        yield _restarts()
         seen: set[str] = set()  # a name in two registries would be the same series twice
         for registry in self._registries:
             try:
@@ -64,6 +66,16 @@ class _Models(Collector):
             yield _gauge(names.CHAMPION_PROMOTED, _VERSION, labels, promoted)
         yield from _windows(champion)
         yield from _retraining(champion.name, self._settings.get(champion.name, RetrainingConfig()))
+
+
+def _restarts() -> Metric:
+    """Every part from the start, at 0, so that a rate sees the first restart."""
+    family = CounterMetricFamily(
+        names.RESTARTS.removesuffix("_total"), "started again after it ended", labels=["process"]
+    )
+    for part, count in totals().items():
+        family.add_metric([part], count)
+    return family
 
 
 def _champions(registry: ModelRegistry, models: Sequence[str]) -> Iterator[ModelVersion]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 from linnet.config import Config
 from linnet.errors import RunError
-from linnet.launch.client import Host, silence_sdk, translate_api_errors
+from linnet.launch.client import Host, host_of, silence_sdk, translate_api_errors
 from linnet.monitoring.window import last_closed
 from linnet.records import RunRequest, now
+from linnet.run.model_config import DEFAULTS, model_config
+from linnet.storage.files import file_name, write_text
+from linnet.storage.paths import state_dir
 
 _PAGE = 100
 """Recurring runs of one experiment that are looked through."""
@@ -59,6 +63,7 @@ def watch(config: Config, host: Host, actor: str) -> Watch:
     from pipelines.compile import compile_pipeline
 
     planned = plan(config)
+    _stopped(config.model_name).unlink(missing_ok=True)
     client = host.client()
     with tempfile.TemporaryDirectory() as scratch, silence_sdk(), translate_api_errors(host.url):
         package = compile_pipeline("monitoring", config, Path(scratch) / "monitoring.yaml")
@@ -81,13 +86,44 @@ def unwatch(config: Config, host: Host) -> bool:
     Raises:
         RunError: the host refused it.
     """
+    write_text(_stopped(config.model_name), f"{now().isoformat()}\n")
     client = host.client()
     with silence_sdk(), translate_api_errors(host.url):
         experiment = client.create_experiment(config.name).experiment_id
         return _remove(client, experiment, plan(config).name)
 
 
-def _remove(client: Any, experiment: str, name: str) -> bool:
+def watch_served(models: Sequence[str], actor: str) -> list[str]:
+    """Watches the models that nobody watches yet, on this machine's engine; returns those.
+
+    Left out are a model that a person stopped watching, one whose config sends runs to a cluster, and one
+    that has no config here: nobody said how long its windows are.
+
+    Raises:
+        RunError: the engine refused it.
+    """
+    watched = []
+    for model in models:
+        found = model_config(model)
+        if found.origin == DEFAULTS or found.config.engine.host or _stopped(model).exists():
+            continue
+        host = host_of(found.config.engine)
+        client = host.client()
+        with silence_sdk(), translate_api_errors(host.url):
+            experiment = client.create_experiment(found.config.name).experiment_id
+            known = _ours(client, experiment, plan(found.config).name)
+        if not known:
+            watch(found.config, host, actor)
+            watched.append(model)
+    return watched
+
+
+def _stopped(model: str) -> Path:
+    """Says that a person wants a model not to be watched."""
+    return state_dir() / "monitoring" / file_name(model) / "not-watched"
+
+
+def _ours(client: Any, experiment: str, name: str) -> list[str]:
     ours, token = [], ""
     while True:  # page by page: one that is not found would be watched a second time
         page = client.list_recurring_runs(page_size=_PAGE, page_token=token, experiment_id=experiment)
@@ -95,7 +131,11 @@ def _remove(client: Any, experiment: str, name: str) -> bool:
         ours += [recurring.recurring_run_id for recurring in found if recurring.display_name == name]
         token = page.next_page_token or ""
         if not token:
-            break
+            return ours
+
+
+def _remove(client: Any, experiment: str, name: str) -> bool:
+    ours = _ours(client, experiment, name)
     for identity in ours:
         client.delete_recurring_run(identity)
     return bool(ours)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -17,6 +19,8 @@ from linnet.commands.terminal import fits, terminal
 from linnet.config import Config, ServingConfig, load_config
 from linnet.errors import ConfigError, DataError, RequestRejected, ServingError
 from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
+from linnet.process.watchdog import CALM_SECONDS, LONGEST_PAUSE
+from linnet.records.restarts import write_restart
 from linnet.registry.connect import find_champion, find_champions, several_models
 from linnet.storage.paths import api_keys_file, prediction_log_dir, server_state_file
 
@@ -42,25 +46,28 @@ Names = Annotated[
 
 
 def serve_champions(
-    names: list[str], configs: list[Path], port: int | None, detach: bool, console: Console
+    names: list[str],
+    configs: list[Path],
+    port: int | None,
+    detach: bool,
+    console: Console,
+    keep: bool = True,
 ) -> None:
     """Serves the champions of the models that are named, or of all: in the background, or until Ctrl-C.
+
+    `keep`: a server of this terminal that is killed is started again.
 
     Raises:
         ServingError: the server cannot start.
         RegistryError: there is no champion.
     """
     models, serving = _models_to_serve(names, configs)
-    log_dir = prediction_log_dir()
-    command = models_command(models, serving, server_state_file(), log_dir)
-    command += ["--keys", str(api_keys_file())]
-    command += [] if port is None else ["--port", str(port)]
-    server_state_file().parent.mkdir(parents=True, exist_ok=True)
+    command = _server_command(models, serving, port)
     what = ", ".join(f"{one.name} version {one.version}" for one in models)
     for told in _kept(models, serving):
         console.print(told, soft_wrap=True)
     if detach:
-        url = _start_detached(command)
+        url = _start(command)
         missing = _missing(models)
         console.print(f"{what} {'serves' if len(models) == 1 else 'serve'} at {url}; `linnet down` stops it")
         if missing:
@@ -70,16 +77,54 @@ def serve_champions(
             )
         return
     console.print(f"serving {what}; Ctrl-C stops it")
-    process = subprocess.Popen([*command, "--parent", str(os.getpid())])
-    try:
-        raise typer.Exit(process.wait())
-    except KeyboardInterrupt:
-        process.terminate()  # a terminal told it as well; it answers what it has, and ends
+    _serve_here([*command, "--parent", str(os.getpid())], console, keep)
+
+
+def _serve_here(command: list[str], console: Console, keep: bool) -> NoReturn:
+    """Serves until Ctrl-C, or until it ends as it was told; a server that is killed is started again."""
+    attempt = 0
+    while True:
+        began = time.monotonic()
+        process = subprocess.Popen(command)
         try:
-            process.wait(STOP_SECONDS)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.kill()
-        raise typer.Exit(0) from None
+            status = process.wait()
+            last = ServerState.last(server_state_file())
+            listened = last is not None and last.pid == process.pid
+            if status == 0 or not (
+                listened and keep
+            ):  # `linnet down` ended it, or it never came up: it has said why
+                raise typer.Exit(status)
+            attempt = 1 if time.monotonic() - began > CALM_SECONDS else attempt + 1
+            with suppress(OSError):
+                write_restart("server", attempt, "")
+            console.print(f"the server ended (status {status}) and is started again", style="red")
+            time.sleep(min(2.0 ** (attempt - 1), LONGEST_PAUSE) if attempt > 1 else 0)
+        except KeyboardInterrupt:
+            process.terminate()  # a terminal told it as well; it answers what it has, and ends
+            try:
+                process.wait(STOP_SECONDS)
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.kill()
+            raise typer.Exit(0) from None
+
+
+def start_detached(names: list[str], configs: list[Path], port: int | None) -> str:
+    """Starts the server of the champions of `names`, or of all, in the background; returns its address.
+
+    Raises:
+        ServingError: the server cannot start.
+        RegistryError: there is no champion.
+    """
+    return _start(_server_command(*_models_to_serve(names, configs), port))
+
+
+def _server_command(models: list[ModelToServe], serving: ServingConfig, port: int | None) -> list[str]:
+    """The words that start a server of models."""
+    command = models_command(models, serving, server_state_file(), prediction_log_dir())
+    command += ["--keys", str(api_keys_file())]
+    command += [] if port is None else ["--port", str(port)]
+    server_state_file().parent.mkdir(parents=True, exist_ok=True)
+    return command
 
 
 def serve_too(names: list[str], configs: list[Path], console: Console) -> None:
@@ -280,7 +325,7 @@ def _models_to_serve(names: list[str], paths: list[Path]) -> tuple[list[ModelToS
     return models, serving.model_copy(update={"max_body_mb": largest})
 
 
-def _start_detached(command: list[str]) -> str:
+def _start(command: list[str]) -> str:
     """Starts the server in the background and returns its address once it is ready."""
     state_file = server_state_file()
     return ServerProcess(command, state_file, state_file.with_name("server.log")).state.url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,11 +37,23 @@ def up(
     with_labels: Annotated[
         bool, typer.Option("--labels/--no-labels", help="Collect answers of the config's label server, too.")
     ] = True,
+    with_watch: Annotated[
+        bool, typer.Option("--watch/--no-watch", help="Have every window of what is served judged, too.")
+    ] = True,
+    with_keeper: Annotated[
+        bool, typer.Option("--keep/--no-keep", help="Start again what ends though nobody stopped it.")
+    ] = True,
+    install: Annotated[
+        bool, typer.Option("--install", help="Write a systemd user unit that runs this command, and end.")
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Serve in the background.")] = False,
 ) -> None:
     """Start the engine (the Kubeflow Pipelines API of this machine) and the console; serve the champions.
 
-    What runs already is left as it is, and what is missing is started.
+    What runs already is left as it is, and what is missing is started. An engine, a console or a server that
+    is killed is started again, at once and then with growing pauses; that is an alert, and stands in
+    `linnet status`. Every window of a model that is served is judged by itself (`linnet drift watch` says
+    when; `--stop` there ends it). With --install, systemd starts all of it at boot.
 
     The console is opened with the links that are printed: they hold the login token of an operator and of
     a viewer. Every model that has a champion, or those that are named, answers by its name: the Open
@@ -67,6 +80,13 @@ def up(
     from linnet.console.process import CONSOLE
     from linnet.launch.client import stop_engine
 
+    if install:
+        from linnet.commands.systemd import install_unit
+
+        install_unit(
+            [word for word in sys.argv[1:] if word not in ("--install", "--detach", "-d")], terminal()
+        )
+        return
     names, out = name or [], terminal()
     settings, configs = _engine_settings(config or [])
     running = ServerState.read(server_state_file())
@@ -87,9 +107,14 @@ def up(
         if with_labels and [path for path in configs if _labels(path, out)]:
             started.callback(stop_services)
             began = True
+        if with_keeper or with_watch:
+            try:
+                _keep(settings, configs, started, keep=with_keeper, server=detach, windows=with_watch)
+            except LinnetError as error:  # nobody goes without answers for want of it
+                out.print(str(error), style="red", soft_wrap=True)
         try:
             if running is None:
-                serve_champions(names, configs, port, detach, out)
+                serve_champions(names, configs, port, detach, out, with_keeper)
             else:
                 _serve_more(running, names, configs, out)
                 if began and not detach:  # else all ran already: there is nothing of this call to stop
@@ -104,17 +129,28 @@ def up(
             started.pop_all()
 
 
+def _keep(
+    engine: EngineConfig, configs: list[Path], started: ExitStack, *, keep: bool, server: bool, windows: bool
+) -> None:
+    """Starts the process that starts others again; it ends before them."""
+    from linnet.commands.keep import start_keeper, stop_keeper
+
+    if start_keeper(configs, engine, parts=keep, server=server, windows=windows):
+        started.callback(stop_keeper)
+
+
 def down() -> None:
     """Stop what `linnet up` started: requests under way are answered, runs under way are interrupted.
 
     `linnet runs resume` lets an interrupted run go on.
     """
     from linnet.automation.label_service import stop_services
+    from linnet.commands.keep import stop_keeper
     from linnet.console.process import CONSOLE
     from linnet.launch.client import stop_engine
     from linnet.process.sidecar import stop_all
 
-    stopped = stop_all([stop_services, stop_engine, stop_server, CONSOLE.stop])
+    stopped = stop_all([stop_keeper, stop_services, stop_engine, stop_server, CONSOLE.stop])
     typer.echo("stopped" if stopped else "nothing is running")
 
 
@@ -205,11 +241,12 @@ def _labels(config: Path, out: Console) -> bool:
 
 
 def _wait(console: Console) -> None:
+    from linnet.commands.keep import keeper_runs
     from linnet.launch.client import running_engine
 
     console.print("Ctrl-C stops it")
     try:
-        while running_engine() is not None:
+        while running_engine() is not None or keeper_runs():  # which starts a killed engine again
             time.sleep(0.5)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from linnet.config import RetrainingConfig, ServiceLevelsConfig
 from linnet.console.slo import SloStatus
 from linnet.console.sources import Canary, ServerStatus
 from linnet.records import DriftReport, ModelVersion, PerformanceReport, SkewReport
+from linnet.records.restarts import Restart
 
 AlertState = Literal["firing", "ok", "unknown"]
+_CRASH_LOOP = 4
+"""Restarts in an hour beyond which somebody is woken."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,18 @@ class ProductionState:
     failures: int | None = 0
     """Retraining runs in a row that failed; None: the ledger cannot be read."""
     canary: Canary | None = None
+    restarts: tuple[Restart, ...] = ()
+    """Of this machine's engine, server and console; older ones do no harm."""
 
 
 def alerts(known: ProductionState, levels: ServiceLevelsConfig, retraining: RetrainingConfig) -> list[Alert]:
     """All that is watched: what fires first, then what is unknown."""
-    found = [*_serving(known, levels), *_model(known, levels), _breaker(known.failures, retraining)]
+    found = [
+        *_serving(known, levels),
+        *_restarted(known),
+        *_model(known, levels),
+        _breaker(known.failures, retraining),
+    ]
     order = {"firing": 0, "unknown": 1, "ok": 2}
     return sorted(found, key=lambda alert: (order[alert.state], alert.severity))
 
@@ -102,6 +112,18 @@ def _serving(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Al
         else f"version {canary.version}, {canary.percent} % of the traffic"
     )
     yield Alert("Rollout is stuck", _state(stuck), "ticket", words, "rollout")
+
+
+def _restarted(known: ProductionState) -> Iterator[Alert]:
+    """Fires for an hour; nobody needs to be told that nothing was restarted."""
+    recent = [one for one in known.restarts if known.at - one.at < timedelta(hours=1)]
+    for part in dict.fromkeys(one.part for one in recent):
+        mine = [one for one in recent if one.part == part]
+        last = mine[-1]
+        ended = f"it did not start: {last.problem}" if last.problem else "it runs again"
+        words = f"{len(mine)} times in the last hour, last at {last.at:%H:%M:%S} UTC; {ended}"
+        severity: Literal["page", "ticket"] = "page" if len(mine) > _CRASH_LOOP or last.problem else "ticket"
+        yield Alert(f"The {part} was restarted", "firing", severity, words, "down")
 
 
 def _objective(status: SloStatus, levels: ServiceLevelsConfig) -> Alert:

@@ -31,6 +31,7 @@ from linnet.records import (
     now,
 )
 from linnet.records.refused import RefusedRequest, quarantine_folder, refused_requests
+from linnet.records.restarts import restarts
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
 from linnet.run.model_config import model_config
@@ -106,6 +107,7 @@ def _watched(context: Context, model: str) -> Watched:
         skew=_read(SkewReport, newest, "skew.json"),
         failures=None if policy.problem else policy.failures,
         canary=context.sources.canary(model),
+        restarts=tuple(restarts()),
     )
     found = alerts(known, config.service_levels, config.retraining)
     refused = tuple(islice((one for one, _ in _refused() if one.model in ("", model)), REFUSED))

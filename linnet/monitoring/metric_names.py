@@ -62,8 +62,10 @@ RETRAINING_DECISIONS = "linnet_retraining_decisions_total"
 RETRAINING_BREAKER = "linnet_retraining_breaker_open"
 RETRAINING_ACTIVE = "linnet_retraining_active_runs"
 RETRAINING_COST = "linnet_retraining_cost_30d"
+RESTARTS = "linnet_restarts_total"
+"""Engine, server or console that ended though nobody stopped it, and was started again; label process."""
 MONITOR = (
     ACCURACY, ACCURACY_LOW, ACCURACY_HIGH, ESTIMATED_ACCURACY, DRIFT_EFFECT, DRIFT_VIOLATION,
     SKEW_DIFFERENCES, WINDOW_END, CONFUSION, PREDICTED_SHARE, CHAMPION_CREATED, CHAMPION_PROMOTED,
-    RETRAINING_DECISIONS, RETRAINING_BREAKER, RETRAINING_ACTIVE, RETRAINING_COST,
+    RETRAINING_DECISIONS, RETRAINING_BREAKER, RETRAINING_ACTIVE, RETRAINING_COST, RESTARTS,
 )  # fmt: skip

@@ -66,14 +66,15 @@ def judge(
     target, size = target_of(reference.task), len(reference.classes)
     given, labels, delays, unknown = _join(rows, reference.classes, target, feedback)
     probabilities = rows.probabilities[given]
-    agreement, said = agreement_of(reference.task), rows.answer.labels(probabilities)
+    agreement, said = agreement_of(reference.task), reference.answer.labels(probabilities)
+    named = reference.answer.named(probabilities)
     right = sum(agreement(one, true) for one, true in zip(said, labels, strict=True))
     targets = target.encode(labels, reference.classes)
     confusion = np.zeros((0, 0), np.int64)
     if not target.several:
-        confusion = confusion_matrix(targets, rows.answer.named(probabilities).argmax(axis=1), size)
+        confusion = confusion_matrix(targets, named.argmax(axis=1), size)
     truth = target.matrix(targets, size)
-    hits, support = (rows.answer.named(probabilities) & truth).sum(axis=0), truth.sum(axis=0)
+    hits, support = (named & truth).sum(axis=0), truth.sum(axis=0)
     accuracy = _share(right, len(labels), config.confidence)
     estimate = estimate_accuracy(rows.confidence, reference, config.confidence)
     doubts = _doubts(window, drift, accuracy, estimate)

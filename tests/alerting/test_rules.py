@@ -208,10 +208,13 @@ def model_trouble() -> Scenario:
             f'linnet_monitoring_window_end_seconds{{model="{MODEL}"}}': gauge((HOUR, 0), (HOUR, -25 * 3600)),
             f'linnet_retraining_breaker_open{{model="{MODEL}"}}': gauge((HOUR, 0), (HOUR, 1)),
             f"linnet_log_dropped_total{{{JOB}}}": counter((HOUR, 0), (HOUR, 2)),
+            'linnet_restarts_total{process="server"}': counter((HOUR, 0), (4, 1), (HOUR - 4, 0)),
+            'linnet_restarts_total{process="engine"}': counter((2 * HOUR - 12, 0), (8, 1), (4, 0)),
         },
         {
             HOUR * 15 - 15: set(),
             2 * HOUR * 15 - 30: {
+                "LinnetRestarted", "LinnetCrashLoop",
                 "LinnetAccuracy", "LinnetDrift", "LinnetSkew", "LinnetModelStale", "LinnetMonitoringStale",
                 "LinnetRetrainingBreaker", "LinnetLogDropping",
             },

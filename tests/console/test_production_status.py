@@ -30,6 +30,7 @@ from linnet.records import (
     Window,
 )
 from linnet.records.refused import RefusedRequest
+from linnet.records.restarts import Restart
 from tests.console.records import BEGAN, version
 from tests.console.test_views import EVIL, check
 
@@ -122,6 +123,8 @@ def firing(found: ProductionState) -> list[tuple[str, str, str]]:
 
 
 def test_nothing_fires_where_all_is_well() -> None:
+    old = Restart(at=BEGAN - timedelta(hours=2), part="server", attempt=1, total=1)
+    assert firing(known(restarts=(old,))) == []
     assert firing(known()) == [] and states(known()) == {"ok"}
 
 
@@ -193,6 +196,11 @@ CANARY = Canary("m", "8", "7", "running", True, 5, 60.0, (), ())
         ({"failures": 3}, ("Retraining breaker", "ticket", "retraining")),
         ({"champion": version("7").model_copy(update={"created_at": BEGAN - timedelta(days=40)})}, ("Champion's age", "ticket", "stale")),
         ({"drift": drift("stable", end=BEGAN - timedelta(days=2))}, ("Monitoring's age", "ticket", "stale")),
+        ({"restarts": (Restart(at=BEGAN, part="server", attempt=1, total=9),)}, ("The server was restarted", "ticket", "down")),
+        (
+            {"restarts": (Restart(at=BEGAN, part="engine", attempt=2, total=9, problem="no room"),)},
+            ("The engine was restarted", "page", "down"),
+        ),
         ({"canary": Canary("m", "8", "7", "running", False, 5, 60.0, (), ())}, ("Rollout is stuck", "ticket", "rollout")),
     ],
 )  # fmt: skip

@@ -67,7 +67,15 @@ def test_what_a_runbook_names_exists(page: Path) -> None:
             assert Path(name).name in FILES or (name.startswith(".linnet/") and name.endswith("/")), name
 
 
-FILES = {"server.log", "report.html", "drift.json", "performance.json", "skew.json", "requirements.lock"}
+FILES = {
+    "server.log",
+    "keeper.log",
+    "report.html",
+    "drift.json",
+    "performance.json",
+    "skew.json",
+    "requirements.lock",
+}
 """That they are where the runbooks say is seen in `test_runbooks_played.py`."""
 
 

@@ -188,4 +188,5 @@ def test_server_that_is_down_is_found_and_started_as_the_runbook_says(oncall: Se
     del oncall
     assert Path(".linnet/serving/server.log").exists()
     stop_server()
-    assert "INFRASTRUCTURE" in do(played("down", "Look")[0])
+    look = played("down", "Look")
+    assert "INFRASTRUCTURE" in do(look[0]) and "NOT WELL" in do(look[1])

@@ -143,7 +143,7 @@ def test_predict_refuses_what_is_no_image(finished: UseCase) -> None:
     refused(finished, "predict", "nowhere.png", status=1, says=("nowhere.png",))
     (finished.folder / "empty").mkdir()
     refused(finished, "predict", "empty", status=1, says=("empty", "holds no image"))
-    up = finished.linnet("up", "--no-console", "--detach", "--port", "0")
+    up = finished.linnet("up", "--no-console", "--no-watch", "--detach", "--port", "0")
     assert up.returncode == 0, up.stderr
     try:
         for image in ("note.png", "nowhere.png"):

@@ -183,7 +183,7 @@ def test_canary_that_says_no_leaves_the_champion(finished: UseCase) -> None:
 def test_rollback_after_a_second_training_gives_the_earlier_answers_again(finished: UseCase) -> None:
     # the canary has refused this training: the same command, less strict, may try again
     images = [f"photos/{name}/000.png" for name in COLORS]
-    up = finished.linnet("up", "--detach", "--port", "0")
+    up = finished.linnet("up", "--detach", "--no-watch", "--port", "0")
     try:
         assert up.returncode == 0, up.stderr
         first, earlier = champion(finished)["version"], answers(finished, *images)
@@ -208,7 +208,7 @@ def test_predict_prints_three_classes_with_and_without_a_server_and_its_trail_le
     alone = finished.linnet("predict", image)
     assert alone.returncode == 0 and all(name in alone.stdout for name in COLORS), alone.stderr
     assert f"photos {version}" in alone.stdout and len(re.findall(r"\d+\.\d%", alone.stdout)) == 3
-    up = finished.linnet("up", "--detach", "--port", "0", "--console-port", "0")
+    up = finished.linnet("up", "--detach", "--no-watch", "--port", "0", "--console-port", "0")
     try:
         assert up.returncode == 0, up.stderr
         assert finished.linnet("predict", image).stdout == alone.stdout
