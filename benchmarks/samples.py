@@ -44,10 +44,12 @@ SECRETS = {  # backend/test/end2end/pipeline_e2e_test.go
 }
 SECONDS = 1200
 """A sample may take this long if `--seconds` says nothing: one of them sleeps for a quarter of an hour."""
-_NO_PROGRAM = "its command is my_program, which its image (ubi9/python-311) does not have"
+_NO_PROGRAM = (
+    "its command is my_program, which its image (ubi9/python-311) does not have: it was made to compile"
+)
 FAIL_ANYWHERE = {
-    # Raises where the variable that its input names is empty; nothing in the file sets one. KFP's own test of
-    # it (pipeline_e2e_test.go, "env-var.yaml") has its API server set the variable.
+    # comp raises where the variable that its input names is empty; nothing in the file sets one. KFP's own
+    # test of it (pipeline_e2e_test.go, "env-var.yaml") has its API server set the variable.
     "env-var.yaml": "asks for an environment variable that the test's input names and nobody sets",
     # fail_op ends with sys.exit(1) within the exit handler, as in failing/pipeline_with_exit_handler.yaml.
     "pipeline_as_exit_task.yaml": "one of its tasks fails; the exit task is what it shows",
@@ -72,9 +74,9 @@ _GOOGLE = "a bucket of Google's cloud (gs://ml-pipeline-playground)"
 OUTSIDE = {
     "components_with_optional_artifacts.yaml": _GOOGLE,
     "critical/modelcar.yaml": "an image in the registry of KFP's own CI (registry.domain.local)",
-    "critical/pipeline_with_artifact_upload_download.yaml": "a data set of a model hub",
-    "integration/ray_integration_compiled.yaml": "a Ray cluster",
-    "pipeline_with_concat_placeholder.yaml": "its image's shell (busybox; [[ is no word of every sh)",
+    "critical/pipeline_with_artifact_upload_download.yaml": "a data set of a model hub (frames-benchmark)",
+    "integration/ray_integration_compiled.yaml": "a Ray cluster, which it makes by codeflare_sdk",
+    "pipeline_with_concat_placeholder.yaml": "its image's shell: busybox's sh knows [[, and dash does not",
     "pipeline_with_dynamic_importer_metadata.yaml": _GOOGLE,
     "pipeline_with_google_artifact_type.yaml": "the package aiplatform, and a bucket of Google's cloud",
     "pipeline_with_importer.yaml": _GOOGLE,
@@ -196,7 +198,8 @@ def by_kfp_local(template: Path, seconds: float, file: Path, spec: Spec) -> Endi
             state, reason = told["state"], told["reason"]
         except (ValueError, IndexError, TypeError, KeyError):
             state, reason = "failed", (lines or ["said nothing"])[-1][:300]
-    return Ending(state, reason, time.perf_counter() - started)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", reason)
+    return Ending(state, plain, time.perf_counter() - started)
 
 
 def _defaults(spec: Spec) -> dict[str, Any]:
@@ -224,6 +227,9 @@ def _peer() -> Iterator[Path]:
 def cause(reason: str) -> str:
     """What a refusal comes down to, so that like ones are counted together."""
     kinds = {
+        r"SubprocessRunner only supports": "a container component: it runs Python ones alone",
+        r"Inner task failed|finished with status": "a task fails that succeeds on a cluster",
+        r"missing \d+ required argument": "a pipeline input that is an artefact",
         r"more than a plain Linux": "an image that is more than a plain Linux or Python, and no container",
         r"needs a container|cannot get it": "an image that needs a container, and none can be run here",
         r"artefact": "a pipeline input that is an artefact, which no API request can give",
@@ -233,7 +239,7 @@ def cause(reason: str) -> str:
 
 
 def table(results: Results) -> str:
-    """The table of docs/engine.md: counts by engine, then why samples are refused or wrong here."""
+    """The table of docs/engine.md: counts by engine, then why samples are refused or wrong."""
     engines = [engine for engine in ENGINES if any(engine in each for each in results.values())]
     told: dict[str, dict[str, str]] = {
         engine: {name: verdict(name, each[engine]) for name, each in results.items() if engine in each}
@@ -252,14 +258,13 @@ def table(results: Results) -> str:
     unseen = [len(results) - len(told[engine]) for engine in engines]
     if any(unseen):
         lines.append("| not run | " + " | ".join(map(str, unseen)) + " |")
-    here = {name: each["Linnet"] for name, each in results.items() if "Linnet" in each}
-    refused = Counter(cause(here[name].reason) for name in here if told["Linnet"][name] == "refused")
-    lines += ["", "| refused here because of | samples |", "|---|---:|"]
-    lines += [f"| {why} | {count} |" for why, count in refused.most_common()]
-    wrong = [name for name in here if told["Linnet"][name] == "wrong"]
-    if wrong:
-        lines += ["", "| wrong here | |", "|---|---|"]
-        lines += [f"| {name} | {here[name].reason} |" for name in wrong]
+    for engine in engines:
+        for kind, words in (("refused", "refused"), ("wrong", "wrong")):
+            found = [name for name, judged in sorted(told[engine].items()) if judged == kind]
+            causes = Counter(cause(results[name][engine].reason) for name in found)
+            if causes:
+                lines += ["", f"| {words} by {engine}, because of | samples |", "|---|---:|"]
+                lines += [f"| {why} | {count} |" for why, count in causes.most_common()]
     return "\n".join(lines) + "\n"
 
 
@@ -278,8 +283,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--containers", default="auto", help="engine.containers")
     parser.add_argument("--jobs", type=int, default=1, help="how many samples at once; some of them sleep")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="that a sample may take")
-    parser.add_argument("--table", type=Path, help="where to write the table")
-    parser.add_argument("--results", type=Path, help="where outcomes are kept and taken up again")
+    # Resolved here: the engine works in a folder of its own.
+    parser.add_argument("--table", type=_resolved, help="where to write the table")
+    parser.add_argument("--results", type=_resolved, help="where outcomes are kept and taken up again")
     options = parser.parse_args(arguments)
     samples = chosen(options.folder.resolve(), options.only)
     if not samples:
@@ -312,6 +318,10 @@ def main(arguments: list[str] | None = None) -> None:
     if options.table:
         options.table.write_text(text)
     print(f"{text}  {describe()}")
+
+
+def _resolved(text: str) -> Path:
+    return Path(text).resolve()
 
 
 def _kept(file: Path | None) -> Results:

@@ -135,18 +135,13 @@ def _place(
         if any(not window_of(raw.rows[index].label_source) for index in rows):
             own.append(rows)
         else:
-            split_of |= dict.fromkeys(rows, _window_side([seen[index].sample_id for index in rows]))
+            # Near copies stand where the first of them does: one that comes in a later window moves none.
+            split_of |= dict.fromkeys(rows, window_split(seen[rows[0]].sample_id))
     spread = strata(raw, config.task)
     units = [_unit(raw, seen, rows, groups, spread) for rows in own]
     splits = assign(units, frozenset(row.split for row in raw.rows), config)
     split_of |= {index: split for rows, split in zip(own, splits, strict=True) for index in rows}
     result.kept = [(index, split_of[index]) for index in unique if index not in lost]
-
-
-def _window_side(sample_ids: list[str]) -> Split:
-    """Where near copies from windows stand; a copy that comes later moves none of them out of the test."""
-    splits = [window_split(sample_id) for sample_id in sorted(sample_ids)]
-    return "test" if "test" in splits else splits[0]
 
 
 def strata(raw: RawDataset, task: str) -> list[str]:

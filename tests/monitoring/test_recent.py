@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -179,6 +181,30 @@ def test_kept_windows_join_every_later_run_and_move_nothing_of_the_dataset(
         withdraw_window("x", f"window-{early.name}", "ada", "again")
     with pytest.raises(DataError, match="there is no window window-1"):
         withdraw_window("x", "window-1", "ada", "a slip")
+
+
+def test_near_copies_of_a_window_stand_together_and_a_later_one_moves_none(
+    dataset: DataConfig, tmp_path: Path
+) -> None:
+    """Frames of a camera: nearly all are near copies, and most must be left to train on."""
+    scenes = np.random.default_rng(4).integers(0, 256, (40, 8, 8, 1)).astype(np.uint8)
+    frames = [
+        np.clip(scene.astype(int) + shift, 0, 255).astype(np.uint8) for scene in scenes for shift in (0, 1, 2)
+    ]
+    early = [encode_png(frame) for frame in frames[::3]]
+    write_recent(labelled(early, at=datetime(2026, 2, 1, tzinfo=UTC)), "x")
+    ingest(dataset, "x", tmp_path / "early")
+    write_recent(labelled([encode_png(frame) for frame in frames]), "x")
+    manifest = ingest(dataset, "x", tmp_path / "later")
+    before, after = splits_of(tmp_path / "early"), splits_of(tmp_path / "later")
+    assert len(after) == 90 + 120 and {key: after[key] for key in before} == before
+    for number in range(40):
+        own = {after[sample_id(frame)][0] for frame in frames[3 * number : 3 * number + 3]}
+        assert len(own) == 1, "copies stand on one side"
+    held = Counter[str]()
+    for counts in manifest.windows.values():
+        held.update(counts)
+    assert held["train"] > 60 and held["test"] < 50
 
 
 def test_image_of_the_dataset_that_was_served_stays_where_it_is(dataset: DataConfig, tmp_path: Path) -> None:
