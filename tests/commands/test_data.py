@@ -18,7 +18,9 @@ from tests.monitoring.test_recent import labelled
 @pytest.fixture
 def config(tmp_path: Path) -> str:
     file = tmp_path / "shop.toml"
-    file.write_text('name = "shop"\n[data]\nkind = "folder"\nlocation = "images"\n')
+    file.write_text(
+        'name = "shop"\n[data]\nkind = "folder"\nlocation = "images"\nheight = 4\nwidth = 4\ncolor = "gray"\n'
+    )
     return str(file)
 
 

@@ -14,6 +14,9 @@ from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Prediction
 from linnet.serving.retention import bound_images
 from linnet.serving.sample import UNCERTAIN, UNLIKE, ImageSample
+from linnet.tasks.answer import answer_of
+
+ANSWER = answer_of("classification", ("a", "b"))
 
 
 def entry(at: float, confidence: float = 0.9, feature: float = 0.0, images: int = 1) -> LogEntry:
@@ -21,7 +24,7 @@ def entry(at: float, confidence: float = 0.9, feature: float = 0.0, images: int 
     features = np.full((images, 3), feature, np.float32)
     pixels = np.zeros((images, 4, 4, 1), np.uint8)
     prediction = Prediction(pixels, features, said, features)
-    return LogEntry(f"r{at}", at, "m", "1", ("a", "b"), 1.0, prediction, None)
+    return LogEntry(f"r{at}", at, "m", "1", ANSWER, 1.0, prediction, None)
 
 
 def batches(minutes: float, per_second: int, seed: int = 0) -> list[list[LogEntry]]:
