@@ -67,6 +67,7 @@ def test_digits_of_scikit_learn_end_with_a_champion(tmp_path: Path) -> None:
     assert list((case.state / "work").glob("train-*")) == [], "a finished training leaves no checkpoint"
 
 
+@pytest.mark.proof  # its canary is judged by seconds: beside another busy process it rolls back
 def test_real_photos_end_with_a_champion_by_two_commands_and_it_answers(tmp_path: Path) -> None:
     """Tiles of the two photographs that scikit-learn ships, a pretrained network, and the gates of `init`."""
     from sklearn.datasets import load_sample_images
