@@ -32,7 +32,13 @@ def collect_labels(
         chosen = fetch(Path(config.version)) if config.version else None
         version = version_now()
         found = collect(Path(samples.path), name, config, out["batch"], None, chosen, version)
-        return {"labels": found.rows, "corrections": found.corrections, "label_set": found.version}
+        unused = {"quarantined": found.quarantined, "disputed": found.disputed}
+        return {
+            "labels": found.rows,
+            "corrections": found.corrections,
+            "label_set": found.version,
+            **{what: count for what, count in unused.items() if count},
+        }
 
     run_step(
         "collect_labels",

@@ -27,15 +27,23 @@ class AbandonedRollouts:
 
     def __init__(self) -> None:
         self._next = 0.0
+        self._told: set[str] = set()
 
     def tick(self) -> None:
-        """Settles what was left behind, if it is time to look."""
+        """Settles what was left behind, if it is time to look; a state that cannot be is told once."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LOOK_SECONDS
         for journal in journals():
-            with contextlib.suppress(LinnetError, OSError):  # the next look tries again
+            try:
                 settle_abandoned(journal)
+            except (LinnetError, OSError):  # the next look tries again
+                continue
+            except Exception as error:  # noqa: BLE001  such as of an older Linnet: it hides no other
+                problem = f"{journal.path} cannot be settled: {type(error).__name__}: {error}"
+                if problem not in self._told:
+                    self._told.add(problem)
+                    print(problem, flush=True)
 
 
 def settle_abandoned(journal: Journal) -> bool:

@@ -131,8 +131,8 @@ def _windows(champion: ModelVersion) -> Iterator[Metric]:
                 if report.accuracy is not None or folder == folders[0]:
                     yield from _performance(report, labels)
                     return
-    except LinnetError:
-        return
+    except LinnetError as error:
+        logger.warning("the newest window of %s is left out: %s", champion.name, error)
 
 
 def _performance(report: PerformanceReport, labels: list[str]) -> Iterator[Metric]:
@@ -166,7 +166,8 @@ def _retraining(model: str, config: RetrainingConfig) -> Iterator[Metric]:
     ledger = RetrainingLedger(model)
     try:
         ledger.refresh()
-    except LinnetError:
+    except LinnetError as error:
+        logger.warning("retraining of %s is left out: %s", model, error)
         return
     history = ledger.history()
     decisions = CounterMetricFamily(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from linnet.config import Config
-from linnet.errors import RunError
+from linnet.errors import LinnetError, RunError
 from linnet.launch.client import Host, host_of, silence_sdk, translate_api_errors
 from linnet.monitoring.window import last_closed
 from linnet.records import RunRequest, now
@@ -93,29 +93,43 @@ def unwatch(config: Config, host: Host) -> bool:
         return _remove(client, experiment, plan(config).name)
 
 
-def watch_served(models: Sequence[str], actor: str) -> list[str]:
-    """Watches the models that nobody watches yet, on this machine's engine; returns those.
+def watch_served(models: Sequence[str], actor: str) -> tuple[list[str], list[str]]:
+    """Watches the models that nobody watches yet, on this machine's engine.
 
     Left out are a model that a person stopped watching, one whose config sends runs to a cluster, and one
     that has no config here: nobody said how long its windows are.
 
+    Returns:
+        Those, and why each of the others cannot be watched: it hides no other.
+    """
+    watched, problems = [], []
+    for model in models:
+        try:
+            if _watch_unwatched(model, actor):
+                watched.append(model)
+        except (LinnetError, OSError) as error:
+            problems.append(f"windows of {model} are not judged by themselves: {error}")
+    return watched, problems
+
+
+def _watch_unwatched(model: str, actor: str) -> bool:
+    """Watches a model if nobody does yet; whether it did.
+
     Raises:
         RunError: the engine refused it.
     """
-    watched = []
-    for model in models:
-        found = model_config(model)
-        if found.origin == DEFAULTS or found.config.engine.host or _stopped(model).exists():
-            continue
-        host = host_of(found.config.engine)
-        client = host.client()
-        with silence_sdk(), translate_api_errors(host.url):
-            experiment = client.create_experiment(found.config.name).experiment_id
-            known = _ours(client, experiment, plan(found.config).name)
-        if not known:
-            watch(found.config, host, actor)
-            watched.append(model)
-    return watched
+    found = model_config(model)
+    if found.origin == DEFAULTS or found.config.engine.host or _stopped(model).exists():
+        return False
+    host = host_of(found.config.engine)
+    client = host.client()
+    with silence_sdk(), translate_api_errors(host.url):
+        experiment = client.create_experiment(found.config.name).experiment_id
+        known = _ours(client, experiment, plan(found.config).name)
+    if known:
+        return False
+    watch(found.config, host, actor)
+    return True
 
 
 def _stopped(model: str) -> Path:

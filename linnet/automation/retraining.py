@@ -81,11 +81,12 @@ class RetrainingSubmitter:
 
 
 def _model_that_waits(file: Path) -> str:
-    """The model whose ledger this is, if a run of it waits; nothing of a ledger that cannot be read."""
+    """The model whose ledger this is, if a run of it waits; a ledger that cannot be read is told."""
     try:
         ledger = RetrainingLedger("", file=file)
         ledger.refresh()
-    except LinnetError:
+    except LinnetError as error:
+        print(f"runs that retraining asked for are not submitted: {error}", flush=True)
         return ""
     return ledger.waiting[0].asked.model if ledger.waiting else ""
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from linnet.commands.terminal import terminal
-from linnet.config import Config, RegistryConfig, config_files, load_config
+from linnet.config import Config, RegistryConfig, broken_config_files, config_files, load_config
 from linnet.errors import ConfigError, LinnetError
 from linnet.registry.connect import connect
 from linnet.retraining.known_models import known_models
@@ -29,7 +29,7 @@ ModelName = Annotated[
 def chosen_config(path: Path | None, name: str = "") -> Config:
     """The config at `path`; without one that of model `name`, or of the only model here.
 
-    Says on standard error where it comes from, unless it was named.
+    Says on standard error where it comes from, unless it was named, and which configs here are broken.
 
     Raises:
         ConfigError: path and name disagree, there is no such model, none yet, or no telling which.
@@ -45,6 +45,8 @@ def chosen_config(path: Path | None, name: str = "") -> Config:
     terminal(stderr=True).print(
         f"model {found.config.model_name}, by {found.origin}", style="dim", soft_wrap=True
     )
+    for problem in broken_config_files():  # it may be the very one that this model should be judged by
+        terminal(stderr=True).print(f"not used: {problem}", style="yellow", soft_wrap=True)
     return found.config
 
 

@@ -10,6 +10,9 @@ from rich.text import Text
 from linnet.commands.terminal import terminal
 from linnet.records import DriftReport, PerformanceReport, SkewReport
 
+MOST_QUANTITIES = 8
+"""Lines of the table; the page has all."""
+
 
 def show_drift(drift: DriftReport, performance: PerformanceReport, page: Path) -> None:
     """Verdict, largest effects, accuracy, and where the page is."""
@@ -20,12 +23,15 @@ def show_drift(drift: DriftReport, performance: PerformanceReport, page: Path) -
     console.print(Text.assemble((drift.verdict, f"bold {colour}"), facts))
     if drift.tests:
         table = Table("quantity", "effect", "matters from", "adjusted p", "")
-        for test in sorted(drift.tests, key=lambda test: -test.severity)[:8]:
+        ordered = sorted(drift.tests, key=lambda test: -test.severity)
+        for test in ordered[:MOST_QUANTITIES]:
             mark = Text("drifted", "red") if test.drifted else Text()
             table.add_row(
                 test.name, f"{test.effect:.3f}", f"{test.threshold:g}", f"{test.adjusted:.2g}", mark
             )
         console.print(table)
+        if left := ordered[MOST_QUANTITIES:]:
+            console.print(f"and {len(left)} more, {sum(test.drifted for test in left)} of them drifted")
     for cohort in (cohort for cohort in drift.cohorts if cohort.drifted):
         console.print(
             f"cohort {cohort.cohort} {cohort.value}: {cohort.column} moved by {cohort.effect:.2f} (KS)"

@@ -144,11 +144,11 @@ def watch_windows() -> None:
     running = ServerState.read(server_state_file())
     if running is None or running_engine() is None:
         return
-    try:
-        for model in watch_served(running.models or [], "linnet up"):
-            logger.info("every window of %s is judged from now on", model)
-    except (LinnetError, OSError) as error:
-        logger.warning("windows are not judged by themselves: %s", error)
+    watched, problems = watch_served(running.models or [], "linnet up")
+    for model in watched:
+        logger.info("every window of %s is judged from now on", model)
+    for problem in problems:
+        logger.warning(problem)
 
 
 def main() -> None:

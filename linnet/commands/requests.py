@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from linnet.commands.terminal import terminal
+from linnet.commands.terminal import fits, terminal
 from linnet.config import RegistryConfig
 from linnet.errors import ConfigError, LinnetError, Reason, ServingError
 from linnet.records import ModelPackage
@@ -61,13 +62,16 @@ def refused(
         ", ".join(f"{count} x {name}" for name, count in sorted(counts.items(), key=lambda one: -one[1]))
     )
     table = Table("at (UTC)", "request", "model", "status", "reason", "body", "what the sender was told")
+    lines: list[Text] = []
     for request, _ in found[:limit]:
         body = f"{request.size:,} bytes" + ("" if request.kept or not request.size else ", not kept")
-        table.add_row(
-            f"{request.at:%Y-%m-%d %H:%M:%S}", Text(request.request_id), Text(request.model),
-            str(request.status), request.reason, body, Text(_printable(request.problem)),
+        cells = (
+            f"{request.at:%Y-%m-%d %H:%M:%S}", request.request_id, request.model, str(request.status),
+            request.reason, body, _printable(request.problem),
         )  # fmt: skip
-    console.print(table)
+        table.add_row(*map(Text, cells))
+        lines += [Text("  ".join(cells[:-1])), Text(f"  {cells[-1]}")]
+    _print_whole(table, lines, console)
     console.print("`linnet requests show ID` shows one, `linnet requests replay` sends them again")
 
 
@@ -108,15 +112,15 @@ def replay(
         return
     client = ServerClient.from_state(server_state_file())
     answered, table = 0, Table("request", "before", "now", "answer")
+    lines: list[Text] = []
     for request, path in chosen:
         status, _, body = client.request(request.method, request.path, body_of(path), request.headers)
         answered += status == 200
-        color = "green" if status == 200 else "red"
-        table.add_row(
-            Text(request.request_id), f"{request.status} {request.reason}", Text(str(status), color),
-            Text(_printable(_said(body))),
-        )  # fmt: skip
-    console.print(table)
+        now = Text(str(status), "green" if status == 200 else "red")
+        before, said = f"{request.status} {request.reason}", _printable(_said(body))
+        table.add_row(Text(request.request_id), before, now, Text(said))
+        lines.append(Text.assemble(f"{request.request_id}  {before}, now ", now, f": {said}"))
+    _print_whole(table, lines, console)
     left_out = len(found) - len(chosen)
     rest = f"; {left_out} were not sent (not kept whole, or beyond --limit)" if left_out else ""
     console.print(f"{answered} of {len(chosen)} are answered now{rest}")
@@ -234,6 +238,14 @@ def _one_refused(request_id: str) -> Found:
             "refused ones; one that was answered just now is there within a second"
         )
     return found
+
+
+def _print_whole(table: Table, lines: list[Text], console: Console) -> None:
+    """The table, or lines where it would cut the ids: they are there to be copied."""
+    if fits(table, console):
+        console.print(table)
+    else:
+        console.print(*lines, sep="\n")
 
 
 def _said(body: bytes) -> str:

@@ -84,7 +84,8 @@ def _health(context: Context, model: str) -> ModelHealth:
         return ModelHealth(model, (StatusLine("Records", "unknown", f"cannot be read: {error}"),))
 
 
-def _labels(dataset: str) -> LabelStatus | None:
+def _labels(dataset: str) -> LabelStatus | str | None:
+    """The state of its labels; None: nothing was ever asked; a text: why it is not known."""
     from linnet.labels import status as labels
     from linnet.labels.store import database
 
@@ -92,8 +93,8 @@ def _labels(dataset: str) -> LabelStatus | None:
         return None
     try:
         return labels.status(dataset)
-    except StorageError:
-        return None
+    except StorageError as error:
+        return str(error)
 
 
 def _services() -> list[StatusLine]:

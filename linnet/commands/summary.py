@@ -8,9 +8,10 @@ from pathlib import Path
 from shlex import quote
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from linnet.commands.terminal import fits
 from linnet.config import RegistryConfig
 from linnet.config.root import SECTIONS
 from linnet.errors import ConfigError, LinnetError
@@ -101,28 +102,51 @@ def _settings(record: RunRecord) -> tuple[list[tuple[str, str, str]], dict[str, 
 
 
 def show_comparison(first: RunEvidence, second: RunEvidence, console: Console) -> None:
-    """Prints two runs side by side: the settings that differ, their metrics and their gates."""
+    """Prints two runs side by side: the settings that differ, their metrics and their gates.
+
+    No id, commit or path is cut, however narrow the terminal is.
+    """
     a, b = first.record, second.record
-    table = Table("", a.run_id, b.run_id)
-    for what in ("state", "started_at", "commit"):
-        table.add_row(what.removesuffix("_at"), _said(getattr(a, what)), _said(getattr(b, what)))
-    table.add_row("cause", a.request.cause, b.request.cause)
-    table.add_section()
-    for key, before, after in comparison.settings(first, second):
-        table.add_row(Text(key), _said(before), _said(after))
-    console.print(table)
+    console.print(Text(f"A  {a.run_id}"), soft_wrap=True)
+    console.print(Text(f"B  {b.run_id}"), soft_wrap=True)
+    facts = [
+        (what.removesuffix("_at"), _said(getattr(a, what)), _said(getattr(b, what)))
+        for what in ("state", "started_at", "commit")
+    ]
+    facts.append(("cause", Text(a.request.cause), Text(b.request.cause)))
+    facts += [(key, _said(one), _said(other)) for key, one, other in comparison.settings(first, second)]
+    _print_pairs(facts, console)
     scores = Table("metric", title="metrics", title_justify="left", title_style="bold")
-    for column in (a.run_id, b.run_id, "change"):
+    for column in ("A", "B", "change"):
         scores.add_column(column, justify="right")
     for metric in comparison.metrics(first, second) or []:
         color = {"better": "green", "worse": "red"}.get(metric.verdict, "")
         change = Text(f"{metric.words} {metric.verdict}".rstrip(), color)
         scores.add_row(metric.metric.title, f"{metric.first:.4f}", f"{metric.second:.4f}", change)
     console.print(scores if scores.row_count else "no metrics to compare: one of them was not evaluated")
-    judged = Table("gate", a.run_id, b.run_id, title="gates", title_justify="left", title_style="bold")
+    judged = Table(
+        Column("gate", overflow="fold"), "A", "B", title="gates", title_justify="left", title_style="bold"
+    )
     for name, *pair in comparison.gates(first, second):
         judged.add_row(name, *(_judged(gate) for gate in pair))
     console.print(judged if judged.row_count else "neither run was judged by a gate")
+
+
+def _print_pairs(rows: list[tuple[str, Text, Text]], console: Console) -> None:
+    """A table of what two runs have, or lines where a table would cut them."""
+    table = Table("", "A", "B")
+    for what, one, other in rows:
+        table.add_row(Text(what), one, other)
+    if fits(table, console):
+        console.print(table)
+        return
+    for what, one, other in rows:
+        if one == other:
+            console.print(Text.assemble(f"{what}  ", one), soft_wrap=True)
+        else:
+            console.print(Text(what), soft_wrap=True)
+            console.print(Text.assemble("  A  ", one), soft_wrap=True)
+            console.print(Text.assemble("  B  ", other), soft_wrap=True)
 
 
 def _said(value: object) -> Text:

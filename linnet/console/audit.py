@@ -50,7 +50,7 @@ class AuditLog:
     def lines(self) -> list[AuditLine]:
         """The last lines, the newest first; one that a kill tore is left out."""
         try:
-            texts = self._path.read_text("utf-8").splitlines()[-MOST_LINES:]
+            texts = self._path.read_bytes().splitlines()[-MOST_LINES:]
         except FileNotFoundError:
             return []
         found = []

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from linnet.console.production_status import Watched
+from linnet.console.production_status import REFUSED, Watched
 from linnet.console.sources import Canary, ServerStatus
 from linnet.labels.status import LabelStatus
 from linnet.pages.numbers import percent
@@ -59,10 +59,13 @@ def health(
     found: Watched,
     served: ServerStatus,
     canary: Canary | None,
-    labels: LabelStatus | None,
+    labels: LabelStatus | str | None,
     runs: Sequence[RunRecord],
 ) -> ModelHealth:
-    """All lines of a model. `labels` None: nothing was ever asked; `runs`: the model's, the newest first."""
+    """All lines of a model; `runs`: the model's, the newest first.
+
+    `labels` None: nothing was ever asked; a text: why nothing is known of them.
+    """
     facts = [
         _champion(found),
         _traffic(found, served, canary),
@@ -109,7 +112,9 @@ def _levels(found: Watched) -> Iterator[StatusLine]:
         yield StatusLine(f"{promise.title}, 30 days", "not well" if spent else "info", words)
 
 
-def _labels(labels: LabelStatus | None) -> StatusLine:
+def _labels(labels: LabelStatus | str | None) -> StatusLine:
+    if isinstance(labels, str):
+        return StatusLine("Labels", "unknown", labels)
     if labels is None:
         return StatusLine("Labels", "info", "nobody was asked yet")
     oldest = f", the oldest since {labels.oldest_open:%Y-%m-%d %H:%M} UTC" if labels.oldest_open else ""
@@ -144,7 +149,10 @@ def _policy(found: Watched) -> StatusLine:
 def _refused(found: Watched) -> StatusLine:
     recent = [one for one in found.refused if now() - one.at < timedelta(days=1)]
     reasons = ", ".join(sorted({one.reason for one in recent}))
+    least = "at least " if len(recent) == REFUSED else ""  # older ones were not read
     words = (
-        f"{len(recent)} are kept of the last day ({reasons})" if recent else "none is kept of the last day"
+        f"{least}{len(recent)} are kept of the last day ({reasons})"
+        if recent
+        else "none is kept of the last day"
     )
     return StatusLine("Refused requests", "info", words)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from linnet.records.prediction_log import served_files
 
+logger = logging.getLogger(__name__)
 _COLUMNS = ["model", "at", "version", "predicted", "confidence", "latency_ms", "ok"]
 
 
@@ -66,10 +69,10 @@ class PredictionLogReader:
     def summary(self, model: str) -> LogSummary:
         """What `model` was asked, as the log stands; none of it is another model's.
 
-        A file that cannot be read, or was removed meanwhile, is left out.
+        A file that cannot be read is told and left out; so is one that was removed meanwhile.
         """
         with self._lock:
-            names = {path.name: path for path in served_files(self._folder)}
+            names = {str(path): path for path in served_files(self._folder)}
             self._files = {name: found for name, found in self._files.items() if name in names}
             for name, path in names.items():
                 if name not in self._files and (found := _read(path)) is not None:
@@ -84,10 +87,19 @@ def _read(path: Path) -> dict[str, LogFile] | None:
 
     try:
         table = parquet.read_table(path, columns=_COLUMNS)
-    except (OSError, ArrowException):
+    except FileNotFoundError:
+        return None
+    except (OSError, ArrowException) as error:
+        _tell(f"{path}: its requests are not counted, as it cannot be read: {error}")
         return None
     models = compute.unique(table["model"]).to_pylist()
     return {model: _rows_of(table.filter(compute.equal(table["model"], model))) for model in models}
+
+
+@lru_cache(1000)
+def _tell(problem: str) -> None:
+    """Once a process: the console looks every few seconds."""
+    logger.warning(problem)
 
 
 def _rows_of(table: Any) -> LogFile:

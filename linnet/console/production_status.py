@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -39,6 +41,7 @@ from linnet.storage.paths import prediction_log_dir
 from linnet.vision.decode import decode
 from linnet.vision.thumbnail import thumbnail
 
+logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Record)
 WINDOWS, ENTRIES, EXAMPLES, REFUSED = 12, 20, 12, 200
 
@@ -131,8 +134,15 @@ def _read(kind: type[R], folder: Path | None, name: str) -> R | None:
         return None
     try:
         return kind.load(folder / name)
-    except LinnetError:
+    except LinnetError as error:
+        _tell(f"a record of a window is left out: {error}")
         return None
+
+
+@lru_cache(1000)
+def _tell(problem: str) -> None:
+    """Once a process: the page is made anew every few seconds."""
+    logger.warning(problem)
 
 
 def _retraining(model: str, config: Config) -> Retraining:

@@ -37,9 +37,15 @@ def read_export(tree: Folder, export: Export) -> Understanding:
             "Linnet takes one class an image: cut the boxes out as images of their own, or leave these out"
         )
         raise invalid_rows(str(tree.path), problem, several, remedy)
-    images = tree.all_images()
-    index, lists = ImageIndex(tree.path, images), split_files(tree)
+    images, several_lists = tree.all_images(), split_files(tree)
+    twice = sorted(stem for stem, named in several_lists.items() if len(named) > 1)
+    lists = {stem: next(iter(named)) for stem, named in several_lists.items() if len(named) == 1}
+    index = ImageIndex(tree.path, images)
     missing = _take_told(found, export, index, lists)
+    if twice:
+        first = f"such as {twice[0]} in {' and '.join(sorted(several_lists[twice[0]]))}"
+        told = f"{len(twice):,} image(s) stand in several lists of ImageSets ({first}): none counts"
+        found.notes.append(told)
     if not found.images:
         raise invalid_rows(
             str(tree.path), f"is a {title} export whose images are not there", missing, "add them"

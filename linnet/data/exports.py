@@ -148,8 +148,9 @@ def _coco(search: ExportSearch) -> Export | None:
         if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
             continue
         try:
-            names = {one["id"]: str(one["name"]) for one in content["categories"]}
-            images = {one["id"]: Told(str(one["file_name"]), path) for one in content["images"]}
+            names = _by_id(path, "category", content["categories"], "name")
+            files = _by_id(path, "image", content["images"], "file_name")
+            images = {number: Told(name, path) for number, name in files.items()}
             for one in content["annotations"]:
                 images[one["image_id"]].classes.add(names[one["category_id"]])
         except (KeyError, TypeError) as error:
@@ -158,6 +159,21 @@ def _coco(search: ExportSearch) -> Export | None:
             ) from error
         told += images.values()
     return Export("coco", told, boxes=True) if told else None
+
+
+def _by_id(path: Path, what: str, listed: list[Any], key: str) -> dict[Any, str]:
+    """The names of a COCO file's images or categories, by the id that annotations refer to.
+
+    Raises:
+        DataError: an id means two of them: one would take the other's place.
+    """
+    found: dict[Any, str] = {}
+    for one in listed:
+        name = str(one[key])
+        if found.setdefault(one["id"], name) != name:
+            problem = f"is a damaged COCO export: {what} {one['id']} is both {found[one['id']]} and {name}"
+            raise DataError(str(path), problem, "give each an id of its own")
+    return found
 
 
 def _voc(search: ExportSearch) -> Export | None:
@@ -180,6 +196,7 @@ def _yolo(search: ExportSearch) -> Export | None:
     """YOLO: `data.yaml` with the names, and a text file an image, each line a class number and a box."""
     import yaml
 
+    found: dict[Path, dict[int, str]] = {}
     for path in search.files(".yaml", ".yml"):
         try:
             content = yaml.safe_load(decoded(path.read_bytes()))
@@ -190,10 +207,15 @@ def _yolo(search: ExportSearch) -> Export | None:
         if isinstance(names, list):
             names = dict(enumerate(names))
         if isinstance(names, dict) and {"train", "val", "nc", "path"} & set(content):
-            known = {int(key): str(name) for key, name in names.items() if str(key).isdigit()}
-            told = list(_boxes(search.tree, path, known))
-            return Export("yolo", told, boxes=True) if told else None
-    return None
+            found[path] = {int(key): str(name) for key, name in names.items() if str(key).isdigit()}
+    first = next(iter(found), None)
+    if first is None:
+        return None
+    told = list(_boxes(search.tree, first, found[first]))
+    if told and (others := [path for path, known in found.items() if known != found[first]]):
+        problem = f"numbers the classes otherwise than {utf8(first.relative_to(search.tree.path).as_posix())}"
+        raise DataError(str(others[0]), problem, "name one of the two datasets, or number them alike")
+    return Export("yolo", told, boxes=True) if told else None
 
 
 def _boxes(tree: Folder, about: Path, names: dict[int, str]) -> Iterator[Told]:
@@ -282,10 +304,9 @@ def _choices(task: dict[str, Any]) -> Iterator[tuple[str, bool]]:
                         yield choice, key != "choices"
 
 
-def split_files(tree: Folder) -> dict[str, str]:
-    """Stem of an image to the name of the list that holds it: VOC's ImageSets/Main/train.txt."""
-    found: dict[str, str] = {}
-    several = defaultdict(set)
+def split_files(tree: Folder) -> dict[str, set[str]]:
+    """Stem of an image to the names of the lists that hold it: VOC's ImageSets/Main/train.txt."""
+    several: dict[str, set[str]] = defaultdict(set)
     for folder in tree.everything():
         if folder.name != "Main" or "ImageSets" not in folder.origin:
             continue
@@ -293,7 +314,4 @@ def split_files(tree: Folder) -> dict[str, str]:
             if path.suffix == ".txt" and "_" not in path.stem and path.stem != "trainval":
                 for line in _text(path).split():
                     several[line].add(path.stem)
-    for stem, names in several.items():
-        if len(names) == 1:
-            found[stem] = names.pop()
-    return found
+    return several

@@ -80,6 +80,7 @@ def manifest_rows(
     path = _table_path(location)
     names, table = read_table(path)
     known = {wanted: _column(wanted, names) for wanted in _ALIASES}
+    _check_ambiguous(path, names, [*filter(None, known.values()), "captured_at", *cohorts, group])
     finder = _Finder(path.parent)
     _check_columns(path, [*names, *(wanted for wanted, name in known.items() if name)], cohorts, group)
     rows: list[RawRow] = []
@@ -135,9 +136,27 @@ def _column(wanted: str, names: list[str]) -> str | None:
     """The column that is meant by one of Linnet's names: the very name, or the only alias of it."""
     if wanted in names:
         return wanted
-    known = [str(name).strip().casefold().replace(" ", "_") for name in names]
-    found = [name for name, spelled in zip(names, known, strict=True) if spelled in _ALIASES[wanted]]
+    found = _aliases(wanted, names)
     return found[0] if len(found) == 1 else None
+
+
+def _aliases(wanted: str, names: list[str]) -> list[str]:
+    known = [str(name).strip().casefold().replace(" ", "_") for name in names]
+    return [name for name, spelled in zip(names, known, strict=True) if spelled in _ALIASES[wanted]]
+
+
+def _check_ambiguous(path: Path, names: list[str], used: list[str]) -> None:
+    """Refuses a table in which a column would take another's place, or count for nothing.
+
+    Raises:
+        DataError: two columns have the name of one that is read, or may both be the split.
+    """
+    if twice := sorted({name for name in used if names.count(name) > 1}):
+        raise DataError(str(path), f"has several columns '{twice[0]}'", "rename all but the one that counts")
+    if "split" not in names and len(found := _aliases("split", names)) > 1:
+        listed = " and ".join(f"'{name}'" for name in found)
+        remedy = "call the one that counts 'split', or rename all of them if none does"
+        raise DataError(str(path), f"has the columns {listed}, which may each be the split", remedy)
 
 
 def _check_columns(path: Path, names: list[str], cohorts: tuple[str, ...], group: str) -> None:

@@ -33,6 +33,7 @@ from linnet.tasks.target import Target, target_of
 _MANIFEST = "manifest.json"
 _NAMED_DROPS = 1000
 _KNOWN = "of a production window, and the dataset holds the same image"
+_CONTRADICTING = f"{_KNOWN} with another label, which counts"
 
 
 def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None = None) -> DatasetManifest:
@@ -226,8 +227,9 @@ def _images(selection: Selection) -> dict[str, int]:
 
 
 def _known(selection: Selection) -> dict[str, int]:
-    """Rows of production windows that say nothing new, by the reason."""
-    return {_KNOWN: selection.known} if selection.known else {}
+    """Rows of production windows whose images the dataset itself has, by the reason."""
+    found = {_KNOWN: selection.known, _CONTRADICTING: selection.contradicting}
+    return {reason: count for reason, count in found.items() if count}
 
 
 def _window_counts(raw: RawDataset, selection: Selection) -> dict[str, dict[str, int]]:

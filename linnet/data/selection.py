@@ -35,6 +35,8 @@ class Selection:
     """Rows whose copies have another label."""
     known: int = 0
     """Rows of production windows whose pixels the dataset itself holds, or nearly holds out."""
+    contradicting: int = 0
+    """Rows of production windows whose pixels the dataset itself holds with another label."""
     near_leaks: int = 0
     """Rows that nearly repeat what another official split holds out."""
     near_conflicts: int = 0
@@ -59,7 +61,11 @@ def select(raw: RawDataset, seen: Sequence[Seen], config: DataConfig) -> Selecti
     for index, (row, look) in enumerate(zip(raw.rows, seen, strict=True)):
         first = owner[look.sample_id]
         if first != index and window_of(row.label_source):
-            result.known += 1
+            same = row.label == raw.rows[first].label
+            result.known += same
+            result.contradicting += not same
+            if not same:
+                result.dropped.append(_reason(row, raw.rows[first], leak=False))
             continue
         if look.sample_id in contested:
             if config.conflicts == "leave out":

@@ -118,10 +118,11 @@ class Reconciler:
                     self.told(
                         f"{found.added} new answers, {found.quarantined} in quarantine, {found.open} open"
                     )
-            except LinnetError as error:
-                if str(error) != self.last_error:  # once, not at every look
-                    self.told(f"cannot collect answers: {error}")
-                self.last_error = str(error)
+            except Exception as error:  # noqa: BLE001  whatever it is, it must not end the looks for good
+                problem = str(error) if isinstance(error, LinnetError) else f"{type(error).__name__}: {error}"
+                if problem != self.last_error:  # once, not at every look
+                    self.told(f"cannot collect answers: {problem}")
+                self.last_error = problem
             self._wake.wait(self.poll_seconds)
             if self._wake.is_set():
                 self._stop.wait(QUIET_SECONDS)

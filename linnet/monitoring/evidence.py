@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from linnet.monitoring.performance import PERFORMANCE_FILE
 from linnet.monitoring.recent import LabelledWindow
 from linnet.records import DriftReport, PerformanceReport, RetrainingEvidence, WindowFinding
 
+logger = logging.getLogger(__name__)
 MOST_WINDOWS = 50
 Span = tuple[datetime, datetime | None]
 """A rollout: from, to; None: it is under way."""
@@ -32,8 +34,7 @@ def gather_evidence(
 ) -> RetrainingEvidence:
     """The evidence on the champion; `labelled`: its labelled production images.
 
-    Raises:
-        StorageError: a window's record cannot be read.
+    A window whose records cannot be read is told and counted: no retraining would be decided otherwise.
     """
     if served.version is None:
         return RetrainingEvidence(
@@ -41,13 +42,26 @@ def gather_evidence(
         )
     folder = history_folder(served.model, served.version)
     found = sorted(folder.glob(f"*/{DRIFT_FILE}"))[-MOST_WINDOWS:]
-    findings = [finding for path in found if (finding := _finding(path.parent, rollouts)) is not None]
+    findings: list[WindowFinding] = []
+    thin = unread = 0
+    for path in found:
+        try:
+            finding = _finding(path.parent, rollouts)
+        except StorageError as error:
+            logger.warning("a window of %s is not counted: %s", served.model, error)
+            unread += 1
+            continue
+        if finding is None:
+            thin += 1
+        else:
+            findings.append(finding)
     return RetrainingEvidence(
         model=served.model,
         champion=served.version,
         trained_until=served.registered_at,
         windows=tuple(sorted(findings, key=lambda window: window.start)),
-        thin_windows=len(found) - len(findings),
+        thin_windows=thin,
+        unread_windows=unread,
         new_labels=len(labelled.images),
         label_notes=labelled.notes,
         rollout_active=any(end is None for _, end in rollouts),

@@ -19,7 +19,7 @@ from linnet.monitoring.drift import NumberDrift, compare_classes, compare_column
 from linnet.monitoring.embeddings import EmbeddingDrift, compare_embeddings
 from linnet.monitoring.history import DRIFT_FILE
 from linnet.monitoring.online_fdr import adjusted, next_level, simes
-from linnet.monitoring.window import WINDOW_FILE, Rows
+from linnet.monitoring.window import WINDOW_FILE, Rows, damaged_files
 from linnet.progress import Progress
 from linnet.records import CohortDrift, DriftReport, DriftTest, DriftVerdict, Window
 from linnet.vision.decode import decode, sample_id
@@ -70,6 +70,9 @@ def measure_drift(
     rows = Rows.load(window, len(reference.features), len(reference.classes), reference.answer)
     kept = _embed(rows, package, progress) if about.enough else None
     report = compare_with_reference(about, rows, reference, kept, config, past)
+    if damaged := damaged_files(window):
+        notes = tuple(f"damaged, left out: {file}" for file in damaged)
+        report = report.model_copy(update={"notes": (*report.notes, *notes)})
     out.mkdir(parents=True, exist_ok=True)
     report.save(out / DRIFT_FILE)
     return report

@@ -59,7 +59,7 @@ def judge_open_window(
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "window"
             window = write_window(log, model, version, start, at, config, folder)
-            rows = Rows.load(folder, len(reference.features), len(reference.classes))
+            rows = Rows.load(folder, len(reference.features), len(reference.classes), reference.answer)
         if window.enough:
             break
     drift = compare_with_reference(window, rows, reference, None, config, past)

@@ -290,7 +290,7 @@ def _notes(report: DriftReport, evidence: PageData) -> str:
         notes += evidence.performance.notes
     if evidence.skew is not None:
         notes += [*evidence.skew.libraries, *evidence.skew.notes]
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    items = "".join(f"<li>{escape(note)}</li>" for note in dict.fromkeys(notes))
     more = '<p><a href="evidently.html">The same window in Evidently</a></p>' if evidence.evidently else ""
     said = (
         f"Reference: {report.reference_rows:,} training and validation images for the features; "

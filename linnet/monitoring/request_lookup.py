@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from linnet.monitoring.log_reader import read_feedback
 from linnet.records.prediction_log import served_files, served_schema
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class ServedRequest:
 def find_request(log: Path, name: str) -> ServedRequest | None:
     """The newest request in the log with this id, or with an image whose sample id this is; None: none.
 
-    Files are read from the newest on; one that is damaged says nothing.
+    Files are read from the newest on; one that cannot be read is told and passed over.
     """
     import pyarrow as pa
     import pyarrow.dataset as ds
@@ -55,7 +58,10 @@ def find_request(log: Path, name: str) -> ServedRequest | None:
         try:
             source = ds.dataset(str(path), schema=served_schema(), format="parquet")
             rows = source.to_table(filter=wanted).to_pylist()
-        except (OSError, ValueError, pa.ArrowException):
+        except FileNotFoundError:  # it was replaced or deleted just now
+            continue
+        except (OSError, ValueError, pa.ArrowException) as error:
+            logger.warning("%s: its requests are not looked at, as it cannot be read: %s", path, error)
             continue
         if rows:
             newest = max(rows, key=lambda row: row["at"])

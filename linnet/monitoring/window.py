@@ -109,6 +109,17 @@ def write_window(
     return window
 
 
+def damaged_files(folder: Path) -> list[str]:
+    """The log's files that the window in `folder` lacks because they cannot be read, and why."""
+    try:
+        found: list[str] = json.loads((folder / LIBRARIES_FILE).read_text("utf-8"))["damaged"]
+    except (FileNotFoundError, KeyError):  # of an older Linnet
+        return []
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{folder / LIBRARIES_FILE}: cannot be read ({error})") from error
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """The N rows of a window, in order of time."""

@@ -6,9 +6,11 @@ Its name begins with the moment, so that names sort as time does.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,6 +18,7 @@ from pydantic import ValidationError
 from linnet.errors import Reason, StorageError
 from linnet.records.record import Record
 
+logger = logging.getLogger(__name__)
 RefusalReason = Reason
 """type: no format that is read; size: too many bytes; pixels: too many of them; decode: damaged; shape: JSON,
 fields or tensors that are not the model's; key: no right to ask; route: no such model or address; overload:
@@ -67,13 +70,23 @@ def refused_files(folder: Path) -> list[Path]:
 
 
 def refused_requests(folder: Path) -> Iterator[tuple[RefusedRequest, Path]]:
-    """What is in a quarantine, the newest first; a file that is damaged, or just deleted, is passed over."""
+    """What is in a quarantine, the newest first; a file that cannot be read is told and passed over."""
     for path in refused_files(folder):
         try:
             with path.open("rb") as file:
-                yield RefusedRequest.model_validate_json(file.readline()), path
-        except (OSError, ValidationError):
+                request = RefusedRequest.model_validate_json(file.readline())
+        except FileNotFoundError:  # it was deleted just now
             continue
+        except (OSError, ValidationError) as error:
+            _tell(f"{path}: this refused request cannot be read: {str(error).splitlines()[0]}")
+            continue
+        yield request, path
+
+
+@lru_cache(1000)
+def _tell(problem: str) -> None:
+    """Once a process: the console looks every few seconds."""
+    logger.warning(problem)
 
 
 def body_of(path: Path) -> bytes:

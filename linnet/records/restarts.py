@@ -35,10 +35,10 @@ def restarts_file() -> Path:
 
 
 def restarts() -> list[Restart]:
-    """The newest restarts, the oldest first; a line that a kill cut short is left out."""
+    """The newest restarts, the oldest first; a line that is damaged, such as cut short, is left out."""
     found = []
     try:
-        lines = restarts_file().read_text("utf-8").splitlines()
+        lines = restarts_file().read_bytes().splitlines()
     except OSError:
         return []
     for line in lines:

@@ -43,6 +43,8 @@ class RetrainingEvidence(Record):
     """Oldest first."""
     thin_windows: int = 0
     """Windows with too few images for a verdict; they are not among `windows`."""
+    unread_windows: int = 0
+    """Windows whose records cannot be read; neither are they."""
     new_labels: int
     """Labelled production images that the champion was not trained on."""
     label_notes: tuple[str, ...] = ()

@@ -138,6 +138,8 @@ def _left_out(evidence: RetrainingEvidence) -> str:
         )
     if evidence.thin_windows:
         told.append(f"{evidence.thin_windows} had too few images for a verdict (monitoring.min_rows)")
+    if evidence.unread_windows:
+        told.append(f"the records of {evidence.unread_windows} cannot be read (the log says why)")
     return "; ".join(told)
 
 

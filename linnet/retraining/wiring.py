@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from linnet.monitoring.evidence import Span
     from linnet.monitoring.recent import LabelledWindow
 
+logger = logging.getLogger(__name__)
 _RELEASE = "release"
 _MOST_ROLLOUTS = 50
 
@@ -128,8 +130,10 @@ def keep_recent(config: Config) -> Path | None:
     from linnet.monitoring.recent import write_recent
 
     # What an earlier champion was asked about too: or the second retraining would forget the first.
-    found = labelled(config, of_champion=False).images
-    return write_recent(found, config.name, config.data.task) if found else None
+    found = labelled(config, of_champion=False)
+    for note in found.notes:
+        logger.warning("the labelled window of %s: %s", config.name, note)
+    return write_recent(found.images, config.name, config.data.task) if found.images else None
 
 
 def _answers(config: Config) -> dict[str, tuple[str, datetime]]:

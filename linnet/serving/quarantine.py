@@ -126,7 +126,7 @@ class Quarantine:
             try:
                 write_refused(self._folder, waiting.request, waiting.body, self._number)
                 sweep(self._folder, self._config, time.time())
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001  what is wrong with one must not keep later ones out
                 logger.warning("a refused request cannot be kept: %s", error)
             finally:
                 self._give(len(waiting.body))

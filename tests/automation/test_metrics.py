@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -41,3 +42,16 @@ def test_champion_that_cannot_be_read_hides_no_other_and_is_logged(
     assert 'model="broken"' not in text
     assert "broken is left out: its champion's tags are damaged" in caplog.text
     assert "a line was changed" in caplog.text
+
+
+def test_window_and_ledger_that_cannot_be_read_are_logged(
+    state: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their series went, and so did every alert on them, without a word."""
+    monkeypatch.setattr(metrics, "connect", lambda _: Registry())
+    for name in ("monitoring/fine/7/20260101T000000/drift.json", "ledger/retraining-fine.jsonl"):
+        (state / name).parent.mkdir(parents=True)
+        (state / name).write_text("{\n")
+    metrics.exposition([])
+    assert "the newest window of fine is left out" in caplog.text and "drift.json" in caplog.text
+    assert "retraining of fine is left out" in caplog.text

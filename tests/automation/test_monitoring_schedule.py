@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from linnet.automation.monitoring_schedule import _remove, plan
+from linnet.automation.monitoring_schedule import _remove, plan, watch_served
 from linnet.config import Config, MonitoringConfig, RegistryConfig
 from linnet.errors import RunError
 from linnet.monitoring.window import last_closed, moment_of
 
+SHAPE = '[data]\nheight = 8\nwidth = 8\ncolor = "gray"\n'
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -64,6 +66,33 @@ def test_watch_is_found_on_any_page_of_the_host_s_list() -> None:
     host = Host()
     assert _remove(host, "e", "monitoring of tiny") and len(host.names) == 250
     assert not _remove(host, "e", "monitoring of tiny")
+
+
+def test_model_that_cannot_be_watched_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of five served models those behind it were never watched, and nobody was told of them."""
+    monkeypatch.chdir(tmp_path)
+    for name, minutes in (("a", 0.001), ("b", 60)):
+        text = f'name = "{name}"\n{SHAPE}[monitoring]\nwindow_minutes = {minutes}\n'
+        (tmp_path / f"{name}.toml").write_text(text)
+    asked: list[str] = []
+
+    class Client:
+        def create_experiment(self, name: str) -> SimpleNamespace:
+            asked.append(name)
+            return SimpleNamespace(experiment_id=name)
+
+        def list_recurring_runs(self, experiment_id: str, **_: object) -> SimpleNamespace:
+            known = SimpleNamespace(recurring_run_id="1", display_name=f"monitoring of {experiment_id}")
+            return SimpleNamespace(recurring_runs=[known], next_page_token=None)
+
+    host = SimpleNamespace(url="", client=Client)
+    monkeypatch.setattr("linnet.automation.monitoring_schedule.host_of", lambda _: host)
+    watched, problems = watch_served(["a", "b"], "me")
+    assert asked == ["a", "b"] and watched == []
+    (problem,) = problems
+    assert problem.startswith("windows of a are not judged") and "whole number of seconds" in problem
 
 
 def test_windows_finer_than_a_second_are_refused() -> None:

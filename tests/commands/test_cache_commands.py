@@ -127,3 +127,20 @@ def test_runs_compare_tells_what_differs_between_two_runs(
     assert re.search(r"train\.epochs\W+3\W+4\W", told)
     assert "no metrics to compare" in told and "neither run was judged" in told
     assert "train.epochs" not in linnet("runs", "compare", first, first)
+
+
+def test_runs_compare_cuts_nothing_at_80_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both runs were headed `photos-20261128-0130…`, and of two commits and two paths the same half was seen."""
+    name = "photos-of-the-" + "x" * 40
+    first, second = (one_run(tmp_path, monkeypatch, epochs, name) for epochs in (3, 4))
+    places = [f"/home/ada/pictures/a folder with quite a long name/of november/{n}" for n in ("one", "two")]
+    for folder, place in zip((first, second), places, strict=True):
+        record = json.loads((folder / "run.json").read_text())
+        record["config"]["data"] = {"location": place}
+        (folder / "run.json").write_text(json.dumps({**record, "commit": "c" * 40}))
+    told = CliRunner().invoke(app, ["runs", "compare", first.name, second.name], env={"COLUMNS": "80"}).output
+    lines = told.splitlines()
+    assert lines[:2] == [f"A  {first.name}", f"B  {second.name}"] and "…" not in told
+    assert f"commit  {'c' * 40}" in lines
+    assert [f"  {mark}  {place}" in lines for mark, place in zip("AB", places, strict=True)] == [True, True]
+    assert lines[lines.index("train.epochs") :][1:3] == ["  A  3", "  B  4"]

@@ -56,6 +56,16 @@ def test_file_that_people_edit_comes_before_the_run(folder: Path, capsys: pytest
     assert "configs/mine.toml" in capsys.readouterr().err
 
 
+def test_broken_file_of_the_model_is_told_where_its_run_stands_in(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody mistyped a level: the model was judged by that of its last run, and nothing was said."""
+    trained("fashion", availability=0.9)
+    (folder / "mine.toml").write_text('name = "fashion"\n[service_levels]\navailability = 8\n')
+    assert chosen_config(None).service_levels.availability == 0.9
+    assert "not used: mine.toml: service_levels.availability" in capsys.readouterr().err
+
+
 def test_before_the_first_run_the_only_config_is_meant(folder: Path) -> None:
     (folder / "mine.toml").write_text('name = "mine"\n')
     assert chosen_config(None).model_name == "mine"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,13 +14,16 @@ from typer.testing import CliRunner
 
 from linnet.cli import app
 from linnet.config import MonitoringConfig
-from linnet.console.health import overall
+from linnet.console.health import _refused, overall
+from linnet.console.production_status import REFUSED
 from linnet.features.skew import audit_window
+from linnet.labels.store import database
 from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import measure_performance
 from linnet.monitoring.publish import publish
 from linnet.monitoring.window import write_window
 from linnet.records import SkewReport
+from linnet.records.refused import RefusedRequest
 from linnet.storage.paths import prediction_log_dir, server_state_file
 from tests.monitoring import conftest as monitored
 from tests.monitoring.conftest import Serve, pictures, truth
@@ -55,6 +59,16 @@ def test_worst_state_decides() -> None:
     assert overall(["unknown", "not well", "info"]) == "not well"
 
 
+def test_more_refused_requests_than_are_read_are_not_told_as_all() -> None:
+    one = RefusedRequest(
+        request_id="r", at=datetime.now(UTC), model="m", status=415, reason="type", problem="no image",
+        method="POST", path="/predict", headers={}, size=0, kept=False,
+    )  # fmt: skip
+    for count, words in ((REFUSED, f"at least {REFUSED} are kept"), (2, "2 are kept")):
+        found: Any = SimpleNamespace(refused=(one,) * count)
+        assert _refused(found).words.startswith(words)
+
+
 def test_without_any_model_nothing_is_known(status: Status) -> None:
     code, told = status()
     assert (code, told["state"], told["models"]) == (7, "unknown", [])
@@ -72,6 +86,14 @@ def test_server_that_is_down_is_not_well_and_is_told(registered: Path, status: S
     shown = CliRunner().invoke(app, ["status"], env={"COLUMNS": "200"})
     assert shown.stdout.startswith("NOT WELL") and "see the runbook down" in shown.stdout
     assert "engine: not running" in shown.stdout
+
+
+def test_labels_that_cannot_be_read_are_unknown(registered: Path, status: Status) -> None:
+    """`nobody was asked yet` was said of a damaged file of answers."""
+    del registered
+    database("tiny").parent.mkdir(parents=True)
+    database("tiny").write_bytes(b"no database" * 1000)
+    assert lines(status()[1])["Labels"][0] == "unknown"
 
 
 def test_all_is_well_only_when_all_was_measured(

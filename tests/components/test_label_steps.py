@@ -92,6 +92,17 @@ def test_collect_labels_works_again_for_each_new_answer_and_for_none_else(
     assert known(tmp_path) == 0
 
 
+def test_collect_labels_tells_how_many_answers_do_not_count(collecting: Cached, run: Path) -> None:
+    """They stood in two files of the step's output that nobody reads."""
+    answer(IDS[0])
+    answer("ghost")  # of no sample
+    answer(IDS[1])
+    answer(IDS[1], "bag", "bob")
+    collecting()
+    values = StageRecord.load(run / "stages" / "collect_labels.json").values
+    assert (values["labels"], values["quarantined"], values["disputed"]) == (1, 1, 1)
+
+
 def test_collect_labels_does_not_keep_what_may_have_seen_an_answer_that_came_meanwhile(
     collecting: Cached, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,11 +13,12 @@ import pytest
 from linnet.config import Config, RetrainingConfig, ServiceLevelsConfig
 from linnet.console.alerts import ProductionState, alerts, unmeasured
 from linnet.console.prediction_log import LogSummary
-from linnet.console.production_status import Example, Retraining, Watched
+from linnet.console.production_status import Example, Retraining, Watched, _windows
 from linnet.console.slo import promises
 from linnet.console.sources import Canary, ServerStatus
 from linnet.console.views import labelling, production
 from linnet.labels.status import LabelStatus
+from linnet.monitoring.history import history_folder
 from linnet.records import (
     Condition,
     DriftReport,
@@ -258,3 +259,14 @@ def test_label_queue_says_what_waits_for_people() -> None:
     markup = check(labelling.queue(status))
     assert "Wait for people" in markup and "1 h 00 min" in markup
     assert "3" in check(labelling.tile_of(status)) and "nobody was asked" in check(labelling.tile_of(None))
+
+
+def test_window_whose_record_cannot_be_read_is_told(state: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An older window stood in the place of the newest, without a word."""
+    del state
+    champion = version("7")
+    folder = history_folder(champion.name, "7") / "20260101T000000"
+    folder.mkdir(parents=True)
+    (folder / "drift.json").write_text("{")
+    assert _windows(champion) == ()
+    assert "a record of a window is left out" in caplog.text and "drift.json" in caplog.text

@@ -60,10 +60,23 @@ def test_log_is_summed_up_and_grows(tmp_path: Path) -> None:
     assert reader.summary("another").rows == 0, "one model's traffic was shown as another's"
 
 
-def test_damaged_file_of_the_log_is_left_out(tmp_path: Path) -> None:
+def test_damaged_file_of_the_log_is_left_out_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The error budget was of the other files, and nobody was told."""
     write_log(tmp_path, [0])
     (tmp_path / "served-x.parquet").write_bytes(b"no parquet")
     assert PredictionLogReader(tmp_path).summary("m").rows == 1
+    assert "served-x.parquet: its requests are not counted" in caplog.text
+
+
+def test_files_of_one_name_in_two_folders_are_both_counted(tmp_path: Path) -> None:
+    """Two pods may write in the same second under the same process id."""
+    for pod, levels in (("one", [0]), ("two", [1, 1])):
+        write_log(tmp_path / pod, levels)
+        (file,) = (tmp_path / pod).glob("served-*.parquet")
+        file.rename(file.with_name("served-20260101T000000-7-1.parquet"))
+    assert PredictionLogReader(tmp_path).summary("m").classes == {"a": 1, "b": 2}
 
 
 def test_samples_are_filtered_and_paged_across_shards(tmp_path: Path) -> None:
@@ -108,8 +121,8 @@ def test_audit_log_keeps_every_line_and_bears_a_torn_one(tmp_path: Path) -> None
     log = AuditLog(tmp_path / "audit.jsonl")
     assert log.lines() == []
     log.write("ada", "operator", "promote", "m 1", reason="why", outcome="done")
-    with (tmp_path / "audit.jsonl").open("a") as file:
-        file.write('{"at": "20')
+    with (tmp_path / "audit.jsonl").open("ab") as file:
+        file.write(b'\xff no text\n{"at": "20')
     assert [(line.actor, line.outcome) for line in log.lines()] == [("ada", "done")]
 
 

@@ -178,6 +178,26 @@ REFUSED: dict[str, tuple[Write, str]] = {
         with_file(yolo, "labels/val/004.txt", "7 0 0 1 1"),
         "line 1 names the class '7'; data.yaml has no such class",
     ),
+    "a COCO file in which two images have one id": (
+        with_file(
+            coco_of_several,
+            "annotations.json",
+            coco([f"{n:03}.png" for n in range(4)], ["cat", "dog"] * 2).replace('"id": 1, "file', '"id": 0, "file'),
+        ),
+        "image 0 is both 000.png and 001.png",
+    ),
+    "a COCO file in which two classes have one id": (
+        with_file(
+            coco_of_several,
+            "annotations.json",
+            coco([f"{n:03}.png" for n in range(4)], ["cat", "dog"] * 2).replace('"id": 2, "name', '"id": 1, "name'),
+        ),
+        "category 1 is both cat and dog",
+    ),
+    "two YOLO datasets that number their classes otherwise": (
+        with_file(yolo, "more/data.yaml", "train: images\nnames: [dog, cat]\n"),
+        "more/data.yaml: numbers the classes otherwise than data.yaml",
+    ),
     "a damaged COCO file": (
         with_file(splits("train", "val"), "annotations/instances.json", "{"),
         "should be annotations, and cannot be read",
@@ -240,6 +260,13 @@ def test_what_an_export_or_a_table_does_not_name_is_counted(tmp_path: Path) -> N
     (tmp_path / "s" / "media" / "003.png").unlink()
     gone = [item.origin for item in understand(tmp_path / "s").left_out if "not there" in item.reason]
     assert gone == ["/data/upload/1/003.png"]
+
+
+def test_image_in_several_lists_of_splits_is_told(tmp_path: Path) -> None:
+    """It got another split than any of the lists said, without a word."""
+    with_file(voc_with_lists, "ImageSets/Main/val.txt", "001\n002\n")(tmp_path)
+    told = understand(tmp_path).tree()
+    assert "2 image(s) stand in several lists of ImageSets (such as 001 in train and val)" in told
 
 
 def test_test_folder_without_classes_of_training_is_left_out_and_told(tmp_path: Path) -> None:

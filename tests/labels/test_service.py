@@ -92,6 +92,31 @@ def test_webhook_brings_answers_in_and_a_complete_round_asks_for_one_run(
     assert 'linnet_label_answers_total{dataset="d",status="skipped"} 1.0' in shown
 
 
+def test_answer_that_breaks_a_look_does_not_end_the_looks() -> None:
+    """The thread ended, and `/labels/healthz` went on to say that all was well."""
+
+    class Broken(MemoryLabelServer):
+        broken = True
+
+        def find_project(self, title: str) -> int | None:
+            if self.broken:
+                raise KeyError("results")
+            return super().find_project(title)
+
+    server, told = Broken(CHOICES), []
+    fill(1)
+    one = Reconciler("d", server, LabelsConfig(), CLASSES, None, poll_seconds=0.01, told=told.append)
+    one.start()
+    try:
+        until(lambda: one.last_error)
+        assert call(one, "GET", "/labels/healthz").status_code == 503
+        server.broken = False
+        until(lambda: one.last_look)
+    finally:
+        one.stop()
+    assert sum("cannot collect answers" in line for line in told) == 1
+
+
 def test_webhook_is_registered_once_a_project_and_anew_for_a_new_one() -> None:
     server = MemoryLabelServer(CHOICES)
     fill(1)

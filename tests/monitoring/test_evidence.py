@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from linnet.config import MonitoringConfig
-from linnet.errors import StorageError
 from linnet.monitoring.evidence import ServedChampion, gather_evidence
 from linnet.monitoring.history import history_folder, keep
 from linnet.monitoring.measure import measure_drift
@@ -77,10 +77,20 @@ def test_other_versions_windows_are_not_the_champions(watched: DriftReport) -> N
     assert gather_evidence(ServedChampion("tiny", None, None), (), NONE).champion is None
 
 
-def test_damaged_record_is_one_error_and_a_missing_one_none(watched: DriftReport) -> None:
+@pytest.mark.parametrize("name", ["drift.json", "performance.json"])
+def test_damaged_window_hides_no_other_and_is_counted(
+    watched: DriftReport, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One damaged record of one window, and no retraining was decided any more."""
     (folder,) = history_folder("tiny", "1").iterdir()
-    (folder / "performance.json").write_text("{")
-    with pytest.raises(StorageError, match=r"performance\.json"):
-        gather_evidence(CHAMPION, (), NONE)
+    shutil.copytree(folder, folder.with_name("20200101T000000"))
+    (folder.with_name("20200101T000000") / name).write_text("{")
+    found = gather_evidence(CHAMPION, (), NONE)
+    assert len(found.windows) == 1 and (found.thin_windows, found.unread_windows) == (0, 1)
+    assert f"20200101T000000/{name}" in caplog.text
+
+
+def test_missing_record_is_no_error(watched: DriftReport) -> None:
+    (folder,) = history_folder("tiny", "1").iterdir()
     (folder / "performance.json").unlink()
     assert gather_evidence(CHAMPION, (), NONE).windows[0].labelled == 0

@@ -37,6 +37,27 @@ def test_traffic_like_the_reference_is_stable(champion: Path, serve: Serve, tmp_
     assert DriftReport.load(tmp_path / "out" / "drift.json") == report
 
 
+def test_file_of_the_log_that_cannot_be_read_is_told_by_the_report(
+    champion: Path, serve: Serve, tmp_path: Path
+) -> None:
+    log = serve(pictures(20, 1))
+    (log / "served-20990101T000000-1-000001.parquet").write_bytes(b"PAR1 no")
+    report = drift_of(champion, log, tmp_path)
+    assert report.notes[-1].startswith("damaged, left out: served-20990101T000000-1-000001.parquet")
+    assert DriftReport.load(tmp_path / "out" / "drift.json") == report
+
+
+def test_terminal_counts_the_quantities_that_it_leaves_out(
+    champion: Path, serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = drift_of(champion, serve(pictures(200, 77)), tmp_path)
+    performance = measure_performance(
+        tmp_path / "window", champion, tmp_path / "log", report, CONFIG, tmp_path / "performance"
+    )
+    show_drift(report, performance, tmp_path)
+    assert f"and {len(report.tests) - 8} more, 0 of them drifted" in capsys.readouterr().out
+
+
 def test_darker_traffic_drifts_in_features_classes_and_embedding(
     champion: Path, serve: Serve, tmp_path: Path
 ) -> None:

@@ -215,6 +215,11 @@ def test_image_of_the_dataset_that_was_served_stays_where_it_is(dataset: DataCon
     assert splits_of(tmp_path / "after") == splits_of(tmp_path / "before")
     assert (after.conflicts, after.dropped_leaks, after.windows) == (0, 0, {})
     assert sum(after.left_out.values()) == sum(before.left_out.values()) + 90
+    dark = sum(counts["dark"] for counts in before.counts.values())
+    told = [count for reason, count in after.left_out.items() if "with another label" in reason]
+    assert told == [dark], "what people say against the dataset was told as what it holds already"
+    named = [line for line in after.dropped if "labelled 'dark' and not 'bright'" in line]
+    assert len(named) == dark
 
 
 def test_kept_window_with_a_class_that_went_is_told_and_not_refused(

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from linnet.artifacts.reference import REFERENCE_FILE, Reference
 from linnet.config import MonitoringConfig, RetrainingConfig, ServiceLevelsConfig
 from linnet.errors import RequestRejected
 from linnet.monitoring.diagnose import diagnose
+from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.open_window import judge_open_window
 from linnet.monitoring.symptoms import Places, gather
 from linnet.records import Symptoms
-from tests.monitoring.conftest import Serve, pictures
+from linnet.serving.predictor import Predictor
+from linnet.tasks.answer import answer_of
+from tests.monitoring.conftest import Serve, pictures, window_of
 from tests.serving.packages import make_package
 from tests.serving.running import png, running
 
@@ -167,3 +173,26 @@ def test_traffic_that_is_too_thin_is_looked_at_further_back(
         log, "tiny", "1", champion, MonitoringConfig(), timedelta(minutes=30), at
     )  # fmt: skip
     assert found.drift.window.rows == 400 and found.drift.verdict == "drift"
+
+
+def test_open_window_reads_several_classes_an_image_as_a_closed_one_does(
+    champion: Path, serve: Serve, tmp_path: Path
+) -> None:
+    """It took them for classes that exclude each other: `linnet diagnose` told of a drift that was none."""
+    package, config, known = tmp_path / "several", MonitoringConfig(), Reference.load(champion)
+    thresholds = (0.05,) * len(known.classes)
+    said = Predictor.load("1", champion, 1).predict(pictures(400, 5), None).probabilities
+    named = answer_of("multilabel", known.classes, thresholds).named(said).sum(axis=0, dtype=np.int64)
+    shutil.copytree(champion, package)
+    none = np.zeros((0, 0), np.int64)
+    several = replace(known, task="multilabel", thresholds=thresholds, confusion=none, named=named)
+    several.save(package / REFERENCE_FILE)
+    log, end = serve(pictures(400, 3)), datetime.now(UTC) + timedelta(seconds=5)
+    opened = judge_open_window(log, "tiny", "1", package, config, timedelta(hours=1), end).drift
+    window_of(log, tmp_path / "window", config)
+    closed = measure_drift(tmp_path / "window", package, config, [], tmp_path / "out")
+    effects = [
+        {test.name: test.effect for test in report.tests if test.name in ("classes", "confidence")}
+        for report in (opened, closed)
+    ]
+    assert len(effects[0]) == 2 and effects[0] == effects[1]

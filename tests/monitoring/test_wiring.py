@@ -181,7 +181,7 @@ def _check_registry_elsewhere(monkeypatch: pytest.MonkeyPatch, other: Path) -> N
 
 
 def test_answers_about_served_images_are_kept_for_the_run_that_their_round_causes(
-    registered: Path, serve: Serve, tmp_path: Path
+    registered: Path, serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No feedback came: people were asked in a labelling round, and it is complete."""
     config = Config(name="tiny", data=DataConfig(location=str(tmp_path / "nowhere")))
@@ -192,10 +192,12 @@ def test_answers_about_served_images_are_kept_for_the_run_that_their_round_cause
     asked = [sample_id(image) for image in images[:9]] + ["f" * 32]  # the last is of the dataset
     said = {"label": CLASSES[2], "annotator": "ada", "labelled_at": datetime.now(UTC)}
     LabelTable("tiny").append(LabelRow(sample_id=key, **said) for key in asked)
+    LabelTable("tiny").append([LabelRow(sample_id=sample_id(images[9]), **{**said, "label": "zebra"})])
     assert evidence_of(config).new_labels == 9
     window = keep_recent(config)
     assert window is not None and len(list((window / "images").iterdir())) == 9
     assert [one.folder for one in kept_windows("tiny")] == [window], "and every later run takes it in"
+    assert "the labelled window of tiny: 1 label(s) are no class of the model" in caplog.text
 
 
 def test_model_that_was_never_trained_here_is_refused() -> None:

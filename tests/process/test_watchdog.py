@@ -90,6 +90,16 @@ def test_restarts_are_kept_bounded_and_their_totals_only_grow(state: Path) -> No
     assert totals()["server"] == 700
 
 
+def test_line_that_is_no_text_hides_no_other(state: Path) -> None:
+    """Metrics, console and `linnet status` failed on it."""
+    del state
+    write_restart("engine", 1, "")
+    with restarts_file().open("ab") as file:
+        file.write(b"\xff\xfe\x00\n")
+    write_restart("server", 1, "")
+    assert [one.part for one in restarts()] == ["engine", "server"]
+
+
 @pytest.mark.parametrize("text", ["", "no JSON\n", '{"part": "server"}\n'])
 def test_damaged_record_counts_nothing(state: Path, text: str) -> None:
     del state

@@ -68,13 +68,14 @@ def test_decide_counts_a_window_that_our_rollout_touched_if_people_labelled_it()
 
 def test_decide_names_every_window_that_it_leaves_out() -> None:
     windows = (window(0, version="2"), window(1, rollout=True, labelled=0), window(2))
-    decision = asked(evidence(windows=windows, thin_windows=3))
+    decision = asked(evidence(windows=windows, thin_windows=3, unread_windows=2))
     told = {one.name: one.detail for one in decision.conditions}["drift.windows"]
     assert told == (
         "1 of the last 1 windows violate, 3 of 5 are needed; left out: "
         "1 were served by another version than 1; "
         "1 saw a rollout of ours and no labels (POST /feedback tells what users lost in them); "
-        "3 had too few images for a verdict (monitoring.min_rows)"
+        "3 had too few images for a verdict (monitoring.min_rows); "
+        "the records of 2 cannot be read (the log says why)"
     )
     none = {one.name: one.detail for one in asked(evidence("")).conditions}
     assert none["drift.newest"].startswith("no window of version 1 was monitored yet: `linnet up`")

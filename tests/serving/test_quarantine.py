@@ -187,6 +187,38 @@ def test_damaged_file_hides_no_other_and_hostile_text_stays_text(tmp_path: Path)
     assert "\x1b" not in commands._printable(found.problem) and "\n" not in commands._printable(found.problem)
 
 
+def test_ids_of_refused_requests_are_whole_at_80_columns(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`linnet requests show ID` needs an id; in the table it was cut to `3f2a9…`."""
+    monkeypatch.setenv("COLUMNS", "80")
+    commands.refused()
+    lines = capsys.readouterr().out.splitlines()
+    for request, _ in refused_requests(home / "serving" / "refused"):
+        assert any(f"  {request.request_id}  tiny  {request.status}  " in line for line in lines), lines
+
+
+def test_request_that_cannot_be_written_keeps_no_later_one_out(tmp_path: Path) -> None:
+    """The thread ended at the first one; from then on nothing was kept, and the server's end waited for ever."""
+    quarantine = Quarantine(tmp_path, ServingConfig())
+    quarantine.start()
+    for problem in ("first", "no UTF-8: \ud800", "last"):
+        quarantine.offer(Request("POST", "/predict", "", {}, b"x"), "id", "m", RequestRejected(415, problem))
+    quarantine.close()
+    assert {one.problem for one, _ in refused_requests(tmp_path)} == {"first", "last"}
+
+
+def test_files_that_cannot_be_read_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """`requests show ID` said that there is no such request."""
+    log, refused = tmp_path / "log", tmp_path / "refused"
+    for folder, name in ((log, "served-20260101T000000-1.parquet"), (refused, "20260101T000000-1-1.refused")):
+        folder.mkdir()
+        (folder / name).write_bytes(b"no such file")
+    assert find_request(log, "order-17") is None and list(refused_requests(refused)) == []
+    assert "served-20260101T000000-1.parquet: its requests are not looked at" in caplog.text
+    assert "20260101T000000-1-1.refused: this refused request cannot be read" in caplog.text
+
+
 def test_caller_without_a_key_is_told_from_a_bad_input(tmp_path: Path) -> None:
     config = json.dumps({"workers": 1, "require_key": True})
     with running(

@@ -24,7 +24,7 @@ from linnet.console.markup import (
     tile,
     when,
 )
-from linnet.console.production_status import Example, Retraining, Watched
+from linnet.console.production_status import REFUSED, Example, Retraining, Watched
 from linnet.console.slo import WINDOWS, SloStatus
 from linnet.monitoring import charts
 from linnet.pages.numbers import number, percent
@@ -106,6 +106,7 @@ def refused(found: Watched) -> Html:
         for request in found.refused[:_REFUSED]
     ]
     kept = ", ".join(f"{count} x {reason}" for reason, count in counts.most_common())
+    kept = f"of the newest {REFUSED} {kept}" if len(found.refused) == REFUSED else kept
     return join(
         [
             tag(
