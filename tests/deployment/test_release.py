@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_package(folder / "good")
     make_package(folder / "permuted", broken="permuted")
     make_package(folder / "raising", broken="raising")
-    make_package(folder / "slow", broken="slow", slow_rounds=20_000)
+    make_package(folder / "slow", broken="slow", slow_rounds=10_000)
     make_package(folder / "corrupt", broken="corrupt")
     make_training_set(folder / "set")
     return folder
