@@ -275,7 +275,7 @@ def table(results: Results) -> str:
     if missing:
         lines += [
             "",
-            "| not on the machine, and named by samples that fail on Linnet | samples |",
+            "| what samples that fail on Linnet name, and the machine lacks | samples |",
             "|---|---:|",
         ]
         lines += [f"| {what} | {count} |" for what, count in missing.most_common()]

@@ -10,7 +10,8 @@ remembers what an address held when, so that what did not change is not fetched 
 
 Addresses are those of fsspec; s3://, gs:// and az:// by obstore, which is installed with Linnet. Credentials
 and endpoints come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS,
-...); a public bucket needs none. oci:// is a model image (a "modelcar"), whose folder /models is taken: podman or docker fetches it.
+...); a public bucket needs none. oci:// is a model image (a "modelcar"), whose folder /models is taken:
+podman or docker fetches it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Object stores without credentials: a real server in the place of Google's store and of its metadata service."""
+"""Object stores without credentials: a server in the place of Google's store and of its metadata service."""
 
 from __future__ import annotations
 
@@ -26,10 +26,8 @@ class Cloud(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        path, known = (
-            unquote(self.path.partition("?")[0]),
-            self.headers.get("Authorization") == "Bearer it-is-me",
-        )
+        path = unquote(self.path.partition("?")[0])
+        known = self.headers.get("Authorization") == "Bearer it-is-me"
         Cloud.asked.append(path)
         if path == TOKEN:
             token = {"access_token": "it-is-me", "expires_in": 3600, "token_type": "Bearer"}
@@ -90,7 +88,7 @@ def test_private_bucket_is_read_as_the_machine_where_it_has_an_identity() -> Non
 @pytest.mark.usefixtures("cloud")
 def test_private_bucket_says_which_variable_would_open_it() -> None:
     Cloud.has_identity = False
-    with pytest.raises(PermissionError, match="is not public.*: set GOOGLE_APPLICATION_CREDENTIALS"):
+    with pytest.raises(PermissionError, match=r"is not public.*: set GOOGLE_APPLICATION_CREDENTIALS"):
         read("private/one.txt")
 
 
