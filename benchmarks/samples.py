@@ -306,6 +306,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"no compiled pipeline (*.yaml) in {options.folder}")
     engines = options.engines.split(",")
     results = {name: each for name, each in _kept(options.results).items() if name in samples}
+    # The SDK is silenced while it submits, in each thread for itself: the last one to end may leave it so.
+    say = partial(print, file=sys.stdout, flush=True)
     with contextlib.ExitStack() as stack:
         runners: dict[str, Callable[[Path, Spec], Ending]] = {}
         if "kfp.local" in engines:
@@ -324,14 +326,14 @@ def main(arguments: list[str] | None = None) -> None:
             (name, engine), ending = asked[done], done.result()
             results[name][engine] = ending
             told = f"{verdict(name, ending)} {ending.seconds:.1f} s {ending.reason[:150]}"
-            print(f"{name}: {engine}: {told}", flush=True)
+            say(f"{name}: {engine}: {told}")
             if options.results:
                 plain = {n: {k: asdict(v) for k, v in e.items()} for n, e in results.items()}
                 options.results.write_text(json.dumps(plain, indent=1))
     text = table(dict(sorted(results.items())))
     if options.table:
         options.table.write_text(text)
-    print(f"{text}  {describe()}")
+    say(f"{text}  {describe()}")
 
 
 def _resolved(text: str) -> Path:

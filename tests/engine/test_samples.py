@@ -80,13 +80,25 @@ def test_folder_of_compiled_pipelines_is_run_and_its_table_written(tmp_path: Pat
         file = tmp_path / "folder" / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         Compiler().compile(pipeline, str(file))
-    words = ["folder", "--engines", "Linnet", "--table", "table.md", "--results", "results.json"]
+    words = [
+        "folder",
+        "--engines",
+        "Linnet",
+        "--table",
+        "table.md",
+        "--results",
+        "results.json",
+        "--jobs",
+        "3",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.samples", *words],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "table.md").read_text()
+    assert all(f"{name}.yaml: Linnet: " in done.stdout for name in ("good", "failing/bad", "worse"))
+    assert text in done.stdout
     assert len(json.loads((tmp_path / "results.json").read_text())) == 3
     assert "| end as on a cluster | 2 |" in text and "| wrong | 1 |" in text, text
     assert "| wrong by Linnet, because of | samples |" in text
