@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from linnet.deployment.pace import Pace
 from linnet.deployment.replay import Replayer, Traffic
 from tests.deployment.bad_candidates import BAD, plant
 from tests.deployment.test_release import QUICK, SERVING, make_training_set
@@ -35,7 +36,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Runn
     with (
         running(folder / "server", folder / "champion") as server,
         Replayer(
-            server.state.url, "tiny", Traffic.of_training_set(folder / "set"), 20.0, max_seconds=3600, seed=9
+            server.state.url,
+            "tiny",
+            Traffic.of_training_set(folder / "set"),
+            Pace(20.0),
+            max_seconds=3600,
+            seed=9,
         ) as people,
     ):
         yield folder, server, people

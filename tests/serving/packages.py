@@ -34,7 +34,7 @@ def make_package(
     channels: int = 1,
     broken: Broken | None = None,
     sharpness: float = 60.0,
-    slow_rounds: int = 2000,
+    slow_rounds: int = 140,
     name: str = "tiny",
     max_pixels: int = 134_217_728,
     max_image_mb: float = 100.0,
@@ -43,8 +43,8 @@ def make_package(
     """Writes model.onnx, package.json and golden.npz to `folder` and returns it.
 
     broken: `permuted` classes are rotated by one (its golden samples agree, so that it loads);
-    `slow` computes `slow_rounds` matrix products more, about 0.3 s for 100,000; `raising` fails (Gather
-    out of range) where the first pixel is below RAISING_LEVEL, `nan_some` answers NaN there; `nan` always does;
+    `slow` computes `slow_rounds` matrix products more, of 25 µs each; `raising` fails (Gather out of range)
+    where the first pixel is below RAISING_LEVEL, `nan_some` answers NaN there; `nan` always does;
     `shape` has one class too many; `corrupt` has damaged bytes; `golden` differs from its golden samples.
     """
     import onnx
@@ -164,6 +164,7 @@ def _product() -> Any:
     """The body of a Loop: state times weights."""
     from onnx import TensorProto, helper
 
+    values = helper.make_tensor_value_info
     return helper.make_graph(
         [
             helper.make_node("Identity", ["again"], ["go_on"]),
@@ -171,14 +172,11 @@ def _product() -> Any:
         ],
         "product",
         [
-            helper.make_tensor_value_info("round", TensorProto.INT64, []),
-            helper.make_tensor_value_info("again", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("before", TensorProto.FLOAT, [1, 96]),
+            values("round", TensorProto.INT64, []),
+            values("again", TensorProto.BOOL, []),
+            values("before", TensorProto.FLOAT, [1, 512]),
         ],
-        [
-            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("after", TensorProto.FLOAT, [1, 96]),
-        ],
+        [values("go_on", TensorProto.BOOL, []), values("after", TensorProto.FLOAT, [1, 512])],
     )
 
 
@@ -187,12 +185,12 @@ def _add_fault(nodes: list[Any], constants: dict[str, Any], broken: Broken | Non
     from onnx import TensorProto, helper
 
     if broken == "slow":  # a chain that ends in zeros to add, but that no optimiser can fold
-        constants["weights"] = np.full((96, 96), 1e-6, np.float32)
-        constants["start"] = np.zeros((1, 96), np.float32)
+        constants["weights"] = np.full((512, 512), 1e-6, np.float32)
+        constants["start"] = np.zeros((1, 512), np.float32)
         constants["first"] = np.zeros((1,), np.int64)
         nodes.append(helper.make_node("Gather", ["brightness", "first"], ["one"], axis=0))
         nodes.append(helper.make_node("Add", ["start", "one"], ["state"]))
-        constants["rounds"] = np.int64(rounds)  # one Loop: a node a product takes seconds to load
+        constants["rounds"] = np.int64(rounds)  # one Loop: a node a product takes long to load
         nodes.append(helper.make_node("Loop", ["rounds", "", "state"], ["last"], body=_product()))
         nodes.append(helper.make_node("ReduceMax", ["last"], ["tiny"], axes=[0, 1], keepdims=0))
         nodes.append(helper.make_node("Add", ["soft", "tiny"], ["slowed"]))

@@ -134,7 +134,7 @@ def test_batch_is_logged_image_by_image(tmp_path: Path) -> None:
 
 
 def test_sigterm_under_load_answers_every_accepted_request(tmp_path: Path) -> None:
-    package = make_package(tmp_path / "package", broken="slow", slow_rounds=4000)
+    package = make_package(tmp_path / "package", broken="slow", slow_rounds=280)
     bodies = [png(level) for level in range(8, 256, 8)]
     with running(tmp_path / "run", package) as server:
         load = Load(server.state.url, bodies, connections=6)
@@ -148,7 +148,7 @@ def test_sigterm_under_load_answers_every_accepted_request(tmp_path: Path) -> No
 
 
 def test_request_in_flight_at_sigterm_is_answered(tmp_path: Path) -> None:
-    package = make_package(tmp_path / "package", broken="slow", slow_rounds=100_000)
+    package = make_package(tmp_path / "package", broken="slow", slow_rounds=20_000)  # half a second
     with running(tmp_path / "run", package) as server:
         found: list[int] = []
         client = ServerClient(server.state.url)
