@@ -148,8 +148,8 @@ def test_sigterm_under_load_answers_every_accepted_request(tmp_path: Path) -> No
 
 
 def test_request_in_flight_at_sigterm_is_answered(tmp_path: Path) -> None:
-    package = make_package(tmp_path / "package", broken="slow", slow_rounds=20_000)  # half a second
-    with running(tmp_path / "run", package) as server:
+    package = make_package(tmp_path / "package", broken="slow", slow_rounds=8_000)  # a fifth of a second
+    with running(tmp_path / "run", package, "1", "--workers", "1") as server:
         found: list[int] = []
         client = ServerClient(server.state.url)
 
@@ -159,7 +159,7 @@ def test_request_in_flight_at_sigterm_is_answered(tmp_path: Path) -> None:
 
         asking = threading.Thread(target=ask)
         asking.start()
-        in_flight = "linnet_in_flight 1.0"
+        in_flight = 'linnet_in_flight{model="tiny"} 1.0'
         until(lambda: in_flight in server.client.metrics(), "the request is worked on", every=0.005)
         assert server.stop() == 0
         asking.join()
