@@ -182,7 +182,9 @@ REFUSED: dict[str, tuple[Write, str]] = {
         with_file(
             coco_of_several,
             "annotations.json",
-            coco([f"{n:03}.png" for n in range(4)], ["cat", "dog"] * 2).replace('"id": 1, "file', '"id": 0, "file'),
+            coco([f"{n:03}.png" for n in range(4)], ["cat", "dog"] * 2).replace(
+                '"id": 1, "file', '"id": 0, "file'
+            ),
         ),
         "image 0 is both 000.png and 001.png",
     ),
@@ -190,7 +192,9 @@ REFUSED: dict[str, tuple[Write, str]] = {
         with_file(
             coco_of_several,
             "annotations.json",
-            coco([f"{n:03}.png" for n in range(4)], ["cat", "dog"] * 2).replace('"id": 2, "name', '"id": 1, "name'),
+            coco([f"{n:03}.png" for n in range(4)], ["cat", "dog"] * 2).replace(
+                '"id": 2, "name', '"id": 1, "name'
+            ),
         ),
         "category 1 is both cat and dog",
     ),
