@@ -98,7 +98,7 @@ def _listing(location: str, root: str, single: str) -> tuple[Any, list[_Remote]]
         if single:
             found = {base: system.info(base)}
         else:
-            found = system.find(base if scheme in _STORES else base + "/", detail=True)
+            found = _walked(system, base if scheme in _STORES else base + "/")
         if scheme in _WEB:  # a listing page tells names alone
             names = [name for name in found if not set("?#") & set(name)]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -113,6 +113,24 @@ def _listing(location: str, root: str, single: str) -> tuple[Any, list[_Remote]]
     if not files:
         raise DatasetUnavailable(location, {location: "it lists no files"})
     return system, sorted(files, key=lambda file: file.path)
+
+
+def _walked(system: Any, folder: str) -> dict[str, dict[str, Any]]:
+    """The files at any depth below a folder. Raises what the client does for a folder that cannot be listed.
+
+    fsspec's own `find` leaves such a folder out without a word, and passes no other wish on to sub-folders.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    known, waiting = {folder.rstrip("/")}, [folder]
+    while waiting:
+        for info in system.ls(waiting.pop(), detail=True):
+            name = str(info["name"])
+            if info["type"] != "directory":
+                found[name] = info
+            elif name.rstrip("/") not in known:
+                known.add(name.rstrip("/"))
+                waiting.append(name)
+    return found
 
 
 def _below(key: str, base: str) -> str:

@@ -68,9 +68,7 @@ def test_watch_is_found_on_any_page_of_the_host_s_list() -> None:
     assert not _remove(host, "e", "monitoring of tiny")
 
 
-def test_model_that_cannot_be_watched_hides_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_model_that_cannot_be_watched_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of five served models those behind it were never watched, and nobody was told of them."""
     monkeypatch.chdir(tmp_path)
     for name, minutes in (("a", 0.001), ("b", 60)):

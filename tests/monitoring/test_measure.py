@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from linnet.artifacts.reference import Reference
+from linnet.commands.drift_show import show_drift
 from linnet.config import MonitoringConfig
 from linnet.errors import StorageError
 from linnet.monitoring.history import keep, past_p_values, past_reports
 from linnet.monitoring.measure import measure_drift
+from linnet.monitoring.performance import measure_performance
 from linnet.records import DriftReport
 from linnet.records.prediction_log import served_files
 from linnet.vision.decode import encode_png
