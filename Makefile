@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check fast run test slow lint types bench proof docs workflows clean
+.PHONY: help setup check fast run test slow lint types bench proof dags docs workflows clean
 
 # Both workers take whole files, so that a file's server, engine or browser is started once.
 PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 3
@@ -64,6 +64,9 @@ bench: $(STAMP) ## measurements: time of `make run`, seconds a step, accuracy ov
 
 proof: $(STAMP) ## the long proofs: thousands of cases, soaks, fuzzing
 	@python -m pytest -m proof
+
+dags: $(STAMP) ## 2,000 random DAGs by the driver and 100 in workers, against a small interpreter (every night)
+	@python -m pytest -v -m proof tests/engine/random_dags
 
 workflows: ## check .github/workflows (actionlint, action-validator, zizmor)
 	@scripts/ci/lint-workflows.sh

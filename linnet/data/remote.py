@@ -3,7 +3,7 @@
 The copy lies in the state folder, a folder for each address. A file is fetched again only when the other side
 says that it changed; one that was cut off goes on where it stopped. Object stores are reached by obstore,
 with the credentials of the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL,
-GOOGLE_APPLICATION_CREDENTIALS, ...).
+GOOGLE_APPLICATION_CREDENTIALS, ...), or as nobody where it names none and the bucket is public.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from linnet.errors import DataError, DatasetUnavailable
 from linnet.progress import Progress
 from linnet.storage.files import file_name, writing
 from linnet.storage.locks import file_lock
+from linnet.storage.object_store import first_answer
 from linnet.storage.paths import state_dir
 
 _WEB, _STORES = ("http", "https"), ("s3", "gs", "az")
@@ -87,19 +88,19 @@ def bring(location: str, progress: Progress | None = None) -> Path:
 def _listing(location: str, root: str, single: str) -> tuple[Any, list[_Remote]]:
     """The file system, and all files below `root`, or the one at `location`, by path."""
     import fsspec
-    import obstore.fsspec
 
-    scheme = urlsplit(location).scheme
-    if scheme in _STORES:
-        obstore.fsspec.register(scheme)
-    options = {"client_options": {"allow_http": True}} if scheme in _STORES else {}
+    scheme, start = urlsplit(location).scheme, location if single else root
+
+    def listed(system: Any, base: str) -> dict[str, Any]:
+        return {base: system.info(base)} if single else _walked(system, base)
+
     try:
-        system, base = fsspec.core.url_to_fs(location if single else root, **options)
-        if single:
-            found = {base: system.info(base)}
-        else:
-            found = _walked(system, base if scheme in _STORES else base + "/")
-        if scheme in _WEB:  # a listing page tells names alone
+        if scheme in _STORES:
+            base = start.partition("://")[2]
+            system, found = first_answer(scheme, lambda system: listed(system, base))
+        else:  # a listing page tells names alone
+            system, base = fsspec.core.url_to_fs(start)
+            found = listed(system, base if single else base + "/")
             names = [name for name in found if not set("?#") & set(name)]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 found = dict(zip(names, pool.map(system.info, names), strict=True))

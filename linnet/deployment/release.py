@@ -19,8 +19,9 @@ from linnet.config import ReleaseConfig, ServingConfig
 from linnet.deployment.first_release import FirstReleaseBaseline
 from linnet.deployment.kserve import KServeTarget
 from linnet.deployment.local_server import EmbeddedServer, start_server
+from linnet.deployment.pace import Pace
 from linnet.deployment.page import render
-from linnet.deployment.replay import PATIENCE_SECONDS, Replayer, Traffic
+from linnet.deployment.replay import Replayer, Traffic
 from linnet.deployment.replay_margins import replay_margins
 from linnet.deployment.rollout import Candidate, Promote, Rollout
 from linnet.deployment.traffic import LoadRefused
@@ -38,13 +39,6 @@ from linnet.records import (
 )
 from linnet.storage.files import file_name
 from linnet.storage.paths import state_dir
-
-_LOAD = 0.7
-"""Share of the requests a second that a package answered one after another which is replayed at most. The
-replay waits for no answer: beyond what a server can do it fills queues, and shows how long they are."""
-
-_PATIENCE = 10
-"""How many times the p95 latency of a package an answer may take before it counts as none."""
 
 
 def release(
@@ -101,9 +95,8 @@ def release(
             refused = _ended(candidate, None, "rollback", f"the candidate cannot be loaded: {error}")
             return _write(refused, [], out)
         longest = config.deadline_seconds * (len(config.steps) + 1) + 60.0
-        packages = [one for one in (package, champion) if one is not None]
-        rate, patience = replay_rate(config, packages), replay_patience(packages)
-        replayer = Replayer(server.url, name, traffic, rate, max_seconds=longest, patience=patience)
+        packages = [ModelPackage.load(one / "package.json") for one in (package, champion) if one]
+        replayer = Replayer(server.url, name, traffic, Pace.of(config, packages), max_seconds=longest)
         reference = _reference(package, training_set) if champion is None else None
         rollout = Rollout(
             server,
@@ -118,19 +111,6 @@ def release(
         with replayer:
             decision = rollout.run()
         return _write(decision, rollout.looks, out, again)
-
-
-def replay_rate(config: ReleaseConfig, packages: list[Path]) -> float:
-    """Requests a second to replay: `release.rate`, or what the slowest package can do if that is less."""
-    each = [ModelPackage.load(package / "package.json").latency_p50_ms for package in packages]
-    slowest = max(each, default=0.0)
-    return min(config.rate, _LOAD * 1000 / slowest) if slowest > 0 else config.rate
-
-
-def replay_patience(packages: list[Path]) -> float:
-    """Seconds to wait for an answer: ten times the p95 of the slowest package, and 3 at least."""
-    each = [ModelPackage.load(package / "package.json").latency_p95_ms for package in packages]
-    return max([PATIENCE_SECONDS, *(_PATIENCE * p95 / 1000 for p95 in each)])
 
 
 def _into_kserve(

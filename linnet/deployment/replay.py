@@ -3,7 +3,7 @@
 Open loop: request i is due at i / rate seconds, whether or not earlier ones were answered, so a slow
 server does not slow its traffic down. One that is due while too many are in flight is left out: beyond what
 a server can do, on a machine that has other work besides, traffic shows how long its queue is, and nothing
-about a version. How many are too many follows from how long answers take (`Window`).
+about a version. How many are too many follows from how long answers take (linnet.deployment.pace).
 
 Images are drawn at random with replacement, which makes the answers exchangeable, as the judge's bounds
 demand. Plain `http.client` over kept connections, because the sender shares the machine with the server it
@@ -31,6 +31,7 @@ from linnet.artifacts.windows import DATASET, SOURCE
 from linnet.config import DEFAULT_TASK
 from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.local_server import is_loopback
+from linnet.deployment.pace import Pace, Window
 from linnet.errors import RolloutError, StorageError
 from linnet.records import TrainingSetManifest
 from linnet.tasks.agree import agreement_of
@@ -40,10 +41,8 @@ from linnet.vision.decode import encode_png
 
 WORKERS = 16
 """Requests that may be in flight at once; when all hang, later ones are left out, not queued."""
-PATIENCE_SECONDS = 3.0
-"""A request without an answer after this long has failed, if the models are not slower than usual."""
-_LATE = 1 / 3
-"""Share of it after which a request that could not be sent is left out, and an answer is a late one."""
+_TIMEOUT = 1 / 3
+"""Share of the patience after which a request that waits, here or at the server, is left out."""
 _BUSY = (429, 503)
 """Refusals that the server's records do not hold against a version either."""
 _MOST_IMAGES = 4096
@@ -109,34 +108,6 @@ def _of_windows(folder: Path, samples: int) -> npt.NDArray[np.bool_]:
     return np.zeros(samples, bool)
 
 
-class Window:
-    """How many requests may be in flight: one more for each round of answers in time, half for a late one.
-
-    The rule of TCP (Chiu and Jain, Computer Networks 17, 1989), which finds what a server can do at any
-    moment and leaves its queue short.
-    """
-
-    def __init__(self, most: int, late: float) -> None:
-        """`most`: never more than these; an answer after more than `late` seconds is a late one."""
-        self._most, self._late = most, late
-        self._allowed, self._in_flight = most / 2, 0
-
-    def enter(self) -> bool:
-        """Counts a request as in flight; False if there are as many as there may be."""
-        if self._in_flight >= int(self._allowed):
-            return False
-        self._in_flight += 1
-        return True
-
-    def leave(self, seconds: float | None) -> None:
-        """An answer or a refusal came after `seconds`; None: nothing came, so that a version hangs."""
-        self._in_flight -= 1
-        if seconds is None:
-            return
-        grown = min(self._allowed + 1 / self._allowed, self._most)
-        self._allowed = max(1.0, self._allowed / 2) if seconds > self._late else grown
-
-
 class Replayer:
     """Traffic at a set rate to a loopback URL, from `with` to its end (at most `max_seconds`)."""
 
@@ -145,28 +116,24 @@ class Replayer:
         url: str,
         model: str,
         traffic: Traffic,
-        rate: float,
+        pace: Pace,
         *,
         max_seconds: float = 600.0,
-        patience: float = PATIENCE_SECONDS,
         seed: int = 0,
     ) -> None:
-        """`model`: whom the server is asked for; answers of any other would count as failures.
-
-        `patience`: seconds after which a request without an answer has failed.
-        """
+        """`model`: whom the server is asked for; answers of any other would count as failures."""
         if not is_loopback(url):
             raise RolloutError(f"{url}: replayed traffic is sent to this machine only")
         self._host, self._port = urlsplit(url).hostname or "", urlsplit(url).port or 80
-        self._traffic, self._rate = traffic, rate
+        self._traffic, self._pace = traffic, pace
         self._answer, self._agreement = answer_of(traffic.task, ()), agreement_of(traffic.task)
         self._model = quote(model, safe="")
         self._random = random.Random(seed)  # noqa: S311  chooses images, keeps no secret
-        self._most = int(rate * max_seconds)
-        self._patience, self._late = patience, _LATE * patience
-        self._headers = {"Content-Type": "image/png", "Linnet-Timeout": f"{self._late:g}"}
+        self._most = int(pace.rate * max_seconds)
+        self._timeout = _TIMEOUT * pace.patience
+        self._headers = {"Content-Type": "image/png", "Linnet-Timeout": f"{self._timeout:g}"}
         self._lock = threading.Lock()
-        self._window = Window(WORKERS, self._late)
+        self._window = Window(WORKERS, pace.late)
         self._next = 0
         self._outcomes: list[LabeledOutcome] = []
         self._stopping = threading.Event()
@@ -193,7 +160,7 @@ class Replayer:
     ) -> None:
         self._stopping.set()
         for worker in self._workers:
-            worker.join(self._patience + 1)
+            worker.join(self._pace.patience + 1)
 
     def outcomes(self) -> list[LabeledOutcome]:
         """What became of the requests that ended since the last call."""
@@ -202,14 +169,14 @@ class Replayer:
         return found
 
     def _work(self) -> None:
-        connection = HTTPConnection(self._host, self._port, timeout=self._patience)
+        connection = HTTPConnection(self._host, self._port, timeout=self._pace.patience)
         while (taken := self._take()) is not None:
             due, body, truth = taken
             if self._stopping.wait(max(due - time.monotonic(), 0.0)):
                 break
             began = time.monotonic()
             with self._lock:
-                if began - due > self._late or not self._window.enter():
+                if began - due > self._timeout or not self._window.enter():
                     self.left_out += 1
                     continue
             outcome = self._send(connection, body, truth)
@@ -221,7 +188,7 @@ class Replayer:
             if self._next >= self._most or self._stopping.is_set():
                 return None
             index = self._traffic.draw(self._random)
-            due = self._began + self._next / self._rate
+            due = self._began + self._next / self._pace.rate
             self._next += 1
         return due, self._traffic.bodies[index], self._traffic.labels[index]
 

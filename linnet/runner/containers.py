@@ -31,8 +31,13 @@ MARKER = "containers.json"
 LABEL, TASK_LABEL = "linnet.run", "linnet.task"
 STOP_SECONDS = 1.5
 """How long a container may take after SIGTERM. A cluster gives none: its launcher ends, and all with it."""
-_PLAIN = {"alpine", "bash", "busybox", "centos", "debian", "fedora", "rockylinux", "ubi", "ubuntu"}
-"""Images that hold what any machine has: their commands can run as processes."""
+_PLAIN = {
+    **dict.fromkeys(("alpine", "busybox"), ("busybox", "bash")),
+    **dict.fromkeys(("bash", "centos", "fedora", "rockylinux", "ubi"), ("bash",)),
+    **dict.fromkeys(("debian", "python", "ubuntu"), ("dash",)),
+}
+"""Images that hold what any machine has, so that their commands can run as processes; and what is `sh` there:
+the first of these programs that this machine has (busybox's shell and bash know `[[`, dash does not)."""
 _ANSWER_SECONDS = 20.0
 _OWN = ("PATH", "HOME", "TMPDIR", "XDG_", "LD_", "DOCKER_", "CONTAINER", "REGISTRY_", "STORAGE_")
 """Beginnings of variables that steer the runtime's own program."""
@@ -215,8 +220,22 @@ def refusal_of(image: str, setting: ContainerSetting) -> str:
 
 def is_plain(image: str) -> bool:
     """Whether an image is a plain Linux or Python: what its commands name, this machine has."""
-    name = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-    return name in _PLAIN or name == "python" or name.startswith("python-3")
+    return bool(_shells_of(image))
+
+
+def program_of(image: str, word: str) -> str:
+    """The program of this machine for the first word of a command that a plain image was to execute."""
+    if word not in ("sh", "/bin/sh"):
+        return word
+    found = (shutil.which(shell) for shell in _shells_of(image))
+    return next((program for program in found if program), word)
+
+
+def _shells_of(image: str) -> Sequence[str]:
+    name, _, tag = image.partition("@")[0].rpartition("/")[2].partition(":")
+    if name == "python" and "alpine" in tag:
+        return _PLAIN["alpine"]
+    return _PLAIN.get("python" if name.startswith("python-3") else name, ())
 
 
 def limits_of(resources: Mapping[str, Any], runtime: Runtime) -> tuple[list[str], list[str]]:

@@ -10,7 +10,8 @@ remembers what an address held when, so that what did not change is not fetched 
 
 Addresses are those of fsspec; s3://, gs:// and az:// by obstore, which is installed with Linnet. Credentials
 and endpoints come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS,
-...). oci:// is a model image (a "modelcar"), whose folder /models is taken: podman or docker fetches it.
+...); a public bucket needs none. oci:// is a model image (a "modelcar"), whose folder /models is taken:
+podman or docker fetches it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from linnet.errors import RunError
 from linnet.runner import containers
 from linnet.runner.sweep import IMPORTS
 from linnet.storage.files import shown_url, write_text
+from linnet.storage.object_store import first_answer
 from linnet.storage.paths import state_dir
 
 _OBJECT_STORES = {"s3": "s3", "minio": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "abfs"}
@@ -77,7 +79,8 @@ def refusal_of(uri: str, setting: ContainerSetting) -> str:
     if scheme == "oci":
         return containers.refusal_of(uri.removeprefix("oci://"), "auto" if setting == "process" else setting)
     try:
-        _file_system(uri)
+        if scheme not in _OBJECT_STORES:
+            _file_system(uri)
     except ImportError as error:
         package = _PACKAGES.get(scheme)
         remedy = f": pip install {package}" if package else f" ({error})"
@@ -106,8 +109,7 @@ def fetch(uri: str, setting: ContainerSetting) -> Path:
     if why := refusal_of(uri, setting):
         raise RunError(why)
     try:
-        system, path = _file_system(uri)
-        files = _listed(system, path)
+        system, path, files = _found(uri)
         if not files:
             raise FileNotFoundError(path)
         marks = _marks(files)
@@ -128,8 +130,19 @@ def fetch(uri: str, setting: ContainerSetting) -> Path:
     return kept
 
 
+def _found(uri: str) -> tuple[Any, str, dict[str, Mapping[str, Any]]]:
+    """The file system of an address, the address in it, and what is known of each file there."""
+    scheme, _, rest = uri.partition("://")
+    if scheme in _OBJECT_STORES:
+        path = rest.rstrip("/")
+        system, files = first_answer(_OBJECT_STORES[scheme], lambda system: _listed(system, path))
+        return system, path, files
+    system, path = _file_system(uri)
+    return system, path, _listed(system, path)
+
+
 def _file_system(uri: str) -> tuple[Any, str]:
-    """The file system of an address, and the address in it.
+    """The file system of an address that is in no object store, and the address in it.
 
     Raises:
         ImportError: a package for it is missing.
@@ -137,12 +150,6 @@ def _file_system(uri: str) -> tuple[Any, str]:
     """
     import fsspec
 
-    scheme, _, rest = uri.partition("://")
-    if scheme in _OBJECT_STORES:
-        from obstore.fsspec import FsspecStore
-
-        store: Any = FsspecStore
-        return store(_OBJECT_STORES[scheme]), rest.rstrip("/")
     system, path = fsspec.core.url_to_fs(uri)
     return system, str(path)
 

@@ -130,7 +130,7 @@ class ExecutorTask:
                 f"WARNING: no container: runs as a process of this machine, with your rights, "
                 f"in the place of the image {image}"
             )
-            return replace(program, command=words)
+            return replace(program, command=words, executable=containers.program_of(image, words[0]))
         runtime = containers.find(setting)
         limits, notes = containers.limits_of(container.get("resources", {}), runtime)
         shared = self.spec.on_kubernetes(self.node.component).get("enabledSharedMemory")

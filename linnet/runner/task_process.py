@@ -89,6 +89,8 @@ class Program:
     """Folders that it sees elsewhere."""
     command: Sequence[str] = ()
     """A command of its own: its words are executed, and no Python file."""
+    executable: str = ""
+    """The program that such a command becomes, which is told the command's words; its first word if empty."""
     container: Container | None = None
     """A container that it is to be: no Python file is executed."""
     imports: Import | None = None
@@ -180,7 +182,7 @@ def _execute_command(program: Program) -> NoReturn:
     path = os.environ.get("PATH", os.defpath)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
     try:
-        os.execvp(program.command[0], list(program.command))  # noqa: S606
+        os.execvp(program.executable or program.command[0], list(program.command))  # noqa: S606
     except FileNotFoundError:
         raise SystemExit(f"there is no program {program.command[0]!r} on this machine") from None
 

@@ -253,10 +253,11 @@ class TaskRunner:
     def _end_leftovers(self) -> None:
         """Ends what a program that ended had started and left, as the end of a pod does.
 
-        A program takes its orphans in as long as it lives; then they are this process's own children.
+        A program takes its orphans in as long as it lives; then they are this process's own children. So
+        are, once one of them is killed, those that it had started: until none is left.
         """
-        for pid in tree.children(os.getpid()):
-            if pid not in self._running:
+        while left := [pid for pid in tree.children(os.getpid()) if pid not in self._running]:
+            for pid in left:
                 tree.kill_tree(pid)
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)

@@ -17,12 +17,8 @@ def test_state_that_cannot_be_settled_hides_no_other_and_is_told_once(
     """Models behind it by name kept their candidate's share until the server's lease ran out."""
     (state / "rollouts").mkdir(parents=True)
     older = {"candidate": "2", "percent": 5, "phase": "running"}  # named neither model nor times
-    whole = {
-        **older,
-        "model": "b",
-        "champion": "1",
-        **dict.fromkeys(("started_at", "at"), "2026-01-01T00:00:00Z"),
-    }
+    times = dict.fromkeys(("started_at", "at"), "2026-01-01T00:00:00Z")
+    whole = {**older, "model": "b", "champion": "1", **times}
     for name, values in (("a", older), ("b", whole)):
         (state / "rollouts" / f"{name}.json").write_text(json.dumps(values))
         os.utime(state / "rollouts" / f"{name}.json", (0, 0))

@@ -130,7 +130,7 @@ def test_runs_compare_tells_what_differs_between_two_runs(
 
 
 def test_runs_compare_cuts_nothing_at_80_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both runs were headed `photos-20261128-0130…`, and of two commits and two paths the same half was seen."""
+    """Both runs were headed `photos-20261128-0130…`, and of commits and paths one half was seen."""
     name = "photos-of-the-" + "x" * 40
     first, second = (one_run(tmp_path, monkeypatch, epochs, name) for epochs in (3, 4))
     places = [f"/home/ada/pictures/a folder with quite a long name/of november/{n}" for n in ("one", "two")]

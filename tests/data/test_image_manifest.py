@@ -54,11 +54,7 @@ def test_read_manifest_parquet_in_a_folder_reads_the_same(folder: Path) -> None:
         ("2024-05-01T10", "yesterday", "captured_at 'yesterday.*not ISO 8601"),
         ("b.png,y,test,,", "b.png,y,test", r"not as many cells as the header:\n  - line 3"),
         (",captured_at", ",split", "has several columns 'split'"),
-        (
-            "split,captured_at",
-            "subset,fold",
-            "has the columns 'subset' and 'fold', which may each be the split",
-        ),
+        ("split,captured_at", "subset,fold", "columns 'subset' and 'fold', which may each be the split"),
         ("b.png,y", "b.png,x", "at least 2 classes are needed, and there is only 'x'"),
     ],
 )

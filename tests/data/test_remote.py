@@ -292,19 +292,19 @@ class S3(http.server.BaseHTTPRequestHandler):
         )
 
 
+@pytest.mark.parametrize("credentials", [{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}, {}])
 def test_prefix_of_an_object_store_is_brought_and_kept_up_to_date(
-    home: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    credentials: dict[str, str], home: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in of S3's REST API, in pages of 50; the real client (obstore) speaks to it."""
+    """A stand-in of S3's REST API, in pages of 50; the real client (obstore) speaks to it, also as nobody."""
     S3.objects = {f"pets/{name}": data for name, data in contents(photos).items()}
     S3.objects["other/1.png"] = b"not ours"
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), S3)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     for name, value in {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_REGION": "eu-central-1",
+        **credentials,
     }.items():
         monkeypatch.setenv(name, value)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from linnet.deployment.pace import Pace
 from linnet.deployment.replay import Replayer, Traffic
 from tests.deployment.bad_candidates import BAD, plant
 from tests.deployment.test_release import QUICK, SERVING, make_training_set
@@ -35,7 +36,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Runn
     with (
         running(folder / "server", folder / "champion") as server,
         Replayer(
-            server.state.url, "tiny", Traffic.of_training_set(folder / "set"), 20.0, max_seconds=3600, seed=9
+            server.state.url,
+            "tiny",
+            Traffic.of_training_set(folder / "set"),
+            Pace(20.0),
+            max_seconds=3600,
+            seed=9,
         ) as people,
     ):
         yield folder, server, people
@@ -61,7 +67,7 @@ def test_bad_candidate_never_becomes_champion_and_the_champion_answers_throughou
         assert "cannot be loaded" in decision.reason and not decision.steps
     routes = server.client.routes()
     assert (routes["champion"], routes["candidate"], list(routes["versions"])) == ("1", None, ["1"])
-    until = time.monotonic() + 20
+    until = time.monotonic() + 90
     while people.answered["1"] <= answered and time.monotonic() < until:
         time.sleep(0.05)
     assert people.answered["1"] > answered

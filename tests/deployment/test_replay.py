@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from linnet.deployment.evidence import LabeledOutcome
-from linnet.deployment.replay import Replayer, Traffic, Window
+from linnet.deployment.pace import Pace, Window
+from linnet.deployment.replay import Replayer, Traffic
 from linnet.errors import RolloutError
 from linnet.records import TrainingSetManifest
 from linnet.vision.decode import decode
@@ -64,7 +65,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def replayed(url: str, rate: float = 200.0, seconds: float = 0.5) -> list[LabeledOutcome]:
-    with Replayer(url, "tiny", TRAFFIC, rate) as replayer:
+    with Replayer(url, "tiny", TRAFFIC, Pace(rate)) as replayer:
         time.sleep(seconds)
     return replayer.outcomes()
 
@@ -77,7 +78,7 @@ def test_replayer_knows_which_answers_were_right(server: str) -> None:
 
 
 def test_replayer_keeps_its_rate_and_stops_by_itself(server: str) -> None:
-    with Replayer(server, "tiny", TRAFFIC, 100.0, max_seconds=0.4) as replayer:
+    with Replayer(server, "tiny", TRAFFIC, Pace(100.0), max_seconds=0.4) as replayer:
         time.sleep(1.0)
         assert replayer.answered.total() + replayer.left_out == 40
         assert len(replayer.outcomes()) == replayer.answered.total() > 30
@@ -88,7 +89,7 @@ def test_replayer_ends_with_its_block(server: str) -> None:
     def workers() -> list[threading.Thread]:
         return [thread for thread in threading.enumerate() if thread.name == "replay"]
 
-    with Replayer(server, "tiny", TRAFFIC, 50.0) as replayer:
+    with Replayer(server, "tiny", TRAFFIC, Pace(50.0)) as replayer:
         time.sleep(0.2)
         assert len(workers()) > 1
     assert workers() == []
@@ -134,7 +135,7 @@ def test_replayer_of_a_server_that_cannot_keep_up_holds_back_and_gets_every_answ
         thread = threading.Thread(target=http.serve_forever, args=(0.05,))
         thread.start()
         url = f"http://127.0.0.1:{http.server_address[1]}"
-        with Replayer(url, "tiny", TRAFFIC, 100.0, patience=0.5) as replayer:
+        with Replayer(url, "tiny", TRAFFIC, Pace(100.0, patience=0.5, late=0.2)) as replayer:
             time.sleep(2.5)
         http.shutdown()
         thread.join()
@@ -162,7 +163,7 @@ def test_window_grows_with_answers_in_time_and_halves_with_late_ones() -> None:
 )
 def test_replayer_refuses_any_other_machine(url: str) -> None:
     with pytest.raises(RolloutError, match="this machine only"):
-        Replayer(url, "tiny", TRAFFIC, 1.0)
+        Replayer(url, "tiny", TRAFFIC, Pace(1.0))
 
 
 def training_set(folder: Path, count: int, side: int = 4) -> Path:

@@ -4,7 +4,6 @@
 import functools
 import http.server
 import io
-import json
 import os
 import subprocess
 import tarfile
@@ -18,10 +17,10 @@ from typing import Any, ClassVar
 import pytest
 from kfp import dsl
 
-from linnet.errors import RunError
 from linnet.records import TaskRecord
 from linnet.runner import remote
 from linnet.runner.mounts import can_mount
+from linnet.storage.object_store import _CREDENTIALS
 from tests.cache.test_shared import bucket
 from tests.engine import boxes as podman
 from tests.engine.engines import RunningEngine, quiet, run_of, wait_for
@@ -193,25 +192,43 @@ def test_s3_change_is_fetched_again_and_the_same_is_not(
     assert list((tmp_path / "imports" / "staging").iterdir()) == []
 
 
-def test_gs_is_fetched_a_file_or_a_folder(
-    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def put_for_all(bucket: str, key: str, content: str) -> None:
+    """Puts an object that anybody may read."""
+    url = f"{os.environ['AWS_ENDPOINT_URL']}/{bucket.removeprefix('s3://')}/{key}"
+    free = {"x-amz-acl": "public-read", "Content-Type": "text/plain"}
+    urllib.request.urlopen(urllib.request.Request(url, content.encode(), free, method="PUT")).close()
+
+
+@pytest.fixture(scope="module")
+def beside_public_buckets(bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
+    """An engine without any credentials. Google's store is played by the server of S3, whose API is the same
+    by design; Google's own was never asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [*_CREDENTIALS["s3"], *_CREDENTIALS["gs"], "AWS_SECRET_ACCESS_KEY"]:
+            patch.delenv(name, raising=False)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("nobody")))
+        patch.setenv("GOOGLE_BASE_URL", os.environ["AWS_ENDPOINT_URL"])
+        running = RunningEngine(tmp_path_factory.mktemp("public") / "state").start()
+    yield running
+    running.stop()
+
+
+@mounted
+@pytest.mark.parametrize(("scheme", "root"), [("gs", "/gcs"), ("s3", "/s3")])
+def test_public_bucket_is_imported_without_an_account(
+    scheme: str, root: str, bucket: str, beside_public_buckets: RunningEngine
 ) -> None:
-    """By the server of S3, whose API that of Google's cloud is by design; Google's own was never asked."""
-    server = {"gcs_base_url": os.environ["AWS_ENDPOINT_URL"], "disable_oauth": True}
-    nobody = {"client_email": "", "private_key": "", "private_key_id": ""}
-    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps({**server, **nobody}))
-    monkeypatch.setenv("LINNET_HOME", str(tmp_path))
-    name = bucket.removeprefix("s3://")
-    for key, content in (("one.txt", b"1"), ("sub/two.txt", b"2")):
-        url = f"{server['gcs_base_url']}/{name}/cloud/{key}"
-        free = {"x-amz-acl": "public-read", "Content-Type": "text/plain"}  # who reads it says not who he is
-        urllib.request.urlopen(urllib.request.Request(url, content, free, method="PUT")).close()
-    assert remote.fetch(f"gs://{name}/cloud/one.txt", "off").read_text() == "1"
-    folder = remote.fetch(f"gs://{name}/cloud", "off")
-    found = {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*.txt")}
-    assert found == {"one.txt": "1", "sub/two.txt": "2"}
-    with pytest.raises(RunError, match=f"there is nothing at gs://{name}/none"):
-        remote.fetch(f"gs://{name}/none", "off")
+    put_for_all(bucket, f"{scheme}/one.txt", "1")
+    put_for_all(bucket, f"{scheme}/sub/two.txt", "2")
+    uri = f"{scheme}://{bucket.removeprefix('s3://')}/{scheme}"
+    ended, told = run(beside_public_buckets, importing(f"{uri}/one.txt"))
+    assert ended.state == "SUCCEEDED", ended.error
+    assert told == f"{uri}/one.txt 1"
+    ended, told = run(beside_public_buckets, importing(uri, read_folder))
+    assert ended.state == "SUCCEEDED", ended.error
+    assert told == f"{root}/{uri.partition('://')[2]} 1 2"
+    ended, _ = run(beside_public_buckets, importing(f"{uri}/none"))
+    assert ended.state == "FAILED" and f"there is nothing at {uri}/none" in ended.error.message
 
 
 def test_model_image_gives_its_folder_of_models(tmp_path_factory: pytest.TempPathFactory) -> None:

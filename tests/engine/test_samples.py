@@ -31,6 +31,9 @@ from tests.engine.parity import parts
         ("env-var.yaml", "succeeded", "wrong"),
         ("pipeline_with_importer.yaml", "failed", "outside"),
         ("pipeline_with_importer.yaml", "succeeded", "runs"),
+        ("pipeline_with_google_artifact_type.yaml", "failed", "runs"),
+        ("input_artifact.yaml", "refused", "refused"),
+        ("input_artifact.yaml", "succeeded", "wrong"),
     ],
 )
 def test_ending_is_judged_by_what_a_cluster_does(name: str, state: str, expected: str) -> None:
@@ -43,15 +46,18 @@ def test_table_counts_each_engine_and_gives_the_reasons_of_what_is_refused_and_w
         "a.yaml": {"Linnet": Ending("succeeded"), "kfp.local": Ending("refused", only)},
         "b.yaml": {"Linnet": Ending("refused", "needs a container"), "kfp.local": Ending("failed", "b!")},
         "c.yaml": {"Linnet": Ending("succeeded"), "kfp.local": Ending("stuck", "not ended after 9 s")},
+        "pipeline_with_importer.yaml": {"Linnet": Ending("failed", "cannot be fetched")},
     }  # fmt: skip
     text = table(results)
     for line in (
-        "| of 3 samples | Linnet | kfp.local |",
+        "| of 4 samples | Linnet | kfp.local |",
         "| end as on a cluster | 2 | 0 |",
         "| refused, with the reason | 1 | 1 |",
         "| not ended in the time they were given | 0 | 1 |",
         "| wrong | 0 | 1 |",
         f"| {cause(only)} | 1 |",
+        "| not run | 0 | 1 |",
+        "| a public bucket of Google's cloud (gs://ml-pipeline-playground) | 1 |",
         "| wrong by kfp.local, because of | samples |",
         "| b! | 1 |",
     ):
@@ -74,13 +80,25 @@ def test_folder_of_compiled_pipelines_is_run_and_its_table_written(tmp_path: Pat
         file = tmp_path / "folder" / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         Compiler().compile(pipeline, str(file))
-    words = ["folder", "--engines", "Linnet", "--table", "table.md", "--results", "results.json"]
+    words = [
+        "folder",
+        "--engines",
+        "Linnet",
+        "--table",
+        "table.md",
+        "--results",
+        "results.json",
+        "--jobs",
+        "3",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.samples", *words],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "table.md").read_text()
+    assert all(f"{name}.yaml: Linnet: " in done.stdout for name in ("good", "failing/bad", "worse"))
+    assert text in done.stdout
     assert len(json.loads((tmp_path / "results.json").read_text())) == 3
     assert "| end as on a cluster | 2 |" in text and "| wrong | 1 |" in text, text
     assert "| wrong by Linnet, because of | samples |" in text

@@ -34,6 +34,11 @@ def leaves_processes(kind: str) -> int:
             os.write(write, str(pid).encode())
             os._exit(0)
         return int(os.read(read, 20))
+    if kind == "tree":  # as a daemon's first process that has not ended yet
+        shell = subprocess.Popen(
+            ["sh", "-c", "sleep 300 & echo $!; wait"], stdout=subprocess.PIPE, start_new_session=True
+        )
+        return int(shell.stdout.readline())
     options = {"start_new_session": True} if kind == "session" else {}
     return subprocess.Popen(["sleep", "300"], **options).pid
 
@@ -100,7 +105,7 @@ def test_processes_that_a_task_leaves_end_with_it_and_no_other_ones(engine: Runn
     @dsl.pipeline(name="leaves")
     def leaves() -> int:
         busy = waits_for_its_own(seconds=1.5)
-        with dsl.ParallelFor(["child", "session", "daemon"], parallelism=1) as kind:
+        with dsl.ParallelFor(["child", "session", "daemon", "tree"], parallelism=1) as kind:
             left = leaves_processes(kind=kind)
         are_gone(pids=dsl.Collected(left.output))
         return busy.output

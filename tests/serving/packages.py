@@ -34,7 +34,7 @@ def make_package(
     channels: int = 1,
     broken: Broken | None = None,
     sharpness: float = 60.0,
-    slow_rounds: int = 2000,
+    slow_rounds: int = 140,
     name: str = "tiny",
     max_pixels: int = 134_217_728,
     max_image_mb: float = 100.0,
@@ -43,7 +43,7 @@ def make_package(
     """Writes model.onnx, package.json and golden.npz to `folder` and returns it.
 
     broken: `permuted` classes are rotated by one (its golden samples agree, so that it loads);
-    `slow` computes about `slow_rounds` matrix products more; `raising` fails (Gather out of range)
+    `slow` computes `slow_rounds` matrix products more, of 25 µs each; `raising` fails (Gather out of range)
     where the first pixel is below RAISING_LEVEL, `nan_some` answers NaN there; `nan` always does;
     `shape` has one class too many; `corrupt` has damaged bytes; `golden` differs from its golden samples.
     """
@@ -165,8 +165,8 @@ def _add_fault(nodes: list[Any], constants: dict[str, Any], broken: Broken | Non
     from onnx import TensorProto, helper
 
     if broken == "slow":  # a chain that ends in zeros to add, but that no optimiser can fold
-        constants["weights"] = np.full((96, 96), 1e-6, np.float32)
-        constants["start"] = np.zeros((1, 96), np.float32)
+        constants["weights"] = np.full((512, 512), 1e-6, np.float32)
+        constants["start"] = np.zeros((1, 512), np.float32)
         constants["first"] = np.zeros((1,), np.int64)
         nodes.append(helper.make_node("Gather", ["brightness", "first"], ["one"], axis=0))
         nodes.append(helper.make_node("Add", ["start", "one"], ["state0"]))

@@ -29,7 +29,7 @@ FACES = ("frown", "smile", "yawn")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packages")
     make_package(folder / "faces", name="faces", classes=FACES)
-    make_package(folder / "slow", name="slow", broken="slow", slow_rounds=4000)
+    make_package(folder / "slow", name="slow", broken="slow", slow_rounds=280)
     return folder
 
 

@@ -14,6 +14,7 @@ from linnet.artifacts.onnx_model import PackagedModel
 from linnet.artifacts.reference import Reference
 from linnet.config import EvaluationConfig, GatesConfig, MonitoringConfig, ServingConfig, TrainConfig
 from linnet.deployment.evidence import LabeledOutcome, RolloutEvidence
+from linnet.deployment.pace import Pace
 from linnet.deployment.replay import Replayer, Traffic
 from linnet.errors import ConfigError, RequestRejected
 from linnet.evaluation.evaluate import evaluate
@@ -164,7 +165,10 @@ def test_server_lists_the_classes_that_reach_their_thresholds(training_set: Path
 def test_replayed_traffic_scores_every_answer(training_set: Path, package: Path, tmp_path: Path) -> None:
     traffic = Traffic.of_training_set(training_set)
     assert traffic.task == SEVERAL and {"red", "blue|red"} <= set(traffic.labels)
-    with running(tmp_path, package) as server, Replayer(server.state.url, "several", traffic, 40.0) as sent:
+    with (
+        running(tmp_path, package) as server,
+        Replayer(server.state.url, "several", traffic, Pace(40.0)) as sent,
+    ):
         time.sleep(1.5)
         outcomes = sent.outcomes()
     scores = [one.correct for one in outcomes if one.correct is not None]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,8 @@ def jobs() -> list[tuple[str, dict[str, Any]]]:
     return [(f"{path.name}:{name}", job) for path in WORKFLOWS for name, job in read(path)["jobs"].items()]
 
 
-def test_there_are_three_workflows() -> None:
-    assert [path.stem for path in WORKFLOWS] == ["ci", "retrain", "train-on-merge"]
+def test_there_are_four_workflows() -> None:
+    assert [path.stem for path in WORKFLOWS] == ["ci", "nightly", "retrain", "train-on-merge"]
 
 
 def test_actions_are_pinned_by_digest_and_say_which_version_that_is() -> None:
@@ -54,7 +56,20 @@ def test_no_secret_reaches_a_fork_and_training_needs_the_environment() -> None:
         text = path.read_text("utf-8")
         assert "secrets." not in text and "pull_request_target" not in text, path.name
     for name, job in jobs():
-        assert ("environment" in job) == (not name.startswith("ci.yml")), name
+        assert ("environment" in job) == (not name.startswith(("ci.yml", "nightly.yml"))), name
+
+
+def test_a_hundred_random_dags_are_tried_every_night() -> None:
+    nightly = read(ROOT / ".github" / "workflows" / "nightly.yml")
+    minute, hour, *days = nightly["on"]["schedule"][0]["cron"].split()
+    assert minute.isdigit() and hour.isdigit() and days == ["*", "*", "*"]
+    assert "make dags" in [step.get("run") for step in nightly["jobs"]["dags"]["steps"]]
+    command = re.search(r"^dags:.*\n\t@(.*)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    assert command is not None
+    words = [sys.executable, "-m", "pytest", *shlex.split(command[1])[3:], "--collect-only", "-q"]
+    listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    assert "test_hundred_random_dags_in_workers" in listed and "test_two_thousand_random_dags" in listed
+    assert "2/5 tests collected" in listed, listed
 
 
 def test_runs_of_one_champion_wait_for_each_other() -> None:

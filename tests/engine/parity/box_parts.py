@@ -72,6 +72,13 @@ def boxed_variable(name: str, out: OutputPath(str)):  # type: ignore[valid-type,
 
 
 @dsl.container_component
+def boxed_compare(one: str, two: str, out: OutputPath(str)):  # type: ignore[valid-type,no-untyped-def]
+    """In words that busybox's shell has beyond POSIX."""
+    script = '[[ "$0" == one+two=three ]] && text="$0" && echo -n "${text/two/2}" > "$1"'
+    return shell(script, dsl.ConcatPlaceholder([one, "+", two, "=three"]), out)
+
+
+@dsl.container_component
 def boxed_exit(code: int):  # type: ignore[no-untyped-def]
     return shell('echo "goes wrong" >&2; exit $0', code)
 

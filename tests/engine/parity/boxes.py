@@ -44,6 +44,12 @@ def box_chooses_its_words() -> None:
     parts.expect(found=box.boxed_choice().output, wanted="--none a+c")
 
 
+@case(succeeded=("boxed-compare", "expect"))
+def box_has_the_shell_of_its_image() -> None:
+    told = box.boxed_compare(one="one", two="two").output
+    parts.expect(found=told, wanted="one+2=three")
+
+
 @case(succeeded=("boxed-struct", "expect"))
 def box_takes_structs_and_lists() -> None:
     told = box.boxed_struct(values={"a": [1, {"b": "c"}]}, items=[1, 2], flag=True).output

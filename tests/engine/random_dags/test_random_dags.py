@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -9,11 +12,15 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.engine.engines import ROOT
 from tests.engine.random_dags.pipelines import run_here, run_in_worker
 from tests.engine.random_dags.programs import Program, expected, programs
 
 pytestmark = pytest.mark.timeout(3600)
-FREE = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+# Where the variable CI is set, hypothesis would draw the same examples every night.
+FREE = settings(
+    deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, derandomize=False, database=None
+)
 WIDTHS = st.integers(1, 4)
 
 
@@ -46,6 +53,20 @@ def test_two_thousand_random_dags_do_what_the_interpreter_says(
 def test_random_dag_in_a_worker_does_what_the_interpreter_says(program: Program, width: int) -> None:
     found, wanted = run_in_worker(program, width), expected(program)
     assert (found.outcomes, found.failed) == (wanted.outcomes, wanted.failed)
+
+
+def test_proofs_draw_other_dags_every_time_also_in_ci() -> None:
+    code = (
+        "from tests.engine.random_dags import test_random_dags as tests\n"
+        "for name, test in vars(tests).items():\n"
+        "    if name.startswith(('test_two_thousand', 'test_hundred')):\n"
+        "        print(test._hypothesis_internal_use_settings.derandomize)"
+    )
+    environment = {**os.environ, "CI": "true", "GITHUB_ACTIONS": "true"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]
 
 
 @pytest.mark.proof
