@@ -14,7 +14,7 @@ from linnet.automation.label_run import EngineTrigger
 from linnet.config import Config, load_config
 from linnet.errors import LinnetError
 from linnet.labels.connect import connect
-from linnet.labels.queue import asked_classes
+from linnet.labels.queue import question_of
 from linnet.labels.service import POLL_SECONDS, Reconciler, app
 from linnet.labels.webhook import PATH
 from linnet.process.sidecar import Sidecar, stop_all
@@ -61,11 +61,11 @@ def run_label_service(
         LabelServerError: there is no label server, or it refuses.
         RunError: the port is taken.
     """
-    classes = asked_classes(config.name)
+    question = question_of(config.name)
     with connect(config.labels) as server:
         server.check()
         trigger = EngineTrigger(config) if run else None
-        reconciler = Reconciler(config.name, server, config.labels, classes, trigger, poll_seconds, told)
+        reconciler = Reconciler(config.name, server, config.labels, question, trigger, poll_seconds, told)
 
         def ready(url: str) -> None:
             reconciler.register_webhook(url + PATH.format(name=config.name))

@@ -77,7 +77,7 @@ def export_command(config: ConfigPath, dry_run: DryRun = False) -> None:
       linnet labels export configs/fashion.toml
     """
     from linnet.labels.export import export, project_title
-    from linnet.labels.queue import asked_classes
+    from linnet.labels.queue import question_of
     from linnet.labels.rounds import Rounds
 
     console, loaded = terminal(), load_config(config)
@@ -87,9 +87,9 @@ def export_command(config: ConfigPath, dry_run: DryRun = False) -> None:
         console.print(f"would export {len(queued)} tasks to the project '{title}':")
         console.print(_reasons([request.reasons[0] for request in queued]))
         return
-    classes = asked_classes(loaded.name)
+    question = question_of(loaded.name)
     with _connected(loaded) as server, progress_bars(console) as progress:
-        done = export(loaded.name, server, loaded.labels, classes, progress)
+        done = export(loaded.name, server, loaded.labels, question, progress)
     again = f", {done.found} were there already" if done.found else ""
     console.print(f"{done.new} new tasks{again}: {server.url}/projects/{done.project}/data")
 
@@ -115,7 +115,7 @@ def collect_command(
       linnet labels collect configs/fashion.toml --full --run
     """
     from linnet.labels.close_rounds import settle
-    from linnet.labels.queue import asked_classes
+    from linnet.labels.queue import question_of
     from linnet.labels.reconcile import pull
 
     console, loaded = terminal(), load_config(config)
@@ -124,9 +124,9 @@ def collect_command(
             server.check()
         console.print(f"would collect from {server.url}; {_status(loaded).open} tasks are open")
         return
-    classes = asked_classes(loaded.name)
+    question = question_of(loaded.name)
     with _connected(loaded) as server, progress_bars(console) as progress:
-        found = pull(loaded.name, server, loaded.labels, classes, full, progress)
+        found = pull(loaded.name, server, loaded.labels, question, full, progress)
     console.print(_run_summary(found))
     for run_id in settle(loaded.name, _trigger(loaded) if run else None):
         console.print(f"a labelling round is complete: run {run_id} trains with its labels")
@@ -303,7 +303,7 @@ def _show(now_is: LabelStatus, console: Console) -> None:
     if now_is.annotators:
         people = Table("annotator", "labels", "agree with others", "gold right")
         for one in now_is.annotators:
-            gold = f"{one.gold_right} of {one.gold_total}" if one.gold_total else "-"
+            gold = f"{one.gold_right:g} of {one.gold_total}" if one.gold_total else "-"
             people.add_row(one.annotator, str(one.labels), _number(one.agreement), gold)
         console.print(people)
     if now_is.rounds:

@@ -10,8 +10,13 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from linnet.tasks.agree import Agreement
+
 Votes = Mapping[str, Mapping[str, str]]
-"""The label that each annotator (inner key) gave a sample (outer key); no skipped answers."""
+"""The label that each annotator (inner key) gave a sample (outer key); no skipped answers.
+
+How far two labels agree is the task's to say: `agree`. Of one class an image the kappas below are the
+classical ones; else they are the weighted ones of Cohen (1968), doi:10.1037/h0026256, with it as weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +27,23 @@ class AnnotatorQuality:
     labels: int
     """Samples labelled."""
     gold_total: int
-    gold_right: int
-    """Of the gold tasks: samples whose label is known for certain."""
+    gold_right: float
+    """Of the gold tasks, samples whose label is known for certain: how far the answers agree, added up."""
     agreement: float | None
-    """Share of the other annotators' labels of the same samples that are the same; None without any."""
+    """How far the other annotators' labels of the same samples agree, on average; None without any."""
 
     @property
     def gold_accuracy(self) -> float | None:
-        """Share of the gold tasks that were answered right; None where none was answered."""
+        """Mean agreement with the gold tasks' labels; None where none was answered."""
         return self.gold_right / self.gold_total if self.gold_total else None
 
 
-def cohen_kappa(votes: Votes, first: str, second: str) -> float | None:
+def same(first: str, second: str) -> float:
+    """1 for equal labels, 0 for others."""
+    return float(first == second)
+
+
+def cohen_kappa(votes: Votes, first: str, second: str, agree: Agreement = same) -> float | None:
     """Cohen's kappa of two annotators over the samples that both labelled; None without any.
 
     1 where they agree on everything, even if there was only one class to choose.
@@ -42,13 +52,13 @@ def cohen_kappa(votes: Votes, first: str, second: str) -> float | None:
     pairs = [(given[first], given[second]) for given in votes.values() if first in given and second in given]
     if not pairs:
         return None
-    observed = sum(a == b for a, b in pairs) / len(pairs)
+    observed = sum(agree(a, b) for a, b in pairs) / len(pairs)
     left, right = (Counter(side) for side in zip(*pairs, strict=True))
-    expected = sum(left[label] * right[label] for label in left) / len(pairs) ** 2
+    expected = _by_chance(left, right, agree)
     return 1.0 if expected == 1.0 else (observed - expected) / (1.0 - expected)
 
 
-def fleiss_kappa(votes: Votes) -> float | None:
+def fleiss_kappa(votes: Votes, agree: Agreement = same) -> float | None:
     """Fleiss' kappa over the samples with at least two labels; None without any.
 
     Samples may have different numbers of labels: a sample's agreement is over its own pairs, the mean
@@ -58,18 +68,18 @@ def fleiss_kappa(votes: Votes) -> float | None:
     counts = [Counter(given.values()) for given in votes.values() if len(given) > 1]
     if not counts:
         return None
-    observed = sum(_pairs_that_agree(count) for count in counts) / len(counts)
+    observed = sum(_pairs_that_agree(count, agree) for count in counts) / len(counts)
     total = sum((count for count in counts), Counter[str]())
-    expected = sum((n / total.total()) ** 2 for n in total.values())
+    expected = _by_chance(total, total, agree)
     return 1.0 if expected == 1.0 else (observed - expected) / (1.0 - expected)
 
 
-def mean_cohen_kappa(votes: Votes) -> float | None:
+def mean_cohen_kappa(votes: Votes, agree: Agreement = same) -> float | None:
     """The mean of Cohen's kappa over all pairs of annotators that share a sample; None without any."""
     found = [
         kappa
         for pair in combinations(annotators(votes), 2)
-        if (kappa := cohen_kappa(votes, *pair)) is not None
+        if (kappa := cohen_kappa(votes, *pair, agree)) is not None
     ]
     return sum(found) / len(found) if found else None
 
@@ -79,26 +89,26 @@ def annotators(votes: Votes) -> list[str]:
     return sorted({who for given in votes.values() for who in given})
 
 
-def quality(votes: Votes, gold: Mapping[str, str]) -> list[AnnotatorQuality]:
+def quality(votes: Votes, gold: Mapping[str, str], agree: Agreement = same) -> list[AnnotatorQuality]:
     """Each annotator against the gold tasks (sample to its known label) and against the others."""
     labels: Counter[str] = Counter()
     total: Counter[str] = Counter()
-    right: Counter[str] = Counter()
-    same: dict[str, list[bool]] = defaultdict(list)
+    right: dict[str, float] = defaultdict(float)
+    shared: dict[str, list[float]] = defaultdict(list)
     for sample, given in votes.items():
         for who, label in given.items():
             labels[who] += 1
             if sample in gold:
                 total[who] += 1
-                right[who] += label == gold[sample]
-            same[who] += [label == other for name, other in given.items() if name != who]
+                right[who] += agree(label, gold[sample])
+            shared[who] += [agree(label, other) for name, other in given.items() if name != who]
     return [
         AnnotatorQuality(
             annotator=who,
             labels=labels[who],
             gold_total=total[who],
             gold_right=right[who],
-            agreement=sum(same[who]) / len(same[who]) if same[who] else None,
+            agreement=sum(shared[who]) / len(shared[who]) if shared[who] else None,
         )
         for who in sorted(labels)
     ]
@@ -152,6 +162,14 @@ def votes_of(rows: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, str]]:
     return dict(found)
 
 
-def _pairs_that_agree(count: Counter[str]) -> float:
+def _pairs_that_agree(count: Counter[str], agree: Agreement) -> float:
+    """How far two labels of a sample agree, on average over its pairs of different people."""
     size = count.total()
-    return sum(n * (n - 1) for n in count.values()) / (size * (size - 1))
+    pairs = sum(n * m * agree(a, b) for a, n in count.items() for b, m in count.items())
+    return (pairs - size) / (size * (size - 1))  # nobody is paired with himself
+
+
+def _by_chance(first: Counter[str], second: Counter[str], agree: Agreement) -> float:
+    """How far a label of each, drawn at random, would agree."""
+    pairs = sum(n * m * agree(a, b) for a, n in first.items() for b, m in second.items())
+    return pairs / (first.total() * second.total())

@@ -28,12 +28,13 @@ from linnet.labels.select import CandidatePool
 from linnet.records import EvaluationReport
 from linnet.records.prediction_log import models_in, served_files
 from linnet.storage.paths import prediction_log_dir
+from linnet.tasks.answer import answer_of
 
 logger = logging.getLogger(__name__)
 
 CANDIDATES_FILE, PREDICTIONS_FILE = "candidates.npz", "predictions.npz"
 GOLD_CONFIDENCE = 0.97
-"""A label is taken as known where a model that did not train on it is so sure of the very same class."""
+"""A label is taken as known where a model that did not train on it is so sure of the very same one."""
 _LATEST_REQUESTS = 2_000
 _LOG_FILES = 200
 """Of the model's files, the newest that are read."""
@@ -84,8 +85,10 @@ def read_candidates(
         embeddings=np.concatenate([known.embeddings, blank])[keep],
         suspects=[key for key in known.suspects if key in labels],
         requests=list(asked),
-        gold=[key for key in _gold(known, labels, report.classes) if key in labels],
+        gold=[key for key in _gold(known, labels, report) if key in labels],
         audit=[key for key in test.ids if key in labels],
+        task=report.task,
+        thresholds=report.thresholds,
     )
     digest = hashlib.blake2b(json.dumps([pool.ids, list(pool.suspects)]).encode(), digest_size=8)
     digest.update(np.ascontiguousarray(pool.probabilities).tobytes())
@@ -129,15 +132,15 @@ def _read(path: Path, classes: int) -> _Stored:
     return found
 
 
-def _gold(known: _Stored, labels: Mapping[str, str], classes: tuple[str, ...]) -> list[str]:
+def _gold(known: _Stored, labels: Mapping[str, str], report: EvaluationReport) -> list[str]:
     """Held-out samples whose label a model that never saw them is sure of as well."""
     said = np.nan_to_num(known.probabilities)
-    sure = said.max(axis=1) >= GOLD_CONFIDENCE
-    top = said.argmax(axis=1)
+    answer = answer_of(report.task, report.classes, report.thresholds)
+    sure, named = answer.confidence(said) >= GOLD_CONFIDENCE, answer.labels(said)
     return [
         key
         for i, key in enumerate(known.ids)
-        if sure[i] and key in known.held_out and labels.get(key) == classes[top[i]]
+        if sure[i] and key in known.held_out and labels.get(key) == named[i]
     ]
 
 

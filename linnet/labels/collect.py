@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from linnet.artifacts.samples import dataset_labels
 from linnet.config import LabelsConfig
-from linnet.errors import StorageError
+from linnet.errors import ConfigError, StorageError
 from linnet.labels.agreement import crowdlab, votes_of
 from linnet.labels.consensus import Consensus, consensus
 from linnet.labels.label_set import read_label_set
@@ -22,6 +22,7 @@ from linnet.labels.queue import queued
 from linnet.labels.store import EPOCH
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.records import DatasetManifest, LabelBatch
+from linnet.tasks.target import target_of
 
 LABELS_FILE, BATCH_FILE = "labels.parquet", "labels.json"
 QUARANTINE_FILE, DISPUTED_FILE = "quarantine.jsonl", "disputed.jsonl"
@@ -67,15 +68,14 @@ def collect(
 
     Raises:
         DataError: the sample table cannot be read.
+        ConfigError: the consensus is crowdlab's, and an image may have several classes.
         StorageError: the label table is damaged, or the disk is full.
     """
     manifest = DatasetManifest.load(samples / "manifest.json")
     given = dataset_labels(samples, manifest)
     known = _known(name, as_of, label_set)
-    sound, quarantined = _quarantine_invalid(known, given, manifest.classes)
-    agreed, disputed = _apply_consensus(
-        sound, config, _said(name, sound, config, manifest.classes), manifest.classes
-    )
+    sound, quarantined = _quarantine_invalid(known, given, manifest)
+    agreed, disputed = _apply_consensus(sound, config, _said(name, sound, config, manifest), manifest)
     newest = max((row.created_at for row in known), default=EPOCH)
     batch = LabelBatch(
         as_of=newest.astimezone(UTC),
@@ -125,31 +125,37 @@ def _known(name: str, as_of: datetime | None, label_set: Path | None) -> list[La
 
 
 def _said(
-    name: str, rows: list[LabelRow], config: LabelsConfig, classes: tuple[str, ...]
+    name: str, rows: list[LabelRow], config: LabelsConfig, manifest: DatasetManifest
 ) -> dict[str, tuple[float, ...]]:
     """What a model said of the samples when they were asked about, where the consensus needs it."""
     if config.consensus != "crowdlab":
         return {}
+    if target_of(manifest.task).several:
+        problem = f"crowdlab weighs labels of one class, and the dataset's task is {manifest.task}"
+        raise ConfigError("labels.consensus", problem, 'set it to "majority"')
     wanted = {row.sample_id for row in rows}
     return {
         one.sample_id: one.probabilities
         for one in queued(name)
-        if one.sample_id in wanted and one.classes == classes
+        if one.sample_id in wanted and one.classes == manifest.classes
     }
 
 
 def _quarantine_invalid(
-    rows: list[LabelRow], given: dict[str, str], classes: tuple[str, ...]
+    rows: list[LabelRow], given: dict[str, str], manifest: DatasetManifest
 ) -> tuple[list[LabelRow], list[dict[str, Any]]]:
     """Rows that can be used, and the others with the reason."""
+    classes, target = manifest.classes, target_of(manifest.task)
     sound: list[LabelRow] = []
     quarantined: list[dict[str, Any]] = []
     for row in rows:
         reason = ""
         if row.sample_id not in given:
             reason = "the dataset has no such sample"
-        elif row.status == "label" and row.label not in classes:
-            reason = f"the dataset has no class '{row.label}'; it has {', '.join(classes)}"
+        elif row.status == "label" and (
+            unknown := [name for name in target.classes(row.label) if name not in classes]
+        ):
+            reason = f"the dataset has no class '{unknown[0]}'; it has {', '.join(classes)}"
         if reason:
             facts = {"label": row.label, "annotator": row.annotator, "batch": row.batch, "status": row.status}
             moment = row.labelled_at.isoformat()
@@ -163,21 +169,22 @@ def _apply_consensus(
     rows: list[LabelRow],
     config: LabelsConfig,
     said: dict[str, tuple[float, ...]],
-    classes: tuple[str, ...],
+    manifest: DatasetManifest,
 ) -> tuple[list[Consensus], list[dict[str, Any]]]:
     """What the annotators hold together, and where they do not agree enough."""
     weighed: dict[str, tuple[str, float]] = {}
     if said:
         votes = votes_of((row.sample_id, row.annotator, row.label) for row in rows if row.status == "label")
-        weighed = crowdlab(votes, said, classes)
+        weighed = crowdlab(votes, said, manifest.classes)
     agreed: list[Consensus] = []
     disputed: list[dict[str, Any]] = []
-    for item in consensus(rows):
+    target = target_of(manifest.task)
+    for item in consensus(rows, manifest.task):
         if item.sample_id in weighed and len(item.votes) > 1:
             label, quality = weighed[item.sample_id]
             item = replace(item, label=label, agreement=quality)
         if item.label and item.agreement >= config.min_agreement:
-            agreed.append(item)
+            agreed.append(replace(item, label=target.label(target.classes(item.label))))
             continue
         least = config.min_agreement
         reason = f"agreement {item.agreement:.2f} is below {least:.2f}" if item.label else "a tie"

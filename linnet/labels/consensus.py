@@ -1,4 +1,4 @@
-"""What several annotators of a sample hold together: the majority of their votes."""
+"""What several annotators of a sample hold together, by their task's idea of a majority."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 
+from linnet.config import DEFAULT_TASK
 from linnet.labels.table import LabelRow
+from linnet.tasks.agree import agreement_of, consensus_of
+from linnet.tasks.target import target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +22,10 @@ class Consensus:
     sample_id: str
     label: str
     annotators: tuple[str, ...]
-    """Those who gave the label."""
+    """Those who gave the label; everybody where nobody gave it just so."""
     agreement: float
-    """Their share of all who labelled the sample."""
+    """How far all who labelled the sample agree with it, on average; where they are tied, with the one of
+    their labels that they agree with most."""
     labelled_at: datetime
     created_at: datetime
     votes: dict[str, int]
@@ -30,20 +34,23 @@ class Consensus:
     reason: str = ""
 
 
-def consensus(rows: Iterable[LabelRow]) -> list[Consensus]:
-    """The majority of each sample's annotators; rows in order of sample_id, one an annotator.
+def consensus(rows: Iterable[LabelRow], task: str = DEFAULT_TASK) -> list[Consensus]:
+    """What each sample's annotators say together; rows in order of sample_id, one an annotator.
 
     Skipped and "cannot tell" answers are no votes. A lone answer keeps the agreement that came with it.
     """
     votes = (row for row in rows if row.status == "label")
-    return [_majority(list(group)) for _, group in groupby(votes, key=attrgetter("sample_id"))]
+    return [_together(list(group), task) for _, group in groupby(votes, key=attrgetter("sample_id"))]
 
 
-def _majority(rows: list[LabelRow]) -> Consensus:
-    votes = Counter(row.label for row in rows)
-    most = max(votes.values())
-    winners = [label for label, count in votes.items() if count == most]
-    label = winners[0] if len(winners) == 1 else ""
+def _together(rows: list[LabelRow], task: str) -> Consensus:
+    votes, agreement = Counter(row.label for row in rows), agreement_of(task)
+    found = consensus_of(task)([row.label for row in rows])
+    label = "" if found is None else target_of(task).cell(found)
+    shares = [
+        sum(count * agreement(one, other) for other, count in votes.items()) / len(rows)
+        for one in ([label] if label else votes)
+    ]
     behind = [row for row in rows if row.label == label] or rows
     latest = max(behind, key=attrgetter("created_at", "labelled_at"))
     alone = rows[0].agreement if len(rows) == 1 else None
@@ -51,7 +58,7 @@ def _majority(rows: list[LabelRow]) -> Consensus:
         sample_id=rows[0].sample_id,
         label=label,
         annotators=tuple(row.annotator for row in behind),
-        agreement=most / len(rows) if alone is None else alone,
+        agreement=max(shares) if alone is None else alone,
         labelled_at=max(row.labelled_at for row in behind),
         created_at=max(row.created_at for row in rows),
         votes=dict(sorted(votes.items())),

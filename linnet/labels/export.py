@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError, ProjectGone
-from linnet.labels.queue import LabelRequest
+from linnet.labels.queue import LabelRequest, Question
 from linnet.labels.rounds import LabelTask, Rounds
 from linnet.labels.select import UNBIASED
 from linnet.labels.server import LabelServer, NewTask
@@ -21,15 +21,15 @@ from linnet.labels.store import database
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.progress import Progress
 from linnet.storage.locks import file_lock
-from linnet.tasks.label_form import LabelForm, label_form_of
+from linnet.tasks.label_form import LabelForm
 from linnet.vision.browser import for_browser
 
 CHUNK = 200
 """Tasks an import."""
 _WHY = {
     "suspect": "the model doubts its label",
-    "margin": "the model hesitates between two classes",
-    "entropy": "the model hesitates between many classes",
+    "margin": "the model hesitates between two answers",
+    "entropy": "the model hesitates between many answers",
     "diverse": "nothing like it was labelled before",
     "production": "the model was unsure of it in production",
 }
@@ -54,7 +54,7 @@ def export(
     name: str,
     server: LabelServer,
     config: LabelsConfig,
-    classes: Sequence[str],
+    question: Question,
     progress: Progress | None = None,
 ) -> Exported:
     """Exports every queued request of dataset `name` that has no task yet.
@@ -62,9 +62,10 @@ def export(
     Raises:
         LabelServerError: the server cannot be reached or refuses; or the project's labelling config was
             changed so that answers would not fit the dataset.
+        ConfigError: a class is called as another answer of the form.
         StorageError: the label file is damaged, or the disk is full.
     """
-    interface = label_form_of("classification", classes)
+    interface = question.form()
     rounds = Rounds(name)
     with exclusive(name):
         project = _project(name, server, config, interface, rounds)

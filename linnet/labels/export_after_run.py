@@ -9,7 +9,7 @@ from linnet.config import LabelsConfig
 from linnet.errors import ConfigError, LabelServerError
 from linnet.labels.connect import find_server
 from linnet.labels.export import export
-from linnet.labels.queue import queued
+from linnet.labels.queue import question_of, queued
 
 logger = logging.getLogger(__name__)
 
@@ -20,15 +20,14 @@ def offer(name: str, config: LabelsConfig) -> dict[str, Any]:
     The requests are queued already, so a server that is down costs nothing: the next
     `linnet labels export`, or `linnet labels serve`, exports them.
     """
-    requests = queued(name)
-    if not requests:
+    if not queued(name):
         return {}
     try:
         server = find_server(config)
         if server is None:
             return {}
         with server:
-            done = export(name, server, config, requests[-1].classes)
+            done = export(name, server, config, question_of(name))
     except (LabelServerError, ConfigError) as error:
         logger.warning("the requests stay queued: %s", error)
         return {"not_exported": str(error)}

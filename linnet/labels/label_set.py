@@ -27,10 +27,12 @@ import yaml
 from linnet.errors import DataError, StorageError
 from linnet.labels.agreement import fleiss_kappa, votes_of
 from linnet.labels.consensus import consensus
+from linnet.labels.queue import task_of
 from linnet.labels.store import database
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.records import LabelSet
 from linnet.storage.files import write_text, writing
+from linnet.tasks.agree import agreement_of
 
 SET_FILE, ANSWERS_FILE, CONSENSUS_FILE = "label_set.json", "answers.parquet", "consensus.csv"
 _COMMIT_SECONDS = 300
@@ -93,7 +95,8 @@ def digest_of(dvc_file: Path) -> str:
 
 def _write(folder: Path, name: str, rows: Sequence[LabelRow], moment: datetime, batch: str) -> None:
     """Writes the set's files and puts them in place in one rename."""
-    agreed = [item for item in consensus(rows) if item.label]
+    task = task_of(name)
+    agreed = [item for item in consensus(rows, task) if item.label]
     votes = votes_of((row.sample_id, row.annotator, row.label) for row in rows if row.status == "label")
     about = LabelSet(
         name=name,
@@ -104,7 +107,7 @@ def _write(folder: Path, name: str, rows: Sequence[LabelRow], moment: datetime, 
         skipped=sum(row.status == "skipped" for row in rows),
         cannot_tell=sum(row.status == "cannot_tell" for row in rows),
         annotators=tuple(sorted({row.annotator for row in rows})),
-        kappa=fleiss_kappa(votes),
+        kappa=fleiss_kappa(votes, agreement_of(task)),
     )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".cut-") as scratch:

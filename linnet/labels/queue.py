@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from linnet.config import DEFAULT_TASK
 from linnet.errors import DataError
 from linnet.labels.store import database, to_micros, transaction
 from linnet.records import Record, now
+from linnet.tasks.label_form import LabelForm, label_form_of
 
 
 class LabelRequest(Record):
-    """One question to people: which class is this sample?"""
+    """One question to people: what does this sample show?"""
 
     batch: str
     """Labelling round; with the sample_id it is the idempotency key."""
@@ -29,6 +32,24 @@ class LabelRequest(Record):
     """The known answer, if it is asked to measure the annotators."""
     model: str = ""
     """Name of the model that said so, for people; empty: the run's."""
+    task: str = DEFAULT_TASK
+    """What is asked of an image; requests of earlier versions asked for one class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What people are asked about every sample of a dataset."""
+
+    classes: tuple[str, ...]
+    task: str = DEFAULT_TASK
+
+    def form(self) -> LabelForm:
+        """The form that asks it.
+
+        Raises:
+            ConfigError: a class is called as another answer of the form.
+        """
+        return label_form_of(self.task, self.classes)
 
 
 class LabelRequests(Record):
@@ -50,17 +71,23 @@ def queued(name: str) -> list[LabelRequest]:
     return [LabelRequest.model_validate_json(row[0]) for row in rows]
 
 
-def asked_classes(name: str) -> tuple[str, ...]:
-    """The dataset's classes, as the newest request knows them.
+def question_of(name: str) -> Question:
+    """The dataset's question, as the newest request knows it.
 
     Raises:
         DataError: no run has asked about a sample yet.
     """
-    requests = queued(name)
-    if not requests:
+    newest = _newest(name)
+    if newest is None:
         problem, remedy = "no run has asked about a sample yet", "`linnet run` does, at its end"
         raise DataError(f"labels of '{name}'", problem, remedy)
-    return requests[-1].classes
+    return Question(newest.classes, newest.task)
+
+
+def task_of(name: str) -> str:
+    """The task of the dataset's labels; the default one where no run has asked about a sample yet."""
+    newest = _newest(name)
+    return DEFAULT_TASK if newest is None else newest.task
 
 
 def queued_batch(name: str, batch: str) -> list[LabelRequest]:
@@ -89,3 +116,10 @@ def enqueue(
             "INSERT OR IGNORE INTO images (sample_id, image) VALUES (?, ?)", list(images.items())
         )
     return requests
+
+
+def _newest(name: str) -> LabelRequest | None:
+    with transaction(database(name), write=False) as connection:
+        sql = "SELECT request FROM requests ORDER BY sequence DESC LIMIT 1"
+        row = connection.execute(sql).fetchone()
+    return LabelRequest.model_validate_json(row[0]) if row else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
@@ -20,14 +20,14 @@ from linnet.config import LabelsConfig
 from linnet.errors import LabelServerError
 from linnet.labels.consensus import consensus
 from linnet.labels.export import exclusive, unanswered
-from linnet.labels.queue import LabelRequest
+from linnet.labels.queue import LabelRequest, Question
 from linnet.labels.rounds import LabelTask, Rounds
 from linnet.labels.server import Annotation, LabelServer, ServerTask
 from linnet.labels.store import EPOCH, to_micros
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.progress import Progress
 from linnet.records import now
-from linnet.tasks.label_form import BadAnswer, LabelForm, label_form_of
+from linnet.tasks.label_form import BadAnswer
 
 OVERLAP = timedelta(seconds=60)
 """How far behind the cursor a look begins: a change may be written later than it is dated."""
@@ -57,7 +57,7 @@ def pull(
     name: str,
     server: LabelServer,
     config: LabelsConfig,
-    classes: Sequence[str],
+    question: Question,
     full: bool = False,
     progress: Progress | None = None,
 ) -> Pulled:
@@ -67,7 +67,7 @@ def pull(
         name: The dataset's name.
         server: Where its tasks are.
         config: Annotators a sample, agreement, when a round is complete.
-        classes: The dataset's classes; other labels go to the quarantine.
+        question: What was asked; labels that do not answer it go to the quarantine.
         full: Look at every task, not only at those that changed.
         progress: Told ("collecting answers", tasks, of how many).
 
@@ -77,7 +77,7 @@ def pull(
         StorageError: the label table is damaged, or the disk is full.
     """
     with exclusive(name):
-        look = _Look(name, server, config, label_form_of("classification", classes))
+        look = _Look(name, server, config, question)
         look.collect(full, progress)
         look.ask_more()
         if look.complete():
@@ -90,9 +90,10 @@ def pull(
 class _Look:
     """One look at the server."""
 
-    def __init__(self, name: str, server: LabelServer, config: LabelsConfig, interface: LabelForm) -> None:
+    def __init__(self, name: str, server: LabelServer, config: LabelsConfig, question: Question) -> None:
         self.found = Pulled()
-        self.server, self.config, self.interface = server, config, interface
+        self.server, self.config = server, config
+        self.task, self.interface = question.task, question.form()
         self.rounds, self.table = Rounds(name), LabelTable(name)
         known = self.rounds.project(server.name)
         if known is None:
@@ -121,7 +122,7 @@ class _Look:
         rows = self.table.as_of(now())
         decided = {
             item.sample_id
-            for item in consensus(rows)
+            for item in consensus(rows, self.task)
             if item.label and item.agreement >= self.config.min_agreement
         }
         voted = {row.sample_id for row in rows if row.status == "label"}

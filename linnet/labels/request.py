@@ -17,6 +17,7 @@ from linnet.labels.queue import LabelRequest, LabelRequests, enqueue, queued, qu
 from linnet.labels.select import select
 from linnet.labels.table import LabelTable
 from linnet.records import DatasetManifest, EvaluationReport
+from linnet.tasks.answer import answer_of
 from linnet.tasks.target import target_of
 
 REQUESTS_FILE = "requests.json"
@@ -32,8 +33,6 @@ def request_labels(
     asked about. The queue needs neither the run nor the dataset any more: what is exported later, and
     after them, is the same.
 
-    Where an image may have several classes, nothing is asked yet.
-
     Args:
         evaluation: Folder of `evaluate` (evaluation.json, candidates.npz, predictions.npz).
         samples: Folder that `ingest` wrote; samples that are not in it are left out.
@@ -48,14 +47,11 @@ def request_labels(
     """
     report = EvaluationReport.load(evaluation / "evaluation.json")
     manifest = DatasetManifest.load(samples / "manifest.json")
-    if target_of(manifest.task).several:  # nobody can answer with several classes yet
-        LabelRequests(batch="", requests=()).save(out / REQUESTS_FILE)
-        return []
     candidates = read_candidates(evaluation, report, dataset_labels(samples, manifest), model or name)
     batch = _batch(candidates, config)
     requests = queued_batch(name, batch)
     if not requests:
-        requests = _choose(candidates, batch, config, name, report.classes)
+        requests = _choose(candidates, batch, config, name, report)
         chosen = {request.sample_id for request in requests}
         images = dict(read_images(samples, manifest, chosen - set(candidates.images)))
         images |= {key: candidates.images[key] for key in chosen & set(candidates.images)}
@@ -74,10 +70,11 @@ def _batch(candidates: Candidates, config: LabelsConfig) -> str:
 
 
 def _choose(
-    candidates: Candidates, batch: str, config: LabelsConfig, name: str, classes: tuple[str, ...]
+    candidates: Candidates, batch: str, config: LabelsConfig, name: str, report: EvaluationReport
 ) -> list[LabelRequest]:
     """The batch's choice among the samples that nobody was asked about yet."""
-    pool = candidates.pool
+    pool, target = candidates.pool, target_of(report.task)
+    answer = answer_of(report.task, report.classes, report.thresholds)
     done = {row.sample_id for row in LabelTable(name).history()}
     done |= {request.sample_id for request in queued(name)}
     wanted = [i for i, key in enumerate(pool.ids) if key not in done]
@@ -91,8 +88,8 @@ def _choose(
     requests: list[LabelRequest] = []
     for choice in select(rest, config.budget, seed=int(batch, 16)):
         said = np.nan_to_num(pool.probabilities[place[choice.sample_id]])
-        top = int(said.argmax())
-        label = candidates.labels.get(choice.sample_id, "")
+        known = choice.sample_id in candidates.labels
+        label = target.cell(candidates.labels[choice.sample_id]) if known else ""
         requests.append(
             LabelRequest(
                 batch=batch,
@@ -100,11 +97,12 @@ def _choose(
                 reasons=choice.reasons,
                 score=round(choice.score, 6),
                 label=label,
-                predicted=classes[top],
-                confidence=round(float(said[top]), 6),
+                predicted=target.cell(answer.labels(said[None])[0]),
+                confidence=round(float(answer.confidence(said[None])[0]), 6),
                 probabilities=tuple(round(float(p), 6) for p in said),
                 gold=label if choice.reasons[0] == "gold" else "",
-                classes=classes,
+                classes=report.classes,
+                task=report.task,
             )
         )
     return requests

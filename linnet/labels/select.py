@@ -9,6 +9,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from linnet.config import DEFAULT_TASK
+from linnet.tasks.summary import summary_of
+
 Strategy = Literal["random", "audit", "gold", "suspect", "production", "margin", "entropy", "diverse"]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -46,6 +49,10 @@ class CandidatePool:
     audit: Sequence[str] = ()
     """Ids of test samples. They are only ever drawn at random, to measure how many labels are wrong:
     chosen by what a model thinks of them, their corrections would flatter the next model."""
+    task: str = DEFAULT_TASK
+    """What the probabilities answer."""
+    thresholds: tuple[float, ...] = ()
+    """A probability a class, where the task has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,29 +149,10 @@ def k_center(points: npt.NDArray[np.floating], count: int, chosen: Sequence[int]
     return np.array(found, np.int64), np.array(lengths, np.float64)
 
 
-def margin(probabilities: npt.NDArray[np.floating]) -> Floats:
-    """Highest minus second highest probability of [N, K], one a sample; 0 where one is not finite."""
-    finite = _finite(probabilities)
-    top: Floats = np.sort(finite, axis=1)[:, -2:]
-    return np.asarray(top[:, 1] - top[:, 0], np.float64)
-
-
-def entropy(probabilities: npt.NDArray[np.floating]) -> Floats:
-    """Shannon entropy over its largest value, log K, of [N, K]: in [0, 1]; 1 where one is not finite."""
-    finite = _finite(probabilities)
-    logs = np.log(np.where(finite > 0, finite, 1.0))
-    return np.asarray(-(finite * logs).sum(axis=1) / np.log(finite.shape[1]), np.float64)
-
-
-def _finite(probabilities: npt.NDArray[np.floating]) -> Floats:
-    """A model that answers NaN knows nothing: such rows become uniform."""
-    values = np.asarray(probabilities, np.float64)
-    return np.where(np.isfinite(values).all(axis=1, keepdims=True), values, 1.0 / values.shape[1])
-
-
 def _rankings(pool: CandidatePool, seed: int) -> dict[Strategy, tuple[Ints, Callable[[int], float]]]:
     """A strategy's samples, best first, and the score of one."""
-    unsure, spread = 1.0 - margin(pool.probabilities), entropy(pool.probabilities)
+    figures = summary_of(pool.task, pool.thresholds)
+    unsure, spread = 1.0 - figures.margin(pool.probabilities), figures.entropy(pool.probabilities)
     place = {name: i for i, name in enumerate(pool.ids)}
     audit, requests, gold, suspects = (
         np.array([place[name] for name in dict.fromkeys(ids) if name in place], np.int64)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from starlette.applications import Starlette
@@ -20,6 +20,7 @@ from linnet.errors import LinnetError
 from linnet.labels import metrics, webhook
 from linnet.labels.close_rounds import settle
 from linnet.labels.export import export
+from linnet.labels.queue import Question
 from linnet.labels.reconcile import Pulled, pull
 from linnet.labels.rounds import Rounds
 from linnet.labels.server import LabelServer
@@ -39,13 +40,13 @@ class Reconciler:
         name: str,
         server: LabelServer,
         config: LabelsConfig,
-        classes: Sequence[str],
+        question: Question,
         trigger: RunTrigger | None,
         poll_seconds: float = POLL_SECONDS,
         told: Callable[[str], None] = logger.info,
     ) -> None:
         """`trigger`: asks for the runs of closed rounds; None: only label sets are cut."""
-        self.name, self.server, self.config, self.classes = name, server, config, tuple(classes)
+        self.name, self.server, self.config, self.question = name, server, config, question
         self.trigger, self.poll_seconds, self.told = trigger, poll_seconds, told
         self.last_error = ""
         self.last_look: datetime | None = None
@@ -93,13 +94,13 @@ class Reconciler:
         """One look: exports what is queued, collects what is new, and settles closed rounds."""
         rounds = Rounds(self.name)
         events = rounds.events()
-        project = export(self.name, self.server, self.config, self.classes).project
+        project = export(self.name, self.server, self.config, self.question).project
         if self._hook and self._hooked != project:
             secret = {webhook.SECRET_HEADER: webhook.webhook_secret(self.name)}
             self.server.ensure_webhook(project, self._hook, secret)
             self._hooked = project
         deleted = any("DELETED" in action for _, action in events)
-        found = pull(self.name, self.server, self.config, self.classes, full or deleted)
+        found = pull(self.name, self.server, self.config, self.question, full or deleted)
         for run_id in settle(self.name, self.trigger):
             self.told(f"a labelling round is complete: it caused run {run_id}")
         if events:

@@ -9,9 +9,11 @@ from datetime import datetime
 
 from linnet.labels.agreement import AnnotatorQuality, fleiss_kappa, mean_cohen_kappa, quality, votes_of
 from linnet.labels.export import unanswered
+from linnet.labels.queue import task_of
 from linnet.labels.rounds import Round, Rounds
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.records import now
+from linnet.tasks.agree import agreement_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class LabelStatus:
     oldest_open: datetime | None
     """When the oldest open task was exported."""
     agreement: float | None
-    """Mean share of a sample's other annotators that say the same."""
+    """How far a sample's other annotators agree, on average."""
     fleiss: float | None
     cohen: float | None
     annotators: list[AnnotatorQuality]
@@ -61,7 +63,8 @@ def status(name: str) -> LabelStatus:
     waiting = unanswered(tasks, history)
     votes = votes_of((row.sample_id, row.annotator, row.label) for row in current if row.status == "label")
     gold = {one.sample_id: one.gold for one in rounds.requests().values() if one.gold}
-    people = quality(votes, gold)
+    agree = agreement_of(task_of(name))
+    people = quality(votes, gold, agree)
     shares = [one.agreement for one in people if one.agreement is not None]
     return LabelStatus(
         queued=len(rounds.unexported()),
@@ -73,8 +76,8 @@ def status(name: str) -> LabelStatus:
         latencies=tuple(row.latency for row in _first_answers(history) if row.latency is not None),
         oldest_open=min((task.exported_at for task in waiting), default=None),
         agreement=sum(shares) / len(shares) if shares else None,
-        fleiss=fleiss_kappa(votes),
-        cohen=mean_cohen_kappa(votes),
+        fleiss=fleiss_kappa(votes, agree),
+        cohen=mean_cohen_kappa(votes, agree),
         annotators=people,
         reasons=dict(Counter(row.reason or "unknown" for row in current)),
         rounds=tuple(rounds.closed().values()),

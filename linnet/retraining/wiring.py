@@ -140,11 +140,12 @@ def _answers(config: Config) -> dict[str, tuple[str, datetime]]:
     """What annotators hold together of each sample of the use case, and since when it is known."""
     from linnet.labels.consensus import consensus
     from linnet.labels.table import LabelTable
+    from linnet.tasks.target import target_of
 
-    table = LabelTable(config.name)
+    table, target = LabelTable(config.name), target_of(config.data.task)
     return {
-        one.sample_id: (one.label, one.created_at)
-        for one in consensus(table.as_of(table.horizon()))
+        one.sample_id: (target.label(target.classes(one.label)), one.created_at)
+        for one in consensus(table.as_of(table.horizon()), config.data.task)
         if one.label and one.agreement >= config.labels.min_agreement
     }
 

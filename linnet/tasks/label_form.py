@@ -31,7 +31,7 @@ class LabelForm(Protocol):
         """A pre-annotation as Label Studio takes it."""
 
     def answer(self, annotation: Mapping[str, Any]) -> tuple[Status, str]:
-        """Status and label of an annotation; the label is empty unless the status is `label`.
+        """Status and label of an annotation, the label as `Target.cell` writes it; empty for other statuses.
 
         Raises:
             BadAnswer: it has no label, one that cannot be, or one that the dataset does not have.

@@ -50,7 +50,7 @@ class Target(Protocol):
         """The text of a label."""
 
     def classes(self, label: str) -> tuple[str, ...]:
-        """The classes in a label's text."""
+        """The classes in a label's text, or in the `cell` of one."""
 
     def known(self, labels: Sequence[str], classes: Sequence[str]) -> list[str]:
         """Of the labels that a table holds, those that are made of known classes; more may be given."""

@@ -81,7 +81,7 @@ def test_server_gives_each_record_once(server: EmbeddedServer, process: RunningS
     assert nothing == []
     for _ in range(3):
         process.client.predict(png(200))
-    found, until = [], time.monotonic() + 10
+    found, until = [], time.monotonic() + 90
     while len(found) < 3 and time.monotonic() < until:
         cursor, records = server.records(cursor)
         found += records

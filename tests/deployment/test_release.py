@@ -210,7 +210,7 @@ def begun(folder: Path, tmp_path: Path, server: RunningServer) -> subprocess.Pop
     """A release in a process of its own, that has reached its first step."""
     command = [sys.executable, "-c", SCRIPT, str(folder), str(tmp_path / "first"), str(server.state_file)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "."})
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90
     while server.client.routes()["percent"] == 0:
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.05)

@@ -91,10 +91,13 @@ class MemoryLabelServer:
         """Keeps the one.register_webhook of a project."""
         self.hooks[project] = (url, headers)
 
-    def answer(self, task: int, annotator: str, choice: str | None, annotation: int | None = None) -> int:
+    def answer(
+        self, task: int, annotator: str, choice: str | list[str] | None, annotation: int | None = None
+    ) -> int:
         """A person answers (None: skips), or changes `annotation`; the annotation's id."""
         project = next(one for one in self.projects.values() if task in one.tasks)
-        value = [{"from_name": "label", "type": "choices", "value": {"choices": [choice]}}] if choice else []
+        chosen = [choice] if isinstance(choice, str) else choice
+        value = [{"from_name": "label", "type": "choices", "value": {"choices": chosen}}] if chosen else []
         moment = self._clock()
         number = annotation or next(self._ids)
         raw = {"id": number, "result": value, "was_cancelled": choice is None, "lead_time": 1.5}

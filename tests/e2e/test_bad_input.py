@@ -9,8 +9,8 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ import yaml
 from linnet.data.version import listing_digest
 from tests.e2e.use_case import UseCase, refused
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +64,10 @@ def test_broken_folders_and_configs_are_refused_and_the_repaired_one_runs(photos
     photo.write_bytes(whole)
 
     (folder / "photos" / "sky").mkdir()
-    began = time.monotonic()
     refused(case, "run", "photos.toml", status=1, says=("sky",))
-    assert time.monotonic() - began < 30  # a cluster's waits between retries are not for a person
+    record = case.record()  # without the start of Python, which takes long on a busy machine
+    began, ended = (datetime.fromisoformat(record[moment]) for moment in ("started_at", "ended_at"))
+    assert (ended - began).total_seconds() < 30  # a cluster's waits between retries are not for a person
     assert len([stage for stage in case.stages().values() if stage["final"]]) == 1
     for number in range(12):
         (folder / "photos" / "sky" / f"{number}.png").write_text("a text, not an image")

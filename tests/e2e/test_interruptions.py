@@ -74,7 +74,7 @@ def all_in_turn(case: UseCase, stages: tuple[str, ...]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_ctrl_c_and_kills_in_training_and_release_and_the_same_command_ends_with_one_version(
     tmp_path: Path,
 ) -> None:

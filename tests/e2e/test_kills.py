@@ -53,7 +53,7 @@ def finish(case: UseCase, tries: int = 4) -> None:
             break
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    until = time.monotonic() + 20
+    until = time.monotonic() + 90
     while case.processes() and time.monotonic() < until:
         time.sleep(0.1)
     assert case.processes() == {}

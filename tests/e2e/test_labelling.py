@@ -341,6 +341,6 @@ def _end(case: UseCase) -> None:
             if "linnet" in command and "label-studio" not in command:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(number, signal_number)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 90
         while any("linnet.engine" in one for one in case.processes().values()) and time.monotonic() < until:
             time.sleep(0.2)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from tests.e2e.use_case import COLORS, UseCase, refused
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ALWAYS = {"register", "release"}
 """Steps that change the world, and so are never cached."""

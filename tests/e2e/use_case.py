@@ -144,7 +144,7 @@ class UseCase:
 
     def wait_for_stage(self, stage: str, process: subprocess.Popen[str], seen: int) -> Path:
         """Waits until `stage` of the run after the first `seen` ones is under way; the run's folder."""
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while time.monotonic() < until:
             runs = self.runs()
             if len(runs) > seen and self.stages(runs[-1]).get(stage, {}).get("state") == "running":

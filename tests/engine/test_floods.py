@@ -152,7 +152,7 @@ def _began(file: Path) -> list[int]:
 
 
 def _gone(pids: list[int]) -> bool:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 90
     while any(started_at(pid) is not None for pid in pids):
         if time.monotonic() > until:
             return False

@@ -7,9 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from linnet.labels.queue import Question
 from linnet.records import DatasetManifest
 
 CLASSES = ("bag", "boot", "coat")
+QUESTION = Question(CLASSES)
 
 
 def write_samples(folder: Path, labels: dict[str, str]) -> Path:

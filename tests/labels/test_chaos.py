@@ -33,7 +33,7 @@ from linnet.labels.webhook import PATH, SECRET_HEADER, routes, webhook_secret
 from linnet.records import now
 from tests.labels.contract import choice
 from tests.labels.queue import fill
-from tests.labels.sample_tables import CLASSES
+from tests.labels.sample_tables import CLASSES, QUESTION
 from tests.labels.stand_in import TOKEN, StandIn
 
 CONFIG = LabelsConfig(annotators=1)
@@ -106,11 +106,11 @@ def loop_under_fire(stand_in: StandIn, count: int, waves: int, seed: int = 0) ->
 
     def exporting() -> None:
         with LabelStudio(stand_in.url, TOKEN) as server:
-            export("d", server, CONFIG, CLASSES)
+            export("d", server, CONFIG, QUESTION)
 
     def collecting() -> None:
         with LabelStudio(stand_in.url, TOKEN) as server:
-            pull("d", server, CONFIG, CLASSES)
+            pull("d", server, CONFIG, QUESTION)
 
     kills = until_it_lives(exporting)
     tasks = {task["meta"]["linnet"]: task["id"] for task in stand_in.state.tasks.values()}

@@ -21,7 +21,7 @@ from linnet.labels.trigger import MemoryTrigger
 from linnet.records import RunRequest, now
 from tests.doubles.label_server import MemoryLabelServer
 from tests.labels.queue import CHOICES, fill, put, request
-from tests.labels.sample_tables import CLASSES
+from tests.labels.sample_tables import QUESTION
 
 ONE, TWO = LabelsConfig(annotators=1), LabelsConfig(annotators=2)
 
@@ -42,14 +42,14 @@ class Lab:
         self.config, self.clock = config, Clock()
         self.server = MemoryLabelServer(CHOICES, self.clock)
         fill(count)
-        self.project = export("d", self.server, config, CLASSES).project
+        self.project = export("d", self.server, config, QUESTION).project
         self.ids = {task.key.partition(":")[2]: task.id for task in self.server.tasks(self.project)}
 
     def answer(self, number: int, choice: str | None, who: str = "ann", annotation: int | None = None) -> int:
         return self.server.answer(self.ids[f"s{number:05d}"], who, choice, annotation)
 
     def pull(self, full: bool = False):  # type: ignore[no-untyped-def]
-        return pull("d", self.server, self.config, CLASSES, full)
+        return pull("d", self.server, self.config, QUESTION, full)
 
 
 def labels() -> list[tuple[str, str, str, str]]:
@@ -158,7 +158,7 @@ def test_pull_from_a_deleted_project_is_one_clear_error_and_loses_nothing() -> N
 
 def test_pull_before_an_export_says_what_to_do() -> None:
     with pytest.raises(LabelServerError, match=r"no task of 'd' was exported.*linnet labels export"):
-        pull("d", MemoryLabelServer(CHOICES), ONE, CLASSES)
+        pull("d", MemoryLabelServer(CHOICES), ONE, QUESTION)
 
 
 def test_pull_disagreement_asks_a_third_person_once() -> None:
@@ -225,12 +225,12 @@ def test_status_counts_latency_agreement_and_gold() -> None:
     put([request(i, gold="bag" if i < 2 else "", reason="gold" if i < 2 else "margin") for i in range(4)])
     clock = Clock()
     server = MemoryLabelServer(CHOICES, clock)
-    project = export("d", server, TWO, CLASSES).project
+    project = export("d", server, TWO, QUESTION).project
     clock.moment += timedelta(hours=2)
     for task in list(server.tasks(project)):
         server.answer(task.id, "ann", "bag")
         server.answer(task.id, "bob", "boot" if task.key.endswith("0") else "bag")
-    pull("d", server, TWO, CLASSES)
+    pull("d", server, TWO, QUESTION)
     now_is = status("d")
     assert (now_is.open, now_is.done, now_is.answers) == (1, 3, {"label": 8})  # one waits for a third person
     assert now_is.median_latency == pytest.approx(7200, abs=60)

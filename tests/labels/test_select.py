@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linnet.labels.select import SHARES, CandidatePool, entropy, k_center, margin, select, split_budget
+from linnet.labels.select import SHARES, CandidatePool, k_center, select, split_budget
+from linnet.tasks.summary import summary_of
+
+FIGURES = summary_of(CandidatePool([], np.zeros((0, 2))).task)
 
 
 def pool(count: int = 60, seed: int = 0, **more: Any) -> CandidatePool:
@@ -22,16 +25,16 @@ def pool(count: int = 60, seed: int = 0, **more: Any) -> CandidatePool:
 
 def test_margin_and_entropy_known_values() -> None:
     rows = np.array([[1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25], [0.6, 0.3, 0.1, 0.0], [np.nan, 0, 0, 1]])
-    assert margin(rows).tolist() == pytest.approx([1.0, 0.0, 0.3, 0.0])
-    assert entropy(rows)[[0, 1, 3]].tolist() == pytest.approx([0.0, 1.0, 1.0])
+    assert FIGURES.margin(rows).tolist() == pytest.approx([1.0, 0.0, 0.3, 0.0])
+    assert FIGURES.entropy(rows)[[0, 1, 3]].tolist() == pytest.approx([0.0, 1.0, 1.0])
 
 
 def test_select_margin_takes_the_most_uncertain() -> None:
     chosen = select(pool(), 5, {"margin": 1.0})
-    expected = np.argsort(margin(pool().probabilities), kind="stable")[:5]
+    expected = np.argsort(FIGURES.margin(pool().probabilities), kind="stable")[:5]
     assert [choice.sample_id for choice in chosen] == [f"s{i}" for i in expected]
     assert all(choice.reasons == ("margin",) for choice in chosen)
-    assert chosen[0].score == pytest.approx(1 - margin(pool().probabilities).min())
+    assert chosen[0].score == pytest.approx(1 - FIGURES.margin(pool().probabilities).min())
 
 
 def test_select_suspects_come_in_their_order_and_the_rest_goes_on() -> None:
@@ -164,6 +167,6 @@ def test_select_gold_and_production_take_their_own_samples_only() -> None:
     chosen = select(some, 10, {"gold": 0.2, "production": 0.3, "margin": 0.5})
     taken = {reason: [c for c in chosen if c.reasons[0] == reason] for reason in ("gold", "production")}
     assert len(taken["gold"]) == 2 and {c.sample_id for c in taken["gold"]} <= {"s7", "s8", "s9"}
-    unsure = margin(some.probabilities)
+    unsure = FIGURES.margin(some.probabilities)
     asked = sorted((20, 21, 22, 23), key=lambda i: unsure[i])[:3]
     assert [c.sample_id for c in taken["production"]] == [f"s{i}" for i in asked]

@@ -25,7 +25,7 @@ from linnet.labels.trigger import MemoryTrigger
 from linnet.labels.webhook import PATH, SECRET_HEADER, webhook_secret
 from tests.doubles.label_server import MemoryLabelServer
 from tests.labels.queue import CHOICES, fill
-from tests.labels.sample_tables import CLASSES
+from tests.labels.sample_tables import QUESTION
 
 
 class Flaky(MemoryLabelServer):
@@ -61,7 +61,7 @@ def test_webhook_brings_answers_in_and_a_complete_round_asks_for_one_run(
     monkeypatch.setattr(service, "QUIET_SECONDS", 0.01)
     server, trigger, told = Flaky(CHOICES), MemoryTrigger(), []
     fill(2)
-    one = Reconciler("d", server, LabelsConfig(), CLASSES, trigger, poll_seconds=3600, told=told.append)
+    one = Reconciler("d", server, LabelsConfig(), QUESTION, trigger, poll_seconds=3600, told=told.append)
     one.start()
     try:
         until(lambda: one.last_look)
@@ -105,7 +105,7 @@ def test_answer_that_breaks_a_look_does_not_end_the_looks() -> None:
 
     server, told = Broken(CHOICES), []
     fill(1)
-    one = Reconciler("d", server, LabelsConfig(), CLASSES, None, poll_seconds=0.01, told=told.append)
+    one = Reconciler("d", server, LabelsConfig(), QUESTION, None, poll_seconds=0.01, told=told.append)
     one.start()
     try:
         until(lambda: one.last_error)
@@ -120,7 +120,7 @@ def test_answer_that_breaks_a_look_does_not_end_the_looks() -> None:
 def test_webhook_is_registered_once_a_project_and_anew_for_a_new_one() -> None:
     server = MemoryLabelServer(CHOICES)
     fill(1)
-    one = Reconciler("d", server, LabelsConfig(), CLASSES, None)
+    one = Reconciler("d", server, LabelsConfig(), QUESTION, None)
     one.look()
     assert server.hooks == {}
     one.register_webhook("http://127.0.0.1:8089/labels/d/webhook")
@@ -140,7 +140,7 @@ def test_metrics_are_prometheus_text_with_latency_backlog_and_agreement() -> Non
     server = MemoryLabelServer(CHOICES)
     config = LabelsConfig(annotators=2)
     fill(3)
-    one = Reconciler("d", server, config, CLASSES, None)
+    one = Reconciler("d", server, config, QUESTION, None)
     one.look()
     (project,) = server.projects
     for task in list(server.tasks(project))[:2]:

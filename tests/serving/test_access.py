@@ -93,7 +93,7 @@ def test_server_asks_for_keys_and_follows_the_file(tmp_path: Path) -> None:
         assert ask(None, "/v2/models/tiny/infer") == 401 and ask(None, "/feedback") == 401
         assert server.client.ready()  # a probe needs no key
         keys.revoke(made.id)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 90
         while ask(secret) == 200 and time.monotonic() < until:
             time.sleep(0.1)
         assert ask(secret) == 401

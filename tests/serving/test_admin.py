@@ -50,7 +50,7 @@ def last(client: ServerClient) -> int:
 def records_until(client: ServerClient, count: int, after: int) -> list[ServedRecord]:
     """Waits until `count` records were published."""
     found: list[ServedRecord] = []
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90
     while len(found) < count and time.monotonic() < until:
         page = client.records(after)
         after, found = page.last, found + list(page.records)

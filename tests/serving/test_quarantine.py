@@ -36,7 +36,7 @@ BODIES: dict[str, tuple[str, bytes]] = {
 
 
 def wait_for(what: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 90
     while not what():
         assert time.monotonic() < until
         time.sleep(0.02)

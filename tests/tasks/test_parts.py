@@ -10,11 +10,13 @@ import pytest
 
 import linnet
 from linnet.errors import ConfigError
-from linnet.tasks.agree import agreement_of
+from linnet.tasks.agree import agreement_of, consensus_of
 from linnet.tasks.answer import answer_of
+from linnet.tasks.label_form import label_form_of
 from linnet.tasks.model import model_of
 from linnet.tasks.parts import TASKS
 from linnet.tasks.score import score_of
+from linnet.tasks.summary import summary_of
 from linnet.tasks.target import UnknownClass, target_of
 
 ROOT = Path(linnet.__file__).parent
@@ -22,8 +24,6 @@ NAMED_ELSEWHERE = {"config/data.py": "the table"}
 """Modules outside tasks/ that may name a task or take what is one task's own; the list only shrinks."""
 TAKES_A_TASKS_OWN = {
     "console/held_out.py": "its calibration is that of classes that exclude each other",
-    "labels/export.py": "only classification has a form yet",
-    "labels/reconcile.py": "only classification has a form yet",
 }
 CLASSES = ("Bag", "Coat", "Shirt")
 
@@ -48,6 +48,11 @@ def test_task_has_the_parts_of_its_life_cycle(task: str) -> None:
         m.key for m in score_of(task).metrics
     }
     assert model_of(task)
+    assert summary_of(task).margin(sure).tolist() == [1.0, 1.0]
+    assert summary_of(task).entropy(sure).tolist() == [0.0, 0.0]
+    assert consensus_of(task)([label, label]) == label
+    form, cell = label_form_of(task, CLASSES), target.cell(label)
+    assert form.answer({"result": form.prediction(cell, 0.9, "m")["result"]}) == ("label", cell)
 
 
 def test_unknown_task_is_refused_with_those_that_are_known() -> None:

@@ -17,6 +17,8 @@ from linnet.tasks.target import Target, Targets, UnknownClass
 
 BETWEEN = "|"
 """Between the classes of a label."""
+NONE = "[]"
+"""No class, where an empty text would say that there is no label."""
 
 
 class _Classes:
@@ -39,16 +41,18 @@ class _Classes:
         return tuple(name.strip() for name in text.split(BETWEEN))
 
     def problem_of(self, name: str) -> str:
+        if name == NONE:
+            return "means that an image shows none of the classes"
         return f"holds a {BETWEEN}, which stands between classes" if BETWEEN in name else ""
 
     def cell(self, label: str) -> str:
-        return label or "[]"
+        return label or NONE
 
     def label(self, names: Sequence[str]) -> str:
         return BETWEEN.join(sorted(set(names)))
 
     def classes(self, label: str) -> tuple[str, ...]:
-        return tuple(label.split(BETWEEN)) if label else ()
+        return () if label in ("", NONE) else tuple(label.split(BETWEEN))
 
     def known(self, labels: Sequence[str], classes: Sequence[str]) -> list[str]:
         return [label for label in labels if set(self.classes(label)) <= set(classes)]
