@@ -26,7 +26,7 @@ from linnet.config import parse_config
 from linnet.errors import DataError
 from linnet.launch import follow
 from linnet.records import RunRecord, RunRequest, StageRecord
-from linnet.run import runs
+from linnet.run import ending, runs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ODD = ("scan[red].png", "ok[/b]", "[bold]x", ":smile:", "a[/]b")
@@ -199,7 +199,7 @@ def test_paths_of_a_run_s_result_are_whole_on_a_narrow_terminal(
     page = folder / "evaluate" / "report" / "report.html"
     page.parent.mkdir(parents=True)
     page.touch()
-    runs.finish(folder, worked=False)
+    ending.finish(folder, worked=False)
     out = io.StringIO()
     show_summary(folder, Console(file=out, width=40))
     lines = out.getvalue().splitlines()
