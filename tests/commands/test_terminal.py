@@ -18,8 +18,8 @@ from rich.text import Text
 
 from linnet import __version__
 from linnet.cli import command_line
+from linnet.commands.predict import _files, _show_answers
 from linnet.commands.runs import _print_runs
-from linnet.commands.serve import _files, _show_answers
 from linnet.commands.summary import _settings, show_summary
 from linnet.commands.terminal import progress_bars, terminal
 from linnet.config import parse_config
