@@ -41,6 +41,8 @@ class Told:
     file: Path
     """The file that says so."""
     classes: set[str] = field(default_factory=set)
+    apart: bool = False
+    """Whether people who labelled the whole image said different things of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +264,12 @@ def _label_studio(search: ExportSearch) -> Export | None:
             if image is None:
                 continue
             entry = told.setdefault((path, image), Told(image, path))
-            for choice, is_box in _choices(task):
-                entry.classes.add(choice)
-                boxes = boxes or is_box
+            wholes = []
+            for answer in _answers(task):
+                entry.classes |= {choice for choice, _ in answer}
+                wholes.append({choice for choice, is_box in answer if not is_box})
+                boxes = boxes or any(is_box for _, is_box in answer)
+            entry.apart = entry.apart or any(one != wholes[0] for one in wholes)
     return Export("label-studio", list(told.values()), boxes) if told else None
 
 
@@ -284,24 +289,29 @@ def _image_of(task: Any) -> str | None:
     return re.sub(r"(^|/)[0-9a-f]{8}-([^/]+)$", r"\1\2", reference)
 
 
-def _choices(task: dict[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Each answer of a task that counts, and whether it is a box; what was skipped does not."""
+def _answers(task: dict[str, Any]) -> Iterator[list[tuple[str, bool]]]:
+    """Each person's answer to a task: choices, and whether each is a box; what was skipped does not count."""
     direct = task.get("choice")
     direct = direct.get("choices", []) if isinstance(direct, dict) else direct
-    for choice in direct if isinstance(direct, list) else [direct]:
-        if isinstance(choice, str) and choice:
-            yield choice, False
+    listed = direct if isinstance(direct, list) else [direct]
+    if whole := [(choice, False) for choice in listed if isinstance(choice, str) and choice]:
+        yield whole
     annotations = task.get("annotations")
     for annotation in annotations if isinstance(annotations, list) else ():
         if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
             continue
-        for result in annotation.get("result") or ():
-            value = result.get("value") if isinstance(result, dict) else None
-            for key in ("choices", "rectanglelabels", "polygonlabels", "brushlabels", "taxonomy"):
-                listed = value.get(key) if isinstance(value, dict) else None
-                for choice in listed if isinstance(listed, list) else ():
-                    if isinstance(choice, str):
-                        yield choice, key != "choices"
+        yield list(_choices(annotation))
+
+
+def _choices(annotation: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Each choice of an annotation, and whether it is a box."""
+    for result in annotation.get("result") or ():
+        value = result.get("value") if isinstance(result, dict) else None
+        for key in ("choices", "rectanglelabels", "polygonlabels", "brushlabels", "taxonomy"):
+            listed = value.get(key) if isinstance(value, dict) else None
+            for choice in listed if isinstance(listed, list) else ():
+                if isinstance(choice, str):
+                    yield choice, key != "choices"
 
 
 def split_files(tree: Folder) -> dict[str, set[str]]:

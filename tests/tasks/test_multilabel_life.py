@@ -100,6 +100,8 @@ def package(training_set: Path, model: Path) -> Path:
     assert recalls == set(CLASSES) and report.metrics["map"].low < report.metrics["map"].value
     page = (training_set.parent / "evaluation" / "report.html").read_text("utf-8")
     assert "Micro F1" in page and "Confusion matrix" not in page
+    assert "reliability diagram" in page
+    assert ("The worst answers" in page) == (report.metrics["accuracy"].value < 1)
     folder = training_set.parent / "package"
     evaluation = training_set.parent / "evaluation"
     samples = build_package(
