@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,7 +17,7 @@ from linnet.errors import LinnetError
 from linnet.monitoring import metric_names as names
 from linnet.monitoring.history import DRIFT_FILE, history_folder
 from linnet.monitoring.performance import PERFORMANCE_FILE
-from linnet.records import DriftReport, Interval, ModelVersion, PerformanceReport, SkewReport, now
+from linnet.records import DriftReport, Interval, ModelVersion, PerformanceReport, Record, SkewReport, now
 from linnet.records.restarts import totals
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.connect import connect
@@ -23,6 +26,7 @@ from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T", bound=Record)
 _MODEL, _VERSION = ["model"], ["model", "version"]
 
 
@@ -109,34 +113,45 @@ def _gauge(name: str, keys: list[str], labels: list[str], value: float) -> Gauge
 
 
 def _windows(champion: ModelVersion) -> Iterator[Metric]:
-    folders = sorted(history_folder(champion.name, champion.version).glob(f"*/{DRIFT_FILE}"))
+    """What the newest window says, and the newest that labels came for; a damaged record hides no other."""
+    folders = sorted(
+        path.parent for path in history_folder(champion.name, champion.version).glob(f"*/{DRIFT_FILE}")
+    )
     if not folders:
         return
-    newest, labels = folders[-1].parent, [champion.name, champion.version]
-    try:
-        drift = DriftReport.load(newest / DRIFT_FILE)
+    newest, labels = folders[-1], [champion.name, champion.version]
+    if drift := _loaded(DriftReport, newest / DRIFT_FILE, champion):
         yield _gauge(names.WINDOW_END, _MODEL, labels[:1], drift.window.end.timestamp())
         yield _gauge(names.DRIFT_VIOLATION, _VERSION, labels, float(drift.verdict == "drift"))
         effects = GaugeMetricFamily(names.DRIFT_EFFECT, "effect size", labels=[*_VERSION, "feature"])
         for test in drift.tests:
             effects.add_metric([*labels, test.name], test.effect)
         yield effects
-        if (newest / "skew.json").exists():
-            skew = SkewReport.load(newest / "skew.json")
-            found = skew.differences + len(skew.libraries)
-            yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, found)
-        for folder in reversed(folders):
-            if (folder.parent / PERFORMANCE_FILE).exists():
-                report = PerformanceReport.load(folder.parent / PERFORMANCE_FILE)
-                if report.accuracy is not None or folder == folders[0]:
-                    yield from _performance(report, labels)
-                    return
+    if skew := _loaded(SkewReport, newest / "skew.json", champion):
+        found = skew.differences + len(skew.libraries)
+        yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, found)
+    reports = (
+        _loaded(PerformanceReport, folder / PERFORMANCE_FILE, champion) for folder in reversed(folders)
+    )
+    known = (report for report in reports if report is not None)
+    if (report := next(known, None)) is None:
+        return
+    yield _gauge(names.ESTIMATED_ACCURACY, _VERSION, labels, report.estimate.value)
+    labelled = next((one for one in chain([report], known) if one.accuracy is not None), None)
+    if labelled is not None:
+        yield from _performance(labelled, labels)
+
+
+def _loaded(kind: type[T], path: Path, champion: ModelVersion) -> T | None:
+    """A record of a window; None: there is none, or it cannot be read, which is logged."""
+    try:
+        return kind.load(path) if path.exists() else None
     except LinnetError as error:
-        logger.warning("the newest window of %s is left out: %s", champion.name, error)
+        logger.warning("a window of %s is left out: %s", champion.name, error)
+        return None
 
 
 def _performance(report: PerformanceReport, labels: list[str]) -> Iterator[Metric]:
-    yield _gauge(names.ESTIMATED_ACCURACY, _VERSION, labels, report.estimate.value)
     found: dict[tuple[str, str], Interval] = {("class", name): i for name, i in report.cohorts.items()}
     if report.accuracy is not None:
         found["all", "all"] = report.accuracy

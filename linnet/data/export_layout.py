@@ -84,7 +84,7 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
     """Takes the images that an export labels; gives the names of those that are not there."""
     missing: list[str] = []
     taken: dict[Path, str] = {}
-    seen: set[Path] = set()
+    seen: set[tuple[Path, str]] = set()
     target = target_of(found.task)
     for one in export.told:
         path = index.find(one.reference, one.file.parent) or index.find(one.reference)
@@ -99,11 +99,11 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
             if taken.setdefault(path, label) != label:
                 labels = f"'{taken[path]}' and '{label}'"
                 raise DataError(str(one.file), f"labels {found.origin(path)} {labels}", "keep one of them")
-            if path in seen:
-                continue
-            seen.add(path)
             parts = (*path.relative_to(found.where).parts[-2::-1], one.file.stem.rpartition("_")[2])
             split = split_named(lists.get(path.stem, "")) or split_among(parts)
+            if (path, split) in seen:  # in two splits it is a leak, which whoever selects rows tells
+                continue
+            seen.add((path, split))
             found.take(path, label, split)
     return missing
 

@@ -278,7 +278,7 @@ class TableLook:
 
     path: Path
     images: dict[Path, str]
-    """The label of each image that it names and that is there."""
+    """The label of each image that it names and that is there; several that it gives one, joined by bars."""
 
 
 def look_at_table(path: Path, index: ImageIndex) -> TableLook | None:
@@ -291,7 +291,7 @@ def look_at_table(path: Path, index: ImageIndex) -> TableLook | None:
     place, label = _column("path", names), _column("label", names)
     if place is None or label is None:
         return None
-    found: dict[Path, str] = {}
+    found: dict[Path, dict[str, None]] = {}
     for number, (_, cells) in enumerate(rows, start=1):
         reference = _text(cells[place])
         asked = bool(reference) and len(reference) < 1000 and (bool(found) or number <= _ASKED)
@@ -300,8 +300,8 @@ def look_at_table(path: Path, index: ImageIndex) -> TableLook | None:
         if image is None and direct is not None and "\0" not in reference and direct.is_file():
             image = direct
         if image is not None:
-            found[image] = normal(_text(cells[label]))
-    return TableLook(path, found) if found else None
+            found.setdefault(image, {})[normal(_text(cells[label]))] = None
+    return TableLook(path, {image: "|".join(given) for image, given in found.items()}) if found else None
 
 
 def _text(cell: Any) -> str:

@@ -92,7 +92,7 @@ def _listing(location: str, root: str, single: str) -> tuple[Any, list[_Remote]]
     scheme, start = urlsplit(location).scheme, location if single else root
 
     def listed(system: Any, base: str) -> dict[str, Any]:
-        return {base: system.info(base)} if single else dict(system.find(base, detail=True))
+        return {base: system.info(base)} if single else _walked(system, base)
 
     try:
         if scheme in _STORES:
@@ -114,6 +114,24 @@ def _listing(location: str, root: str, single: str) -> tuple[Any, list[_Remote]]
     if not files:
         raise DatasetUnavailable(location, {location: "it lists no files"})
     return system, sorted(files, key=lambda file: file.path)
+
+
+def _walked(system: Any, folder: str) -> dict[str, dict[str, Any]]:
+    """The files at any depth below a folder. Raises what the client does for a folder that cannot be listed.
+
+    fsspec's own `find` leaves such a folder out without a word, and passes no other wish on to sub-folders.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    known, waiting = {folder.rstrip("/")}, [folder]
+    while waiting:
+        for info in system.ls(waiting.pop(), detail=True):
+            name = str(info["name"])
+            if info["type"] != "directory":
+                found[name] = info
+            elif name.rstrip("/") not in known:
+                known.add(name.rstrip("/"))
+                waiting.append(name)
+    return found
 
 
 def _below(key: str, base: str) -> str:

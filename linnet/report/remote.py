@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from linnet.errors import RunError
 from linnet.launch.client import Host
 from linnet.launch.submit import was_terminated
 from linnet.records import GateDecision, RolloutDecision, RunRecord, RunRequest, now
+
+if TYPE_CHECKING:
+    import httpx
 
 _WANTED = {
     ("evaluate", "report"): ("evaluation.json", "gates.json"),
@@ -47,7 +50,7 @@ def fetch_evidence(host: Host, run_id: str, scratch: Path) -> Path:
     with httpx.Client(base_url=host.url, headers=host.headers(), timeout=60) as client:
         try:
             listed = client.get(f"/linnet/v1/runs/{quote(run_id)}/artifacts")
-            artifacts = listed.json()["artifacts"] if listed.status_code == 200 else []
+            artifacts = listed.json()["artifacts"] if _is_there(listed) else []
             for artifact in artifacts:
                 _fetch(client, run_id, artifact, folder)
         except (httpx.HTTPError, ValueError, KeyError) as error:
@@ -81,10 +84,17 @@ def _fetch(client: Any, run_id: str, artifact: dict[str, Any], folder: Path) -> 
     node = quote(str(artifact["task_id"]), safe="")
     for name in _WANTED.get((task, output), ()):
         found = client.get(f"/linnet/v1/runs/{quote(run_id)}/artifacts/{node}/{output}/0/{name}")
-        if found.status_code == 200:
+        if _is_there(found):
             target = folder / task / output / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(found.content)
+
+
+def _is_there(answer: httpx.Response) -> bool:
+    """Whether the host has it. Any other refusal is an error: what a gate said must not go missing unsaid."""
+    if answer.status_code != 404:
+        answer.raise_for_status()
+    return answer.is_success
 
 
 def _record(run: Any, run_id: str, folder: Path) -> RunRecord:

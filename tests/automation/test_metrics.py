@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,8 @@ import pytest
 
 from linnet.automation import metrics
 from linnet.errors import RegistryError
-from linnet.records import LedgerEntry, ModelVersion
+from linnet.monitoring.history import history_folder
+from linnet.records import Interval, LedgerEntry, ModelVersion, PerformanceReport, Window
 from tests.console.records import version
 
 
@@ -53,5 +55,36 @@ def test_window_and_ledger_that_cannot_be_read_are_logged(
         (state / name).parent.mkdir(parents=True)
         (state / name).write_text("{\n")
     metrics.exposition([])
-    assert "the newest window of fine is left out" in caplog.text and "drift.json" in caplog.text
+    assert "a window of fine is left out" in caplog.text and "drift.json" in caplog.text
     assert "retraining of fine is left out" in caplog.text
+
+
+def test_estimate_is_of_the_newest_window_and_a_damaged_record_hides_no_other(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where labels never came, the estimate of the oldest window was shown as that of now."""
+    monkeypatch.setattr(metrics, "connect", lambda _: Registry())
+    for day, estimate, labels in ((1, 0.9, 0.8), (2, 0.7, None), (3, 0.5, None)):
+        folder = history_folder("fine", "7") / f"2026010{day}T000000"
+        folder.mkdir(parents=True)
+        (folder / "drift.json").write_text("{")
+        (folder / "skew.json").write_text("{")
+        performance(estimate, labels).save(folder / "performance.json")
+    text = metrics.exposition([]).decode()
+    assert 'linnet_estimated_accuracy{model="fine",version="7"} 0.5' in text
+    assert 'linnet_live_accuracy{cohort="all",model="fine",value="all",version="7"} 0.8' in text
+
+
+def performance(estimate: float, accuracy: float | None) -> PerformanceReport:
+    """Of a window without rows."""
+    moment, nan = datetime(2026, 1, 1, tzinfo=UTC), float("nan")
+    window = Window(
+        model="fine", version="7", start=moment, end=moment, rows=0, served=0, failed=0, late=0, images=0,
+        latency_p50_ms=nan, latency_p95_ms=nan, enough=False,
+    )  # fmt: skip
+    return PerformanceReport(
+        window=window, reference_accuracy=0.9, labelled=0, delay_p50_seconds=None,
+        accuracy=None if accuracy is None else Interval(value=accuracy, low=accuracy, high=accuracy),
+        loss=None, estimate=Interval(value=estimate, low=0.0, high=1.0), estimate_atc=nan,
+        estimate_holds=False, doubts=(), classes=(), confusion=(), confusion_drift=(),
+    )  # fmt: skip

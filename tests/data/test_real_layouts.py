@@ -174,6 +174,10 @@ REFUSED: dict[str, tuple[Write, str]] = {
         table_that_disagrees,
         r"1 image\(s\) have another label here than their folder says",
     ),
+    "a table that gives an image two labels, one of them its folder's": (
+        with_file(table_that_disagrees, "labels.csv", "path,label\ncat/000.png,dog\ncat/000.png,cat\n"),
+        r"cat/000.png: 'cat' by its folder, 'dog\|cat' in the table",
+    ),
     "nothing": (lambda r: None, "has no sub-folders"),
     "an unknown number in YOLO": (
         with_file(yolo, "labels/val/004.txt", "7 0 0 1 1"),
@@ -272,6 +276,16 @@ def test_image_in_several_lists_of_splits_is_told(tmp_path: Path) -> None:
     with_file(voc_with_lists, "ImageSets/Main/val.txt", "001\n002\n")(tmp_path)
     told = understand(tmp_path).tree()
     assert "2 image(s) stand in several lists of ImageSets (such as 001 in train and val)" in told
+
+
+def test_image_in_the_files_of_two_splits_is_a_leak_and_told(tmp_path: Path) -> None:
+    """It stood where the first file by name said: in training, and the test lacked it, without a word."""
+    names = fill(tmp_path, "images", 6)
+    for split, part in (("train", names[:4]), ("val", names[2:])):
+        text(tmp_path, f"annotations/instances_{split}.json", coco(part, ["cat", "dog"] * 2))
+    found = understand(tmp_path)
+    assert [i.split for i in found.images if i.origin == "images/002.png"] == ["train", "validation"]
+    assert len(found.images) == 8
 
 
 def test_test_folder_without_classes_of_training_is_left_out_and_told(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import http.server
 import io
+import socket
+import struct
 import tarfile
 import threading
 import tomllib
@@ -113,6 +115,32 @@ def test_changed_new_and_removed_files_are_brought_up_to_date(home: Path, site: 
     Site.asked.clear()
     assert contents(bring(f"{site}/photos")) == contents(photos)
     assert len(Site.asked) == 3
+
+
+@pytest.mark.parametrize("how", ["breaks off", "is not there"])
+def test_folder_that_cannot_be_listed_is_an_error_and_no_loss(
+    home: Path, site: str, photos: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its class was left out without a word, and what had been brought of it was deleted here."""
+    before = contents(bring(f"{site}/photos"))
+
+    def refuse(asked: Site, path: str) -> None:
+        if not path.rstrip("/").endswith("cat"):
+            return http.server.SimpleHTTPRequestHandler.list_directory(asked, path)  # type: ignore[return-value]
+        if how == "is not there":
+            asked.send_error(404)
+        else:  # a connection that is reset in the middle of an answer, as by a proxy
+            asked.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            asked.connection.close()
+        return None
+
+    monkeypatch.setattr(Site, "list_directory", refuse)
+    with pytest.raises(DatasetUnavailable):
+        bring(f"{site}/photos")
+    monkeypatch.undo()
+    monkeypatch.setenv("LINNET_HOME", str(home))
+    Site.asked.clear()
+    assert contents(bring(f"{site}/photos")) == before and Site.asked == []
 
 
 @pytest.mark.parametrize("ranges", [True, False])

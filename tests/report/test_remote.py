@@ -2,7 +2,9 @@
 
 # No `from __future__ import annotations`: kfp reads the annotations themselves.
 
+import http.server
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,7 @@ from kfp import dsl
 from rich.console import Console
 
 from linnet.commands.training import follow_to_end
+from linnet.errors import RunError
 from linnet.launch.client import Host
 from linnet.launch.submit import Submitted
 from linnet.report import remote
@@ -84,3 +87,29 @@ def test_host_without_the_files_tells_a_rejection_by_the_tasks_that_did_not_run(
     )  # fmt: skip
     record = remote._record(run, "id", tmp_path)
     assert record.state == state and record.error.startswith(error)
+
+
+@pytest.mark.parametrize("refused", ["artifacts", "rollout.json"])
+def test_evidence_that_the_host_refuses_is_an_error_and_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """A canary that had said no passed for a success where its record could not be fetched just then."""
+
+    class Api(http.server.BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(503 if self.path.endswith(refused) else 200)
+            self.end_headers()
+            self.wfile.write(b'{"artifacts": [{"task_id": "release", "output": "rollout"}]}')
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    monkeypatch.setattr(remote, "_run", lambda *_: SimpleNamespace())
+    try:
+        with pytest.raises(RunError, match=r"does not give the artefacts of one: .*503"):
+            remote.fetch_evidence(Host(f"http://127.0.0.1:{server.server_port}"), "one", tmp_path)
+    finally:
+        server.shutdown()
+        server.server_close()
