@@ -11,6 +11,7 @@ from pathlib import Path
 
 from linnet.artifacts.windows import kept_windows, window_of
 from linnet.config import DataConfig
+from linnet.data.archives import opened
 from linnet.data.bad_files import check_bad_files
 from linnet.data.fetch import fetch
 from linnet.data.folder_tree import count_reasons
@@ -127,10 +128,10 @@ def _digest(named: str, raw: RawDataset, found: Scan) -> str:
 
 
 def _place(config: DataConfig, progress: Progress | None) -> Path:
-    """Where the dataset lies on this machine; one at an address is brought here first."""
-    if is_remote(config.location):
-        return bring(config.location, progress)
-    return Path(config.location).expanduser()
+    """Where the dataset lies on this machine: brought here from its address, and unpacked."""
+    address = config.location
+    here = bring(address, progress) if is_remote(address) else Path(address).expanduser()
+    return opened(here, progress)
 
 
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:

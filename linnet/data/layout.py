@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from linnet.config import Layout
+from linnet.data.archives import refuse_packed
 from linnet.data.export_layout import read_export
 from linnet.data.exports import TITLES, Export, find_export
 from linnet.data.file_layout import (
@@ -28,8 +29,6 @@ from linnet.data.understanding import EXAMPLE, FoundImage, Understanding, new_un
 from linnet.errors import DataError
 
 __all__ = ["FoundImage", "Understanding", "split_named", "understand"]
-
-_ARCHIVES = (".tar", ".zip", ".tgz", ".gz", ".7z", ".rar", ".tfrecord", ".h5", ".hdf5", ".npz", ".lmdb")
 
 
 def understand(
@@ -127,7 +126,7 @@ def _only_reading(tree: Folder, classes: tuple[str, ...], export: Export | None,
     if named and len(named) * 2 >= len(tree.all_images()):
         return _by_tables(tree, tables)
     assert folders.error is not None
-    _refuse_archives(tree, folders.error)
+    refuse_packed(tree, folders.error)
     if tables.broken:  # what should have named the classes, as nothing else does
         raise tables.broken[0] from folders.error
     guess = classes_of_names(tree.all_images())
@@ -257,18 +256,3 @@ def _by_tables(tree: Folder, given: _Tables) -> Understanding:
         found.notes.append(f"the labels of the {split} split stand in {found.origin(look.path)}")
     found.leave_out_others(tree.all_images(), "not named in a table")
     return found
-
-
-def _refuse_archives(tree: Folder, error: DataError) -> None:
-    """Where there are archives and no images, they hold them."""
-    packed = [
-        path for folder in tree.everything() for path in folder.others if path.suffix.lower() in _ARCHIVES
-    ]
-    if packed and not tree.all_images():
-        name = utf8(packed[0].name)
-        raise DataError(
-            str(tree.path),
-            f"holds no images, but {len(packed)} packed file(s) such as {name}",
-            f"unpack them first, such as `mkdir images && tar -xf {name} -C images`; an unpacked WebDataset "
-            "is read as it is",
-        ) from error
