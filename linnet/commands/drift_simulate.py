@@ -55,6 +55,8 @@ def simulate(
     """
     from linnet.monitoring.simulate import check, drifted, play
     from linnet.serving.client import ServerClient
+    from linnet.tasks.answer import answer_of
+    from linnet.tasks.target import target_of
 
     check(kind, severity)
     pool = _pool(training_set or _training_set(name or _only_served()))
@@ -65,14 +67,21 @@ def simulate(
         return
     client = ServerClient.from_state(server_state_file())
     client.model = _asked_model(client, name, pool)
+    said, target = answer_of(pool.task, pool.classes).said, target_of(pool.task)
     with progress_bars() as progress:
-        sent = play(stream, lambda image: _ask(client, image), rate, count, seconds, progress)
+        sent = play(
+            stream, lambda image: _ask(client, said, image), rate, count, seconds, progress, task=pool.task
+        )
     right = f", {sent.right / sent.answered:.1%} correct" if sent.answered else ""
     console.print(f"{sent.answered:,} answered{right}; {sent.failed:,} failed, {sent.late:,} sent late")
     if sent.problem:
         console.print(f"first failure: {sent.problem}")
     if feedback:
-        known = [label for label in sent.labels if label[1] in pool.classes]
+        known = [
+            (request, target.cell(label))
+            for request, label in sent.labels
+            if set(pool.classes).issuperset(target.classes(label))
+        ]
         _send_labels(client, known)
         console.print(f"{len(known):,} labels sent")
     raise typer.Exit(1 if sent.failed or not sent.answered else 0)
@@ -115,10 +124,9 @@ def _pool(folder: Path) -> ImagePool:
         ) from error
     if not len(images):
         raise DataError(str(folder), "its production split is empty", "raise data.production_fraction")
-    if target_of(about.task).several:
-        problem = f"its task is {about.task}: traffic is simulated of one class an image"
-        raise DataError(str(folder), problem, "name another with --training-set")
-    return ImagePool(images, labels, about.classes)
+    if problem := target_of(about.task).problem(labels, len(about.classes)):
+        raise DataError(str(folder), f"the file labels-production.npy {problem}", "build the features again")
+    return ImagePool(images, labels, about.classes, about.task)
 
 
 def _asked_model(client: ServerClient, name: str, pool: ImagePool) -> str:
@@ -146,7 +154,7 @@ def _classes(client: ServerClient, model: str) -> tuple[str, ...]:
     return tuple(next(one for one in outputs if one["name"] == "probabilities")["parameters"]["classes"])
 
 
-def _ask(client: Any, image: Any) -> tuple[str, str]:
+def _ask(client: Any, said: Any, image: Any) -> tuple[str, str]:
     from linnet.vision.decode import encode_png
 
     path = f"/predict/{quote(client.model, safe='')}"
@@ -154,7 +162,7 @@ def _ask(client: Any, image: Any) -> tuple[str, str]:
     answer = json.loads(body)
     if status != 200:
         raise ServingError(f"status {status}: {answer.get('error', 'no reason given')}")
-    return answer["request_id"], answer["predictions"][0]["class"]
+    return answer["request_id"], said(answer["predictions"])
 
 
 def _send_labels(client: Any, labels: list[tuple[str, str]]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 from linnet.data.folder_tree import Folder, utf8
-from linnet.data.label_studio_tasks import choices_of, image_of
+from linnet.data.label_studio_tasks import answers_of, image_of
 from linnet.data.tables import decoded
 from linnet.errors import DataError
 
@@ -42,6 +42,8 @@ class Told:
     file: Path
     """The file that says so."""
     classes: set[str] = field(default_factory=set)
+    apart: bool = False
+    """Whether people who labelled the whole image said different things of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +265,12 @@ def _label_studio(search: ExportSearch) -> Export | None:
             if image is None:
                 continue
             entry = told.setdefault((path, image), Told(image, path))
-            for choice, is_box in choices_of(task):
-                entry.classes.add(choice)
-                boxes = boxes or is_box
+            wholes = []
+            for answer in answers_of(task):
+                entry.classes |= {choice for choice, _ in answer}
+                wholes.append({choice for choice, is_box in answer if not is_box})
+                boxes = boxes or any(is_box for _, is_box in answer)
+            entry.apart = entry.apart or any(one != wholes[0] for one in wholes)
     return Export("label-studio", list(told.values()), boxes) if told else None
 
 

@@ -137,7 +137,7 @@ def _place(config: DataConfig, progress: Progress | None) -> Path:
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:
     """The raw dataset, and its digest where a `.dvc` file names it."""
     location, digest = _place(config, progress), ""
-    if target_of(config.task).several and config.kind != "manifest":
+    if target_of(config.task).several and config.kind == "idx":
         problem = f"is {config.task}, but a dataset of kind '{config.kind}' names one class an image"
         remedy = 'set data.kind = "manifest", and name a table of paths and labels'
         raise ConfigError("data.task", problem, remedy)
@@ -155,7 +155,9 @@ def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, st
             )
         return read_idx(location, config.classes), digest
     if config.kind == "folder":
-        return _grouped(read_image_folder(location, config.classes, config.layout), config.group), digest
+        return _grouped(
+            read_image_folder(location, config.classes, config.layout, config.task), config.group
+        ), digest
     return read_manifest(location, config.classes, config.cohorts, config.group, config.task), digest
 
 

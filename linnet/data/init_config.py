@@ -106,7 +106,8 @@ def config_for(
         found = understand(data, layout=layout)
         kind, told = "manifest" if found.table else "folder", found.tree()
         reading = found.reading
-        task, why = task_of_table(found.table) if found.table else (DEFAULT_TASK, "")
+        told_task = (found.task, "what the export tells of" if found.task != DEFAULT_TASK else "")
+        task, why = task_of_table(found.table) if found.table else told_task
         raw = read_manifest(found.table, task=task) if found.table else dataset_of(found)
         if found.table and data != here:
             raise DataError(

@@ -23,21 +23,26 @@ def image_of(task: Any) -> str | None:
     return re.sub(r"(^|/)[0-9a-f]{8}-([^/]+)$", r"\1\2", reference)
 
 
-def choices_of(task: dict[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Each answer of a task that counts, and whether it is a box; what was skipped does not."""
+def answers_of(task: dict[str, Any]) -> Iterator[list[tuple[str, bool]]]:
+    """Each person's answer to a task: choices, and whether each is a box; what was skipped does not count."""
     direct = task.get("choice")
     direct = direct.get("choices", []) if isinstance(direct, dict) else direct
-    for choice in direct if isinstance(direct, list) else [direct]:
-        if isinstance(choice, str) and choice:
-            yield choice, False
+    listed = direct if isinstance(direct, list) else [direct]
+    if whole := [(choice, False) for choice in listed if isinstance(choice, str) and choice]:
+        yield whole
     annotations = task.get("annotations")
     for annotation in annotations if isinstance(annotations, list) else ():
         if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
             continue
-        for result in annotation.get("result") or ():
-            value = result.get("value") if isinstance(result, dict) else None
-            for key in ("choices", "rectanglelabels", "polygonlabels", "brushlabels", "taxonomy"):
-                listed = value.get(key) if isinstance(value, dict) else None
-                for choice in listed if isinstance(listed, list) else ():
-                    if isinstance(choice, str):
-                        yield choice, key != "choices"
+        yield list(_choices(annotation))
+
+
+def _choices(annotation: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Each choice of an annotation, and whether it is a box."""
+    for result in annotation.get("result") or ():
+        value = result.get("value") if isinstance(result, dict) else None
+        for key in ("choices", "rectanglelabels", "polygonlabels", "brushlabels", "taxonomy"):
+            listed = value.get(key) if isinstance(value, dict) else None
+            for choice in listed if isinstance(listed, list) else ():
+                if isinstance(choice, str):
+                    yield choice, key != "choices"

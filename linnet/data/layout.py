@@ -32,7 +32,9 @@ from linnet.errors import DataError
 __all__ = ["FoundImage", "Understanding", "split_named", "understand"]
 
 
-def understand(folder: Path, classes: tuple[str, ...] = (), layout: Layout = "auto") -> Understanding:
+def understand(
+    folder: Path, classes: tuple[str, ...] = (), layout: Layout = "auto", task: str = ""
+) -> Understanding:
     """Reads a folder's layout, without opening an image.
 
     Args:
@@ -40,13 +42,14 @@ def understand(folder: Path, classes: tuple[str, ...] = (), layout: Layout = "au
             images with tables, an export of COCO, Pascal VOC, YOLO or Label Studio, or `.cls` files.
         classes: What the config names; it decides where a folder may be a class or a split.
         layout: The reading to take; `auto` refuses where two are possible.
+        task: What the labels are to answer; empty: what an export tells of.
 
     Raises:
         DataError: no such folder, unreadable, no images, or several readings; says which.
     """
     tree = walk(folder)
     if layout == "auto":
-        found = _understand(tree, classes)
+        found = _understand(tree, classes, task)
     elif layout in ("splits", "classes"):
         found = new_understanding(tree)
         read_folders(tree, found, classes, layout)
@@ -62,7 +65,7 @@ def understand(folder: Path, classes: tuple[str, ...] = (), layout: Layout = "au
         if search.export is None:
             unread = "".join(f"; {note}" for note in search.notes())
             raise DataError(str(folder), f"holds no export of the kind {layout}{unread}")
-        found = read_export(tree, search.export)
+        found = read_export(tree, search.export, task)
         found.notes += search.notes()
     found.note_cases()
     return found
@@ -90,7 +93,7 @@ class _Reading:
     error: DataError | None = None
 
 
-def _understand(tree: Folder, classes: tuple[str, ...]) -> Understanding:
+def _understand(tree: Folder, classes: tuple[str, ...], task: str) -> Understanding:
     """The only reading that is possible, with a note of what could not be looked into.
 
     Raises:
@@ -99,7 +102,7 @@ def _understand(tree: Folder, classes: tuple[str, ...]) -> Understanding:
     search = find_export(tree, "auto")
     notes = search.notes()
     try:
-        found = _only_reading(tree, classes, search.export)
+        found = _only_reading(tree, classes, search.export, task)
     except DataError as error:
         if notes:
             problem = "; ".join((error.problem, *notes))
@@ -109,10 +112,12 @@ def _understand(tree: Folder, classes: tuple[str, ...]) -> Understanding:
     return found
 
 
-def _only_reading(tree: Folder, classes: tuple[str, ...], export: Export | None) -> Understanding:
+def _only_reading(tree: Folder, classes: tuple[str, ...], export: Export | None, task: str) -> Understanding:
     folders = _folders(tree, classes)
     if export:
-        return _agreed(tree, folders, read_export(tree, export) if folders.found is None else None, export)
+        return _agreed(
+            tree, folders, read_export(tree, export, task) if folders.found is None else None, export
+        )
     tables = _tables_of(tree)
     if folders.found is not None:
         return _unless_tables_disagree(folders.found, tables)

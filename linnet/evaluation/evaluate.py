@@ -88,7 +88,8 @@ def evaluate(
     everything = score.results(whole.labels, outputs.logits, fitted)
     calibrated = score.described(test.labels, everything.probabilities[:own], fitted.thresholds)
     uncalibrated = score.results(test.labels, outputs.logits[:own], replace(fitted, temperature=1.0))
-    said = answer_of(whole.task, whole.classes, fitted.thresholds).labels(everything.probabilities)
+    answer = answer_of(whole.task, whole.classes, fitted.thresholds)
+    said = answer.labels(everything.probabilities)
     truth = whole.truth
     rival = None if champion is None else ask_champion(whole, champion, champion_version, progress)
     cohorts = {name: values for name, values in test.cohorts.items() if name != SOURCE}
@@ -104,7 +105,7 @@ def evaluate(
     decision = evaluate_gates(report, gates, evaluation.confidence)
     evidence = ReportData(
         calibrated, uncalibrated, test.images, test.ids, evaluation, gates, len(validation), remarks,
-        truth[:own], said[:own],
+        truth[:own], said[:own], answer.confidence(calibrated.probabilities),
     )  # fmt: skip
     _write(out, report, decision, evidence, test, outputs.embeddings[:own])
     tuned = CalibratedPredictions(validation, tuning, fitted)

@@ -101,6 +101,11 @@ FOUND: dict[str, tuple[Write, Layout, Found]] = {
     ),
     "Pascal VOC": (voc, "auto", FLAT),
     "Pascal VOC with its lists": (voc_with_lists, "auto", TRAIN_TEST),
+    "COCO of several classes an image": (
+        coco_of_several,
+        "auto",
+        {("", "cat|dog"): 1, ("", "cat"): 2, ("", "dog"): 1},
+    ),
     "YOLO of two classes": (yolo, "auto", TRAIN_VAL),
     "YOLO with names by number": (lambda root: yolo(root, "{0: cat, 1: dog}"), "auto", TRAIN_VAL),
     "YOLO of Roboflow": (lambda root: yolo(root, roboflow=True), "auto", TRAIN_VAL),
@@ -143,10 +148,6 @@ REFUSED: dict[str, tuple[Write, str]] = {
     "YOLO of one class": (
         lambda r: yolo(r, "[cat]"),
         r"looks like a YOLO export with boxes of 1 class: cat; .*detection",
-    ),
-    "COCO of several classes an image": (
-        coco_of_several,
-        r"1 image\(s\) have boxes of several classes:\n.*cat, dog",
     ),
     "COCO beside class folders": (
         coco_beside_classes,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,6 +101,8 @@ def package(training_set: Path, model: Path) -> Path:
     assert recalls == set(CLASSES) and report.metrics["map"].low < report.metrics["map"].value
     page = (training_set.parent / "evaluation" / "report.html").read_text("utf-8")
     assert "Micro F1" in page and "Confusion matrix" not in page
+    assert "reliability diagram" in page
+    assert ("The worst answers" in page) == (report.metrics["accuracy"].value < 1)
     folder = training_set.parent / "package"
     evaluation = training_set.parent / "evaluation"
     samples = build_package(
@@ -140,6 +143,66 @@ def test_regressed_model_is_refused_against_its_champion(
     )
     assert decision.verdict == "fail" and report.per_class["red"]["average_precision"] < 0.5
     assert "non_inferiority" in {gate.name for gate in decision.gates if not gate.passed}
+
+
+def forgets(network: Any, k: int, _: int) -> None:
+    """Class k is dropped: it is likely for no image."""
+    network.head.weight[k] = 0.0
+    network.head.bias[k] = -4.0
+
+
+def takes_for_another(network: Any, k: int, _: int) -> None:
+    """Class k and the next one are taken for each other."""
+    pair = [k, (k + 1) % len(CLASSES)]
+    network.head.weight[pair] = network.head.weight[pair[::-1]].clone()
+    network.head.bias[pair] = network.head.bias[pair[::-1]].clone()
+
+
+def sees_everywhere(network: Any, k: int, _: int) -> None:
+    """Class k is named for every image."""
+    network.head.weight[k] = 0.0
+    network.head.bias[k] = 4.0
+
+
+def is_noisy(network: Any, k: int, seed: int) -> None:
+    """Weights of class k as after a damaged checkpoint."""
+    import torch
+
+    noise = torch.randn(network.head.weight[k].shape, generator=torch.Generator().manual_seed(seed))
+    network.head.weight[k] += noise * network.head.weight[k].norm() * 1.5
+
+
+DAMAGE = (forgets, takes_for_another, sees_everywhere)
+CASES = [(damage, k, 0) for damage in DAMAGE for k in range(3)] + [(is_noisy, s % 3, s) for s in range(21)]
+
+
+@pytest.mark.proof
+def test_every_planted_regression_is_refused_by_a_gate(
+    training_set: Path, model: Path, package: Path, tmp_path: Path
+) -> None:
+    """30 of 30, by the floors or by the comparison with the champion."""
+    import torch
+
+    from linnet.vision.networks import load_model, save_model
+
+    passed = []
+    for number, (damage, k, seed) in enumerate(CASES):
+        network = load_model(model)
+        with torch.no_grad():
+            damage(network, k, seed)
+        save_model(tmp_path / "worse", network)
+        _, decision = evaluate(
+            tmp_path / "worse",
+            training_set,
+            EvaluationConfig(resamples=100),
+            GATES,
+            tmp_path / "out",
+            package,
+            "1",
+        )
+        if decision.verdict == "pass":
+            passed.append((number, damage.__name__, k, seed))
+    assert len(CASES) == 30 and not passed
 
 
 @pytest.fixture(scope="module")
