@@ -14,7 +14,7 @@ from linnet.config import DEFAULT_TASK, SMALL_SIDE, DataConfig, EvaluationConfig
 from linnet.data.archives import opened
 from linnet.data.bad_files import BadFile, check_bad_files
 from linnet.data.image_folder import dataset_of
-from linnet.data.image_manifest import read_manifest, task_of_table
+from linnet.data.image_manifest import read_manifest
 from linnet.data.judging import divide, gates_section
 from linnet.data.layout import understand
 from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, choose_fit, quoted, train_section
@@ -22,6 +22,7 @@ from linnet.data.remote import bring, is_remote
 from linnet.data.rows import MOST_NAMED, RawDataset
 from linnet.data.scan import Seen, scan
 from linnet.data.selection import strata
+from linnet.data.table_look import task_of_table
 from linnet.errors import DataError
 from linnet.progress import Progress
 from linnet.tasks.target import target_of

@@ -22,8 +22,9 @@ from linnet.data.file_layout import (
 from linnet.data.folder_layout import read_folders
 from linnet.data.folder_tree import Folder, LeftOut, shown, utf8, walk
 from linnet.data.image_index import ImageIndex
-from linnet.data.image_manifest import TableLook, look_at_table, manifest_rows
+from linnet.data.image_manifest import manifest_rows
 from linnet.data.rows import invalid_rows
+from linnet.data.table_look import TableLook, look_at_table
 from linnet.data.tables import ENDINGS
 from linnet.data.understanding import EXAMPLE, FoundImage, Understanding, new_understanding, split_named
 from linnet.errors import DataError
