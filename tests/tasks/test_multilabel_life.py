@@ -34,6 +34,7 @@ from linnet.tasks.target import target_of
 from linnet.training.train import train
 from linnet.vision.statistics import FEATURES, brightness_cohort, brightness_edges, image_statistics
 from tests.serving.running import running
+from tests.tasks.feedback_file import write_feedback
 
 pytestmark = pytest.mark.slow
 
@@ -271,7 +272,7 @@ def test_drift_and_performance_of_a_window(
         log.offer(LogEntry(f"r{number}", now, "several", "1", served.answer, 1.5, said, None))
     log.close()
     labels = [target_of(SEVERAL).decode(row, CLASSES) for row in truth]
-    feedback(tmp_path / "log", labels)
+    write_feedback(tmp_path / "log", "several", labels)
     end = datetime.now(UTC) + timedelta(seconds=5)
     start = end - timedelta(hours=1)
     config = MonitoringConfig(min_rows=100)
@@ -287,20 +288,6 @@ def test_drift_and_performance_of_a_window(
     assert reference.task == SEVERAL and reference.class_counts.sum() > reference.held_out
     recent = labelled_window(tmp_path / "log", "several", "1", start, end, CLASSES, task=SEVERAL)
     assert not recent.notes and {one.label for one in recent.images} == set(labels)
-
-
-def feedback(folder: Path, labels: list[str]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from linnet.records.prediction_log import FEEDBACK, feedback_schema, new_file
-
-    rows = [
-        {"model": "several", "request_id": f"r{n}", "index": 0, "label": label, "at": datetime.now(UTC)}
-        for n, label in enumerate(labels)
-    ]
-    table = pa.Table.from_pylist([{**row, "source": ""} for row in rows], schema=feedback_schema())
-    pq.write_table(table, new_file(folder, FEEDBACK, 1))
 
 
 def test_packaged_model_refuses_what_are_no_probabilities(package: Path) -> None:
