@@ -41,6 +41,7 @@ fast: $(STAMP)
 setup: $(STAMP) ## install everything into .linnet/venv (idempotent)
 
 $(STAMP): requirements.lock pyproject.toml scripts/setup.sh
+	@[ ! -e $@ ] || printf 'changed since the last install: %s; bringing $(VENV) up to date ...\n' '$?'
 	@PYTHON="$(PYTHON)" scripts/setup.sh $(VENV)
 	@touch $@
 

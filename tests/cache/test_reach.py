@@ -101,7 +101,7 @@ print("\\n".join(file for file in found if file))
 """
 
 
-@pytest.mark.parametrize("component", ["ingest", "validate"])
+@pytest.mark.parametrize("component", ["ingest", pytest.param("validate", marks=pytest.mark.slow)])
 def test_python_loads_nothing_that_the_graph_lacks_but_neighbors_in_packages(component: str) -> None:
     """What a package's `__init__` hands on to others is loaded as well, and nothing of it is used."""
     found = digests(ROOT, component, None)

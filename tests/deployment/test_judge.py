@@ -281,7 +281,7 @@ def test_decide_on_anything_bad_rolls_back_at_once() -> None:
     assert decision(evidence, proof=True, last=True, seconds=0.1, requests=1) == "rollback"
 
 
-SIMULATED = [pytest.param(40, id="short"), pytest.param(2000, id="full", marks=pytest.mark.proof)]
+SIMULATED = [pytest.param(20, id="short"), pytest.param(2000, id="full", marks=pytest.mark.proof)]
 
 
 def simulation(trials: int, candidate: Version, champion: Version = Version()) -> StudyResult:  # noqa: B008

@@ -132,6 +132,7 @@ def test_patience_keeps_the_best_epoch_and_stops(colored: Path, weights: Path, t
     assert right.mean() == max(results)
 
 
+@pytest.mark.slow
 def test_activations_are_computed_once_for_the_same_images_and_weights(
     colored: Path, weights: Path, tmp_path: Path
 ) -> None:
