@@ -174,7 +174,11 @@ REFUSED: dict[str, tuple[Write, str]] = {
         r"1 image\(s\) have another label here than their folder says",
     ),
     "a table that gives an image two labels, one of them its folder's": (
-        with_file(table_that_disagrees, "labels.csv", "path,label\ncat/000.png,dog\ncat/000.png,cat\n"),
+        with_file(
+            lambda r: touch(r, *(f"{kind}/{n:03}.png" for kind in ("cat", "dog") for n in range(4))),
+            "labels.csv",
+            "path,label\ncat/000.png,dog\ncat/000.png,cat\n",
+        ),
         r"cat/000.png: 'cat' by its folder, 'dog\|cat' in the table",
     ),
     "nothing": (lambda r: None, "has no sub-folders"),
