@@ -288,7 +288,7 @@ def test_key_of_one_model_opens_no_other(packages: Path, tmp_path: Path) -> None
 def test_key_and_redaction_that_one_model_asks_for_hold_where_the_server_asks_for_neither(
     packages: Path, tmp_path: Path
 ) -> None:
-    """They were the server's own alone: under `linnet up` a model whose run asked for keys was open to all."""
+    """The server's own alone held: under `linnet up` a model whose run asked for keys was open to all."""
     closed = {"require_key": True, "log_image_blocks": 4}
     flags = models_flags(
         {"name": "textures", "version": "1", "package": packages / "textures"},
