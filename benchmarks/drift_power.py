@@ -36,7 +36,8 @@ from linnet.monitoring.performance import judge
 from linnet.monitoring.simulate import KINDS, ImagePool, drifted
 from linnet.monitoring.window import Rows
 from linnet.records import DriftReport, PerformanceReport, RetrainingEvidence, Window, WindowFinding
-from linnet.retraining.policy import History, decide
+from linnet.retraining.history import History
+from linnet.retraining.policy import decide
 
 ROWS, KEPT, WINDOWS, STREAMS = 500, 250, 5, 8
 SEVERITIES = (0.05, 0.15, 0.4)

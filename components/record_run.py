@@ -17,7 +17,7 @@ def record_run(
 ) -> None:
     """Closes the run's record with its state and cost, which follow from the stages."""
     from linnet.registry.run_mirror import mirror_from_cluster
-    from linnet.run.runs import close
+    from linnet.run.ending import close
 
     # A cluster's driver tells the state in the words of ML Metadata, earlier ones in those of the API.
     worked = status.state in ("COMPLETE", "CACHED", "SUCCEEDED")

@@ -21,12 +21,12 @@ from linnet.commands import (
     keys,
     labels,
     models,
+    predict,
     report,
     requests,
     retraining,
     rollout,
     runs,
-    serve,
     status,
     training,
     tune,
@@ -70,7 +70,7 @@ app.command("console")(console.console)
 app.command("report")(report.report)
 app.command("up")(up.up)
 app.command("down")(up.down)
-app.command("predict")(serve.predict)
+app.command("predict")(predict.predict)
 app.command("status")(status.status)
 app.command("diagnose")(diagnose.diagnose)
 app.command("backup")(backup.backup)

@@ -27,7 +27,7 @@ PYTHON_TEXT = (
     b"not subscriptable", b"unhashable", b"dict_keys",
 )  # fmt: skip
 """What an answer has when Python's own words got into it."""
-_ROUND = 10
+ROUND = 10
 """Cases of an operation that are made at a time."""
 
 
@@ -45,8 +45,10 @@ Fill = Callable[[dict[str, Any], random.Random], None]
 """Puts known names into some path parameters, so that not every request ends at 'no such thing'."""
 
 
-def requests_of(spec: dict[str, Any], count: int, number: int, fill: Fill) -> Iterator[Sent]:
-    """About `count` requests for all operations of `spec` in turn; the same for the same `number`."""
+def requests_of(
+    spec: dict[str, Any], count: int, number: int, fill: Fill, each: int = ROUND
+) -> Iterator[Sent]:
+    """At least `count` requests, `each` cases of every operation in turn; the same for the same `number`."""
     draw, made, round_ = random.Random(number), 0, 0
     schema = schemathesis.openapi.from_dict(spec)
     operations = [found.ok() for found in schema.get_all_operations()]
@@ -54,20 +56,20 @@ def requests_of(spec: dict[str, Any], count: int, number: int, fill: Fill) -> It
         round_ += 1
         for operation in operations:
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-                for case in _cases(operation, mode, number * 1000 + round_):
+                for case in _cases(operation, mode, number * 1000 + round_, each):
                     one = _sent(case, draw, fill)
                     yield one
                     yield _damaged(one, draw)
                     made += 2
 
 
-def _cases(operation: Any, mode: GenerationMode, number: int) -> list[Any]:
+def _cases(operation: Any, mode: GenerationMode, number: int, each: int) -> list[Any]:
     found: list[Any] = []
 
     @seed(number)
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=_ROUND, database=None, deadline=None, phases=[Phase.generate],
+        max_examples=each, database=None, deadline=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     def collect(case: Any) -> None:

@@ -73,7 +73,10 @@ def test_blocker_keeps_other_packages_out() -> None:
     [
         ("", ("linnet.cli", "linnet.config", "linnet.records", "linnet.run.step", "linnet.run.runs")),
         ("serving", ("linnet.serving.__main__", "linnet.serving.server", "linnet.serving.worker", "pyarrow")),
-        ("training", ("linnet.training.__main__", "linnet.training.train", "linnet.vision.networks")),
+        pytest.param(
+            *("training", ("linnet.training.__main__", "linnet.training.train", "linnet.vision.networks")),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_extra_is_enough_to_import(extra: str, modules: tuple[str, ...]) -> None:
@@ -96,6 +99,7 @@ def test_serving_extra_is_enough_to_predict(tmp_path: Path) -> None:
     assert "'version': '1'" in done.stdout
 
 
+@pytest.mark.slow
 def test_training_extra_is_enough_for_the_command() -> None:
     done = run_with("training", "from linnet.training.__main__ import main; main(['--help'])")
     assert done.returncode == 0, done.stderr

@@ -63,8 +63,8 @@ def rule_groups(model: str, config: ServiceLevelsConfig) -> dict[str, Any]:
     ]
     groups = {
         "burn": [*recorded, *burns],  # one group: its rules follow one another at the same moment
-        "server": _server_alerts(model, config),
-        "model": _model_alerts(model, config),
+        "server": [*_rollout_alerts(model, config), *_server_alerts(model, config)],
+        "model": [*_accuracy_alerts(model, config), *_model_alerts(model, config)],
     }
     return {"groups": [{"name": f"linnet-{model}-{name}", "rules": rules} for name, rules in groups.items()]}
 
@@ -109,14 +109,7 @@ def _server_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, An
     def alert(name: str, expr: str, severity: str, runbook: str, summary: str, **more: str) -> dict[str, Any]:
         return _alert(name, expr, severity, model, config, runbook, summary, **more)
 
-    role = f'{names.LOADED}{{model="{model}",role='
-    rolling_out = {
-        "record": ROLLOUT,
-        "expr": f'max by (model, version) (max_over_time({role}"candidate"}}[{TAIL}])) '
-        f'unless on (model, version) {role}"champion"}}',
-    }
     return [
-        rolling_out,
         alert(
             "LinnetDown", f"sum by (job) ({up}) == 0", "page", "down",
             f"no server of {model} answers", hold="30s",
@@ -147,19 +140,33 @@ def _server_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, An
             "LinnetLogDropping", f'rate({names.LOG_DROPPED}{{job="{job(model)}"}}[10m]) > 0', "ticket",
             "log-dropping", "predictions of {{ $labels.instance }} are missing from the log", hold="5m",
         ),
+    ]  # fmt: skip
+
+
+def _rollout_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any]]:
+    def alert(name: str, expr: str, severity: str, summary: str, **more: str) -> dict[str, Any]:
+        return _alert(name, expr, severity, model, config, "rollout", summary, **more)
+
+    role = f'{names.LOADED}{{model="{model}",role='
+    rolling_out = {
+        "record": ROLLOUT,
+        "expr": f'max by (model, version) (max_over_time({role}"candidate"}}[{TAIL}])) '
+        f'unless on (model, version) {role}"champion"}}',
+    }
+    return [
+        rolling_out,
         alert(
             "LinnetRollout", f'{ROLLOUT}{{model="{model}"}} unless {_stuck(model, config)}', "none",
-            "rollout", "version {{ $labels.version }} is being rolled out: transients are silenced",
+            "version {{ $labels.version }} is being rolled out: transients are silenced",
         ),
         alert(
             "LinnetRolloutLapsed", f'increase({names.LAPSED}{{model="{model}"}}[30m]) > 0', "ticket",
-            "rollout",
             "the judge of a rollout is gone: all traffic of {{ $labels.model }} went back to the champion",
         ),
         alert(
             "LinnetRolloutStuck",
             f'{names.LOADED}{{model="{model}",role="candidate"}} and on (model, version) '
-            f"({_stuck(model, config)})", "ticket", "rollout",
+            f"({_stuck(model, config)})", "ticket",
             "version {{ $labels.version }} has been a candidate for more than "
             f"{config.rollout_minutes:g} minutes: alerts are no longer silenced", hold="1m",
         ),
@@ -173,6 +180,33 @@ def _stuck(model: str, config: ServiceLevelsConfig) -> str:
     return f"({selector} offset {seconds}s and {selector})"
 
 
+def _accuracy_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any]]:
+    """Accuracy is proven to lie below what is wanted, or far below it."""
+
+    def below(accuracy: float) -> str:
+        return " or ".join(
+            f'{names.ACCURACY_HIGH}{{model="{model}",cohort={_text(column)},value={_text(value)}}} '
+            f"< {accuracy:g}"
+            for column, value in _cohorts(config)
+        )
+
+    where = "accuracy on {{ $labels.cohort }}={{ $labels.value }} is proven to lie"
+    return [
+        _alert(
+            "LinnetAccuracy", below(config.cohort_accuracy), "ticket", model, config, "accuracy",
+            f"{where} below {config.cohort_accuracy:g} (at most {{{{ $value | printf `%.3f` }}}}), "
+            "version {{ $labels.version }}",
+            retraining="consider", rollout="silenced",
+        ),
+        _alert(
+            "LinnetAccuracyFar", below(config.cohort_accuracy - config.page_accuracy_gap), "page", model,
+            config, "accuracy",
+            f"{where} more than {config.page_accuracy_gap:g} below {config.cohort_accuracy:g} "
+            "(at most {{ $value | printf `%.3f` }}), version {{ $labels.version }}",
+        ),
+    ]  # fmt: skip
+
+
 def _model_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any]]:
     mine = f'{{model="{model}"}}'
 
@@ -180,32 +214,6 @@ def _model_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any
         return _alert(name, expr, "ticket", model, config, runbook, summary, **more)
 
     return [
-        ticket(
-            "LinnetAccuracy",
-            " or ".join(
-                f'{names.ACCURACY_HIGH}{{model="{model}",cohort={_text(column)},value={_text(value)}}} '
-                f"< {config.cohort_accuracy:g}"
-                for column, value in _cohorts(config)
-            ),
-            "accuracy",
-            "accuracy on {{ $labels.cohort }}={{ $labels.value }} is proven to lie below "
-            f"{config.cohort_accuracy:g} (at most {{{{ $value | printf `%.3f` }}}}), "
-            "version {{ $labels.version }}",
-            retraining="consider",
-            rollout="silenced",
-        ),
-        _alert(
-            "LinnetAccuracyFar",
-            " or ".join(
-                f'{names.ACCURACY_HIGH}{{model="{model}",cohort={_text(column)},value={_text(value)}}} '
-                f"< {config.cohort_accuracy - config.page_accuracy_gap:g}"
-                for column, value in _cohorts(config)
-            ),
-            "page", model, config, "accuracy",
-            "accuracy on {{ $labels.cohort }}={{ $labels.value }} is proven to lie more than "
-            f"{config.page_accuracy_gap:g} below {config.cohort_accuracy:g} "
-            "(at most {{ $value | printf `%.3f` }}), version {{ $labels.version }}",
-        ),
         ticket(
             "LinnetDrift", f"{names.DRIFT_VIOLATION}{mine} == 1", "drift",
             "the newest window differs from what version {{ $labels.version }} was trained on",

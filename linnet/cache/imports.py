@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 DECLARATION = "DYNAMIC_IMPORTS"
 """The tuple in which a module that imports by computed names says which these may be."""
@@ -33,6 +34,7 @@ class Imports:
     """If it does nothing but hand names on: (its name, from which module, the name there)."""
 
 
+@lru_cache(maxsize=4096)  # a process asks about the same texts for each of its steps
 def imports_of(source: str, module: str, is_package: bool) -> Imports:
     """What a file's text imports; relative imports are resolved against its own dotted name.
 

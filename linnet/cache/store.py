@@ -30,6 +30,7 @@ from linnet.cache.blobs import READ_ONLY, Blobs, clear, scratch
 from linnet.cache.digest import MISSING, File, Tree, file_digest, tree_of
 from linnet.cache.key import Key
 from linnet.cache.memo import FLOOR, REST_NS, Memo
+from linnet.cache.owning import own_files
 from linnet.cache.shared import FolderObjects, ObjectStore, Shared
 from linnet.errors import StorageError
 from linnet.storage.files import file_name, write_text, writing
@@ -205,7 +206,7 @@ class Cache:
 
     def _seal(self, path: Path, task: str) -> Tree:
         """Makes an output read-only (hard links share it: nobody may write through one) and reads it."""
-        if _own(path) >= FLOOR:
+        if own_files(path) >= FLOOR:
             time.sleep(REST_NS / 1e9)  # so that the memo can tell any later change from this one
         tree = tree_of(path, self.memo)
         if tree is None:
@@ -278,28 +279,3 @@ def _used(file: Path) -> float:
         return file.stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-def _own(path: Path) -> int:
-    """Makes the files at a path plain, unshared and read-only; gives the bytes of the largest.
-
-    A link is replaced by what it shows: moving a file into the store must not take it from elsewhere.
-    """
-    if path.is_symlink() and path.exists():
-        real = path.resolve()
-        path.unlink()
-        if real.is_dir():
-            shutil.copytree(real, path)
-        else:
-            shutil.copyfile(real, path)
-    if path.is_dir():
-        return max((_own(Path(entry)) for entry in path.iterdir()), default=0)
-    if not path.is_file():
-        return 0
-    status = path.stat()
-    if status.st_nlink > 1:
-        copy = path.with_name(f".{path.name}.{os.getpid()}")
-        shutil.copyfile(path, copy)
-        copy.replace(path)
-    path.chmod(READ_ONLY)
-    return status.st_size

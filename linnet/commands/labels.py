@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from linnet.commands.labels_show import show_status, summary_of, table_of_reasons
 from linnet.commands.terminal import progress_bars, terminal
 from linnet.config import Config, load_config
 from linnet.errors import ConfigError, DataError, RunError
@@ -19,7 +19,6 @@ from linnet.errors import ConfigError, DataError, RunError
 if TYPE_CHECKING:
     from linnet.automation.label_run import EngineTrigger
     from linnet.labels.label_studio import LabelStudio
-    from linnet.labels.reconcile import Pulled
     from linnet.labels.status import LabelStatus
 
 app = typer.Typer(
@@ -85,7 +84,7 @@ def export_command(config: ConfigPath, dry_run: DryRun = False) -> None:
     if dry_run:
         title = project_title(loaded.name, loaded.labels)
         console.print(f"would export {len(queued)} tasks to the project '{title}':")
-        console.print(_reasons([request.reasons[0] for request in queued]))
+        console.print(table_of_reasons([request.reasons[0] for request in queued]))
         return
     question = question_of(loaded.name)
     with _connected(loaded) as server, progress_bars(console) as progress:
@@ -127,7 +126,7 @@ def collect_command(
     question = question_of(loaded.name)
     with _connected(loaded) as server, progress_bars(console) as progress:
         found = pull(loaded.name, server, loaded.labels, question, full, progress)
-    console.print(_run_summary(found))
+    console.print(summary_of(found))
     for run_id in settle(loaded.name, _trigger(loaded) if run else None):
         console.print(f"a labelling round is complete: run {run_id} trains with its labels")
 
@@ -176,7 +175,7 @@ def status_command(config: ConfigPath) -> None:
       linnet labels status configs/fashion.toml
     """
     loaded = load_config(config)
-    _show(_status(loaded), terminal())
+    show_status(_status(loaded), terminal())
 
 
 @app.command("serve")
@@ -269,62 +268,6 @@ def _status(config: Config) -> LabelStatus:
     from linnet.labels.status import status
 
     return status(config.name)
-
-
-def _run_summary(found: Pulled) -> str:
-    parts = [f"{found.added} new answers", f"{found.open} tasks open"]
-    parts += [f"{found.quarantined} in quarantine"] if found.quarantined else []
-    parts += [f"{found.more_asked} tasks need one more opinion"] if found.more_asked else []
-    parts += [f"{found.lost} tasks were deleted on the server"] if found.lost else []
-    parts += [f"round {batch} is complete" for batch in found.closed]
-    return ", ".join(parts)
-
-
-def _show(now_is: LabelStatus, console: Console) -> None:
-    table = Table("labels", "", title_justify="left")
-    hours = now_is.median_latency / 3600 if now_is.median_latency is not None else None
-    kinds = [str(now_is.answers.get(kind, 0)) for kind in ("label", "skipped", "cannot_tell")]
-    oldest = f"{now_is.oldest_open:%Y-%m-%d %H:%M}" if now_is.oldest_open else "-"
-    rows: dict[str, object] = {
-        "queued (not exported)": now_is.queued,
-        "open tasks": now_is.open,
-        "done": now_is.done,
-        "deleted on the server": now_is.lost,
-        "labels / skipped / cannot tell": " / ".join(kinds),
-        "in quarantine": now_is.quarantined,
-        "median labelling latency, hours": _number(hours),
-        "oldest open task since (UTC)": oldest,
-        "agreement": _number(now_is.agreement),
-        "Fleiss' kappa / Cohen's kappa": f"{_number(now_is.fleiss)} / {_number(now_is.cohen)}",
-    }
-    for what, value in rows.items():
-        table.add_row(what, str(value))
-    console.print(table)
-    if now_is.annotators:
-        people = Table("annotator", "labels", "agree with others", "gold right")
-        for one in now_is.annotators:
-            gold = f"{one.gold_right:g} of {one.gold_total}" if one.gold_total else "-"
-            people.add_row(one.annotator, str(one.labels), _number(one.agreement), gold)
-        console.print(people)
-    if now_is.rounds:
-        rounds = Table("round", "closed (UTC)", "label set", "run")
-        for one_round in now_is.rounds:
-            file = Path(one_round.version).name if one_round.version else "-"
-            rounds.add_row(
-                one_round.batch, f"{one_round.closed_at:%Y-%m-%d %H:%M:%S}", file, one_round.run_id or "-"
-            )
-        console.print(rounds)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _reasons(reasons: list[str]) -> Table:
-    table = Table("asked because", "tasks")
-    for reason in dict.fromkeys(reasons):
-        table.add_row(reason, str(reasons.count(reason)))
-    return table
 
 
 def _moment(text: str) -> datetime | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -76,10 +77,6 @@ def up(
 
       linnet up --no-console
     """
-    from linnet.automation.label_service import stop_services
-    from linnet.console.process import CONSOLE
-    from linnet.launch.client import stop_engine
-
     if install:
         from linnet.commands.systemd import install_unit
 
@@ -87,46 +84,77 @@ def up(
             [word for word in sys.argv[1:] if word not in ("--install", "--detach", "-d")], terminal()
         )
         return
-    names, out = name or [], terminal()
-    settings, configs = _engine_settings(config or [])
+    asked = Asked(name or [], config or [], port, engine_port, console_port, detach)
+    with ExitStack() as started:
+        _start(asked, Parts(with_console, with_labels, with_watch, with_keeper), started, terminal())
+        if detach:
+            started.pop_all()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What goes on beside the engine."""
+
+    console: bool
+    labels: bool
+    watch: bool
+    keeper: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The other settings of one `linnet up`."""
+
+    names: list[str]
+    configs: list[Path]
+    port: int | None
+    engine_port: int | None
+    console_port: int | None
+    detach: bool
+
+
+def _start(asked: Asked, parts: Parts, started: ExitStack, out: Console) -> None:
+    """Starts what is missing, and serves; `started` stops what this call began."""
+    from linnet.automation.label_service import stop_services
+    from linnet.console.process import CONSOLE
+    from linnet.launch.client import stop_engine
+
+    settings, configs = _engine_settings(asked.configs)
     running = ServerState.read(server_state_file())
-    if running is not None and port is not None:
+    if running is not None and asked.port is not None:
         raise ServingError(
             f"a server runs already at {running.url}: `linnet down` first, to have it on another port"
         )
-    if names and not configs:
-        find_champions(names)  # says so before anything is started
+    if asked.names and not configs:
+        find_champions(asked.names)  # says so before anything is started
     began = False
-    with ExitStack() as started:
-        if _engine(settings, engine_port, out):
-            started.callback(stop_engine)
-            began = True
-        if with_console and _console(console_port, out):
-            started.callback(CONSOLE.stop)
-            began = True
-        if with_labels and [path for path in configs if _labels(path, out)]:
-            started.callback(stop_services)
-            began = True
-        if with_keeper or with_watch:
-            try:
-                _keep(settings, configs, started, keep=with_keeper, server=detach, windows=with_watch)
-            except LinnetError as error:  # nobody goes without answers for want of it
-                out.print(str(error), style="red", soft_wrap=True)
+    if _engine(settings, asked.engine_port, out):
+        started.callback(stop_engine)
+        began = True
+    if parts.console and _console(asked.console_port, out):
+        started.callback(CONSOLE.stop)
+        began = True
+    if parts.labels and [path for path in configs if _labels(path, out)]:
+        started.callback(stop_services)
+        began = True
+    if parts.keeper or parts.watch:
         try:
-            if running is None:
-                serve_champions(names, configs, port, detach, out, with_keeper)
-            else:
-                _serve_more(running, names, configs, out)
-                if began and not detach:  # else all ran already: there is nothing of this call to stop
-                    _wait(out)
-        except NoChampion as error:
-            if names:
-                raise
-            out.print(f"nothing to serve: {error}")
-            if not detach:
+            _keep(settings, configs, started, keep=parts.keeper, server=asked.detach, windows=parts.watch)
+        except LinnetError as error:  # nobody goes without answers for want of it
+            out.print(str(error), style="red", soft_wrap=True)
+    try:
+        if running is None:
+            serve_champions(asked.names, configs, asked.port, asked.detach, out, parts.keeper)
+        else:
+            _serve_more(running, asked.names, configs, out)
+            if began and not asked.detach:  # else all ran already: there is nothing of this call to stop
                 _wait(out)
-        if detach:
-            started.pop_all()
+    except NoChampion as error:
+        if asked.names:
+            raise
+        out.print(f"nothing to serve: {error}")
+        if not asked.detach:
+            _wait(out)
 
 
 def _keep(

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from linnet.artifacts.training_set import HeldOut, read_split
-from linnet.evaluation.calibration import ReliabilityBin, reliability
-from linnet.records import TrainingSetManifest
+from linnet.records import EvaluationReport
 from linnet.run import runs
-from linnet.statistics.metrics import Predictions
-from linnet.tasks.classification.score import softmax
+from linnet.statistics.reliability import ReliabilityBin
+from linnet.tasks.answer import answer_of
+from linnet.tasks.score import score_of
 from linnet.tasks.target import target_of
 
 BINS = 15
@@ -23,11 +24,21 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Judged:
-    """The test split with what the model said of it; `order` sorts mistakes, the surest first."""
+    """The test split with what the model said of it, N samples."""
 
     split: HeldOut
-    predictions: Predictions
+    results: Any
+    """`tasks.score.Results` of the calibrated probabilities."""
+    said: tuple[str, ...]
+    """The label that is answered: [N]."""
+    truth: tuple[str, ...]
+    confidence: npt.NDArray[np.float32]
+    """[N]"""
     order: npt.NDArray[np.int64]
+    """The samples that are not wholly right: the worst first, of equal ones the surest."""
+    telling: npt.NDArray[np.int64]
+    """The class that speaks for the mistake: one that is named and not there, or else one that is missed;
+    the likeliest of those: [N]."""
 
 
 def training_set_of(folder: Path) -> Path | None:
@@ -36,15 +47,9 @@ def training_set_of(folder: Path) -> Path | None:
 
 
 def judged(folder: Path) -> Judged | None:
-    """The predictions of a run on its test split; None where it did not come so far.
-
-    None also where an image may have several classes: the run's report shows its worst answers.
-    """
+    """The predictions of a run on its test split; None where it did not come so far."""
     report, training_set = runs.artifact(folder, "evaluate", "report"), training_set_of(folder)
     if report is None or training_set is None or not (report / "predictions.npz").exists():
-        return None
-    about = TrainingSetManifest.load(training_set / "training_set.json")
-    if target_of(about.task).several:
         return None
     return _judged(report.resolve(), training_set.resolve())
 
@@ -52,19 +57,32 @@ def judged(folder: Path) -> Judged | None:
 @lru_cache(maxsize=8)
 def _judged(report: Path, training_set: Path) -> Judged:
     split = read_split(training_set, "test")
+    thresholds = EvaluationReport.load(report / "evaluation.json").thresholds
     with np.load(report / "predictions.npz") as stored:
-        predictions = Predictions(stored["labels"], stored["probabilities"].astype(np.float64))
-    wrong = np.flatnonzero(predictions.predicted != predictions.labels)
-    order = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")].astype(np.int64)
-    return Judged(split, predictions, order)
+        labels, probabilities = stored["labels"], stored["probabilities"]
+    split = split.part(0, len(labels))  # images of production windows come after the dataset's own
+    answer, target = answer_of(split.task, split.classes, thresholds), target_of(split.task)
+    results = score_of(split.task).described(labels, probabilities.astype(np.float64), thresholds)
+    confidence = answer.confidence(probabilities)
+    order = np.lexsort((-confidence, results.scores)).astype(np.int64)
+    named, there = answer.named(probabilities), target.matrix(labels, len(split.classes))
+    wrong = named & ~there
+    wrong = np.where(wrong.any(axis=1, keepdims=True), wrong, there & ~named)
+    return Judged(
+        split,
+        results,
+        tuple(answer.labels(probabilities)),
+        tuple(split.truth),
+        confidence,
+        order[results.scores[order] < 1],
+        np.where(wrong, probabilities, -1.0).argmax(axis=1),
+    )
 
 
 def calibration(
     found: Judged, temperature: float
 ) -> tuple[Sequence[ReliabilityBin], Sequence[ReliabilityBin]]:
     """Reliability bins before and after temperature scaling; what was before follows from the temperature."""
-    bins = min(BINS, max(2, len(found.predictions.labels) // 10))
-    with np.errstate(divide="ignore"):
-        logits = np.log(np.maximum(found.predictions.probabilities, 1e-12)) * temperature
-    before = Predictions(found.predictions.labels, softmax(logits))
-    return reliability(before, bins), reliability(found.predictions, bins)
+    score, bins = score_of(found.split.task), min(BINS, max(2, found.results.samples // 10))
+    before = score.uncalibrated(found.results, temperature)
+    return score.reliability(before, bins), score.reliability(found.results, bins)

@@ -1,22 +1,36 @@
-"""Takes the one class that an annotation tool's export gives each image."""
+"""Takes what an annotation tool's export says of each image: its class, or all of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from linnet.config import DEFAULT_TASK
 from linnet.data.exports import TITLES, Export, split_files
 from linnet.data.folder_tree import Folder, LeftOut
 from linnet.data.image_index import ImageIndex
 from linnet.data.rows import invalid_rows
 from linnet.data.understanding import Understanding, label_of, new_understanding, split_among, split_named
 from linnet.errors import DataError
+from linnet.tasks.parts import TASKS
+from linnet.tasks.target import target_of
+
+_SHARE_OF_SEVERAL = 0.1
+"""Of the images: fewer with several classes are mistakes, which are named, and not another task."""
 
 
-def read_export(tree: Folder, export: Export) -> Understanding:
-    """The one class that an export gives each image.
+def read_export(tree: Folder, export: Export, task: str = "") -> Understanding:
+    """The class that an export gives each image, or all of them.
+
+    An image that the export lists without a box shows none of the classes; whole images without a label
+    have none yet, and are left out.
+
+    Args:
+        tree: The folder.
+        export: What it says.
+        task: What the labels are to answer; empty: what a tenth of the images or more show.
 
     Raises:
-        DataError: it tells of boxes of several classes within an image, or of one class alone.
+        DataError: it tells of one class alone; or of several within an image, where the task takes one.
     """
     found, title = new_understanding(tree), TITLES[export.kind]
     found.reading = export.kind
@@ -31,10 +45,17 @@ def read_export(tree: Folder, export: Export) -> Understanding:
     several = [
         f"{one.reference}: {', '.join(sorted(one.classes))}" for one in export.told if len(one.classes) > 1
     ]
-    if several:
+    with_all = next(one for one in TASKS if target_of(one).several)
+    found.task = task = task or (with_all if _tells_of_several(export) else DEFAULT_TASK)
+    apart = [f"{one.reference}: {', '.join(sorted(one.classes))}" for one in export.told if one.apart]
+    if apart and target_of(task).several:
+        problem = f"is a {title} export, and people labelled {len(apart)} image(s) differently"
+        raise invalid_rows(str(tree.path), problem, apart, "keep one of the answers to each")
+    if several and not target_of(task).several:
         problem = f"is a {title} export, and {len(several)} image(s) have {what} of several classes"
         remedy = (
-            "Linnet takes one class an image: cut the boxes out as images of their own, or leave these out"
+            f'{task} takes one class an image: set data.task = "{with_all}" to ask for all of them, or cut '
+            "the boxes out as images of their own, or leave these out"
         )
         raise invalid_rows(str(tree.path), problem, several, remedy)
     images, several_lists = tree.all_images(), split_files(tree)
@@ -55,7 +76,7 @@ def read_export(tree: Folder, export: Export) -> Understanding:
     files = {one.file for one in export.told}
     found.left_out = [item for item in found.left_out if tree.path / item.origin not in files]
     found.leave_out_others(images, f"without a label in the {title} export")
-    found.notes.append(f"read as a {title} export: each image has one class")
+    found.notes.append(f"read as a {title} export: each image has {_how_many(found)}")
     return found
 
 
@@ -64,19 +85,39 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
     missing: list[str] = []
     taken: dict[Path, str] = {}
     seen: set[tuple[Path, str]] = set()
+    target = target_of(found.task)
     for one in export.told:
         path = index.find(one.reference, one.file.parent) or index.find(one.reference)
         if path is None:
             missing.append(one.reference)
             continue
-        for name in one.classes:  # one at most
-            if taken.setdefault(path, name) != name:
-                labels = f"'{taken[path]}' and '{name}'"
+        names = [label_of(name, str(one.file)) for name in sorted(one.classes)]
+        if bad := next((problem for name in names if (problem := target.problem_of(name))), ""):
+            raise DataError(str(one.file), f"a class {bad}", "rename it")
+        if names or (target.several and export.boxes):
+            label = target.label(names)
+            if taken.setdefault(path, label) != label:
+                labels = f"'{taken[path]}' and '{label}'"
                 raise DataError(str(one.file), f"labels {found.origin(path)} {labels}", "keep one of them")
             parts = (*path.relative_to(found.where).parts[-2::-1], one.file.stem.rpartition("_")[2])
             split = split_named(lists.get(path.stem, "")) or split_among(parts)
             if (path, split) in seen:  # in two splits it is a leak, which whoever selects rows tells
                 continue
             seen.add((path, split))
-            found.take(path, label_of(name, str(one.file)), split)
+            found.take(path, label, split)
     return missing
+
+
+def _how_many(found: Understanding) -> str:
+    """How many classes the images have."""
+    target = target_of(found.task)
+    if not target.several:
+        return "one class"
+    none = sum(not target.classes(image.label) for image in found.images)
+    return f"all that it tells of; {none:,} image(s) without any box show none of the classes"
+
+
+def _tells_of_several(export: Export) -> bool:
+    """Whether so many images have several classes that it is meant; what people disagree about is not."""
+    several = sum(len(one.classes) > 1 and not one.apart for one in export.told)
+    return several > 0 and several >= _SHARE_OF_SEVERAL * len(export.told)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 from linnet.data.folder_tree import Folder, utf8
+from linnet.data.label_studio_tasks import answers_of, image_of
 from linnet.data.tables import decoded
 from linnet.errors import DataError
 
@@ -41,6 +42,8 @@ class Told:
     file: Path
     """The file that says so."""
     classes: set[str] = field(default_factory=set)
+    apart: bool = False
+    """Whether people who labelled the whole image said different things of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,50 +261,17 @@ def _label_studio(search: ExportSearch) -> Export | None:
         if not isinstance(content, list) or not content:
             continue
         for task in content:
-            image = _image_of(task)
+            image = image_of(task)
             if image is None:
                 continue
             entry = told.setdefault((path, image), Told(image, path))
-            for choice, is_box in _choices(task):
-                entry.classes.add(choice)
-                boxes = boxes or is_box
+            wholes = []
+            for answer in answers_of(task):
+                entry.classes |= {choice for choice, _ in answer}
+                wholes.append({choice for choice, is_box in answer if not is_box})
+                boxes = boxes or any(is_box for _, is_box in answer)
+            entry.apart = entry.apart or any(one != wholes[0] for one in wholes)
     return Export("label-studio", list(told.values()), boxes) if told else None
-
-
-def _image_of(task: Any) -> str | None:
-    """Where a task's image is; None: it is no task of Label Studio over images."""
-    if not isinstance(task, dict):
-        return None
-    known = "annotations" in task or "choice" in task or "annotation_id" in task
-    data = task.get("data", task)
-    if not known or not isinstance(data, dict):
-        return None
-    value = data.get("image") or data.get("img") or data.get("image_url")
-    if not isinstance(value, str):
-        return None
-    reference = value.partition("?d=")[2] or value
-    # An upload is stored as `<8 hex digits>-<name>`.
-    return re.sub(r"(^|/)[0-9a-f]{8}-([^/]+)$", r"\1\2", reference)
-
-
-def _choices(task: dict[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Each answer of a task that counts, and whether it is a box; what was skipped does not."""
-    direct = task.get("choice")
-    direct = direct.get("choices", []) if isinstance(direct, dict) else direct
-    for choice in direct if isinstance(direct, list) else [direct]:
-        if isinstance(choice, str) and choice:
-            yield choice, False
-    annotations = task.get("annotations")
-    for annotation in annotations if isinstance(annotations, list) else ():
-        if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
-            continue
-        for result in annotation.get("result") or ():
-            value = result.get("value") if isinstance(result, dict) else None
-            for key in ("choices", "rectanglelabels", "polygonlabels", "brushlabels", "taxonomy"):
-                listed = value.get(key) if isinstance(value, dict) else None
-                for choice in listed if isinstance(listed, list) else ():
-                    if isinstance(choice, str):
-                        yield choice, key != "choices"
 
 
 def split_files(tree: Folder) -> dict[str, set[str]]:

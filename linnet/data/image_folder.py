@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from linnet.config import Layout, normal
+from linnet.config import DEFAULT_TASK, Layout, normal
 from linnet.data.layout import Understanding, understand
 from linnet.data.rows import RawDataset, RawRow, class_names, invalid_rows
 from linnet.errors import DataError
+from linnet.tasks.target import target_of
 
 
-def read_image_folder(folder: Path, classes: tuple[str, ...] = (), layout: Layout = "auto") -> RawDataset:
+def read_image_folder(
+    folder: Path, classes: tuple[str, ...] = (), layout: Layout = "auto", task: str = DEFAULT_TASK
+) -> RawDataset:
     """Lists the images of a folder with their classes and official splits.
 
     Raises:
         DataError: as `layout.understand`; or fewer than 2 classes, a class without an image, a
-            sub-folder that `classes` does not name, or labels that stand in a table.
+            sub-folder that `classes` does not name, labels that stand in a table, or such of another task.
     """
-    return dataset_of(understand(folder, classes, layout), classes)
+    found = understand(folder, classes, layout, task)
+    if found.task != task:
+        problem = f"each image has one class in it (read as {found.reading}), and data.task is {task}"
+        remedy = 'name an export or a table with several classes an image, or set data.task = "{}"'
+        raise DataError(str(folder), problem, remedy.format(found.task))
+    return dataset_of(found, classes)
 
 
 def dataset_of(found: Understanding, classes: tuple[str, ...] = ()) -> RawDataset:
@@ -36,14 +44,20 @@ def dataset_of(found: Understanding, classes: tuple[str, ...] = ()) -> RawDatase
     if found.empty:
         remedy = "add some or remove the folders"
         raise invalid_rows(where, "class(es) without an image", sorted(found.empty), remedy)
+    target = target_of(found.task)
     spelled = {normal(name): name for name in classes}
     unknown = sorted(found.labels - set(spelled)) if classes else []
     if unknown:
         remedy = "name it in data.classes, or remove the folder"
         raise invalid_rows(where, "sub-folder(s) that data.classes does not name", unknown, remedy)
     rows = [
-        RawRow(image.origin, spelled.get(image.label, image.label), image.split, str(image.path))
+        RawRow(
+            image.origin,
+            target.label([spelled.get(name, name) for name in target.classes(image.label)]),
+            image.split,
+            str(image.path),
+        )
         for image in found.images
     ]
-    names = class_names(where, {row.label for row in rows}, classes)
+    names = class_names(where, {name for row in rows for name in target.classes(row.label)}, classes)
     return RawDataset(where, names, rows, tuple(found.left_out))

@@ -8,8 +8,7 @@ usual spelling, or empty), captured_at (ISO 8601; UTC where it has no offset), a
 from __future__ import annotations
 
 import difflib
-from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from linnet.data.tables import read_table
 from linnet.data.understanding import split_named
 from linnet.errors import DataError
 from linnet.records import SPLITS, utc_time
-from linnet.tasks.parts import TASKS
 from linnet.tasks.target import Target, target_of
 
 _ALIASES = {
@@ -38,9 +36,6 @@ _ALIASES = {
 }
 """Names that a column may have, in any case; the first is Linnet's own, numbers a table's without header."""
 
-_SHARE_OF_LISTS = 0.1
-_ASKED = 200
-"""First rows for which the disk is asked, too: a table that names none of the folder's images may be long."""
 _NONE = "missing"
 """Cohort value of a row whose cell is empty."""
 
@@ -58,7 +53,7 @@ def read_manifest(
         DataError: as `manifest_rows`; or fewer than two classes, or a configured one without an image.
     """
     rows, target = manifest_rows(location, classes, cohorts, group, task), target_of(task)
-    path, found = str(_table_path(location)), {name for row in rows for name in target.classes(row.label)}
+    path, found = str(table_path(location)), {name for row in rows for name in target.classes(row.label)}
     return RawDataset(path, class_names(path, found, classes), rows)
 
 
@@ -77,9 +72,9 @@ def manifest_rows(
         DataError: no such file, a missing column, or rows (all are named) without path or label, with
             an unknown label or split, with a time that is not ISO 8601, or whose file is missing.
     """
-    path = _table_path(location)
+    path = table_path(location)
     names, table = read_table(path)
-    known = {wanted: _column(wanted, names) for wanted in _ALIASES}
+    known = {wanted: column_of(wanted, names) for wanted in _ALIASES}
     _check_ambiguous(path, names, [*filter(None, known.values()), "captured_at", *cohorts, group])
     finder = _Finder(path.parent)
     _check_columns(path, [*names, *(wanted for wanted, name in known.items() if name)], cohorts, group)
@@ -121,7 +116,12 @@ def _joined(where: str, rows: list[RawRow], target: Target) -> list[RawRow]:
     return list(found.values())
 
 
-def _table_path(location: Path) -> Path:
+def table_path(location: Path) -> Path:
+    """The table itself, or the manifest in a folder.
+
+    Raises:
+        DataError: there is none.
+    """
     if location.is_dir():
         for name in ("manifest.csv", "manifest.parquet"):
             if (location / name).is_file():
@@ -132,7 +132,7 @@ def _table_path(location: Path) -> Path:
     return location
 
 
-def _column(wanted: str, names: list[str]) -> str | None:
+def column_of(wanted: str, names: list[str]) -> str | None:
     """The column that is meant by one of Linnet's names: the very name, or the only alias of it."""
     if wanted in names:
         return wanted
@@ -185,7 +185,7 @@ def _row(
     Raises:
         ValueError: what is wrong with it.
     """
-    origin = _text(cells["path"])
+    origin = cell_text(cells["path"])
     if not origin:
         raise ValueError("it has no path")
     try:
@@ -193,15 +193,15 @@ def _row(
     except ValueError as error:
         raise ValueError(f"{origin} has {error}") from error
     label = target.label([_class(origin, target, normal(name), classes) for name in names])
-    named = _text(cells.get("split"))
+    named = cell_text(cells.get("split"))
     split = split_named(named) or ""
     if named and not split:
         raise ValueError(f"{origin} has the unknown split '{named}'; known: {', '.join(SPLITS)}")
     path = finder.find(origin)
-    values = tuple(_text(cells[name]) or _NONE for name in cohorts)
+    values = tuple(cell_text(cells[name]) or _NONE for name in cohorts)
     captured = _captured(origin, cells.get("captured_at"))
     return RawRow(
-        origin, label, split, str(path), captured, values, group=_text(cells[group]) if group else ""
+        origin, label, split, str(path), captured, values, group=cell_text(cells[group]) if group else ""
     )
 
 
@@ -242,74 +242,13 @@ class _Finder:
         raise ValueError(f"{origin[:200]} does not exist")
 
 
-def task_of_table(location: Path) -> tuple[str, str]:
-    """What a table's labels ask of an image, and by what that shows; empty: it is what tables usually ask.
-
-    Several classes an image show by a list or a bar in a label, or by rows of one path with different labels,
-    where that is so for a tenth of the images: a few are contradictions.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    several = next((task for task in TASKS if target_of(task).several), DEFAULT_TASK)
-    path = _table_path(location)
-    names, rows = read_table(path)
-    place, label = _column("path", names), _column("label", names)
-    labels: dict[str, set[str]] = defaultdict(set)
-    listed = 0
-    for _, cells in rows:
-        if place is None or label is None:
-            break
-        cell = cells[label]
-        text = cell if isinstance(cell, str) else ""
-        listed += isinstance(cell, list) or "|" in text or text.strip().startswith("[")
-        labels[_text(cells[place])].add(str(cell))
-    if listed > 1 and listed >= _SHARE_OF_LISTS * len(labels):
-        return several, f"{listed:,} labels hold several classes"
-    repeated = sum(len(found) > 1 for found in labels.values())
-    if repeated and repeated >= _SHARE_OF_LISTS * len(labels):
-        return several, f"{repeated:,} images stand in several rows, with different classes"
-    return DEFAULT_TASK, ""
-
-
-@dataclass(frozen=True, slots=True)
-class TableLook:
-    """A table that names images and labels."""
-
-    path: Path
-    images: dict[Path, str]
-    """The label of each image that it names and that is there; several that it gives one, joined by bars."""
-
-
-def look_at_table(path: Path, index: ImageIndex) -> TableLook | None:
-    """What a table says of the images of a folder; None: no row names one.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    names, rows = read_table(path)
-    place, label = _column("path", names), _column("label", names)
-    if place is None or label is None:
-        return None
-    found: dict[Path, dict[str, None]] = {}
-    for number, (_, cells) in enumerate(rows, start=1):
-        reference = _text(cells[place])
-        asked = bool(reference) and len(reference) < 1000 and (bool(found) or number <= _ASKED)
-        direct = path.parent / reference if asked else None
-        image = index.find(reference, path.parent) if reference else None
-        if image is None and direct is not None and "\0" not in reference and direct.is_file():
-            image = direct
-        if image is not None:
-            found.setdefault(image, {})[normal(_text(cells[label]))] = None
-    return TableLook(path, {image: "|".join(given) for image, given in found.items()}) if found else None
-
-
-def _text(cell: Any) -> str:
+def cell_text(cell: Any) -> str:
+    """A cell as text; empty for none."""
     return "" if cell is None else str(cell).strip()
 
 
 def _captured(origin: str, cell: Any) -> datetime | None:
-    text = cell.isoformat() if isinstance(cell, datetime) else _text(cell)
+    text = cell.isoformat() if isinstance(cell, datetime) else cell_text(cell)
     if not text:
         return None
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from linnet.artifacts.windows import kept_windows, window_of
 from linnet.config import DataConfig
+from linnet.data.archives import opened
 from linnet.data.bad_files import check_bad_files
 from linnet.data.fetch import fetch
 from linnet.data.folder_tree import count_reasons
@@ -127,16 +128,16 @@ def _digest(named: str, raw: RawDataset, found: Scan) -> str:
 
 
 def _place(config: DataConfig, progress: Progress | None) -> Path:
-    """Where the dataset lies on this machine; one at an address is brought here first."""
-    if is_remote(config.location):
-        return bring(config.location, progress)
-    return Path(config.location).expanduser()
+    """Where the dataset lies on this machine: brought here from its address, and unpacked."""
+    address = config.location
+    here = bring(address, progress) if is_remote(address) else Path(address).expanduser()
+    return opened(here, progress)
 
 
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:
     """The raw dataset, and its digest where a `.dvc` file names it."""
     location, digest = _place(config, progress), ""
-    if target_of(config.task).several and config.kind != "manifest":
+    if target_of(config.task).several and config.kind == "idx":
         problem = f"is {config.task}, but a dataset of kind '{config.kind}' names one class an image"
         remedy = 'set data.kind = "manifest", and name a table of paths and labels'
         raise ConfigError("data.task", problem, remedy)
@@ -154,7 +155,9 @@ def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, st
             )
         return read_idx(location, config.classes), digest
     if config.kind == "folder":
-        return _grouped(read_image_folder(location, config.classes, config.layout), config.group), digest
+        return _grouped(
+            read_image_folder(location, config.classes, config.layout, config.task), config.group
+        ), digest
     return read_manifest(location, config.classes, config.cohorts, config.group, config.task), digest
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from linnet.config import DEFAULT_TASK, SMALL_SIDE, DataConfig, EvaluationConfig, Layout, parse_config
+from linnet.data.archives import opened
 from linnet.data.bad_files import BadFile, check_bad_files
 from linnet.data.image_folder import dataset_of
-from linnet.data.image_manifest import read_manifest, task_of_table
+from linnet.data.image_manifest import read_manifest
 from linnet.data.judging import divide, gates_section
 from linnet.data.layout import understand
 from linnet.data.presets import PHOTO_SIDE, Preset, are_photos, choose_fit, quoted, train_section
@@ -21,6 +22,8 @@ from linnet.data.remote import bring, is_remote
 from linnet.data.rows import MOST_NAMED, RawDataset
 from linnet.data.scan import Seen, scan
 from linnet.data.selection import strata
+from linnet.data.table_look import task_of_table
+from linnet.errors import DataError
 from linnet.progress import Progress
 from linnet.tasks.target import target_of
 from linnet.vision.decode import color_of
@@ -84,7 +87,8 @@ def config_for(
 
     Args:
         name: The use case's.
-        data: A folder as `layout.understand` takes it, or a table as `read_manifest` does, or its address.
+        data: A folder as `layout.understand` takes it, also packed, or a table as `read_manifest` does;
+            or its address.
         layout: How to read a folder that can be read in two ways.
         preset: How much time training may take for how good a model.
         progress: Told (what, done, total): every image is decoded, as `ingest` will.
@@ -95,14 +99,20 @@ def config_for(
     """
     parse_config({"name": name})
     address = str(data) if is_remote(str(data)) else ""
-    data, kind = bring(address, progress) if address else Path(data).resolve(), "manifest"
-    place, reading = address or str(data), ""
+    here, kind = bring(address, progress) if address else Path(data).resolve(), "manifest"
+    place, reading = address or str(here), ""
+    data = opened(here, progress)
     if data.is_dir() and not any((data / table).is_file() for table in ("manifest.csv", "manifest.parquet")):
         found = understand(data, layout=layout)
         kind, told = "manifest" if found.table else "folder", found.tree()
         reading = found.reading
-        task, why = task_of_table(found.table) if found.table else (DEFAULT_TASK, "")
+        told_task = (found.task, "what the export tells of" if found.task != DEFAULT_TASK else "")
+        task, why = task_of_table(found.table) if found.table else told_task
         raw = read_manifest(found.table, task=task) if found.table else dataset_of(found)
+        if found.table and data != here:
+            raise DataError(
+                place, "is packed, and its labels stand in a table", "unpack it, and name the folder"
+            )
         if found.table:
             below = found.table.relative_to(data).as_posix()
             place = f"{address.rstrip('/')}/{below}" if address else str(found.table)

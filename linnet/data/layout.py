@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from linnet.config import Layout
+from linnet.data.archives import refuse_packed
 from linnet.data.export_layout import read_export
 from linnet.data.exports import TITLES, Export, find_export
 from linnet.data.file_layout import (
@@ -21,18 +22,19 @@ from linnet.data.file_layout import (
 from linnet.data.folder_layout import read_folders
 from linnet.data.folder_tree import Folder, LeftOut, shown, utf8, walk
 from linnet.data.image_index import ImageIndex
-from linnet.data.image_manifest import TableLook, look_at_table, manifest_rows
+from linnet.data.image_manifest import manifest_rows
 from linnet.data.rows import invalid_rows
+from linnet.data.table_look import TableLook, look_at_table
 from linnet.data.tables import ENDINGS
 from linnet.data.understanding import EXAMPLE, FoundImage, Understanding, new_understanding, split_named
 from linnet.errors import DataError
 
 __all__ = ["FoundImage", "Understanding", "split_named", "understand"]
 
-_ARCHIVES = (".tar", ".zip", ".tgz", ".gz", ".7z", ".rar", ".tfrecord", ".h5", ".hdf5", ".npz", ".lmdb")
 
-
-def understand(folder: Path, classes: tuple[str, ...] = (), layout: Layout = "auto") -> Understanding:
+def understand(
+    folder: Path, classes: tuple[str, ...] = (), layout: Layout = "auto", task: str = ""
+) -> Understanding:
     """Reads a folder's layout, without opening an image.
 
     Args:
@@ -40,13 +42,14 @@ def understand(folder: Path, classes: tuple[str, ...] = (), layout: Layout = "au
             images with tables, an export of COCO, Pascal VOC, YOLO or Label Studio, or `.cls` files.
         classes: What the config names; it decides where a folder may be a class or a split.
         layout: The reading to take; `auto` refuses where two are possible.
+        task: What the labels are to answer; empty: what an export tells of.
 
     Raises:
         DataError: no such folder, unreadable, no images, or several readings; says which.
     """
     tree = walk(folder)
     if layout == "auto":
-        found = _understand(tree, classes)
+        found = _understand(tree, classes, task)
     elif layout in ("splits", "classes"):
         found = new_understanding(tree)
         read_folders(tree, found, classes, layout)
@@ -62,7 +65,7 @@ def understand(folder: Path, classes: tuple[str, ...] = (), layout: Layout = "au
         if search.export is None:
             unread = "".join(f"; {note}" for note in search.notes())
             raise DataError(str(folder), f"holds no export of the kind {layout}{unread}")
-        found = read_export(tree, search.export)
+        found = read_export(tree, search.export, task)
         found.notes += search.notes()
     found.note_cases()
     return found
@@ -90,7 +93,7 @@ class _Reading:
     error: DataError | None = None
 
 
-def _understand(tree: Folder, classes: tuple[str, ...]) -> Understanding:
+def _understand(tree: Folder, classes: tuple[str, ...], task: str) -> Understanding:
     """The only reading that is possible, with a note of what could not be looked into.
 
     Raises:
@@ -99,7 +102,7 @@ def _understand(tree: Folder, classes: tuple[str, ...]) -> Understanding:
     search = find_export(tree, "auto")
     notes = search.notes()
     try:
-        found = _only_reading(tree, classes, search.export)
+        found = _only_reading(tree, classes, search.export, task)
     except DataError as error:
         if notes:
             problem = "; ".join((error.problem, *notes))
@@ -109,10 +112,12 @@ def _understand(tree: Folder, classes: tuple[str, ...]) -> Understanding:
     return found
 
 
-def _only_reading(tree: Folder, classes: tuple[str, ...], export: Export | None) -> Understanding:
+def _only_reading(tree: Folder, classes: tuple[str, ...], export: Export | None, task: str) -> Understanding:
     folders = _folders(tree, classes)
     if export:
-        return _agreed(tree, folders, read_export(tree, export) if folders.found is None else None, export)
+        return _agreed(
+            tree, folders, read_export(tree, export, task) if folders.found is None else None, export
+        )
     tables = _tables_of(tree)
     if folders.found is not None:
         return _unless_tables_disagree(folders.found, tables)
@@ -122,7 +127,7 @@ def _only_reading(tree: Folder, classes: tuple[str, ...], export: Export | None)
     if named and len(named) * 2 >= len(tree.all_images()):
         return _by_tables(tree, tables)
     assert folders.error is not None
-    _refuse_archives(tree, folders.error)
+    refuse_packed(tree, folders.error)
     if tables.broken:  # what should have named the classes, as nothing else does
         raise tables.broken[0] from folders.error
     guess = classes_of_names(tree.all_images())
@@ -252,18 +257,3 @@ def _by_tables(tree: Folder, given: _Tables) -> Understanding:
         found.notes.append(f"the labels of the {split} split stand in {found.origin(look.path)}")
     found.leave_out_others(tree.all_images(), "not named in a table")
     return found
-
-
-def _refuse_archives(tree: Folder, error: DataError) -> None:
-    """Where there are archives and no images, they hold them."""
-    packed = [
-        path for folder in tree.everything() for path in folder.others if path.suffix.lower() in _ARCHIVES
-    ]
-    if packed and not tree.all_images():
-        name = utf8(packed[0].name)
-        raise DataError(
-            str(tree.path),
-            f"holds no images, but {len(packed)} packed file(s) such as {name}",
-            f"unpack them first, such as `mkdir images && tar -xf {name} -C images`; an unpacked WebDataset "
-            "is read as it is",
-        ) from error

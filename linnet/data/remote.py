@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tarfile
-import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from linnet.data.archives import is_archive, unpack
 from linnet.errors import DataError, DatasetUnavailable
 from linnet.progress import Progress
 from linnet.storage.files import file_name, writing
@@ -29,7 +27,6 @@ from linnet.storage.paths import state_dir
 
 _WEB, _STORES = ("http", "https"), ("s3", "gs", "az")
 _TABLES = (".csv", ".tsv", ".parquet")
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _BLOCK = 8 << 20
 _AT_ONCE = 8
 """Files that are fetched at the same time: small ones wait for answers, not for bytes."""
@@ -73,15 +70,16 @@ def bring(location: str, progress: Progress | None = None) -> Path:
     name = PurePosixPath(urlsplit(location).path.rstrip("/")).name or urlsplit(location).netloc
     digest = hashlib.blake2b(location.encode(), digest_size=6).hexdigest()
     copy = state_dir() / "data" / "remote" / f"{file_name(name)}-{digest}"
-    alone = name.lower().endswith((*_TABLES, *_ARCHIVES))
-    archive = name.lower().endswith(_ARCHIVES)
+    archive = is_archive(name)
+    alone = archive or name.lower().endswith(_TABLES)
     root = location.rsplit("/", 1)[0] if alone and not archive else location.rstrip("/")
     with file_lock(copy.with_suffix(".lock")), writing(copy):
         (copy / "files").mkdir(parents=True, exist_ok=True)
         system, wanted = _listing(location, root, single=name if archive else "")
         _fetch_all(system, wanted, copy, location, progress)
         if archive:
-            return _unpacked(copy, copy / "files" / name, location)
+            unpack(copy / "files" / name, copy / "unpacked", location)
+            return copy / "unpacked"
     return copy / "files" / name if alone else copy / "files"
 
 
@@ -228,39 +226,6 @@ def _blocks(system: Any, file: _Remote, start: int) -> Iterable[bytes]:
 def _digest(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _unpacked(copy: Path, archive: Path, location: str) -> Path:
-    """The folder of an archive's files; unpacked anew when the archive changed."""
-    out, stamp = copy / "unpacked", copy / "unpacked.of"
-    digest = _digest(archive)
-    if out.is_dir() and stamp.exists() and stamp.read_text() == digest:
-        return out
-    fresh = copy / "unpacking"
-    for stale in (fresh, out):
-        shutil.rmtree(stale, ignore_errors=True)
-    try:
-        if archive.name.lower().endswith(".zip"):
-            with zipfile.ZipFile(archive) as opened:
-                _check_room(sum(entry.file_size for entry in opened.infolist()), copy, location)
-                opened.extractall(fresh)  # noqa: S202  zipfile keeps names inside, and the size is checked
-        else:
-            with tarfile.open(archive) as packed:
-                _check_room(sum(entry.size for entry in packed), copy, location)
-                packed.extractall(fresh, filter="data")
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError) as error:
-        raise DataError(location, f"cannot be unpacked: {error}", "pack it again") from error
-    fresh.replace(out)
-    stamp.write_text(digest)
-    return out
-
-
-def _check_room(size: int, folder: Path, location: str) -> None:
-    free = shutil.disk_usage(folder).free
-    if size > 0.9 * free:
-        raise DataError(
-            location, f"has {size / 1e9:.1f} GB when unpacked, and {free / 1e9:.1f} GB are free", "make room"
-        )
 
 
 def _unavailable(location: str, error: Exception) -> DatasetUnavailable:

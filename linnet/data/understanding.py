@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from linnet.config import normal, problem_of
+from linnet.config import DEFAULT_TASK, normal, problem_of
 from linnet.data.folder_tree import Folder, LeftOut, count_reasons, utf8
 from linnet.errors import DataError
 from linnet.records import SPLITS, Split
+from linnet.tasks.target import target_of
 
 EXAMPLE = "put the images in one sub-folder a class, such as photos/cat/1.jpg"
 UNLABELLED = "image without a class"
@@ -72,6 +73,7 @@ class FoundImage:
     origin: str
     """Its path below the folder that was named."""
     label: str
+    """As `Target.label` of the task writes it."""
     split: str
     """An official split, or empty."""
 
@@ -90,21 +92,26 @@ class Understanding:
     table: Path | None = None
     reading: str = "classes"
     """How it was read: one of config.LAYOUTS, never `auto`."""
+    task: str = DEFAULT_TASK
+    """What the labels answer."""
 
     @property
     def labels(self) -> set[str]:
         """The classes that the folders name, empty ones included."""
-        return {image.label for image in self.images} | set(self.empty)
+        target = target_of(self.task)
+        return {name for image in self.images for name in target.classes(image.label)} | set(self.empty)
 
     def tree(self) -> str:
         """The splits and classes with their counts, what is left out, and notes: a few lines of text."""
-        counts = Counter((image.split, image.label) for image in self.images)
+        target = target_of(self.task)
+        counts = Counter((image.split, name) for image in self.images for name in target.classes(image.label))
+        totals = Counter(image.split for image in self.images)
         labels = sorted(self.labels)
         lines = [f"{self.where}: {len(self.images):,} images in {len(labels)} classes"]
         if self.table is not None:
             lines = [f"{self.where}: the labels stand in {self.table.name}"]
-        for split in [name for name in ("", *SPLITS) if any(key[0] == name for key in counts)]:
-            total = sum(number for (of, _), number in counts.items() if of == split)
+        for split in [name for name in ("", *SPLITS) if totals[name]]:
+            total = totals[split]
             told = ", ".join(f"{label} {counts[split, label]:,}" for label in labels[:20])
             more = f" and {len(labels) - 20} more" if len(labels) > 20 else ""
             lines.append(f"  {split or 'no splits':<11} {total:>7,}  {told}{more}")

@@ -20,7 +20,7 @@ from linnet.process import tree
 from linnet.process.cpus import available_cpus
 from linnet.process.state import started_at
 from linnet.records import RunRecord, TaskRecord, now
-from linnet.run import runs
+from linnet.run import ending, runs
 from linnet.runner import worker_pool
 from linnet.runner.containers import sweep
 from linnet.runner.spec import Spec
@@ -89,7 +89,7 @@ class RunSupervisor:
             run = self.store.get("run", run_id)
             if run.body["state"] == "PENDING":
                 (folder_of(run) / runs.TERMINATED).write_text(by, "utf-8")
-                runs.finish(folder_of(run), worked=False, interrupted=True)
+                ending.finish(folder_of(run), worked=False, interrupted=True)
                 self._close(run, "CANCELED", f"terminated by {by} before it began")
                 return
             if run.body["state"] not in ACTIVE:
@@ -118,7 +118,7 @@ class RunSupervisor:
                 )
             self.make_room()
             self._unheard.discard(run_id)
-            runs.reopen(folder_of(run))
+            ending.reopen(folder_of(run))
             self.store.change("run", run_id, {"finished_at": None, "error": None})
             set_state(self.store, self.store.get("run", run_id), "PENDING")
         self.submitted()
@@ -189,7 +189,7 @@ class RunSupervisor:
                 if run.id in self._unheard:
                     worker_pool.interrupt(folder_of(run))
         except (LinnetError, OSError) as error:
-            runs.finish(folder_of(run), worked=False, error=str(error))
+            ending.finish(folder_of(run), worked=False, error=str(error))
             self._finish(run)
 
     def _finish(self, run: Resource) -> None:
@@ -201,9 +201,9 @@ class RunSupervisor:
         if record.state == "running" and self._close_by_exit_tasks(run, folder, asked):
             return
         if record.state == "running":
-            full = not asked and runs.disk_full(folder)
-            gone = runs.termination(folder) if asked else runs.FULL if full else _GONE.format(run.id)
-            record = runs.finish(folder, worked=False, interrupted=not full, error=gone)
+            full = not asked and ending.disk_full(folder)
+            gone = ending.termination(folder) if asked else ending.FULL if full else _GONE.format(run.id)
+            record = ending.finish(folder, worked=False, interrupted=not full, error=gone)
         close_tasks(folder)
         state = "CANCELED" if asked and record.state == "interrupted" else _STATES[record.state]
         self._close(run, state, record.error, record.ended_at)
@@ -216,13 +216,13 @@ class RunSupervisor:
 
     def _close_by_exit_tasks(self, run: Resource, folder: Path, asked: bool) -> bool:
         """Starts a worker that runs the exit tasks of a run whose own worker was killed; whether it did."""
-        if (folder / runs.CLOSING).exists() or not (folder / "tasks").exists() or runs.disk_full(folder):
+        if (folder / runs.CLOSING).exists() or not (folder / "tasks").exists() or ending.disk_full(folder):
             return False
         try:
             if not Spec.from_text((folder / "pipeline.json").read_bytes()).has_exit_tasks:
                 return False
             (folder / runs.CLOSING).touch()
-            why = runs.termination(folder) if asked else _GONE.format(run.id)
+            why = ending.termination(folder) if asked else _GONE.format(run.id)
             self.pool.start(folder, width(self.config), why, self.config.containers)
         except (LinnetError, OSError) as error:
             _log(error)
@@ -267,7 +267,7 @@ def close_tasks(folder: Path) -> None:
             if task.process and started_at(task.process[0]) == task.process[1]:
                 tree.kill_tree(task.process[0])  # it outlived its worker
             if task.state in ("RUNNING", "PENDING"):
-                ended = {"state": "CANCELED", "ended_at": now(), "error": runs.termination(folder)}
+                ended = {"state": "CANCELED", "ended_at": now(), "error": ending.termination(folder)}
                 task.model_copy(update=ended).save(file)
 
 

@@ -88,19 +88,14 @@ def evaluate(
     everything = score.results(whole.labels, outputs.logits, fitted)
     calibrated = score.described(test.labels, everything.probabilities[:own], fitted.thresholds)
     uncalibrated = score.results(test.labels, outputs.logits[:own], replace(fitted, temperature=1.0))
-    said = answer_of(whole.task, whole.classes, fitted.thresholds).labels(everything.probabilities)
+    answer = answer_of(whole.task, whole.classes, fitted.thresholds)
+    said = answer.labels(everything.probabilities)
     truth = whole.truth
     rival = None if champion is None else ask_champion(whole, champion, champion_version, progress)
+    cohorts = {name: values for name, values in test.cohorts.items() if name != SOURCE}
+    compared = None if rival is None else _compare(calibrated, test, said, truth, rival, evaluation)
     report = measure(
-        calibrated,
-        uncalibrated,
-        test.ids,
-        test.classes,
-        {name: values for name, values in test.cohorts.items() if name != SOURCE},
-        fitted,
-        None if rival is None else _compare(calibrated, test, said, truth, rival, evaluation),
-        evaluation,
-        whole.task,
+        calibrated, uncalibrated, test.ids, test.classes, cohorts, fitted, compared, evaluation, whole.task
     )
     regressions = _regressions(everything, windows, said, truth, rival, evaluation.confidence)
     report = report.model_copy(
@@ -109,26 +104,12 @@ def evaluate(
     remarks = rival.remarks if rival else ()
     decision = evaluate_gates(report, gates, evaluation.confidence)
     evidence = ReportData(
-        calibrated,
-        uncalibrated,
-        test.images,
-        test.ids,
-        evaluation,
-        gates,
-        len(validation),
-        remarks,
-        truth[:own],
-        said[:own],
-    )
+        calibrated, uncalibrated, test.images, test.ids, evaluation, gates, len(validation), remarks,
+        truth[:own], said[:own], answer.confidence(calibrated.probabilities),
+    )  # fmt: skip
     _write(out, report, decision, evidence, test, outputs.embeddings[:own])
-    write_candidates(
-        out,
-        known,
-        training_set,
-        CalibratedPredictions(validation, tuning, fitted),
-        evaluation.candidates,
-        progress,
-    )
+    tuned = CalibratedPredictions(validation, tuning, fitted)
+    write_candidates(out, known, training_set, tuned, evaluation.candidates, progress)
     return report, decision
 
 

@@ -10,10 +10,10 @@ from html import escape
 
 import numpy as np
 
-from linnet.evaluation.calibration import ReliabilityBin
 from linnet.records import Interval
 from linnet.statistics.intervals import wilson
 from linnet.statistics.metrics import Ints
+from linnet.statistics.reliability import ReliabilityBin
 
 MOST_CLASSES = 24
 """Classes a confusion matrix shows; of more, those with the most mistakes."""

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from linnet.evaluation import page, plots
-from linnet.evaluation.calibration import reliability
 from linnet.evaluation.cohorts import comparison_note, stands_out
 from linnet.evaluation.gates import judged_cohorts
 from linnet.evaluation.sample_images import ReportData, confusions, mistakes, suspects
@@ -18,7 +17,6 @@ from linnet.records import EvaluationReport, Gate, GateDecision, Interval
 from linnet.statistics.attainable import margin_of
 from linnet.statistics.catalog import BY_KEY
 from linnet.statistics.intervals import unknown
-from linnet.statistics.metrics import Predictions
 from linnet.statistics.paired import mcnemar
 from linnet.tasks.score import CLASS, score_of
 
@@ -105,7 +103,7 @@ def _context(report: EvaluationReport, decision: GateDecision, evidence: ReportD
         "confusion": _confusion(report),
         "confusion_cut": f"; the {plots.MOST_CLASSES} classes with the most mistakes" if shown else "",
         "confusions": confusions(report),
-        "diagram": Markup(_diagram(evidence)),  # noqa: S704  SVG made here
+        "diagram": Markup(_diagram(evidence, report.task)),  # noqa: S704  SVG made here
         **_comparison(report, evidence),
         **_tables(report, evidence),
         "mistakes": mistakes(report, evidence),
@@ -144,12 +142,13 @@ def _comparison(report: EvaluationReport, evidence: ReportData) -> dict[str, Any
     return {"difference_picture": Markup(picture), "p_value": p_value}  # noqa: S704  SVG made here
 
 
-def _diagram(evidence: ReportData) -> str:
+def _diagram(evidence: ReportData, task: str) -> str:
     before, after = evidence.uncalibrated, evidence.calibrated
-    if after.not_finite or not isinstance(before, Predictions) or not isinstance(after, Predictions):
+    if after.not_finite:
         return ""
+    score = score_of(task)
     bins, level = evidence.evaluation.calibration_bins, evidence.evaluation.confidence
-    return plots.reliability_diagram(reliability(before, bins), reliability(after, bins), level)
+    return plots.reliability_diagram(score.reliability(before, bins), score.reliability(after, bins), level)
 
 
 def _tables(report: EvaluationReport, evidence: ReportData) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.records import EvaluationReport
-from linnet.statistics.metrics import Predictions
 from linnet.tasks.score import Results
 from linnet.vision.thumbnail import thumbnail
 
@@ -36,6 +35,8 @@ class ReportData:
     """The label of each sample."""
     said: Sequence[str] = ()
     """What the model says of each."""
+    sure: npt.NDArray[np.floating] = field(default_factory=lambda: np.zeros(0))
+    """How sure it is of that: [N]."""
 
 
 def confusions(report: EvaluationReport, most: int = 12) -> list[tuple[str, str, int, float]]:
@@ -65,13 +66,14 @@ def mistakes(report: EvaluationReport, evidence: ReportData) -> list[dict[str, A
     predictions = evidence.calibrated
     if predictions.not_finite:
         return []
-    if not isinstance(predictions, Predictions):
+    if not report.confusion:
         worst = np.argsort(predictions.scores, kind="stable")[:_SHOTS]
         return [_labelled(evidence, int(i)) for i in worst if predictions.scores[i] < 1]
     found = []
+    truth, said = np.asarray(evidence.truth, np.str_), np.asarray(evidence.said, np.str_)
     for true, named, count in confused(report)[:_SHOTS]:
-        pair = np.flatnonzero((predictions.labels == true) & (predictions.predicted == named))
-        surest = int(pair[predictions.confidence[pair].argmax()])
+        pair = np.flatnonzero((truth == report.classes[true]) & (said == report.classes[named]))
+        surest = int(pair[evidence.sure[pair].argmax()])
         found.append(
             _shot(
                 evidence,
@@ -79,7 +81,7 @@ def mistakes(report: EvaluationReport, evidence: ReportData) -> list[dict[str, A
                 "{} predicted as <b>{}</b><br>{:.0f} % sure, {} of a kind",
                 report.classes[true],
                 report.classes[named],
-                100 * predictions.confidence[surest],
+                100 * evidence.sure[surest],
                 count,
             )
         )
@@ -90,12 +92,12 @@ def suspects(report: EvaluationReport, evidence: ReportData) -> list[dict[str, A
     """The most doubtful labels, with what the model would say instead."""
     predictions = evidence.calibrated
     position = {name: i for i, name in enumerate(evidence.ids)} if report.suspects else {}
-    if not isinstance(predictions, Predictions):
+    if not report.confusion:
         return [_labelled(evidence, position[name]) for name in report.suspects[:_SHOTS]]
     found = []
     for name in report.suspects[:_SHOTS]:
         i = position[name]
-        label, own = int(predictions.labels[i]), predictions.probabilities[i]
+        label, own = report.classes.index(evidence.truth[i]), predictions.probabilities[i]
         better = int(np.where(np.arange(len(own)) == label, -1.0, own).argmax())
         text = "labelled {} ({:.0f} %)<br><b>{}</b>? ({:.0f} %)"
         values = (report.classes[label], 100 * own[label], report.classes[better], 100 * own[better])

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from linnet.errors import ConfigError, LabelServerError, ProjectGone
+from linnet.labels.label_studio_answers import complaint_of, json_of
 from linnet.labels.server import KEY, Annotation, NewTask, Project, ServerTask
 from linnet.records import utc_time
 from linnet.vision.formats import format_of
@@ -223,7 +224,7 @@ class LabelStudio:
             remedy = "start it (`linnet labels up`), or mend labels.server"
             raise LabelServerError(self._url, problem, remedy, transient=True) from error
         if answer.is_success:
-            return _body(answer, self._url)
+            return json_of(answer, self._url)
         if answer.status_code in (401, 403):
             remedy = (
                 f"mend labels.token_file or {TOKEN_VARIABLE}: Label Studio shows it under Account & Settings"
@@ -231,7 +232,7 @@ class LabelStudio:
             raise LabelServerError(self._url, f"refuses the token ({answer.status_code})", remedy)
         if answer.status_code == 404 and project is not None:
             raise ProjectGone(self._url, project)
-        failed = f"{method} {path} answers {answer.status_code}: {_said(answer)}"
+        failed = f"{method} {path} answers {answer.status_code}: {complaint_of(answer)}"
         kind = _NotFound if answer.status_code == 404 else LabelServerError
         raise kind(self._url, failed, transient=answer.status_code >= 500)
 
@@ -275,26 +276,6 @@ def _query(project: int, since: datetime | None, size: int, answers: bool) -> di
     fields = ("all", _TASK + _ANSWERS) if answers else ("task_only", _TASK)
     wanted = dict(zip(("fields", "include"), fields, strict=True))
     return {"project": project, "page": 1, "page_size": size, "query": json.dumps(view), **wanted}
-
-
-def _body(answer: httpx.Response, url: str) -> Any:
-    if not answer.content:
-        return None
-    try:
-        return answer.json()
-    except ValueError as error:
-        problem = "answers something that is not JSON: is it a Label Studio server?"
-        raise LabelServerError(url, problem, "mend labels.server") from error
-
-
-def _said(answer: httpx.Response) -> str:
-    """The server's complaint, as one line."""
-    try:
-        told = answer.json()
-        text = json.dumps(told.get("validation_errors") or told.get("detail") or told)
-    except (ValueError, AttributeError):
-        text = answer.text
-    return " ".join(text.split())[:300]
 
 
 def _kind(image: bytes) -> str:

@@ -222,10 +222,10 @@ def _listening(process: background.Process) -> EngineState | None:
 
 
 def _failed(said: str) -> RunError | StorageError | None:
-    from linnet.run import runs
+    from linnet.run import ending
 
     if "works on" in said:
         return None  # this one lost the race: the other's state file comes
-    if not said and runs.disk_full(engine_dir()):
-        return StorageError(f"{engine_dir()}: the engine cannot start: {runs.FULL}")
+    if not said and ending.disk_full(engine_dir()):
+        return StorageError(f"{engine_dir()}: the engine cannot start: {ending.FULL}")
     return RunError(said or "the engine exited without output")

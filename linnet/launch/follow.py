@@ -24,7 +24,7 @@ from linnet.errors import RunError, StorageError
 from linnet.launch.client import local_engine, running_engine, translate_api_errors
 from linnet.launch.submit import STOP_SECONDS, Submitted
 from linnet.records import RunRecord, StageRecord, now
-from linnet.run import runs
+from linnet.run import ending, runs
 
 _LOOK_SECONDS = 0.15
 _LOOK_REMOTE_SECONDS = 2.0
@@ -176,12 +176,12 @@ class _Gone:
 
     def look(self, run: Submitted, alive: bool) -> None:
         """Raises StorageError if nothing works on the run and the disk is full, for some seconds."""
-        if alive or not runs.disk_full(run.folder) or (not _begun(run.folder) and runs.alive_folders()):
+        if alive or not ending.disk_full(run.folder) or (not _begun(run.folder) and runs.alive_folders()):
             self._since = None
         elif self._since is None:
             self._since = time.monotonic()
         elif time.monotonic() - self._since > _GONE_SECONDS:
-            raise StorageError(f"{run.folder}: {runs.FULL}")
+            raise StorageError(f"{run.folder}: {ending.FULL}")
 
 
 def _show(folder: Path, ended: Callable[[], bool], console: Console) -> None:

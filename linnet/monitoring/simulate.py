@@ -6,8 +6,8 @@ Each kind is one of the changes that the literature tells apart. Severity 0 is n
 - `noise`: a poor sensor; Gaussian of up to 96 grey levels.
 - `darken`: less light; down to a tenth of the brightness.
 - `invert`: an upstream change of format; the share of images that come as negatives.
-- `class-mix`: the classes of one half become rarer, down to none (a change of the prior).
-- `label-shift`: one class grows, up to the whole stream (the tweak-one shift of Lipton, Wang & Smola,
+- `class-mix`: images with classes of one half become rarer, down to none (a change of the prior).
+- `label-shift`: one class grows, up to all images of the stream (the tweak-one shift of Lipton, Wang & Smola,
   "Detecting and Correcting for Label Shift with Black Box Predictors", ICML 2018). Images of a class
   look as ever.
 - `new-class`: the share of images of a kind that was never seen: handwritten digits (UCI, as
@@ -29,8 +29,11 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.artifacts.onnx_model import Images
+from linnet.config import DEFAULT_TASK
 from linnet.errors import ConfigError, LinnetError
 from linnet.progress import Progress
+from linnet.tasks.agree import agreement_of
+from linnet.tasks.target import Targets, target_of
 from linnet.vision.decode import color_of, resize
 
 Kind = Literal["blur", "noise", "darken", "invert", "class-mix", "label-shift", "new-class", "relabel"]
@@ -41,11 +44,13 @@ _WORKERS = 8
 
 @dataclass(frozen=True)
 class ImagePool:
-    """Real images [N, H, W, C] to draw from, and the index [N] of each one's class."""
+    """Real images [N, H, W, C] to draw from, with their labels as the task encodes them."""
 
     images: Images
-    labels: npt.NDArray[np.int64]
+    labels: Targets
+    """N rows"""
     classes: tuple[str, ...]
+    task: str = DEFAULT_TASK
 
 
 def drifted(
@@ -59,16 +64,19 @@ def drifted(
         ConfigError: there is no such kind, or the severity is not in [0, 1].
     """
     check(kinds, severity)
-    rng = np.random.default_rng(seed)
+    rng, target = np.random.default_rng(seed), target_of(pool.task)
     weights = _weights(pool, kinds, severity)
+    renamed = dict(zip(pool.classes, (*pool.classes[1:], pool.classes[0]), strict=True))
     strangers = _foreign_images(pool.images.shape[1:]) if "new-class" in kinds else None
     for _ in range(count):
         row = int(rng.choice(len(weights), p=weights))
-        image, label = np.asarray(pool.images[row]), pool.classes[pool.labels[row]]
+        image, label = np.asarray(pool.images[row]), target.decode(pool.labels[row], pool.classes)
         if strangers is not None and rng.random() < severity:
-            image, label = strangers[int(rng.integers(len(strangers)))], NEW_CLASS
+            image, label = strangers[int(rng.integers(len(strangers)))], target.label((NEW_CLASS,))
         if "relabel" in kinds and rng.random() < severity:
-            label = pool.classes[(int(pool.labels[row]) + 1) % len(pool.classes)]
+            label = target.label(
+                [renamed[name] for name in target.classes(target.decode(pool.labels[row], pool.classes))]
+            )
         for kind in kinds:
             image = _change(image, kind, severity, rng)
         yield image, label
@@ -88,10 +96,11 @@ def check(kinds: Sequence[str], severity: float) -> None:
 def _weights(pool: ImagePool, kinds: Sequence[str], severity: float) -> npt.NDArray[np.float64]:
     weights = np.ones(len(pool.labels))
     size = len(pool.classes)
+    shown = target_of(pool.task).matrix(pool.labels, size)
     if "class-mix" in kinds:
-        weights[pool.labels >= size - size // 2] *= 1.0 - severity
+        weights[shown[:, size - size // 2 :].any(axis=1)] *= 1.0 - severity
     if "label-shift" in kinds:
-        inside = pool.labels == size // 2
+        inside = shown[:, size // 2]
         share = max(float(inside.mean()), 1e-12)
         grown = share + severity * (1.0 - share)
         weights[inside] *= grown / share
@@ -139,8 +148,8 @@ class Sent:
     failed: int = 0
     late: int = 0
     """Requests that could not be sent on time: the server, or this machine, is slower than the rate."""
-    right: int = 0
-    """Answers that named the class that the image shows."""
+    right: float = 0.0
+    """How far the answers agree with what the images show, added up; of one class, how many are right."""
     problem: str = ""
     """The first failure."""
     labels: list[tuple[str, str]] = field(default_factory=list)
@@ -148,7 +157,7 @@ class Sent:
 
 
 Ask = Callable[[Images], tuple[str, str]]
-"""Sends an image; gives request id and predicted class. Raises LinnetError."""
+"""Sends an image; gives request id and the label that is answered. Raises LinnetError."""
 
 
 def play(
@@ -160,12 +169,14 @@ def play(
     progress: Progress | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    task: str = DEFAULT_TASK,
 ) -> Sent:
     """Sends a stream at `rate` requests a second, at most `count` of them or for `seconds`.
 
     Open loop: request i is due at i / rate, whether or not those before it were answered.
     """
     sent, lock, began = Sent(), threading.Lock(), clock()
+    agreement = agreement_of(task)
     room = threading.BoundedSemaphore(_WORKERS * 4)
 
     def one(image: Images, label: str) -> None:
@@ -173,7 +184,7 @@ def play(
             request_id, predicted = ask(image)
             with lock:
                 sent.answered += 1
-                sent.right += predicted == label
+                sent.right += agreement(predicted, label)
                 sent.labels.append((request_id, label))
         except LinnetError as error:
             with lock:

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +20,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from linnet.errors import LinnetError, RegistryError, StorageError
-from linnet.records import EvaluationReport, ModelPackage, ModelVersion, TrainingReport
+from linnet.records import ModelPackage, ModelVersion
+from linnet.registry.mlflow_calls import all_pages, ignore_error
 from linnet.registry.mlflow_database import create_database, database_url
 from linnet.registry.mlflow_sqlite import SqliteReader
 from linnet.registry.protocol import DESCRIPTOR, Alias, Submission, flattened, package_digest
 from linnet.registry.reachable import PATIENCE_SECONDS, forget, require_reachable
+from linnet.registry.run_evidence import evidence_files, metrics_of
 from linnet.registry.signature import write_descriptor
 from linnet.run.runs import run_dir
 from linnet.storage import sqlite
@@ -67,7 +69,7 @@ class MlflowRegistry:
             experiment = self.experiment(submission.model)
             run_id = self._run(experiment, submission, digest)
             model_id, location = self._logged_model(experiment, run_id, submission, digest)
-            with _ignore_error("RESOURCE_ALREADY_EXISTS"):
+            with ignore_error("RESOURCE_ALREADY_EXISTS"):
                 self._mlflow.create_registered_model(submission.model)
             tags = {**submission.tags, "package_digest": digest}
             made = self._mlflow.create_model_version(
@@ -83,7 +85,7 @@ class MlflowRegistry:
         with self._translated():
             if self._file is not None:
                 return self._file.models()
-            return sorted(model.name for model in _pages(self._mlflow.search_registered_models))
+            return sorted(model.name for model in all_pages(self._mlflow.search_registered_models))
 
     def versions(self, model: str) -> list[ModelVersion]:
         """See `Registry.versions`."""
@@ -95,7 +97,7 @@ class MlflowRegistry:
             aliases = self._aliases(model)
             if aliases is None:
                 return []
-            found = _pages(self._mlflow.search_model_versions, filter_string=f"name = '{_quoted(model)}'")
+            found = all_pages(self._mlflow.search_model_versions, filter_string=f"name = '{_quoted(model)}'")
             ordered = sorted(found, key=lambda version: int(version.version), reverse=True)
             return [self._record(model, version, aliases) for version in ordered]
 
@@ -147,7 +149,7 @@ class MlflowRegistry:
     def _aliases(self, model: str) -> dict[str, str] | None:
         """Alias to version; None if the model is not registered."""
         aliases: dict[str, str] | None = None
-        with _ignore_error("RESOURCE_DOES_NOT_EXIST"):
+        with ignore_error("RESOURCE_DOES_NOT_EXIST"):
             found = self._mlflow.get_registered_model(model).aliases
             aliases = {alias: str(version) for alias, version in found.items()}
         return aliases  # noqa: RET504  None if the call was tolerated
@@ -185,10 +187,10 @@ class MlflowRegistry:
             self._mlflow.log_batch(run_id, params=fresh[start : start + _BATCH])
         # A fixed time makes logging twice the same rows, which MLflow keeps once.
         stamp = int(ModelPackage.load(submission.package / "package.json").created_at.timestamp() * 1000)
-        rows = [Metric(name, value, stamp, step) for name, value, step in _metrics(submission)]
+        rows = [Metric(name, value, stamp, step) for name, value, step in metrics_of(submission)]
         for start in range(0, len(rows), 1000):
             self._mlflow.log_batch(run_id, metrics=rows[start : start + 1000])
-        for path, where in _evidence(submission):
+        for path, where in evidence_files(submission):
             self._mlflow.log_artifact(run_id, str(path), where)
         return run_id
 
@@ -233,7 +235,7 @@ class MlflowRegistry:
     def _record(self, model: str, version: Any, aliases: dict[str, Any]) -> ModelVersion:
         prefix = "test_"
         metrics: dict[str, float] = {}
-        with _ignore_error("RESOURCE_DOES_NOT_EXIST"):
+        with ignore_error("RESOURCE_DOES_NOT_EXIST"):
             metrics = self._mlflow.get_run(version.run_id).data.metrics
         return ModelVersion(
             name=model,
@@ -283,54 +285,6 @@ class MlflowRegistry:
             text = str(error).strip().splitlines()
             why = text[0][:300] if text else type(error).__name__
             raise RegistryError(f"the registry at {shown_url(self._uri)} refused: {why}") from error
-
-
-@contextlib.contextmanager
-def _ignore_error(code: str) -> Iterator[None]:
-    """Lets MLflow's errors of one code pass."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code != code:
-            raise
-
-
-def _pages(search: Callable[..., Any], **arguments: Any) -> list[Any]:
-    """All results of a search that answers in pages."""
-    page = search(**arguments)
-    found = list(page)
-    while page.token:
-        page = search(**arguments, page_token=page.token)
-        found += page
-    return found
-
-
-def _metrics(submission: Submission) -> list[tuple[str, float, int]]:
-    """Name, value and step of every metric: an epoch a step, and the test's and the package's numbers."""
-    path = submission.training
-    history = TrainingReport.load(path / "training.json" if path.is_dir() else path).history
-    rows = [
-        (name, float(value), int(row["epoch"]))
-        for row in history
-        for name, value in row.items()
-        if name != "epoch"
-    ]
-    report = EvaluationReport.load(submission.evaluation / "evaluation.json")
-    package = ModelPackage.load(submission.package / "package.json")
-    last = {f"test_{name}": interval.value for name, interval in report.metrics.items()}
-    measured = ("parity_max_difference", "parity_agreement", "latency_p50_ms", "latency_p95_ms", "size_mb")
-    last |= {name: getattr(package, name) for name in measured}
-    return rows + [(name, float(value), 0) for name, value in last.items()]
-
-
-def _evidence(submission: Submission) -> list[tuple[Path, str]]:
-    """Files to show with the run, and the artefact folder of each."""
-    wanted = [(submission.evaluation, "evaluation", ("evaluation.json", "gates.json", "report.html"))]
-    wanted += [(submission.package, "package", ("package.json", "gates.json", "model_card.md"))]
-    paths = [(folder / name, where) for folder, where, names in wanted for name in names]
-    return [(path, where) for path, where in paths if path.is_file()]
 
 
 def _quoted(text: str) -> str:

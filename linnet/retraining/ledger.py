@@ -14,7 +14,7 @@ from pathlib import Path
 from linnet.errors import RetrainingError
 from linnet.records import RetrainingDecision, RetrainingEntry
 from linnet.records.ledger import ChainedLog
-from linnet.retraining.policy import History, PastRun
+from linnet.retraining.history import History, PastRun
 from linnet.storage.files import file_name, writing
 from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir

@@ -27,6 +27,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from linnet.cache.digest import tree_digest, value_digest
+from linnet.cache.memo import Memo
 from linnet.config import ContainerSetting
 from linnet.errors import RunError
 from linnet.runner import containers
@@ -228,12 +229,20 @@ def _staging(uri: str, marks: Mapping[str, str]) -> Iterator[Path]:
         yield staging / name
         digest = tree_digest(staging / name)
         folder = _store() / value_digest([name, digest])[:32]
+        if (folder / name).exists() and _digest(folder / name) != digest:
+            with contextlib.suppress(OSError):  # another was faster
+                folder.rename(staging.with_name(f"{staging.name}-spoilt"))
         with contextlib.suppress(OSError):  # the same is here already
             staging.rename(folder)
         about = {"uri": shown_url(uri), "marks": dict(marks), "folder": folder.name, "name": name}
         write_text(_index_file(uri), json.dumps({**about, "digest": digest}))
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        for left in (staging, staging.with_name(f"{staging.name}-spoilt")):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _digest(path: Path) -> str:
+    return tree_digest(path, Memo(state_dir() / "cache" / "memo"))
 
 
 def _store() -> Path:
@@ -253,9 +262,12 @@ def _index(uri: str) -> dict[str, Any] | None:
 
 
 def _kept(told: Mapping[str, Any]) -> Path | None:
-    """What the index speaks of, if it is here; it is used now."""
+    """What the index speaks of, if it is here with the bytes that came; it is used now.
+
+    A task may have written to what it was given: the next run gets what the address holds, as on a cluster.
+    """
     found = _store() / str(told["folder"]) / str(told["name"])
-    if not found.exists():
+    if not found.exists() or _digest(found) != told.get("digest"):
         return None
     os.utime(found.parent)
     return found

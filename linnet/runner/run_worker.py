@@ -14,7 +14,7 @@ from linnet.config import ContainerSetting
 from linnet.errors import LinnetError
 from linnet.process import tree
 from linnet.records import RunRecord
-from linnet.run import runs
+from linnet.run import ending
 from linnet.run.runs import DRY_RUN
 from linnet.runner.containers import sweep
 from linnet.runner.dag import first_error
@@ -72,9 +72,9 @@ def execute(
         # The exit handler closes the record; a worker that has none does so here. Of a run that was stopped
         # only the worker knows that it was.
         if closing or interrupted:
-            runs.finish(folder, worked=False, interrupted=True, error=closing)
+            ending.finish(folder, worked=False, interrupted=True, error=closing)
         elif RunRecord.load(folder / "run.json").state == "running":
-            runs.finish(folder, worked=not error, error=error)
+            ending.finish(folder, worked=not error, error=error)
 
 
 def _drive(folder: Path, width: int, close: list[int], closing: str, containers: ContainerSetting) -> str:
@@ -97,7 +97,7 @@ def _drive(folder: Path, width: int, close: list[int], closing: str, containers:
         programs.cancel()
         for node in driver.nodes():
             if node.state in ("PENDING", "RUNNING"):
-                node.state, node.error = "CANCELED", runs.termination(folder)
+                node.state, node.error = "CANCELED", ending.termination(folder)
                 programs.changed(node)
         raise
     stopped = driver.root.failed or driver.root.canceled

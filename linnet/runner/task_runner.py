@@ -22,7 +22,7 @@ from linnet.process import tree
 from linnet.process.state import started_at
 from linnet.records import ArtifactRecord, TaskRecord, now
 from linnet.records.task import task_file
-from linnet.run import runs
+from linnet.run import ending, runs
 from linnet.runner import failure, remote, task_log, task_process
 from linnet.runner.containers import STOP_SECONDS as CONTAINER_STOP_SECONDS
 from linnet.runner.containers import Container, sweep
@@ -171,7 +171,7 @@ class TaskRunner:
                 self._stop = False
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._read, 4096)
-                raise KeyboardInterrupt(runs.termination(self.folder))
+                raise KeyboardInterrupt(ending.termination(self.folder))
             ended = [done for running in list(self._running.values()) if (done := self._poll(running))]
             moment = time.monotonic()
             if ended or (until is not None and moment >= until):

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from linnet.config import EvaluationConfig
 from linnet.records import CohortResult, Interval
 from linnet.statistics.catalog import Metric
+from linnet.statistics.reliability import ReliabilityBin
 from linnet.tasks.parts import part
 from linnet.tasks.target import Targets
 
@@ -76,8 +77,14 @@ class Score(Protocol):
     def intervals(self, results: Any, config: EvaluationConfig) -> dict[str, Interval]:
         """Each of `metrics` by its key."""
 
+    def uncalibrated(self, results: Any, temperature: float) -> Any:
+        """The same samples as they were before they were scaled by a temperature."""
+
     def calibration_error(self, results: Any, bins: int) -> float:
         """Mean distance of what a model claims and what is so."""
+
+    def reliability(self, results: Any, bins: int) -> tuple[ReliabilityBin, ...]:
+        """The bins of a reliability diagram; none where the model claims nothing that can be so or not."""
 
     def per_class(self, results: Any, classes: Sequence[str]) -> dict[str, dict[str, float]]:
         """precision, recall, f1, support, false_positive_rate a class."""

@@ -35,9 +35,9 @@ from PIL import (
 )
 
 from linnet.errors import ImageTooLarge, InvalidImage
-from linnet.vision.color import to_srgb
 from linnet.vision.cost import BYTES_PER_PIXEL, MOST_PIXELS, WHOLE_PIXELS, memory_of, reduction
 from linnet.vision.formats import ImageFormat, format_of, why_not_read
+from linnet.vision.plain import reduced
 
 Pixels = npt.NDArray[np.uint8]
 Color = Literal["gray", "rgb"]
@@ -68,8 +68,6 @@ _ONE_AT_A_TIME = threading.Lock()
 """Held while an image is decoded that takes more than `_LARGE` bytes: a process holds one of these."""
 _TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """Of glibc; other C libraries have none."""
-_STRIP = 1 << 20
-"""Pixels of a large image that are reduced at once."""
 
 _ORIENTATION = 0x0112
 """EXIF tag; values from 5 turn the image by a quarter."""
@@ -82,7 +80,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_BITS, _SUBFILE, _DNG = 258, 254, 50706
+_SUBFILE, _DNG = 254, 50706
 """Tags of TIFF."""
 
 BAR = 127
@@ -124,7 +122,7 @@ def decode(data: bytes, where: str = "image", max_pixels: int = MOST_PIXELS) -> 
     with _opened(data, where, max_pixels) as (opened, known):
         memory, factor = memory_of(opened, known, data, where, max_pixels), reduction(*opened.size)
         with _large_alone(memory):
-            pixels = np.asarray(_upright(opened, _reduced(opened, factor)))
+            pixels = np.asarray(_upright(opened, reduced(opened, factor)))
             opened.close()  # gives its memory back before the next one begins
     return Decoded(pixels if pixels.ndim == 3 else pixels[:, :, None])
 
@@ -247,78 +245,7 @@ def _silence_pillow() -> None:
         warnings.filterwarnings("ignore", module=_PILLOW)
 
 
-def _is_gray(opened: Image.Image) -> bool:
-    """Of an image that is not loaded yet: Pillow reads a gray PNG of 16 bits with alpha as RGBA."""
-    if opened.mode in ("1", "L", "LA", "La") or opened.mode.startswith("I"):
-        return True
-    return any(tile.args == "LA;16B" for tile in getattr(opened, "tile", ()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Meaning:
-    """What the numbers of a file mean."""
-
-    gray: bool
-    white: int
-    """The brightest value of a channel with more than 8 bits."""
-    profile: bytes | None
-
-
-def _meaning(opened: ImageFile.ImageFile) -> _Meaning:
-    """Of an image that is not loaded yet."""
-    if any(tile.args == "RGB;16B" for tile in opened.tile) and "transparency" in opened.info:
-        # Pillow keeps the upper 8 bits of each color, but all 16 of the one that is transparent.
-        opened.info["transparency"] = tuple(value >> 8 for value in opened.info["transparency"])
-    bits = opened.tag_v2.get(_BITS, (16,))[0] if isinstance(opened, TiffImagePlugin.TiffImageFile) else 16
-    return _Meaning(_is_gray(opened), (1 << bits) - 1, opened.info.get("icc_profile"))
-
-
-def _reduced(opened: ImageFile.ImageFile, factor: int) -> Image.Image:
-    """The image in mode L or RGB with each side divided by `factor` (rounded up), as it lies in the file."""
-    if factor > 1 and opened.format in ("JPEG", "MPO"):
-        wanted = -(-opened.width // factor), -(-opened.height // factor)
-        opened.draft(None, (opened.width // factor, opened.height // factor))
-        factor = 1 if opened.size == wanted else factor
-    meaning = _meaning(opened)
-    opened.load()
-    if factor == 1:
-        return _plain(opened, meaning)
-    width, height = opened.size
-    small = Image.new("L" if meaning.gray else "RGB", (-(-width // factor), -(-height // factor)))
-    rows = factor * max(1, _STRIP // (width * factor))
-    for top in range(0, height, rows):  # in strips: no second image of this size is ever in memory
-        strip = opened.crop((0, top, width, min(top + rows, height)))
-        small.paste(_plain(strip, meaning).reduce(factor), (0, top // factor))
-    return small
-
-
 def _upright(opened: ImageFile.ImageFile, image: Image.Image) -> Image.Image:
     """The image turned as the EXIF of its file says; Pillow has turned a TIFF already."""
     turn = None if opened.format == "TIFF" else _TURNS.get(opened.getexif().get(_ORIENTATION, 1))
     return image if turn is None else image.transpose(turn)
-
-
-def _plain(image: Image.Image, meaning: _Meaning) -> Image.Image:
-    """The image in mode L (where it is gray) or RGB, in sRGB, what is transparent laid on white."""
-    if image.mode in ("I", "F"):
-        raise ValueError("32 bits a channel, whose range it does not say: save it with 8 or 16")
-    if image.mode.startswith("I"):
-        return to_srgb(_eight_bits(image, meaning.white), meaning.profile)
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, rgba)
-    wanted = "L" if meaning.gray else "RGB"
-    if image.mode not in (wanted, "CMYK"):  # converting to the same mode would copy it
-        image = image.convert(wanted)
-    return to_srgb(image, meaning.profile)
-
-
-def _eight_bits(image: Image.Image, white: int) -> Image.Image:
-    """A gray image of up to 16 bits as one of 8; the value that its file calls transparent becomes white."""
-    values = np.asarray(image, dtype=np.float64)
-    pixels = np.clip(values / white * 255.0, 0, 255).round().astype(np.uint8)
-    clear = image.info.get("transparency")
-    if isinstance(clear, int):
-        pixels[values == clear] = 255
-    return Image.fromarray(pixels)

@@ -12,7 +12,7 @@ from linnet.automation.mlflow_sync import MlflowSync
 from linnet.errors import RegistryError
 from linnet.records import RunRequest
 from linnet.registry import run_mirror
-from linnet.run import runs
+from linnet.run import ending, runs
 from tests.commands.test_cache_commands import linnet
 
 
@@ -33,7 +33,7 @@ def mirrored(monkeypatch: pytest.MonkeyPatch, state: Path) -> list[str]:
 
 def ended() -> str:
     record, folder = runs.create("training", {"name": "d"}, RunRequest(cause="person", actor="a"))
-    runs.finish(folder, worked=True)
+    ending.finish(folder, worked=True)
     return record.run_id
 
 

@@ -15,7 +15,7 @@ from linnet.cache.store import open_cache
 from linnet.cli import app
 from linnet.errors import LinnetError
 from linnet.records import RunRequest, StageRecord
-from linnet.run import runs
+from linnet.run import ending, runs
 from linnet.run.step import run_step
 from tests.run.test_step import Artifact
 
@@ -40,7 +40,7 @@ def one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int = 3, na
         "train", work, code=__file__, parameters={"train": {"epochs": epochs, "seed": 0}},
         inputs={"samples": source}, outputs={"model": out},
     )  # fmt: skip
-    runs.finish(folder, worked=True)
+    ending.finish(folder, worked=True)
     return folder
 
 

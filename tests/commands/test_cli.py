@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
+from linnet.__main__ import main
 from linnet.cli import app
 from linnet.commands.training import parse_settings
 from linnet.errors import ConfigError, DataError
+from tests.registry.forked import start, wait
 
 COMMANDS = {
     "run": {"config", "--set", "--dry-run", "--reason", "--host"},
@@ -111,6 +114,29 @@ def linnet(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=cwd)
 
 
+def forked(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The same in a child of this process, which has Linnet loaded: a twentieth of the time."""
+    said = [folder / "stdout", folder / "stderr"]
+
+    def child() -> int:
+        os.chdir(folder)
+        for number, file in enumerate(said, start=1):
+            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+        sys.argv = ["linnet", *words]
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        return 0
+
+    status = wait(start(child))
+    return subprocess.CompletedProcess(words, status, *(file.read_text("utf-8") for file in said))
+
+
 def test_commands_have_these_parameters_and_no_others() -> None:
     found = {}
     root = typer.main.get_command(app)
@@ -161,7 +187,7 @@ def test_mistake_is_one_message_without_traceback(
 ) -> None:
     (tmp_path / "bad.toml").write_text('name = "bad"\n[train]\nepoch = 3\n')
     (tmp_path / "good.toml").write_text('name = "good"\n')
-    done = linnet(*words, cwd=tmp_path)
+    done = forked(tmp_path, *words)
     assert done.returncode == status, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr

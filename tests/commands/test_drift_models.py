@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from linnet.commands import drift
+from linnet.commands import drift_simulate
 from linnet.features import skew
 from linnet.records import RunRecord, RunRequest
 from linnet.run.runs import runs_dir
@@ -44,7 +44,7 @@ def test_pictures_are_of_the_newest_run_of_the_model_that_is_asked(
     runs: Path, asked: str, found: str
 ) -> None:
     """Issue 14: with fashion served and digits run last, digits were sent to the fashion model."""
-    assert found in str(drift._training_set(asked).relative_to(runs))
+    assert found in str(drift_simulate._training_set(asked).relative_to(runs))
 
 
 @pytest.fixture

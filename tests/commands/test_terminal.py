@@ -18,15 +18,15 @@ from rich.text import Text
 
 from linnet import __version__
 from linnet.cli import command_line
+from linnet.commands.predict import _files, _show_answers
 from linnet.commands.runs import _print_runs
-from linnet.commands.serve import _files, _show_answers
 from linnet.commands.summary import _settings, show_summary
 from linnet.commands.terminal import progress_bars, terminal
 from linnet.config import parse_config
 from linnet.errors import DataError
 from linnet.launch import follow
 from linnet.records import RunRecord, RunRequest, StageRecord
-from linnet.run import runs
+from linnet.run import ending, runs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ODD = ("scan[red].png", "ok[/b]", "[bold]x", ":smile:", "a[/]b")
@@ -199,7 +199,7 @@ def test_paths_of_a_run_s_result_are_whole_on_a_narrow_terminal(
     page = folder / "evaluate" / "report" / "report.html"
     page.parent.mkdir(parents=True)
     page.touch()
-    runs.finish(folder, worked=False)
+    ending.finish(folder, worked=False)
     out = io.StringIO()
     show_summary(folder, Console(file=out, width=40))
     lines = out.getvalue().splitlines()

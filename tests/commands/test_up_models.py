@@ -40,6 +40,7 @@ def champion(submit: Submit, model: str, serving: dict[str, float] | None) -> No
     registry.promote(model, version, None, override="by hand")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the server goes on by itself
 def test_each_champion_has_the_limits_of_the_run_that_made_it_or_of_its_config(
     database: Path, submit: Submit, tmp_path: Path

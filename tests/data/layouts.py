@@ -152,11 +152,12 @@ def yolo_background(root: Path) -> None:
 
 
 def tasks(choices: list[list[str]], minimal: bool = False) -> str:
+    """Each image's choices, one a person."""
     listed: list[Any] = []
     for number, told in enumerate(choices):
         image = f"/data/upload/1/0a1b2c3d-{number:03}.png"
-        result = [{"type": "choices", "value": {"choices": [one]}} for one in told]
-        task = {"id": number, "data": {"image": image}, "annotations": [{"result": result}]}
+        people = [{"result": [{"type": "choices", "value": {"choices": [one]}}]} for one in told]
+        task = {"id": number, "data": {"image": image}, "annotations": people}
         listed.append(
             {"id": number, "image": image, "choice": told[0], "annotation_id": 1} if minimal else task
         )

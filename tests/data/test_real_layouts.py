@@ -101,6 +101,11 @@ FOUND: dict[str, tuple[Write, Layout, Found]] = {
     ),
     "Pascal VOC": (voc, "auto", FLAT),
     "Pascal VOC with its lists": (voc_with_lists, "auto", TRAIN_TEST),
+    "COCO of several classes an image": (
+        coco_of_several,
+        "auto",
+        {("", "cat|dog"): 1, ("", "cat"): 2, ("", "dog"): 1},
+    ),
     "YOLO of two classes": (yolo, "auto", TRAIN_VAL),
     "YOLO with names by number": (lambda root: yolo(root, "{0: cat, 1: dog}"), "auto", TRAIN_VAL),
     "YOLO of Roboflow": (lambda root: yolo(root, roboflow=True), "auto", TRAIN_VAL),
@@ -144,10 +149,6 @@ REFUSED: dict[str, tuple[Write, str]] = {
         lambda r: yolo(r, "[cat]"),
         r"looks like a YOLO export with boxes of 1 class: cat; .*detection",
     ),
-    "COCO of several classes an image": (
-        coco_of_several,
-        r"1 image\(s\) have boxes of several classes:\n.*cat, dog",
-    ),
     "COCO beside class folders": (
         coco_beside_classes,
         r"holds a COCO export .* may be classes: a, b; .*--layout coco",
@@ -174,11 +175,7 @@ REFUSED: dict[str, tuple[Write, str]] = {
         r"1 image\(s\) have another label here than their folder says",
     ),
     "a table that gives an image two labels, one of them its folder's": (
-        with_file(
-            lambda r: touch(r, *(f"{kind}/{n:03}.png" for kind in ("cat", "dog") for n in range(4))),
-            "labels.csv",
-            "path,label\ncat/000.png,dog\ncat/000.png,cat\n",
-        ),
+        with_file(table_that_disagrees, "all.csv", "path,label\ncat/000.png,dog\ncat/000.png,cat\n"),
         r"cat/000.png: 'cat' by its folder, 'dog\|cat' in the table",
     ),
     "nothing": (lambda r: None, "has no sub-folders"),

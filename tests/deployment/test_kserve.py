@@ -242,6 +242,7 @@ def rollout(
             kserve.close()
 
 
+@pytest.mark.slow
 def test_rollout_of_a_good_revision_is_promoted_on_prometheus_s_word(
     tmp_path: Path, debian: Callable[[str, str], str]
 ) -> None:
@@ -254,6 +255,7 @@ def test_rollout_of_a_good_revision_is_promoted_on_prometheus_s_word(
     assert cluster.shares() == {"photos-predictor-00002": 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("behaviour", "reason"), [({"error_rate": 0.15}, "errors"), ({"median_ms": 60.0}, "latency")]
 )
@@ -269,6 +271,7 @@ def test_rollout_of_a_bad_revision_is_rolled_back_on_prometheus_s_word(
     assert {cluster.revisions[name] for name, share in cluster.shares().items() if share} == {ONE}
 
 
+@pytest.mark.slow
 def test_rollout_whose_prometheus_dies_is_inconclusive_and_gives_back(
     tmp_path: Path, debian: Callable[[str, str], str]
 ) -> None:

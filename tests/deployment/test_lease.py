@@ -83,6 +83,7 @@ def test_share_that_nobody_renews_goes_back_to_the_champion_and_is_told(server: 
     assert "nobody looks after version 2 any more" in server.errors.read_text()
 
 
+@pytest.mark.slow
 def test_renewed_share_stays_and_one_that_lapsed_is_not_renewed(server: RunningServer) -> None:
     server.client.set_routes("1", "2", 5)
     until = time.monotonic() + 2 * LEASE
@@ -96,6 +97,7 @@ def test_renewed_share_stays_and_one_that_lapsed_is_not_renewed(server: RunningS
     assert caught.value.status == 409
 
 
+@pytest.mark.slow
 def test_person_may_ask_for_a_longer_share_but_not_for_one_without_end(server: RunningServer) -> None:
     server.client.set_routes("1", "2", 5, lease_seconds=3600)
     time.sleep(LEASE + 2)
@@ -107,6 +109,7 @@ def test_person_may_ask_for_a_longer_share_but_not_for_one_without_end(server: R
     assert share(server) == (None, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
 def test_traffic_goes_back_when_the_judge_is_killed_or_hangs(
     server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: signal.Signals

@@ -18,6 +18,7 @@ from tests.serving.running import png, running
 ONE_STEP = QUICK.model_copy(update={"steps": (100,), "metrics": ("errors", "validity", "accuracy")})
 
 
+@pytest.mark.slow
 def test_release_of_another_model_leaves_the_server_alone(tmp_path: Path, state: Path) -> None:
     """Issue 14: a run of faces sent its canary to the textures server, and its promotion, too."""
     make_package(tmp_path / "textures", name="textures", classes=("wood", "stone"))

@@ -19,6 +19,7 @@ from tests.serving.packages import make_package
 ONE_STEP = QUICK.model_copy(update={"steps": (100,), "metrics": ("errors", "validity", "accuracy")})
 
 
+@pytest.mark.slow
 def test_three_releases_at_once_all_come_to_an_end_each_against_its_champion(
     tmp_path: Path, state: Path
 ) -> None:

@@ -34,6 +34,7 @@ def apply(diff: str, root: Path) -> set[str]:
             else:
                 assert not text, f"{name} is there already"
                 text = after
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
         changed.add(name)
     return changed

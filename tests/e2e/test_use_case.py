@@ -84,7 +84,7 @@ def test_real_photos_end_with_a_champion_by_two_commands_and_it_answers(tmp_path
     made = case.linnet("init", "shots", "--data", "shots")
     assert made.returncode == 0, made.stderr
     assert 'backbone = "auto"' in (tmp_path / "configs" / "shots.toml").read_text()
-    done = case.linnet("run", "configs/shots.toml", timeout=390)
+    done = case.linnet("run", "configs/shots.toml", timeout=800)
     assert done.returncode == 0, done.stdout + done.stderr
     assert champion(case)["name"] == "shots"
     up = case.linnet("up", "--detach")

@@ -109,6 +109,28 @@ def test_https_is_fetched_once_and_again_when_it_changed(
     assert run(engine, importing(f"{address}/birds.csv"))[1].endswith(" canary")
 
 
+def test_import_that_a_task_spoilt_is_fetched_again_by_the_next_run(
+    engine: RunningEngine, web: tuple[str, Path]
+) -> None:
+    address, folder = web
+    (folder / "songs").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / "songs" / name).write_text(name)
+
+    @component
+    def read_and_spoil(data: dsl.Input[dsl.Dataset]) -> str:
+        found = open(data.path).read()
+        with open(data.path, "a") as file:
+            file.write("!")
+        return found
+
+    for _ in range(2):
+        ended, told = run(engine, importing(f"{address}/songs/a.txt", read_and_spoil))
+        assert ended.state == "SUCCEEDED" and told == "a.txt", ended.error
+    ended, told = run(engine, importing(f"{address}/songs/a.txt"))
+    assert told.endswith(" a.txt"), told
+
+
 def test_https_that_is_not_there_fails_the_importer_with_a_clear_line(
     engine: RunningEngine, web: tuple[str, Path]
 ) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from linnet.evaluation.calibration import reliability
 from linnet.statistics.metrics import Predictions, log_losses
+from linnet.statistics.reliability import reliability
 from linnet.tasks.classification.score import fit_temperature, softmax
 from tests.evaluation.samples import logits_for, predictions
 
@@ -47,7 +47,8 @@ def test_softmax_of_huge_logits_adds_up_to_one() -> None:
 
 
 def test_reliability_bins_hold_every_sample_once_in_order() -> None:
-    bins = reliability(predictions(333), 15)
+    made = predictions(333)
+    bins = reliability(made.confidence, made.correct, 15)
     assert sum(one.samples for one in bins) == 333
     sure = [one.confidence for one in bins]
     assert sure == sorted(sure) and all(20 <= one.samples <= 25 for one in bins)

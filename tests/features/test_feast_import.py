@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 
 def run(script: str) -> str:
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return answer.stdout.strip()
 
 
+@pytest.mark.slow
 def test_import_leaves_out_torch_and_restores_typeguard_and_environment() -> None:
     script = """
 import os, sys, typeguard

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from linnet.records import RunRequest, StageRecord, now
-from linnet.run import runs
+from linnet.run import ending, runs
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_run_of_another_terminal_is_followed_to_its_end(run: Path) -> None:
         stage(run, "train", values={"epochs": 3})
         assert "epochs 3" in line_of(process)
         stage(run, "evaluate", "failed", error="a metric is not a number", exit_code=1)
-        runs.finish(run, worked=False)
+        ending.finish(run, worked=False)
         os.close(lock)
         rest, _ = process.communicate(timeout=150)
     assert "a metric is not a number" in rest and process.returncode == 1

@@ -30,7 +30,7 @@ from linnet.retraining.known_models import known_models
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.webhook import webhook_token
 from linnet.retraining.wiring import decide_for_model, evidence_of, keep_recent, trigger_of_model
-from linnet.run import runs
+from linnet.run import ending, runs
 from linnet.storage.paths import prediction_log_dir, state_dir
 from linnet.vision.decode import sample_id
 from tests.monitoring.conftest import Serve, pictures, window_of
@@ -51,7 +51,7 @@ def drifted(registered: Path, serve: Serve, tmp_path: Path) -> Config:
     for one, worked in ((config, True), (broken, False)):
         values = {**one.values(), "retraining": POLICY.values()}
         _, folder = runs.create("training", values, person)
-        runs.finish(folder, worked)
+        ending.finish(folder, worked)
         time.sleep(1.0 * worked)  # runs of one second have no order
     log = serve(pictures(400, 3) // 3)
     give_labels(log, {f"r{k}": CLASSES[-1] for k in range(LABELLED)})

@@ -189,6 +189,7 @@ def test_golden_rows_cover_rare_classes_and_fill_up() -> None:
     assert set(labels[rows]) == {0, 1, 2} and len(rows) >= 16 and len(set(rows)) == len(rows)
 
 
+@pytest.mark.slow
 def test_another_threshold_judges_the_package_anew_and_does_not_build_it(
     folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +224,7 @@ def test_another_threshold_judges_the_package_anew_and_does_not_build_it(
     assert run("fourth", numbers, {"max_batch": 4}) == ("pass", False), "this the server does answer by"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_server_that_fits_odd_shapes_in_another_way_than_training_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fit: str

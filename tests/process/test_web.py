@@ -21,6 +21,7 @@ POLLING_SECONDS = (1, 5, 10, 15, 30, 60)
 """What people and SDKs commonly wait between two questions."""
 
 
+@pytest.mark.slow
 def test_client_that_asks_every_few_seconds_keeps_its_connection() -> None:
     async def hello(_: Any) -> PlainTextResponse:
         return PlainTextResponse("hello")

@@ -104,6 +104,7 @@ def agreed(server: RunningServer) -> str:
     return champion.version
 
 
+@pytest.mark.slow
 def test_promotion_and_rollback_killed_at_fifty_points_leave_alias_traffic_and_ledger_agreeing(
     server: RunningServer,
 ) -> None:
@@ -138,6 +139,7 @@ def test_promotion_and_rollback_killed_at_fifty_points_leave_alias_traffic_and_l
     assert set(ended) == {("promote", "1"), ("promote", "2"), ("roll_back", "1"), ("roll_back", "2")}
 
 
+@pytest.mark.slow
 def test_engine_finishes_or_forgets_moves_of_every_model_that_a_kill_cut_short(
     server: RunningServer, submit: Submit, monkeypatch: pytest.MonkeyPatch, state: Path
 ) -> None:

@@ -21,7 +21,7 @@ from linnet.registry.champion import ModelRegistry
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.reachable import require_reachable
 from linnet.retraining.known_models import KnownModel
-from linnet.run import runs
+from linnet.run import ending, runs
 from tests.registry.conftest import Submit
 
 SOON = 20.0
@@ -69,7 +69,7 @@ class Answering(BaseHTTPRequestHandler):
 def ended(uri: str) -> str:
     config = {"name": "tiny", "registry": {"tracking_uri": uri}}
     record, folder = runs.create("training", config, RunRequest(cause="person", actor="a"))
-    runs.finish(folder, worked=True)
+    ending.finish(folder, worked=True)
     return record.run_id
 
 

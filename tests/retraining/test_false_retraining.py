@@ -6,7 +6,8 @@ import numpy as np
 
 from linnet.config import RetrainingConfig
 from linnet.records import Interval, RetrainingEvidence
-from linnet.retraining.policy import History, decide
+from linnet.retraining.history import History
+from linnet.retraining.policy import decide
 from tests.retraining.evidence import HOUR, NOON, window
 
 STREAMS, WINDOWS, LABELS, ACCURACY = 200, 50, 500, 0.93

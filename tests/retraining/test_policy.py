@@ -9,7 +9,8 @@ import pytest
 
 from linnet.config import RetrainingConfig
 from linnet.records import Interval, RetrainingDecision
-from linnet.retraining.policy import History, PastRun, decide
+from linnet.retraining.history import History, PastRun
+from linnet.retraining.policy import decide
 from tests.retraining.evidence import HOUR, NOON, evidence, window
 
 AT = NOON + 6 * HOUR

@@ -11,7 +11,7 @@ from linnet.errors import RunError
 from linnet.launch.client import Host
 from linnet.records import RunRecord, RunRequest
 from linnet.registry import run_mirror
-from linnet.run import runs
+from linnet.run import ending, runs
 from linnet.run.stage import Stage
 
 REQUEST = RunRequest(cause="person", actor="a", commit="abc")
@@ -38,9 +38,9 @@ def test_run_that_is_under_way_is_found_behind_any_number_of_newer_ones() -> Non
 
 def test_reopened_run_is_mirrored_again() -> None:
     _, folder = runs.create("training", {"name": "d"}, REQUEST)
-    runs.finish(folder, worked=False)
+    ending.finish(folder, worked=False)
     (folder / runs.MIRRORED).write_text("1")
-    runs.reopen(folder)
+    ending.reopen(folder)
     assert not (folder / runs.MIRRORED).exists()
 
 
@@ -58,7 +58,7 @@ def test_exit_handler_on_a_cluster_makes_the_record_of_a_run_that_was_submitted_
 ) -> None:
     Stage("train").end("succeeded", values={"loss": 0.1})
     request: dict[str, Any] = {"cause": "schedule", "actor": "cluster", "commit": "abc"}
-    record = runs.close("d", request, worked=True, prices={"cpu_hour": 3600.0})
+    record = ending.close("d", request, worked=True, prices={"cpu_hour": 3600.0})
     assert (record.run_id, record.state, record.commit) == ("3f2a-run", "succeeded", "abc")
     assert record.request.cause == "schedule" and record.stages[0].values == {"loss": 0.1}
     assert record.cost is not None and record.cost.cost >= record.cost.cpu_seconds > 0, (
@@ -72,11 +72,11 @@ def test_exit_handler_on_a_cluster_notes_what_failed_and_its_record_goes_on_afte
     on_cluster: list[RunRecord],
 ) -> None:
     Stage("train").end("failed", error=RunError("no GPU"))
-    assert runs.close("d", {}, worked=False).state == "failed"
+    assert ending.close("d", {}, worked=False).state == "failed"
     again = RunRecord.load(runs.runs_dir() / "3f2a-run" / "run.json")
     assert again.error == "no GPU" and again.request.actor == "cluster"
     Stage("train").end("succeeded")
-    assert runs.close("d", {}, worked=True).state == "succeeded"
+    assert ending.close("d", {}, worked=True).state == "succeeded"
 
 
 def test_exit_handler_on_this_machine_leaves_the_mirror_to_the_engine(
@@ -90,7 +90,7 @@ def test_exit_handler_on_this_machine_leaves_the_mirror_to_the_engine(
 
 def test_exit_handler_without_a_run_says_which_variables_name_it() -> None:
     with pytest.raises(RunError, match="LINNET_RUN_DIR nor LINNET_RUN_ID"):
-        runs.close("d", {}, worked=True)
+        ending.close("d", {}, worked=True)
 
 
 def test_commit_of_a_run_is_the_one_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

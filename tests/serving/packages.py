@@ -160,6 +160,26 @@ def _model(
     return model
 
 
+def _product() -> Any:
+    """The body of a Loop: state times weights."""
+    from onnx import TensorProto, helper
+
+    values = helper.make_tensor_value_info
+    return helper.make_graph(
+        [
+            helper.make_node("Identity", ["again"], ["go_on"]),
+            helper.make_node("MatMul", ["before", "weights"], ["after"]),
+        ],
+        "product",
+        [
+            values("round", TensorProto.INT64, []),
+            values("again", TensorProto.BOOL, []),
+            values("before", TensorProto.FLOAT, [1, 512]),
+        ],
+        [values("go_on", TensorProto.BOOL, []), values("after", TensorProto.FLOAT, [1, 512])],
+    )
+
+
 def _add_fault(nodes: list[Any], constants: dict[str, Any], broken: Broken | None, rounds: int) -> str:
     """Adds the nodes of the fault; returns the name of the tensor that holds the probabilities."""
     from onnx import TensorProto, helper
@@ -169,10 +189,10 @@ def _add_fault(nodes: list[Any], constants: dict[str, Any], broken: Broken | Non
         constants["start"] = np.zeros((1, 512), np.float32)
         constants["first"] = np.zeros((1,), np.int64)
         nodes.append(helper.make_node("Gather", ["brightness", "first"], ["one"], axis=0))
-        nodes.append(helper.make_node("Add", ["start", "one"], ["state0"]))
-        for i in range(rounds):
-            nodes.append(helper.make_node("MatMul", [f"state{i}", "weights"], [f"state{i + 1}"]))
-        nodes.append(helper.make_node("ReduceMax", [f"state{rounds}"], ["tiny"], axes=[0, 1], keepdims=0))
+        nodes.append(helper.make_node("Add", ["start", "one"], ["state"]))
+        constants["rounds"] = np.int64(rounds)  # one Loop: a node a product takes long to load
+        nodes.append(helper.make_node("Loop", ["rounds", "", "state"], ["last"], body=_product()))
+        nodes.append(helper.make_node("ReduceMax", ["last"], ["tiny"], axes=[0, 1], keepdims=0))
         nodes.append(helper.make_node("Add", ["soft", "tiny"], ["slowed"]))
         return "slowed"
     if broken == "shape":

@@ -119,6 +119,7 @@ def test_every_row_that_is_accepted_can_be_written(row: Any) -> None:
     pa.Table.from_pylist(rows, schema=feedback_schema()).validate(full=True)
 
 
+@pytest.mark.slow
 def test_labels_for_unknown_requests_are_bounded_in_memory_and_on_disk(server: RunningServer) -> None:
     random.seed(0)
     found = set()

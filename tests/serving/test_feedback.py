@@ -31,6 +31,7 @@ def tell(server: RunningServer, document: Any) -> tuple[int, dict[str, Any]]:
     return status, json.loads(content)
 
 
+@pytest.mark.slow
 def test_label_is_on_disk_once_whoever_sends_it_and_however_often(tmp_path: Path) -> None:
     package = make_package(tmp_path / "package")
     with running(tmp_path / "run", package, "1", "--workers", "1") as server:

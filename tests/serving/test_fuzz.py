@@ -23,7 +23,7 @@ SPEC: dict[str, Any] = json.loads(
 for _item in SPEC["paths"].values():
     _item.pop("delete", None)
 del SPEC["paths"]["/v2/repository/models/{model}/unload"]
-COUNTS = [2_000, pytest.param(100_000, marks=[pytest.mark.proof, pytest.mark.timeout(4 * 3600)])]
+COUNTS = [1_000, pytest.param(100_000, marks=[pytest.mark.proof, pytest.mark.timeout(4 * 3600)])]
 MOST_GROWTH_MB = 120.0
 """Of all processes together: the ring of served records and remembered labels fill up to their bounds."""
 

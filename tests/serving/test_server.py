@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from linnet.vision.decode import decode
 from tests.serving.load import Load, statuses
 from tests.serving.packages import RAISING_LEVEL, expected_probabilities, image_of, make_package
 from tests.serving.running import RunningServer, noise_png, png, running
+from tests.waiting import until
 
 
 def launch(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -125,9 +125,7 @@ def test_batch_is_logged_image_by_image(tmp_path: Path) -> None:
     with running(tmp_path / "run", make_package(tmp_path / "package"), "1", "--workers", "1") as server:
         body = json.dumps({"inputs": [tensor]}).encode()
         assert server.client.request("POST", "/v2/models/tiny/infer", body)[0] == 200
-        until = time.monotonic() + 90  # written while the server runs, not only at its end
-        while not list(server.log_dir.glob("*.parquet")) and time.monotonic() < until:
-            time.sleep(0.05)
+        until(lambda: list(server.log_dir.glob("*.parquet")), "the log, while the server runs")
         rows = read_log(server)
     assert [(row["index"], row["predicted"]) for row in rows] == [(0, "dark"), (1, "white")]
     for row, image in zip(rows, images, strict=True):  # the first request after quiet is in the sample
@@ -150,8 +148,8 @@ def test_sigterm_under_load_answers_every_accepted_request(tmp_path: Path) -> No
 
 
 def test_request_in_flight_at_sigterm_is_answered(tmp_path: Path) -> None:
-    package = make_package(tmp_path / "package", broken="slow", slow_rounds=840)
-    with running(tmp_path / "run", package) as server:
+    package = make_package(tmp_path / "package", broken="slow", slow_rounds=8_000)  # a fifth of a second
+    with running(tmp_path / "run", package, "1", "--workers", "1") as server:
         found: list[int] = []
         client = ServerClient(server.state.url)
 
@@ -161,9 +159,8 @@ def test_request_in_flight_at_sigterm_is_answered(tmp_path: Path) -> None:
 
         asking = threading.Thread(target=ask)
         asking.start()
-        until = time.monotonic() + 90
-        while "linnet_in_flight 1.0" not in server.client.metrics() and time.monotonic() < until:
-            time.sleep(0.01)
+        in_flight = 'linnet_in_flight{model="tiny"} 1.0'
+        until(lambda: in_flight in server.client.metrics(), "the request is worked on", every=0.005)
         assert server.stop() == 0
         asking.join()
         assert found == [200]

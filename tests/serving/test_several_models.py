@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -40,14 +41,27 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def server(packages: Path, tmp_path: Path) -> Iterator[RunningServer]:
+@contextlib.contextmanager
+def both(packages: Path, folder: Path) -> Iterator[RunningServer]:
     """textures 1 and faces 4, on two workers."""
     flags = models_flags(
         {"name": "textures", "version": "1", "package": packages / "textures"},
         {"name": "faces", "version": "4", "package": packages / "faces"},
     )
-    with running(tmp_path / "run", None, "", *flags, "--workers", "2") as started:
+    with running(folder, None, "", *flags, "--workers", "2") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def shared(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """For tests that leave routes, versions and models as they are."""
+    with both(packages, tmp_path_factory.mktemp("shared")) as started:
+        yield started
+
+
+@pytest.fixture
+def server(packages: Path, tmp_path: Path) -> Iterator[RunningServer]:
+    with both(packages, tmp_path / "run") as started:
         yield started
 
 
@@ -60,24 +74,24 @@ def said(server: RunningServer, model: str, level: int = 8) -> tuple[str, str, s
     return answer["model"], answer["version"], answer["predictions"][0]["class"]
 
 
-def test_each_model_answers_by_its_name_and_nobody_guesses(server: RunningServer) -> None:
-    assert server.state.models == ["faces", "textures"]
-    assert said(server, "textures") == ("textures", "1", "dark")
-    assert said(server, "faces") == ("faces", "4", "frown")
-    status, headers, content = server.client.request("POST", "/predict", png(8))
+def test_each_model_answers_by_its_name_and_nobody_guesses(shared: RunningServer) -> None:
+    assert shared.state.models == ["faces", "textures"]
+    assert said(shared, "textures") == ("textures", "1", "dark")
+    assert said(shared, "faces") == ("faces", "4", "frown")
+    status, headers, content = shared.client.request("POST", "/predict", png(8))
     assert status == 400 and "linnet-model" not in headers
     error = json.loads(content)["error"]
     assert "faces, textures" in error and "/predict/NAME" in error
-    status, _, content = server.client.request("POST", "/predict/hands", png(8))
+    status, _, content = shared.client.request("POST", "/predict/hands", png(8))
     assert status == 404 and "faces, textures" in json.loads(content)["error"]
-    status, headers, _ = server.client.request("GET", "/v2/models/faces")
+    status, headers, _ = shared.client.request("GET", "/v2/models/faces")
     assert (status, headers["linnet-model"], headers["linnet-model-version"]) == (200, "faces", "4")
-    assert client_of(server, "faces").metadata("faces")["outputs"][0]["parameters"]["classes"] == list(FACES)
+    assert client_of(shared, "faces").metadata("faces")["outputs"][0]["parameters"]["classes"] == list(FACES)
 
 
-def test_index_lists_every_model(server: RunningServer) -> None:
+def test_index_lists_every_model(shared: RunningServer) -> None:
     for method, path in (("GET", "/v2/models"), ("POST", "/v2/repository/index")):
-        status, _, content = server.client.request(method, path)
+        status, _, content = shared.client.request(method, path)
         assert status == 200
         listed = [(entry["name"], entry["version"], entry["state"]) for entry in json.loads(content)]
         assert listed == [("faces", "4", "READY"), ("textures", "1", "READY")]
@@ -111,10 +125,10 @@ def test_package_of_another_use_case_is_refused_and_changes_nothing(
     ],
 )
 def test_admin_call_without_a_name_is_refused_where_several_are_served(
-    server: RunningServer, method: str, path: str
+    shared: RunningServer, method: str, path: str
 ) -> None:
-    sent = {"Authorization": f"Bearer {server.state.token}"}
-    status, _, content = server.client.request(method, f"/admin/{path}", b"{}", sent)
+    sent = {"Authorization": f"Bearer {shared.state.token}"}
+    status, _, content = shared.client.request(method, f"/admin/{path}", b"{}", sent)
     assert status == 400
     assert "/admin/models/NAME" in json.loads(content)["error"] and "faces, textures" in str(content)
 
@@ -139,13 +153,13 @@ def test_records_and_metrics_are_of_the_model_that_is_asked(server: RunningServe
     ]
 
 
-def test_label_is_held_against_the_classes_of_its_model(server: RunningServer) -> None:
-    answer = client_of(server, "faces").predict(png(8))
+def test_label_is_held_against_the_classes_of_its_model(shared: RunningServer) -> None:
+    answer = client_of(shared, "faces").predict(png(8))
     body = json.dumps({"request_id": answer["request_id"], "label": "smile"}).encode()
-    assert server.client.request("POST", "/feedback", body)[0] == 400
-    status, _, content = server.client.request("POST", "/feedback/textures", body)
+    assert shared.client.request("POST", "/feedback", body)[0] == 400
+    status, _, content = shared.client.request("POST", "/feedback/textures", body)
     assert status == 400 and "dark" in str(content)
-    assert server.client.request("POST", "/feedback/faces", body)[0] == 200
+    assert shared.client.request("POST", "/feedback/faces", body)[0] == 200
 
 
 def test_labels_of_one_model_never_meet_requests_of_another_that_bear_the_same_name(
@@ -226,6 +240,7 @@ def test_overload_of_one_model_refuses_none_of_another(packages: Path, tmp_path:
         assert 'linnet_validation_failures_total{model="faces"' not in text
 
 
+@pytest.mark.slow
 def test_worker_that_dies_is_replaced_with_all_models_even_if_one_is_gone(
     packages: Path, tmp_path: Path
 ) -> None:

@@ -158,7 +158,11 @@ def test_slope_finds_a_leak_and_no_noise() -> None:
 
 
 @pytest.mark.parametrize(
-    "seconds", [45.0, pytest.param(SECONDS, marks=[pytest.mark.proof, pytest.mark.timeout(SECONDS + 900)])]
+    "seconds",
+    [
+        pytest.param(20.0, marks=pytest.mark.slow),
+        pytest.param(SECONDS, marks=[pytest.mark.proof, pytest.mark.timeout(SECONDS + 900)]),
+    ],
 )
 def test_hours_of_half_load_leave_memory_descriptors_threads_and_disk_flat(
     tmp_path: Path, seconds: float

@@ -7,9 +7,9 @@ import pytest
 from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
-from linnet.evaluation.calibration import reliability
 from linnet.statistics import metrics
 from linnet.statistics.metrics import Predictions
+from linnet.statistics.reliability import reliability
 from tests.evaluation.samples import predictions
 
 KINDS = ("plain", "ties", "absent", "two")
@@ -80,7 +80,7 @@ def test_auc_of_a_single_class_is_not_a_number() -> None:
 def test_calibration_error_equals_the_curve_of_scikit_learn() -> None:
     made = predictions(997, strength=1.0)
     right, sure = calibration_curve(made.correct, made.confidence, n_bins=10, strategy="quantile")
-    found = reliability(made, 10)
+    found = reliability(made.confidence, made.correct, 10)
     assert np.allclose([one.accuracy for one in found], right)
     assert np.allclose([one.confidence for one in found], sure)
     weights = np.array([one.samples for one in found]) / made.samples

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from linnet.config import DataConfig, load_config
-from linnet.data.image_manifest import manifest_rows, task_of_table
+from linnet.data.image_manifest import manifest_rows
 from linnet.data.ingest import ingest
 from linnet.data.init_config import config_for
+from linnet.data.table_look import task_of_table
 from linnet.errors import ConfigError, DataError
 from linnet.records import DatasetManifest
 from linnet.tasks.parts import TASKS

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from linnet.tasks.target import target_of
 from linnet.training.train import train
 from linnet.vision.statistics import FEATURES, brightness_cohort, brightness_edges, image_statistics
 from tests.serving.running import running
+from tests.tasks.feedback_file import write_feedback
 
 pytestmark = pytest.mark.slow
 
@@ -100,6 +102,8 @@ def package(training_set: Path, model: Path) -> Path:
     assert recalls == set(CLASSES) and report.metrics["map"].low < report.metrics["map"].value
     page = (training_set.parent / "evaluation" / "report.html").read_text("utf-8")
     assert "Micro F1" in page and "Confusion matrix" not in page
+    assert "reliability diagram" in page
+    assert ("The worst answers" in page) == (report.metrics["accuracy"].value < 1)
     folder = training_set.parent / "package"
     evaluation = training_set.parent / "evaluation"
     samples = build_package(
@@ -140,6 +144,66 @@ def test_regressed_model_is_refused_against_its_champion(
     )
     assert decision.verdict == "fail" and report.per_class["red"]["average_precision"] < 0.5
     assert "non_inferiority" in {gate.name for gate in decision.gates if not gate.passed}
+
+
+def forgets(network: Any, k: int, _: int) -> None:
+    """Class k is dropped: it is likely for no image."""
+    network.head.weight[k] = 0.0
+    network.head.bias[k] = -4.0
+
+
+def takes_for_another(network: Any, k: int, _: int) -> None:
+    """Class k and the next one are taken for each other."""
+    pair = [k, (k + 1) % len(CLASSES)]
+    network.head.weight[pair] = network.head.weight[pair[::-1]].clone()
+    network.head.bias[pair] = network.head.bias[pair[::-1]].clone()
+
+
+def sees_everywhere(network: Any, k: int, _: int) -> None:
+    """Class k is named for every image."""
+    network.head.weight[k] = 0.0
+    network.head.bias[k] = 4.0
+
+
+def is_noisy(network: Any, k: int, seed: int) -> None:
+    """Weights of class k as after a damaged checkpoint."""
+    import torch
+
+    noise = torch.randn(network.head.weight[k].shape, generator=torch.Generator().manual_seed(seed))
+    network.head.weight[k] += noise * network.head.weight[k].norm() * 1.5
+
+
+DAMAGE = (forgets, takes_for_another, sees_everywhere)
+CASES = [(damage, k, 0) for damage in DAMAGE for k in range(3)] + [(is_noisy, s % 3, s) for s in range(21)]
+
+
+@pytest.mark.proof
+def test_every_planted_regression_is_refused_by_a_gate(
+    training_set: Path, model: Path, package: Path, tmp_path: Path
+) -> None:
+    """30 of 30, by the floors or by the comparison with the champion."""
+    import torch
+
+    from linnet.vision.networks import load_model, save_model
+
+    passed = []
+    for number, (damage, k, seed) in enumerate(CASES):
+        network = load_model(model)
+        with torch.no_grad():
+            damage(network, k, seed)
+        save_model(tmp_path / "worse", network)
+        _, decision = evaluate(
+            tmp_path / "worse",
+            training_set,
+            EvaluationConfig(resamples=100),
+            GATES,
+            tmp_path / "out",
+            package,
+            "1",
+        )
+        if decision.verdict == "pass":
+            passed.append((number, damage.__name__, k, seed))
+    assert len(CASES) == 30 and not passed
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +272,7 @@ def test_drift_and_performance_of_a_window(
         log.offer(LogEntry(f"r{number}", now, "several", "1", served.answer, 1.5, said, None))
     log.close()
     labels = [target_of(SEVERAL).decode(row, CLASSES) for row in truth]
-    feedback(tmp_path / "log", labels)
+    write_feedback(tmp_path / "log", "several", labels)
     end = datetime.now(UTC) + timedelta(seconds=5)
     start = end - timedelta(hours=1)
     config = MonitoringConfig(min_rows=100)
@@ -224,20 +288,6 @@ def test_drift_and_performance_of_a_window(
     assert reference.task == SEVERAL and reference.class_counts.sum() > reference.held_out
     recent = labelled_window(tmp_path / "log", "several", "1", start, end, CLASSES, task=SEVERAL)
     assert not recent.notes and {one.label for one in recent.images} == set(labels)
-
-
-def feedback(folder: Path, labels: list[str]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from linnet.records.prediction_log import FEEDBACK, feedback_schema, new_file
-
-    rows = [
-        {"model": "several", "request_id": f"r{n}", "index": 0, "label": label, "at": datetime.now(UTC)}
-        for n, label in enumerate(labels)
-    ]
-    table = pa.Table.from_pylist([{**row, "source": ""} for row in rows], schema=feedback_schema())
-    pq.write_table(table, new_file(folder, FEEDBACK, 1))
 
 
 def test_packaged_model_refuses_what_are_no_probabilities(package: Path) -> None:

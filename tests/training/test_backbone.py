@@ -220,6 +220,7 @@ def test_grey_images_reach_the_backbone_three_times_over(weights: Path, tmp_path
     ).shape == (60, model.get_submodule("backbone").num_features)
 
 
+@pytest.mark.slow
 def test_hub_that_cannot_be_reached_is_one_clear_error(colored: Path, tmp_path: Path) -> None:
     words = ["--training-set", str(colored), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
     said = subprocess.run(

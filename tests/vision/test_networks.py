@@ -90,6 +90,7 @@ def test_unknown_or_incomplete_architecture_is_a_config_error() -> None:
         build_network({"kind": "residual"})
 
 
+@pytest.mark.slow
 def test_export_to_onnx_answers_as_torch_for_batches_of_any_size(tmp_path: Path) -> None:
     import onnxruntime
 

@@ -82,9 +82,7 @@ def load(
         return None
     said: dict[str, str] = {}
     if mistakes and (known := judged(evidence.folder)) is not None:
-        said = {
-            known.split.ids[row]: known.split.classes[known.predictions.predicted[row]] for row in known.order
-        }
+        said = {known.split.ids[row]: known.said[row] or "none of the classes" for row in known.order}
     table = SampleTable(samples)
     asked = Filters(filters.label, filters.split, filters.cohort, frozenset(said) if mistakes else None)
     shots, total = table.page(asked, number)

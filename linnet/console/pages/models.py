@@ -201,7 +201,7 @@ def _mistakes(context: Context, name: str, version: str) -> Html:
     if not len(known.order):
         return section(
             "Most confident errors",
-            empty("No errors on the test split", "Every test sample was classified correctly."),
+            empty("No errors on the test split", "Every test sample was answered correctly."),
         )
     model = context.packaged(context.sources.package(found))
     figures = [_shot(model, known, int(row)) for row in known.order[:SHOTS]]
@@ -222,16 +222,15 @@ def _mistakes(context: Context, name: str, version: str) -> Html:
 
 
 def _shot(model: PackagedModel, known: Judged, row: int) -> Html:
-    image, classes = known.split.images[row], known.split.classes
-    predicted = int(known.predictions.predicted[row])
-    weights = explain.occlusion(model, image, predicted)
+    image = known.split.images[row]
+    weights = explain.occlusion(model, image, int(known.telling[row]))
     words = (
-        classes[known.split.labels[row]],
+        known.truth[row] or "none of the classes",
         " predicted as ",
-        tag("b", classes[predicted]),
+        tag("b", known.said[row] or "none of them"),
         tag(
             "div",
-            f"{percent(float(known.predictions.confidence[row]))} sure · {known.split.ids[row][:8]}",
+            f"{percent(float(known.confidence[row]))} sure · {known.split.ids[row][:8]}",
             class_="soft",
         ),
     )

@@ -15,6 +15,7 @@ from linnet.console.markup import Html, address, empty, join, link, problem, sec
 from linnet.console.production_status import Watched, examples, watched
 from linnet.console.views import monitoring
 from linnet.console.views import production as view
+from linnet.console.views.retraining import retraining
 from linnet.errors import LinnetError
 from linnet.monitoring.history import history_folder
 from linnet.records import DatasetManifest
@@ -93,7 +94,7 @@ def page(found: Watched, trained: dict[str, int]) -> Html:
             _part(
                 "retraining",
                 "Retraining",
-                view.retraining(found.retraining, costs.cost.currency, costs.retraining.cost_per_month),
+                retraining(found.retraining, costs.cost.currency, costs.retraining.cost_per_month),
             ),
         ]
     )

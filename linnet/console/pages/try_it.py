@@ -131,6 +131,8 @@ def _answer(said: dict[str, Any], version: ModelVersion) -> Html:
             bar(share, warm=rank > 0),
             tag("span", percent(share), class_=style),
         ]
+    if not rows:
+        rows = [tag("span", "none of the classes", class_="first")]
     name = link(f"{version.name} {version.version}", address("models", version.name, version.version))
     words = tag(
         "p",

@@ -24,11 +24,11 @@ from linnet.console.markup import (
 )
 from linnet.console.views.comparison import change
 from linnet.evaluation import plots
-from linnet.evaluation.calibration import ReliabilityBin
 from linnet.pages.numbers import number, percent, signed
 from linnet.records import CohortResult, Comparison, EvaluationReport, LedgerEntry, ModelPackage, ModelVersion
 from linnet.report.comparison import MetricChange
 from linnet.statistics.catalog import BY_KEY
+from linnet.statistics.reliability import ReliabilityBin
 
 PAGE = 20
 

@@ -19,12 +19,15 @@ from linnet.statistics.metrics import (
     false_positive_rates,
     metrics_by_class,
 )
+from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.tasks.classification.doubt import label_suspects, rank_by_label_error
 from linnet.tasks.score import CLASS, Fitted, Logits, Score
 from linnet.tasks.target import Targets
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 """Bounds of the temperature; beyond them a network is broken, not merely over- or underconfident."""
+_LEAST = 1e-12
+"""A probability of 0 has no logit."""
 _PRIOR_SPREAD = 1.0
 """Spread of log temperature in the weak prior that keeps the fit finite without validation errors."""
 
@@ -59,6 +62,14 @@ class _OneClass:
             **intervals.mean_losses(results, level, resamples, rng),
         }
         return {metric.key: found[metric.key] for metric in self.metrics}
+
+    def uncalibrated(self, results: Predictions, temperature: float) -> Predictions:
+        logits = np.log(np.maximum(results.probabilities, _LEAST)) * temperature
+        return Predictions(results.labels, softmax(logits))
+
+    def reliability(self, results: Predictions, bins: int) -> tuple[ReliabilityBin, ...]:
+        """Whether the likeliest class is right."""
+        return reliability(results.confidence, results.correct, bins)
 
     def calibration_error(self, results: Predictions, bins: int) -> float:
         return calibration_error(results, bins)

@@ -14,12 +14,15 @@ from linnet.records import CohortResult, Interval
 from linnet.statistics import intervals
 from linnet.statistics.catalog import BY_KEY, Metric
 from linnet.statistics.metrics import equal_mass_bins
+from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.tasks.multilabel.answer import USUAL
 from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score
 from linnet.tasks.target import Targets
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 """Bounds of the temperature."""
+_LEAST = 1e-12
+"""A probability of 0 or 1 has no logit."""
 _EDGES = 0.05, 0.95
 """Bounds of a threshold: beyond them it follows single samples."""
 _ENOUGH = 10
@@ -117,6 +120,15 @@ class _Sets:
         hits, support = (part.sum(axis=0) for part in (results.named & results.targets, results.targets))
         found["worst_recall"] = intervals.worst_share(hits, support, level)
         return {metric.key: found[metric.key] for metric in self.metrics}
+
+    def uncalibrated(self, results: LabelSets, temperature: float) -> LabelSets:
+        sure = np.clip(results.probabilities, _LEAST, 1 - _LEAST)
+        logits = (np.log(sure) - np.log1p(-sure)) * temperature
+        return LabelSets(results.targets, _sigmoid(logits), results.thresholds)
+
+    def reliability(self, results: LabelSets, bins: int) -> tuple[ReliabilityBin, ...]:
+        """Whether a sample has a class: N times K statements."""
+        return reliability(results.probabilities.ravel(), results.targets.ravel(), bins)
 
     def calibration_error(self, results: LabelSets, bins: int) -> float:
         gaps, size = _gaps(results, bins)

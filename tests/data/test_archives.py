@@ -1,0 +1,132 @@
+"""Datasets that are packed: what `init` says of them, and what `ingest` takes from them."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import tomllib
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from linnet.config import parse_config
+from linnet.data.archives import opened
+from linnet.data.ingest import ingest, source_identity
+from linnet.data.init_config import config_for
+from linnet.data.layout import understand
+from linnet.errors import DataError
+from linnet.vision.decode import encode_png
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LINNET_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def image(number: int) -> bytes:
+    return encode_png(np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8))
+
+
+def tar(file: Path, files: Mapping[str, bytes]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(file, "w") as packed:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            packed.addfile(entry, io.BytesIO(content))
+
+
+def shard(file: Path, first: int, count: int = 8) -> None:
+    """One of a WebDataset's: cats and dogs in turn."""
+    numbers = range(first, first + count)
+    images = {f"{number:05}.png": image(number) for number in numbers}
+    tar(file, images | {f"{number:05}.cls": b"cat\n" if number % 2 else b"dog" for number in numbers})
+
+
+def pets(count: int = 8) -> dict[str, bytes]:
+    return {f"pets/{('cat', 'dog')[n % 2]}/{n}.png": image(n) for n in range(count)}
+
+
+def classes_by_split(place: Path) -> Counter[tuple[str, str]]:
+    return Counter((found.split, found.label) for found in understand(opened(place)).images)
+
+
+def test_shards_of_a_webdataset_are_read_and_their_names_tell_the_split(home: Path) -> None:
+    for name, first in {"train-000": 0, "train-001": 8, "pets-val-000": 16}.items():
+        shard(home / "shards" / f"{name}.tar", first)
+    expected = {("train", "cat"): 8, ("train", "dog"): 8, ("validation", "cat"): 4, ("validation", "dog"): 4}
+    assert classes_by_split(home / "shards") == expected
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_one_archive_is_the_folder_that_it_holds(home: Path, kind: str) -> None:
+    file = home / f"pets.{kind}"
+    if kind == "tar":
+        tar(file, pets())
+    else:
+        with zipfile.ZipFile(file, "w") as packed:
+            for name, content in pets().items():
+                packed.writestr(name, content)
+    assert classes_by_split(file) == {("", "cat"): 4, ("", "dog"): 4}
+
+
+def test_archives_beside_images_are_left_alone(home: Path) -> None:
+    tar(home / "data" / "old.tar", pets())
+    for name, content in pets().items():
+        path = home / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert opened(home / "data") == home / "data"
+    assert "old.tar" in {item.origin for item in understand(home / "data").left_out}
+
+
+def test_change_of_an_archive_is_seen_and_one_that_is_gone_leaves_nothing(home: Path) -> None:
+    shard(home / "shards" / "a-0.tar", 0)
+    shard(home / "shards" / "a-1.tar", 8)
+    assert len(understand(opened(home / "shards")).images) == 16
+    shard(home / "shards" / "a-0.tar", 100, count=10)
+    assert len(understand(opened(home / "shards")).images) == 18
+    (home / "shards" / "a-1.tar").unlink()
+    assert len(understand(opened(home / "shards")).images) == 10
+
+
+def test_config_names_the_archive_and_ingest_takes_all_of_it(home: Path) -> None:
+    tar(home / "pets.tar", pets(120))
+    made = config_for("pets", home / "pets.tar")
+    config = parse_config(tomllib.loads(made.text)).data
+    assert config.location == str(home / "pets.tar")
+    manifest = ingest(config, "pets", home / "out")
+    assert manifest.raw_rows == 120 and manifest.classes == ("cat", "dog")
+    assert source_identity(config) == manifest.digest
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"a.tar": {"../../evil.png": b"x"}}, "a.tar: cannot be unpacked"),
+        ({"a.tar": None}, "a.tar: cannot be unpacked"),
+        ({"a-1.tar": {"b.png": b"x"}, "a_1.tar": {"b.png": b"x"}}, "one folder"),
+    ],
+)
+def test_archive_that_cannot_be_unpacked_is_named(
+    home: Path, files: dict[str, dict[str, bytes] | None], words: str
+) -> None:
+    for name, content in files.items():
+        tar(home / "data" / name, content or {})
+        if content is None:
+            (home / "data" / name).write_bytes(b"no archive")
+    with pytest.raises(DataError, match=words):
+        opened(home / "data")
+    assert not list(home.rglob("evil.png"))
+
+
+def test_packed_table_is_refused_in_words(home: Path) -> None:
+    table = "path,label\n" + "".join(f"{n}.png,{('cat', 'dog')[n % 2]}\n" for n in range(8))
+    tar(home / "pets.tar", {f"{n}.png": image(n) for n in range(8)} | {"labels.csv": table.encode()})
+    with pytest.raises(DataError, match="is packed, and its labels stand in a table"):
+        config_for("pets", home / "pets.tar")
