@@ -11,7 +11,7 @@ import pytest
 from linnet.errors import LabelServerError, ProjectGone
 from linnet.labels.label_studio import LabelStudio
 from linnet.labels.server import NewTask
-from linnet.tasks.classification.label_form import OneChoice
+from linnet.tasks.classification.label_form import label_form
 
 CLASSES = ("bag", "boot", "coat & hat")
 PIXEL = bytes.fromhex(
@@ -26,7 +26,7 @@ def choice(label: str) -> dict[str, Any]:
 
 
 def check_contract(url: str, token: str, images: str = "data-uri") -> None:
-    interface = OneChoice(CLASSES)
+    interface = label_form(CLASSES)
     person = httpx.Client(base_url=url, headers={"Authorization": f"Token {token}"}, timeout=60)
     with LabelStudio(url, token, images) as server, person:
         server.check()
@@ -35,7 +35,7 @@ def check_contract(url: str, token: str, images: str = "data-uri") -> None:
         project = server.create_project(title, interface.config(), 2)
         assert server.find_project(title) == project and server.find_project("contract") != project
         assert interface.fits(server.project(project).parsed_config) == ""
-        assert OneChoice(("bag", "boot")).fits(server.project(project).parsed_config) != ""
+        assert label_form(("bag", "boot")).fits(server.project(project).parsed_config) != ""
         shown = [interface.prediction("boot", 0.75, "m1")]
         tasks = [NewTask(f"b:s{i}", PIXEL, {"why": "w", "sample_id": f"s{i}"}, shown) for i in range(7)]
         server.add_tasks(project, tasks)

@@ -15,7 +15,7 @@ from linnet.labels import label_studio
 from linnet.labels.connect import connect, find_server
 from linnet.labels.label_studio import TOKEN_VARIABLE, LabelStudio, read_token
 from linnet.labels.server import NewTask
-from linnet.tasks.classification.label_form import OneChoice
+from linnet.tasks.classification.label_form import label_form
 from linnet.tasks.label_form import BadAnswer
 from tests.labels.contract import CLASSES, PIXEL, check_contract, choice
 from tests.labels.stand_in import TOKEN, StandIn
@@ -35,7 +35,7 @@ def test_stand_in_keeps_the_contract(stand_in: StandIn) -> None:
 def test_tasks_many_pages_give_each_task_once(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(label_studio, "_PAGE", 7)
     with LabelStudio(stand_in.url, TOKEN) as server:
-        project = server.create_project("p", OneChoice(CLASSES).config(), 1)
+        project = server.create_project("p", label_form(CLASSES).config(), 1)
         server.add_tasks(project, [NewTask(f"b:{i}", PIXEL, {}) for i in range(50)])
         assert [task.key for task in server.tasks(project)] == [f"b:{i}" for i in range(50)]
         for task in stand_in.state.tasks.values():  # all changed at one and the same moment
@@ -97,7 +97,7 @@ def test_connect_without_any_server_says_how_to_get_one() -> None:
 def test_labelling_config_is_what_label_studio_itself_takes() -> None:
     from label_studio_sdk.label_interface import LabelInterface
 
-    interface = OneChoice([*CLASSES, *(f"c{i}" for i in range(12))])
+    interface = label_form((*CLASSES, *(f"c{i}" for i in range(12))))
     parsed = LabelInterface(interface.config())
     parsed.validate()
     task = {"data": {"image": "data:image/png;base64,AA", "why": "w"}}
@@ -117,4 +117,4 @@ def test_labelling_config_is_what_label_studio_itself_takes() -> None:
 )
 def test_answer_that_says_nothing_usable_is_refused(annotation: dict[str, object], says: str) -> None:
     with pytest.raises(BadAnswer, match=says):
-        OneChoice(CLASSES).answer(annotation)
+        label_form(CLASSES).answer(annotation)

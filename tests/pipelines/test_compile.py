@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -42,15 +45,22 @@ PARAMETERS_OF = {
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
 
+@cache
+def compiled(pipeline: str, config: Path) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return compile_pipeline(pipeline, load_config(config), Path(folder) / "p.yaml").read_bytes()
+
+
+def specs(pipeline: str, config: Path) -> list[Any]:
+    """Pipeline spec and platform spec."""
+    return list(yaml.load_all(compiled(pipeline, config), yaml.CSafeLoader))
+
+
 @pytest.mark.parametrize("pipeline", PIPELINES)
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
-def test_pipeline_parameters_are_the_config_with_its_values(
-    pipeline: str, config: Path, tmp_path: Path
-) -> None:
+def test_pipeline_parameters_are_the_config_with_its_values(pipeline: str, config: Path) -> None:
     loaded = load_config(config)
-    spec, platform = yaml.safe_load_all(
-        compile_pipeline(pipeline, loaded, tmp_path / "p.yaml").read_text("utf-8")
-    )
+    spec, platform = specs(pipeline, config)
     parameters = spec["root"]["inputDefinitions"]["parameters"]
     assert set(parameters) == PARAMETERS_OF[pipeline]
     assert parameters["request"]["defaultValue"] == {}
@@ -62,18 +72,13 @@ def test_pipeline_parameters_are_the_config_with_its_values(
 
 
 def test_pipeline_compiles_to_the_same_bytes_twice(tmp_path: Path) -> None:
-    loaded = load_config(CONFIGS[0])
-    first = compile_pipeline("training", loaded, tmp_path / "a.yaml").read_bytes()
-    assert compile_pipeline("training", loaded, tmp_path / "b.yaml").read_bytes() == first
+    again = compile_pipeline("training", load_config(CONFIGS[0]), tmp_path / "b.yaml").read_bytes()
+    assert again == compiled("training", CONFIGS[0])
 
 
 @pytest.mark.parametrize(("pipeline", "tasks"), [("training", 11), ("labeling", 5), ("monitoring", 7)])
-def test_every_task_mounts_the_state_volume_and_has_a_deadline(
-    pipeline: str, tasks: int, tmp_path: Path
-) -> None:
-    _, platform = yaml.safe_load_all(
-        compile_pipeline(pipeline, load_config(CONFIGS[0]), tmp_path / "p.yaml").read_text("utf-8")
-    )
+def test_every_task_mounts_the_state_volume_and_has_a_deadline(pipeline: str, tasks: int) -> None:
+    _, platform = specs(pipeline, CONFIGS[0])
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert len(executors) == tasks
     for executor in executors.values():
