@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from linnet.commands.terminal import terminal
 from linnet.config import Config, ServingConfig, load_config
 from linnet.errors import ConfigError, ServingError
 from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
