@@ -340,33 +340,6 @@ def test_rollout_that_is_paused_does_not_go_on_but_still_rolls_back(tmp_path: Pa
     assert bad.table == ("1", None, 0, 0.0)
 
 
-def test_order_that_cannot_be_read_is_told_in_the_record(tmp_path: Path) -> None:
-    """Such as one of another Linnet: it was passed over, and whoever gave it never heard."""
-    target, looks = pair(), 0
-
-    def outcomes() -> list[LabeledOutcome]:
-        nonlocal looks
-        looks += 1
-        if looks in (3, 5):
-            with (tmp_path / "shop.orders.jsonl").open("a") as file:
-                file.write('{"command": "rewind"}\n')
-        return target.outcomes()
-
-    decision = rollout(target, tmp_path, FAST, outcomes).run()
-    assert decision.verdict == "promote"
-    told = [mark.what for mark in decision.marks if "order" in mark.what]
-    assert told == ["an order cannot be read, and is not carried out"] * 2
-
-
-def test_state_that_cannot_be_read_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for name, content in (("torn", "{"), ("strange", "[]")):
-        (tmp_path / f"{name}.json").write_text(content)
-        assert Journal(tmp_path / f"{name}.json").read() == {}
-        assert f"{name}.json: " in caplog.text
-    caplog.clear()
-    assert Journal(tmp_path / "none.json").read() == {} and not caplog.text
-
-
 def test_rollout_that_is_aborted_gives_traffic_back_and_names_who(tmp_path: Path) -> None:
     target = pair()
     decision = ordered(target, tmp_path, [(4, "abort")], FAST).run()
