@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.journal import Journal
 from tests.deployment.test_rollout import FAST, pair, rollout
 
