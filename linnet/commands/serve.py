@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from linnet.commands.terminal import terminal
 from linnet.config import Config, ServingConfig, load_config
 from linnet.errors import ConfigError, ServingError
 from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
@@ -195,10 +196,20 @@ def _models_to_serve(names: list[str], paths: list[Path]) -> tuple[list[ModelToS
     models = []
     for one in champions:
         limits = configs[one.name].serving if one.name in configs else one.serving()
+        if limits is None:  # those of another model's config are none of its business
+            limits = ServingConfig()
+            if one.run:
+                terminal(stderr=True).print(
+                    f"{one.name}: the serving settings of run {one.run} cannot be read here, so the defaults "
+                    "hold; --config names others",
+                    style="yellow",
+                    soft_wrap=True,
+                )
         models.append(ModelToServe(one.name, one.version, one.package, limits))
     serving = next((config.serving for config in configs.values()), ServingConfig())
     largest = max(serving.max_body_mb, *(m.config.max_body_mb for m in models if m.config is not None), 0.0)
-    return models, serving.model_copy(update={"max_body_mb": largest})
+    images = sum(m.config.log_images_mb for m in models if m.config is not None) or serving.log_images_mb
+    return models, serving.model_copy(update={"max_body_mb": largest, "log_images_mb": images})
 
 
 def _start(command: list[str]) -> str:

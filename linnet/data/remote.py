@@ -22,7 +22,7 @@ from linnet.errors import DataError, DatasetUnavailable
 from linnet.progress import Progress
 from linnet.storage.files import file_name, writing
 from linnet.storage.locks import file_lock
-from linnet.storage.object_store import first_answer
+from linnet.storage.object_store import files_below, first_answer
 from linnet.storage.paths import state_dir
 
 _WEB, _STORES = ("http", "https"), ("s3", "gs", "az")
@@ -90,7 +90,7 @@ def _listing(location: str, root: str, single: str) -> tuple[Any, list[_Remote]]
     scheme, start = urlsplit(location).scheme, location if single else root
 
     def listed(system: Any, base: str) -> dict[str, Any]:
-        return {base: system.info(base)} if single else _walked(system, base)
+        return {base: system.info(base)} if single else files_below(system, base)
 
     try:
         if scheme in _STORES:
@@ -112,24 +112,6 @@ def _listing(location: str, root: str, single: str) -> tuple[Any, list[_Remote]]
     if not files:
         raise DatasetUnavailable(location, {location: "it lists no files"})
     return system, sorted(files, key=lambda file: file.path)
-
-
-def _walked(system: Any, folder: str) -> dict[str, dict[str, Any]]:
-    """The files at any depth below a folder. Raises what the client does for a folder that cannot be listed.
-
-    fsspec's own `find` leaves such a folder out without a word, and passes no other wish on to sub-folders.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    known, waiting = {folder.rstrip("/")}, [folder]
-    while waiting:
-        for info in system.ls(waiting.pop(), detail=True):
-            name = str(info["name"])
-            if info["type"] != "directory":
-                found[name] = info
-            elif name.rstrip("/") not in known:
-                known.add(name.rstrip("/"))
-                waiting.append(name)
-    return found
 
 
 def _below(key: str, base: str) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
@@ -22,6 +24,7 @@ from linnet.errors import RolloutError
 from linnet.records import JudgeSnapshot, Record, now
 from linnet.storage.files import write_text
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T", bound=Record)
 Command = Literal["approve", "pause", "resume", "abort"]
 UNDER_WAY = ("running", "paused", "waiting", "promoting", "returning")
@@ -77,13 +80,18 @@ class Journal:
         return self.path.with_suffix(".lock").open("w")
 
     def read(self) -> dict[str, Any]:
-        """The state; empty if there is none that can be read."""
+        """The state; empty if there is none, or none that can be read, which is logged."""
         try:
             state = json.loads(self.path.read_text("utf-8"))
-        except (OSError, ValueError):
+        except FileNotFoundError:
             return {}
-        known = isinstance(state, dict) and {"candidate", "percent", "phase"} <= set(state)
-        return state if known else {}
+        except (OSError, ValueError) as error:
+            _tell(f"{self.path}: the state of a rollout cannot be read: {error}")
+            return {}
+        if isinstance(state, dict) and {"candidate", "percent", "phase"} <= set(state):
+            return state
+        _tell(f"{self.path}: this is not the state of a rollout")
+        return {}
 
     def write(self, state: dict[str, Any]) -> None:
         """Replaces the state."""
@@ -133,6 +141,14 @@ class Journal:
         found = _lines(self._orders, Order)
         return [order for order in found if order.rollout == rollout][after:]
 
+    def unread_orders(self) -> int:
+        """Whole lines among the orders that are none, such as of another Linnet: nobody carries them out."""
+        try:
+            whole = self._orders.read_bytes().count(b"\n")
+        except OSError:
+            return 0
+        return whole - len(_lines(self._orders, Order))
+
 
 def _locked(lock: IO[str]) -> bool:
     try:
@@ -140,6 +156,12 @@ def _locked(lock: IO[str]) -> bool:
     except OSError:
         return False
     return True
+
+
+@lru_cache(1000)
+def _tell(problem: str) -> None:
+    """Once a process: the engine and the console look every few seconds."""
+    logger.warning(problem)
 
 
 def _lines(path: Path, kind: type[T]) -> list[T]:

@@ -110,6 +110,7 @@ def release(
         )
         with replayer:
             decision = rollout.run()
+        decision = _with_traffic(decision, replayer)
         return _write(decision, rollout.looks, out, again)
 
 
@@ -175,6 +176,17 @@ def _reference(package: Path, training_set: Path) -> FirstReleaseBaseline:
     if not counts.get("test"):
         raise RolloutError(f"{training_set}: training_set.json counts no test split: build it again")
     return FirstReleaseBaseline(described.latency_p95_ms, described.metrics["accuracy"], counts["test"])
+
+
+def _with_traffic(decision: RolloutDecision, replayer: Replayer) -> RolloutDecision:
+    """An inconclusive decision, with what became of requests that no record of the server tells of."""
+    if decision.verdict != "inconclusive" or not (replayer.refused or replayer.left_out):
+        return decision
+    told = (
+        f"{decision.reason}; of the replayed requests {replayer.refused:,} were refused as the server was "
+        f"too busy (429, 503), and {replayer.left_out:,} were not sent, as too many were under way"
+    )
+    return decision.model_copy(update={"reason": told})
 
 
 def _ended(candidate: Candidate, champion: str | None, verdict: JudgeVerdict, why: str) -> RolloutDecision:

@@ -75,6 +75,8 @@ class Rollout:
     _lost: bool = field(init=False, default=False)
     """The server gave the candidate's share back: nobody had looked after it for too long."""
     _identity: str = field(init=False, default="")
+    _unread: int = field(init=False, default=0)
+    """Orders that could not be read; each is told once."""
 
     def run(self) -> RolloutDecision:
         """Carries the rollout to its end.
@@ -273,6 +275,9 @@ class Rollout:
     def _apply_commands(self) -> str | None:
         """Carries out new orders; returns why the rollout is to end, if it is."""
         state = self._state
+        if (unread := self._journal.unread_orders()) > self._unread:
+            self._unread = unread
+            state.mark("an order cannot be read, and is not carried out")
         return state.apply(self._journal.orders(state.started_at.isoformat(), state.orders))
 
     def _read_records(self) -> bool:

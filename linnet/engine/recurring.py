@@ -14,6 +14,7 @@ from linnet.engine.security import Caller
 from linnet.engine.store import Resource, ResourceStore
 from linnet.engine.submission import Submissions
 from linnet.engine.supervisor import ACTIVE
+from linnet.errors import RunError
 from linnet.records import now
 
 _MACRO = re.compile(r"\[\[([^\[\]]*)\]\]")
@@ -63,10 +64,20 @@ class Recurring:
         )
 
     def tick(self, moment: datetime | None = None) -> None:
-        """Makes the runs that are due."""
+        """Makes the runs that are due.
+
+        Raises:
+            RunError: some could not be made; all others were.
+        """
+        problems = []
         for recurring in self._store.where("recurring", status="ENABLED"):
-            while self._make_one(self._store.get("recurring", recurring.id), moment or now()):
-                pass
+            try:
+                while self._make_one(self._store.get("recurring", recurring.id), moment or now()):
+                    pass
+            except Exception as error:  # noqa: BLE001  one's trouble must not stop the others
+                problems.append(f"the recurring run {recurring.id}: {error}")
+        if problems:
+            raise RunError("; ".join(problems))
 
     def _make_one(self, recurring: Resource, moment: datetime) -> bool:
         """Makes the next run of a recurring run, if it is due and there is room; whether it did."""

@@ -29,6 +29,7 @@ from linnet.records import EvaluationReport
 from linnet.records.prediction_log import models_in, served_files
 from linnet.storage.paths import prediction_log_dir
 from linnet.tasks.answer import answer_of
+from linnet.tasks.target import target_of
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def read_candidates(
     """
     known = _read(evaluation / CANDIDATES_FILE, len(report.classes))
     test = _read(evaluation / PREDICTIONS_FILE, len(report.classes))
-    asked = {key: row for key, row in _requests(model, len(report.classes)).items() if key not in labels}
+    asked = {key: row for key, row in _requests(model, report).items() if key not in labels}
     ids = [*known.ids, *test.ids, *asked]
     said = [known.probabilities, test.probabilities]
     said += [np.array([row[0] for row in asked.values()], np.float32)] if asked else []
@@ -178,10 +179,15 @@ def _tell(problem: str) -> None:
     logger.warning(problem)
 
 
-def _requests(model: str, classes: int) -> dict[str, tuple[list[float], bytes]]:
-    """Probabilities and image of the latest requests whose image the prediction log kept, by sample_id."""
-    found: dict[str, tuple[list[float], bytes]] = {}
-    columns = ["model", "ok", "sample_id", "probabilities", "image"]
+def _requests(model: str, report: EvaluationReport) -> dict[str, tuple[list[float], bytes]]:
+    """Probabilities and image of the latest requests whose image the prediction log kept, by sample_id.
+
+    Those of a version with other classes than the evaluation's are left out, and that is told: its numbers
+    would be read as of these classes.
+    """
+    found: dict[str, tuple[str, list[float], bytes]] = {}
+    columns = ["model", "version", "ok", "sample_id", "probabilities", "predicted", "image"]
+    others: set[str] = set()
     for file in _log_files(model):
         try:
             rows = pq.read_table(file, columns=columns).to_pylist()
@@ -189,9 +195,25 @@ def _requests(model: str, classes: int) -> dict[str, tuple[list[float], bytes]]:
             _tell(f"requests in {file} are not asked about: {error}")
             continue
         for row in rows:
-            usable = row["ok"] and row["model"] == model and row["image"] is not None
-            if usable and len(row["probabilities"] or ()) == classes:
-                found.setdefault(row["sample_id"], (row["probabilities"], row["image"]))
+            if not row["ok"] or row["model"] != model or row["image"] is None:
+                continue
+            said, version = row["probabilities"] or [], str(row["version"])
+            if _is_of(report, said, str(row["predicted"])):
+                found.setdefault(row["sample_id"], (version, said, row["image"]))
+            else:
+                others.add(version)
         if len(found) >= _LATEST_REQUESTS:
             break
-    return found
+    for version in sorted(others):
+        _tell(f"requests to version {version} of {model} are not asked about: it has other classes")
+    return {key: (said, image) for key, (version, said, image) in found.items() if version not in others}
+
+
+def _is_of(report: EvaluationReport, said: list[float], predicted: str) -> bool:
+    """Whether a version that named `predicted` may have the classes of an evaluation."""
+    if len(said) != len(report.classes):
+        return False
+    target = target_of(report.task)
+    if target.several:
+        return set(report.classes).issuperset(target.classes(predicted))
+    return report.classes[int(np.argmax(said))] == predicted

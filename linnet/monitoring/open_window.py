@@ -13,7 +13,7 @@ from linnet.monitoring.history import past_p_values
 from linnet.monitoring.log_reader import read_feedback
 from linnet.monitoring.measure import compare_with_reference
 from linnet.monitoring.performance import judge
-from linnet.monitoring.window import Rows, last_closed, write_window
+from linnet.monitoring.window import Rows, damaged_files, last_closed, write_window
 from linnet.records import DriftReport, PerformanceReport
 
 
@@ -23,6 +23,8 @@ class OpenWindow:
 
     drift: DriftReport
     performance: PerformanceReport
+    notes: tuple[str, ...] = ()
+    """Files of the log that could not be read, and are missing in both."""
 
 
 def judge_open_window(
@@ -60,8 +62,10 @@ def judge_open_window(
             folder = Path(scratch) / "window"
             window = write_window(log, model, version, start, at, config, folder)
             rows = Rows.load(folder, len(reference.features), len(reference.classes), reference.answer)
+            damaged = damaged_files(folder)
         if window.enough:
             break
     drift = compare_with_reference(window, rows, reference, None, config, past)
-    labels = read_feedback(log, model).labels
-    return OpenWindow(drift, judge(window, rows, reference, labels, drift, config))
+    given = read_feedback(log, model)
+    notes = tuple(f"the log's file {one} is left out" for one in (*damaged, *given.damaged))
+    return OpenWindow(drift, judge(window, rows, reference, given.labels, drift, config), notes)

@@ -136,7 +136,7 @@ def _log(places: Places, at: datetime, span: timedelta, seen: _Seen) -> None:
     import pyarrow.dataset as ds
 
     since = at - 5 * span
-    files = [p for p in served_files(places.log) if p.stat().st_mtime >= since.timestamp()]
+    files = [p for p in served_files(places.log) if _changed_at(p) >= since.timestamp()]
     if not files:
         seen.notes.append(f"{places.log}: nothing was logged in the last {5 * span}")
         return
@@ -156,6 +156,14 @@ def _log(places: Places, at: datetime, span: timedelta, seen: _Seen) -> None:
     seen.values["recent"] = tuple(_by_version(recent))
     seen.values["before"] = tuple(_by_version(frame[frame["at"] < at - span]))
     seen.values["samples"] = (*_samples(recent), *seen.values.get("samples", ()))
+
+
+def _changed_at(path: Path) -> float:
+    """In seconds since the epoch; of a file that was deleted just now: long ago."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _by_version(frame: Any) -> Iterable[VersionTraffic]:
@@ -226,6 +234,7 @@ def _open_window(places: Places, at: datetime, span: timedelta, seen: _Seen) -> 
     except (LinnetError, OSError) as error:
         seen.notes.append(f"the window that is still open cannot be judged: {error}")
         return
+    seen.notes += found.notes
     if found.performance.loss is not None and (found.performance.labelled or "loss" not in seen.values):
         seen.values["loss"] = found.performance.loss
     if found.drift.verdict == "insufficient":

@@ -215,17 +215,18 @@ def find_champions(names: Sequence[str] = (), config: RegistryConfig | None = No
         RegistryError, StorageError: the package of one that is named, or of all, cannot be read.
     """
     registry = connect(config or RegistryConfig())
+    if names:
+        return [_with_package(registry, version) for version in _champions(registry, names)]
     found, problems = [], []
-    for version in _champions(registry, names):
+    for name in (models := registry.store.models()):
         try:
-            found.append(_with_package(registry, version))
+            if (version := registry.champion(name)) is not None:
+                found.append(_with_package(registry, version))
         except LinnetError as error:
-            if names:
-                raise
             problems.append(error)
-            logger.warning("%s is left out: %s", version.name, error)
+            logger.warning("%s is left out: %s", name, error)
     if not found:
-        raise problems[0]
+        raise problems[0] if problems else NoChampion("", models)
     return found
 
 

@@ -33,7 +33,7 @@ from linnet.errors import RunError
 from linnet.runner import containers
 from linnet.runner.sweep import IMPORTS
 from linnet.storage.files import shown_url, write_text
-from linnet.storage.object_store import first_answer
+from linnet.storage.object_store import files_below, first_answer
 from linnet.storage.paths import state_dir
 
 _OBJECT_STORES = {"s3": "s3", "minio": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "abfs"}
@@ -161,8 +161,8 @@ def _listed(system: Any, path: str) -> dict[str, Mapping[str, Any]]:
         about = system.info(path)
         if about["type"] == "file":
             return {path: about}
-    found = system.find(path, detail=True)
-    return {str(name): about for name, about in found.items() if about["type"] == "file"}
+    found = files_below(system, path)
+    return {name: about for name, about in found.items() if about["type"] == "file"}
 
 
 def _marks(files: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -30,8 +30,12 @@ class AccessControl:
         self._stamp: tuple[int, ...] | None = None
         self._looked = -math.inf
 
-    def admit(self, headers: dict[str, str], scope: Scope, model: str | None = None) -> None:
+    def admit(
+        self, headers: dict[str, str], scope: Scope, model: str | None = None, *, required: bool = False
+    ) -> None:
         """Whether a request with these headers may use routes of `scope`, of `model` (None: of no one).
+
+        `required`: the model asks for a key, whatever the server as a whole does.
 
         Raises:
             RequestRejected: 401, no key or a wrong one; 403, a key without the scope, or for other models;
@@ -39,7 +43,7 @@ class AccessControl:
                 were revoked.
         """
         given = headers.get("authorization", "")
-        if scope == "infer" and not self._required and not given.startswith("Bearer lk_"):
+        if scope == "infer" and not (self._required or required) and not given.startswith("Bearer lk_"):
             return
         if hmac.compare_digest(given.encode("latin-1", "replace"), self._token):
             return

@@ -134,7 +134,13 @@ class App:
     ) -> None:
         if self._quarantine is not None and _asks_for_a_prediction(request):
             name = model.name if model is not None else ""
-            self._quarantine.offer(request, request_name or "", name, refusal)
+            meant = [model] if model is not None else self._models.values()  # nobody knows whose it was
+            self._quarantine.offer(request, request_name or "", name, refusal, [m.settings for m in meant])
+
+    def _admit(self, request: Request, model: ServedModel) -> None:
+        """Whether the sender may ask a model. Raises RequestRejected: see AccessControl."""
+        required = model.settings.require_key
+        self._access.admit(request.headers, "infer", model.name, required=required)
 
     async def _route(
         self, request: Request, parts: list[str], model: ServedModel | None, request_name: str
@@ -147,7 +153,7 @@ class App:
         if parts[0] == "predict" and len(parts) <= 2:
             assert model is not None
             _allow(request, "POST")
-            self._access.admit(request.headers, "infer", model.name)
+            self._admit(request, model)
             return await self._predict(request, model, request_name)
         if parts[0] == "admin":
             self._access.admit(
@@ -157,7 +163,7 @@ class App:
         if parts[0] == "feedback" and len(parts) <= 2:
             assert model is not None
             _allow(request, "POST")
-            self._access.admit(request.headers, "infer", model.name)
+            self._admit(request, model)
             return await self._forward_to_supervisor(request)
         if parts == ["metrics"]:
             _allow(request, "GET", "HEAD")
@@ -203,7 +209,7 @@ class App:
         self, request: Request, model: ServedModel, parts: list[str], request_name: str
     ) -> Response:
         if parts[-1:] == ["infer"] or (model.asleep and parts[-1:] != ["ready"]):
-            self._access.admit(request.headers, "infer", model.name)
+            self._admit(request, model)
             if model.asleep:
                 await self._wake(model)
         snapshot = model.fleet.snapshot

@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,8 +79,19 @@ class Quarantine:
             self._thread.join()
             self._thread = None
 
-    def offer(self, request: Request, request_id: str, model: str, refusal: RequestRejected) -> None:
-        """Logs a refusal and keeps its request, if there is room for one more of its kind; never waits."""
+    def offer(
+        self,
+        request: Request,
+        request_id: str,
+        model: str,
+        refusal: RequestRejected,
+        own: Sequence[ServingConfig] = (),
+    ) -> None:
+        """Logs a refusal and keeps its request, if there is room for one more of its kind; never waits.
+
+        `own`: the settings of the model that was meant, or of all that may have been: what one of them keeps
+        back is not kept, whatever the server as a whole keeps.
+        """
         now = time.monotonic()
         if not self._allowed.setdefault((model, refusal.reason), _Allowance(at=now)).take(now):
             return
@@ -89,13 +101,13 @@ class Quarantine:
             reason=refusal.reason, problem=refusal.problem[:_TEXT], method=request.method[:20],
             path=request.path[:_TEXT], size=len(request.body),
             headers=headers,
-            kept=self._keeps(request, refusal),
+            kept=self._keeps(request, refusal, own),
         )  # fmt: skip
         logger.info(
             "refused %s: status %d, reason %s, model %r: %a",
             request_id or "a request", said.status, said.reason, model, said.problem,
         )  # fmt: skip
-        if self._thread is None:
+        if self._thread is None or not all(settings.refused_keep for settings in own):
             return
         body = request.body if said.kept else b""
         with self._holding:
@@ -107,12 +119,12 @@ class Quarantine:
         except queue.Full:
             self._give(len(body))
 
-    def _keeps(self, request: Request, refusal: RequestRejected) -> bool:
+    def _keeps(self, request: Request, refusal: RequestRejected, own: Sequence[ServingConfig]) -> bool:
         """Whole bodies alone, of inputs alone, and none where kept images must not be readable."""
         return (
             refusal.reason in ABOUT_THE_INPUT
             and 0 < len(request.body) <= MAX_BODY
-            and not self._config.log_image_blocks
+            and not any(settings.log_image_blocks for settings in (self._config, *own))
         )
 
     def _give(self, size: int) -> None:

@@ -43,7 +43,7 @@ class ServedModel:
 
         `unlogged` is told how many requests more, or fewer, have not been written to the log.
         """
-        self.name, self.header = name, quote(name)
+        self.name, self.header, self.settings = name, quote(name), settings
         self._max_body = round(settings.max_body_mb * 1_000_000)
         self.loading = asyncio.Lock()
         self.asleep = False

@@ -2,7 +2,7 @@
 
 Where none are named, the client on its own asks the metadata service of a cloud's virtual machine for them,
 and fails where there is no such service. A public bucket asks for none: so nobody asks first, and the
-machine's identity is tried only where that is refused.
+machine's identity is tried only where that is refused. Beside it stands how any such system is listed.
 """
 
 from __future__ import annotations
@@ -85,3 +85,21 @@ def first_answer(scheme: str, ask: Callable[[Any], T]) -> tuple[Any, T]:
     raise PermissionError(
         f"it is not public, and no credentials are known here: set {_CREDENTIALS[scheme][0]}"
     ) from refused
+
+
+def files_below(system: Any, folder: str) -> dict[str, dict[str, Any]]:
+    """The files at any depth below a folder. Raises what the client does for a folder that cannot be listed.
+
+    fsspec's own `find` leaves such a folder out without a word, and passes no other wish on to sub-folders.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    known, waiting = {folder.rstrip("/")}, [folder]
+    while waiting:
+        for info in system.ls(waiting.pop(), detail=True):
+            name = str(info["name"])
+            if info["type"] != "directory":
+                found[name] = info
+            elif name.rstrip("/") not in known:
+                known.add(name.rstrip("/"))
+                waiting.append(name)
+    return found

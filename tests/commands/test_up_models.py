@@ -73,6 +73,22 @@ def test_each_champion_has_the_limits_of_the_run_that_made_it_or_of_its_config(
         assert stop_server()
 
 
+def test_model_without_settings_of_its_own_gets_the_defaults_and_no_other_model_s(
+    database: Path, submit: Submit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It got those of the first config given: all images of its users were kept, as another model's were."""
+    del database
+    champion(submit, "loud", None)
+    champion(submit, "older", {})
+    record = runs_dir() / "run-of-older" / "run.json"
+    record.write_text(record.read_text().replace('"log_sample"', '"log_some"'))
+    (tmp_path / "loud.toml").write_text('name = "loud"\n[serving]\nlog_images = 1.0\nlog_images_mb = 5.0\n')
+    models, server = _models_to_serve(["loud", "older"], [tmp_path / "loud.toml"])
+    assert [one.config.log_images for one in models if one.config] == [1.0, 0.0]
+    assert server.log_images_mb == 5.0 + ServingConfig().log_images_mb
+    assert "older: the serving settings of run run-of-older cannot be read here" in capsys.readouterr().err
+
+
 def test_two_configs_of_one_model_or_of_the_engine_alone_are_refused(tmp_path: Path) -> None:
     """The last one won, or the first, and nobody was told."""
     for name in ("a", "b"):

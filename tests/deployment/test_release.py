@@ -12,16 +12,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from linnet.config import ReleaseConfig, ServingConfig
 from linnet.deployment.pace import Pace
-from linnet.deployment.release import release
+from linnet.deployment.release import _ended, _with_traffic, release
 from linnet.deployment.replay import Replayer, Traffic
+from linnet.deployment.rollout import Candidate
 from linnet.errors import RolloutError
-from linnet.records import RolloutDecision, TrainingSetManifest
+from linnet.records import JudgeVerdict, RolloutDecision, TrainingSetManifest
 from tests.serving.packages import CLASSES, make_package
 from tests.serving.running import RunningServer, running
 
@@ -264,3 +267,15 @@ def test_version_that_was_rolled_back_gets_no_traffic(folder: Path, tmp_path: Pa
     decision = release(*packages, folder / "set", QUICK, SERVING, "tiny", tmp_path, blocked=why)
     assert (decision.verdict, decision.reason, decision.steps) == ("rollback", why, ())
     assert "rolled back by ada" in (tmp_path / "rollout.html").read_text()
+
+
+@pytest.mark.parametrize("verdict", ["inconclusive", "promote"])
+def test_inconclusive_release_says_what_became_of_the_replayed_requests(verdict: JudgeVerdict) -> None:
+    """A candidate that only refused ended with too few requests seen, and nothing said why."""
+    ended = _ended(Candidate("shop", "2", Path("p")), "1", verdict, "only 0 of 100 were seen")
+    replayer: Any = SimpleNamespace(refused=1234, left_out=5)
+    reason = _with_traffic(ended, replayer).reason
+    told = "only 0 of 100 were seen; of the replayed requests 1,234 were refused as the server was too busy"
+    assert reason.startswith(told) == (verdict == "inconclusive")
+    replayer = SimpleNamespace(refused=0, left_out=0)
+    assert _with_traffic(ended, replayer).reason == ended.reason

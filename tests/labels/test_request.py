@@ -131,12 +131,41 @@ def test_request_labels_test_samples_are_asked_about_for_the_audit_only(
     assert len(audited) == 1 and all(one.reasons == ("audit",) for one in audited)
 
 
+def logged(
+    model: str, key: str, said: list[float], image: bytes | None, ok: bool = True, version: str = "1"
+) -> dict[str, Any]:
+    """A row of the prediction log."""
+    row = {"model": model, "version": version, "ok": ok, "sample_id": key, "probabilities": said}
+    return {**row, "predicted": CLASSES[int(np.argmax(said))], "image": image}
+
+
+def test_request_labels_of_a_version_with_other_classes_are_not_asked_about(
+    samples: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With as many classes as the evaluation has, its numbers were read as of these: people saw wrong ones.
+
+    One answer that names no class of the evaluation tells it of the whole version.
+    """
+    log = tmp_path / "state" / "serving" / "log"
+    log.mkdir(parents=True)
+    shown = {**logged("d", "p1", [0.1, 0.5, 0.4], b"p1"), "predicted": "hat"}
+    rows = [
+        shown,
+        logged("d", "p2", [0.4, 0.3, 0.3], b"p2"),
+        logged("d", "p3", [0.4, 0.3, 0.3], b"p3", version="2"),
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), log / "served-1.parquet")
+    requests = request_labels(evaluate(tmp_path / "e"), samples, CONFIG, "d", tmp_path / "o")
+    assert [one.sample_id for one in requests if one.reasons[0] == "production"] == ["p3"]
+    assert "version 1 of d are not asked about: it has other classes" in caplog.text
+
+
 def test_request_labels_unsure_production_requests_are_asked_about(samples: Path, tmp_path: Path) -> None:
     log = tmp_path / "state" / "serving" / "log"
     log.mkdir(parents=True)
     sure, unsure = [0.98, 0.01, 0.01], [0.4, 0.35, 0.25]
     rows = [
-        {"model": model, "ok": ok, "sample_id": key, "probabilities": said, "image": image}
+        logged(model, key, said, image, ok)
         for key, model, ok, said, image in (
             ("p0", "d", True, sure, b"p0"),
             ("p1", "d", True, unsure, b"p1"),
@@ -158,7 +187,7 @@ def test_request_labels_unsure_production_requests_are_asked_about(samples: Path
 
 def write_log(log: Path, number: int, model: str, key: str) -> None:
     log.mkdir(parents=True, exist_ok=True)
-    row = {"model": model, "ok": True, "sample_id": key, "probabilities": [0.4, 0.35, 0.25], "image": b"x"}
+    row = logged(model, key, [0.4, 0.35, 0.25], b"x")
     pq.write_table(pa.Table.from_pylist([row]), log / f"served-20260101T000000-1-{number:06d}.parquet")
 
 

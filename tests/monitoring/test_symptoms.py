@@ -154,6 +154,17 @@ def test_open_window_outweighs_a_closed_one(champion: Path, serve: Serve, tmp_pa
     assert not found.input_drift and any("brightness" in one for one in found.earlier_drift)
 
 
+def test_open_window_tells_which_files_it_lacks(champion: Path, serve: Serve, tmp_path: Path) -> None:
+    """Labels in a damaged file looked as if none had come, and a file of the log as if nobody had asked."""
+    log = serve(pictures(40, 3))
+    for name in ("served-20990101T000000-1-000001.parquet", "feedback-20260101T000000-1-000001.parquet"):
+        (log / name).write_bytes(b"damaged")
+    told = [
+        note for note in gather(open_places(tmp_path, champion)).notes if note.startswith("the log's file")
+    ]
+    assert len(told) == 2 and "served-2099" in told[0] and "feedback-2026" in told[1]
+
+
 def test_open_window_with_too_little_in_it_is_unknown(champion: Path, serve: Serve, tmp_path: Path) -> None:
     serve(pictures(40, 3, low=20, high=40))
     found = gather(open_places(tmp_path, champion))

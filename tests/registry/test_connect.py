@@ -19,6 +19,7 @@ from linnet.registry.connect import (
     register_challenger,
     release_candidates,
 )
+from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import package_digest
 from tests.packaging.folders import Folders
 from tests.registry.conftest import Submit
@@ -73,6 +74,25 @@ def test_package_with_a_failed_gate_is_not_registered(
         register_challenger(CONFIG, "tiny", failed, steps.evaluation, steps.model, {})
     with pytest.raises(RegistryError, match="no champion of tiny"):
         find_champion("tiny")
+
+
+def test_champion_that_cannot_be_read_hides_no_other_where_none_is_named(
+    database: Path, submit: Submit, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`linnet up` served nothing at all, for one model of another program in a shared registry."""
+    registry = connect(CONFIG)
+    version = registry.register(submit(model="whole")).version
+    registry.promote("whole", version, None, override="by hand")
+    known = MlflowRegistry.models
+    monkeypatch.setattr(MlflowRegistry, "models", lambda self: ["it's another's", *known(self)])
+    ask = MlflowRegistry.alias
+    monkeypatch.setattr(
+        MlflowRegistry, "alias", lambda self, model, kind: "1" if "'" in model else ask(self, model, kind)
+    )
+    assert [one.name for one in find_champions()] == ["whole"]
+    assert "it's another's is left out" in caplog.text
+    with pytest.raises(RegistryError, match="must not contain a quote"):
+        find_champions(["it's another's"])
 
 
 def test_model_whose_package_was_changed_is_left_out_and_told_unless_it_is_named(

@@ -16,6 +16,7 @@ import pytest
 
 from linnet.errors import RequestRejected
 from linnet.monitoring.log_reader import read_feedback
+from linnet.records.refused import refused_requests
 from linnet.serving.client import ServerClient
 from linnet.serving.keys import KeyFile
 from tests.serving.packages import make_package
@@ -297,3 +298,31 @@ def test_key_of_one_model_opens_no_other(packages: Path, tmp_path: Path) -> None
         assert plain.request("GET", "/admin/models/faces/routes", b"", sent)[0] == 200
         assert plain.request("GET", "/admin/models/textures/routes", b"", sent)[0] == 403
         assert plain.request("GET", "/admin/models", b"", sent)[0] == 403
+
+
+def test_key_and_redaction_that_one_model_asks_for_hold_where_the_server_asks_for_neither(
+    packages: Path, tmp_path: Path
+) -> None:
+    """The server's own alone held: under `linnet up` a model whose run asked for keys was open to all."""
+    closed = {"require_key": True, "log_image_blocks": 4}
+    flags = models_flags(
+        {"name": "textures", "version": "1", "package": packages / "textures"},
+        {"name": "faces", "version": "4", "package": packages / "faces", "config": closed},
+    )
+    keys = KeyFile(tmp_path / "keys.json")
+    _, secret = keys.create("webshop", ("infer",))
+    refused = tmp_path / "run" / "refused"
+    with running(tmp_path / "run", None, "", *flags, "--workers", "1", "--keys", str(keys.path)) as server:
+        plain, sent = ServerClient(server.state.url), {"Authorization": f"Bearer {secret}"}
+        for path in ("/predict", "/v2/models/{}/infer", "/feedback"):
+            statuses = [
+                plain.request("POST", path.format(name) if "{}" in path else f"{path}/{name}", b"{}")[0]
+                for name in ("faces", "textures")
+            ]
+            assert statuses[0] == 401 and statuses[1] != 401, path
+        assert plain.request("POST", "/predict/faces", png(8), sent)[0] == 200
+        for path in ("/predict/faces", "/predict/textures", "/predict"):
+            assert plain.request("POST", path, png(100, 40)[:60], sent)[0] == 400
+    kept = {one.model: one.kept for one, _ in refused_requests(refused) if one.reason == "decode"}
+    assert kept == {"faces": False, "textures": True}
+    assert not any(one.kept for one, _ in refused_requests(refused) if one.model != "textures")
