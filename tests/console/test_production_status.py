@@ -17,6 +17,7 @@ from linnet.console.production_status import Example, Retraining, Watched, _wind
 from linnet.console.slo import promises
 from linnet.console.sources import Canary, ServerStatus
 from linnet.console.views import labelling, production
+from linnet.console.views.retraining import retraining
 from linnet.labels.status import LabelStatus
 from linnet.monitoring.history import history_folder
 from linnet.records import (
@@ -242,7 +243,7 @@ def test_page_escapes_what_comes_from_records() -> None:
         production.alerts(found.alerts, EVIL),
         production.drift(found),
         production.refused(replace(found, refused=(HOSTILE,))),
-        production.retraining(found.retraining, "USD", 100.0),
+        retraining(found.retraining, "USD", 100.0),
         production.examples([Example(EVIL, EVIL, "data:,")]),
         production.budget_tile(found),
         production.drift_tile(found),

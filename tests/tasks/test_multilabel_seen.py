@@ -114,7 +114,7 @@ def test_console_orders_mistakes_and_names_the_class_that_speaks_for_each(
 
 
 def test_table_of_predict_says_that_nothing_is_there(capsys: pytest.CaptureFixture[str]) -> None:
-    from linnet.commands.serve import _show_answers
+    from linnet.commands.predict import _show_answers
 
     both = [{"class": "red", "probability": 0.9}, {"class": "blue", "probability": 0.6}]
     answers = [{"model": "m", "version": "1", "predictions": listed} for listed in ([], both)]
