@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from linnet.artifacts.onnx_model import PackagedModel
 from linnet.artifacts.reference import Reference
+from linnet.commands import drift_simulate
 from linnet.config import EvaluationConfig, GatesConfig, MonitoringConfig, ServingConfig, TrainConfig
 from linnet.deployment.evidence import LabeledOutcome, RolloutEvidence
 from linnet.deployment.pace import Pace
@@ -25,6 +27,7 @@ from linnet.monitoring.recent import labelled_window
 from linnet.monitoring.window import write_window
 from linnet.packaging.package import build_package, judge_package
 from linnet.records import SPLITS, TrainingSetManifest
+from linnet.records.prediction_log import FEEDBACK
 from linnet.serving.feedback import parse_feedback
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Predictor
@@ -33,6 +36,7 @@ from linnet.tasks.parts import TASKS
 from linnet.tasks.target import target_of
 from linnet.training.train import train
 from linnet.vision.statistics import FEATURES, brightness_cohort, brightness_edges, image_statistics
+from tests.commands.test_cache_commands import linnet
 from tests.serving.running import running
 from tests.tasks.feedback_file import write_feedback
 
@@ -146,66 +150,6 @@ def test_regressed_model_is_refused_against_its_champion(
     assert "non_inferiority" in {gate.name for gate in decision.gates if not gate.passed}
 
 
-def forgets(network: Any, k: int, _: int) -> None:
-    """Class k is dropped: it is likely for no image."""
-    network.head.weight[k] = 0.0
-    network.head.bias[k] = -4.0
-
-
-def takes_for_another(network: Any, k: int, _: int) -> None:
-    """Class k and the next one are taken for each other."""
-    pair = [k, (k + 1) % len(CLASSES)]
-    network.head.weight[pair] = network.head.weight[pair[::-1]].clone()
-    network.head.bias[pair] = network.head.bias[pair[::-1]].clone()
-
-
-def sees_everywhere(network: Any, k: int, _: int) -> None:
-    """Class k is named for every image."""
-    network.head.weight[k] = 0.0
-    network.head.bias[k] = 4.0
-
-
-def is_noisy(network: Any, k: int, seed: int) -> None:
-    """Weights of class k as after a damaged checkpoint."""
-    import torch
-
-    noise = torch.randn(network.head.weight[k].shape, generator=torch.Generator().manual_seed(seed))
-    network.head.weight[k] += noise * network.head.weight[k].norm() * 1.5
-
-
-DAMAGE = (forgets, takes_for_another, sees_everywhere)
-CASES = [(damage, k, 0) for damage in DAMAGE for k in range(3)] + [(is_noisy, s % 3, s) for s in range(21)]
-
-
-@pytest.mark.proof
-def test_every_planted_regression_is_refused_by_a_gate(
-    training_set: Path, model: Path, package: Path, tmp_path: Path
-) -> None:
-    """30 of 30, by the floors or by the comparison with the champion."""
-    import torch
-
-    from linnet.vision.networks import load_model, save_model
-
-    passed = []
-    for number, (damage, k, seed) in enumerate(CASES):
-        network = load_model(model)
-        with torch.no_grad():
-            damage(network, k, seed)
-        save_model(tmp_path / "worse", network)
-        _, decision = evaluate(
-            tmp_path / "worse",
-            training_set,
-            EvaluationConfig(resamples=100),
-            GATES,
-            tmp_path / "out",
-            package,
-            "1",
-        )
-        if decision.verdict == "pass":
-            passed.append((number, damage.__name__, k, seed))
-    assert len(CASES) == 30 and not passed
-
-
 @pytest.fixture(scope="module")
 def served(package: Path) -> Iterator[Predictor]:
     yield Predictor.load("1", package, 1)
@@ -238,6 +182,22 @@ def test_replayed_traffic_scores_every_answer(training_set: Path, package: Path,
     scores = [one.correct for one in outcomes if one.correct is not None]
     assert len(scores) > 5 and np.mean(scores) > 0.7
     assert all(0.0 <= score <= 1.0 for score in scores)
+
+
+def test_simulated_drift_asks_the_server_and_tells_it_the_truth(
+    training_set: Path, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(tmp_path, package) as server:
+        monkeypatch.setattr(drift_simulate, "server_state_file", lambda: server.state_file)
+        words = ["--kind", "class-mix", "--severity", "0.5", "--count", "60", "--rate", "200", "--feedback"]
+        done = linnet("drift", "simulate", *words, "--training-set", str(training_set))
+    assert "60 answered" in done and "60 labels sent" in done
+    right = float(re.search(r"([0-9.]+)% correct", done).group(1))  # type: ignore[union-attr]
+    assert 70 < right <= 100
+    files = [file for file in (tmp_path / "log").rglob("*.parquet") if file.name.startswith(FEEDBACK)]
+    labels = [label for file in files for label in pq.read_table(file).column("label").to_pylist()]
+    assert len(labels) == 60 and any("|" in label for label in labels)
+    assert {name for label in labels for name in target_of(SEVERAL).classes(label)} <= set(CLASSES)
 
 
 def test_scores_in_between_survive_a_restart_of_the_judge() -> None:
