@@ -36,7 +36,7 @@ from linnet.artifacts.training_set import HeldOut
 from linnet.config import DEFAULT_TASK, TrainConfig
 from linnet.data.fetch import fetch
 from linnet.data.idx import read_idx
-from linnet.evaluation.evaluate import predict
+from linnet.evaluation.predict import predict
 from linnet.labels.select import CandidatePool, select
 from linnet.statistics.metrics import Predictions
 from linnet.tasks.classification.doubt import rank_by_label_error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -40,21 +39,21 @@ def bucket() -> Iterator[str]:
         "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": url, "AWS_ALLOW_HTTP": "true",
     }  # fmt: skip
-    before = dict(os.environ)
-    os.environ.update(named)
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(urllib.request.Request(f"{url}/linnet", method="PUT")).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield "s3://linnet/cache"
-    finally:
-        server.terminate()
-        server.wait()
-        os.environ.clear()
-        os.environ.update(before)
+    # Only these are put back: what others add meanwhile (podman's settings, kept for the session) is theirs.
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in named.items():
+            patch.setenv(name, value)
+        try:
+            for _ in range(300):
+                try:
+                    urllib.request.urlopen(urllib.request.Request(f"{url}/linnet", method="PUT")).close()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            yield "s3://linnet/cache"
+        finally:
+            server.terminate()
+            server.wait()
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -136,6 +136,7 @@ def wrong_answers(folder: Path, answers: list[Answer]) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("count", [3_000, pytest.param(100_000, marks=pytest.mark.proof)])
 def test_five_models_under_load_answer_as_themselves_while_two_release_and_one_rolls_back(
     server: RunningServer, folder: Path, count: int
