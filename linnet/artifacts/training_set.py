@@ -29,6 +29,8 @@ class HeldOut:
     """[N, F]"""
     ids: tuple[str, ...]
     cohorts: dict[str, npt.NDArray[np.str_]]
+    fit: str = "squash"
+    """How images of another shape were brought to height and width."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -78,6 +80,7 @@ def read_split(folder: Path, split: Split) -> HeldOut:
             features=np.load(folder / f"features-{split}.npy"),
             ids=tuple(name.decode() for name in np.load(folder / f"ids-{split}.npy").tolist()),
             cohorts=cohorts,
+            fit=about.fit,
         )
     except FileNotFoundError as error:
         raise DataError(str(folder), f"{error.filename} is missing from the training set", remedy) from error

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from linnet.commands.terminal import terminal
-from linnet.config import Config, ServingConfig, load_config
+from linnet.config import OF_THE_SERVER, Config, ServingConfig, load_config
 from linnet.errors import ConfigError, ServingError
 from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
 from linnet.process.watchdog import CALM_SECONDS, LONGEST_PAUSE
@@ -207,9 +207,24 @@ def _models_to_serve(names: list[str], paths: list[Path]) -> tuple[list[ModelToS
                 )
         models.append(ModelToServe(one.name, one.version, one.package, limits))
     serving = next((config.serving for config in configs.values()), ServingConfig())
+    _tell_unused(configs, serving)
     largest = max(serving.max_body_mb, *(m.config.max_body_mb for m in models if m.config is not None), 0.0)
     images = sum(m.config.log_images_mb for m in models if m.config is not None) or serving.log_images_mb
     return models, serving.model_copy(update={"max_body_mb": largest, "log_images_mb": images})
+
+
+def _tell_unused(configs: dict[str, Config], serving: ServingConfig) -> None:
+    """Says which settings of the later configs do not hold, as one server serves all models."""
+    for model, config in configs.items():
+        for setting in OF_THE_SERVER:
+            wanted, holds = getattr(config.serving, setting), getattr(serving, setting)
+            if wanted != holds:
+                terminal(stderr=True).print(
+                    f"{model}: serving.{setting} = {wanted!r} does not hold: one server serves all models, "
+                    f"with {holds!r} of the first config",
+                    style="yellow",
+                    soft_wrap=True,
+                )
 
 
 def _start(command: list[str]) -> str:

@@ -37,6 +37,7 @@ from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import (
     JUDGED_METRICS,
+    OF_THE_SERVER,
     JudgedMetric,
     KServeConfig,
     ReleaseConfig,
@@ -48,6 +49,7 @@ from linnet.config.tuning import Choice, Range, TuneConfig
 __all__ = [
     "DEFAULT_TASK",
     "JUDGED_METRICS",
+    "OF_THE_SERVER",
     "PHOTO_BACKBONE",
     "SECTIONS",
     "SMALL_SIDE",

@@ -118,6 +118,14 @@ class ReleaseConfig(Section):
         return self
 
 
+OF_THE_SERVER = (
+    *("host", "port", "workers", "threads", "isolate", "memory_mb", "lease_seconds", "request_seconds"),
+    *("origins", "hosts", "max_tensor_mb", "buffers_mb", "max_answer_mb", "feedback_labels", "feedback_mb"),
+    *("refused_mb", "refused_days"),
+)
+"""Settings that a server has once, whatever it serves; the others are a model's own."""
+
+
 class ServingConfig(Section):
     moved: ClassVar[dict[str, str]] = {
         "max_pixels": "set data.max_pixels: training and server take the same images, as the model says"

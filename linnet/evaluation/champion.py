@@ -83,6 +83,11 @@ def ask_champion(
             f"the champion takes images of {about.height} x {about.width} x {about.channels}; "
             "it was given the candidate's test images, resized"
         )
+    if about.fit != test.fit:
+        remarks.append(
+            f'the champion brings images to its size by "{about.fit}" and was given those of the candidate, '
+            f'brought there by "{test.fit}": with its own it may be better'
+        )
     if unknown := [name for name in test.classes if name not in about.classes]:
         remarks.append(f"the champion does not know {', '.join(unknown)}: it is wrong on those samples")
     index = {name: k for k, name in enumerate(test.classes)}

@@ -12,7 +12,7 @@ import hashlib
 import io
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +53,7 @@ _NOT_KEPT = (
     "measure the accuracy, and cannot be trained on: their images were not kept "
     "(serving.log_sample and log_images keep some)"
 )
+_DISPUTED = "are not trained on: their annotators do not agree (labels.min_agreement)"
 _NO_CLASS = "are no class of the model"
 _CHANGED = "belong to images that were redacted, or cannot be read"
 
@@ -66,15 +67,17 @@ def labelled_window(
     classes: tuple[str, ...],
     answers: Mapping[str, tuple[str, datetime]] | None = None,
     task: str = DEFAULT_TASK,
+    disputed: Collection[str] = (),
 ) -> LabelledWindow:
     """Kept images answered in [start, end) whose label came; equal pixels once, with the newest label.
 
     `version`: the one that answered; None: any. `answers`: label and moment by sample id, of images that
     annotators were asked about; they count as feedback does, and the newest of both has the say.
+    `disputed`: the images on which annotators do not agree.
 
-    Left out and counted: labels of images that were not kept; labels that are no class of the model (a new
-    class needs a new config); and images that were redacted before they were kept, which are not what the
-    model saw.
+    Left out and counted: disputed images without feedback; labels of images that were not kept; labels that
+    are no class of the model (a new class needs a new config); and images that were redacted before they were
+    kept, which are not what the model saw.
 
     Raises:
         StorageError: the log cannot be read; damaged files of it are told, and left out.
@@ -85,12 +88,15 @@ def labelled_window(
     served = read_served(log, model, version, start, end, end)
     found: dict[str, tuple[datetime, Labelled]] = {}
     unused: Counter[str] = Counter()
+    apart: set[str] = set()
     target = target_of(task)
     for row in served.rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():
         name = row["sample_id"]
         sent, answered = feedback.labels.get((row["request_id"], row["index"])), (answers or {}).get(name)
         given = max((one for one in (sent, answered) if one), key=lambda one: one[1], default=None)
         if given is None:
+            if name in disputed:
+                apart.add(name)
             continue
         label, came = given
         known = set(classes).issuperset(target.classes(label))
@@ -99,6 +105,8 @@ def labelled_window(
         elif name not in found or came >= found[name][0]:
             found[name] = came, Labelled(name, row["image"], label, row["at"])
     notes = [f"{count} label(s) {why}" for why, count in sorted(unused.items())]
+    if apart:
+        notes.append(f"{len(apart)} image(s) {_DISPUTED}")
     for damaged in (*feedback.damaged, *served.damaged):
         logger.warning("%s: left out: %s", log, damaged)
         notes.append(f"the log's {damaged}")

@@ -117,9 +117,9 @@ def labelled(config: Config, of_champion: bool = True) -> LabelledWindow:
     version = None
     if of_champion:
         since, version = max(champion.created_at, since), champion.version
-    answers = _answers(config)
+    answers, disputed = _answers(config)
     log, classes = prediction_log_dir(), package.classes
-    return labelled_window(log, model, version, since, now(), classes, answers, package.task)
+    return labelled_window(log, model, version, since, now(), classes, answers, package.task, disputed)
 
 
 def keep_recent(config: Config) -> Path | None:
@@ -136,18 +136,17 @@ def keep_recent(config: Config) -> Path | None:
     return write_recent(found.images, config.name, config.data.task) if found.images else None
 
 
-def _answers(config: Config) -> dict[str, tuple[str, datetime]]:
-    """What annotators hold together of each sample of the use case, and since when it is known."""
+def _answers(config: Config) -> tuple[dict[str, tuple[str, datetime]], set[str]]:
+    """What annotators hold together of each sample, and since when; and on which they do not agree."""
     from linnet.labels.consensus import consensus
     from linnet.labels.table import LabelTable
     from linnet.tasks.target import target_of
 
     table, target = LabelTable(config.name), target_of(config.data.task)
-    return {
-        one.sample_id: (target.label(target.classes(one.label)), one.created_at)
-        for one in consensus(table.as_of(table.horizon()), config.data.task)
-        if one.label and one.agreement >= config.labels.min_agreement
-    }
+    together = consensus(table.as_of(table.horizon()), config.data.task)
+    agreed = [one for one in together if one.label and one.agreement >= config.labels.min_agreement]
+    answers = {one.sample_id: (target.label(target.classes(one.label)), one.created_at) for one in agreed}
+    return answers, {one.sample_id for one in together} - answers.keys()
 
 
 def _rollouts(model: str) -> list[Span]:

@@ -89,6 +89,22 @@ def test_model_without_settings_of_its_own_gets_the_defaults_and_no_other_model_
     assert "older: the serving settings of run run-of-older cannot be read here" in capsys.readouterr().err
 
 
+def test_setting_of_the_server_that_does_not_hold_is_told(
+    database: Path, submit: Submit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first config's won, and the second's 20 labels for feedback were 100,000 without a word."""
+    del database
+    for name in ("first", "second"):
+        champion(submit, name, None)
+    (tmp_path / "first.toml").write_text('name = "first"\n[serving]\nqueue = 7\n')
+    (tmp_path / "second.toml").write_text('name = "second"\n[serving]\nqueue = 9\nfeedback_labels = 20\n')
+    models, server = _models_to_serve([], [tmp_path / "first.toml", tmp_path / "second.toml"])
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith("second: serving.feedback_labels = 20 does not hold: one server serves all models")
+    assert server.feedback_labels == ServingConfig().feedback_labels and "queue" not in said
+    assert [one.config.queue for one in models if one.config] == [7, 9], "a model's own settings hold"
+
+
 def test_two_configs_of_one_model_or_of_the_engine_alone_are_refused(tmp_path: Path) -> None:
     """The last one won, or the first, and nobody was told."""
     for name in ("a", "b"):

@@ -151,6 +151,17 @@ def test_champion_of_other_size_and_class_order_is_matched_by_name(
     assert "does not know white" in text and "resized" in text
 
 
+def test_champion_that_brings_images_to_size_otherwise_is_told(
+    data: Path, model: Path, tmp_path: Path
+) -> None:
+    for fit, told in (("crop", True), ("squash", False)):
+        other = make_package(tmp_path / fit / "champion", fit=fit)
+        report, _ = evaluate(model, data, FAST, GATES, tmp_path / fit / "out", other, "3")
+        assert report.comparison is not None
+        text = Page(tmp_path / fit / "out" / "report.html").text
+        assert ("brings images to its size by" in text) == told
+
+
 def test_names_that_are_markup_are_escaped(data: Path, model: Path, tmp_path: Path) -> None:
     import json
     import shutil

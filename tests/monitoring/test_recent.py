@@ -92,6 +92,22 @@ def test_what_annotators_answer_about_served_images_is_trained_on(serve: Serve) 
     assert {one.sample_id: one.label for one in found.images} == {ids[0]: CLASSES[0], ids[1]: CLASSES[2]}
 
 
+def test_images_whose_annotators_disagree_are_counted_once_unless_feedback_says_more(
+    serve: Serve,
+) -> None:
+    images = pictures(4, 3)
+    log, moment = serve([*images, images[0]]), datetime.now(UTC)
+    ids = [sample_id(image) for image in images]
+    give_labels(log, {"r1": CLASSES[0]})
+    found = labelled_window(
+        log, "tiny", "1", moment - HOUR, moment + HOUR, CLASSES, {}, disputed={*ids[:2], "f" * 32}
+    )
+    assert [one.sample_id for one in found.images] == [ids[1]]
+    assert found.notes == (
+        "1 image(s) are not trained on: their annotators do not agree (labels.min_agreement)",
+    )
+
+
 def test_label_that_came_last_counts_for_equal_pixels(serve: Serve) -> None:
     images = pictures(2, 1)
     images[1] = images[0]
