@@ -158,6 +158,8 @@ def test_request_labels_asks_about_the_requests_of_the_registered_model(
     log.mkdir(parents=True)
     row = {
         "model": "shop",
+        "version": "1",
+        "predicted": "coat",
         "ok": True,
         "sample_id": "f" * 32,
         "probabilities": [0.3, 0.3, 0.4],

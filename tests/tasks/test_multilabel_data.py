@@ -14,7 +14,7 @@ from linnet.data.image_manifest import manifest_rows
 from linnet.data.ingest import ingest
 from linnet.data.init_config import config_for
 from linnet.data.table_look import task_of_table
-from linnet.errors import ConfigError, DataError
+from linnet.errors import DataError
 from linnet.records import DatasetManifest
 from linnet.tasks.parts import TASKS
 from linnet.tasks.target import target_of
@@ -101,5 +101,7 @@ def test_folder_of_classes_cannot_say_several_and_is_refused(tmp_path: Path) -> 
         (tmp_path / name).mkdir()
         (tmp_path / name / "0.png").write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
     config = DataConfig(location=str(tmp_path), height=8, width=8, task=SEVERAL)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"data\.task.*names one class an image.*manifest"):
+    with pytest.raises(
+        DataError, match=r"each image has one class in it .*data\.task is multilabel.*name .*a table"
+    ):
         ingest(config, "colors", tmp_path / "samples")
