@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from linnet.monitoring import metric_names as names
 
 _SCHEMA = 39  # Grafana 11; older and newer ones migrate it
 _COLUMNS = 24
+_LONGEST_UID = 40
 _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
@@ -162,9 +164,17 @@ def _median(metric: str, model: str) -> str:
     return f'histogram_quantile(0.5, sum by (le, version) (rate({metric}_bucket{{model="{model}"}}[5m])))'
 
 
+def _uid(name: str) -> str:
+    """A board's id of 40 characters at most, which is what Grafana takes; another for each name."""
+    if len(name) <= _LONGEST_UID:
+        return name
+    digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+    return f"{name[: _LONGEST_UID - len(digest) - 1]}-{digest}"
+
+
 def _board(model: str, name: str, about: str, span: str, panels: list[Panel]) -> dict[str, Any]:
     return {
-        "uid": f"linnet-{model}-{name}"[:40],
+        "uid": _uid(f"linnet-{model}-{name}"),
         "title": f"Linnet {model}: {name}",
         "description": about,
         "tags": ["linnet", model],

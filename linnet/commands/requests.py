@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Annotated, Any, get_args
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -108,13 +109,15 @@ def replay(
     console = terminal()
     if dry_run:
         for request, _ in chosen:
-            console.print(Text(f"would send {request.request_id} to {request.path}, {request.size:,} bytes"))
+            console.print(
+                Text(f"would send {request.request_id} to {_address(request)}, {request.size:,} bytes")
+            )
         return
     client = ServerClient.from_state(server_state_file())
     answered, table = 0, Table("request", "before", "now", "answer")
     lines: list[Text] = []
     for request, path in chosen:
-        status, _, body = client.request(request.method, request.path, body_of(path), request.headers)
+        status, _, body = client.request(request.method, _address(request), body_of(path), request.headers)
         answered += status == 200
         now = Text(str(status), "green" if status == 200 else "red")
         before, said = f"{request.status} {request.reason}", _printable(_said(body))
@@ -125,6 +128,14 @@ def replay(
     rest = f"; {left_out} were not sent (not kept whole, or beyond --limit)" if left_out else ""
     console.print(f"{answered} of {len(chosen)} are answered now{rest}")
     raise typer.Exit(0 if answered == len(chosen) else 1)
+
+
+def _address(request: RefusedRequest) -> str:
+    """Where a refused request is sent again: to the model that it meant, whatever is served by now."""
+    path, mark, query = request.path.partition("?")
+    if path == "/predict" and request.model:
+        path = f"/predict/{quote(request.model, safe='')}"
+    return path + mark + query
 
 
 @app.command("show")

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 from linnet.commands.terminal import terminal
 from linnet.config import OF_THE_SERVER, Config, ServingConfig, load_config
-from linnet.errors import ConfigError, ServingError
+from linnet.errors import ConfigError, LinnetError, ServingError
 from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
 from linnet.process.watchdog import CALM_SECONDS, LONGEST_PAUSE
 from linnet.records.restarts import write_restart
 from linnet.registry.connect import find_champions
 from linnet.storage.paths import api_keys_file, prediction_log_dir, server_state_file
 
-if TYPE_CHECKING:
-    pass
+logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 30.0
 
@@ -107,7 +107,23 @@ def start_detached(names: list[str], configs: list[Path], port: int | None) -> s
         ServingError: the server cannot start.
         RegistryError: there is no champion.
     """
-    return _start(_server_command(*_models_to_serve(names, configs), port))
+    return _start(_server_command(*_models_to_serve(_with_champion(names, configs), configs), port))
+
+
+def _with_champion(names: list[str], configs: list[Path]) -> list[str]:
+    """Those of the models that can be served, and all where none can; each other one is told.
+
+    A server that is started again answers for its good models, whatever became of one of them.
+    """
+    registries = {config.model_name: config.registry for config in map(load_config, configs)}
+    good = []
+    for name in names:
+        try:
+            find_champions([name], registries.get(name, next(iter(registries.values()), None)))
+            good.append(name)
+        except LinnetError as error:
+            logger.error("%s is not served: %s", name, error)
+    return good or names
 
 
 def _server_command(models: list[ModelToServe], serving: ServingConfig, port: int | None) -> list[str]:
@@ -198,13 +214,14 @@ def _models_to_serve(names: list[str], paths: list[Path]) -> tuple[list[ModelToS
         limits = configs[one.name].serving if one.name in configs else one.serving()
         if limits is None:  # those of another model's config are none of its business
             limits = ServingConfig()
+            why = "no run stands behind its version"
             if one.run:
-                terminal(stderr=True).print(
-                    f"{one.name}: the serving settings of run {one.run} cannot be read here, so the defaults "
-                    "hold; --config names others",
-                    style="yellow",
-                    soft_wrap=True,
-                )
+                why = f"the serving settings of run {one.run} cannot be read here"
+            terminal(stderr=True).print(
+                f"{one.name}: {why}, so the defaults hold; --config names others",
+                style="yellow",
+                soft_wrap=True,
+            )
         models.append(ModelToServe(one.name, one.version, one.package, limits))
     serving = next((config.serving for config in configs.values()), ServingConfig())
     _tell_unused(configs, serving)

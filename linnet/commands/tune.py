@@ -68,7 +68,7 @@ def tune(
 
 
 def last_training_set(config: Config) -> Path:
-    """The training set of the newest run with the same data, labels and features.
+    """The training set of the newest run of the use case with the same data, labels and features.
 
     Raises:
         RunError: no such run came that far.
@@ -78,7 +78,9 @@ def last_training_set(config: Config) -> Path:
         found = runs.artifact(folder, "build-features", "training_set")
         if found is None or not (found / "training_set.json").is_file():
             continue
-        if all(record.config.get(section) == getattr(config, section).values() for section in same):
+        its_own = record.config.get("name") == config.name  # labels and windows in it are this use case's
+        alike = all(record.config.get(section) == getattr(config, section).values() for section in same)
+        if its_own and alike:
             return found
     raise RunError(
         f"no run has built a training set for {config.name} yet: `linnet run` it once, or give --training-set"

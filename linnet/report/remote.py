@@ -101,8 +101,9 @@ def _record(run: Any, run_id: str, folder: Path) -> RunRecord:
     """The run's record, as far as the API tells; gates or a canary that said no make it `rejected`."""
     given = dict((run.runtime_config.parameters if run.runtime_config else None) or {})
     request = given.pop("request", None) or {"cause": "person", "actor": "unknown"}
-    refusals = _refusals(folder) or _unreleased(run)
     state: Any = "interrupted" if was_terminated(run) else _STATES.get(str(run.state), "running")
+    # A run that still goes on, was terminated or failed is not released either, and no gate said so.
+    refusals = _refusals(folder) or (_unreleased(run) if state == "succeeded" else [])
     if state == "succeeded" and refusals:
         state = "rejected"
     error = "; ".join(refusals) or str(getattr(run.error, "message", "") or "")

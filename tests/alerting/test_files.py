@@ -36,6 +36,13 @@ def test_shipped_file_is_what_the_config_says(name: str) -> None:
     assert shipped == FILES[name], "run `linnet alerts generate configs/fashion.toml -o deploy`"
 
 
+def test_boards_of_models_with_long_names_are_not_one_board() -> None:
+    models = [f"a-model-of-the-shop-with-a-very-long-name-{end}" for end in ("shoes", "shirts")]
+    boards = [board for model in models for board in dashboards(model, CONFIG.service_levels).values()]
+    ids = {board["uid"] for board in boards}
+    assert len(ids) == len(boards) > 2 and max(map(len, ids)) <= 40
+
+
 def test_promtool_and_amtool_accept_the_files(tmp_path: Path) -> None:
     levels = ServiceLevelsConfig(
         critical_cohorts=('name=with "quotes"',), page_webhook="http://127.0.0.1:9/page"

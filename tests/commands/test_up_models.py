@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from linnet.commands.serve import _models_to_serve, serve_champions, stop_server
+from linnet.commands.serve import _models_to_serve, _with_champion, serve_champions, stop_server
 from linnet.commands.terminal import terminal
 from linnet.commands.up import _engine_settings
 from linnet.config import ServingConfig
@@ -87,6 +87,19 @@ def test_model_without_settings_of_its_own_gets_the_defaults_and_no_other_model_
     assert [one.config.log_images for one in models if one.config] == [1.0, 0.0]
     assert server.log_images_mb == 5.0 + ServingConfig().log_images_mb
     assert "older: the serving settings of run run-of-older cannot be read here" in capsys.readouterr().err
+    _models_to_serve(["loud"], [])
+    assert "loud: no run stands behind its version, so the defaults hold" in capsys.readouterr().err
+
+
+def test_server_that_is_started_again_leaves_out_a_model_without_a_champion_and_tells(
+    database: Path, submit: Submit, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every restart failed over one model whose package was damaged, and the good ones were not served."""
+    del database
+    champion(submit, "good", {})
+    assert _with_champion(["gone", "good"], []) == ["good"]
+    assert "gone is not served: " in caplog.text
+    assert _with_champion(["gone"], []) == ["gone"], "which says why nothing is served"
 
 
 def test_setting_of_the_server_that_does_not_hold_is_told(

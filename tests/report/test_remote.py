@@ -89,6 +89,17 @@ def test_host_without_the_files_tells_a_rejection_by_the_tasks_that_did_not_run(
     assert record.state == state and record.error.startswith(error)
 
 
+def test_run_that_failed_before_its_release_was_refused_by_no_gate(tmp_path: Path) -> None:
+    tasks = [SimpleNamespace(display_name="evaluate", state="SUCCEEDED")]
+    run: Any = SimpleNamespace(
+        run_details=SimpleNamespace(task_details=tasks), state="FAILED", display_name="d",
+        error=SimpleNamespace(message="package: ended by SIGKILL"),
+        runtime_config=None, created_at=None, finished_at=None, state_history=None,
+    )  # fmt: skip
+    record = remote._record(run, "id", tmp_path)
+    assert (record.state, record.error) == ("failed", "package: ended by SIGKILL")
+
+
 @pytest.mark.parametrize("refused", ["artifacts", "rollout.json"])
 def test_evidence_that_the_host_refuses_is_an_error_and_no_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str

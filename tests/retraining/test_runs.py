@@ -54,6 +54,16 @@ def test_runs_are_found_beside_one_that_cannot_be_read(spoiled: Path) -> None:
     assert spoiled.name in linnet("runs", "list")
 
 
+def test_training_set_of_another_use_case_with_the_same_data_is_not_taken() -> None:
+    """Its people's labels and its production windows are in it."""
+    made = began("shoes") / "build-features" / "training_set"
+    made.mkdir(parents=True)
+    (made / "training_set.json").write_text("{}")
+    assert last_training_set(Config(name="shoes")) == made
+    with pytest.raises(RunError, match="no run has built a training set for boots"):
+        last_training_set(Config(name="boots"))
+
+
 def test_run_that_cannot_be_read_is_over_when_its_process_is(spoiled: Path) -> None:
     lock = runs.hold(spoil(spoiled))
     assert RecordedRuns().end(spoiled.name) is None

@@ -27,7 +27,7 @@ from tests.serving.running import RunningServer, noise_png, png, running
 
 BODIES: dict[str, tuple[str, bytes]] = {
     "type": ("/predict/tiny", b"no image at all"),
-    "decode": ("/predict/tiny", png(100, 40)[:60]),
+    "decode": ("/predict", png(100, 40)[:60]),
     "pixels": ("/predict/tiny", encode_png(np.zeros((300, 300, 1), np.uint8))),
     "size": ("/predict/tiny", noise_png(1, 200)),
     "shape": ("/v2/models/tiny/infer", b'{"inputs": []}'),
@@ -96,6 +96,8 @@ def test_refused_requests_are_listed_shown_and_sent_again(home: Path, tmp_path: 
     shown = linnet("requests", "show", decode["request_id"], "-o", str(tmp_path / "body"))
     assert "refused: 400, decode" in shown and (tmp_path / "body").read_bytes() == BODIES["decode"][1]
     assert "would send" in linnet("requests", "replay", newest.request_id, "--dry-run")
+    again = linnet("requests", "replay", decode["request_id"], "--dry-run")
+    assert "to /predict/tiny," in again, "another model may be the only one that is served by then"
     assert "no refused request nobody" in linnet("requests", "replay", "nobody", status=1)
     assert "no reason 'why'" in linnet("requests", "refused", "--reason", "why", status=2)
     with pytest.raises(AssertionError, match="0 of 1 are answered now"):  # exit status 1: refused as before
