@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.errors import StorageError
+from linnet.records import TrainingSetManifest
 
 FILE = "validation.npz"
 Floats32 = npt.NDArray[np.float32]
@@ -28,6 +29,17 @@ def write_validation_logits(folder: Path, logits: Floats32, digest: str) -> None
         np.savez(folder / FILE, logits=logits.astype(np.float32), digest=np.array(digest))
     except OSError as error:
         raise StorageError(f"{folder}: cannot be written ({error}); free some space") from error
+
+
+def learned_from_validation(model: Path, training_set: Path) -> bool:
+    """Whether the network in folder `model` learned from the validation images of this training set, too.
+
+    Raises:
+        StorageError: a file of the model or the training set is damaged.
+    """
+    about = TrainingSetManifest.load(training_set / "training_set.json")
+    digest = f"{about.dataset_digest}/{about.labels_digest}"
+    return read_validation_logits(model, digest, about.counts.get("validation", 0)) is not None
 
 
 def read_validation_logits(folder: Path, digest: str, count: int) -> Floats32 | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from linnet.artifacts.onnx_model import GOLDEN_FILE, PACKAGE_FILE, PackagedModel, model_digest
+from linnet.artifacts.validation_logits import learned_from_validation
 from linnet.config import GatesConfig, ServingConfig
 from linnet.errors import PackagingError
 from linnet.packaging.export import export
@@ -16,7 +17,7 @@ from linnet.packaging.gates import evaluate_package_gates
 from linnet.packaging.held_out import TestSplit, golden_rows, read_test_split
 from linnet.packaging.model_card import write_card
 from linnet.packaging.parity import Parity, compare_outputs, torch_probabilities
-from linnet.packaging.reference import write_reference
+from linnet.packaging.reference import HELD_OUT, write_reference
 from linnet.packaging.smoke_test import REQUESTS, Latency, try_out
 from linnet.progress import Progress
 from linnet.records import (
@@ -24,6 +25,7 @@ from linnet.records import (
     GateDecision,
     ModelPackage,
     PretrainedWeights,
+    Split,
     TrainingReport,
     TrainingSetManifest,
     now,
@@ -94,7 +96,10 @@ def build_package(
     described.save(out / PACKAGE_FILE)
     packaged = PackagedModel.load(out)
     parity = compare_outputs(network, report.temperature, packaged, split, progress)
-    write_reference(training_set, packaged, out, progress)
+    held_out: tuple[Split, ...] = HELD_OUT
+    if learned_from_validation(model, training_set):
+        held_out = ("test",)
+    write_reference(training_set, packaged, out, progress, held_out)
     latency = Latency(math.nan, math.nan, REQUESTS)
     if parity.agreement >= min_parity:
         latency = try_out(out, serving, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from linnet.artifacts.reference import (
 from linnet.errors import DataError
 from linnet.packaging.held_out import golden_rows
 from linnet.progress import Progress
-from linnet.records import TrainingSetManifest
+from linnet.records import Split, TrainingSetManifest
 from linnet.statistics.metrics import confusion_matrix
 from linnet.tasks.agree import agreement_of
 from linnet.tasks.answer import answer_of
@@ -26,7 +27,8 @@ from linnet.tasks.target import Targets, target_of
 from linnet.vision.libraries import libraries
 from linnet.vision.statistics import brightness_cohort, brightness_edges
 
-TRAINED, HELD_OUT = ("train", "validation"), ("validation", "test")
+TRAINED: tuple[Split, ...] = ("train", "validation")
+HELD_OUT: tuple[Split, ...] = ("validation", "test")
 HELD_OUT_ROWS = 12_000
 EMBEDDINGS = 1_000
 EXAMPLES = 64
@@ -36,12 +38,16 @@ _BATCH = 250
 
 
 def write_reference(
-    training_set: Path, packaged: PackagedModel, out: Path, progress: Progress | None = None
+    training_set: Path,
+    packaged: PackagedModel,
+    out: Path,
+    progress: Progress | None = None,
+    held_out: Sequence[Split] = HELD_OUT,
 ) -> Reference:
     """Sketches the training set in `training_set`, as the packaged model sees it, into `out`.
 
     Features come from the training and validation split; confidence, predicted classes, confusion and
-    embeddings from at most 12,000 images of the validation and test split.
+    embeddings from at most 12,000 images of the splits `held_out`, which the model did not learn from.
 
     Raises:
         DataError: a file of the training set is missing or damaged.
@@ -49,7 +55,7 @@ def write_reference(
     """
     about = TrainingSetManifest.load(training_set / "training_set.json")
     trained = np.concatenate([_read(training_set, "features", split) for split in TRAINED])
-    images, features, labels = _held_out(training_set)
+    images, features, labels = _held_out(training_set, held_out)
     probabilities, embedding = _predict(packaged, images, features, progress)
     said = probabilities, embedding
     reference = summarise(about, trained, images, features, labels, *said, packaged.package.thresholds)
@@ -137,12 +143,12 @@ def _examples(images: Images) -> int:
     return max(1, min(EXAMPLES, _EXAMPLE_BYTES // max(int(np.prod(images.shape[1:])), 1)))
 
 
-def _held_out(folder: Path) -> tuple[Images, Floats, Targets]:
+def _held_out(folder: Path, splits: Sequence[Split]) -> tuple[Images, Floats, Targets]:
     """Images, features and labels that were not trained on; of very many, an even share of each split."""
-    sizes = {split: len(_read(folder, "labels", split)) for split in HELD_OUT}
+    sizes = {split: len(_read(folder, "labels", split)) for split in splits}
     total = sum(sizes.values())
     if total == 0:
-        raise DataError(str(folder), "validation and test split are empty", "build the features again")
+        raise DataError(str(folder), f"no image in {' and '.join(splits)}", "build the features again")
     parts = []
     for split, size in sizes.items():
         take = min(size, round(HELD_OUT_ROWS * size / max(total, HELD_OUT_ROWS)) or size)

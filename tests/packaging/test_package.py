@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from linnet.artifacts.onnx_model import PackagedModel
+from linnet.artifacts.reference import Reference
+from linnet.artifacts.validation_logits import write_validation_logits
 from linnet.config import GatesConfig, ServingConfig
 from linnet.errors import DataError, PackagingError, ServingError
 from linnet.packaging import package as module
@@ -21,7 +24,7 @@ from linnet.packaging.package import package
 from linnet.packaging.parity import Parity
 from linnet.records import GateDecision, ModelPackage, StageRecord, TrainingSetManifest
 from linnet.vision.decode import resize
-from tests.packaging.folders import CLASSES, Folders, make_folders
+from tests.packaging.folders import CLASSES, COUNT, Folders, make_folders
 
 SERVING = ServingConfig(threads=1)
 
@@ -52,6 +55,24 @@ def test_package_of_a_good_model_passes_its_gates(packed: tuple[Path, GateDecisi
     assert described.parity_agreement == 1.0 and described.parity_max_difference < 1e-5
     assert 0 < described.latency_p50_ms <= described.latency_p95_ms
     assert seen == ["parity with torch", "reference for monitoring", "latency in the real server"]
+
+
+def test_reference_is_of_images_that_the_network_did_not_learn_from(
+    folders: Folders, packed: tuple[Path, GateDecision, list[str]], tmp_path: Path
+) -> None:
+    """A head on a frozen backbone learned from the validation images, which then told how good it is."""
+    assert Reference.load(packed[0]).held_out == 10 + COUNT
+    model = Path(shutil.copytree(folders.model, tmp_path / "model"))
+    training_set = Path(shutil.copytree(folders.training_set, tmp_path / "set"))
+    about = TrainingSetManifest.load(training_set / "training_set.json")
+    about.model_copy(update={"counts": {"validation": 10, "test": COUNT}}).save(
+        training_set / "training_set.json"
+    )
+    logits = np.zeros((10, len(CLASSES)), np.float32)
+    write_validation_logits(model, logits, f"{about.dataset_digest}/{about.labels_digest}")
+    out = tmp_path / "package"
+    package(model, folders.evaluation, training_set, GatesConfig(), SERVING, "tiny", out)
+    assert Reference.load(out).held_out == COUNT
 
 
 def test_package_holds_golden_samples_of_every_class(packed: tuple[Path, GateDecision, list[str]]) -> None:
