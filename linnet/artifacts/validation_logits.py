@@ -31,15 +31,14 @@ def write_validation_logits(folder: Path, logits: Floats32, digest: str) -> None
         raise StorageError(f"{folder}: cannot be written ({error}); free some space") from error
 
 
-def learned_from_validation(model: Path, training_set: Path) -> bool:
-    """Whether the network in folder `model` learned from the validation images of this training set, too.
+def unseen_logits(model: Path, training_set: Path, count: int) -> Floats32 | None:
+    """As `read_validation_logits`, for the `count` validation images of a training set.
 
     Raises:
         StorageError: a file of the model or the training set is damaged.
     """
     about = TrainingSetManifest.load(training_set / "training_set.json")
-    digest = f"{about.dataset_digest}/{about.labels_digest}"
-    return read_validation_logits(model, digest, about.counts.get("validation", 0)) is not None
+    return read_validation_logits(model, f"{about.dataset_digest}/{about.labels_digest}", count)
 
 
 def read_validation_logits(folder: Path, digest: str, count: int) -> Floats32 | None:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -21,9 +21,6 @@ from linnet.errors import ServingError
 from linnet.registry.connect import Champion, find_champion
 from linnet.run.model_config import model_config
 from linnet.storage.paths import prediction_log_dir, state_dir
-
-if TYPE_CHECKING:
-    pass
 
 drift_app = typer.Typer(help="Compare traffic with what the champion was trained on.", no_args_is_help=True)
 skew_app = typer.Typer(help="Compute again what was served.", no_args_is_help=True)

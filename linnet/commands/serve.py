@@ -20,7 +20,7 @@ from linnet.errors import ConfigError, LinnetError, ServingError
 from linnet.process.model_server import ModelToServe, ServerProcess, ServerState, models_command
 from linnet.process.watchdog import CALM_SECONDS, LONGEST_PAUSE
 from linnet.records.restarts import write_restart
-from linnet.registry.connect import find_champions
+from linnet.registry.connect import Champion, find_champions
 from linnet.storage.paths import api_keys_file, prediction_log_dir, server_state_file
 
 logger = logging.getLogger(__name__)
@@ -103,27 +103,13 @@ def _serve_here(command: list[str], console: Console, keep: bool) -> NoReturn:
 def start_detached(names: list[str], configs: list[Path], port: int | None) -> str:
     """Starts the server of the champions of `names`, or of all, in the background; returns its address.
 
+    A server that is started again answers for its good models: one that cannot be served is told.
+
     Raises:
         ServingError: the server cannot start.
         RegistryError: there is no champion.
     """
-    return _start(_server_command(*_models_to_serve(_with_champion(names, configs), configs), port))
-
-
-def _with_champion(names: list[str], configs: list[Path]) -> list[str]:
-    """Those of the models that can be served, and all where none can; each other one is told.
-
-    A server that is started again answers for its good models, whatever became of one of them.
-    """
-    registries = {config.model_name: config.registry for config in map(load_config, configs)}
-    good = []
-    for name in names:
-        try:
-            find_champions([name], registries.get(name, next(iter(registries.values()), None)))
-            good.append(name)
-        except LinnetError as error:
-            logger.error("%s is not served: %s", name, error)
-    return good or names
+    return _start(_server_command(*_models_to_serve(names, configs, all_or_none=False), port))
 
 
 def _server_command(models: list[ModelToServe], serving: ServingConfig, port: int | None) -> list[str]:
@@ -190,10 +176,13 @@ def stop_server() -> bool:
     return True
 
 
-def _models_to_serve(names: list[str], paths: list[Path]) -> tuple[list[ModelToServe], ServingConfig]:
+def _models_to_serve(
+    names: list[str], paths: list[Path], all_or_none: bool = True
+) -> tuple[list[ModelToServe], ServingConfig]:
     """The champions to serve, each with its own limits, and the settings of the server as a whole.
 
     Those are the first config's, or defaults; and no model's images are larger than the server takes.
+    `all_or_none`: that one of them cannot be served is an error, and not only where that is so of all.
     """
     configs: dict[str, Config] = {}
     for path in paths:
@@ -203,12 +192,7 @@ def _models_to_serve(names: list[str], paths: list[Path]) -> tuple[list[ModelToS
             problem = f"is of the model {config.model_name}, as another config given here is"
             raise ConfigError(str(path), problem, remedy)
         configs[config.model_name] = config
-    registry = next((config.registry for config in configs.values()), None)
-    champions = [
-        champion
-        for name in names or configs
-        for champion in find_champions([name], configs[name].registry if name in configs else registry)
-    ] or find_champions()
+    champions = _champions(names or list(configs), configs, all_or_none) or find_champions()
     models = []
     for one in champions:
         limits = configs[one.name].serving if one.name in configs else one.serving()
@@ -228,6 +212,24 @@ def _models_to_serve(names: list[str], paths: list[Path]) -> tuple[list[ModelToS
     largest = max(serving.max_body_mb, *(m.config.max_body_mb for m in models if m.config is not None), 0.0)
     images = sum(m.config.log_images_mb for m in models if m.config is not None) or serving.log_images_mb
     return models, serving.model_copy(update={"max_body_mb": largest, "log_images_mb": images})
+
+
+def _champions(names: list[str], configs: dict[str, Config], all_or_none: bool) -> list[Champion]:
+    """The champions of the models, each from its own config's registry, or else from the first config's."""
+    registry = next((config.registry for config in configs.values()), None)
+    found: list[Champion] = []
+    problems: list[LinnetError] = []
+    for name in names:
+        try:
+            found += find_champions([name], configs[name].registry if name in configs else registry)
+        except LinnetError as error:
+            if all_or_none:
+                raise
+            logger.error("%s is not served: %s", name, error)
+            problems.append(error)
+    if problems and not found:
+        raise problems[0]
+    return found
 
 
 def _tell_unused(configs: dict[str, Config], serving: ServingConfig) -> None:

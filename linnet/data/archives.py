@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from linnet.data.digest import quick_digest
 from linnet.data.folder_tree import Folder, utf8, walk
 from linnet.data.understanding import split_named
 from linnet.errors import DataError
@@ -87,7 +88,7 @@ def unpack(archive: Path, out: Path, named: str) -> None:
         DataError: it cannot be unpacked, leads out of its folder or needs more room than there is.
     """
     stamp, fresh = out.with_name(f".{out.name}{_STAMP}"), out.with_name(f".{out.name}.fresh")
-    digest = _digest(archive)
+    digest = quick_digest(archive)
     if out.is_dir() and stamp.exists() and stamp.read_text() == digest:
         return
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -132,11 +133,6 @@ def _place(name: str) -> Path:
     stem, number = (shard["name"], shard["number"]) if shard else (stem or "_", "files")
     before, _, last = stem.replace("_", "-").rpartition("-")
     return Path(before, last, number) if split_named(last) else Path(stem, number)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _check_room(size: int, folder: Path, named: str) -> None:

@@ -128,10 +128,10 @@ def _digest(named: str, raw: RawDataset, found: Scan) -> str:
 
 
 def _place(config: DataConfig, progress: Progress | None) -> Path:
-    """Where the dataset lies on this machine: brought here from its address, and unpacked."""
+    """Where the dataset lies on this machine: brought here from its address; a folder's images unpacked."""
     address = config.location
     here = bring(address, progress) if is_remote(address) else Path(address).expanduser()
-    return opened(here, progress)
+    return opened(here, progress) if config.kind == "folder" else here
 
 
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:

@@ -101,8 +101,9 @@ def config_for(
     address = str(data) if is_remote(str(data)) else ""
     here, kind = bring(address, progress) if address else Path(data).resolve(), "manifest"
     place, reading = address or str(here), ""
-    data = opened(here, progress)
-    if data.is_dir() and not any((data / table).is_file() for table in ("manifest.csv", "manifest.parquet")):
+    named = any((here / table).is_file() for table in ("manifest.csv", "manifest.parquet"))
+    data = here if named else opened(here, progress)
+    if data.is_dir() and not named:
         found = understand(data, layout=layout)
         kind, told = "manifest" if found.table else "folder", found.tree()
         reading = found.reading

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from linnet.data.archives import is_archive, unpack
+from linnet.data.digest import quick_digest
 from linnet.errors import DataError, DatasetUnavailable
 from linnet.progress import Progress
 from linnet.storage.files import file_name, writing
@@ -183,7 +184,7 @@ def _is_here(file: _Remote, entry: dict[str, Any] | None, copy: Path) -> bool:
     target = copy / "files" / file.path
     if entry is None or not file.mark or (entry["size"], entry["mark"]) != (file.size, file.mark):
         return False
-    return target.is_file() and _digest(target) == entry["digest"]
+    return target.is_file() and quick_digest(target) == entry["digest"]
 
 
 def _fetch(system: Any, file: _Remote, copy: Path) -> str:
@@ -200,7 +201,7 @@ def _fetch(system: Any, file: _Remote, copy: Path) -> str:
         found = partial.stat().st_size
         partial.unlink()
         raise ConnectionError(f"{file.path} came with {found:,} bytes instead of {file.size:,}")
-    digest = _digest(partial)
+    digest = quick_digest(partial)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial.replace(target)
     return digest
@@ -221,11 +222,6 @@ def _blocks(system: Any, file: _Remote, start: int) -> Iterable[bytes]:
             yield block[first:]
             return
         yield block
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _unavailable(location: str, error: Exception) -> DatasetUnavailable:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from linnet.artifacts.training_set import HeldOut, read_split
-from linnet.artifacts.validation_logits import read_validation_logits
+from linnet.artifacts.validation_logits import unseen_logits
 from linnet.artifacts.windows import SOURCE
 from linnet.cache.store import Cache
 from linnet.config import EvaluationConfig, GatesConfig
@@ -27,7 +27,7 @@ from linnet.evaluation.regressions import regression_sets
 from linnet.evaluation.report import write_report
 from linnet.evaluation.sample_images import ReportData
 from linnet.progress import Progress
-from linnet.records import Comparison, EvaluationReport, GateDecision, RegressionSet, TrainingSetManifest
+from linnet.records import Comparison, EvaluationReport, GateDecision, RegressionSet
 from linnet.tasks.answer import answer_of
 from linnet.tasks.score import Results, score_of
 
@@ -115,9 +115,7 @@ def evaluate(
 
 def _unseen(model: Path, outputs: Outputs, training_set: Path) -> Outputs:
     """What the model said of the validation split before it learned from it, too, if it did."""
-    about = TrainingSetManifest.load(training_set / "training_set.json")
-    digest = f"{about.dataset_digest}/{about.labels_digest}"
-    logits = read_validation_logits(model, digest, len(outputs.logits))
+    logits = unseen_logits(model, training_set, len(outputs.logits))
     return outputs if logits is None else replace(outputs, logits=logits)
 
 

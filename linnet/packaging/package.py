@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from linnet.artifacts.onnx_model import GOLDEN_FILE, PACKAGE_FILE, PackagedModel, model_digest
-from linnet.artifacts.validation_logits import learned_from_validation
+from linnet.artifacts.validation_logits import unseen_logits
 from linnet.config import GatesConfig, ServingConfig
 from linnet.errors import PackagingError
 from linnet.packaging.export import export
@@ -97,7 +97,8 @@ def build_package(
     packaged = PackagedModel.load(out)
     parity = compare_outputs(network, report.temperature, packaged, split, progress)
     held_out: tuple[Split, ...] = HELD_OUT
-    if learned_from_validation(model, training_set):
+    validation = TrainingSetManifest.load(training_set / "training_set.json").counts.get("validation", 0)
+    if unseen_logits(model, training_set, validation) is not None:
         held_out = ("test",)
     write_reference(training_set, packaged, out, progress, held_out)
     latency = Latency(math.nan, math.nan, REQUESTS)

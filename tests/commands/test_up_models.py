@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from linnet.commands.serve import _models_to_serve, _with_champion, serve_champions, stop_server
+from linnet.commands.serve import _models_to_serve, serve_champions, stop_server
 from linnet.commands.terminal import terminal
 from linnet.commands.up import _engine_settings
 from linnet.config import ServingConfig
-from linnet.errors import ConfigError
+from linnet.errors import ConfigError, NoChampion
 from linnet.records import RunRecord, RunRequest, now
 from linnet.registry.champion import ModelRegistry
 from linnet.registry.mlflow_registry import MlflowRegistry
@@ -97,9 +97,12 @@ def test_server_that_is_started_again_leaves_out_a_model_without_a_champion_and_
     """Every restart failed over one model whose package was damaged, and the good ones were not served."""
     del database
     champion(submit, "good", {})
-    assert _with_champion(["gone", "good"], []) == ["good"]
+    models, _ = _models_to_serve(["gone", "good"], [], all_or_none=False)
+    assert [one.name for one in models] == ["good"]
     assert "gone is not served: " in caplog.text
-    assert _with_champion(["gone"], []) == ["gone"], "which says why nothing is served"
+    for names, all_or_none in ((["gone"], False), (["gone", "good"], True)):
+        with pytest.raises(NoChampion, match="gone"):
+            _models_to_serve(names, [], all_or_none)
 
 
 def test_setting_of_the_server_that_does_not_hold_is_told(

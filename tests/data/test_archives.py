@@ -85,6 +85,21 @@ def test_archives_beside_images_are_left_alone(home: Path) -> None:
     assert "old.tar" in {item.origin for item in understand(home / "data").left_out}
 
 
+def test_archive_beside_a_table_or_idx_files_is_left_alone(home: Path) -> None:
+    """The images of the table lie elsewhere: the folder holds none, and its archive is somebody's backup."""
+    folder, other = home / "tables", home / "images"
+    tar(folder / "backup.tar", pets())
+    other.mkdir()
+    for number in range(80):
+        (other / f"{number}.png").write_bytes(image(number))
+    lines = [f"{other}/{n}.png,{('cat', 'dog')[n % 2]}" for n in range(80)]
+    (folder / "manifest.csv").write_text("\n".join(["path,label", *lines]))
+    config = parse_config(tomllib.loads(config_for("pets", folder).text)).data
+    assert config.kind == "manifest" and config.location == str(folder)
+    assert ingest(config, "pets", home / "out").raw_rows == 80
+    assert not (home / "home" / "data" / "unpacked").exists()
+
+
 def test_change_of_an_archive_is_seen_and_one_that_is_gone_leaves_nothing(home: Path) -> None:
     shard(home / "shards" / "a-0.tar", 0)
     shard(home / "shards" / "a-1.tar", 8)
