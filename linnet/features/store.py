@@ -132,7 +132,10 @@ class FeatureStore:
         the fit. Unknown where the stamp is gone: no model's input, so that the next run writes them anew.
         """
         noted = re.search(r"(?<!\S)(\d+)x(\d+)x(\d+)(?!\S)", self._read_stamp().get("holds", ""))
-        return "unknown" if noted is None else input_key(*map(int, noted.groups()), fit="squash")
+        if noted is None:
+            return "unknown"
+        height, width, channels = (int(side) for side in noted.groups())
+        return input_key(height, width, channels, "squash")
 
     def historical(
         self,
