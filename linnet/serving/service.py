@@ -19,6 +19,7 @@ from linnet.serving.fleet import Fleet
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.metrics import Metrics
 from linnet.serving.predictor import Prediction, Predictor
+from linnet.serving.ring import served_record
 from linnet.serving.totals import LOST
 from linnet.tasks.agree import agreement_of
 
@@ -210,7 +211,7 @@ class Service:
         )  # fmt: skip
         if call.version is not None:
             return  # asked for by name: not part of the split that a judge compares
-        record = _served_record(self.metrics.model, predictor, outcome.prediction, at, latency_ms)
+        record = served_record(self.metrics.model, predictor, outcome.prediction, at, latency_ms)
         if mirror is None or outcome.prediction is None:
             self._publish(record)
         elif (
@@ -244,7 +245,7 @@ class Service:
             logger.debug("mirrored request %s failed on %s: %s", call.request_id, mirror.version, error)
         prediction = job.prediction if job is not None else None
         seconds += job.seconds if job is not None else 0.0
-        shadow = _served_record(self.metrics.model, mirror, prediction, time.time(), round(seconds * 1e3, 3))
+        shadow = served_record(self.metrics.model, mirror, prediction, time.time(), round(seconds * 1e3, 3))
         said = shadow["predicted"]
         agreement = agreement_of(mirror.package.task)
         record["agrees"] = 0.0 if prediction is None else agreement(said, record["predicted"])
@@ -279,23 +280,3 @@ def _problem(call: Call, version: str, error: Exception | None) -> str:
         return str(error)
     logger.error("request %s failed on version %s", call.request_id, version, exc_info=error)
     return "the server failed on this request; its log has the reason"
-
-
-def _served_record(
-    model: str, predictor: Predictor, prediction: Prediction | None, at: float, latency_ms: float
-) -> dict[str, Any]:
-    """The fields of a `ServedRecord`; of several images the first speaks for the request."""
-    predicted = confidence = None
-    if prediction is not None:
-        first = prediction.probabilities[:1]
-        [predicted], confidence = predictor.answer.labels(first), float(predictor.answer.confidence(first)[0])
-    return {
-        "at": at,
-        "model": model,
-        "version": predictor.version,
-        "ok": prediction is not None,
-        "latency_ms": latency_ms,
-        "predicted": predicted,
-        "confidence": confidence,
-        "agrees": None,
-    }
