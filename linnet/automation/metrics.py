@@ -128,7 +128,8 @@ def _windows(champion: ModelVersion) -> Iterator[Metric]:
         yield effects
     if skew := _loaded(SkewReport, newest / "skew.json", champion):
         found = skew.differences + len(skew.libraries)
-        yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, found)
+        if found or skew.compared:  # an audit that compared nothing is no zero
+            yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, found)
     known = performance_reports(champion.name, champion.version)
     if (report := next(known, None)) is None:
         return
