@@ -53,7 +53,7 @@ def dataset_of(found: Understanding, classes: tuple[str, ...] = ()) -> RawDatase
     rows = [
         RawRow(
             image.origin,
-            target.label([spelled.get(name, name) for name in target.classes(image.label)]),
+            target.renamed(image.label, lambda name: spelled.get(name, name)),
             image.split,
             str(image.path),
         )

@@ -136,6 +136,7 @@ def _place(config: DataConfig, progress: Progress | None) -> Path:
 
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:
     """The raw dataset, and its digest where a `.dvc` file names it."""
+    target_of(config.task).check(config)
     location, digest = _place(config, progress), ""
     if target_of(config.task).several and config.kind == "idx":
         problem = f"is {config.task}, but a dataset of kind '{config.kind}' names one class an image"

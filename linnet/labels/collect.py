@@ -184,7 +184,7 @@ def _apply_consensus(
             label, quality = weighed[item.sample_id]
             item = replace(item, label=label, agreement=quality)
         if item.label and item.agreement >= config.min_agreement:
-            agreed.append(replace(item, label=target.label(target.classes(item.label))))
+            agreed.append(replace(item, label=target.read(item.label)))
             continue
         least = config.min_agreement
         reason = f"agreement {item.agreement:.2f} is below {least:.2f}" if item.label else "a tie"
