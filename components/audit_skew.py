@@ -26,7 +26,7 @@ def audit_skew(
     from linnet.run.step import progress, run_step
 
     service = FeaturesConfig.parse(features).service
-    redacted = bool(getattr(ServingConfig.parse(serving), "log_image_blocks", 0))
+    redacted = bool(getattr(ServingConfig.parse(serving), "log_image_pixelate", 0))
 
     def work(out: Any) -> dict[str, Any]:
         package = version_package(RegistryConfig.parse(registry), name, version)

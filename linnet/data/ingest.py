@@ -110,7 +110,7 @@ def source_identity(config: DataConfig) -> str:
     location = Path(config.location).expanduser()
     if location.suffix == ".dvc":
         digest = read_version(location, config.revision).digest
-        return f"{digest}+{Path(config.recent).name}" if config.recent else digest
+        return f"{digest}+{Path(config.extra_window).name}" if config.extra_window else digest
     raw = with_windows(_read(config, None)[0], config, [])
     return content_digest(raw, in_order(content_of, raw.rows, None, ""))
 

@@ -49,7 +49,9 @@ def judge_alone(
 def _p95(
     side: VersionEvidence, config: ReleaseConfig, reference: FirstReleaseBaseline, levels: tuple[float, float]
 ) -> MetricJudgement:
-    worst = max(config.first_latency_ratio * reference.latency_p95_ms, config.first_latency_p95_ms)
+    worst = max(
+        config.first_release_max_latency_ratio * reference.latency_p95_ms, config.first_release_latency_p95_ms
+    )
     total = int(side.latencies.total())
     low_rank, _ = quantile_ranks(total, _P95, levels[0])
     _, high_rank = quantile_ranks(total, _P95, levels[1])

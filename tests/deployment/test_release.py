@@ -31,9 +31,9 @@ from tests.serving.running import RunningServer, running
 # looser margins than a person would choose, so that proof takes seconds instead of half a minute
 QUICK = ReleaseConfig(
     steps=(10, 50, 100),
-    rate=300.0,
+    replay_rps=300.0,
     bake_seconds=0.3,
-    look_seconds=0.1,
+    check_interval_seconds=0.1,
     deadline_seconds=180.0,  # a good machine needs ten
     max_latency_ratio=2.0,
     max_error_increase=0.03,

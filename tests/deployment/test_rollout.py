@@ -17,7 +17,7 @@ from linnet.records import ServedRecord
 from tests.doubles.rollout_target import Behaviour, SimulatedTarget
 
 FAST = ReleaseConfig(
-    bake_seconds=0.0, look_seconds=0.001, deadline_seconds=30.0, max_error_increase=0.02,
+    bake_seconds=0.0, check_interval_seconds=0.001, deadline_seconds=30.0, max_error_increase=0.02,
     max_accuracy_drop=0.1, max_latency_ratio=2.0,
 )  # fmt: skip
 

@@ -179,7 +179,7 @@ def test_pull_disagreement_asks_a_third_person_once() -> None:
 
 
 def test_pull_enough_labels_close_a_round_early() -> None:
-    lab = Lab(9, LabelsConfig(run_after=3))
+    lab = Lab(9, LabelsConfig(train_after_labels=3))
     for number in range(3):
         assert lab.pull().closed == []
         lab.answer(number, "boot")
