@@ -15,8 +15,7 @@ from prometheus_client.registry import Collector
 from linnet.config import RegistryConfig, RetrainingConfig
 from linnet.errors import LinnetError
 from linnet.monitoring import metric_names as names
-from linnet.monitoring.history import DRIFT_FILE, history_folder
-from linnet.monitoring.performance import PERFORMANCE_FILE
+from linnet.monitoring.history import DRIFT_FILE, history_folder, performance_reports
 from linnet.records import DriftReport, Interval, ModelVersion, PerformanceReport, Record, SkewReport, now
 from linnet.records.restarts import totals
 from linnet.registry.champion import ModelRegistry
@@ -129,11 +128,9 @@ def _windows(champion: ModelVersion) -> Iterator[Metric]:
         yield effects
     if skew := _loaded(SkewReport, newest / "skew.json", champion):
         found = skew.differences + len(skew.libraries)
-        yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, found)
-    reports = (
-        _loaded(PerformanceReport, folder / PERFORMANCE_FILE, champion) for folder in reversed(folders)
-    )
-    known = (report for report in reports if report is not None)
+        if found or skew.compared:  # an audit that compared nothing is no zero
+            yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, found)
+    known = performance_reports(champion.name, champion.version)
     if (report := next(known, None)) is None:
         return
     yield _gauge(names.ESTIMATED_ACCURACY, _VERSION, labels, report.estimate.value)

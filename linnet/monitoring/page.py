@@ -8,6 +8,7 @@ from html import escape
 from math import isfinite
 
 import numpy as np
+import numpy.typing as npt
 
 from linnet.artifacts.onnx_model import Images
 from linnet.artifacts.reference import Reference
@@ -151,7 +152,8 @@ def _tiles(report: DriftReport, evidence: PageData) -> str:
     if evidence.skew is not None:
         skew = evidence.skew
         said = f"values of {skew.compared:,} rows computed again"
-        tiles.append(_tile("Skew", f"{skew.differences:,}", said, "bad" if skew.verdict == "fail" else ""))
+        told = f"{skew.differences:,}" if skew.compared or skew.differences else "unknown"
+        tiles.append(_tile("Skew", told, said, "bad" if skew.verdict == "fail" else ""))
     return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
@@ -170,8 +172,10 @@ def _moved(report: DriftReport, evidence: PageData) -> str:
     reference, rows = evidence.reference, evidence.rows
     ranked = sorted(report.tests, key=lambda test: (not test.drifted, -test.severity))
     chosen = [test for test in ranked if test.kind != "embedding"][:_MOST_PLOTS]
-    values = {name: rows.features[:, k] for k, name in enumerate(reference.features)}
-    values["confidence"] = rows.confidence
+    values: dict[str, npt.NDArray[np.floating]] = {
+        name: rows.features[:, k] for k, name in enumerate(reference.features)
+    }
+    values |= {"confidence": rows.confidence, **reference.watched(rows.output)}
     cards = []
     for test in chosen:
         if test.name == "classes":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -67,7 +68,7 @@ class App:
         self._quarantine = quarantine
         self.ready = True
         self.unnamed = Metrics("")
-        """Counts requests that were refused before they meant one of several models."""
+        """Counts what was refused and meant none of the models, or nobody can say which of several."""
         self._models, self._access, self._forward_to_supervisor = models, access, elsewhere
         self._wake = wake
         self._callers, self._max_answer = Callers(config), round(config.max_answer_mb * 1_000_000)
@@ -76,15 +77,19 @@ class App:
     async def handle(self, request: Request) -> Response:
         """Answers one request; nothing that happens inside reaches the client as a traceback."""
         request_name: str | None = None
-        model = self._only()
+        model: ServedModel | None = None
+        rejected = request.rejected
+        parts = [unquote(part) for part in request.path.strip("/").split("/")]
         try:
-            if request.rejected is not None:
+            model = self._meant(parts) or self._only()
+        except RequestRejected as error:  # one that names another model is not booked on the only one
+            rejected = rejected or error
+        try:
+            if rejected is not None:
                 with contextlib.suppress(RequestRejected):  # one refusal is enough
                     request_name = request_id(request.headers)
-                raise request.rejected
+                raise rejected
             request_name = request_id(request.headers)
-            parts = [unquote(part) for part in request.path.strip("/").split("/")]
-            model = self._meant(parts) or model
             response = await self._route(request, parts, model, request_name)
         except RequestRejected as error:
             self._refused(request, request_name, model, error)
@@ -252,7 +257,7 @@ class App:
                 "request_id": request_name,
                 "model": model.name,
                 "version": predictor.version,
-                "predictions": predictor.answer.listed(prediction.probabilities[0]),
+                "predictions": predictor.answer.listed(prediction.output[0]),
                 "latency_ms": round(milliseconds, 3),
             }
             return json.dumps(answer, separators=(",", ":")).encode(), None
@@ -274,10 +279,9 @@ class App:
 
         def prepare(predictor: Predictor) -> Inputs:
             if not parsed:  # once, also if it is mirrored
-                parsed.append(protocol.parse_request(request.body, length))
-                protocol.check_answer(
-                    parsed[0], len(predictor.classes), predictor.embedding, self._max_answer
-                )
+                parsed.append(protocol.parse_request(request.body, length, predictor.answer.output_name))
+                values = math.prod(predictor.model.row_shape)
+                protocol.check_answer(parsed[0], values, predictor.embedding, self._max_answer)
             return parsed[0].images, parsed[0].features
 
         def render(predictor: Predictor, prediction: Prediction, _: float) -> tuple[bytes, int | None]:
