@@ -16,6 +16,7 @@ from linnet.console.alerts import Alert, ProductionState, alerts
 from linnet.console.context import Context
 from linnet.console.prediction_log import LogSummary
 from linnet.console.slo import SloStatus, promises
+from linnet.deployment.bake_report import bake_file
 from linnet.errors import LinnetError
 from linnet.labels.status import LabelStatus, status
 from linnet.labels.store import database
@@ -23,6 +24,7 @@ from linnet.monitoring.history import DRIFT_FILE, history_folder
 from linnet.monitoring.log_reader import read_served
 from linnet.monitoring.performance import PERFORMANCE_FILE
 from linnet.records import (
+    BakeReport,
     DriftReport,
     ModelVersion,
     PerformanceReport,
@@ -76,6 +78,8 @@ class Watched:
     alerts: tuple[Alert, ...] = field(default=())
     refused: tuple[RefusedRequest, ...] = ()
     """Requests that the server refused or failed on, of those that it keeps; the newest first."""
+    bake: BakeReport | None = None
+    """How the newest champion does since its canary, where one was on trial here."""
     broken_configs: tuple[str, ...] = ()
     """What is wrong with configs here, which may be this model's: then it is judged by the defaults."""
 
@@ -100,6 +104,7 @@ def _watched(context: Context, model: str) -> Watched:
     newest = windows[0][0] if windows else None
     performance = _read(PerformanceReport, newest, PERFORMANCE_FILE)
     policy = _retraining(model, config)
+    bake = _read(BakeReport, bake_file(model).parent, bake_file(model).name) if model else None
     known = ProductionState(
         at=at,
         champion=champion,
@@ -111,11 +116,12 @@ def _watched(context: Context, model: str) -> Watched:
         failures=None if policy.problem else policy.failures,
         canary=context.sources.canary(model),
         restarts=tuple(restarts()),
+        bake=bake,
     )
     found = alerts(known, config.service_levels, config.retraining)
     refused = tuple(islice((one for one, _ in _refused() if one.model in ("", model)), REFUSED))
     return Watched(
-        model, config, champion, log, kept, windows, performance, policy, tuple(found), refused, broken
+        model, config, champion, log, kept, windows, performance, policy, tuple(found), refused, bake, broken
     )
 
 
