@@ -140,7 +140,7 @@ def window(rows: int = 10_000) -> None:
         timed("drift", lambda: measure_drift(at, package, config, (), out))
         drift = DriftReport.load(out / "drift.json")
         timed("performance", lambda: measure_performance(at, package, home / "log", drift, config, out))
-        timed("skew", lambda: audit_window(at, package, "none", "image_classifier_v1", out))
+        timed("skew", lambda: audit_window(at, package, "none", out))
         timed("page", lambda: publish(at, package, [out], out, evidently=False))
         parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in took.items())
         print(f"window of {rows:,} predictions, log to page: {sum(took.values()):.2f} s ({parts}); n=1")

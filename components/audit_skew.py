@@ -11,7 +11,6 @@ from components.image import IMAGE
 def audit_skew(
     name: str,
     registry: dict[str, Any],
-    features: dict[str, Any],
     serving: dict[str, Any],
     version: str,
     window: dsl.Input[dsl.Dataset],
@@ -20,25 +19,25 @@ def audit_skew(
     """Returns pass or fail; a skew that is found is an alert, and no refusal of the monitoring run."""
     from pathlib import Path
 
-    from linnet.config import FeaturesConfig, RegistryConfig, ServingConfig
+    from linnet.config import RegistryConfig, ServingConfig
     from linnet.features.skew import audit_window
     from linnet.registry.connect import version_package
     from linnet.run.step import progress, run_step
 
-    service = FeaturesConfig.parse(features).service
     redacted = bool(getattr(ServingConfig.parse(serving), "log_image_blocks", 0))
 
     def work(out: Any) -> dict[str, Any]:
         package = version_package(RegistryConfig.parse(registry), name, version)
-        folders = Path(window.path), package
-        found = audit_window(*folders, name, service, out["skew"], redacted=redacted, progress=progress)
+        found = audit_window(
+            Path(window.path), package, name, out["skew"], redacted=redacted, progress=progress
+        )
         return {"skew": found.verdict, "compared": found.compared, "differences": found.differences}
 
     values = run_step(
         "audit_skew",
         work,
         code=__file__,
-        parameters={"name": name, "service": service, "version": version},
+        parameters={"name": name, "version": version},
         inputs={"window": window},
         outputs={"skew": skew},
         cached=False,

@@ -17,6 +17,7 @@ _store = Path(_settings).resolve().parent if _settings else _home / "feast" / "f
 
 (
     sample,
+    model_input,
     image_statistics,
     labels,
     image_statistics_on_demand,

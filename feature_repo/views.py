@@ -1,4 +1,4 @@
-"""Linnet's feature definitions: one entity, two feature views, one on-demand view, three services.
+"""Linnet's feature definitions: two entities, two feature views, one on-demand view, three services.
 
 A builder and not module-level objects, because Feast wants the folder of the offline files inside
 the objects, and that folder is the use case's own (`repository.py` gives Feast's CLI the objects).
@@ -29,9 +29,15 @@ def definitions(offline: Path) -> list[Any]:
         value_type=ValueType.STRING,
         description="An image, named by the digest of its decoded pixels",
     )
+    model_input = Entity(
+        name="model_input",
+        join_keys=["model_input"],
+        value_type=ValueType.STRING,
+        description="What a model sees of an image: height x width x channels, and how it is fitted in",
+    )
     image_statistics = FeatureView(
         name="image_statistics",
-        entities=[sample],
+        entities=[sample, model_input],
         ttl=NO_EXPIRY,
         schema=[Field(name=name, dtype=Float32) for name in FEATURES],
         source=_source("image_statistics", offline),
@@ -56,7 +62,8 @@ def definitions(offline: Path) -> list[Any]:
         mode="python",
         description="The same statistics of the same function, for an image that arrives with a request",
     )
-    return [sample, image_statistics, labels, on_demand, *_services(image_statistics, labels, on_demand)]
+    services = _services(image_statistics, labels, on_demand)
+    return [sample, model_input, image_statistics, labels, on_demand, *services]
 
 
 def _source(name: str, offline: Path) -> FileSource:

@@ -27,7 +27,6 @@ def monitoring_pipeline(config: Config) -> Any:
     def linnet_monitoring(
         name: str = config.name,
         end: str = "",
-        features: dict[str, Any] = config.features.values(),
         serving: dict[str, Any] = config.serving.values(),
         registry: dict[str, Any] = config.registry.values(),
         monitoring: dict[str, Any] = config.monitoring.values(),
@@ -48,9 +47,7 @@ def monitoring_pipeline(config: Config) -> Any:
             performed = place(
                 measure_performance_step(monitoring=monitoring, drift=drift, **of), minutes=10, memory="4G"
             )
-            skew = place(
-                audit_skew_step(features=features, serving=serving, **of), minutes=30, cpu="2", memory="4G"
-            )
+            skew = place(audit_skew_step(serving=serving, **of), minutes=30, cpu="2", memory="4G")
             published = place(
                 publish_window_step(
                     drift=drift,

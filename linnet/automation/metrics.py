@@ -144,7 +144,8 @@ def _windows(champion: ModelVersion) -> Iterator[Metric]:
         yield effects
     if skew := _loaded(SkewReport, newest / "skew.json", champion):
         found = skew.differences + len(skew.libraries)
-        yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, found)
+        if found or skew.compared:  # an audit that compared nothing is no zero
+            yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, found)
     reports = (
         _loaded(PerformanceReport, folder / PERFORMANCE_FILE, champion) for folder in reversed(folders)
     )

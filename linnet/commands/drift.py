@@ -153,10 +153,7 @@ def audit(
         tempfile.TemporaryDirectory() as out,
     ):
         redacted = bool(serving.log_image_blocks)
-        found = audit_window(
-            window, champion.package, package.name, package.feature_service, Path(out), known, redacted,
-            progress,
-        )  # fmt: skip
+        found = audit_window(window, champion.package, package.name, Path(out), known, redacted, progress)
     if as_json:
         typer.echo(found.model_dump_json())
     else:

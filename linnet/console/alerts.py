@@ -180,8 +180,11 @@ def _accuracy(performance: PerformanceReport | None, levels: ServiceLevelsConfig
 
 
 def _skew(skew: SkewReport | None) -> Alert:
-    if skew is None or not skew.compared:
+    if skew is None:
         return Alert("Skew", "unknown", "ticket", "not audited yet", "skew")
+    if not skew.compared and not skew.differences and not skew.libraries:
+        why = skew.notes[-1] if skew.notes else "no row could be compared"
+        return Alert("Skew", "unknown", "ticket", f"the newest audit failed: {why}", "skew")
     words = f"{skew.differences:,} served values differ from offline ones"
     if skew.libraries:
         words += f"; {skew.libraries[0]}"

@@ -256,6 +256,8 @@ def _text(path: Path) -> str:
 def _label_studio(search: ExportSearch) -> Export | None:
     """Label Studio: a JSON list of tasks (JSON or JSON-MIN) with choices; boxes count as such."""
     told: dict[tuple[Path, str], Told] = {}
+    # An image's answers may stand in one task, or in a row each (JSON-MIN), or in tasks of the same image.
+    wholes: dict[tuple[Path, str], list[set[str]]] = defaultdict(list)
     boxes = False
     for path, content in search.jsons():
         if not isinstance(content, list) or not content:
@@ -265,12 +267,12 @@ def _label_studio(search: ExportSearch) -> Export | None:
             if image is None:
                 continue
             entry = told.setdefault((path, image), Told(image, path))
-            wholes = []
             for answer in answers_of(task):
                 entry.classes |= {choice for choice, _ in answer}
-                wholes.append({choice for choice, is_box in answer if not is_box})
+                wholes[path, image].append({choice for choice, is_box in answer if not is_box})
                 boxes = boxes or any(is_box for _, is_box in answer)
-            entry.apart = entry.apart or any(one != wholes[0] for one in wholes)
+    for key, said in wholes.items():
+        told[key].apart = any(one != said[0] for one in said)
     return Export("label-studio", list(told.values()), boxes) if told else None
 
 

@@ -8,6 +8,7 @@ usual spelling, or empty), captured_at (ISO 8601; UTC where it has no offset), a
 from __future__ import annotations
 
 import difflib
+from collections import defaultdict
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,12 @@ _ALIASES = {
     "split": ("split", "subset", "partition", "set", "fold", "3"),
 }
 """Names that a column may have, in any case; the first is Linnet's own, numbers a table's without header."""
+
+_PEOPLE = (
+    *("annotator", "annotator_id", "annotated_by", "labeler", "labeller", "labelled_by", "rater", "rater_id"),
+    *("worker", "worker_id", "completed_by", "annotation_id"),
+)
+"""Names of a column that tells whose answer a row is, the best first."""
 
 _NONE = "missing"
 """Cohort value of a row whose cell is empty."""
@@ -79,12 +86,14 @@ def manifest_rows(
     finder = _Finder(path.parent)
     _check_columns(path, [*names, *(wanted for wanted, name in known.items() if name)], cohorts, group)
     rows: list[RawRow] = []
+    people: list[str] = []
     problems: list[str] = []
-    target = target_of(task)
+    target, person = target_of(task), person_column(names)
     for place, cells in table:
         try:
             named = {wanted: cells[name] for wanted, name in known.items() if name}
             rows.append(_row(finder, target, {**cells, **named}, classes, cohorts, group))
+            people.append(cell_text(cells[person]) if person else "")
         except ValueError as error:
             problems.append(f"{place}: {error}")
     if problems:
@@ -93,7 +102,30 @@ def manifest_rows(
         )
     if not rows:
         raise DataError(str(path), "has no rows", "list at least one image of each of 2 classes")
-    return _joined(str(path), rows, target) if target.several else rows
+    if not target.several:
+        return rows
+    _check_agreed(str(path), rows, people)
+    return _joined(str(path), rows, target)
+
+
+def _check_agreed(where: str, rows: list[RawRow], people: list[str]) -> None:
+    """The classes of an image are those that one person gave it, and not what several could not agree on.
+
+    Raises:
+        DataError: people who answered about the same image gave it different classes.
+    """
+    said: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row, who in zip(rows, people, strict=True):
+        said[row.origin][who].append(row.label)
+    problems = [
+        f"{origin}: "
+        + ", ".join(f"{'|'.join(labels)} by {who or 'nobody'}" for who, labels in answers.items())
+        for origin, answers in said.items()
+        if len({frozenset(labels) for labels in answers.values()}) > 1
+    ]
+    if problems:
+        problem = f"{len(problems)} image(s) have different answers of several people"
+        raise invalid_rows(where, problem, problems, "keep one of the answers to each")
 
 
 def _joined(where: str, rows: list[RawRow], target: Target) -> list[RawRow]:
@@ -138,6 +170,12 @@ def column_of(wanted: str, names: list[str]) -> str | None:
         return wanted
     found = _aliases(wanted, names)
     return found[0] if len(found) == 1 else None
+
+
+def person_column(names: list[str]) -> str | None:
+    """The column that tells whose answer a row is; None: the table tells of nobody."""
+    known = {str(name).strip().casefold().replace(" ", "_"): name for name in reversed(names)}
+    return next((known[name] for name in _PEOPLE if name in known), None)
 
 
 def _aliases(wanted: str, names: list[str]) -> list[str]:
@@ -239,6 +277,10 @@ class _Finder:
             self._index = self._index or ImageIndex(self._root, walk(self._root).all_images())
             if found := self._index.find(origin):
                 return found
+            if others := self._index.named_like(origin):
+                names = " and ".join(str(path.relative_to(self._root)) for path in others[:2])
+                more = " and others have" if len(others) > 2 else " has" if len(others) == 1 else " have"
+                raise ValueError(f"{origin[:200]} does not exist; {names}{more} its name")
         raise ValueError(f"{origin[:200]} does not exist")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from linnet.config import DEFAULT_TASK, normal
 from linnet.data.image_index import ImageIndex
-from linnet.data.image_manifest import cell_text, column_of, table_path
+from linnet.data.image_manifest import cell_text, column_of, person_column, table_path
 from linnet.data.tables import read_table
 from linnet.tasks.parts import TASKS
 from linnet.tasks.target import target_of
@@ -21,8 +21,8 @@ _ASKED = 200
 def task_of_table(location: Path) -> tuple[str, str]:
     """What a table's labels ask of an image, and by what that shows; empty: it is what tables usually ask.
 
-    Several classes an image show by a list or a bar in a label, or by rows of one path with different labels,
-    where that is so for a tenth of the images: a few are contradictions.
+    Several classes an image show by a list or a bar in a label, or by rows of one path with different labels
+    (of one person, where the table says whose), for a tenth of the images: a few are contradictions.
 
     Raises:
         DataError: it cannot be read.
@@ -31,7 +31,8 @@ def task_of_table(location: Path) -> tuple[str, str]:
     path = table_path(location)
     names, rows = read_table(path)
     place, label = column_of("path", names), column_of("label", names)
-    labels: dict[str, set[str]] = defaultdict(set)
+    person = person_column(names)
+    labels: dict[tuple[str, str], set[str]] = defaultdict(set)
     listed = 0
     for _, cells in rows:
         if place is None or label is None:
@@ -39,7 +40,8 @@ def task_of_table(location: Path) -> tuple[str, str]:
         cell = cells[label]
         text = cell if isinstance(cell, str) else ""
         listed += isinstance(cell, list) or "|" in text or text.strip().startswith("[")
-        labels[cell_text(cells[place])].add(str(cell))
+        who = cell_text(cells[person]) if person else ""
+        labels[cell_text(cells[place]), who].add(str(cell))
     if listed > 1 and listed >= _SHARE_OF_LISTS * len(labels):
         return several, f"{listed:,} labels hold several classes"
     repeated = sum(len(found) > 1 for found in labels.values())

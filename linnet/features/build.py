@@ -12,19 +12,19 @@ import numpy as np
 from linnet.artifacts.windows import DATASET, SOURCE, window_of
 from linnet.config import DataConfig, FeaturesConfig
 from linnet.errors import DataError, StorageError
-from linnet.features.history import EVENT, KEY, read_history, record, winners
+from linnet.features.history import EVENT, INPUT, KEY, of_input, read_history, record, winners
 from linnet.features.labels_of_run import dataset_labels, effective_labels, encoded_labels
 from linnet.features.pixels import decode_samples, image_shape
-from linnet.features.store import FeatureStore
+from linnet.features.store import LABELS, STATISTICS, FeatureStore
 from linnet.progress import Progress
 from linnet.records import SPLITS, DatasetManifest, LabelBatch, TrainingSetManifest, now
+from linnet.vision.preprocessing import input_key
 from linnet.vision.statistics import FEATURES, brightness_cohort, brightness_edges
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LABELS_SERVICE = "training_labels_v1"
-STATISTICS, LABELS = "image_statistics", "labels"
 
 
 def build_features(
@@ -43,7 +43,8 @@ def build_features(
     as of the moment at which the labels were frozen, through the feature service.
 
     The files depend on the inputs only: the same samples, labels and settings give the same bytes.
-    Rows that the store holds already are not written again.
+    Rows that the store holds already are not written again. Statistics of images that are prepared in
+    another way (size, color, fit) stand beside them: a champion may be served and audited with those.
 
     Args:
         samples: folder of `ingest` (manifest.json and shards).
@@ -69,14 +70,15 @@ def build_features(
         raise DataError(str(samples), f"sample {twice} is a duplicate", "ingest the dataset again")
     effective = effective_labels(table, labels)
     encoded_labels(effective["label"], effective[KEY], manifest)  # refuse before the store learns it
-    store = FeatureStore(name)
+    store, prepared = FeatureStore(name), model_input(data)
     as_of = max(batch.as_of, table["captured_at"].max(), effective[EVENT].max())
     with store.locked():
-        _record(store, table, effective, as_of)
+        store.apply()
+        _record(store, table, effective, as_of, prepared)
         if features.online:
-            _materialise(store, features, table, as_of, progress)
-        joined = _join(store, features.service, table, as_of)
-        store.mark(holds=_contents(manifest, features, data, batch))
+            _materialise(store, features, table, as_of, prepared, progress)
+        joined = _join(store, features.service, table, as_of, prepared)
+        store.mark(**{_held(data): _contents(manifest, features, batch)})
     return _write(out, table, joined, manifest, batch, features, data)
 
 
@@ -87,22 +89,31 @@ def store_holds(samples: Path, labels: Path, features: FeaturesConfig, data: Dat
     """
     manifest = DatasetManifest.load(samples / "manifest.json")
     batch = LabelBatch.load(labels / "labels.json")
-    return FeatureStore(name).marked("holds") == _contents(manifest, features, data, batch)
+    return FeatureStore(name).marked(_held(data)) == _contents(manifest, features, batch)
 
 
-def _contents(
-    manifest: DatasetManifest, features: FeaturesConfig, data: DataConfig, batch: LabelBatch
-) -> str:
-    shape = "x".join(str(side) for side in image_shape(data))
+def model_input(data: DataConfig) -> str:
+    """What a model of this config sees of an image: the second key of its statistics."""
+    return input_key(*image_shape(data), fit=data.fit)
+
+
+def _held(data: DataConfig) -> str:
+    """The mark of what the store holds of images that are prepared so."""
+    return f"holds {model_input(data)}"
+
+
+def _contents(manifest: DatasetManifest, features: FeaturesConfig, batch: LabelBatch) -> str:
     online = ",".join(features.online_splits) if features.online else "none"
-    return f"{manifest.digest} {batch.digest} {shape} {features.service} online={online}"
+    return f"{manifest.digest} {batch.digest} {features.service} online={online}"
 
 
-def _record(store: FeatureStore, table: pd.DataFrame, effective: pd.DataFrame, as_of: datetime) -> None:
+def _record(
+    store: FeatureStore, table: pd.DataFrame, effective: pd.DataFrame, as_of: datetime, prepared: str
+) -> None:
     """Writes what is new to the offline store: statistics, the dataset's labels, and corrections."""
     moment = now()
     statistics = table[[KEY, "captured_at", *FEATURES]].rename(columns={"captured_at": EVENT})
-    record(store.offline / f"{STATISTICS}.parquet", statistics, as_of, moment)
+    record(store.statistics_file(), statistics.assign(**{INPUT: prepared}), as_of, moment)
     path = store.offline / f"{LABELS}.parquet"
     history = read_history(path)
     known = set() if history is None else set(history[KEY])
@@ -116,6 +127,7 @@ def _materialise(
     features: FeaturesConfig,
     table: pd.DataFrame,
     as_of: datetime,
+    prepared: str,
     progress: Progress | None,
 ) -> None:
     """Brings the online store up to the offline store, for the samples that can be asked for.
@@ -124,22 +136,24 @@ def _materialise(
     for an image captured long ago would never come online. Nor all of it: Feast's SQLite store keeps
     a row a value, and 70,000 samples cost 13 s and 240 MB. What is online already is left alone.
     """
-    history = read_history(store.offline / f"{STATISTICS}.parquet")
+    history = read_history(store.statistics_file())
     assert history is not None, "rows were recorded a moment ago"
     wanted = table[KEY][table["split"].isin(features.online_splits)]
-    current = winners(history, as_of).loc[wanted].reset_index()
+    current = winners(of_input(history, prepared), as_of).loc[wanted].reset_index()
     offline = current[list(FEATURES)].to_numpy(np.float32)
-    online = store.online(features.service, list(wanted))
+    online = store.online(features.service, list(wanted), prepared)
     stale = (online.view(np.uint32) != offline.view(np.uint32)).any(axis=1)
     store.write_online(STATISTICS, current[stale], progress)
 
 
-def _join(store: FeatureStore, service: str, table: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
+def _join(
+    store: FeatureStore, service: str, table: pd.DataFrame, as_of: datetime, prepared: str
+) -> pd.DataFrame:
     """The point-in-time join: FEATURES and label of every sample, in the table's order."""
     import pandas as pd
 
     times = [as_of] * len(table)
-    statistics = store.historical(service, FEATURES, list(table[KEY]), times)
+    statistics = store.historical(service, FEATURES, list(table[KEY]), times, model_input=prepared)
     labels = store.historical(LABELS_SERVICE, ["label"], list(table[KEY]), times)
     joined = pd.concat([statistics, labels], axis=1)
     missing = joined.isna().any(axis=1)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KEY, EVENT, CREATED = "sample_id", "event_timestamp", "created"
+INPUT = "model_input"
+"""Second key of what depends on how an image is prepared: `vision.preprocessing.input_key`."""
 
 
 def read_history(path: Path) -> pd.DataFrame | None:
@@ -39,8 +41,16 @@ def read_history(path: Path) -> pd.DataFrame | None:
     return history
 
 
+def of_input(history: pd.DataFrame, model_input: str) -> pd.DataFrame:
+    """The rows that speak of images prepared as `model_input` says."""
+    return history[history[INPUT] == model_input]
+
+
 def winners(history: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
-    """The row of each sample that holds at `as_of`: newest event, then latest written."""
+    """The row of each sample that holds at `as_of`: newest event, then latest written.
+
+    A history with INPUT is first narrowed down to one of them by `of_input`.
+    """
     known = history[history[EVENT] <= as_of]
     newest = known.sort_values([EVENT, CREATED], kind="stable").drop_duplicates(KEY, keep="last")
     return newest.set_index(KEY)
@@ -51,7 +61,8 @@ def record(path: Path, rows: pd.DataFrame, as_of: datetime, moment: datetime) ->
 
     Args:
         path: the Parquet file; it is created when missing.
-        rows: sample_id (unique), event_timestamp (UTC) and values; no `created`.
+        rows: sample_id (unique), event_timestamp (UTC) and values; no `created`. Where they have
+            INPUT, it is the same in all of them, and rows of other inputs are left as they are.
         as_of: the moment at which a row must be the one that holds.
         moment: becomes `created`, or a microsecond after the newest row if a clock went back.
 
@@ -73,13 +84,25 @@ def record(path: Path, rows: pd.DataFrame, as_of: datetime, moment: datetime) ->
                 f"{path}: the feature history has other columns ({', '.join(history.columns)}) than this "
                 "version of Linnet writes; move the file away, the next run rebuilds it"
             )
-        fresh = _changed(rows, winners(history, as_of))
+        rivals = of_input(history, rows[INPUT].iloc[0]) if INPUT in rows and len(rows) else history
+        fresh = _changed(rows, winners(rivals, as_of))
         newest = history[CREATED].max() if len(history) else pd.Timestamp(moment)
         created = max(pd.Timestamp(moment), newest + timedelta(microseconds=1))
         fresh = fresh.assign(**{CREATED: created.as_unit("us")})
     if len(fresh) or history is None:
         _replace(path, fresh if history is None else pd.concat([history, fresh], ignore_index=True))
     return fresh
+
+
+def name_input(path: Path, model_input: str) -> None:
+    """Gives the rows of a history that a version before INPUT wrote the input that they are of.
+
+    Raises:
+        StorageError: the file is damaged or cannot be written.
+    """
+    history = read_history(path)
+    if history is not None and INPUT not in history:
+        _replace(path, history.assign(**{INPUT: model_input}))
 
 
 def _changed(rows: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:

@@ -17,14 +17,20 @@ REQUEST_SUFFIX = "_request"
 
 
 def online_statistics(
-    name: str, sample_ids: Sequence[str], service: str = "image_classifier_v1"
+    name: str, sample_ids: Sequence[str], service: str, model_input: str
 ) -> npt.NDArray[np.float32]:
     """Looks known samples up in the online store of use case `name`.
+
+    Args:
+        name: the use case.
+        sample_ids: keys of the entity `sample`.
+        service: the feature service that the model was trained with.
+        model_input: what the model sees of an image: `vision.preprocessing.input_key`.
 
     Returns:
         float32 [N, len(FEATURES)]; a row of NaN for a sample that is not online.
     """
-    return FeatureStore(name).online(service, sample_ids)
+    return FeatureStore(name).online(service, sample_ids, model_input)
 
 
 def on_demand_statistics(
@@ -39,14 +45,15 @@ def on_demand_statistics(
 
 
 def offline_statistics(
-    name: str, sample_ids: Sequence[str], times: Sequence[datetime], service: str = "image_classifier_v1"
+    name: str, sample_ids: Sequence[str], times: Sequence[datetime], service: str, model_input: str
 ) -> npt.NDArray[np.float32]:
     """Point-in-time join: the features that held for each sample at its time (with time zone).
 
     Returns:
         float32 [N, len(FEATURES)]; a row of NaN where nothing was known yet.
     """
-    return FeatureStore(name).historical(service, FEATURES, sample_ids, times).to_numpy(np.float32)
+    joined = FeatureStore(name).historical(service, FEATURES, sample_ids, times, model_input=model_input)
+    return joined.to_numpy(np.float32)
 
 
 def audit(
@@ -54,7 +61,9 @@ def audit(
     sample_ids: Sequence[str],
     times: Sequence[datetime],
     served: npt.NDArray[np.float32],
-    service: str = "image_classifier_v1",
+    service: str,
+    model_input: str,
 ) -> list[Difference]:
     """Compares served features float32 [N, F] with the point-in-time join at the time of serving."""
-    return differences(sample_ids, FEATURES, served, offline_statistics(name, sample_ids, times, service))
+    offline = offline_statistics(name, sample_ids, times, service, model_input)
+    return differences(sample_ids, FEATURES, served, offline)

@@ -20,6 +20,7 @@ from linnet.progress import Progress
 from linnet.records import ModelPackage, SkewDifference, SkewReport
 from linnet.vision.decode import decode, sample_id
 from linnet.vision.libraries import libraries
+from linnet.vision.preprocessing import input_key
 from linnet.vision.statistics import FEATURES, image_statistics
 
 SKEW_FILE = "skew.json"
@@ -67,7 +68,6 @@ def audit_window(
     window: Path,
     package: Path,
     name: str,
-    service: str,
     out: Path,
     known: bool = False,
     redacted: bool = False,
@@ -77,9 +77,9 @@ def audit_window(
 
     Args:
         window: folder with window.parquet and libraries.json (rows by library and version).
-        package: of the version that served; names its features, and the libraries it was proved with.
+        package: of the version that served; names its features, their service, what it sees of an image, and
+            the libraries it was proved with.
         name: the use case whose feature store is joined.
-        service: the feature service that the model is tied to.
         out: gets skew.json.
         known: see `audit_rows`.
         redacted: kept images were blurred on purpose, so they are no evidence and are left out.
@@ -91,11 +91,14 @@ def audit_window(
     """
     described = ModelPackage.load(package / "package.json")
     store = FeatureStore(name)
+    prepared = input_key(described.height, described.width, described.channels, described.fit)
 
     def join(ids: Sequence[str], times: Sequence[datetime], created_by_then: bool) -> Floats:
-        if not (store.offline / "image_statistics.parquet").exists():
+        if not store.statistics_file().exists():
             return np.full((len(ids), len(described.features)), np.nan, np.float32)
-        frame = store.historical(service, described.features, ids, times, created_by_then)
+        frame = store.historical(
+            described.feature_service, described.features, ids, times, created_by_then, prepared
+        )
         return frame.to_numpy(np.float32)
 
     said = json.loads((window / "libraries.json").read_text("utf-8"))

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,17 +26,20 @@ import numpy.typing as npt
 import linnet
 from linnet.errors import ConfigError, DataError, StorageError
 from linnet.features.feast_import import import_feast
-from linnet.features.history import EVENT, KEY
+from linnet.features.history import EVENT, INPUT, KEY, name_input
 from linnet.progress import Progress
 from linnet.storage.files import write_text
 from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
+from linnet.vision.preprocessing import input_key
 from linnet.vision.statistics import FEATURES
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+STATISTICS, LABELS = "image_statistics", "labels"
+"""Names of the feature views, and of their offline files."""
 REPO = Path(linnet.__file__).parents[1] / "feature_repo"
 DYNAMIC_IMPORTS = ("feature_repo.views",)
 """What is imported by a path: the cache's key cannot see it otherwise."""
@@ -104,10 +108,15 @@ class FeatureStore:
             digest.update(len(part).to_bytes(8, "big") + part)
         return digest.hexdigest()
 
+    def statistics_file(self) -> Path:
+        """The offline file of the image statistics."""
+        return self.offline / f"{STATISTICS}.parquet"
+
     def _apply(self, store: Any) -> None:
         import yaml
 
         self.offline.mkdir(parents=True, exist_ok=True)
+        name_input(self.statistics_file(), self._input_of_before())
         views = _load(REPO / "views.py")
         with warnings.catch_warnings():
             # Feast calls every on-demand view experimental, each time.
@@ -116,6 +125,18 @@ class FeatureStore:
         (self.root / "feature_store.yaml").write_text(yaml.safe_dump(self.settings), "utf-8")
         self._write_stamp(definitions=self.definitions_digest)
 
+    def _input_of_before(self) -> str:
+        """The input of statistics that a version without INPUT wrote: what its stamp says that they are of.
+
+        It noted height, width and channels only; images that have that size already are the same whatever
+        the fit. Unknown where the stamp is gone: no model's input, so that the next run writes them anew.
+        """
+        noted = re.search(r"(?<!\S)(\d+)x(\d+)x(\d+)(?!\S)", self._read_stamp().get("holds", ""))
+        if noted is None:
+            return "unknown"
+        height, width, channels = (int(side) for side in noted.groups())
+        return input_key(height, width, channels, "squash")
+
     def historical(
         self,
         service: str,
@@ -123,6 +144,7 @@ class FeatureStore:
         sample_ids: Sequence[str],
         times: Sequence[datetime],
         created_by_then: bool = False,
+        model_input: str = "",
     ) -> pd.DataFrame:
         """Point-in-time join: of every sample the values that held at its time, a row a sample in order.
 
@@ -133,6 +155,7 @@ class FeatureStore:
             times: with time zone.
             created_by_then: leave out what was written only after the time that is asked about
                 (a backfill), as a request at that time could not have seen it.
+            model_input: what the model sees of an image (`input_key`); a service of statistics needs it.
 
         Returns:
             A frame with `columns`; a value that did not exist yet is null.
@@ -143,12 +166,13 @@ class FeatureStore:
             {KEY: list(sample_ids), EVENT: pd.to_datetime(list(times), utc=True).as_unit("us")}
         )
         unique = keys.drop_duplicates(ignore_index=True)
+        asked = unique.assign(**{INPUT: model_input}) if model_input else unique.copy()
         known = self._service(service)
         with warnings.catch_warnings():
             # ibis calls DuckDB by a name that DuckDB gave up.
             warnings.filterwarnings("ignore", message="fetch_arrow_table", category=DeprecationWarning)
             job = self.feast.get_historical_features(
-                entity_df=unique.copy(), features=known, filter_by_created_timestamp=created_by_then
+                entity_df=asked, features=known, filter_by_created_timestamp=created_by_then
             )
             joined = job.to_df()
         joined[EVENT] = joined[EVENT].dt.as_unit("us")
@@ -161,9 +185,13 @@ class FeatureStore:
             if progress:
                 progress("online store", min(start + _ONLINE_BATCH, len(rows)), len(rows))
 
-    def online(self, service: str, sample_ids: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Features of known samples from the online store: float32 [N, F], NaN where a sample is unknown."""
-        rows = [{KEY: sample_id} for sample_id in sample_ids]
+    def online(self, service: str, sample_ids: Sequence[str], model_input: str) -> npt.NDArray[np.float32]:
+        """Features of known samples, prepared as `model_input` says, from the online store.
+
+        Returns:
+            float32 [N, F]; NaN where a sample is unknown, or was never prepared so.
+        """
+        rows = [{KEY: sample_id, INPUT: model_input} for sample_id in sample_ids]
         return self._read(service, rows)
 
     def on_demand(self, service: str, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

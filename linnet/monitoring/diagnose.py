@@ -68,7 +68,12 @@ def _unknown(symptoms: Symptoms) -> Iterator[str]:
         )
     if symptoms.loss is None:
         yield "accuracy: no labels came, and no estimate holds; POST /feedback takes labels"
-    if symptoms.skew_differences is None:
+    if symptoms.skew_uncompared:
+        yield (
+            f"skew: the newest audit failed without a difference: {symptoms.skew_uncompared}; "
+            f"`linnet skew audit --name {model}` looks again, serving.log_sample keeps images for it"
+        )
+    elif symptoms.skew_differences is None:
         yield f"skew: served values were never audited; `linnet skew audit --name {model}` does"
 
 
@@ -96,6 +101,8 @@ def _server(symptoms: Symptoms) -> Iterator[Finding]:
         yield _finding("infrastructure", 3, f"{symptoms.disk_free:.1%} of the disk is free")
     if symptoms.memory_free < 0.03:
         yield _finding("infrastructure", 2, f"{symptoms.memory_free:.1%} of memory is available")
+    for sentence in symptoms.skew_libraries:
+        yield _finding("infrastructure", 2, sentence)
     if symptoms.log_dropped:
         yield _finding("infrastructure", 1, f"the prediction log lost {symptoms.log_dropped} requests")
 

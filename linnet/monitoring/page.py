@@ -151,7 +151,8 @@ def _tiles(report: DriftReport, evidence: PageData) -> str:
     if evidence.skew is not None:
         skew = evidence.skew
         said = f"values of {skew.compared:,} rows computed again"
-        tiles.append(_tile("Skew", f"{skew.differences:,}", said, "bad" if skew.verdict == "fail" else ""))
+        told = f"{skew.differences:,}" if skew.compared or skew.differences else "unknown"
+        tiles.append(_tile("Skew", told, said, "bad" if skew.verdict == "fail" else ""))
     return f'<div class="tiles">{"".join(tiles)}</div>'
 
 

@@ -208,7 +208,16 @@ def _windows(places: Places, seen: _Seen) -> None:
         seen.values["loss"] = Interval.model_validate(performance["loss"])
     skew = _read(folder / "skew.json", seen)
     if skew:
-        seen.values["skew_differences"] = int(skew.get("differences", 0))
+        seen.values |= _skewed(skew)
+
+
+def _skewed(report: dict[str, Any]) -> dict[str, Any]:
+    """What an audit found; one that compared nothing found no difference, and proves nothing."""
+    differences, libraries = int(report.get("differences", 0)), tuple(report.get("libraries", ()))
+    if not differences and report.get("compared") == 0:
+        why = next(reversed(report.get("notes", [])), "no row could be compared")
+        return {"skew_uncompared": why, "skew_libraries": libraries}
+    return {"skew_differences": differences, "skew_libraries": libraries}
 
 
 def _drifted(report: dict[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -77,7 +77,11 @@ class Symptoms(Record):
     loss: Interval | None = None
     """Accuracy lost in the newest window; None: nobody can say."""
     skew_differences: int | None = None
-    """Served values that the newest audit found to differ; None: never audited."""
+    """Served values that the newest audit found to differ; None: never audited, or nothing was compared."""
+    skew_libraries: tuple[str, ...] = ()
+    """A sentence a library that served with another version than the package was proved with."""
+    skew_uncompared: str = ""
+    """Why the newest audit could compare nothing; empty: it could, or there was none."""
     deploys: tuple[Deploy, ...] = ()
     """Newest first."""
     samples: tuple[SuspectSample, ...] = ()

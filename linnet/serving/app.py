@@ -67,7 +67,7 @@ class App:
         self._quarantine = quarantine
         self.ready = True
         self.unnamed = Metrics("")
-        """Counts requests that were refused before they meant one of several models."""
+        """Counts what was refused and meant none of the models, or nobody can say which of several."""
         self._models, self._access, self._forward_to_supervisor = models, access, elsewhere
         self._wake = wake
         self._callers, self._max_answer = Callers(config), round(config.max_answer_mb * 1_000_000)
@@ -76,15 +76,19 @@ class App:
     async def handle(self, request: Request) -> Response:
         """Answers one request; nothing that happens inside reaches the client as a traceback."""
         request_name: str | None = None
-        model = self._only()
+        model: ServedModel | None = None
+        rejected = request.rejected
+        parts = [unquote(part) for part in request.path.strip("/").split("/")]
         try:
-            if request.rejected is not None:
+            model = self._meant(parts) or self._only()
+        except RequestRejected as error:  # one that names another model is not booked on the only one
+            rejected = rejected or error
+        try:
+            if rejected is not None:
                 with contextlib.suppress(RequestRejected):  # one refusal is enough
                     request_name = request_id(request.headers)
-                raise request.rejected
+                raise rejected
             request_name = request_id(request.headers)
-            parts = [unquote(part) for part in request.path.strip("/").split("/")]
-            model = self._meant(parts) or model
             response = await self._route(request, parts, model, request_name)
         except RequestRejected as error:
             self._refused(request, request_name, model, error)

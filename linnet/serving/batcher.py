@@ -27,6 +27,13 @@ _MEMORY = 0.2
 """Weight of the newest measurement in the moving mean of seconds an image."""
 
 
+class ModelEnds(RequestRejected):
+    """The model is being taken out of service, and did not get to this request."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "the model is being taken out of service; try again later")
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """One request's images for one version; the result is put into it."""
@@ -57,7 +64,7 @@ class Batcher:
         self._pool = ThreadPoolExecutor(threads, "predict")
         self._lanes, self._busy = threads, 0
         self._spare_pool, self._spare_busy = ThreadPoolExecutor(1, "mirror"), False
-        self._scheduled = False
+        self._scheduled = self._ended = False
 
     @property
     def waiting(self) -> int:
@@ -73,25 +80,39 @@ class Batcher:
         """Runs a job; `prediction` or `error` is set afterwards.
 
         Raises:
-            RequestRejected: 429, the queue is full; 503, the deadline passed in the queue.
+            RequestRejected: 429, the queue is full; 503, the deadline passed in the queue, or the model ends.
         """
+        if self._ended:
+            raise ModelEnds
         if len(self._queue) >= self._capacity:
             raise RequestRejected(429, f"{len(self._queue)} requests are waiting; try again later")
         self._queue.append(job)
         self._schedule()
         await job.done
 
-    def run_spare(self, job: Job, room: int) -> bool:
-        """Runs a job when nothing else waits; False if `room` such jobs wait already."""
-        if len(self._spare) >= room:
-            return False
+    async def run_spare(self, job: Job) -> None:
+        """Runs a job when nothing else waits, as `run` does.
+
+        Raises:
+            RequestRejected: 503, the model ends.
+        """
+        if self._ended:
+            raise ModelEnds
         self._spare.append(job)
         self._schedule()
-        return True
+        await job.done
+
+    def end(self) -> None:
+        """Refuses what waits, and all that comes from now on; what runs is finished."""
+        self._ended = True
+        for job in (*self._queue, *self._spare):
+            if not job.done.done():
+                job.done.set_exception(ModelEnds())
+        self._queue.clear()
+        self._spare.clear()
 
     def close(self) -> None:
-        """Ends the threads when their work is done; spare jobs are given up."""
-        self._spare.clear()
+        """Ends the threads when their work is done; after `end`."""
         self._pool.shutdown(wait=True)
         self._spare_pool.shutdown(wait=True)
 

@@ -135,17 +135,17 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "this server does not change to another protocol")
+            self._refuse(RequestRejected(400, "this server does not change to another protocol"))
         except httptools.HttpParserError as error:
-            if not self._closing:
-                self._refuse(400, f"the request is not HTTP/1.1: {error}")
+            self._refuse(RequestRejected(400, f"the request is not HTTP/1.1: {error}"))
         else:
             if not self._head_done and self._head_size > MAX_HEAD:
-                self._refuse(431, f"the request's head is larger than {MAX_HEAD} bytes")
+                self._refuse(RequestRejected(431, f"the request's head is larger than {MAX_HEAD} bytes"))
             elif self._head_done and self._size == size:  # trailers, or what stands behind a chunk's length
                 self._unread += len(data)
-                if self._unread > MAX_HEAD and not self._closing:
-                    self._refuse(431, f"trailers or chunk extensions are larger than {MAX_HEAD} bytes")
+                if self._unread > MAX_HEAD:
+                    problem = f"trailers or chunk extensions are larger than {MAX_HEAD} bytes"
+                    self._refuse(RequestRejected(431, problem))
             else:
                 self._unread = 0
 
@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
             self._rejected = self._no_room()
         if headers.get("expect", "").lower() == "100-continue":
             if self._rejected is not None:
-                self._refuse(self._rejected.status, self._rejected.problem)
+                self._refuse(self._rejected)
             elif self._answering is None:
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -231,27 +231,15 @@ class Connection(asyncio.Protocol):
             self._held += len(part)
             self._parts.append(part)
         elif self._size > self._server.max_body + _DISCARD:
-            self._refuse(self._rejected.status, self._rejected.problem)
+            self._refuse(self._rejected)
 
     def on_message_complete(self) -> None:
         """The request is here, whole."""
         if self._closing:
             return
-        target, _, query = self._url.partition(b"?")
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._waiting.append(
-            Request(
-                self._parser.get_method().decode("latin-1"), target.decode("latin-1"),
-                query.decode("latin-1"), self._headers, body, self._rejected,
-                self._parser.should_keep_alive(), self._held,
-            )
-        )  # fmt: skip
+        self._take(self._request(body, self._rejected, self._parser.should_keep_alive(), self._held))
         self._begin()
-        self.deadline = float("inf")  # from now on the server's own time counts
-        if self._answering is None:
-            self._answering = self._loop.create_task(self._answer())
-        elif len(self._waiting) >= PIPELINE:
-            self._transport.pause_reading()
 
     # What the server calls.
 
@@ -259,7 +247,8 @@ class Connection(asyncio.Protocol):
         """The request did not arrive in time, the answer was not taken, or nothing was asked for long."""
         if self._head_size and not self._closing and not self._transport.get_write_buffer_size():
             what = "body" if self._head_done else "head"
-            self._refuse(408, f"the request's {what} did not arrive within {self._server.seconds:g} seconds")
+            problem = f"the request's {what} did not arrive within {self._server.seconds:g} seconds"
+            self._refuse(RequestRejected(408, problem))
         else:
             self.abort()
 
@@ -283,6 +272,38 @@ class Connection(asyncio.Protocol):
         self._held = 0
         self._head_done = False
         self._rejected = None
+
+    def _request(self, body: bytes, rejected: RequestRejected | None, keep: bool, held: int) -> Request:
+        """What was read so far; without an address while its end may still be to come."""
+        named = self._head_done or self._count > 0
+        method = self._parser.get_method().decode("latin-1") if named else ""
+        target, _, query = (self._url if named else b"").partition(b"?")
+        return Request(
+            method,
+            target.decode("latin-1"),
+            query.decode("latin-1"),
+            self._headers,
+            body,
+            rejected,
+            keep,
+            held,
+        )
+
+    def _take(self, request: Request) -> None:
+        """Has a request answered when those before it are."""
+        self._waiting.append(request)
+        self.deadline = float("inf")  # from now on the server's own time counts
+        if self._answering is None:
+            self._answering = self._loop.create_task(self._answer())
+        elif len(self._waiting) >= PIPELINE:
+            self._transport.pause_reading()
+
+    def _refuse(self, refusal: RequestRejected) -> None:
+        """Ends the connection with what is wrong, which is answered and counted as any request is."""
+        if not self._closing:
+            self._closing = True
+            self._drop_body()
+            self._take(self._request(b"", refusal, keep=False, held=0))
 
     def _drop_body(self) -> None:
         """Forgets what came of a body."""
@@ -310,6 +331,7 @@ class Connection(asyncio.Protocol):
             if not keep:
                 self._closing = True
                 self._transport.close()
+                self.deadline = self._loop.time() + WRITE_SECONDS
                 for left in self._waiting:
                     self._server.budget.give(left.held)
                 self._waiting.clear()
@@ -341,17 +363,3 @@ class Connection(asyncio.Protocol):
         status = _STATUS[HTTPStatus(response.status)]
         head = b"".join((status, self._server.date(), "".join(lines).encode("latin-1", "replace"), b"\r\n"))
         self._transport.write(head if head_only else head + response.body)
-
-    def _refuse(self, status: int, problem: str) -> None:
-        """Says what is wrong and ends the connection; answers that are under way go first."""
-        self._closing = True
-        if self._answering is not None:
-            refused = Request("", "", "", {}, b"", RequestRejected(status, problem), keep_alive=False)
-            self._waiting.append(refused)
-            return
-        refusal = Response.failure(status, problem)
-        if status == 503:
-            refusal.headers.append(("retry-after", "1"))
-        self._write(refusal, keep=False)
-        self._transport.close()
-        self.deadline = self._loop.time() + WRITE_SECONDS

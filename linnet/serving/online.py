@@ -2,12 +2,14 @@
 
 The store is reached through a function that the config names as `module:function`, because the server
 imports no feature store: `linnet.features.serve:online_statistics` is Feast's. It is called with
-(model name, sample ids, feature service) and gives float32 [N, F], NaN where a sample is unknown.
+(model name, sample ids, feature service, model input) and gives float32 [N, F], NaN where a sample is
+unknown. The model input (`28x28x1-squash`) tells apart versions that see images in different sizes.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -16,6 +18,7 @@ import numpy as np
 from linnet.artifacts.onnx_model import Floats, Images, PackagedModel
 from linnet.errors import ConfigError, RequestRejected
 from linnet.serving.predictor import FeatureSource, PixelFeatures
+from linnet.vision.preprocessing import input_key
 
 ENTITY = "sample_id"
 """The entity key that samples are known by."""
@@ -24,7 +27,7 @@ ENTITY = "sample_id"
 class LookUp(Protocol):
     """A function that reads an online store."""
 
-    def __call__(self, name: str, sample_ids: Sequence[str], service: str, /) -> Any:
+    def __call__(self, name: str, sample_ids: Sequence[str], service: str, model_input: str, /) -> Any:
         """float32 [N, F], rows of NaN for samples that are not online."""
         ...
 
@@ -47,8 +50,9 @@ class OnlineFeatures:
         if set(keys) != {ENTITY} or len(images) != 1:
             raise RequestRejected(400, f"Linnet-Entity: must be {ENTITY}=..., for a request of one image")
         package = self._package
+        prepared = input_key(package.height, package.width, package.channels, package.fit)
         try:
-            found = self._look_up(package.name, [keys[ENTITY]], package.feature_service)
+            found = self._look_up(package.name, [keys[ENTITY]], package.feature_service, prepared)
         except Exception as error:  # whatever a store's client raises
             raise RequestRejected(503, f"the online feature store does not answer ({error})") from error
         row = np.ascontiguousarray(found, dtype=np.float32).reshape(1, -1)
@@ -77,7 +81,7 @@ def feature_source(named: str, model: PackagedModel) -> FeatureSource:
     """The source that the setting `serving.feature_source` names, for one model; empty: the pixels.
 
     Raises:
-        ConfigError: it is not `module:function`, or cannot be imported.
+        ConfigError: it is not `module:function`, cannot be imported, or takes other arguments.
     """
     if not named:
         return _NoStore(model)
@@ -86,4 +90,14 @@ def feature_source(named: str, model: PackagedModel) -> FeatureSource:
         look_up: LookUp = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError("serving.feature_source", f"{named!r} cannot be imported ({error})") from error
+    try:
+        inspect.signature(look_up).bind("", [], "", "")
+    except TypeError as error:
+        raise ConfigError(
+            "serving.feature_source",
+            f"{named!r} cannot be asked for features ({error})",
+            "it must take (model name, sample ids, feature service, model input)",
+        ) from error
+    except ValueError:
+        pass  # a compiled function that does not tell what it takes
     return OnlineFeatures(model, look_up)

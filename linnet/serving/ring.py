@@ -7,6 +7,8 @@ import threading
 from collections import deque
 from typing import Any
 
+from linnet.serving.predictor import Prediction, Predictor
+
 CAPACITY = 100_000
 PAGE = 20_000
 
@@ -49,3 +51,23 @@ class ServedRing:
             records = list(itertools.islice(self._records, first, first + limit))
         end = start + len(records)
         return {"last": end, "lost": start - after, "more": end < last, "records": records}
+
+
+def served_record(
+    model: str, predictor: Predictor, prediction: Prediction | None, at: float, latency_ms: float
+) -> dict[str, Any]:
+    """The fields of a `ServedRecord`; of several images the first speaks for the request."""
+    predicted = confidence = None
+    if prediction is not None:
+        first = prediction.probabilities[:1]
+        [predicted], confidence = predictor.answer.labels(first), float(predictor.answer.confidence(first)[0])
+    return {
+        "at": at,
+        "model": model,
+        "version": predictor.version,
+        "ok": prediction is not None,
+        "latency_ms": latency_ms,
+        "predicted": predicted,
+        "confidence": confidence,
+        "agrees": None,
+    }

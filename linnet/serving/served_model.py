@@ -108,9 +108,10 @@ class ServedModel:
         self.service.records.clear()
         return page
 
-    async def end(self) -> None:
-        """Waits for copies that are under way and writes the log to its end."""
-        await self.service.wait_idle()
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self.service.close)
-        await loop.run_in_executor(None, self.log.close)
+    async def end(self, seconds: float) -> None:
+        """Answers what it was asked before, for at most `seconds`; writes the log to its end.
+
+        What still waits then is refused (503), as is all that comes from now on.
+        """
+        await self.service.end(seconds)
+        await asyncio.get_running_loop().run_in_executor(None, self.log.close)

@@ -14,11 +14,12 @@ from typing import Any
 
 from linnet.artifacts.onnx_model import Floats, Images
 from linnet.errors import RequestRejected, ServingError
-from linnet.serving.batcher import Batcher, Job
+from linnet.serving.batcher import Batcher, Job, ModelEnds
 from linnet.serving.fleet import Fleet
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.metrics import Metrics
 from linnet.serving.predictor import Prediction, Predictor
+from linnet.serving.ring import served_record
 from linnet.serving.totals import LOST
 from linnet.tasks.agree import agreement_of
 
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 MIRROR_QUEUE = 256
 MIRROR_BYTES = 32 << 20
 """Copies that may wait, and bytes of their images; more are skipped: mirroring never delays an answer."""
+MIRROR_SECONDS = 1.0
+"""Longest time that a model which ends waits for copies."""
 RECORDS = 100_000
 """Served records that a worker keeps until they are fetched; the oldest go first, and are counted."""
 
@@ -94,6 +97,7 @@ class Service:
         self._prepare = ThreadPoolExecutor(1, "prepare")
         self._mirrors: set[asyncio.Task[None]] = set()
         self._mirrored = 0
+        self._ending = False
         metrics.watch("linnet_in_flight", "Requests being answered.", lambda: self._in_flight)
         metrics.watch("linnet_queue", "Requests that wait for the model.", lambda: self._batcher.waiting)
         metrics.watch("linnet_log_queue", "Requests that wait to be logged.", lambda: log.waiting)
@@ -103,9 +107,11 @@ class Service:
         """Answers a call; the second value is to be called when the answer has been sent.
 
         Raises:
-            RequestRejected: 404 or 503, no version could be chosen, or the deadline passed; 429, too many
-                are in flight. What goes wrong later is in the outcome.
+            RequestRejected: 404 or 503, no version could be chosen, the deadline passed, or the model ends;
+                429, too many are in flight. What goes wrong later is in the outcome.
         """
+        if self._ending:
+            raise ModelEnds
         began = time.perf_counter()
         snapshot = self.fleet.snapshot
         mirror = None
@@ -135,10 +141,18 @@ class Service:
         """Seconds that a refused client should wait."""
         return self._batcher.retry_after()
 
-    async def wait_idle(self) -> None:
-        """Waits for the copies that are under way."""
-        if self._mirrors:
-            await asyncio.wait(self._mirrors, timeout=1.0)
+    async def end(self, seconds: float) -> None:
+        """Answers what was asked before, for at most `seconds`, and makes the copies that are under way.
+
+        What still waits then is refused, as is all that comes from now on (503); the threads end.
+        """
+        self._ending = True
+        await _within(seconds, lambda: not self._in_flight)
+        await _within(min(seconds, MIRROR_SECONDS), lambda: not self._mirrors)
+        self._batcher.end()
+        await asyncio.get_running_loop().run_in_executor(None, self.close)
+        # What ran until now, or was refused, comes to its end.
+        await _within(MIRROR_SECONDS, lambda: not self._in_flight and not self._mirrors)
 
     def close(self) -> None:
         """Ends the threads when their work is done."""
@@ -197,7 +211,7 @@ class Service:
         )  # fmt: skip
         if call.version is not None:
             return  # asked for by name: not part of the split that a judge compares
-        record = _served_record(self.metrics.model, predictor, outcome.prediction, at, latency_ms)
+        record = served_record(self.metrics.model, predictor, outcome.prediction, at, latency_ms)
         if mirror is None or outcome.prediction is None:
             self._publish(record)
         elif (
@@ -222,13 +236,16 @@ class Service:
         job, seconds = None, 0.0
         try:
             job, seconds = await self._job(call, mirror, float("inf"))
-            self._batcher.run_spare(job, MIRROR_QUEUE)
-            await job.done
+            await self._batcher.run_spare(job)
+        except ModelEnds:  # says nothing about the version
+            self.metrics.mirrored(mirror.version, "skipped")
+            self._publish(record)
+            return
         except Exception as error:  # noqa: BLE001  a shadow may do anything but harm
             logger.debug("mirrored request %s failed on %s: %s", call.request_id, mirror.version, error)
         prediction = job.prediction if job is not None else None
         seconds += job.seconds if job is not None else 0.0
-        shadow = _served_record(self.metrics.model, mirror, prediction, time.time(), round(seconds * 1e3, 3))
+        shadow = served_record(self.metrics.model, mirror, prediction, time.time(), round(seconds * 1e3, 3))
         said = shadow["predicted"]
         agreement = agreement_of(mirror.package.task)
         record["agrees"] = 0.0 if prediction is None else agreement(said, record["predicted"])
@@ -244,6 +261,13 @@ class Service:
         self.records.append(record)
 
 
+async def _within(seconds: float, done: Callable[[], bool]) -> None:
+    """Waits until it is done, or the time is over."""
+    until = time.monotonic() + seconds
+    while not done() and time.monotonic() < until:
+        await asyncio.sleep(0.005)
+
+
 def _timed(prepare: Prepare, predictor: Predictor) -> tuple[Inputs, float]:
     began = time.perf_counter()
     return prepare(predictor), time.perf_counter() - began
@@ -256,23 +280,3 @@ def _problem(call: Call, version: str, error: Exception | None) -> str:
         return str(error)
     logger.error("request %s failed on version %s", call.request_id, version, exc_info=error)
     return "the server failed on this request; its log has the reason"
-
-
-def _served_record(
-    model: str, predictor: Predictor, prediction: Prediction | None, at: float, latency_ms: float
-) -> dict[str, Any]:
-    """The fields of a `ServedRecord`; of several images the first speaks for the request."""
-    predicted = confidence = None
-    if prediction is not None:
-        first = prediction.probabilities[:1]
-        [predicted], confidence = predictor.answer.labels(first), float(predictor.answer.confidence(first)[0])
-    return {
-        "at": at,
-        "model": model,
-        "version": predictor.version,
-        "ok": prediction is not None,
-        "latency_ms": latency_ms,
-        "predicted": predicted,
-        "confidence": confidence,
-        "agrees": None,
-    }

@@ -33,6 +33,10 @@ from linnet.serving.shared import SharedPage
 
 logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 20.0
+LAST_SECONDS = 1.0
+"""After that, for what was asked by clients that have gone: it is computed nevertheless, and logged."""
+CLOSE_SECONDS = 15.0
+"""Longest time that a model which is closed goes on answering what it was asked before; then it gets 503."""
 ADMIN_BODY = 1 << 18
 """Bytes of a body that goes to the supervisor."""
 WAKE_SECONDS = 5.0
@@ -116,7 +120,7 @@ class Worker:
     async def _close(self, model: str) -> None:
         closed = self._models.pop(model, None)
         if closed is not None:
-            await closed.end()
+            await closed.end(CLOSE_SECONDS)
 
     async def _isolate(self, model: str) -> None:
         served, loop = self._of(model), asyncio.get_running_loop()
@@ -217,7 +221,7 @@ class Worker:
             acceptor.stop()
             await acceptor.wait_idle()
             await self._http.drain(DRAIN_SECONDS)
-            await asyncio.gather(*(model.end() for model in self._models.values()))
+            await asyncio.gather(*(model.end(LAST_SECONDS) for model in self._models.values()))
             await asyncio.get_running_loop().run_in_executor(None, self._quarantine.close)
 
     async def _forward_to_supervisor(self, request: Request) -> Response:

@@ -28,6 +28,15 @@ def parameters_of(channels: int, fit: Fit) -> Parameters:
     }
 
 
+def input_key(height: int, width: int, channels: int, fit: Fit) -> str:
+    """The name of what a model sees of an image, such as `28x28x1-squash`.
+
+    Whatever is computed from the prepared pixels is known under it: two models of one use case may
+    take images of different sizes.
+    """
+    return f"{height}x{width}x{channels}-{fit}"
+
+
 def in_words(height: int, width: int, channels: int, fit: Fit) -> str:
     """The same for people, as the model card tells it."""
     how = {

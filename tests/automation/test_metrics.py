@@ -12,7 +12,7 @@ import pytest
 from linnet.automation import metrics
 from linnet.errors import RegistryError
 from linnet.monitoring.history import history_folder
-from linnet.records import Interval, LedgerEntry, ModelVersion, PerformanceReport, Window
+from linnet.records import Interval, LedgerEntry, ModelVersion, PerformanceReport, SkewReport, Window
 from tests.console.records import version
 
 
@@ -73,6 +73,21 @@ def test_estimate_is_of_the_newest_window_and_a_damaged_record_hides_no_other(
     text = metrics.exposition([]).decode()
     assert 'linnet_estimated_accuracy{model="fine",version="7"} 0.5' in text
     assert 'linnet_live_accuracy{cohort="all",model="fine",value="all",version="7"} 0.8' in text
+
+
+def test_audit_that_compared_nothing_is_no_zero(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "connect", lambda _: Registry())
+    folder = history_folder("fine", "7") / "20260101T000000"
+    folder.mkdir(parents=True)
+    (folder / "drift.json").write_text("{")
+    counts = dict.fromkeys(("rows", "unknown"), 9) | dict.fromkeys(
+        ("by_store", "by_pixels", "differences"), 0
+    )
+    audit = SkewReport(verdict="fail", compared=0, by_name={}, examples=(), libraries=(), **counts)
+    audit.save(folder / "skew.json")
+    assert "linnet_skew_differences{" not in metrics.exposition([]).decode()
+    audit.model_copy(update={"compared": 9}).save(folder / "skew.json")
+    assert 'linnet_skew_differences{model="fine",version="7"} 0.0' in metrics.exposition([]).decode()
 
 
 def performance(estimate: float, accuracy: float | None) -> PerformanceReport:

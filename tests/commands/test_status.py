@@ -131,7 +131,7 @@ def judge(package: Path, scratch: Path) -> None:
     write_window(log, "tiny", "1", end - timedelta(hours=1), end, config, window, all_images=True)
     drift = measure_drift(window, package, config, [], out)
     measure_performance(window, package, log, drift, config, out)
-    found = audit_window(window, package, "tiny", "image_classifier_v1", out, False, False, None)
+    found = audit_window(window, package, "tiny", out, False, False, None)
     assert isinstance(found, SkewReport) and not found.differences
     found.save(out / "skew.json")
     publish(window, package, [out], out)

@@ -170,6 +170,15 @@ def test_each_thing_that_is_not_measured_is_unknown_alone(change: dict[str, Any]
     assert unmeasured(alerts(known(**change), LEVELS, RetrainingConfig())) == (name,)
 
 
+def test_audit_that_compared_nothing_is_not_called_one_that_never_was() -> None:
+    nothing = skew(0).model_copy(update={"verdict": "fail", "compared": 0, "notes": ("none was kept",)})
+    (alert,) = (one for one in alerts(known(skew=nothing), LEVELS, RetrainingConfig()) if one.name == "Skew")
+    assert alert.state == "unknown" and "the newest audit failed: none was kept" in alert.summary
+    other = nothing.model_copy(update={"libraries": ("pillow 9 served 60 rows",)})
+    (alert,) = (one for one in alerts(known(skew=other), LEVELS, RetrainingConfig()) if one.name == "Skew")
+    assert alert.firing and "pillow 9" in alert.summary
+
+
 def test_tiles_of_what_is_not_measured_have_their_own_colour() -> None:
     nothing = Watched(
         "m", Config(name="m"), None, log([]), promises(log([]), LEVELS, AT), (), None, Retraining()

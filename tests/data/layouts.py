@@ -174,6 +174,30 @@ def label_studio_apart(root: Path) -> None:
     text(root, "export.json", tasks([["cat", "dog"], ["cat"], ["dog"], ["cat"]]))
 
 
+def label_studio_rows_apart(root: Path) -> None:
+    """JSON-MIN of a project in which two people answered each task: a row an answer."""
+    fill(root, "media", 4)
+    first = json.loads(tasks([["cat"], ["dog"], ["cat"], ["dog"]], minimal=True))
+    second = json.loads(tasks([["dog"], ["dog"], ["cat"], ["cat"]], minimal=True))
+    text(root, "export.json", json.dumps([*first, *({**row, "annotation_id": 2} for row in second)]))
+
+
+def annotators_apart(root: Path) -> None:
+    """A table with a row an answer, in which two people disagree about two of four images."""
+    touch(root, *(f"{number}.png" for number in range(4)))
+    rows = [f"{number}.png,{'cat' if number else 'dog'},ann" for number in range(4)]
+    rows += [f"{number}.png,{'cat' if number > 2 else 'dog'},bob" for number in range(4)]
+    text(root, "labels.csv", "path,label,annotator\n" + "\n".join(rows) + "\n")
+
+
+def label_studio_tasks_apart(root: Path) -> None:
+    """Two tasks of one image, as an image that was uploaded twice has."""
+    fill(root, "media", 4)
+    listed = json.loads(tasks([["cat"], ["dog"], ["cat"], ["dog"], ["cat"]]))
+    listed[4]["data"]["image"] = "/data/upload/1/99999999-001.png"
+    text(root, "export.json", json.dumps(listed))
+
+
 def webdataset(root: Path) -> None:
     for number in range(8):
         touch(root, f"{number:06}.jpg")

@@ -12,11 +12,13 @@ import pytest
 from linnet.config import Layout
 from linnet.data import exports
 from linnet.data.image_folder import dataset_of
-from linnet.data.image_manifest import read_manifest
+from linnet.data.image_manifest import manifest_rows, read_manifest
 from linnet.data.layout import understand
+from linnet.data.table_look import task_of_table
 from linnet.errors import DataError
 from tests.data.layouts import (
     Write,
+    annotators_apart,
     coco,
     coco_2017,
     coco_beside_classes,
@@ -26,6 +28,8 @@ from tests.data.layouts import (
     kaggle,
     label_studio,
     label_studio_apart,
+    label_studio_rows_apart,
+    label_studio_tasks_apart,
     names,
     parquet,
     roboflow_coco,
@@ -158,6 +162,14 @@ REFUSED: dict[str, tuple[Write, str]] = {
         label_studio_apart,
         r"Label Studio export, and 1 image\(s\) have labels of several",
     ),
+    "Label Studio, minimal JSON, annotators apart": (
+        label_studio_rows_apart,
+        r"Label Studio export, and 2 image\(s\) have labels of several",
+    ),
+    "Label Studio, tasks of one image apart": (
+        label_studio_tasks_apart,
+        r"Label Studio export, and 1 image\(s\) have labels of several",
+    ),
     "names of files": (
         lambda r: names(r, "{}_{}.jpg"),
         r"names of the files may be classes: cat 4, dog 4; .*--layout names",
@@ -228,6 +240,45 @@ def test_layout_with_two_readings_or_none_is_refused_in_words(tmp_path: Path, na
     write(tmp_path)
     with pytest.raises(DataError, match=f"(?s){words}"):
         read(tmp_path)
+
+
+APART = {
+    "one task, two answers": (label_studio_apart, 1),
+    "minimal JSON, a row an answer": (label_studio_rows_apart, 2),
+    "two tasks of one image": (label_studio_tasks_apart, 1),
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_people_disagree_about_is_no_truth_of_several_classes(tmp_path: Path, name: str) -> None:
+    write, count = APART[name]
+    write(tmp_path)
+    with pytest.raises(DataError, match=rf"people labelled {count} image\(s\) differently"):
+        understand(tmp_path, task="multilabel")
+
+
+def test_table_whose_annotators_are_apart_is_no_table_of_several_classes(tmp_path: Path) -> None:
+    annotators_apart(tmp_path)
+    assert task_of_table(tmp_path / "labels.csv") == ("classification", "")
+    words = r"(?s)2 image\(s\) have different answers of several people.*1.png: cat by ann, dog by bob"
+    with pytest.raises(DataError, match=words):
+        manifest_rows(tmp_path / "labels.csv", task="multilabel")
+
+
+def test_answers_of_several_people_that_agree_are_one(tmp_path: Path) -> None:
+    rows = [f"{n}.png,{label},{who}" for n, label in enumerate("abab") for who in ("ann", "bob")]
+    touch(tmp_path, *(f"{n}.png" for n in range(4)))
+    text(tmp_path, "t.csv", "path,label,annotator\n" + "\n".join(rows) + "\n")
+    assert [row.label for row in manifest_rows(tmp_path / "t.csv", task="multilabel")] == list("abab")
+    assert task_of_table(tmp_path / "t.csv") == ("classification", "")
+
+
+def test_classes_that_one_person_gives_an_image_in_rows_are_all_its_own(tmp_path: Path) -> None:
+    rows = [f"{n}.png,{label},ann" for n in range(4) for label in ("a", "b")]
+    touch(tmp_path, *(f"{n}.png" for n in range(4)))
+    text(tmp_path, "t.csv", "path,label,annotator\n" + "\n".join(rows) + "\n")
+    assert {row.label for row in manifest_rows(tmp_path / "t.csv", task="multilabel")} == {"a|b"}
+    assert task_of_table(tmp_path / "t.csv")[0] == "multilabel"
 
 
 BAD_NAMES = {

@@ -128,9 +128,7 @@ def judge_the_window(package: Path, scratch: Path) -> None:
     write_window(log, "tiny", "2", end - timedelta(hours=1), end, config, window, all_images=True)
     drift = measure_drift(window, package, config, [], out)
     measure_performance(window, package, log, drift, config, out)
-    audit_window(window, package, "tiny", "image_classifier_v1", out, False, False, None).save(
-        out / "skew.json"
-    )
+    audit_window(window, package, "tiny", out, False, False, None).save(out / "skew.json")
     publish(window, package, [out], out)
 
 

@@ -14,8 +14,8 @@ import linnet.features.build as build
 from linnet.config import DataConfig, FeaturesConfig
 from linnet.errors import ConfigError, DataError, InvalidImage
 from linnet.features.audit import differences
-from linnet.features.build import build_features, store_holds
-from linnet.features.history import read_history
+from linnet.features.build import build_features, model_input, store_holds
+from linnet.features.history import _replace, read_history
 from linnet.features.serve import audit, offline_statistics, on_demand_statistics, online_statistics
 from linnet.features.store import FeatureStore
 from linnet.records import SPLITS, TrainingSetManifest
@@ -23,6 +23,7 @@ from linnet.vision.statistics import FEATURES, image_statistics
 from tests.features.sample_folder import CLASSES, pictures, write_labels, write_samples
 
 DATA = DataConfig(height=9, width=8, color="gray")
+INPUT, SERVICE = "9x8x1-squash", "image_classifier_v1"
 ALL_ONLINE = FeaturesConfig(online_splits=SPLITS)
 MIX = ["train", "train", "train", "validation", "test", "production"]
 
@@ -53,11 +54,11 @@ def test_thousand_samples_same_bits_through_every_path(tmp_path: Path) -> None:
     build_features(samples, labels, ALL_ONLINE, DATA, "flowers", tmp_path / "out")
     ids, training, images = joined_rows(tmp_path / "out")
     assert len(ids) == 1000
-    assert differences(ids, FEATURES, online_statistics("flowers", ids), training) == []
+    assert differences(ids, FEATURES, online_statistics("flowers", ids, SERVICE, INPUT), training) == []
     assert differences(ids, FEATURES, on_demand_statistics("flowers", images), training) == []
     assert differences(ids, FEATURES, image_statistics(images), training) == []
     moments = [datetime(2026, 1, 1, tzinfo=UTC)] * len(ids)
-    assert audit("flowers", ids, moments, on_demand_statistics("flowers", images)) == []
+    assert audit("flowers", ids, moments, on_demand_statistics("flowers", images), SERVICE, INPUT) == []
 
 
 def test_preprocessing_that_differs_on_one_side_is_found(tmp_path: Path) -> None:
@@ -65,7 +66,14 @@ def test_preprocessing_that_differs_on_one_side_is_found(tmp_path: Path) -> None
     build_features(samples, labels, ALL_ONLINE, DATA, "flowers", tmp_path / "out")
     ids, _, images = joined_rows(tmp_path / "out")
     images[7, 4, 4, 0] ^= 1  # the lowest bit of one pixel of one image
-    found = audit("flowers", ids, [datetime.now(UTC)] * len(ids), on_demand_statistics("flowers", images))
+    found = audit(
+        "flowers",
+        ids,
+        [datetime.now(UTC)] * len(ids),
+        on_demand_statistics("flowers", images),
+        SERVICE,
+        INPUT,
+    )
     assert {difference.sample_id for difference in found} == {ids[7]}
     assert "brightness" in {difference.feature for difference in found}
 
@@ -121,16 +129,63 @@ def test_build_again_gives_same_bytes_and_adds_no_rows(tmp_path: Path) -> None:
     assert digests(offline) == before
 
 
-def test_size_changed_and_back_gives_the_first_values_again(tmp_path: Path) -> None:
+OTHER_INPUTS = [
+    DataConfig(height=9, width=5, color="gray"),
+    DataConfig(height=9, width=8, color="rgb"),
+    DataConfig(height=9, width=8, color="gray", fit="crop"),
+]
+
+
+def test_candidate_of_another_input_leaves_the_champions_statistics_as_they_are(tmp_path: Path) -> None:
+    samples, labels, _ = make(tmp_path, 24)
+    build_features(samples, labels, ALL_ONLINE, DATA, "flowers", tmp_path / "champion")
+    ids, champions, _ = joined_rows(tmp_path / "champion")
+    moments = [datetime.now(UTC)] * len(ids)
+    for number, data in enumerate(OTHER_INPUTS):
+        assert not store_holds(samples, labels, ALL_ONLINE, data, "flowers"), data
+        build_features(samples, labels, ALL_ONLINE, data, "flowers", tmp_path / str(number))
+        seen = model_input(data)
+        same, features, images = joined_rows(tmp_path / str(number))
+        assert same == ids and np.array_equal(features, image_statistics(images))
+        assert differences(ids, FEATURES, online_statistics("flowers", ids, SERVICE, seen), features) == []
+        assert audit("flowers", ids, moments, features, SERVICE, seen) == []
+        assert audit("flowers", ids, moments, champions, SERVICE, INPUT) == [], data
+        assert differences(ids, FEATURES, online_statistics("flowers", ids, SERVICE, INPUT), champions) == []
+        assert store_holds(samples, labels, ALL_ONLINE, DATA, "flowers"), data
+    offline = digests(FeatureStore("flowers").offline)
+    build_features(samples, labels, ALL_ONLINE, DATA, "flowers", tmp_path / "again")
+    assert digests(tmp_path / "again") == digests(tmp_path / "champion")
+    assert digests(FeatureStore("flowers").offline) == offline
+
+
+def test_statistics_of_a_version_that_named_no_input_are_still_the_champions(tmp_path: Path) -> None:
     samples, labels, _ = make(tmp_path)
-    small = DataConfig(height=5, width=5, color="rgb")
-    for index, data in enumerate((DATA, small, DATA)):
-        build_features(samples, labels, ALL_ONLINE, data, "flowers", tmp_path / str(index))
-        ids, features, images = joined_rows(tmp_path / str(index))
-        assert np.array_equal(features, image_statistics(images))
-        assert differences(ids, FEATURES, online_statistics("flowers", ids), features) == []
-    assert digests(tmp_path / "0") == digests(tmp_path / "2")
-    assert digests(tmp_path / "0") != digests(tmp_path / "1")
+    build_features(samples, labels, ALL_ONLINE, DATA, "flowers", tmp_path / "out")
+    ids, features, _ = joined_rows(tmp_path / "out")
+    store = FeatureStore("flowers")
+    history = read_history(store.statistics_file())
+    assert history is not None
+    _replace(store.statistics_file(), history.drop(columns="model_input"))
+    holds = "dataset-digest labels-digest 9x8x1 image_classifier_v1 online=production"
+    (store.root / "stamp.json").write_text(json.dumps({"definitions": "of before", "holds": holds}))
+    moments = [datetime.now(UTC)] * len(ids)
+    assert audit("flowers", ids, moments, features, SERVICE, INPUT) == []
+    assert not store_holds(samples, labels, ALL_ONLINE, DATA, "flowers")  # online rows are written anew
+
+
+def test_statistics_whose_input_nobody_noted_are_no_models(tmp_path: Path) -> None:
+    samples, labels, _ = make(tmp_path)
+    build_features(samples, labels, ALL_ONLINE, DATA, "flowers", tmp_path / "out")
+    ids, features, _ = joined_rows(tmp_path / "out")
+    store = FeatureStore("flowers")
+    history = read_history(store.statistics_file())
+    assert history is not None
+    _replace(store.statistics_file(), history.drop(columns="model_input"))
+    (store.root / "stamp.json").unlink()
+    moments = [datetime.now(UTC)] * len(ids)
+    assert np.isnan(offline_statistics("flowers", ids, moments, SERVICE, INPUT)).all()
+    build_features(samples, labels, ALL_ONLINE, DATA, "flowers", tmp_path / "again")
+    assert audit("flowers", ids, moments, features, SERVICE, INPUT) == []
 
 
 def test_two_use_cases_with_the_same_images_do_not_mix(tmp_path: Path) -> None:
@@ -138,9 +193,9 @@ def test_two_use_cases_with_the_same_images_do_not_mix(tmp_path: Path) -> None:
     build_features(samples, labels, ALL_ONLINE, DATA, "flowers", tmp_path / "one")
     small = DataConfig(height=4, width=4)
     build_features(samples, labels, ALL_ONLINE, small, "birds-2", tmp_path / "two")
-    for name, out in (("flowers", "one"), ("birds-2", "two")):
+    for name, out, seen in (("flowers", "one", INPUT), ("birds-2", "two", "4x4x1-squash")):
         ids, features, _ = joined_rows(tmp_path / out)
-        assert differences(ids, FEATURES, online_statistics(name, ids), features) == []
+        assert differences(ids, FEATURES, online_statistics(name, ids, SERVICE, seen), features) == []
     assert store_holds(samples, labels, ALL_ONLINE, DATA, "flowers")
     assert not store_holds(samples, labels, ALL_ONLINE, DATA, "birds-2")
 
@@ -153,19 +208,19 @@ def test_online_store_that_was_lost_or_left_half_written_is_brought_up_again(tmp
     history = read_history(store.offline / "image_statistics.parquet")
     assert history is not None
     store.write_online("image_statistics", history.head(5).assign(brightness=np.float32(0.5)))
-    assert differences(ids, FEATURES, online_statistics("flowers", ids), features) != []
+    assert differences(ids, FEATURES, online_statistics("flowers", ids, SERVICE, INPUT), features) != []
     build_features(samples, labels, ALL_ONLINE, DATA, "flowers", tmp_path / "out")
-    assert differences(ids, FEATURES, online_statistics("flowers", ids), features) == []
+    assert differences(ids, FEATURES, online_statistics("flowers", ids, SERVICE, INPUT), features) == []
     (store.root / "online.db").unlink()
     assert not store_holds(samples, labels, ALL_ONLINE, DATA, "flowers")
     build_features(samples, labels, ALL_ONLINE, DATA, "flowers", tmp_path / "out")
-    assert differences(ids, FEATURES, online_statistics("flowers", ids), features) == []
+    assert differences(ids, FEATURES, online_statistics("flowers", ids, SERVICE, INPUT), features) == []
 
 
 def test_only_the_configured_splits_come_online(tmp_path: Path) -> None:
     samples, labels, ids = make(tmp_path)
     build_features(samples, labels, FeaturesConfig(), DATA, "flowers", tmp_path / "out")
-    known = ~np.isnan(online_statistics("flowers", ids)).any(axis=1)
+    known = ~np.isnan(online_statistics("flowers", ids, SERVICE, INPUT)).any(axis=1)
     assert known.tolist() == [split == "production" for split in splits(60)]
 
 
@@ -173,7 +228,7 @@ def test_nothing_was_known_before_the_capture(tmp_path: Path) -> None:
     samples, labels, ids = make(tmp_path)
     build_features(samples, labels, FeaturesConfig(), DATA, "flowers", tmp_path / "out")
     early = [datetime(2019, 12, 31, tzinfo=UTC)] * 2
-    assert np.isnan(offline_statistics("flowers", ids[:2], early)).all()
+    assert np.isnan(offline_statistics("flowers", ids[:2], early, SERVICE, INPUT)).all()
 
 
 @pytest.mark.parametrize(("color", "channels"), [("gray", 1), ("rgb", 3)])

@@ -18,6 +18,7 @@ from linnet.features.history import _replace
 from linnet.features.store import FeatureStore
 from linnet.vision.statistics import FEATURES
 
+INPUT = "8x8x1-squash"
 START = datetime(2024, 3, 30, 22, tzinfo=UTC)  # clocks in Europe go forward three hours later
 ZONES = ("UTC", "Asia/Kolkata", "Europe/Berlin", "America/St_Johns", "Pacific/Chatham", "Asia/Kathmandu")
 QUESTIONS = 3
@@ -39,6 +40,7 @@ def histories(rng: np.random.Generator, entities: int) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["sample_id", "event_timestamp", "created", *FEATURES])
     for name in FEATURES:
         frame[name] = frame[name].astype(np.float32)
+    frame["model_input"] = INPUT
     return frame.sample(frac=1, random_state=int(rng.integers(1 << 30)), ignore_index=True)
 
 
@@ -70,12 +72,13 @@ def check(entities: int, seed: int, ttl: timedelta, by_then: bool) -> int:
             zone = ZoneInfo(ZONES[int(rng.integers(len(ZONES)))])
             ids.append(f"{entity:032x}")
             times.append((START + timedelta(seconds=int(rng.integers(-2, 16)) * 900)).astimezone(zone))
-    answer = store.historical("image_classifier_v1", FEATURES, ids, times, by_then).to_numpy(np.float32)
+    answer = store.historical("image_classifier_v1", FEATURES, ids, times, by_then, INPUT)
+    answer = answer.to_numpy(np.float32)
     by_entity: dict[str, list[tuple[datetime, datetime, float]]] = {}
     values = {}
     for row in history.itertuples(index=False):
         by_entity.setdefault(row[0], []).append((row[1], row[2], float(row[3])))
-        values[float(row[3])] = np.array(row[3:], np.float32)
+        values[float(row[3])] = np.array(row[3:-1], np.float32)
     known = 0
     for found, entity, moment in zip(answer, ids, times, strict=True):
         number = oracle(by_entity.get(entity, []), moment, ttl, by_then)

@@ -26,7 +26,6 @@ from tests.features.sample_folder import pictures, write_labels, write_samples
 from tests.serving.packages import make_package
 
 SIDE = 8
-SERVICE = "image_classifier_v1"
 
 
 def build(tmp: Path, count: int) -> np.ndarray:
@@ -57,7 +56,7 @@ def audit(tmp: Path, package: Path, known: bool = True) -> SkewReport:
     end = datetime.now(UTC) + timedelta(seconds=1)
     start = end - timedelta(hours=1)
     write_window(tmp / "log", "tiny", "1", start, end, MonitoringConfig(), tmp / "window", all_images=True)
-    return audit_window(tmp / "window", package, "skew", SERVICE, tmp / "audit", known)
+    return audit_window(tmp / "window", package, "skew", tmp / "audit", known)
 
 
 def test_rows_that_were_served_right_have_no_difference(tmp_path: Path) -> None:
@@ -185,6 +184,6 @@ def test_redacted_images_are_left_out_and_the_report_says_so(tmp_path: Path) -> 
     end = datetime.now(UTC) + timedelta(seconds=1)
     config = MonitoringConfig()
     write_window(tmp_path / "log", "tiny", "1", end - timedelta(hours=1), end, config, tmp_path / "window")
-    found = audit_window(tmp_path / "window", package, "skew", SERVICE, tmp_path / "audit", redacted=True)
+    found = audit_window(tmp_path / "window", package, "skew", tmp_path / "audit", redacted=True)
     assert found.by_pixels == 0 and found.by_store == 60 and "redacted" in found.notes[0]
     assert json.loads((tmp_path / "audit" / "skew.json").read_text())["verdict"] == "pass"

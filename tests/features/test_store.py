@@ -15,6 +15,7 @@ from linnet.features.history import _replace
 from linnet.features.store import REPO, FeatureStore
 from linnet.vision.statistics import FEATURES
 
+INPUT = "8x8x1-squash"
 START = datetime(2024, 3, 30, tzinfo=UTC)
 
 
@@ -28,6 +29,7 @@ def histories(random: np.random.Generator, samples: int) -> pd.DataFrame:
             rows.append(
                 {
                     "sample_id": f"{sample:032x}",
+                    "model_input": INPUT,
                     "event_timestamp": START + timedelta(hours=int(hour)),
                     "created": START + timedelta(seconds=int(offset) * 30),
                     **dict(zip(FEATURES, random.random(len(FEATURES), np.float32), strict=True)),
@@ -77,7 +79,7 @@ def test_point_in_time_join_equals_brute_force(hours: int, created_by_then: bool
         view.ttl = ttl
         store.feast.apply([view])
     ids, times = questions(random, 300)
-    answer = store.historical("image_classifier_v1", FEATURES, ids, times, created_by_then)
+    answer = store.historical("image_classifier_v1", FEATURES, ids, times, created_by_then, INPUT)
     answer = answer.to_numpy(np.float32)
     by_sample = dict(iter(history.groupby("sample_id")))
     empty = history.head(0)
@@ -98,7 +100,9 @@ def test_join_keeps_the_order_and_repeats_of_the_question() -> None:
     _replace(store.offline / "image_statistics.parquet", history)
     ids = [history["sample_id"][0], "f" * 32, history["sample_id"][0], history["sample_id"][1]]
     late = [START + timedelta(days=30)] * 4
-    answer = store.historical("image_classifier_v1", FEATURES, ids, late).to_numpy(np.float32)
+    answer = store.historical("image_classifier_v1", FEATURES, ids, late, model_input=INPUT).to_numpy(
+        np.float32
+    )
     assert np.array_equal(answer[0], answer[2])
     assert np.isnan(answer[1]).all()
     assert not np.array_equal(answer[0], answer[3])

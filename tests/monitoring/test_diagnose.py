@@ -52,6 +52,10 @@ def test_healthy_service_blames_nobody() -> None:
         ({"window_checked": False}, "linnet drift report --name tiny"),
         ({"loss": None}, "accuracy: no labels came"),
         ({"skew_differences": None}, "linnet skew audit --name tiny"),
+        (
+            {"skew_differences": None, "skew_uncompared": "no row could be compared"},
+            "the newest audit failed without a difference: no row could be compared",
+        ),
     ],
 )
 def test_what_nobody_measured_is_never_called_sound(changes: dict[str, Any], says: str) -> None:
@@ -77,6 +81,7 @@ def test_drift_that_ended_is_a_hint() -> None:
     [
         ({"reachable": False, "ready": False}, "does not answer"),
         ({"ready": False, "serving": None}, "not ready"),
+        ({"skew_libraries": ("pillow 9 served 60 rows",)}, "pillow 9 served 60 rows"),
         ({"disk_free": 0.01, "log_dropped": 40}, "1.0% of the disk"),
         ({"refused": {429: 300}, "queue": 200}, "300 of 10300 requests were turned away"),
         ({"recent": (traffic(failed=100),)}, "version 2 failed on 9.1% of its requests"),

@@ -99,7 +99,7 @@ def test_steps_of_the_dag_end_in_the_versions_history(registered: Path, serve: S
     moved = {"monitoring": settings, "drift": parts["drift"]}
     assert step("measure_drift", **of, **moved) == "drift"
     step("measure_performance", **of, **moved, performance=parts["performance"])
-    assert step("audit_skew", **of, features={}, serving={}, skew=parts["skew"]) == "pass"
+    assert step("audit_skew", **of, serving={}, skew=parts["skew"]) == "pass"
     step("publish_window", **of, **found)
     kept = list((state_dir() / "monitoring" / "tiny" / version).iterdir())
     assert len(kept) == 1

@@ -123,6 +123,25 @@ def test_windows_of_other_models_and_versions_say_nothing(tmp_path: Path) -> Non
     assert seen(tmp_path, "2").window_checked and seen(tmp_path, None).window_checked
 
 
+def test_audit_that_failed_without_a_difference_is_no_proof_that_nothing_differs(tmp_path: Path) -> None:
+    write_window(tmp_path)
+    report = tmp_path / "windows/tiny/1/2026-03-01T12/skew.json"
+    nothing = {
+        "verdict": "fail",
+        "compared": 0,
+        "differences": 0,
+        "libraries": [],
+        "notes": ["none was kept"],
+    }
+    report.write_text(json.dumps(nothing))
+    found = seen(tmp_path)
+    assert found.skew_differences is None and found.skew_uncompared == "none was kept"
+    report.write_text(json.dumps({**nothing, "compared": 9, "libraries": ["pillow 9 served 60 rows"]}))
+    found = seen(tmp_path)
+    assert (found.skew_differences, found.skew_libraries) == (0, ("pillow 9 served 60 rows",))
+    assert not found.skew_uncompared
+
+
 def test_damaged_record_is_a_note(tmp_path: Path) -> None:
     write_window(tmp_path)
     for name in ("performance.json", "skew.json"):

@@ -34,7 +34,6 @@ PARAMETERS_OF = {
         "name",
         "request",
         "end",
-        "features",
         "serving",
         "registry",
         "monitoring",

@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 def ask(server: RunningServer, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any]:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     status, received, content = server.client.request(method, path, body, sent)
-    assert received["linnet-model-version"] == "7"
+    assert received.get("linnet-model-version") == ("7" if "/other" not in path else None)
     return status, json.loads(content)
 
 
@@ -85,6 +85,14 @@ def test_wrong_upload_is_refused(server: RunningServer, body: bytes, status: int
     with pytest.raises(RequestRejected, match=problem) as caught:
         server.client.predict(body)
     assert caught.value.status == status
+
+
+def test_request_for_a_model_that_is_not_served_is_not_booked_on_the_only_one(server: RunningServer) -> None:
+    status, headers, _ = server.client.request("POST", "/predict/faces", png(8))
+    assert status == 404 and "linnet-model" not in headers
+    counted = 'linnet_validation_failures_total{model="%s",reason="route",status="404"} 1.0'
+    text = server.client.metrics()
+    assert counted % "" in text and 'model="tiny",reason="route",status="404"' not in text
 
 
 def test_health_and_metadata_describe_the_model(server: RunningServer) -> None:

@@ -139,7 +139,7 @@ def test_request_that_would_wait_long_is_told_to_come_again_and_asks_only_once(
         assert asked == ["wake one"]
         await here._wake(model)
         assert len(asked) == 2
-        await model.end()
+        await model.end(1.0)
         here._listener.close()
         page.close()
 

@@ -20,8 +20,8 @@ from tests.serving.packages import image_of, make_package
 IMAGE = image_of(100)[None]
 
 
-def look_up(name: str, sample_ids: Sequence[str], service: str) -> np.ndarray:
-    assert (name, service) == ("tiny", "image_classifier_v1")
+def look_up(name: str, sample_ids: Sequence[str], service: str, model_input: str) -> np.ndarray:
+    assert (name, service, model_input) == ("tiny", "image_classifier_v1", "8x8x1-squash")
     if sample_ids == ["down"]:
         raise ConnectionError("no store")
     known = sample_ids == ["known"]
@@ -59,6 +59,16 @@ def test_key_without_a_store_is_refused_and_a_wrong_setting_too(model: PackagedM
     for named in ("nothing_like_it:look_up", "a_feature_store:other", "a_feature_store"):
         with pytest.raises(ConfigError, match=r"serving\.feature_source"):
             feature_source(named, model)
+
+
+def test_function_that_takes_no_model_input_is_refused_at_once(
+    model: PackagedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would answer with the features of whichever version was trained last."""
+    older = lambda name, sample_ids, service: np.zeros((1, len(FEATURES)))  # noqa: E731
+    monkeypatch.setattr(sys.modules["a_feature_store"], "look_up", older)
+    with pytest.raises(ConfigError, match=r"serving\.feature_source.*it must take .*model input"):
+        feature_source("a_feature_store:look_up", model)
 
 
 def test_headers_are_read_strictly() -> None:
