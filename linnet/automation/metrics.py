@@ -16,8 +16,7 @@ from linnet.config import RegistryConfig, RetrainingConfig
 from linnet.deployment.bake_report import bake_report
 from linnet.errors import LinnetError
 from linnet.monitoring import metric_names as names
-from linnet.monitoring.history import DRIFT_FILE, history_folder
-from linnet.monitoring.performance import PERFORMANCE_FILE
+from linnet.monitoring.history import DRIFT_FILE, history_folder, performance_reports
 from linnet.records import DriftReport, Interval, ModelVersion, PerformanceReport, Record, SkewReport, now
 from linnet.records.restarts import totals
 from linnet.registry.champion import ModelRegistry
@@ -146,10 +145,7 @@ def _windows(champion: ModelVersion) -> Iterator[Metric]:
         found = skew.differences + len(skew.libraries)
         if found or skew.compared:  # an audit that compared nothing is no zero
             yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, found)
-    reports = (
-        _loaded(PerformanceReport, folder / PERFORMANCE_FILE, champion) for folder in reversed(folders)
-    )
-    known = (report for report in reports if report is not None)
+    known = performance_reports(champion.name, champion.version)
     if (report := next(known, None)) is None:
         return
     yield _gauge(names.ESTIMATED_ACCURACY, _VERSION, labels, report.estimate.value)

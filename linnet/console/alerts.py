@@ -51,7 +51,8 @@ class ProductionState:
     promises: tuple[SloStatus, ...] = ()
     drift: DriftReport | None = None
     """Of the newest monitored window."""
-    performance: PerformanceReport | None = None
+    labelled: PerformanceReport | None = None
+    """How well it did in the newest window that labels came for."""
     skew: SkewReport | None = None
     failures: int | None = 0
     """Retraining runs in a row that failed; None: the ledger cannot be read."""
@@ -157,7 +158,7 @@ def _model(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Aler
     told = drift is not None and drift.verdict != "insufficient"
     drifts = drift.verdict == "drift" if drift is not None and told else None
     yield Alert("Input drift", _state(drifts), "ticket", words, "drift")
-    yield _accuracy(known.performance, levels)
+    yield _accuracy(known.labelled, levels)
     yield _skew(known.skew)
     if champion is not None:
         days = (known.at - champion.created_at).days
@@ -169,11 +170,14 @@ def _model(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Aler
     yield Alert("Monitoring's age", _state(old), "ticket", words, "stale")
 
 
-def _accuracy(performance: PerformanceReport | None, levels: ServiceLevelsConfig) -> Alert:
-    accuracy = performance.accuracy if performance else None
-    if accuracy is None:
+def _accuracy(labelled: PerformanceReport | None, levels: ServiceLevelsConfig) -> Alert:
+    if labelled is None or (accuracy := labelled.accuracy) is None:
         return Alert("Live accuracy", "unknown", "ticket", "no labels came yet", "accuracy")
-    words = f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}); {levels.cohort_accuracy:g} is asked"
+    window = labelled.window
+    words = (
+        f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}) on {labelled.labelled:,} labels of "
+        f"the window from {window.start:%Y-%m-%d %H:%M} to {window.end:%H:%M} UTC; {levels.cohort_accuracy:g} is asked"
+    )
     far = accuracy.high < levels.cohort_accuracy - levels.page_accuracy_gap
     severity: Literal["page", "ticket"] = "page" if far else "ticket"
     return Alert("Live accuracy", _state(accuracy.high < levels.cohort_accuracy), severity, words, "accuracy")

@@ -9,8 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from linnet.errors import StorageError
-from linnet.monitoring.history import DRIFT_FILE, history_folder
-from linnet.monitoring.performance import PERFORMANCE_FILE
+from linnet.monitoring.history import DRIFT_FILE, PERFORMANCE_FILE, history_folder
 from linnet.monitoring.recent import LabelledWindow
 from linnet.records import DriftReport, PerformanceReport, RetrainingEvidence, WindowFinding
 
