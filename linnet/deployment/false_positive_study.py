@@ -113,7 +113,7 @@ def _advance(
     proof = last | (steps[np.minimum(step + 1, len(steps) - 1)] == 100)
     ready = (ours >= config.min_requests) & (good | ~proof)
     late = ~ready & (seconds >= config.deadline_seconds)
-    baked = ready & (seconds >= min(config.bake_seconds, config.deadline_seconds))
+    baked = ready & (seconds >= min(config.min_step_seconds, config.deadline_seconds))
     ended = np.select([bad, late, baked & last], [ROLLBACK, INCONCLUSIVE, PROMOTE], 0)
     moving = baked & ~last & (ended == 0)
     state[0] += moving

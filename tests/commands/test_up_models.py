@@ -113,7 +113,9 @@ def test_setting_of_the_server_that_does_not_hold_is_told(
     for name in ("first", "second"):
         champion(submit, name, None)
     (tmp_path / "first.toml").write_text('name = "first"\n[serving]\nmax_in_flight = 7\n')
-    (tmp_path / "second.toml").write_text('name = "second"\n[serving]\nmax_in_flight = 9\nfeedback_labels = 20\n')
+    (tmp_path / "second.toml").write_text(
+        'name = "second"\n[serving]\nmax_in_flight = 9\nfeedback_labels = 20\n'
+    )
     models, server = _models_to_serve([], [tmp_path / "first.toml", tmp_path / "second.toml"])
     said = " ".join(capsys.readouterr().err.split())
     assert said.startswith("second: serving.feedback_labels = 20 does not hold: one server serves all models")
