@@ -65,9 +65,9 @@ def judge(
     """The report; `feedback` maps (request id, image) to label and arrival, other rows' do no harm."""
     target, size = target_of(reference.task), len(reference.classes)
     given, labels, delays, unknown = _join(rows, reference.classes, target, feedback)
-    probabilities = rows.probabilities[given]
-    agreement, said = agreement_of(reference.task), reference.answer.labels(probabilities)
-    named = reference.answer.named(probabilities)
+    output = rows.output[given]
+    agreement, said = agreement_of(reference.task), reference.answer.labels(output)
+    named = reference.answer.named(output)
     right = sum(agreement(one, true) for one, true in zip(said, labels, strict=True))
     targets = target.encode(labels, reference.classes)
     confusion = np.zeros((0, 0), np.int64)
@@ -122,7 +122,7 @@ def estimate_accuracy(confidence: npt.NDArray[np.floating], reference: Reference
     if not len(confidence):
         return Interval(value=float("nan"), low=float("nan"), high=float("nan"))
     sure = confidence.astype(np.float64)
-    held = reference.columns[-1].points.astype(np.float64)
+    held = reference.confidence.points.astype(np.float64)
     value = float(sure.mean() + reference.accuracy - held.mean())
     flips = float((sure * (1.0 - sure)).sum()) / len(sure) ** 2
     correction = float((held * (1.0 - held)).mean()) / max(reference.held_out, 1)

@@ -48,9 +48,7 @@ def log(champion: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         said = predictor.predict(seen, None)
         for number in range(len(seen)):
             rows = slice(number, number + 1)
-            one = Prediction(
-                said.images[rows], said.features[rows], said.probabilities[rows], said.embedding[rows]
-            )
+            one = Prediction(said.images[rows], said.features[rows], said.output[rows], said.embedding[rows])
             writer.offer(LogEntry(f"r{number}", time.time(), model, "1", ANSWER, 1.5, one, None))
     for number in range(5):
         writer.offer(LogEntry(f"f{number}", time.time(), "drifted", "1", ANSWER, 1.5, None, "broken"))
