@@ -116,7 +116,7 @@ def window(rows: int = 10_000) -> None:
             for i in range(500):
                 part = slice(i, i + 1)
                 single = Prediction(
-                    found.images[part], found.features[part], found.probabilities[part], found.embedding[part]
+                    found.images[part], found.features[part], found.output[part], found.embedding[part]
                 )
                 log.offer(
                     LogEntry(f"r{start + i}", time.time(), "small", "1", predictor.answer, 1.0, single, None)

@@ -12,7 +12,7 @@ import numpy as np
 from linnet.artifacts.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, model_digest
 from linnet.config import load_config
 from linnet.packaging.export import export
-from linnet.packaging.parity import torch_probabilities
+from linnet.packaging.parity import torch_output
 from linnet.records import ModelPackage, now
 from linnet.vision.statistics import FEATURES, image_statistics
 
@@ -36,7 +36,7 @@ def build(folder: Path, name: str = "fashion", seed: int = 0) -> Path:
     export(network, 1.0, folder)
     images = sample_images(32, seed)
     features = image_statistics(images)
-    probabilities = torch_probabilities(network, 1.0, images, features)
+    probabilities = torch_output(network, 1.0, images, features)
     np.savez(folder / GOLDEN_FILE, images=images, features=features, probabilities=probabilities)
     path = folder / MODEL_FILE
     ModelPackage(

@@ -30,6 +30,7 @@ from linnet.config import TrainConfig
 from linnet.data.presets import train_section
 from linnet.progress import silent
 from linnet.statistics.paired import paired_difference
+from linnet.tasks.model import model_of
 from linnet.training.dataset import read_training_set
 from linnet.training.prepare import prepare_network
 from linnet.training.train import train
@@ -118,7 +119,7 @@ def logistic_regression(folder: Path, config: TrainConfig) -> Answers:
 
     data, cpu = read_training_set(folder), torch.device("cpu")
     plain = config.model_copy(update={"flip_average": False})
-    network, _, _ = prepare_network(data, plain, cpu, torch.float32)
+    network, _, _ = prepare_network(data, model_of(data.task), plain, cpu, torch.float32)
 
     def seen(images: torch.Tensor) -> np.ndarray:
         return pooled_activations(network, images, "", cpu, torch.float32, None, silent).numpy()

@@ -22,7 +22,8 @@ Images = npt.NDArray[np.uint8]
 
 MODEL_FILE, PACKAGE_FILE, GOLDEN_FILE = "model.onnx", "package.json", "golden.npz"
 _INPUTS = {"image": "tensor(uint8)", "features": "tensor(float)"}
-_OUTPUTS = {"probabilities": "tensor(float)", "embedding": "tensor(float)"}
+EMBEDDING = "embedding"
+"""The output beside the task's."""
 
 
 class _Node(Protocol):
@@ -49,6 +50,8 @@ class PackagedModel:
         self.package = package
         self.answer = answer_of_package(package)
         """Reads what `predict` gives."""
+        self.row_shape = self.answer.row_shape(package.height, package.width)
+        """The shape of a row of that."""
         self._session = session
         known = set(package.features) <= set(FEATURES)
         self._columns = [FEATURES.index(name) for name in package.features] if known else None
@@ -90,13 +93,13 @@ class PackagedModel:
         return float(measure()) if measure is not None else 0.0
 
     def predict(self, images: Images, features: Floats | None = None) -> tuple[Floats, Floats]:
-        """Probabilities float32 [N, K] and embedding float32 [N, D] of images uint8 [N, H, W, C].
+        """The task's output, float32 with N rows, and embedding float32 [N, D] of images uint8 [N, H, W, C].
 
         `features` float32 [N, F]; None: computed from the images.
 
         Raises:
             ValueError: an array has another shape or type than the package says.
-            ServingError: the model failed, or its output is not N rows of K probabilities.
+            ServingError: the model failed, or its output cannot be that of its task.
         """
         package = self.package
         expected = (len(images), package.height, package.width, package.channels)
@@ -110,34 +113,35 @@ class PackagedModel:
                 f"not {features.dtype} {features.shape}"
             )
         try:
-            outputs = self._session.run(list(_OUTPUTS), {"image": images, "features": features})
+            outputs = self._session.run(
+                [self.answer.output_name, EMBEDDING], {"image": images, "features": features}
+            )
         except Exception as error:  # onnxruntime's errors share no public base
             raise ServingError(f"model {package.name} failed: {_first_line(error)}") from error
         return self._checked(len(images), outputs[0], outputs[1])
 
-    def _checked(self, count: int, probabilities: Floats, embedding: Floats) -> tuple[Floats, Floats]:
-        expected = (count, len(self.package.classes))
+    def _checked(self, count: int, output: Floats, embedding: Floats) -> tuple[Floats, Floats]:
+        expected, kind = (count, *self.row_shape), self.answer.output_name
         name = self.package.name
-        if probabilities.shape != expected:
-            raise ServingError(
-                f"model {name} answered probabilities of shape {probabilities.shape}, not {expected}"
-            )
+        if output.shape != expected:
+            raise ServingError(f"model {name} answered {kind} of shape {output.shape}, not {expected}")
         if embedding.ndim != 2 or len(embedding) != count:
             raise ServingError(f"model {name} answered an embedding of shape {embedding.shape}")
-        if problem := self.answer.problem(probabilities):
-            raise ServingError(f"model {name} answered numbers that are not probabilities ({problem})")
-        return probabilities, embedding
+        if problem := self.answer.problem(output):
+            raise ServingError(f"model {name} answered numbers that are not {kind} ({problem})")
+        return output, embedding
 
     def _check_signature(self) -> None:
-        package = self.package
+        package, name = self.package, self.answer.output_name
         sizes: dict[str, list[int | None]] = {
             "image": [None, package.height, package.width, package.channels],
             "features": [None, len(package.features)],
-            "probabilities": [None, len(package.classes)],
-            "embedding": [None, None],
+            name: [None, *self.row_shape],
+            EMBEDDING: [None, None],
         }
         _check_nodes("input", self._session.get_inputs(), _INPUTS, sizes)
-        _check_nodes("output", self._session.get_outputs(), _OUTPUTS, sizes)
+        outputs = dict.fromkeys((name, EMBEDDING), "tensor(float)")
+        _check_nodes("output", self._session.get_outputs(), outputs, sizes)
 
 
 def read_package(folder: Path) -> ModelPackage:

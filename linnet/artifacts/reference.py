@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from linnet.config import DEFAULT_TASK
 from linnet.errors import StorageError
-from linnet.tasks.answer import Answer, answer_of
+from linnet.tasks.answer import Answer, Output, answer_of
+from linnet.tasks.summary import summary_of
 
 Floats = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
@@ -30,7 +31,7 @@ POINTS = 2048
 COHORT_POINTS = 256
 """The same of a column within a cohort."""
 CONFIDENCE = "confidence"
-"""The column after the features: probability of the predicted class."""
+"""The column after the features: how sure the model is of its answer."""
 _FORMAT = 1
 
 
@@ -87,7 +88,7 @@ class Reference:
     atc_threshold: float
     """Confidence exceeded by a share of the held-out images that equals the accuracy (ATC)."""
     columns: tuple[SortedSample, ...]
-    """A sample a feature, then one of the confidence."""
+    """A sample a feature, then one of the confidence, and one of each of `scalars`."""
     confusion: Ints
     """[K, K] of the held-out images: rows true, columns predicted; [0, 0] where classes do not exclude each
     other."""
@@ -106,6 +107,8 @@ class Reference:
     """A probability a class from which on it is named, where the task has them."""
     named: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     """Held-out images by class that is named, where `confusion` does not say: [K]."""
+    scalars: tuple[str, ...] = ()
+    """Other numbers of an answer that the task watches."""
 
     @property
     def answer(self) -> Answer:
@@ -115,7 +118,17 @@ class Reference:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of `columns`."""
-        return (*self.features, CONFIDENCE)
+        return (*self.features, CONFIDENCE, *self.scalars)
+
+    @property
+    def confidence(self) -> SortedSample:
+        """How sure the model is of its answers to held-out images."""
+        return self.columns[len(self.features)]
+
+    def watched(self, output: Output) -> dict[str, npt.NDArray[np.float64]]:
+        """Each of `scalars` of output of the same version."""
+        found = summary_of(self.task, self.thresholds).scalars(output)
+        return {name: found[name] for name in self.scalars}
 
     @property
     def class_counts(self) -> Ints:
@@ -147,6 +160,7 @@ class Reference:
             "libraries": self.libraries,
             "task": self.task,
             "thresholds": self.thresholds,
+            **({"scalars": self.scalars} if self.scalars else {}),
         }
         arrays: dict[str, Any] = {
             "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
@@ -203,6 +217,7 @@ class Reference:
                     task=about.get("task", DEFAULT_TASK),
                     thresholds=tuple(about.get("thresholds", ())),
                     named=stored["named"] if "named" in stored else np.zeros(0, np.int64),
+                    scalars=tuple(about.get("scalars", ())),
                 )
         except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
             raise StorageError(f"{path}: the reference cannot be read ({error})") from error

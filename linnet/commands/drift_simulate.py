@@ -151,7 +151,7 @@ def _asked_model(client: ServerClient, name: str, pool: ImagePool) -> str:
 
 def _classes(client: ServerClient, model: str) -> tuple[str, ...]:
     outputs = client.metadata(model)["outputs"]
-    return tuple(next(one for one in outputs if one["name"] == "probabilities")["parameters"]["classes"])
+    return tuple(outputs[0]["parameters"]["classes"])
 
 
 def _ask(client: Any, said: Any, image: Any) -> tuple[str, str]:

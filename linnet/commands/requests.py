@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 from urllib.parse import quote
 
 import typer
@@ -18,6 +18,9 @@ from linnet.errors import ConfigError, LinnetError, Reason, ServingError
 from linnet.records import ModelPackage
 from linnet.records.refused import RefusedRequest, body_of, quarantine_folder, refused_requests
 from linnet.storage.paths import prediction_log_dir, server_state_file
+
+if TYPE_CHECKING:
+    from linnet.tasks.answer import Answer, Listed
 
 app = typer.Typer(
     help="Look at one request, and at those that were refused; send them again.", no_args_is_help=True
@@ -184,11 +187,11 @@ def show(
 
 
 def _served(request: Any) -> dict[str, Any]:
-    classes, run = _version(request.model, request.version)
+    answer, run = _version(request.model, request.version)
     images = []
     for one in request.images:
-        ranked = sorted(zip(classes, one.probabilities, strict=False), key=lambda pair: -pair[1])[:3]
-        likely = ", ".join(f"{name} {share:.1%}" for name, share in ranked)
+        listed = _listed(answer, one.probabilities) if answer else []
+        likely = ", ".join(f"{named['class']} {named['probability']:.1%}" for named in listed)
         said = f"{one.index}: {likely or f'{one.predicted} {one.confidence or 0:.1%}'}"
         feedback = f"; labelled {one.label} at {one.labelled_at:%Y-%m-%d %H:%M} UTC" if one.label else ""
         kept = "; image kept" if one.image else ""
@@ -216,17 +219,28 @@ def _refusal(request: RefusedRequest) -> dict[str, Any]:
     }
 
 
-def _version(model: str, version: str) -> tuple[tuple[str, ...], str]:
-    """Classes and run of a version; empty where the registry does not know it, or cannot be asked."""
+def _listed(answer: Answer, values: tuple[float, ...]) -> Listed:
+    """What a client was answered; nothing where the log holds numbers of another model."""
+    import numpy as np
+
+    try:
+        return answer.listed(answer.unpacked(np.asarray(values, np.float32), np.array([len(values)]))[0])
+    except ValueError:
+        return []
+
+
+def _version(model: str, version: str) -> tuple[Answer | None, str]:
+    """Who reads a version's answers, and its run; None where the registry does not know it."""
     from linnet.registry.connect import connect
+    from linnet.tasks.answer import answer_of_package
 
     try:
         registry = connect(RegistryConfig())
         found = registry.version(model, version)
         package = ModelPackage.load(registry.package_folder(found) / "package.json")
     except LinnetError:
-        return (), "not known here"
-    return package.classes, found.tags.get("run") or "not known"
+        return None, "not known here"
+    return answer_of_package(package), found.tags.get("run") or "not known"
 
 
 def _folder() -> Path:

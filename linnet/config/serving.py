@@ -66,6 +66,14 @@ class ReleaseConfig(Section):
     """Share of requests that the version that does not answer them computes too, to be compared."""
     bake_seconds: float = Field(default=2.0, ge=0)
     """Shortest time that a step lasts."""
+    bake_hours: float = Field(default=24.0, ge=0)
+    """After its canary a new champion is on trial for this long: what it serves to everybody is held against
+    the last champion, and one that is proven worse is rolled back by itself, which pages. 0: no trial. One
+    that a person promoted is not judged."""
+    bake_images: int = Field(default=50_000, ge=100)
+    """Most images of that time that are looked at, and as many of the last champion's."""
+    bake_label_days: float = Field(default=7.0, ge=0)
+    """Labels that come this long after it still count for what was served in it."""
     look_seconds: float = Field(default=0.25, gt=0)
     """Time between two looks of the judge; its error bound holds however often it looks."""
     approval: Literal["none", "promotion", "steps"] = "none"

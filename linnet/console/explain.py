@@ -1,7 +1,7 @@
 """Why a model said what it said: which pixels mattered, and which training images look alike to it.
 
 Saliency by occlusion (Zeiler and Fergus 2014, arXiv 1311.2901): a patch is covered with the image's
-mean colour, and the fall of the probability is that patch's weight. It asks the packaged model, the
+mean colour, and the fall of the class's probability is that patch's weight. It asks the packaged model, the
 very artefact that serves, features included; gradients (Captum) would need the network before its
 export, which a registry does not keep.
 """
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from linnet.artifacts.onnx_model import PackagedModel
 from linnet.artifacts.training_set import HeldOut, read_split
 from linnet.storage.files import replacing
+from linnet.tasks.target import target_of
 from linnet.vision.decode import color_of, encode_png, resize
 from linnet.vision.thumbnail import thumbnail
 
@@ -47,10 +48,10 @@ def occlusion(model: PackagedModel, image: Pixels, target: int) -> npt.NDArray[n
     for index, (y, x) in enumerate(corners, 1):
         covered[index, max(y, 0) : y + size, max(x, 0) : x + size] = mean
     batches = [model.predict(covered[start : start + _BATCH])[0] for start in range(0, len(covered), _BATCH)]
-    probabilities = np.concatenate(batches)[:, target]
+    likely = model.answer.by_class(np.concatenate(batches))[:, target]
     total, count = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
     for index, (y, x) in enumerate(corners, 1):
-        total[max(y, 0) : y + size, max(x, 0) : x + size] += probabilities[0] - probabilities[index]
+        total[max(y, 0) : y + size, max(x, 0) : x + size] += likely[0] - likely[index]
         count[max(y, 0) : y + size, max(x, 0) : x + size] += 1
     weights: npt.NDArray[np.float32] = (total / np.maximum(count, 1)).astype(np.float32)
     return weights
@@ -102,7 +103,7 @@ class TrainingIndex:
         return [
             Neighbour(
                 sample_id=split.ids[which[i]],
-                label=split.classes[split.labels[which[i]]],
+                label=target_of(split.task).decode(split.labels[which[i]], split.classes),
                 similarity=float(likeness[i]),
                 picture=thumbnail(np.asarray(split.images[which[i]])),
             )

@@ -28,7 +28,7 @@ class Judged:
 
     split: HeldOut
     results: Any
-    """`tasks.score.Results` of the calibrated probabilities."""
+    """`tasks.score.Results` of the calibrated output."""
     said: tuple[str, ...]
     """The label that is answered: [N]."""
     truth: tuple[str, ...]
@@ -58,24 +58,25 @@ def judged(folder: Path) -> Judged | None:
 def _judged(report: Path, training_set: Path) -> Judged:
     split = read_split(training_set, "test")
     thresholds = EvaluationReport.load(report / "evaluation.json").thresholds
+    answer = answer_of(split.task, split.classes, thresholds)
     with np.load(report / "predictions.npz") as stored:
-        labels, probabilities = stored["labels"], stored["probabilities"]
+        labels, output = stored["labels"], stored[answer.output_name]
     split = split.part(0, len(labels))  # images of production windows come after the dataset's own
-    answer, target = answer_of(split.task, split.classes, thresholds), target_of(split.task)
-    results = score_of(split.task).described(labels, probabilities.astype(np.float64), thresholds)
-    confidence = answer.confidence(probabilities)
+    target = target_of(split.task)
+    results = score_of(split.task).described(labels, output.astype(np.float64), thresholds)
+    confidence = answer.confidence(output)
     order = np.lexsort((-confidence, results.scores)).astype(np.int64)
-    named, there = answer.named(probabilities), target.matrix(labels, len(split.classes))
+    named, there = answer.named(output), target.matrix(labels, len(split.classes))
     wrong = named & ~there
     wrong = np.where(wrong.any(axis=1, keepdims=True), wrong, there & ~named)
     return Judged(
         split,
         results,
-        tuple(answer.labels(probabilities)),
+        tuple(answer.labels(output)),
         tuple(split.truth),
         confidence,
         order[results.scores[order] < 1],
-        np.where(wrong, probabilities, -1.0).argmax(axis=1),
+        np.where(wrong, answer.by_class(output), -1.0).argmax(axis=1),
     )
 
 

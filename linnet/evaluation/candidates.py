@@ -14,6 +14,7 @@ from linnet.errors import StorageError
 from linnet.evaluation.known import Known
 from linnet.evaluation.predict import Outputs
 from linnet.progress import Progress
+from linnet.tasks.answer import answer_of
 from linnet.tasks.score import Fitted, score_of
 
 CANDIDATES_FILE = "candidates.npz"
@@ -38,9 +39,9 @@ def write_candidates(
 ) -> None:
     """Writes out/candidates.npz: validation and production samples, and up to `most` training samples.
 
-    Arrays: ids `S32` [N], held_out bool [N] (the network did not train on it), labels int64 [N],
-    calibrated probabilities float32 [N, K], embeddings float16 [N, D], suspects int64 (indices, the
-    most doubtful label first). Test samples are not there: choosing by them would leak the test.
+    Arrays: ids `S32` [N], held_out bool [N] (the network did not train on it), labels as the training set
+    has them [N], the task's calibrated output float32, embeddings float16 [N, D], suspects int64 (indices,
+    the most doubtful label first). Test samples are not there: choosing by them would leak the test.
 
     Which training samples these are changes from model to model, and is the same for equal inputs.
     A network doubts a wrong label of its own training samples less than it should, yet in the few
@@ -57,6 +58,7 @@ def write_candidates(
     said = [one for one in said if len(one.logits)]
     labels = np.concatenate([split.labels for split in splits])
     score = score_of(tuned.split.task)
+    name = answer_of(tuned.split.task, tuned.split.classes).output_name
     results = score.results(labels, np.concatenate([one.logits for one in said]), tuned.fitted)
     try:
         np.savez(
@@ -64,9 +66,9 @@ def write_candidates(
             ids=np.array([key for split in splits for key in split.ids], "S32"),
             held_out=np.concatenate([np.full(len(split), split is not train) for split in splits]),
             labels=labels,
-            probabilities=results.probabilities.astype(np.float32),
             embeddings=np.concatenate([one.embeddings for one in said]).astype(np.float16),
             suspects=score.ranked(results),
+            **{name: results.output.astype(np.float32)},
         )
     except OSError as error:
         raise StorageError(f"{out}: the candidates cannot be written ({error}); free some space") from error

@@ -36,8 +36,8 @@ class ChampionAnswers:
     """Its answers as labels are written, in its own classes: [N]."""
     classes: tuple[str, ...]
     """The candidate's, K of them."""
-    probabilities: npt.NDArray[np.float64]
-    """[N, K]"""
+    output: npt.NDArray[np.float64]
+    """As a model of these classes would say it."""
     thresholds: tuple[float, ...]
     """[K], where the task has them; above 1 for a class that the champion does not know."""
     remarks: tuple[str, ...]
@@ -49,7 +49,7 @@ class ChampionAnswers:
         target, score = target_of(self.task), score_of(self.task)
         if not all(known.issuperset(target.classes(label)) for label in self.said[:count]):
             return {}
-        found = score.described(targets, self.probabilities[:count], self.thresholds)
+        found = score.described(targets, self.output[:count], self.thresholds)
         if found.not_finite:
             return {}
         few = config.model_copy(update={"resamples": _RESAMPLES})
@@ -90,12 +90,8 @@ def ask_champion(
         )
     if unknown := [name for name in test.classes if name not in about.classes]:
         remarks.append(f"the champion does not know {', '.join(unknown)}: it is wrong on those samples")
-    index = {name: k for k, name in enumerate(test.classes)}
-    named = np.array([index.get(name, -1) for name in about.classes], np.int64)
-    said = _probabilities(packaged, test, progress)
-    shared = np.flatnonzero(named >= 0)
-    matched = np.zeros((len(test), len(test.classes)))
-    matched[:, named[shared]] = said[:, shared]
+    said = _output(packaged, test, progress)
+    matched = packaged.answer.in_classes(said, test.classes).astype(np.float64)
     thresholds = tuple(
         about.thresholds[about.classes.index(name)] if name in about.classes else _NEVER
         for name in (test.classes if about.thresholds else ())
@@ -106,10 +102,8 @@ def ask_champion(
     )
 
 
-def _probabilities(
-    packaged: PackagedModel, test: HeldOut, progress: Progress | None
-) -> npt.NDArray[np.float32]:
-    """[N, K'] in the champion's own order of classes."""
+def _output(packaged: PackagedModel, test: HeldOut, progress: Progress | None) -> npt.NDArray[np.float32]:
+    """In the champion's own order of classes."""
     from linnet.vision.decode import color_of, resize
 
     about = packaged.package

@@ -95,16 +95,17 @@ def judge_by_new_champion(
 
 def _kept_answers(path: Path, test: HeldOut, thresholds: tuple[float, ...]) -> list[str]:
     """What the candidate said of the test split when it was evaluated: [N]."""
+    answer = answer_of(test.task, test.classes, thresholds)
     try:
         with path.open("rb") as file, np.load(file) as stored:
             ids, labels = stored["ids"], stored["labels"]
-            probabilities = stored["probabilities"].astype(np.float64)
+            output = stored[answer.output_name].astype(np.float64)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise StorageError(
             f"{path}: the predictions cannot be read ({error}); run the evaluation again"
         ) from error
     if not np.array_equal(ids, np.array(test.ids, "S32")) or not np.array_equal(labels, test.labels):
         raise DataError(str(path), "these are predictions of another test split", "run the evaluation again")
-    said = answer_of(test.task, test.classes, thresholds).labels(probabilities)
-    finite = np.isfinite(probabilities).all(axis=1)
+    finite = np.isfinite(output).all(axis=tuple(range(1, output.ndim)))
+    said = answer.labels(output)
     return [label if known else _NOTHING for label, known in zip(said, finite, strict=True)]

@@ -57,7 +57,7 @@ def evaluate(
         evaluation: levels, bins, seed.
         gates: thresholds.
         out: folder to write evaluation.json, gates.json, predictions.npz (test split: ids `S32` [N],
-            labels as the training set has them, calibrated probabilities float32 [N, K], embeddings
+            labels as the training set has them, the task's calibrated output float32, embeddings
             float32 [N, D]), candidates.npz (see `evaluation.candidates`) and report.html into. Equal
             inputs give equal bytes.
         champion: package folder of the present champion, if there is one.
@@ -70,7 +70,7 @@ def evaluate(
         StorageError: the model cannot be read, or the results cannot be written.
         ServingError: the champion's package is damaged.
     """
-    from linnet.vision.networks import load_model
+    from linnet.tasks.model import load_network
 
     whole, validation = read_split(training_set, "test"), read_split(training_set, "validation")
     own = whole.dataset_samples
@@ -79,17 +79,17 @@ def evaluate(
         raise DataError(
             str(training_set), "the test split is empty", "add images, or raise data.test_fraction"
         )
-    network = load_model(model)
+    network = load_network(model, whole.task)
     known = Known(network, training_set, cache)
     tuning = _unseen(model, known.predict(validation, "validation", progress), training_set)
     outputs = known.predict(whole, "test", progress)
     score = score_of(whole.task)
     fitted = score.fit(tuning.logits, validation.labels)
     everything = score.results(whole.labels, outputs.logits, fitted)
-    calibrated = score.described(test.labels, everything.probabilities[:own], fitted.thresholds)
+    calibrated = score.described(test.labels, everything.output[:own], fitted.thresholds)
     uncalibrated = score.results(test.labels, outputs.logits[:own], replace(fitted, temperature=1.0))
     answer = answer_of(whole.task, whole.classes, fitted.thresholds)
-    said = answer.labels(everything.probabilities)
+    said = answer.labels(everything.output)
     truth = whole.truth
     rival = None if champion is None else ask_champion(whole, champion, champion_version, progress)
     cohorts = {name: values for name, values in test.cohorts.items() if name != SOURCE}
@@ -105,7 +105,7 @@ def evaluate(
     decision = evaluate_gates(report, gates, evaluation.confidence)
     evidence = ReportData(
         calibrated, uncalibrated, test.images, test.ids, evaluation, gates, len(validation), remarks,
-        truth[:own], said[:own], answer.confidence(calibrated.probabilities),
+        truth[:own], said[:own], answer.confidence(calibrated.output),
     )  # fmt: skip
     _write(out, report, decision, evidence, test, outputs.embeddings[:own])
     tuned = CalibratedPredictions(validation, tuning, fitted)
@@ -172,6 +172,7 @@ def _write(
     test: HeldOut,
     embeddings: Floats32,
 ) -> None:
+    name = answer_of(test.task, test.classes).output_name
     try:
         out.mkdir(parents=True, exist_ok=True)
         report.save(out / EVALUATION_FILE)
@@ -180,8 +181,8 @@ def _write(
             out / PREDICTIONS_FILE,
             ids=np.array(test.ids, "S32"),
             labels=test.labels,
-            probabilities=evidence.calibrated.probabilities.astype(np.float32),
             embeddings=embeddings,
+            **{name: evidence.calibrated.output.astype(np.float32)},  # type: ignore[arg-type]
         )
         write_report(out / REPORT_FILE, report, decision, evidence)
     except OSError as error:

@@ -18,17 +18,17 @@ from linnet.records import Split
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from linnet.vision.fusion import FusionNetwork
+    from linnet.vision.fusion import PixelNetwork
 
 _WORTH_KEEPING = "timm"
-"""Kind of network whose activations take longer to compute than to read; the small one's do not."""
+"""Kind of network whose pooled activations take longer to compute than to read; the small one's do not."""
 
 
 @dataclass(frozen=True)
 class Known:
     """A network with the activations that are kept of the images in a training set's folder."""
 
-    network: FusionNetwork
+    network: PixelNetwork
     training_set: Path
     cache: Cache | None
 
@@ -51,7 +51,12 @@ class Known:
         return predict(self.network, split, f"{name} predictions", progress, pooled)
 
     def _activations(self, split: HeldOut | None, name: Split, progress: Progress | None) -> Tensor | None:
-        if self.cache is None or self.network.architecture["kind"] != _WORTH_KEEPING:
+        from linnet.vision.fusion import FusionNetwork
+
+        network = self.network
+        if self.cache is None or network.architecture["kind"] != _WORTH_KEEPING:
+            return None
+        if not isinstance(network, FusionNetwork):  # its head does not answer from pooled activations
             return None
         import torch
 
@@ -59,9 +64,9 @@ class Known:
 
         kept = Kept(self.cache, self.training_set)
         if split is None:
-            return known_activations(self.network, name, torch.float32, kept)
+            return known_activations(network, name, torch.float32, kept)
         if not len(split):
             return None
         return pooled_activations(
-            self.network, split.images, name, torch.device("cpu"), torch.float32, kept, progress or silent
+            network, split.images, name, torch.device("cpu"), torch.float32, kept, progress or silent
         )

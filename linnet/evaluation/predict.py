@@ -26,7 +26,7 @@ _BATCH_VALUES = 1 << 22
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the network said of N samples: logits float32 [N, K] and embeddings float32 [N, D]."""
+    """What the network said of N samples: logits, as the task keeps them, and embeddings float32 [N, D]."""
 
     logits: Floats32
     embeddings: Floats32
@@ -44,10 +44,13 @@ def predict(
     `pooled` float32 [N, D']: activations of the split's images that are known already.
 
     Raises:
-        DataError: the network gives another number of classes than the training set has.
+        DataError: the network answers other classes than the training set has.
     """
     import torch
 
+    from linnet.tasks.model import model_of
+
+    learned = model_of(split.task)
     logits: list[Floats32] = []
     embeddings: list[Floats32] = []
     step = batch_size(split.images)
@@ -61,15 +64,16 @@ def predict(
                 batch_logits, batch_embedding = cast("FusionNetwork", network).classify(
                     pooled[start : start + step], features
                 )
-            logits.append(batch_logits.float().numpy())
+            logits.append(learned.kept(batch_logits.float()).numpy())
             embeddings.append(batch_embedding.float().numpy())
             if progress:
                 progress(what, min(start + step, len(split)), len(split))
     outputs = Outputs(np.concatenate(logits), np.concatenate(embeddings))
-    if outputs.logits.shape != (len(split), len(split.classes)):
+    answered: int = network.architecture["classes"]  # type: ignore[index, assignment]
+    if answered != len(split.classes):
         raise DataError(
             what,
-            f"the model answers {outputs.logits.shape[1]} classes, the training set has {len(split.classes)}",
+            f"the model answers {answered} classes, the training set has {len(split.classes)}",
             "evaluate a model with the training set it was trained on",
         )
     return outputs

@@ -97,7 +97,7 @@ def suspects(report: EvaluationReport, evidence: ReportData) -> list[dict[str, A
     found = []
     for name in report.suspects[:_SHOTS]:
         i = position[name]
-        label, own = report.classes.index(evidence.truth[i]), predictions.probabilities[i]
+        label, own = report.classes.index(evidence.truth[i]), predictions.output[i]
         better = int(np.where(np.arange(len(own)) == label, -1.0, own).argmax())
         text = "labelled {} ({:.0f} %)<br><b>{}</b>? ({:.0f} %)"
         values = (report.classes[label], 100 * own[label], report.classes[better], 100 * own[better])

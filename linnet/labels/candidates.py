@@ -28,7 +28,7 @@ from linnet.labels.select import CandidatePool
 from linnet.records import EvaluationReport
 from linnet.records.prediction_log import models_in, served_files
 from linnet.storage.paths import prediction_log_dir
-from linnet.tasks.answer import answer_of
+from linnet.tasks.answer import Output, answer_of
 from linnet.tasks.target import target_of
 
 logger = logging.getLogger(__name__)
@@ -71,18 +71,17 @@ def read_candidates(
     Raises:
         DataError: the evaluation's files cannot be read or do not fit.
     """
-    known = _read(evaluation / CANDIDATES_FILE, len(report.classes))
-    test = _read(evaluation / PREDICTIONS_FILE, len(report.classes))
+    known = _read(evaluation / CANDIDATES_FILE, report)
+    test = _read(evaluation / PREDICTIONS_FILE, report)
     asked = {key: row for key, row in _requests(model, report).items() if key not in labels}
     ids = [*known.ids, *test.ids, *asked]
-    said = [known.probabilities, test.probabilities]
-    said += [np.array([row[0] for row in asked.values()], np.float32)] if asked else []
+    said = [known.output, test.output, *(row[0] for row in asked.values())]
     width = known.embeddings.shape[1]
     blank = np.zeros((len(test.ids) + len(asked), width), np.float32)
     keep = [i for i, key in enumerate(ids) if key in labels or key in asked]
     pool = CandidatePool(
         ids=[ids[i] for i in keep],
-        probabilities=np.concatenate(said)[keep],
+        output=np.concatenate(said)[keep],
         embeddings=np.concatenate([known.embeddings, blank])[keep],
         suspects=[key for key in known.suspects if key in labels],
         requests=list(asked),
@@ -92,7 +91,7 @@ def read_candidates(
         thresholds=report.thresholds,
     )
     digest = hashlib.blake2b(json.dumps([pool.ids, list(pool.suspects)]).encode(), digest_size=8)
-    digest.update(np.ascontiguousarray(pool.probabilities).tobytes())
+    digest.update(np.ascontiguousarray(pool.output).tobytes())
     images = {key: row[1] for key, row in asked.items()}
     return Candidates(pool, labels, images, digest.hexdigest())
 
@@ -102,20 +101,21 @@ class _Stored:
     """Arrays of N samples as `evaluate` wrote them."""
 
     ids: tuple[str, ...]
-    probabilities: Floats32
+    output: Floats32
     embeddings: Floats32
     suspects: tuple[str, ...] = ()
     held_out: frozenset[str] = frozenset()
 
 
-def _read(path: Path, classes: int) -> _Stored:
+def _read(path: Path, report: EvaluationReport) -> _Stored:
+    answer = answer_of(report.task, report.classes, report.thresholds)
     try:
         with path.open("rb") as stream, np.load(stream) as stored:
             ids = tuple(key.decode() for key in stored["ids"].tolist())
             extra = "suspects" in stored.files
             found = _Stored(
                 ids=ids,
-                probabilities=stored["probabilities"],
+                output=stored[answer.output_name],
                 embeddings=stored["embeddings"].astype(np.float32),
                 suspects=tuple(ids[i] for i in stored["suspects"].tolist()) if extra else (),
                 held_out=frozenset(
@@ -126,16 +126,16 @@ def _read(path: Path, classes: int) -> _Stored:
             )
     except (OSError, ValueError, KeyError, AttributeError, IndexError, BadZipFile) as error:
         raise DataError(str(path), f"the predictions cannot be read ({error})", "evaluate again") from error
-    if found.probabilities.shape != (len(ids), classes) or len(found.embeddings) != len(ids):
-        wanted = (len(ids), classes)
-        problem = f"probabilities are {found.probabilities.shape}, but samples and classes are {wanted}"
+    wanted = (len(ids), len(report.classes))
+    if answer.by_class(found.output).shape != wanted or len(found.embeddings) != len(ids):
+        problem = f"{answer.output_name} are {found.output.shape}, but samples and classes are {wanted}"
         raise DataError(str(path), problem, "evaluate again")
     return found
 
 
 def _gold(known: _Stored, labels: Mapping[str, str], report: EvaluationReport) -> list[str]:
     """Held-out samples whose label a model that never saw them is sure of as well."""
-    said = np.nan_to_num(known.probabilities)
+    said = np.nan_to_num(known.output)
     answer = answer_of(report.task, report.classes, report.thresholds)
     sure, named = answer.confidence(said) >= GOLD_CONFIDENCE, answer.labels(said)
     return [
@@ -179,13 +179,13 @@ def _tell(problem: str) -> None:
     logger.warning(problem)
 
 
-def _requests(model: str, report: EvaluationReport) -> dict[str, tuple[list[float], bytes]]:
-    """Probabilities and image of the latest requests whose image the prediction log kept, by sample_id.
+def _requests(model: str, report: EvaluationReport) -> dict[str, tuple[Output, bytes]]:
+    """Output [1, ...] and image of the latest requests whose image the prediction log kept, by sample_id.
 
     Those of a version with other classes than the evaluation's are left out, and that is told: its numbers
     would be read as of these classes.
     """
-    found: dict[str, tuple[str, list[float], bytes]] = {}
+    found: dict[str, tuple[str, Output, bytes]] = {}
     columns = ["model", "version", "ok", "sample_id", "probabilities", "predicted", "image"]
     others: set[str] = set()
     for file in _log_files(model):
@@ -197,8 +197,9 @@ def _requests(model: str, report: EvaluationReport) -> dict[str, tuple[list[floa
         for row in rows:
             if not row["ok"] or row["model"] != model or row["image"] is None:
                 continue
-            said, version = row["probabilities"] or [], str(row["version"])
-            if _is_of(report, said, str(row["predicted"])):
+            version = str(row["version"])
+            said = _unpacked(report, row["probabilities"] or [], str(row["predicted"]))
+            if said is not None:
                 found.setdefault(row["sample_id"], (version, said, row["image"]))
             else:
                 others.add(version)
@@ -209,11 +210,13 @@ def _requests(model: str, report: EvaluationReport) -> dict[str, tuple[list[floa
     return {key: (said, image) for key, (version, said, image) in found.items() if version not in others}
 
 
-def _is_of(report: EvaluationReport, said: list[float], predicted: str) -> bool:
-    """Whether a version that named `predicted` may have the classes of an evaluation."""
-    if len(said) != len(report.classes):
-        return False
-    target = target_of(report.task)
+def _unpacked(report: EvaluationReport, values: list[float], predicted: str) -> Output | None:
+    """What a version said that named `predicted`; None: it has not the classes of the evaluation."""
+    target, answer = target_of(report.task), answer_of(report.task, report.classes, report.thresholds)
+    try:
+        said = answer.unpacked(np.asarray(values, np.float32), np.array([len(values)]))
+    except ValueError:
+        return None
     if target.several:
-        return set(report.classes).issuperset(target.classes(predicted))
-    return report.classes[int(np.argmax(said))] == predicted
+        return said if set(report.classes).issuperset(target.classes(predicted)) else None
+    return said if answer.labels(said) == [predicted] else None

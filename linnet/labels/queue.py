@@ -26,7 +26,7 @@ class LabelRequest(Record):
     predicted: str
     confidence: float
     probabilities: tuple[float, ...] = ()
-    """What the model said, in the order of `classes`."""
+    """What the model said, as `Answer.packed` has it: of one or several classes, a probability each."""
     classes: tuple[str, ...] = ()
     gold: str = ""
     """The known answer, if it is asked to measure the annotators."""

@@ -81,13 +81,13 @@ def _choose(
     rest = replace(
         pool,
         ids=[pool.ids[i] for i in wanted],
-        probabilities=pool.probabilities[wanted],
+        output=pool.output[wanted],
         embeddings=pool.embeddings[wanted] if pool.embeddings is not None else None,
     )
     place = {key: i for i, key in enumerate(pool.ids)}
     requests: list[LabelRequest] = []
     for choice in select(rest, config.budget, seed=int(batch, 16)):
-        said = np.nan_to_num(pool.probabilities[place[choice.sample_id]])
+        said = np.nan_to_num(pool.output[place[choice.sample_id]])[None]
         known = choice.sample_id in candidates.labels
         label = target.cell(candidates.labels[choice.sample_id]) if known else ""
         requests.append(
@@ -97,9 +97,9 @@ def _choose(
                 reasons=choice.reasons,
                 score=round(choice.score, 6),
                 label=label,
-                predicted=target.cell(answer.labels(said[None])[0]),
-                confidence=round(float(answer.confidence(said[None])[0]), 6),
-                probabilities=tuple(round(float(p), 6) for p in said),
+                predicted=target.cell(answer.labels(said)[0]),
+                confidence=round(float(answer.confidence(said)[0]), 6),
+                probabilities=tuple(round(float(p), 6) for p in answer.packed(said)[0]),
                 gold=label if choice.reasons[0] == "gold" else "",
                 classes=report.classes,
                 task=report.task,

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import DEFAULT_TASK
+from linnet.tasks.answer import Output
 from linnet.tasks.summary import summary_of
 
 Strategy = Literal["random", "audit", "gold", "suspect", "production", "margin", "entropy", "diverse"]
@@ -36,8 +37,8 @@ class CandidatePool:
     """N samples to choose from, with what a model said of them."""
 
     ids: Sequence[str]
-    probabilities: npt.NDArray[np.floating]
-    """[N, K]"""
+    output: Output
+    """Of the task's model: N rows."""
     embeddings: npt.NDArray[np.floating] | None = None
     """[N, D]; without them the share of `diverse` goes to the other strategies."""
     suspects: Sequence[str] = ()
@@ -50,7 +51,7 @@ class CandidatePool:
     """Ids of test samples. They are only ever drawn at random, to measure how many labels are wrong:
     chosen by what a model thinks of them, their corrections would flatter the next model."""
     task: str = DEFAULT_TASK
-    """What the probabilities answer."""
+    """What the output answers."""
     thresholds: tuple[float, ...] = ()
     """A probability a class, where the task has them."""
 
@@ -152,7 +153,7 @@ def k_center(points: npt.NDArray[np.floating], count: int, chosen: Sequence[int]
 def _rankings(pool: CandidatePool, seed: int) -> dict[Strategy, tuple[Ints, Callable[[int], float]]]:
     """A strategy's samples, best first, and the score of one."""
     figures = summary_of(pool.task, pool.thresholds)
-    unsure, spread = 1.0 - figures.margin(pool.probabilities), figures.entropy(pool.probabilities)
+    unsure, spread = 1.0 - figures.margin(pool.output), figures.entropy(pool.output)
     place = {name: i for i, name in enumerate(pool.ids)}
     audit, requests, gold, suspects = (
         np.array([place[name] for name in dict.fromkeys(ids) if name in place], np.int64)
@@ -212,12 +213,8 @@ def _take_diverse(
 
 def _check(pool: CandidatePool, shares: Mapping[Strategy, float]) -> None:
     count = len(pool.ids)
-    if (
-        pool.probabilities.ndim != 2
-        or pool.probabilities.shape[0] != count
-        or pool.probabilities.shape[1] < 2
-    ):
-        raise ValueError(f"probabilities must be [{count}, at least 2], not {pool.probabilities.shape}")
+    if pool.output.ndim < 2 or len(pool.output) != count:
+        raise ValueError(f"the output must have {count} rows, not the shape {pool.output.shape}")
     if len(set(pool.ids)) != count:
         raise ValueError("a sample stands in the pool twice")
     if pool.embeddings is not None and (pool.embeddings.ndim != 2 or len(pool.embeddings) != count):

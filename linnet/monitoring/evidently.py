@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from linnet.artifacts.reference import Reference
+from linnet.artifacts.reference import CONFIDENCE, Reference
 from linnet.errors import ConfigError
 from linnet.monitoring.window import Rows
 
@@ -68,4 +68,5 @@ def _window_frame(rows: Rows, reference: Reference) -> Any:
 
     columns = {name: rows.features[:, k] for k, name in enumerate(reference.features)}
     labels = np.array(reference.classes)[rows.likeliest]
-    return pd.DataFrame({**columns, reference.names[-1]: rows.confidence, "class": labels})
+    outputs = {CONFIDENCE: rows.confidence, **reference.watched(rows.output)}
+    return pd.DataFrame({**columns, **outputs, "class": labels})

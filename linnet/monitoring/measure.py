@@ -94,7 +94,7 @@ def compare_with_reference(
     if not window.enough:
         notes.append(f"{window.rows} images are too few for a verdict: {config.min_rows} are needed")
     else:
-        columns = np.column_stack([rows.features, rows.confidence])
+        columns = np.column_stack([rows.features, rows.confidence, *reference.watched(rows.output).values()])
         tests = _number_tests(columns, reference, config)
         tests.append(_class_test(rows, reference, config))
         if kept is None or len(kept.rows) < MIN_EMBEDDINGS:

@@ -8,6 +8,7 @@ from html import escape
 from math import isfinite
 
 import numpy as np
+import numpy.typing as npt
 
 from linnet.artifacts.onnx_model import Images
 from linnet.artifacts.reference import Reference
@@ -171,8 +172,10 @@ def _moved(report: DriftReport, evidence: PageData) -> str:
     reference, rows = evidence.reference, evidence.rows
     ranked = sorted(report.tests, key=lambda test: (not test.drifted, -test.severity))
     chosen = [test for test in ranked if test.kind != "embedding"][:_MOST_PLOTS]
-    values = {name: rows.features[:, k] for k, name in enumerate(reference.features)}
-    values["confidence"] = rows.confidence
+    values: dict[str, npt.NDArray[np.floating]] = {
+        name: rows.features[:, k] for k, name in enumerate(reference.features)
+    }
+    values |= {"confidence": rows.confidence, **reference.watched(rows.output)}
     cards = []
     for test in chosen:
         if test.name == "classes":

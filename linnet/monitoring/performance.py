@@ -13,6 +13,7 @@ import numpy.typing as npt
 from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig
 from linnet.monitoring.drift import compare_classes
+from linnet.monitoring.history import PERFORMANCE_FILE
 from linnet.monitoring.log_reader import read_feedback
 from linnet.monitoring.online_fdr import adjusted
 from linnet.monitoring.window import WINDOW_FILE, Rows
@@ -26,7 +27,6 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Feedback = Mapping[tuple[str, int], tuple[str, datetime]]
 
-PERFORMANCE_FILE = "performance.json"
 _MIN_CLASS_ROWS = 20
 """Fewest labelled images of a class for a test of its row of the confusion matrix."""
 _MIN_EXPECTED = 5.0
@@ -65,9 +65,9 @@ def judge(
     """The report; `feedback` maps (request id, image) to label and arrival, other rows' do no harm."""
     target, size = target_of(reference.task), len(reference.classes)
     given, labels, delays, unknown = _join(rows, reference.classes, target, feedback)
-    probabilities = rows.probabilities[given]
-    agreement, said = agreement_of(reference.task), reference.answer.labels(probabilities)
-    named = reference.answer.named(probabilities)
+    output = rows.output[given]
+    agreement, said = agreement_of(reference.task), reference.answer.labels(output)
+    named = reference.answer.named(output)
     right = sum(agreement(one, true) for one, true in zip(said, labels, strict=True))
     targets = target.encode(labels, reference.classes)
     confusion = np.zeros((0, 0), np.int64)
@@ -122,7 +122,7 @@ def estimate_accuracy(confidence: npt.NDArray[np.floating], reference: Reference
     if not len(confidence):
         return Interval(value=float("nan"), low=float("nan"), high=float("nan"))
     sure = confidence.astype(np.float64)
-    held = reference.columns[-1].points.astype(np.float64)
+    held = reference.confidence.points.astype(np.float64)
     value = float(sure.mean() + reference.accuracy - held.mean())
     flips = float((sure * (1.0 - sure)).sum()) / len(sure) ** 2
     correction = float((held * (1.0 - held)).mean()) / max(reference.held_out, 1)

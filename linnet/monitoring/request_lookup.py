@@ -22,7 +22,7 @@ class ServedImage:
     predicted: str | None
     confidence: float | None
     probabilities: tuple[float, ...]
-    """Of the model's classes, in their order; empty where the request failed."""
+    """What the model said, as `Answer.packed` has it; empty where the request failed."""
     features: tuple[float, ...]
     sample_id: str | None
     image: bytes | None

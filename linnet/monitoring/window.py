@@ -17,7 +17,7 @@ from linnet.config import DEFAULT_TASK, MonitoringConfig
 from linnet.errors import ConfigError, StorageError
 from linnet.monitoring.log_reader import read_served
 from linnet.records import Window, utc_time
-from linnet.tasks.answer import Answer, answer_of
+from linnet.tasks.answer import Answer, Output, answer_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -129,28 +129,29 @@ class Rows:
     at: npt.NDArray[np.datetime64]
     features: Floats
     """float32 [N, F]"""
-    probabilities: Floats
-    """float32 [N, K]"""
+    output: Output
+    """What the version answered: N rows."""
     latency_ms: Floats
     sample_id: list[str]
     image: list[bytes | None]
     answer: Answer = field(default_factory=lambda: answer_of(DEFAULT_TASK, ()))
-    """Reads the probabilities."""
+    """Reads the output."""
 
     @property
     def named(self) -> npt.NDArray[np.bool_]:
         """Which classes the version named: [N, K]."""
-        return self.answer.named(self.probabilities)
+        return self.answer.named(self.output)
 
     @property
     def likeliest(self) -> npt.NDArray[np.int64]:
         """Index of the likeliest class: [N]."""
-        return self.probabilities.argmax(axis=1) if len(self.probabilities) else np.zeros(0, np.int64)
+        likely = self.answer.by_class(self.output)
+        return likely.argmax(axis=1) if len(likely) else np.zeros(0, np.int64)
 
     @property
     def confidence(self) -> Floats:
         """How sure the version was: [N]."""
-        return self.answer.confidence(self.probabilities)
+        return self.answer.confidence(self.output)
 
     @property
     def kept(self) -> npt.NDArray[np.int64]:
@@ -161,7 +162,7 @@ class Rows:
     def load(cls, folder: Path, features: int, classes: int, answer: Answer | None = None) -> Rows:
         """The rows of the window in `folder`, of a model with so many features and classes.
 
-        `answer`: reads its probabilities; None: as a classifier's.
+        `answer`: reads its output; None: as a classifier's.
 
         Raises:
             StorageError: they are missing, damaged, or of another model.
@@ -169,7 +170,7 @@ class Rows:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = folder / ROWS_FILE
+        path, reads = folder / ROWS_FILE, answer or answer_of(DEFAULT_TASK, ("",) * classes)
         try:
             table = pq.read_table(path)
             return cls(
@@ -177,18 +178,24 @@ class Rows:
                 index=[index or 0 for index in table["index"].to_pylist()],
                 at=table["at"].to_numpy(),
                 features=_matrix(table["features"], features),
-                probabilities=_matrix(table["probabilities"], classes),
+                output=reads.unpacked(*_lists(table["probabilities"])),
                 latency_ms=table["latency_ms"].to_numpy(),
                 sample_id=table["sample_id"].to_pylist(),
                 image=table["image"].to_pylist(),
-                answer=answer or answer_of(DEFAULT_TASK, ()),
+                answer=reads,
             )
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise StorageError(f"{path}: the window's rows cannot be read ({error})") from error
 
 
 def _matrix(column: pa.ChunkedArray, width: int) -> Floats:
+    return np.ascontiguousarray(_lists(column)[0].reshape(len(column), width))
+
+
+def _lists(column: pa.ChunkedArray) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """All values of a column of lists, and where each list ends among them: [N]."""
     import pyarrow.compute as pc
 
     flat: npt.NDArray[Any] = pc.list_flatten(column).to_numpy(zero_copy_only=False).astype(np.float32)
-    return np.ascontiguousarray(flat.reshape(len(column), width))
+    lengths: npt.NDArray[Any] = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+    return flat, np.cumsum(lengths, dtype=np.int64)

@@ -1,7 +1,7 @@
-"""The trained network as ONNX, with everything between uint8 pixels and probabilities inside.
+"""The trained network as ONNX, with everything between uint8 pixels and answers inside.
 
-Inputs: image uint8 [N, H, W, C], features float32 [N, F]; outputs: probabilities float32 [N, K]
-(the task's, of logits / temperature), embedding float32 [N, D]; N is free.
+Inputs: image uint8 [N, H, W, C], features float32 [N, F]; outputs: what the task answers, float32 with N rows
+(such as probabilities [N, K]), and embedding float32 [N, D]; N is free.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from linnet.artifacts.onnx_model import MODEL_FILE
 from linnet.config import DEFAULT_TASK
 from linnet.errors import PackagingError
 from linnet.storage.files import replacing
+from linnet.tasks.answer import answer_of
 
 if TYPE_CHECKING:
     from torch import nn
 
 OPSET = 17
 """ONNX operator set (ONNX 1.12): everything the network needs, and old runtimes still load it."""
-_NODES = ("image", "features"), ("probabilities", "embedding")
+_INPUTS = "image", "features"
 
 
 def export(network: nn.Module, temperature: float, folder: Path, task: str = DEFAULT_TASK) -> Path:
@@ -51,7 +52,7 @@ def _trace(network: nn.Module, temperature: float, path: Path, task: str) -> Non
     # A batch of two: with one, the tracer could take the batch for a constant 1 and broadcast it.
     images = torch.zeros((2, about["height"], about["width"], about["channels"]), dtype=torch.uint8)
     example = images, torch.zeros((2, about["features"]))
-    inputs, outputs = _NODES
+    outputs = answer_of(task, ()).output_name, "embedding"
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that this exporter is the older one: see below
@@ -61,9 +62,9 @@ def _trace(network: nn.Module, temperature: float, path: Path, task: str) -> Non
             _served(network, temperature, task).eval(),
             example,
             str(path),
-            input_names=list(inputs),
+            input_names=list(_INPUTS),
             output_names=list(outputs),
-            dynamic_axes={name: {0: "N"} for name in inputs + outputs},
+            dynamic_axes={name: {0: "N"} for name in _INPUTS + outputs},
             opset_version=OPSET,
             dynamo=False,
         )
@@ -77,7 +78,7 @@ def _served(network: nn.Module, temperature: float, task: str) -> nn.Module:
     learned = model_of(task)
 
     class ServedNetwork(nn.Module):
-        """The network with calibrated probabilities in place of logits."""
+        """The network with the task's answer in place of logits."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -85,7 +86,7 @@ def _served(network: nn.Module, temperature: float, task: str) -> nn.Module:
 
         def forward(self, image: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
             logits, embedding = self.network(image, features)
-            return learned.probabilities(logits / temperature), embedding
+            return learned.output(logits, temperature), embedding
 
     return ServedNetwork()
 

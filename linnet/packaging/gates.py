@@ -28,7 +28,7 @@ def evaluate_package_gates(
             passed=parity.agreement >= config.min_parity,
             evidence=(
                 f"ONNX and torch give the same answer for {parity.agreement:.4%} of {parity.samples:,} test "
-                f"images (at least {config.min_parity:.4%} is asked); probabilities differ by at most "
+                f"images (at least {config.min_parity:.4%} is asked); numbers differ by at most "
                 f"{parity.max_difference:.2g}"
             ),
         ),

@@ -18,6 +18,7 @@ from linnet.records import (
     TrainingReport,
     TrainingSetManifest,
 )
+from linnet.tasks.answer import answer_of_package
 from linnet.vision.preprocessing import in_words
 
 Table = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
@@ -139,13 +140,14 @@ def _limits(report: EvaluationReport) -> list[Part]:
 
 
 def _loading(package: ModelPackage) -> list[Part]:
-    features = len(package.features)
+    features, answer = len(package.features), answer_of_package(package)
+    row = ", ".join(map(str, answer.row_shape(package.height, package.width)))
     return [
         in_words(package.height, package.width, package.channels, package.fit),
         "With the server: `python -m linnet.serving --package FOLDER --version VERSION`.",
         f"With ONNX Runtime: model.onnx takes image uint8 [N, {package.height}, {package.width}, "
-        f"{package.channels}] and features float32 [N, {features}] and gives probabilities float32 "
-        f"[N, {len(package.classes)}] and embedding float32 [N, D]; preprocessing is inside.",
+        f"{package.channels}] and features float32 [N, {features}] and gives {answer.output_name} float32 "
+        f"[N, {row}] and embedding float32 [N, D]; preprocessing is inside.",
         f"blake2b digest of model.onnx: {package.model_digest}.",
     ]
 

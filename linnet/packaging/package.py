@@ -16,7 +16,7 @@ from linnet.packaging.export import export
 from linnet.packaging.gates import evaluate_package_gates
 from linnet.packaging.held_out import TestSplit, golden_rows, read_test_split
 from linnet.packaging.model_card import write_card
-from linnet.packaging.parity import Parity, compare_outputs, torch_probabilities
+from linnet.packaging.parity import Parity, compare_outputs, torch_output
 from linnet.packaging.reference import HELD_OUT, write_reference
 from linnet.packaging.smoke_test import REQUESTS, Latency, try_out
 from linnet.progress import Progress
@@ -30,6 +30,7 @@ from linnet.records import (
     TrainingSetManifest,
     now,
 )
+from linnet.tasks.answer import answer_of
 from linnet.tasks.target import target_of
 
 if TYPE_CHECKING:
@@ -84,12 +85,12 @@ def build_package(
         StorageError: the model or the evaluation cannot be read.
         DataError: the test split cannot be read.
     """
-    from linnet.vision.networks import load_model
+    from linnet.tasks.model import load_network
 
     report = EvaluationReport.load(evaluation / "evaluation.json")
     training = TrainingReport.load(model / "training.json")
     split = read_test_split(training_set)
-    network = load_model(model)
+    network = load_network(model, report.task)
     path = export(network, report.temperature, out, report.task)
     _write_golden(network, report.temperature, split, out)
     described = describe_package(name, report, split, path, training.weights)
@@ -190,5 +191,6 @@ def _write_golden(network: nn.Module, temperature: float, split: TestSplit, out:
     """Samples of all classes with what torch answers: any server can prove itself against them."""
     rows = golden_rows(target_of(split.about.task).groups(split.labels), GOLDEN_SAMPLES)
     images, features = np.ascontiguousarray(split.images[rows]), split.features[rows]
-    probabilities = torch_probabilities(network, temperature, images, features, split.about.task)
-    np.savez(out / GOLDEN_FILE, images=images, features=features, probabilities=probabilities)
+    output = torch_output(network, temperature, images, features, split.about.task)
+    named = {answer_of(split.about.task, split.about.classes).output_name: output}
+    np.savez(out / GOLDEN_FILE, images=images, features=features, **named)  # type: ignore[arg-type]

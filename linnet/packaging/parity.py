@@ -25,7 +25,7 @@ class Parity:
 
     samples: int
     max_difference: float
-    """Largest absolute difference of a probability."""
+    """Largest difference of a number in the outputs."""
     agreement: float
     """Share of images of which both say the same."""
 
@@ -47,9 +47,9 @@ def compare_outputs(
     for start in range(0, total, step):
         images = np.ascontiguousarray(split.images[start : start + step])
         features = np.ascontiguousarray(split.features[start : start + step])
-        expected = torch_probabilities(network, temperature, images, features, packaged.package.task)
+        expected = torch_output(network, temperature, images, features, packaged.package.task)
         found, _ = packaged.predict(images, features)
-        largest = max(largest, float(np.abs(expected - found).max()))
+        largest = max(largest, packaged.answer.difference(expected, found))
         pairs = zip(packaged.answer.labels(expected), packaged.answer.labels(found), strict=True)
         same += sum(one == other for one, other in pairs)
         if progress:
@@ -57,15 +57,15 @@ def compare_outputs(
     return Parity(total, largest, same / total)
 
 
-def torch_probabilities(
+def torch_output(
     network: nn.Module, temperature: float, images: Images, features: Floats, task: str = DEFAULT_TASK
 ) -> Floats:
-    """Calibrated probabilities float32 [N, K] of the torch network in eval mode."""
+    """What the torch network answers in eval mode: N rows of the task's shape."""
     import torch
 
     from linnet.tasks.model import model_of
 
     with torch.inference_mode():
         logits, _ = network(torch.from_numpy(np.array(images)), torch.from_numpy(np.array(features)))
-        probabilities: Floats = model_of(task).probabilities(logits.float() / temperature).numpy()
-    return probabilities
+        output: Floats = model_of(task).output(logits.float(), temperature).numpy()
+    return output

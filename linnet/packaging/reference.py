@@ -23,6 +23,7 @@ from linnet.records import Split, TrainingSetManifest
 from linnet.statistics.metrics import confusion_matrix
 from linnet.tasks.agree import agreement_of
 from linnet.tasks.answer import answer_of
+from linnet.tasks.summary import summary_of
 from linnet.tasks.target import Targets, target_of
 from linnet.vision.libraries import libraries
 from linnet.vision.statistics import brightness_cohort, brightness_edges
@@ -56,8 +57,7 @@ def write_reference(
     about = TrainingSetManifest.load(training_set / "training_set.json")
     trained = np.concatenate([_read(training_set, "features", split) for split in TRAINED])
     images, features, labels = _held_out(training_set, held_out)
-    probabilities, embedding = _predict(packaged, images, features, progress)
-    said = probabilities, embedding
+    said = _predict(packaged, images, features, progress)
     reference = summarise(about, trained, images, features, labels, *said, packaged.package.thresholds)
     reference.save(out / REFERENCE_FILE)
     return reference
@@ -69,16 +69,16 @@ def summarise(
     images: Images,
     features: Floats,
     labels: Targets,
-    probabilities: Floats,
+    output: Floats,
     embedding: Floats,
     thresholds: tuple[float, ...] = (),
 ) -> Reference:
     """The sketch of `trained` features [T, F] and of N held-out images with what the model says of them."""
     classes = len(about.classes)
     target, answer = target_of(about.task), answer_of(about.task, about.classes, thresholds)
-    named, confidence = answer.named(probabilities), answer.confidence(probabilities)
+    named, confidence = answer.named(output), answer.confidence(output)
     truth = [target.decode(row, about.classes) for row in labels]
-    pairs = zip(answer.labels(probabilities), truth, strict=True)
+    pairs = zip(answer.labels(output), truth, strict=True)
     accuracy = float(np.mean([agreement_of(about.task)(said, true) for said, true in pairs]))
     groups = target.groups(labels) if target.several else named.argmax(axis=1)
     confusion = np.zeros((0, 0), np.int64)
@@ -88,7 +88,9 @@ def summarise(
         trained[:, about.features.index("brightness")] if "brightness" in about.features else trained[:, 0]
     )
     edges = brightness_edges(bright)
-    columns = np.column_stack([features, confidence])
+    scalars = summary_of(about.task, thresholds).scalars(output)
+    outputs: list[npt.NDArray[np.floating]] = [confidence, *scalars.values()]
+    columns: npt.NDArray[np.floating] = np.column_stack([features, *outputs])
     chosen = golden_rows(groups.astype(np.int64), _examples(images))
     rows = np.linspace(0, len(labels) - 1, min(EMBEDDINGS, len(labels))).astype(np.int64)
     return Reference(
@@ -100,7 +102,7 @@ def summarise(
         # The share of images above it is the accuracy: Garg et al., "Leveraging Unlabeled Data to
         # Predict Out-of-Distribution Performance" (ICLR 2022).
         atc_threshold=float(np.quantile(confidence, 1.0 - accuracy)),
-        columns=(*(SortedSample.of(column) for column in trained.T), SortedSample.of(confidence)),
+        columns=tuple(SortedSample.of(column) for column in (*trained.T, *outputs)),
         confusion=confusion,
         embedding=embedding[rows],
         examples=np.ascontiguousarray(images[chosen]),
@@ -111,6 +113,7 @@ def summarise(
         task=about.task,
         thresholds=thresholds,
         named=named.sum(axis=0, dtype=np.int64),
+        scalars=tuple(scalars),
     )
 
 
@@ -178,4 +181,4 @@ def _predict(
         found.append(packaged.predict(images[start:stop], features[start:stop]))
         if progress:
             progress("reference for monitoring", stop, len(images))
-    return np.concatenate([p for p, _ in found]), np.concatenate([e for _, e in found])
+    return np.concatenate([o for o, _ in found]), np.concatenate([e for _, e in found])

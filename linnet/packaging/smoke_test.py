@@ -22,6 +22,7 @@ from linnet.errors import PackagingError, ServingError
 from linnet.process.model_server import ServerProcess, server_command
 from linnet.progress import Progress
 from linnet.records import ModelPackage
+from linnet.tasks.answer import Answer, answer_of_package
 from linnet.vision.decode import color_of, encode_png, resize
 
 REQUESTS = 200
@@ -40,7 +41,7 @@ _VALUES = 200_000
 _ODD_SHAPES = ((1, 3), (3, 1), (2, 2))
 """How many times as high and as wide as the model's the images are that are uploaded beside them."""
 _TOLERANCE = 1e-4
-"""Largest difference of a served probability from the golden one."""
+"""Largest difference of a served number from the golden one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +60,16 @@ def try_out(folder: Path, serving: ServingConfig, progress: Progress | None = No
         PackagingError: the server does not start, or an answer is not the trained model's.
     """
     package = ModelPackage.load(folder / PACKAGE_FILE)
+    answer = answer_of_package(package)
     with np.load(folder / GOLDEN_FILE) as golden:
-        images, features, expected = golden["images"], golden["features"], golden["probabilities"]
+        images, features, expected = golden["images"], golden["features"], golden[answer.output_name]
     with _server(folder, serving) as url:
         parts = urlsplit(url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         try:
             _check_tensors(connection, package, images, features, expected)
             bodies = [encode_png(image) for image in images]
-            _check_uploads(connection, package, bodies, expected)
+            _check_uploads(connection, answer, bodies, expected)
             _check_odd_shapes(connection, PackagedModel.load(folder, threads=1), images)
             return _time(connection, bodies, progress)
         except (OSError, http.client.HTTPException) as error:
@@ -109,7 +111,7 @@ def _server(folder: Path, serving: ServingConfig) -> Iterator[str]:
 def _check_tensors(
     connection: http.client.HTTPConnection, package: ModelPackage, images: Any, features: Any, expected: Any
 ) -> None:
-    """Open Inference Protocol, images and features as tensors: all probabilities are compared."""
+    """Open Inference Protocol, images and features as tensors: whole outputs are compared."""
     step = max(1, _VALUES // max(int(np.prod(images.shape[1:])), 1))  # JSON of many photos is no request
     for start in range(0, len(images), step):
         rows = slice(start, start + step)
@@ -125,12 +127,12 @@ def _check_tensor_rows(
             {"name": name, "datatype": kind, "shape": list(values.shape), "data": values.ravel().tolist()}
             for name, kind, values in tensors
         ],
-        "outputs": [{"name": "probabilities"}],
+        "outputs": [{"name": answer_of_package(package).output_name}],
     }
     path = f"/v2/models/{quote(package.name, safe='')}/infer"
-    answer = _ask(connection, path, json.dumps(document).encode(), "application/json")
-    found = np.asarray(answer["outputs"][0]["data"]).reshape(expected.shape)
-    difference = float(np.abs(found - expected).max())
+    said = _ask(connection, path, json.dumps(document).encode(), "application/json")
+    found = np.asarray(said["outputs"][0]["data"]).reshape(expected.shape)
+    difference = answer_of_package(package).difference(found, expected)
     if not difference <= _TOLERANCE:
         raise PackagingError(
             f"the served model differs from the trained one by {difference:.2g} on the golden samples; "
@@ -139,18 +141,17 @@ def _check_tensor_rows(
 
 
 def _check_uploads(
-    connection: http.client.HTTPConnection, package: ModelPackage, bodies: list[bytes], expected: Any
+    connection: http.client.HTTPConnection, answer: Answer, bodies: list[bytes], expected: Any
 ) -> None:
     """Image uploads: the server decodes and computes the features itself, so skew shows here."""
     for index, body in enumerate(bodies):
-        answer = _ask(connection, "/predict", body, "application/octet-stream")
-        for row in answer["predictions"]:
-            trained = float(expected[index, package.classes.index(row["class"])])
-            if not abs(row["probability"] - trained) <= _TOLERANCE:
-                raise PackagingError(
-                    f"golden image {index} gives {row['class']} {row['probability']:.5f} when uploaded, but "
-                    f"{trained:.5f} in training: the features at request time are not those of training"
-                )
+        said = _ask(connection, "/predict", body, "application/octet-stream")["predictions"]
+        off = answer.off(said, expected[index])
+        if not off <= _TOLERANCE:
+            raise PackagingError(
+                f"golden image {index} gives {json.dumps(said)[:200]} when uploaded, {off:.2g} off what it "
+                "gives in training: the features at request time are not those of training"
+            )
 
 
 def _check_odd_shapes(connection: http.client.HTTPConnection, model: PackagedModel, images: Any) -> None:
@@ -160,16 +161,15 @@ def _check_odd_shapes(connection: http.client.HTTPConnection, model: PackagedMod
     for image, (rows, columns) in zip(images, _ODD_SHAPES, strict=False):
         odd = np.repeat(np.repeat(image, rows, axis=0), columns, axis=1)[1:, :-1]
         fitted = resize(odd, package.height, package.width, color, package.fit)[None]
-        probabilities, _ = model.predict(fitted)
-        answer = _ask(connection, "/predict", encode_png(odd), "application/octet-stream")
-        for row in answer["predictions"]:
-            expected = float(probabilities[0, package.classes.index(row["class"])])
-            if not abs(row["probability"] - expected) <= _TOLERANCE:
-                raise PackagingError(
-                    f"an image of {odd.shape[0]} x {odd.shape[1]} pixels gives {row['class']} "
-                    f"{row['probability']:.5f} when uploaded, but {expected:.5f} as training fits it "
-                    f"({package.fit}): the server prepares images in another way"
-                )
+        output, _ = model.predict(fitted)
+        said = _ask(connection, "/predict", encode_png(odd), "application/octet-stream")["predictions"]
+        off = model.answer.off(said, output[0])
+        if not off <= _TOLERANCE:
+            raise PackagingError(
+                f"an image of {odd.shape[0]} x {odd.shape[1]} pixels gives {json.dumps(said)[:200]} when "
+                f"uploaded, {off:.2g} off what it gives as training fits it ({package.fit}): the server "
+                "prepares images in another way"
+            )
 
 
 def _time(connection: http.client.HTTPConnection, bodies: list[bytes], progress: Progress | None) -> Latency:

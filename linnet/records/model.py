@@ -151,8 +151,8 @@ class EvaluationReport(Record):
 class ModelPackage(Record):
     """What is served: `package.json` beside `model.onnx`, `golden.npz` and `model_card.md`.
 
-    ONNX inputs: image uint8 [N, H, W, C], features float32 [N, F]; outputs: probabilities float32
-    [N, K], embedding float32 [N, D].
+    ONNX inputs: image uint8 [N, H, W, C], features float32 [N, F]; outputs: what the task answers, float32
+    with N rows (of classes, probabilities [N, K]), and embedding float32 [N, D].
     """
 
     name: str

@@ -31,7 +31,8 @@ def served_schema() -> pa.Schema:
     """Columns of `served-*`: a row an image, and one for a request that failed.
 
     kept_for: why the image was kept: `random`, or what it was chosen for, so that it says nothing of the
-    traffic as a whole. Older files have no such column: theirs were drawn at random.
+    traffic as a whole. Older files have no such column: theirs were drawn at random. probabilities: what the
+    model said, as the task's `Answer.packed` has it; of classes, a probability each.
     """
     import pyarrow as pa
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from linnet.records import ModelPackage
+from linnet.tasks.answer import answer_of_package
 
 
 def signature(package: ModelPackage) -> dict[str, list[dict[str, Any]]]:
     """Tensor specifications of the inputs and outputs; -1 is a free dimension."""
+    answer = answer_of_package(package)
 
     def tensor(name: str, kind: str, *shape: int) -> dict[str, Any]:
         return {"name": name, "type": "tensor", "tensor-spec": {"dtype": kind, "shape": [-1, *shape]}}
@@ -25,7 +27,7 @@ def signature(package: ModelPackage) -> dict[str, list[dict[str, Any]]]:
             tensor("features", "float32", len(package.features)),
         ],
         "outputs": [
-            tensor("probabilities", "float32", len(package.classes)),
+            tensor(answer.output_name, "float32", *answer.row_shape(package.height, package.width)),
             tensor("embedding", "float32", -1),
         ],
     }

@@ -257,6 +257,16 @@ def _guards(
         if rest > timedelta()
         else "the cool-down is over",
     )
+    taken_back = evidence.rolled_back
+    pause = timedelta(hours=config.cooldown_hours) - (at - taken_back) if taken_back else timedelta()
+    yield Condition(
+        name="guard.rolled_back",
+        met=pause <= timedelta(),
+        detail=f"a champion was rolled back at {taken_back:%Y-%m-%d %H:%M} UTC: the cool-down lasts "
+        f"{pause / timedelta(hours=1):.1f} more hours"
+        if taken_back and pause > timedelta()
+        else "no champion was rolled back by itself lately",
+    )
     today = history.asked_since(at - DAY)
     yield Condition(
         name="guard.daily",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -256,7 +257,7 @@ class App:
                 "request_id": request_name,
                 "model": model.name,
                 "version": predictor.version,
-                "predictions": predictor.answer.listed(prediction.probabilities[0]),
+                "predictions": predictor.answer.listed(prediction.output[0]),
                 "latency_ms": round(milliseconds, 3),
             }
             return json.dumps(answer, separators=(",", ":")).encode(), None
@@ -278,10 +279,9 @@ class App:
 
         def prepare(predictor: Predictor) -> Inputs:
             if not parsed:  # once, also if it is mirrored
-                parsed.append(protocol.parse_request(request.body, length))
-                protocol.check_answer(
-                    parsed[0], len(predictor.classes), predictor.embedding, self._max_answer
-                )
+                parsed.append(protocol.parse_request(request.body, length, predictor.answer.output_name))
+                values = math.prod(predictor.model.row_shape)
+                protocol.check_answer(parsed[0], values, predictor.embedding, self._max_answer)
             return parsed[0].images, parsed[0].features
 
         def render(predictor: Predictor, prediction: Prediction, _: float) -> tuple[bytes, int | None]:

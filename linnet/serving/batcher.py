@@ -240,6 +240,6 @@ def _part(prediction: Prediction, rows: slice) -> Prediction:
     return Prediction(
         prediction.images[rows],
         prediction.features[rows],
-        prediction.probabilities[rows],
+        prediction.output[rows],
         prediction.embedding[rows],
     )

@@ -30,5 +30,5 @@ def local_answers(package: Path, name: str, version: str, images: list[Path]) ->
         except RequestRejected as error:
             yield {"error": error.problem}
             continue
-        listed = predictor.answer.listed(prediction.probabilities[0])
+        listed = predictor.answer.listed(prediction.output[0])
         yield {"model": name, "version": version, "predictions": listed}

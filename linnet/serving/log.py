@@ -57,7 +57,7 @@ class LogEntry:
         one = self.prediction
         if one is None:
             return 0
-        return one.images.nbytes + one.features.nbytes + one.probabilities.nbytes
+        return one.images.nbytes + one.features.nbytes + one.output.nbytes
 
 
 class PredictionLog:
@@ -241,7 +241,7 @@ def _columns(entries: list[LogEntry], reasons: list[str], blocks: int) -> dict[s
     vectors: dict[str, list[Any]] = {"features": [], "probabilities": []}
     for entry, reason in zip(entries, reasons, strict=True):
         prediction = entry.prediction
-        count = 1 if prediction is None else len(prediction.probabilities)
+        count = 1 if prediction is None else len(prediction.output)
         columns["request_id"] += [entry.request_id] * count
         columns["index"] += range(count)
         columns["at"] += [round(entry.at * 1e6)] * count
@@ -257,9 +257,9 @@ def _columns(entries: list[LogEntry], reasons: list[str], blocks: int) -> dict[s
                 vector.append(None)
             continue
         vectors["features"] += list(prediction.features)
-        vectors["probabilities"] += list(prediction.probabilities)
-        columns["predicted"] += entry.answer.labels(prediction.probabilities)
-        columns["confidence"] += entry.answer.confidence(prediction.probabilities).tolist()
+        vectors["probabilities"] += entry.answer.packed(prediction.output)
+        columns["predicted"] += entry.answer.labels(prediction.output)
+        columns["confidence"] += entry.answer.confidence(prediction.output).tolist()
         columns["sample_id"] += [sample_id(image) for image in prediction.images]
         kept = (
             [encode_png(_coarse(image, blocks)) for image in prediction.images] if reason else [None] * count
@@ -272,7 +272,7 @@ def _columns(entries: list[LogEntry], reasons: list[str], blocks: int) -> dict[s
 
 
 def _lists(vectors: list[Any], pa: Any) -> Any:
-    """An Arrow list<float> array of vectors float32 [F], None where there is none."""
+    """An Arrow list<float> array of vectors float32, None where there is none."""
     lengths = [0 if vector is None else len(vector) for vector in vectors]
     offsets = np.zeros(len(vectors) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])

@@ -1,4 +1,4 @@
-"""One loaded version: bytes or arrays in, probabilities out."""
+"""One loaded version: bytes or arrays in, its task's output out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from linnet.vision.decode import color_of, encode_png, read_image, resize
 from linnet.vision.formats import format_of, why_not_read
 
 GOLDEN_TOLERANCE = 1e-4
-"""Largest difference of a probability from the packaged golden sample at warm-up."""
+"""Largest difference of a number from the packaged golden sample at warm-up."""
 WARM_UP_RUNS = 3
 CHUNKS = (2, 4, 8, 16)
 """Batch sizes that are tried at warm-up, beside 1."""
@@ -59,7 +59,8 @@ class Prediction:
 
     images: Images
     features: Floats
-    probabilities: Floats
+    output: Floats
+    """As the version's `answer` reads it."""
     embedding: Floats
 
 
@@ -118,23 +119,25 @@ class Predictor:
         """Predicts the golden samples; returns the largest difference from what they should give.
 
         Raises:
-            ServingError: golden.npz is missing or damaged, or a probability differs by more than
+            ServingError: golden.npz is missing or damaged, or a number differs by more than
                 GOLDEN_TOLERANCE.
         """
         path = folder / GOLDEN_FILE
         try:
             with np.load(path) as golden:
                 images, features = golden["images"], golden["features"]
-                expected = golden["probabilities"]
+                expected = golden[self.answer.output_name]
             said = self.predict(images, features)
-            answered, self.embedding = said.probabilities, said.embedding.shape[1]
+            answered, self.embedding = said.output, said.embedding.shape[1]
             if len(images) == 0 or answered.shape != expected.shape:
-                raise ValueError(f"probabilities of shape {expected.shape} for {len(images)} images")
+                raise ValueError(
+                    f"{self.answer.output_name} of shape {expected.shape} for {len(images)} images"
+                )
         except (OSError, KeyError, ValueError) as error:
             raise ServingError(
                 f"{path}: the golden samples cannot be used ({error}); package again"
             ) from error
-        difference = float(np.abs(answered - expected).max())
+        difference = self.answer.difference(answered, expected)
         if not difference <= GOLDEN_TOLERANCE:
             raise ServingError(
                 f"version {self.version}: differs from its golden samples by {difference:.2g}, at most "
@@ -255,11 +258,10 @@ class Predictor:
         """
         size = self.chunk
         if len(images) <= size:
-            probabilities, embedding = self.model.predict(images, features)
-            return Prediction(images, features, probabilities, embedding)
+            return Prediction(images, features, *self.model.predict(images, features))
         parts = [
             self.model.predict(images[i : i + size], features[i : i + size])
             for i in range(0, len(images), size)
         ]
-        probabilities, embedding = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Prediction(images, features, probabilities, embedding)
+        output, embedding = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return Prediction(images, features, output, embedding)

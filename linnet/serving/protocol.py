@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from linnet.artifacts.onnx_model import Floats, Images
+from linnet.artifacts.onnx_model import EMBEDDING, Floats, Images
 from linnet.errors import RequestRejected
 from linnet.records import ModelPackage
 from linnet.serving.predictor import Prediction
 from linnet.serving.protocol_json import parse_json
-from linnet.tasks.answer import Answer
+from linnet.tasks.answer import Answer, answer_of_package
 from linnet.vision.preprocessing import parameters_of
 
 _DTYPES: dict[str, tuple[str, Any]] = {"image": ("UINT8", np.uint8), "features": ("FP32", np.float32)}
-OUTPUTS = ("probabilities", "embedding", "class")
+OTHER_OUTPUTS = (EMBEDDING, "class")
+"""Besides the one of the model's task."""
 MAX_SIZE = 1 << 31
 """No dimension, and no product of the dimensions that are not 0, is as large as this."""
 MAX_DIMENSIONS = 8
@@ -45,8 +46,10 @@ class InferRequest:
     """Outputs that are answered as raw bytes."""
 
 
-def parse_request(body: bytes, header_length: int | None) -> InferRequest:
+def parse_request(body: bytes, header_length: int | None, output: str = "probabilities") -> InferRequest:
     """Parses an infer request; `header_length`: of the JSON, if binary tensors follow it.
+
+    `output`: what the model calls its answers.
 
     Raises:
         RequestRejected: 400, with the field and what is wrong with it.
@@ -80,20 +83,22 @@ def parse_request(body: bytes, header_length: int | None) -> InferRequest:
         raise _wrong(
             f"input image: its shape must be [N, H, W, C] with N of at least 1, not {list(images.shape)}"
         )
-    outputs, as_bytes = _outputs(document)
+    outputs, as_bytes = _outputs(document, (output, *OTHER_OUTPUTS))
     return InferRequest(request_id, images, tensors.get("features"), outputs, as_bytes)
 
 
-def check_answer(request: InferRequest, classes: int, embedding: int, limit: int) -> None:
-    """Whether the answer fits into `limit` bytes; `embedding`: its values an image.
+def check_answer(request: InferRequest, output: int, embedding: int, limit: int) -> None:
+    """Whether the answer fits into `limit` bytes; `output`, `embedding`: their values an image.
 
     A row of a few bytes may ask for thousands of values: what an answer takes is known before the model runs.
 
     Raises:
         RequestRejected: 413, it does not.
     """
-    each = {"probabilities": classes, "embedding": embedding, "class": 1}
-    row = sum(each[name] * (4 if name in request.binary else _VALUE_BYTES) for name in request.outputs)
+    each = {EMBEDDING: embedding, "class": 1}
+    row = sum(
+        each.get(name, output) * (4 if name in request.binary else _VALUE_BYTES) for name in request.outputs
+    )
     if row * len(request.images) > limit:
         raise RequestRejected(
             413,
@@ -111,10 +116,10 @@ def format_answer(
     raw: list[bytes] = []
     for name in request.outputs:
         if name == "class":
-            names = answer.labels(prediction.probabilities)
+            names = answer.labels(prediction.output)
             outputs.append({"name": name, "datatype": "BYTES", "shape": [len(names)], "data": names})
             continue
-        values = prediction.probabilities if name == "probabilities" else prediction.embedding
+        values = prediction.embedding if name == EMBEDDING else prediction.output
         output: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": list(values.shape)}
         if name in request.binary:
             raw.append(np.ascontiguousarray(values, "<f4").tobytes())
@@ -134,6 +139,7 @@ def model_metadata(
 ) -> dict[str, Any]:
     """The protocol's model metadata; -1 is a free dimension."""
     image = [-1, package.height, package.width, package.channels]
+    answer = answer_of_package(package)
     return {
         "name": model,
         "versions": versions,
@@ -154,12 +160,12 @@ def model_metadata(
         ],
         "outputs": [
             {
-                "name": "probabilities",
+                "name": answer.output_name,
                 "datatype": "FP32",
-                "shape": [-1, len(package.classes)],
+                "shape": [-1, *answer.row_shape(package.height, package.width)],
                 "parameters": {"classes": list(package.classes)},
             },
-            {"name": "embedding", "datatype": "FP32", "shape": [-1, embedding]},
+            {"name": EMBEDDING, "datatype": "FP32", "shape": [-1, embedding]},
             {"name": "class", "datatype": "BYTES", "shape": [-1]},
         ],
     }
@@ -259,19 +265,19 @@ def _flat(name: str, data: list[Any]) -> tuple[list[Any], tuple[int, ...]]:
     return data, tuple(lengths)
 
 
-def _outputs(document: dict[str, Any]) -> tuple[tuple[str, ...], frozenset[str]]:
+def _outputs(document: dict[str, Any], known: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]:
     parameters = document.get("parameters", {})
     outputs = document.get("outputs", [])
     if not isinstance(parameters, dict) or not isinstance(outputs, list):
         raise _wrong("parameters must be an object and outputs a list")
     everything = parameters.get("binary_data_output", False)
     if not outputs:
-        return OUTPUTS, frozenset(OUTPUTS if everything is True else ())
+        return known, frozenset(known if everything is True else ())
     names, binary = [], set()
     for output in outputs:
         name = output.get("name") if isinstance(output, dict) else None
-        if name not in OUTPUTS or name in names:
-            raise _wrong(f"outputs: must be different ones of {list(OUTPUTS)}, not {name!r:.80}")
+        if name not in known or name in names:
+            raise _wrong(f"outputs: must be different ones of {list(known)}, not {name!r:.80}")
         own = output.get("parameters", {})
         if not isinstance(own, dict):
             raise _wrong(f"output {name}: parameters must be an object")

@@ -59,7 +59,7 @@ def served_record(
     """The fields of a `ServedRecord`; of several images the first speaks for the request."""
     predicted = confidence = None
     if prediction is not None:
-        first = prediction.probabilities[:1]
+        first = prediction.output[:1]
         [predicted], confidence = predictor.answer.labels(first), float(predictor.answer.confidence(first)[0])
     return {
         "at": at,

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from linnet.records.prediction_log import RANDOM
 from linnet.serving.predictor import Prediction
+from linnet.tasks.answer import Answer
 
 Floats = npt.NDArray[np.float32]
 
@@ -43,6 +44,11 @@ class Answered(Protocol):
     @property
     def prediction(self) -> Prediction | None:
         """None: it was not answered."""
+        ...
+
+    @property
+    def answer(self) -> Answer:
+        """Reads its output."""
         ...
 
 
@@ -91,7 +97,7 @@ class ImageSample:
         for place in order:
             prediction = entries[place].prediction
             assert prediction is not None
-            images = len(prediction.probabilities)
+            images = len(prediction.output)
             if self._ready[reason] < images:
                 return
             self._ready[reason] -= images
@@ -99,9 +105,13 @@ class ImageSample:
 
     def _scores(self, entries: Sequence[Answered], places: list[int]) -> dict[str, Floats]:
         """By reason how much each request wants to be kept [N]; of several images the first speaks."""
-        found = [one for place in places if (one := entries[place].prediction) is not None]
-        said = np.stack([one.probabilities[0] for one in found])
-        features = np.stack([one.features[0] for one in found])
+        found = [
+            (entry, one)
+            for entry in map(entries.__getitem__, places)
+            if (one := entry.prediction) is not None
+        ]
+        said = np.concatenate([entry.answer.by_class(one.output[:1]) for entry, one in found])
+        features = np.stack([one.features[0] for _, one in found])
         return {UNCERTAIN: 1.0 - said.max(axis=1), UNLIKE: self._traffic.distance(features)}
 
 

@@ -43,6 +43,11 @@ class Predictions:
         return len(self.labels)
 
     @property
+    def output(self) -> Floats:
+        """The probabilities."""
+        return self.probabilities
+
+    @property
     def classes(self) -> int:
         """K."""
         return int(self.probabilities.shape[1])

@@ -1,4 +1,7 @@
-"""What a model's outputs say: numpy only, because the server asks it for every request."""
+"""What a model's output says: numpy only, because the server asks it for every request.
+
+A model answers N images with one array of N rows; what shape a row has, and what it means, is the task's.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from linnet.records import ModelPackage
 from linnet.tasks.parts import part
 
 DYNAMIC_IMPORTS = ("linnet.tasks.*.answer",)
-Probabilities = npt.NDArray[np.floating[Any]]
+Output = npt.NDArray[np.floating[Any]]
+"""N rows of `Answer.row_shape`."""
+ByClass = npt.NDArray[np.floating[Any]]
 """[N, K], in the order of the model's classes."""
 Listed = list[dict[str, str | float]]
 """Classes with their probabilities, as `/predict` answers them: `class` and `probability`, the likeliest
@@ -20,22 +25,50 @@ first."""
 
 
 class Answer(Protocol):
-    """Reads the outputs of one model."""
+    """Reads the output of one model."""
 
-    def problem(self, probabilities: Probabilities) -> str:
-        """Why these can be no outputs of such a model, such as NaN; empty: they can."""
+    output_name: str
+    """What the output is called in the ONNX model, in answers to tensors, and in files."""
 
-    def labels(self, probabilities: Probabilities) -> list[str]:
+    def row_shape(self, height: int, width: int) -> tuple[int, ...]:
+        """The shape of a row of a model for images of a size."""
+
+    def problem(self, output: Output) -> str:
+        """Why this can be no output of such a model, such as NaN; empty: it can."""
+
+    def labels(self, output: Output) -> list[str]:
         """What the model says of each image, as a label is written: [N]."""
 
-    def named(self, probabilities: Probabilities) -> npt.NDArray[np.bool_]:
+    def named(self, output: Output) -> npt.NDArray[np.bool_]:
         """Which classes it names: [N, K]."""
 
-    def confidence(self, probabilities: Probabilities) -> npt.NDArray[np.float32]:
+    def by_class(self, output: Output) -> ByClass:
+        """How likely each class is in each image, in [0, 1]: [N, K]."""
+
+    def confidence(self, output: Output) -> npt.NDArray[np.float32]:
         """How likely it is, as the model has it, that this is right: [N]."""
 
-    def listed(self, probabilities: Probabilities) -> Listed:
-        """What a client is answered about one image, of its row [K]."""
+    def difference(self, first: Output, second: Output) -> float:
+        """The largest difference of a number between two outputs about the same images."""
+
+    def in_classes(self, output: Output, classes: tuple[str, ...]) -> Output:
+        """The same in the order of other classes; what is said of a class that is not among them is gone."""
+
+    def packed(self, output: Output) -> list[npt.NDArray[np.float32]]:
+        """A list of numbers an image, for the prediction log, from which `unpacked` has all that is asked."""
+
+    def unpacked(self, values: npt.NDArray[np.float32], ends: npt.NDArray[np.int64]) -> Output:
+        """Output of which `packed` made these numbers; `ends` int64 [N]: where each image's numbers end.
+
+        Raises:
+            ValueError: they are of another model.
+        """
+
+    def listed(self, row: Output) -> Listed:
+        """What a client is answered about one image, of its row."""
+
+    def off(self, listed: Sequence[Mapping[str, Any]], row: Output) -> float:
+        """The largest difference of a number in an answer to a client from an output's row."""
 
     def said(self, listed: Sequence[Mapping[str, Any]]) -> str:
         """The label that an answer to a client means.

@@ -33,12 +33,13 @@ class Fitted:
     """What was chosen on the validation split."""
 
     temperature: float
+    """1 where the task scales nothing."""
     thresholds: tuple[float, ...] = ()
     """A probability a class, where the task has them."""
 
 
 class Results(Protocol):
-    """N samples with labels and probabilities [N, K]; what else is in it is the task's own."""
+    """N samples with labels and what a model says of them; what else is in it is the task's own."""
 
     @property
     def samples(self) -> int:
@@ -46,15 +47,15 @@ class Results(Protocol):
 
     @property
     def not_finite(self) -> int:
-        """Samples with a probability that is no number or infinite; a model that has any is broken."""
+        """Samples with an answer that holds no number or an infinite one; a model that has any is broken."""
 
     @property
     def scores(self) -> Floats:
         """A score a sample, in [0, 1]: [N]."""
 
     @property
-    def probabilities(self) -> Floats:
-        """[N, K]."""
+    def output(self) -> Floats:
+        """What the model answers, calibrated: as `Answer` reads it."""
 
 
 class Score(Protocol):
@@ -66,13 +67,13 @@ class Score(Protocol):
     """Of these, the ones whose lower bound must reach the gate `min_NAME`."""
 
     def fit(self, logits: Logits, targets: Targets) -> Fitted:
-        """Temperature and thresholds by the validation split."""
+        """Temperature and thresholds by the validation split; `logits` as `Model.kept` has them."""
 
     def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> Any:
         """`Results` of these samples, for the other methods."""
 
-    def described(self, targets: Targets, probabilities: Floats, thresholds: tuple[float, ...]) -> Any:
-        """The same of calibrated probabilities [N, K]."""
+    def described(self, targets: Targets, output: Floats, thresholds: tuple[float, ...]) -> Any:
+        """The same of calibrated output."""
 
     def intervals(self, results: Any, config: EvaluationConfig) -> dict[str, Interval]:
         """Each of `metrics` by its key."""

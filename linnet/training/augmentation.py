@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from linnet.tasks.augment import Moves
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -40,6 +42,12 @@ class AugmentationParams:
             None if drawn is None else drawn[rows] for drawn in (self.mirrored, self.offset, self.center)
         )
         return AugmentationParams(self.spec, mirrored, offset, center)
+
+    @property
+    def moves(self) -> Moves:
+        """Where what was in the images is in them now."""
+        shift = None if self.offset is None else self.spec.shift - self.offset
+        return Moves(self.spec.height, self.spec.width, self.mirrored, shift)
 
     def apply(self, images: Tensor) -> Tensor:
         """Mirrors, shifts (black comes in from outside) and blanks images uint8 [N, H, W, C]."""

@@ -12,7 +12,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from linnet.config import DEFAULT_TASK
 from linnet.errors import TrainingError
+from linnet.tasks.augment import Augment, augment_of
 from linnet.tasks.target import Target, target_of
 from linnet.training.augmentation import Augmentation, draw
 from linnet.training.mixing import Mixing
@@ -186,6 +187,8 @@ class Batches:
     """How images are augmented as photos are, besides `augmentation`."""
     mixing: Mixing | None = None
     """How the images of a batch are mixed; each process mixes those of its own share."""
+    augment: Augment = field(default_factory=lambda: augment_of(DEFAULT_TASK))
+    """How labels move with their images."""
 
     @property
     def size(self) -> int:
@@ -210,7 +213,8 @@ class Batches:
             drawn = draw(self.augmentation, chosen, epoch, generator(self.seed, epoch, step + 1))
             mine = slice(self.rank, None, self.processes)
             batch = self._fetch(chosen[mine])
-            images = drawn.part(mine).apply(batch.images)
+            own = drawn.part(mine)
+            images, labels = own.apply(batch.images), self.augment.moved(batch.labels, own.moves)
             if self.photos:
                 numbers = generator(self.seed, epoch, step + 1, _PHOTOS)
                 seeds = torch.randint(0, 1 << 62, (len(chosen),), generator=numbers)
@@ -218,9 +222,9 @@ class Batches:
             if self.mixing:
                 numbers = generator(self.seed, epoch, step + 1, _MIXING, self.rank)
                 seed = int(torch.randint(0, 1 << 62, (), generator=numbers))
-                yield Batch(*self.mixing.apply(images, batch.features, batch.labels, seed))
+                yield Batch(*self.mixing.apply(images, batch.features, labels, seed))
             else:
-                yield Batch(images, batch.features, batch.labels)
+                yield Batch(images, batch.features, labels)
 
     def _order(self, numbers: torch.Generator) -> Tensor:
         if not self.balanced:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from linnet.artifacts.activations import Kept, pooled_activations
-from linnet.tasks.model import Model
+from linnet.tasks.model import WholeImage
 from linnet.training.dataset import TrainingSet
 from linnet.training.probe import Probe, activations, fit_head
 from linnet.training.progress import Progress
@@ -27,7 +27,7 @@ class FrozenFit:
 def fit_frozen(
     network: FusionNetwork,
     data: TrainingSet,
-    task: Model,
+    task: WholeImage,
     weights: Tensor | None,
     device: torch.device,
     precision: torch.dtype,

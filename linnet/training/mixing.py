@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linnet.tasks.model import Model
+from linnet.tasks.model import WholeImage
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Mixing:
     cutmix: float
     """The same for the area of a rectangle that another image is cut into; 0 for none."""
     classes: int
-    task: Model
+    task: WholeImage
 
     def apply(
         self, images: Tensor, features: Tensor, labels: Tensor, seed: int

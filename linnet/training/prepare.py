@@ -11,18 +11,19 @@ from torch import nn
 from linnet.config import TrainConfig
 from linnet.errors import ConfigError
 from linnet.records import PretrainedWeights
+from linnet.tasks.model import Model
 from linnet.training.dataset import TrainingSet
 from linnet.training.initial import take_initial_weights
-from linnet.vision.fusion import FusionNetwork
-from linnet.vision.networks import build_network, plan_architecture
+from linnet.vision.fusion import PixelNetwork
+from linnet.vision.networks import plan_architecture
 
 _CONSTANTS_FROM = 20_000
 """Training images, evenly spread, from which the normalising constants are computed."""
 
 
 def prepare_network(
-    data: TrainingSet, config: TrainConfig, device: torch.device, precision: torch.dtype
-) -> tuple[FusionNetwork, PretrainedWeights | None, list[str]]:
+    data: TrainingSet, task: Model, config: TrainConfig, device: torch.device, precision: torch.dtype
+) -> tuple[PixelNetwork, PretrainedWeights | None, list[str]]:
     """The network on the device, with constants from the data and the weights that it starts from.
 
     Returns:
@@ -36,7 +37,7 @@ def prepare_network(
     _check(name, config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = build_network(_architecture(name, data, config))
+        network = task.network(_architecture(name, data, config))
     every = max(len(data.train) // _CONSTANTS_FROM, 1)
     network.fit_constants(data.train.images[::every], data.train.features)
     origin = _pretrained(network, name, config)
@@ -55,7 +56,7 @@ def hold_norms(network: nn.Module) -> None:
             module.eval()
 
 
-def learning_rate_scales(network: FusionNetwork, config: TrainConfig) -> dict[str, float]:
+def learning_rate_scales(network: PixelNetwork, config: TrainConfig) -> dict[str, float]:
     """Share of the learning rate by name of weight: the nearer to the image, the slower."""
     from timm.models import group_parameters
 
@@ -98,7 +99,7 @@ def _architecture(name: str, data: TrainingSet, config: TrainConfig) -> dict[str
     return plan_backbone(name=name, **sizes, flip_average=config.flip_average)
 
 
-def _pretrained(network: FusionNetwork, name: str, config: TrainConfig) -> PretrainedWeights | None:
+def _pretrained(network: PixelNetwork, name: str, config: TrainConfig) -> PretrainedWeights | None:
     if name == "small":
         return None
     from linnet.training.pretrained import take_pretrained  # timm takes a second to import

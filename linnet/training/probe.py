@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linnet.tasks.model import Model
+from linnet.tasks.model import WholeImage
 from linnet.training.progress import Progress
 from linnet.vision.fusion import FusionNetwork
 
@@ -70,7 +70,7 @@ def fit_head(
     validation: Activations,
     weights: Tensor | None,
     say: Progress,
-    task: Model,
+    task: WholeImage,
     *,
     final: bool = False,
 ) -> Probe:
@@ -97,7 +97,7 @@ def _fit_head(
     validation: Activations,
     weights: Tensor | None,
     say: Progress,
-    task: Model,
+    task: WholeImage,
     final: bool,
 ) -> Probe:
     classes = network.head.out_features
@@ -149,7 +149,7 @@ class _Ridge:
     Each solution starts from the one before: go from the strongest penalty to the weakest.
     """
 
-    def __init__(self, learned: Activations, classes: int, weights: Tensor | None, task: Model) -> None:
+    def __init__(self, learned: Activations, classes: int, weights: Tensor | None, task: WholeImage) -> None:
         self._mean = learned.embedding.mean(dim=0)
         deviation = learned.embedding.std(dim=0, correction=0)
         self._scale = torch.where(deviation > 1e-6, 1 / deviation.clamp_min(1e-6), 0.0)
@@ -190,7 +190,7 @@ class _Ridge:
         return embedding @ weight.T + bias
 
 
-def _calibrated_loss(logits: Tensor, labels: Tensor, weights: Tensor | None, task: Model) -> float:
+def _calibrated_loss(logits: Tensor, labels: Tensor, weights: Tensor | None, task: WholeImage) -> float:
     """Mean cross-entropy at the temperature that suits the logits best.
 
     Evaluation calibrates the model anyway; without it, a strong penalty would win by its modesty.
@@ -201,6 +201,6 @@ def _calibrated_loss(logits: Tensor, labels: Tensor, weights: Tensor | None, tas
     )
 
 
-def _losses(logits: Tensor, labels: Tensor, weights: Tensor | None, task: Model) -> Tensor:
+def _losses(logits: Tensor, labels: Tensor, weights: Tensor | None, task: WholeImage) -> Tensor:
     """The loss of each image [N], weighed by class."""
     return task.losses(logits, labels, weights, 0.0, 0.0)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,8 @@ from linnet.artifacts.validation_logits import write_validation_logits
 from linnet.cache.store import Cache
 from linnet.config import TrainConfig
 from linnet.records import TrainingReport
-from linnet.tasks.model import Model, model_of
+from linnet.tasks.augment import augment_of
+from linnet.tasks.model import Model, WholeImage, model_of
 from linnet.training import checkpoint, distributed
 from linnet.training.augmentation import Augmentation
 from linnet.training.averaging import WeightAverage
@@ -30,6 +32,7 @@ from linnet.training.optimizer import Optimiser, learning_rate_factor
 from linnet.training.photo_augmentation import PhotoAugmentation
 from linnet.training.prepare import hold_norms, learning_rate_scales, prepare_network
 from linnet.training.progress import Progress, silent
+from linnet.vision.fusion import FusionNetwork
 from linnet.vision.networks import save_model
 
 REPORT = "training.json"
@@ -86,7 +89,7 @@ def _train(
     data = read_training_set(training_set)
     task = model_of(data.task)
     task.check(config)
-    network, origin, notes = prepare_network(data, config, device, precision)
+    network, origin, notes = prepare_network(data, task, config, device, precision)
     name = checkpoint.fingerprint(config, data.digest, network.architecture, origin.sha256 if origin else "")
     batches = Batches(
         _to_device(data.train, device),
@@ -99,6 +102,7 @@ def _train(
         config.balanced_sampling,
         PhotoAugmentation.of(config),
         _mixing(config, len(data.classes), task),
+        augment_of(data.task),
     )
     prepare_threads(config, device, batches.size * data.height * data.width)
     weights = _class_weights(data, task, config.class_weight_power, device) if config.class_weights else None
@@ -137,11 +141,13 @@ def _train(
         if after_epoch:
             after_epoch(row)
 
-    if origin and not history and place.rank == 0:  # the other processes get the head from this one
+    # The other processes get the head from the first one.
+    if isinstance(network, FusionNetwork) and origin and not history and place.rank == 0:
         began = time.perf_counter()
         kept = Kept(cache, training_set) if cache else None
         final = config.epochs == 0
-        fit = fit_frozen(network, data, task, weights, device, precision, kept, say, final=final)
+        alone = cast(WholeImage, task)
+        fit = fit_frozen(network, data, alone, weights, device, precision, kept, say, final=final)
         unseen = fit.probe.validation_logits if final else None
         average.restart()
         end_epoch(fit.row, began)
@@ -194,7 +200,7 @@ def _train(
 
 def _mixing(config: TrainConfig, classes: int, task: Model) -> Mixing | None:
     wanted = config.mixup or config.cutmix
-    return Mixing(config.mixup, config.cutmix, classes, task) if wanted else None
+    return Mixing(config.mixup, config.cutmix, classes, cast(WholeImage, task)) if wanted else None
 
 
 def _to_device(split: SplitData, device: torch.device) -> SplitData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from linnet.errors import ConfigError, StorageError
-from linnet.vision.fusion import FusionNetwork
+from linnet.vision.fusion import FusionNetwork, PixelNetwork
 
 MODEL_FILE = "model.pt"
+Build = Callable[[dict[str, Any]], PixelNetwork]
 
 
 def plan_architecture(
@@ -152,8 +154,10 @@ def save_model(folder: Path, model: nn.Module) -> Path:
     return path
 
 
-def load_model(folder: Path) -> FusionNetwork:
+def load_model(folder: Path, build: Build = build_network) -> PixelNetwork:
     """The model that `save_model` wrote into `folder`, on the CPU, in eval mode.
+
+    `build`: makes the network of its architecture.
 
     Raises:
         StorageError: there is none, or it is damaged.
@@ -161,7 +165,7 @@ def load_model(folder: Path) -> FusionNetwork:
     path = folder / MODEL_FILE
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        model = build_network(saved["architecture"])
+        model = build(saved["architecture"])
         model.load_state_dict(saved["state"])
     except FileNotFoundError as error:
         raise StorageError(f"{path}: there is no model; train one first") from error

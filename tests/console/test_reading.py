@@ -35,7 +35,7 @@ def write_log(folder: Path, levels: Sequence[int], failed: int = 0, at: float = 
         prediction = (
             Prediction(row, row, image, row)
             if False
-            else Prediction(images=image, features=row, probabilities=row, embedding=row)
+            else Prediction(images=image, features=row, output=row, embedding=row)
         )
         log.offer(LogEntry("r", at, "m", "1", ANSWER, 10.0 + level, prediction, None))
     for _ in range(failed):

@@ -31,10 +31,10 @@ def test_margin_and_entropy_known_values() -> None:
 
 def test_select_margin_takes_the_most_uncertain() -> None:
     chosen = select(pool(), 5, {"margin": 1.0})
-    expected = np.argsort(FIGURES.margin(pool().probabilities), kind="stable")[:5]
+    expected = np.argsort(FIGURES.margin(pool().output), kind="stable")[:5]
     assert [choice.sample_id for choice in chosen] == [f"s{i}" for i in expected]
     assert all(choice.reasons == ("margin",) for choice in chosen)
-    assert chosen[0].score == pytest.approx(1 - FIGURES.margin(pool().probabilities).min())
+    assert chosen[0].score == pytest.approx(1 - FIGURES.margin(pool().output).min())
 
 
 def test_select_suspects_come_in_their_order_and_the_rest_goes_on() -> None:
@@ -137,7 +137,7 @@ def test_select_ten_thousand_samples_takes_seconds() -> None:
 @pytest.mark.parametrize(
     ("wrong", "shares"),
     [
-        ({"probabilities": np.ones((3, 4))}, SHARES),
+        ({"output": np.ones((3, 4))}, SHARES),
         ({"embeddings": np.ones((3, 4))}, SHARES),
         ({"ids": ["a"] * 60}, SHARES),
         ({}, {"margin": -1.0}),
@@ -146,7 +146,7 @@ def test_select_ten_thousand_samples_takes_seconds() -> None:
 )
 def test_select_inputs_that_do_not_fit_are_refused(wrong: dict[str, Any], shares: Any) -> None:
     good = pool()
-    facts = {"ids": good.ids, "probabilities": good.probabilities, "embeddings": good.embeddings} | wrong
+    facts = {"ids": good.ids, "output": good.output, "embeddings": good.embeddings} | wrong
     with pytest.raises(ValueError):
         select(CandidatePool(**facts), 5, shares)
 
@@ -167,6 +167,6 @@ def test_select_gold_and_production_take_their_own_samples_only() -> None:
     chosen = select(some, 10, {"gold": 0.2, "production": 0.3, "margin": 0.5})
     taken = {reason: [c for c in chosen if c.reasons[0] == reason] for reason in ("gold", "production")}
     assert len(taken["gold"]) == 2 and {c.sample_id for c in taken["gold"]} <= {"s7", "s8", "s9"}
-    unsure = FIGURES.margin(some.probabilities)
+    unsure = FIGURES.margin(some.output)
     asked = sorted((20, 21, 22, 23), key=lambda i: unsure[i])[:3]
     assert [c.sample_id for c in taken["production"]] == [f"s{i}" for i in asked]

@@ -51,7 +51,7 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
             classes=CLASSES, features=FEATURES, feature_service="image_classifier_v1", height=SIDE,
             width=SIDE, channels=1, dataset_digest="d", labels_digest="", counts={},
         ),
-        image_statistics(trained), held, predicted.features, truth(held), predicted.probabilities,
+        image_statistics(trained), held, predicted.features, truth(held), predicted.output,
         predicted.embedding,
     ).save(folder / REFERENCE_FILE)  # fmt: skip
     return folder

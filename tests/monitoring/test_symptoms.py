@@ -211,7 +211,7 @@ def test_open_window_reads_several_classes_an_image_as_a_closed_one_does(
     """It took them for classes that exclude each other: `linnet diagnose` told of a drift that was none."""
     package, config, known = tmp_path / "several", MonitoringConfig(), Reference.load(champion)
     thresholds = (0.05,) * len(known.classes)
-    said = Predictor.load("1", champion, 1).predict(pictures(400, 5), None).probabilities
+    said = Predictor.load("1", champion, 1).predict(pictures(400, 5), None).output
     named = answer_of("multilabel", known.classes, thresholds).named(said).sum(axis=0, dtype=np.int64)
     shutil.copytree(champion, package)
     none = np.zeros((0, 0), np.int64)

@@ -47,7 +47,7 @@ def test_rows_come_back_as_they_were_served(serve: Serve, tmp_path: Path) -> Non
     assert (window.rows, window.failed, window.late, window.images) == (120, 3, 0, 120)
     order = np.argsort([int(name[1:]) for name in rows.request_id])
     assert np.array_equal(rows.features[order], image_statistics(images))
-    assert np.isclose(rows.probabilities.sum(axis=1), 1).all()
+    assert np.isclose(rows.output.sum(axis=1), 1).all()
     assert window.served == 120
     assert not window.enough
 

@@ -112,7 +112,7 @@ def wrong_answers(folder: Path, answers: list[Answer]) -> list[str]:
         for parity in (0, 1)
     }
     expected = {
-        (model, parity, image): replay.predict_upload(body).probabilities[0]
+        (model, parity, image): replay.predict_upload(body).output[0]
         for (model, parity), replay in replays.items()
         for image, body in enumerate(BODIES)
     }

@@ -78,17 +78,17 @@ def test_session_in_another_process_gives_the_same_bits(packages: Path) -> None:
     there = Predictor.load("1", packages / "faces", 1, open_with=IsolatedSession)
     images = image_of(90, 8, 8)[None].repeat(5, axis=0)
     a, b = here.predict(images, None), there.predict(images, None)
-    assert (a.probabilities == b.probabilities).all() and (a.embedding == b.embedding).all()
+    assert (a.output == b.output).all() and (a.embedding == b.embedding).all()
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
 def test_crashed_session_answers_the_next_request(packages: Path, number: signal.Signals) -> None:
     predictor = Predictor.load("1", packages / "faces", 1, open_with=IsolatedSession)
     session = predictor.model._session
-    before = predictor.predict(image_of(90, 8, 8)[None], None).probabilities
+    before = predictor.predict(image_of(90, 8, 8)[None], None).output
     pid = session.pid
     os.kill(pid, number)
-    assert (predictor.predict(image_of(90, 8, 8)[None], None).probabilities == before).all()
+    assert (predictor.predict(image_of(90, 8, 8)[None], None).output == before).all()
     assert session.pid not in (None, pid)
     ended = session.pid
     del predictor, session

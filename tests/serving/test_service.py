@@ -45,7 +45,7 @@ def call_of(level: int, rows: int = 1, heavy: bool = False, **more: object) -> C
     def prepare(_: Predictor) -> Inputs:
         return np.repeat(image_of(level)[None], rows, axis=0), None
 
-    return Call("r", None, None, prepare, lambda _, p, __: (p.probabilities.tobytes(), None), heavy, **more)  # type: ignore[arg-type]
+    return Call("r", None, None, prepare, lambda _, p, __: (p.output.tobytes(), None), heavy, **more)  # type: ignore[arg-type]
 
 
 async def answers(service: Service, calls: list[Call]) -> list[PredictionOutcome]:
@@ -94,7 +94,7 @@ def test_what_queued_together_runs_together_and_idle_runs_at_once(tmp_path: Path
     together = asyncio.run(answers(service, [call_of(10), call_of(100, rows=3), call_of(250)]))
     assert batches(service) == [2, 6]
     assert together[0].body == alone[0].body, "the company changed the answer"
-    assert [outcome.prediction.probabilities.shape for outcome in together] == [(1, 4), (3, 4), (1, 4)]  # type: ignore[union-attr]
+    assert [outcome.prediction.output.shape for outcome in together] == [(1, 4), (3, 4), (1, 4)]  # type: ignore[union-attr]
     service.close()
 
 

@@ -153,9 +153,7 @@ def test_swaps_lose_nothing_and_every_answer_is_the_replay_of_its_version(
     assert {status for _, status, _ in answers} == {200}
     assert len({answer["version"] for _, _, answer in answers}) > swaps // 2
     replays = [Predictor.load("r", package, 1) for package in packages]
-    expected = {
-        (body, odd): replays[odd].predict_upload(body).probabilities[0] for body in BODIES for odd in (0, 1)
-    }
+    expected = {(body, odd): replays[odd].predict_upload(body).output[0] for body in BODIES for odd in (0, 1)}
     for body, _, answer in answers:
         probabilities = expected[body, (int(str(answer["version"])) + 1) % 2]
         found = {one["class"]: one["probability"] for one in answer["predictions"]}  # type: ignore[index, attr-defined]

@@ -122,7 +122,7 @@ def watched(home: Path, package: Path) -> None:
     said = []
     for number, image in enumerate(pictures(truth, 10)):
         found = served.predict(image[None], None)
-        said.append(served.answer.labels(found.probabilities)[0])
+        said.append(served.answer.labels(found.output)[0])
         log.offer(LogEntry(f"r{number}", now, "counts", "1", served.answer, 1.5, found, None))
     log.close()
     told = np.maximum(truth - (np.arange(300) % 4 == 0), 0)  # users who count one too few, now and then

@@ -115,7 +115,7 @@ def _said(context: Context, champion: ModelVersion, image: bytes) -> dict[str, A
     took = 1000 * (time.perf_counter() - began)
     return {
         "version": champion.version,
-        "predictions": predictor.answer.listed(prediction.probabilities[0]),
+        "predictions": predictor.answer.listed(prediction.output[0]),
         "latency_ms": took,
         "by": "the champion, loaded here",
     }
@@ -149,8 +149,8 @@ def _reasons(context: Context, version: ModelVersion, image: bytes) -> Html:
     about = model.package
     sent = read_image(image, "the image", about.max_pixels, about.max_image_mb).pixels
     pixels = resize(sent, about.height, about.width, color_of(about.channels), about.fit)
-    probabilities, embedding = model.predict(pixels[None])
-    target = int(probabilities[0].argmax())
+    output, embedding = model.predict(pixels[None])
+    target = int(model.answer.by_class(output)[0].argmax())
     weights = explain.occlusion(model, pixels, target)
     figures = (
         tag(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from linnet.config import TrainConfig
-from linnet.tasks.model import Model
+from linnet.tasks.model import WholeImage
+from linnet.vision.fusion import FusionNetwork
+from linnet.vision.networks import build_network
 
 
 class _Softmax:
+    def network(self, architecture: dict[str, Any]) -> FusionNetwork:
+        return build_network(architecture)
+
     def check(self, config: TrainConfig) -> None:
         """Every setting suits it."""
 
@@ -54,8 +61,11 @@ class _Softmax:
     def groups(self, targets: Tensor) -> Tensor:
         return targets
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        return torch.softmax(logits, dim=1)
+    def kept(self, logits: Tensor) -> Tensor:
+        return logits
+
+    def output(self, logits: Tensor, temperature: float) -> Tensor:
+        return torch.softmax(logits / temperature, dim=1)
 
 
-MODEL: Model = _Softmax()
+MODEL: WholeImage = _Softmax()

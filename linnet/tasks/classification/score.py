@@ -45,10 +45,10 @@ class _OneClass:
     def described(
         self,
         targets: Targets,
-        probabilities: Floats,
+        output: Floats,
         thresholds: tuple[float, ...],  # noqa: ARG002
     ) -> Predictions:
-        return Predictions(targets, probabilities)
+        return Predictions(targets, output)
 
     def intervals(self, results: Predictions, config: EvaluationConfig) -> dict[str, Interval]:
         level, resamples = config.confidence, config.resamples

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from linnet.config import TrainConfig
 from linnet.errors import ConfigError
-from linnet.tasks.model import Model
+from linnet.tasks.model import WholeImage
+from linnet.vision.fusion import FusionNetwork
+from linnet.vision.networks import build_network
 
 
 class _Sigmoid:
+    def network(self, architecture: dict[str, Any]) -> FusionNetwork:
+        return build_network(architecture)
+
     def check(self, config: TrainConfig) -> None:
         if config.balanced_sampling:
             problem = "draws every class equally often, which images of several classes do not allow"
@@ -60,8 +67,11 @@ class _Sigmoid:
         none = (targets > 0).sum(dim=1) == 0
         return torch.where(none, targets.shape[1], rarity.argmin(dim=1))
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        return torch.sigmoid(logits)
+    def kept(self, logits: Tensor) -> Tensor:
+        return logits
+
+    def output(self, logits: Tensor, temperature: float) -> Tensor:
+        return torch.sigmoid(logits / temperature)
 
 
-MODEL: Model = _Sigmoid()
+MODEL: WholeImage = _Sigmoid()

@@ -48,6 +48,11 @@ class LabelSets:
         """N."""
         return len(self.targets)
 
+    @property
+    def output(self) -> Floats:
+        """The probabilities."""
+        return self.probabilities
+
     @cached_property
     def finite(self) -> npt.NDArray[np.bool_]:
         """Samples whose probabilities are numbers: [N]."""
@@ -98,8 +103,8 @@ class _Sets:
     def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> LabelSets:
         return self.described(targets, _sigmoid(logits / fitted.temperature), fitted.thresholds)
 
-    def described(self, targets: Targets, probabilities: Floats, thresholds: tuple[float, ...]) -> LabelSets:
-        return LabelSets(targets > 0, probabilities, np.asarray(thresholds, np.float64))
+    def described(self, targets: Targets, output: Floats, thresholds: tuple[float, ...]) -> LabelSets:
+        return LabelSets(targets > 0, output, np.asarray(thresholds, np.float64))
 
     def intervals(self, results: LabelSets, config: EvaluationConfig) -> dict[str, Interval]:
         level, rng = config.confidence, np.random.default_rng(config.seed)
