@@ -89,6 +89,7 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
             near_conflicts=selection.near_conflicts,
             near_note=selection.near_note,
             left_out=count_reasons(raw.left_out) | _known(selection),
+            notes=raw.notes,
             bad=len(found.bad),
             bad_files=tuple(file.reason for file in found.bad[:_NAMED_DROPS]),
             cohorts=config.cohorts,
