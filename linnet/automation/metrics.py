@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from linnet.config import RegistryConfig, RetrainingConfig
+from linnet.deployment.bake_report import bake_report
 from linnet.errors import LinnetError
 from linnet.monitoring import metric_names as names
 from linnet.monitoring.history import DRIFT_FILE, history_folder, performance_reports
@@ -67,8 +68,22 @@ class _Models(Collector):
         yield _gauge(names.CHAMPION_CREATED, _VERSION, labels, champion.created_at.timestamp())
         if promoted is not None:
             yield _gauge(names.CHAMPION_PROMOTED, _VERSION, labels, promoted)
+        yield _bake(champion)
         yield from _windows(champion)
         yield from _retraining(champion.name, self._settings.get(champion.name, RetrainingConfig()))
+
+
+def _bake(champion: ModelVersion) -> Metric:
+    """Always there, so that an alert on it is known to be asked."""
+    try:
+        report = bake_report(champion.name)
+    except LinnetError as error:
+        logger.warning("the trial of %s is left out: %s", champion.name, error)
+        report = None
+    worse = report is not None and (report.verdict == "rollback" or bool(report.problem))
+    version = report.version if report is not None and worse else champion.version
+    at = report.at.timestamp() if report is not None and worse else 0.0
+    return _gauge(names.BAKE_REGRESSED, _VERSION, [champion.name, version], at)
 
 
 def _restarts() -> Metric:

@@ -15,7 +15,8 @@ from typing import Literal
 from linnet.config import RetrainingConfig, ServiceLevelsConfig
 from linnet.console.slo import SloStatus
 from linnet.console.sources import Canary, ServerStatus
-from linnet.records import DriftReport, ModelVersion, PerformanceReport, SkewReport
+from linnet.deployment.bake_report import bake_sentence
+from linnet.records import BakeReport, DriftReport, ModelVersion, PerformanceReport, SkewReport
 from linnet.records.restarts import Restart
 
 AlertState = Literal["firing", "ok", "unknown"]
@@ -58,6 +59,8 @@ class ProductionState:
     canary: Canary | None = None
     restarts: tuple[Restart, ...] = ()
     """Of this machine's engine, server and console; older ones do no harm."""
+    bake: BakeReport | None = None
+    """How the newest champion does since its canary."""
 
 
 def alerts(known: ProductionState, levels: ServiceLevelsConfig, retraining: RetrainingConfig) -> list[Alert]:
@@ -65,6 +68,7 @@ def alerts(known: ProductionState, levels: ServiceLevelsConfig, retraining: Retr
     found = [
         *_serving(known, levels),
         *_restarted(known),
+        *_rolled_back(known),
         *_model(known, levels),
         _breaker(known.failures, retraining),
     ]
@@ -125,6 +129,16 @@ def _restarted(known: ProductionState) -> Iterator[Alert]:
         words = f"{len(mine)} times in the last hour, last at {last.at:%H:%M:%S} UTC; {ended}"
         severity: Literal["page", "ticket"] = "page" if len(mine) > _CRASH_LOOP or last.problem else "ticket"
         yield Alert(f"The {part} was restarted", "firing", severity, words, "down")
+
+
+def _rolled_back(known: ProductionState) -> Iterator[Alert]:
+    """Fires for an hour, and as long as what is proven worse cannot be taken back."""
+    report = known.bake
+    if report is None:
+        return
+    recent = report.verdict == "rollback" and known.at - report.at < timedelta(hours=1)
+    fires = recent or bool(report.problem)
+    yield Alert("New champion", _state(fires), "page", bake_sentence(report), "rolled-back")
 
 
 def _objective(status: SloStatus, levels: ServiceLevelsConfig) -> Alert:

@@ -16,6 +16,7 @@ from linnet.console.alerts import Alert, ProductionState, alerts
 from linnet.console.context import Context
 from linnet.console.prediction_log import LogSummary
 from linnet.console.slo import SloStatus, promises
+from linnet.deployment.bake_report import bake_file
 from linnet.errors import LinnetError
 from linnet.labels.status import LabelStatus, status
 from linnet.labels.store import database
@@ -27,6 +28,7 @@ from linnet.monitoring.history import (
 )
 from linnet.monitoring.log_reader import read_served
 from linnet.records import (
+    BakeReport,
     DriftReport,
     ModelVersion,
     PerformanceReport,
@@ -81,6 +83,8 @@ class Watched:
     alerts: tuple[Alert, ...] = field(default=())
     refused: tuple[RefusedRequest, ...] = ()
     """Requests that the server refused or failed on, of those that it keeps; the newest first."""
+    bake: BakeReport | None = None
+    """How the newest champion does since its canary, where one was on trial here."""
     labelled: PerformanceReport | None = None
     """Of the newest window that labels came for: they come late, so it is seldom the newest one."""
     broken_configs: tuple[str, ...] = ()
@@ -110,6 +114,7 @@ def _watched(context: Context, model: str) -> Watched:
         ("labelled", model), 30.0, lambda: _labelled(champion) if champion else None
     )
     policy = _retraining(model, config)
+    bake = _read(BakeReport, bake_file(model).parent, bake_file(model).name) if model else None
     known = ProductionState(
         at=at,
         champion=champion,
@@ -121,6 +126,7 @@ def _watched(context: Context, model: str) -> Watched:
         failures=None if policy.problem else policy.failures,
         canary=context.sources.canary(model),
         restarts=tuple(restarts()),
+        bake=bake,
     )
     found = alerts(known, config.service_levels, config.retraining)
     refused = tuple(islice((one for one, _ in _refused() if one.model in ("", model)), REFUSED))
@@ -135,6 +141,7 @@ def _watched(context: Context, model: str) -> Watched:
         policy,
         tuple(found),
         refused,
+        bake,
         labelled,
         broken,
     )
