@@ -214,6 +214,12 @@ def _model_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any
         return _alert(name, expr, "ticket", model, config, runbook, summary, **more)
 
     return [
+        _alert(
+            "LinnetRolledBack", f"time() - {names.BAKE_REGRESSED}{mine} < 3600", "page", model, config,
+            "rolled-back",
+            "version {{ $labels.version }} was proven worse than the last champion after its promotion: it "
+            "is rolled back, or cannot be",
+        ),
         ticket(
             "LinnetDrift", f"{names.DRIFT_VIOLATION}{mine} == 1", "drift",
             "the newest window differs from what version {{ $labels.version }} was trained on",

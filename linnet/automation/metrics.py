@@ -13,10 +13,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from linnet.config import RegistryConfig, RetrainingConfig
+from linnet.deployment.bake_report import bake_report
 from linnet.errors import LinnetError
 from linnet.monitoring import metric_names as names
-from linnet.monitoring.history import DRIFT_FILE, history_folder
-from linnet.monitoring.performance import PERFORMANCE_FILE
+from linnet.monitoring.history import DRIFT_FILE, history_folder, performance_reports
 from linnet.records import DriftReport, Interval, ModelVersion, PerformanceReport, Record, SkewReport, now
 from linnet.records.restarts import totals
 from linnet.registry.champion import ModelRegistry
@@ -68,8 +68,22 @@ class _Models(Collector):
         yield _gauge(names.CHAMPION_CREATED, _VERSION, labels, champion.created_at.timestamp())
         if promoted is not None:
             yield _gauge(names.CHAMPION_PROMOTED, _VERSION, labels, promoted)
+        yield _bake(champion)
         yield from _windows(champion)
         yield from _retraining(champion.name, self._settings.get(champion.name, RetrainingConfig()))
+
+
+def _bake(champion: ModelVersion) -> Metric:
+    """Always there, so that an alert on it is known to be asked."""
+    try:
+        report = bake_report(champion.name)
+    except LinnetError as error:
+        logger.warning("the trial of %s is left out: %s", champion.name, error)
+        report = None
+    worse = report is not None and (report.verdict == "rollback" or bool(report.problem))
+    version = report.version if report is not None and worse else champion.version
+    at = report.at.timestamp() if report is not None and worse else 0.0
+    return _gauge(names.BAKE_REGRESSED, _VERSION, [champion.name, version], at)
 
 
 def _restarts() -> Metric:
@@ -131,10 +145,7 @@ def _windows(champion: ModelVersion) -> Iterator[Metric]:
         found = skew.differences + len(skew.libraries)
         if found or skew.compared:  # an audit that compared nothing is no zero
             yield _gauge(names.SKEW_DIFFERENCES, _VERSION, labels, found)
-    reports = (
-        _loaded(PerformanceReport, folder / PERFORMANCE_FILE, champion) for folder in reversed(folders)
-    )
-    known = (report for report in reports if report is not None)
+    known = performance_reports(champion.name, champion.version)
     if (report := next(known, None)) is None:
         return
     yield _gauge(names.ESTIMATED_ACCURACY, _VERSION, labels, report.estimate.value)

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from linnet.commands.terminal import terminal
+from linnet.deployment.bake_report import bake_report, bake_sentence
 from linnet.deployment.journal import UNDER_WAY, Command
 from linnet.deployment.rollout_commands import journal_of, order
 from linnet.records import MetricJudgement
@@ -36,6 +37,8 @@ _PHASES = {
 def status(name: Model = "") -> None:
     """Show the step, the traffic and what the judge knows of the rollout under way, or of the last one.
 
+    After a promotion the champion is on trial (`release.bake_hours`): how it does stands below.
+
     Example:
 
       linnet rollout status
@@ -62,6 +65,9 @@ def status(name: Model = "") -> None:
     looks = journal.looks()
     if looks:
         console.print(_table(looks[-1].judgements))
+    if (bake := bake_report(str(state["model"]))) is not None:
+        console.print(bake_sentence(bake), highlight=False)
+        console.print(_table(bake.judgements))
 
 
 @app.command("approve")

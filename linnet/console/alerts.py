@@ -15,7 +15,8 @@ from typing import Literal
 from linnet.config import RetrainingConfig, ServiceLevelsConfig
 from linnet.console.slo import SloStatus
 from linnet.console.sources import Canary, ServerStatus
-from linnet.records import DriftReport, ModelVersion, PerformanceReport, SkewReport
+from linnet.deployment.bake_report import bake_sentence
+from linnet.records import BakeReport, DriftReport, ModelVersion, PerformanceReport, SkewReport
 from linnet.records.restarts import Restart
 
 AlertState = Literal["firing", "ok", "unknown"]
@@ -50,13 +51,16 @@ class ProductionState:
     promises: tuple[SloStatus, ...] = ()
     drift: DriftReport | None = None
     """Of the newest monitored window."""
-    performance: PerformanceReport | None = None
+    labelled: PerformanceReport | None = None
+    """How well it did in the newest window that labels came for."""
     skew: SkewReport | None = None
     failures: int | None = 0
     """Retraining runs in a row that failed; None: the ledger cannot be read."""
     canary: Canary | None = None
     restarts: tuple[Restart, ...] = ()
     """Of this machine's engine, server and console; older ones do no harm."""
+    bake: BakeReport | None = None
+    """How the newest champion does since its canary."""
 
 
 def alerts(known: ProductionState, levels: ServiceLevelsConfig, retraining: RetrainingConfig) -> list[Alert]:
@@ -64,6 +68,7 @@ def alerts(known: ProductionState, levels: ServiceLevelsConfig, retraining: Retr
     found = [
         *_serving(known, levels),
         *_restarted(known),
+        *_rolled_back(known),
         *_model(known, levels),
         _breaker(known.failures, retraining),
     ]
@@ -126,6 +131,16 @@ def _restarted(known: ProductionState) -> Iterator[Alert]:
         yield Alert(f"The {part} was restarted", "firing", severity, words, "down")
 
 
+def _rolled_back(known: ProductionState) -> Iterator[Alert]:
+    """Fires for an hour, and as long as what is proven worse cannot be taken back."""
+    report = known.bake
+    if report is None:
+        return
+    recent = report.verdict == "rollback" and known.at - report.at < timedelta(hours=1)
+    fires = recent or bool(report.problem)
+    yield Alert("New champion", _state(fires), "page", bake_sentence(report), "rolled-back")
+
+
 def _objective(status: SloStatus, levels: ServiceLevelsConfig) -> Alert:
     severity = status.burning(levels.min_failures)
     window, burn = max(status.burns.items(), key=lambda item: item[1])
@@ -143,7 +158,7 @@ def _model(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Aler
     told = drift is not None and drift.verdict != "insufficient"
     drifts = drift.verdict == "drift" if drift is not None and told else None
     yield Alert("Input drift", _state(drifts), "ticket", words, "drift")
-    yield _accuracy(known.performance, levels)
+    yield _accuracy(known.labelled, levels)
     yield _skew(known.skew)
     if champion is not None:
         days = (known.at - champion.created_at).days
@@ -155,11 +170,14 @@ def _model(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Aler
     yield Alert("Monitoring's age", _state(old), "ticket", words, "stale")
 
 
-def _accuracy(performance: PerformanceReport | None, levels: ServiceLevelsConfig) -> Alert:
-    accuracy = performance.accuracy if performance else None
-    if accuracy is None:
+def _accuracy(labelled: PerformanceReport | None, levels: ServiceLevelsConfig) -> Alert:
+    if labelled is None or (accuracy := labelled.accuracy) is None:
         return Alert("Live accuracy", "unknown", "ticket", "no labels came yet", "accuracy")
-    words = f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}); {levels.cohort_accuracy:g} is asked"
+    window = labelled.window
+    words = (
+        f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}) on {labelled.labelled:,} labels of "
+        f"the window from {window.start:%Y-%m-%d %H:%M} to {window.end:%H:%M} UTC; {levels.cohort_accuracy:g} is asked"
+    )
     far = accuracy.high < levels.cohort_accuracy - levels.page_accuracy_gap
     severity: Literal["page", "ticket"] = "page" if far else "ticket"
     return Alert("Live accuracy", _state(accuracy.high < levels.cohort_accuracy), severity, words, "accuracy")

@@ -93,7 +93,7 @@ def _champion(found: Watched) -> StatusLine:
 
 
 def _traffic(found: Watched, served: ServerStatus, canary: Canary | None) -> StatusLine:
-    hour = int((found.log.at > now().timestamp() - 3600).sum()) if found.log.rows else 0
+    hour = int((found.log.at > now().timestamp() - 3600).sum()) if found.log.requests else 0
     asked = f"{hour:,} requests were answered in the last hour"
     if canary is not None:
         alive = "" if canary.alive else "; its process is gone: `linnet rollout abort`"

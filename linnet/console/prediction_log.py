@@ -1,4 +1,4 @@
-"""The prediction log in figures: an hour a row, read from Parquet column by column, never as a whole."""
+"""The prediction log in figures, a request each: read from Parquet column by column, never as a whole."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ import numpy as np
 from linnet.records.prediction_log import served_files
 
 logger = logging.getLogger(__name__)
-_COLUMNS = ["model", "at", "version", "predicted", "confidence", "latency_ms", "ok"]
+_COLUMNS = ["model", "index", "at", "version", "predicted", "confidence", "latency_ms", "ok"]
 
 
 @dataclass(frozen=True)
 class LogFile:
     """What one file of the log holds, summed up; files are never changed, so neither is this."""
 
-    rows: int
+    requests: int
     failed: int
     first: float
     last: float
     """Seconds since the epoch."""
     versions: dict[str, int]
     classes: dict[str, int]
+    """Answers by class, an image each; all else is a request each, however many images it brings."""
     at: np.ndarray[tuple[int], np.dtype[np.float64]]
     """Seconds since the epoch, a request."""
     answered: np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -39,9 +40,12 @@ class LogFile:
 
 @dataclass(frozen=True, eq=False)
 class LogSummary:
-    """The whole log. `at` (seconds since the epoch), `answered` and `latencies` (ms) have a row a request."""
+    """The whole log. `at` (seconds since the epoch), `answered` and `latencies` (ms) have a row a request.
 
-    rows: int = 0
+    `classes` counts images; all else counts requests, however many images one brings.
+    """
+
+    requests: int = 0
     failed: int = 0
     first: datetime | None = None
     last: datetime | None = None
@@ -105,15 +109,17 @@ def _tell(problem: str) -> None:
 def _rows_of(table: Any) -> LogFile:
     import pyarrow.compute as compute
 
+    classes = _counts(table["predicted"])
+    table = table.filter(compute.equal(table["index"], 0))
     at = compute.cast(table["at"], "int64").to_numpy() / 1e6
     hours, counts = np.unique((at // 3600).astype(int), return_counts=True)
     return LogFile(
-        rows=table.num_rows,
+        requests=table.num_rows,
         failed=int(table.num_rows - (compute.sum(table["ok"]).as_py() or 0)),
         first=float(at.min()),
         last=float(at.max()),
         versions=_counts(table["version"]),
-        classes=_counts(table["predicted"]),
+        classes=classes,
         at=at,
         answered=table["ok"].to_numpy().astype(bool),
         latencies=table["latency_ms"].to_numpy().astype(np.float32),
@@ -137,7 +143,7 @@ def _sum(files: list[LogFile]) -> LogSummary:
     latencies = np.concatenate([one.latencies for one in files])
     p50, p95, p99 = (float(value) for value in np.percentile(latencies, (50, 95, 99)))
     return LogSummary(
-        rows=sum(one.rows for one in files),
+        requests=sum(one.requests for one in files),
         failed=sum(one.failed for one in files),
         first=datetime.fromtimestamp(min(one.first for one in files), UTC),
         last=datetime.fromtimestamp(max(one.last for one in files), UTC),

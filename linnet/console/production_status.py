@@ -16,13 +16,19 @@ from linnet.console.alerts import Alert, ProductionState, alerts
 from linnet.console.context import Context
 from linnet.console.prediction_log import LogSummary
 from linnet.console.slo import SloStatus, promises
+from linnet.deployment.bake_report import bake_file
 from linnet.errors import LinnetError
 from linnet.labels.status import LabelStatus, status
 from linnet.labels.store import database
-from linnet.monitoring.history import DRIFT_FILE, history_folder
+from linnet.monitoring.history import (
+    DRIFT_FILE,
+    PERFORMANCE_FILE,
+    history_folder,
+    performance_reports,
+)
 from linnet.monitoring.log_reader import read_served
-from linnet.monitoring.performance import PERFORMANCE_FILE
 from linnet.records import (
+    BakeReport,
     DriftReport,
     ModelVersion,
     PerformanceReport,
@@ -72,10 +78,15 @@ class Watched:
     windows: tuple[tuple[Path, DriftReport], ...]
     """Folder and report of the champion's monitored windows, the newest first."""
     performance: PerformanceReport | None
+    """Of the newest window."""
     retraining: Retraining
     alerts: tuple[Alert, ...] = field(default=())
     refused: tuple[RefusedRequest, ...] = ()
     """Requests that the server refused or failed on, of those that it keeps; the newest first."""
+    bake: BakeReport | None = None
+    """How the newest champion does since its canary, where one was on trial here."""
+    labelled: PerformanceReport | None = None
+    """Of the newest window that labels came for: they come late, so it is seldom the newest one."""
     broken_configs: tuple[str, ...] = ()
     """What is wrong with configs here, which may be this model's: then it is judged by the defaults."""
 
@@ -99,23 +110,40 @@ def _watched(context: Context, model: str) -> Watched:
     windows = _windows(champion) if champion else ()
     newest = windows[0][0] if windows else None
     performance = _read(PerformanceReport, newest, PERFORMANCE_FILE)
+    labelled = context.sources.kept.get(
+        ("labelled", model), 30.0, lambda: _labelled(champion) if champion else None
+    )
     policy = _retraining(model, config)
+    bake = _read(BakeReport, bake_file(model).parent, bake_file(model).name) if model else None
     known = ProductionState(
         at=at,
         champion=champion,
         served=context.sources.served(model),
         promises=kept,
         drift=windows[0][1] if windows else None,
-        performance=performance,
+        labelled=labelled,
         skew=_read(SkewReport, newest, "skew.json"),
         failures=None if policy.problem else policy.failures,
         canary=context.sources.canary(model),
         restarts=tuple(restarts()),
+        bake=bake,
     )
     found = alerts(known, config.service_levels, config.retraining)
     refused = tuple(islice((one for one, _ in _refused() if one.model in ("", model)), REFUSED))
     return Watched(
-        model, config, champion, log, kept, windows, performance, policy, tuple(found), refused, broken
+        model,
+        config,
+        champion,
+        log,
+        kept,
+        windows,
+        performance,
+        policy,
+        tuple(found),
+        refused,
+        bake,
+        labelled,
+        broken,
     )
 
 
@@ -127,6 +155,11 @@ def _windows(champion: ModelVersion) -> tuple[tuple[Path, DriftReport], ...]:
     files = sorted(history_folder(champion.name, champion.version).glob(f"*/{DRIFT_FILE}"))[-WINDOWS:]
     read = ((file.parent, _read(DriftReport, file.parent, DRIFT_FILE)) for file in reversed(files))
     return tuple((folder, report) for folder, report in read if report is not None)
+
+
+def _labelled(champion: ModelVersion) -> PerformanceReport | None:
+    reports = performance_reports(champion.name, champion.version)
+    return next((one for one in reports if one.accuracy is not None), None)
 
 
 def _read(kind: type[R], folder: Path | None, name: str) -> R | None:

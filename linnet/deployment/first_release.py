@@ -43,13 +43,21 @@ def judge_alone(
     low, high = (float(bound) for bound in share_bounds(*counts, levels[::-1], FREQUENT))
     accuracy = _judgement("accuracy", (reference.accuracy, share(*counts)), (low, high), floor,
                           f"accuracy {percent(*counts)}", least=True)  # fmt: skip
-    return errors, _p95(side, config, reference, levels), accuracy
+    return errors, judge_p95(side, config, reference, levels), accuracy
 
 
-def _p95(
-    side: VersionEvidence, config: ReleaseConfig, reference: FirstReleaseBaseline, levels: tuple[float, float]
+def judge_p95(
+    side: VersionEvidence,
+    config: ReleaseConfig,
+    reference: FirstReleaseBaseline,
+    levels: tuple[float, float],
+    tolerated_ms: float = 0.0,
 ) -> MetricJudgement:
-    worst = max(config.first_latency_ratio * reference.latency_p95_ms, config.first_latency_p95_ms)
+    """p95 latency against an absolute limit, which is not below `tolerated_ms`; levels of bad and of good."""
+    alone = max(
+        config.first_release_max_latency_ratio * reference.latency_p95_ms, config.first_release_latency_p95_ms
+    )
+    worst = max(alone, tolerated_ms)
     total = int(side.latencies.total())
     low_rank, _ = quantile_ranks(total, _P95, levels[0])
     _, high_rank = quantile_ranks(total, _P95, levels[1])

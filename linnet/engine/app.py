@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from linnet.automation.abandoned_rollouts import AbandonedRollouts
+from linnet.automation.bake import PromotionWatch
 from linnet.automation.interrupted_moves import InterruptedMoves
 from linnet.automation.metrics import exposition
 from linnet.automation.mlflow_sync import MlflowSync
@@ -55,6 +56,7 @@ def build_engine(folder: Path, config: EngineConfig) -> Engine:
     supervisor.also_busy.append(retraining.busy)
     supervisor.every_second.append(AbandonedRollouts().tick)
     supervisor.every_second.append(InterruptedMoves().tick)
+    supervisor.every_second.append(PromotionWatch().tick)
     mirror = MlflowSync(folder / "mirror.log")
     if config.mirror_runs:
         supervisor.after_run.append(mirror.start)

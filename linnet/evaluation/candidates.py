@@ -68,7 +68,7 @@ def write_candidates(
             labels=labels,
             embeddings=np.concatenate([one.embeddings for one in said]).astype(np.float16),
             suspects=score.ranked(results),
-            **{name: results.output.astype(np.float32)},  # type: ignore[arg-type]
+            **{name: results.output.astype(np.float32)},
         )
     except OSError as error:
         raise StorageError(f"{out}: the candidates cannot be written ({error}); free some space") from error

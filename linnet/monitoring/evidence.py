@@ -9,8 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from linnet.errors import StorageError
-from linnet.monitoring.history import DRIFT_FILE, history_folder
-from linnet.monitoring.performance import PERFORMANCE_FILE
+from linnet.monitoring.history import DRIFT_FILE, PERFORMANCE_FILE, history_folder
 from linnet.monitoring.recent import LabelledWindow
 from linnet.records import DriftReport, PerformanceReport, RetrainingEvidence, WindowFinding
 
@@ -27,6 +26,8 @@ class ServedChampion:
     model: str
     version: str | None
     registered_at: datetime | None
+    rolled_back: datetime | None = None
+    """When one before it was rolled back by itself."""
 
 
 def gather_evidence(
@@ -65,6 +66,7 @@ def gather_evidence(
         new_labels=len(labelled.images),
         label_notes=labelled.notes,
         rollout_active=any(end is None for _, end in rollouts),
+        rolled_back=served.rolled_back,
         facts={"drift_report": str(found[-1])} if found else {},
     )
 

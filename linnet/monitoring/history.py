@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from linnet.errors import StorageError
-from linnet.records import DriftReport, Window
+from linnet.records import DriftReport, PerformanceReport, Window
 from linnet.storage.files import file_name, writing
 from linnet.storage.paths import state_dir
 
 logger = logging.getLogger(__name__)
 DRIFT_FILE = "drift.json"
+PERFORMANCE_FILE = "performance.json"
 _ROWS = ".parquet"
 
 
@@ -40,6 +42,15 @@ def past_reports(model: str, version: str, before: datetime | None = None) -> li
         if before is None or report.window.start < before:
             reports.append(report)
     return sorted(reports, key=lambda report: report.window.start)
+
+
+def performance_reports(model: str, version: str) -> Iterator[PerformanceReport]:
+    """How well the version did in each window, the newest first; what cannot be read is told and left out."""
+    for path in sorted(history_folder(model, version).glob(f"*/{PERFORMANCE_FILE}"), reverse=True):
+        try:
+            yield PerformanceReport.load(path)
+        except StorageError as error:
+            logger.warning("how well %s did in a window is left out: %s", model, error)
 
 
 def past_p_values(model: str, version: str, before: datetime) -> list[float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -114,8 +114,8 @@ class ReadFeedback:
     """Files, and rows of files, that could not be read."""
 
 
-def read_feedback(folder: Path, model: str) -> ReadFeedback:
-    """True labels that came later for a model.
+def read_feedback(folder: Path, model: str, files: Iterable[Path] | None = None) -> ReadFeedback:
+    """True labels that came later for a model; of `files` alone, where they are named.
 
     Parquet or JSON lines (`feedback*`) with request_id, label, at and, for requests of several images,
     index; a row without `model` is of whatever model answered that request. Of several answers to one
@@ -125,7 +125,7 @@ def read_feedback(folder: Path, model: str) -> ReadFeedback:
 
     found: dict[tuple[str, int], tuple[str, datetime]] = {}
     damaged = []
-    for path in sorted(folder.glob("feedback*")):
+    for path in sorted(folder.glob("feedback*") if files is None else files):
         wrong: list[str] = []
         try:
             for number, row in enumerate(_feedback_rows(path), 1):

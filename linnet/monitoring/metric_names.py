@@ -57,6 +57,9 @@ CHAMPION_CREATED = "linnet_champion_created_seconds"
 """When the champion was registered, seconds since the epoch; labels model, version."""
 CHAMPION_PROMOTED = "linnet_champion_promoted_seconds"
 """When the champion became it, seconds since the epoch; labels model, version."""
+BAKE_REGRESSED = "linnet_bake_regressed_seconds"
+"""When a new champion was proven worse than the last one after its promotion, seconds since the epoch; 0: it
+was not. Labels model, version."""
 RETRAINING_DECISIONS = "linnet_retraining_decisions_total"
 """Decisions in the ledger; labels model, decision (yes, no)."""
 RETRAINING_BREAKER = "linnet_retraining_breaker_open"
@@ -67,5 +70,5 @@ RESTARTS = "linnet_restarts_total"
 MONITOR = (
     ACCURACY, ACCURACY_LOW, ACCURACY_HIGH, ESTIMATED_ACCURACY, DRIFT_EFFECT, DRIFT_VIOLATION,
     SKEW_DIFFERENCES, WINDOW_END, CONFUSION, PREDICTED_SHARE, CHAMPION_CREATED, CHAMPION_PROMOTED,
-    RETRAINING_DECISIONS, RETRAINING_BREAKER, RETRAINING_ACTIVE, RETRAINING_COST, RESTARTS,
+    BAKE_REGRESSED, RETRAINING_DECISIONS, RETRAINING_BREAKER, RETRAINING_ACTIVE, RETRAINING_COST, RESTARTS,
 )  # fmt: skip

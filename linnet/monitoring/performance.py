@@ -13,6 +13,7 @@ import numpy.typing as npt
 from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig
 from linnet.monitoring.drift import compare_classes
+from linnet.monitoring.history import PERFORMANCE_FILE
 from linnet.monitoring.log_reader import read_feedback
 from linnet.monitoring.online_fdr import adjusted
 from linnet.monitoring.window import WINDOW_FILE, Rows
@@ -26,7 +27,6 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Feedback = Mapping[tuple[str, int], tuple[str, datetime]]
 
-PERFORMANCE_FILE = "performance.json"
 _MIN_CLASS_ROWS = 20
 """Fewest labelled images of a class for a test of its row of the confusion matrix."""
 _MIN_EXPECTED = 5.0

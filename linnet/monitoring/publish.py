@@ -6,9 +6,8 @@ from pathlib import Path
 
 from linnet.artifacts.reference import Reference
 from linnet.monitoring.evidently import EVIDENTLY_FILE, available, write_evidently
-from linnet.monitoring.history import DRIFT_FILE, keep
+from linnet.monitoring.history import DRIFT_FILE, PERFORMANCE_FILE, keep
 from linnet.monitoring.page import PAGE_FILE, PageData, render
-from linnet.monitoring.performance import PERFORMANCE_FILE
 from linnet.monitoring.window import Rows
 from linnet.records import DriftReport, PerformanceReport, SkewReport
 from linnet.storage.files import write_text

@@ -25,6 +25,7 @@ from linnet.records.prediction_log import served_files, served_schema
 
 TIMEOUT = 5.0
 """Seconds that a server may take to answer."""
+_TRAFFIC = ("latency_ms", "ok", "error", "confidence", "predicted")
 _SAMPLES = 8
 
 
@@ -140,7 +141,7 @@ def _log(places: Places, at: datetime, span: timedelta, seen: _Seen) -> None:
     if not files:
         seen.notes.append(f"{places.log}: nothing was logged in the last {5 * span}")
         return
-    columns = ["request_id", "at", "model", "version", "latency_ms", "ok", "error", "confidence", "predicted"]
+    columns = [*("request_id", "index", "at", "model", "version"), *_TRAFFIC]
     wanted = (ds.field("at") >= since) & (ds.field("model") == places.model)
     tables = []
     for path in files:
@@ -167,7 +168,7 @@ def _changed_at(path: Path) -> float:
 
 
 def _by_version(frame: Any) -> Iterable[VersionTraffic]:
-    for version, rows in frame.groupby("version"):
+    for version, rows in frame[frame["index"] == 0].groupby("version"):  # a request may bring several images
         latency = rows["latency_ms"].quantile(0.95)
         answered = int(rows["ok"].sum())
         yield VersionTraffic(

@@ -57,6 +57,7 @@ from linnet.records.retraining import (
     WindowFinding,
 )
 from linnet.records.rollout import (
+    BakeReport,
     JudgeSnapshot,
     MetricJudgement,
     RolloutDecision,
@@ -70,6 +71,7 @@ from linnet.records.task import ArtifactRecord, TaskRecord
 __all__ = [
     "SPLITS",
     "ArtifactRecord",
+    "BakeReport",
     "CohortDrift",
     "CohortResult",
     "Comparison",

@@ -50,6 +50,8 @@ class RetrainingEvidence(Record):
     label_notes: tuple[str, ...] = ()
     """Labels beside these that cannot be trained on, counted by reason, and files that could not be read."""
     rollout_active: bool = False
+    rolled_back: datetime | None = None
+    """When a champion was last rolled back by itself after its promotion."""
     facts: dict[str, Any] = {}
     """Whatever else a person wants to see in the run's record, such as the drift report's path."""
 

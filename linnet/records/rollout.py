@@ -85,3 +85,29 @@ class RolloutDecision(Record):
     marks: tuple[RolloutMark, ...] = ()
     gates: tuple[Gate, ...] = ()
     """The gates against the champion, where they were judged again as another was champion by then."""
+
+
+class BakeReport(Record):
+    """How a champion does since its canary promoted it, against the last one: `bake/MODEL.json`."""
+
+    model: str
+    version: str
+    last: str
+    """The champion before it, which a rollback goes back to."""
+    promoted_at: datetime
+    ends_at: datetime
+    """What is served before this moment is judged."""
+    labels_until: datetime
+    """Labels that come later do not count."""
+    at: datetime
+    """When the judge looked last."""
+    verdict: Literal["baking", "kept", "rollback", "superseded"]
+    """`rollback`: proven worse; `superseded`: somebody moved the champion meanwhile."""
+    reason: str
+    problem: str = ""
+    """Why a champion that is proven worse could not be rolled back yet."""
+    images: int = 0
+    labelled: int = 0
+    same_images: int = 0
+    """Labelled images that the last champion was asked about too."""
+    judgements: tuple[MetricJudgement, ...] = ()

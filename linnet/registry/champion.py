@@ -177,18 +177,25 @@ class ModelRegistry:
             )
         return self.version(model, line[-2])
 
-    def rollback(self, model: str, reason: str) -> ModelVersion:
+    def rollback(
+        self, model: str, reason: str, expected: str = "", evidence: dict[str, Any] | None = None
+    ) -> ModelVersion:
         """Makes the champion before the present one champion again, as the ledger knows it.
+
+        `expected`: only if this version is the champion; `evidence`: for the ledger.
 
         Raises:
             RegistryError: no reason is given, or there is no earlier champion.
+            PromotionConflict: another version is champion.
         """
         if not reason.strip():
             raise RegistryError("a rollback needs a reason, for the ledger: give one with --reason")
         with self._locked(model):
-            earlier = self.earlier_champion(model)
             found = self.store.alias(model, "champion")
-            self._move(self._entry("rollback", model, earlier.version, found, reason.strip()))
+            if expected and found != expected:
+                raise PromotionConflict("champion", expected, found)
+            earlier = self.earlier_champion(model)
+            self._move(self._entry("rollback", model, earlier.version, found, reason.strip(), evidence))
             return self.version(model, earlier.version)
 
     def blocked(self, model: str, version: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from math import isfinite
 from typing import Any
 
@@ -122,6 +123,24 @@ _NUMBERS = ("champion", "candidate", "low", "high", "margin")
 def _finite(value: float) -> float | None:
     """JSON has no infinity."""
     return round(value, 6) if isfinite(value) else None
+
+
+BAKE = "bake"
+"""Key in the evidence of a rollback by itself: when the champion that it took away was promoted."""
+
+
+def on_trial(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+    """Promotions by a canary, each of a model's present champion and over an earlier one.
+
+    One that a person made is not among them: it was a decision against, or without, the judge's.
+    """
+    newest = {entry.model: entry for entry in entries if entry.action in ("promote", "rollback")}
+    return [e for e in newest.values() if e.action == "promote" and e.previous and "verdict" in e.evidence]
+
+
+def rolled_back_at(entries: Sequence[LedgerEntry]) -> datetime | None:
+    """When a champion was last rolled back by itself, after its canary; None: never."""
+    return max((e.at for e in entries if e.action == "rollback" and BAKE in e.evidence), default=None)
 
 
 def champions(entries: Sequence[LedgerEntry]) -> list[str]:

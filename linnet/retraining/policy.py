@@ -159,14 +159,14 @@ def _no_window(evidence: RetrainingEvidence, left_out: str) -> str:
 
 
 def _labels(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Condition, ...]:
-    if not config.labels_trigger:
-        return (_off("labels", "labels_trigger"),)
+    if not config.trigger_after_labels:
+        return (_off("labels", "trigger_after_labels"),)
     return (
         Condition(
             name="labels.count",
-            met=evidence.new_labels >= config.labels_trigger,
-            detail=_labels_told(evidence, f"{config.labels_trigger} ask by themselves")
-            + _missing(config.labels_trigger - evidence.new_labels, "labels_trigger"),
+            met=evidence.new_labels >= config.trigger_after_labels,
+            detail=_labels_told(evidence, f"{config.trigger_after_labels} ask by themselves")
+            + _missing(config.trigger_after_labels - evidence.new_labels, "trigger_after_labels"),
         ),
     )
 
@@ -256,6 +256,16 @@ def _guards(
         detail=f"the cool-down lasts {rest / timedelta(hours=1):.1f} more hours"
         if rest > timedelta()
         else "the cool-down is over",
+    )
+    taken_back = evidence.rolled_back
+    pause = timedelta(hours=config.cooldown_hours) - (at - taken_back) if taken_back else timedelta()
+    yield Condition(
+        name="guard.rolled_back",
+        met=pause <= timedelta(),
+        detail=f"a champion was rolled back at {taken_back:%Y-%m-%d %H:%M} UTC: the cool-down lasts "
+        f"{pause / timedelta(hours=1):.1f} more hours"
+        if taken_back and pause > timedelta()
+        else "no champion was rolled back by itself lately",
     )
     today = history.asked_since(at - DAY)
     yield Condition(

@@ -93,11 +93,16 @@ def evidence_of(config: Config) -> RetrainingEvidence:
     """
     from linnet.monitoring.evidence import ServedChampion, gather_evidence
     from linnet.registry.connect import connect
+    from linnet.registry.promotion import rolled_back_at
 
     model = config.model_name
-    champion = connect(config.registry).champion(model)
+    registry = connect(config.registry)
+    champion = registry.champion(model)
     served = ServedChampion(
-        model, champion.version if champion else None, champion.created_at if champion else None
+        model,
+        champion.version if champion else None,
+        champion.created_at if champion else None,
+        rolled_back_at(registry.ledger.entries(model)),
     )
     return gather_evidence(served, _rollouts(model), labelled(config))
 

@@ -95,6 +95,7 @@ class ConvNorm(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W]"""
         return functional.relu(self.norm(self.conv(x)))
 
 
@@ -107,6 +108,7 @@ class Halving(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W]"""
         pooled = functional.max_pool2d(self.conv(x), 2)
         return functional.relu(self.norm(pooled))
 
@@ -120,6 +122,7 @@ class Residual(nn.Module):
         self.second = ConvNorm(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W]"""
         result: Tensor = x + self.second(self.first(x))
         return result
 

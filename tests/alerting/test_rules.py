@@ -223,6 +223,16 @@ def model_trouble() -> Scenario:
     )  # fmt: skip
 
 
+def rolled_back() -> Scenario:
+    """A page for an hour; 0 means that no new champion was proven worse."""
+    regressed = f'linnet_bake_regressed_seconds{{model="{MODEL}",version="2"}}'
+    return Scenario(
+        healthy(3 * HOUR) | {regressed: gauge((HOUR, -7200), (2 * HOUR, HOUR * 15))},
+        {HOUR * 15 - 15: set(), HOUR * 15 + 60: {"LinnetRolledBack"}, 3 * HOUR * 15 - 30: set()},
+        ("model",),
+    )
+
+
 def accuracy_far() -> Scenario:
     """A live accuracy of 23.6 % wakes somebody; a little below the floor is a ticket."""
     high = f'linnet_live_accuracy_high{{model="{MODEL}",version="1",cohort="all",value="all"}}'
@@ -255,7 +265,7 @@ def little_traffic() -> Scenario:
 
 SCENARIOS = (
     outage, overload, slow, bad_input, down, absent, not_serving, rollout, stuck_rollout, lapsed_rollout,
-    promoted, model_trouble, accuracy_far, unmonitored, little_traffic,
+    promoted, model_trouble, rolled_back, accuracy_far, unmonitored, little_traffic,
 )  # fmt: skip
 
 

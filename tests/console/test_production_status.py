@@ -12,8 +12,9 @@ import pytest
 
 from linnet.config import Config, RetrainingConfig, ServiceLevelsConfig
 from linnet.console.alerts import ProductionState, alerts, unmeasured
+from linnet.console.context import Context
 from linnet.console.prediction_log import LogSummary
-from linnet.console.production_status import Example, Retraining, Watched, _windows
+from linnet.console.production_status import Example, Retraining, Watched, _windows, watched
 from linnet.console.slo import promises
 from linnet.console.sources import Canary, ServerStatus
 from linnet.console.views import labelling, production
@@ -46,7 +47,7 @@ def log(ages: list[float], bad: int = 0, slow: int = 0) -> LogSummary:
     latencies = np.full(count, 10.0, np.float32)
     latencies[bad : bad + slow] = 80.0
     return LogSummary(
-        rows=count, at=AT - np.array(ages), answered=np.arange(count) >= bad, latencies=latencies
+        requests=count, at=AT - np.array(ages), answered=np.arange(count) >= bad, latencies=latencies
     )
 
 
@@ -113,7 +114,7 @@ def known(**more: Any) -> ProductionState:
         "served": ServerStatus(url="http://127.0.0.1:1", champion="7"),
         "promises": promises(log([60.0] * 100), LEVELS, AT),
         "drift": drift("stable"),
-        "performance": performance(0.95),
+        "labelled": performance(0.95),
         "skew": skew(0),
     }
     return ProductionState(**values | more)
@@ -160,8 +161,8 @@ def test_what_was_never_measured_is_unknown_and_not_green() -> None:
     [
         ({"skew": None}, "Skew"),
         ({"skew": skew(0).model_copy(update={"compared": 0})}, "Skew"),
-        ({"performance": None}, "Live accuracy"),
-        ({"performance": performance(0.95).model_copy(update={"accuracy": None})}, "Live accuracy"),
+        ({"labelled": None}, "Live accuracy"),
+        ({"labelled": performance(0.95).model_copy(update={"accuracy": None})}, "Live accuracy"),
         ({"drift": drift("insufficient")}, "Input drift"),
         ({"failures": None}, "Retraining breaker"),
     ],
@@ -202,7 +203,7 @@ CANARY = Canary("m", "8", "7", "running", True, 5, 60.0, (), ())
             ("Requests answered", "page", "availability"),
         ),
         ({"drift": drift()}, ("Input drift", "ticket", "drift")),
-        ({"performance": performance(0.7)}, ("Live accuracy", "ticket", "accuracy")),
+        ({"labelled": performance(0.7)}, ("Live accuracy", "ticket", "accuracy")),
         ({"skew": skew(3)}, ("Skew", "ticket", "skew")),
         ({"failures": 3}, ("Retraining breaker", "ticket", "retraining")),
         ({"champion": version("7").model_copy(update={"created_at": BEGAN - timedelta(days=40)})}, ("Champion's age", "ticket", "stale")),
@@ -280,3 +281,28 @@ def test_window_whose_record_cannot_be_read_is_told(state: Path, caplog: pytest.
     (folder / "drift.json").write_text("{")
     assert _windows(champion) == ()
     assert "a record of a window is left out" in caplog.text and "drift.json" in caplog.text
+
+
+def test_live_accuracy_is_that_of_the_newest_window_that_labels_came_for_and_says_which(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels come late: of the newest window alone nobody knew, though the one before was far below."""
+    del state
+    champion = version("7")
+    for hours, labelled in ((3, True), (2, True), (1, False)):
+        end = BEGAN - timedelta(hours=hours)
+        about = window(model=champion.name, start=end - timedelta(hours=1), end=end)
+        folder = history_folder(champion.name, "7") / f"{about.start:%Y%m%dT%H%M%S}"
+        folder.mkdir(parents=True)
+        drift("stable").model_copy(update={"window": about}).save(folder / "drift.json")
+        told = {"window": about} | ({} if labelled else {"accuracy": None, "labelled": 0})
+        performance(0.4 + hours / 100).model_copy(update=told).save(folder / "performance.json")
+    context = Context()
+    monkeypatch.setattr(context.sources, "champion", lambda _: champion)
+    found = watched(context, champion.name)
+    assert found.performance is not None and found.performance.accuracy is None
+    [accuracy] = [one for one in found.alerts if one.name == "Live accuracy"]
+    assert accuracy.state == "firing" and accuracy.severity == "page"
+    assert "0.420 (" in accuracy.summary and "from 2026-11-24 09:00 to 10:00 UTC" in accuracy.summary
+    shown = str(production.drift(found))
+    assert "42.0" in shown and "in the newest window that labels came for" in shown

@@ -56,7 +56,7 @@ def view(**more: object) -> overview.Overview:
         "challenger": None,
         "promoted_at": now(),
         "served": ServerStatus(url="http://127.0.0.1:1", champion="6", versions=("6",)),
-        "log": LogSummary(rows=1000, failed=0, p50_ms=1.0, p95_ms=2.0, p99_ms=3.0),
+        "log": LogSummary(requests=1000, failed=0, p50_ms=1.0, p95_ms=2.0, p99_ms=3.0),
         "runs": [run_record()],
     }
     return overview.Overview(**values | more)  # type: ignore[arg-type]
@@ -146,7 +146,9 @@ def test_texts_from_data_are_escaped_everywhere() -> None:
             at=BEGAN, actor=EVIL, action="promote", model="m", version="1", previous=None, reason=EVIL
         )
     ]
-    log = LogSummary(rows=1, first=BEGAN, last=BEGAN, classes={EVIL: 1}, versions={EVIL: 1}, hours=((1, 1),))
+    log = LogSummary(
+        requests=1, first=BEGAN, last=BEGAN, classes={EVIL: 1}, versions={EVIL: 1}, hours=((1, 1),)
+    )
     for markup in (
         overview.page(view(runs=[record])),
         run.summary(found),

@@ -108,6 +108,32 @@ def test_diagnosis_and_console_count_requests_of_their_own_model(log: Path, tmp_
         assert sum(one.answered + one.failed for one in gather(places, 30).recent) == count + failed
 
 
+def test_request_with_several_images_is_one_request(champion: Path, tmp_path: Path) -> None:
+    """One of 64 images that came late weighed as much as 64; of a failed one there is one row anyway."""
+    said = Predictor.load("1", champion, 1).predict(pictures(6, 7), None)
+    parts = [
+        Prediction(said.images[rows], said.features[rows], said.probabilities[rows], said.embedding[rows])
+        for rows in (slice(0, 5), slice(5, 6))
+    ]
+    writer = PredictionLog(tmp_path / "log", 100, 1.0)
+    writer.start()
+    for name, prediction, latency in (("many", parts[0], 90.0), ("one", parts[1], 10.0), ("bad", None, 5.0)):
+        error = "broken" if prediction is None else None
+        writer.offer(LogEntry(name, time.time(), "healthy", "1", ANSWER, latency, prediction, error))
+    writer.close()
+    summary = PredictionLogReader(tmp_path / "log").summary("healthy")
+    assert (summary.requests, summary.failed, len(summary.at), len(summary.latencies)) == (3, 1, 3, 3)
+    assert summary.p50_ms == 10.0 and summary.versions == {"1": 3}
+    assert sum(count for _, count in summary.hours) == 3
+    assert sum(summary.classes.values()) == 6, "each image has its answer"
+    places = Places(
+        model="healthy", champion="1", server_state=tmp_path / "none", log=tmp_path / "log",
+        windows=tmp_path / "none", disk=tmp_path,
+    )  # fmt: skip
+    [traffic] = gather(places, 30).recent
+    assert (traffic.answered, traffic.failed) == (2, 1)
+
+
 def test_alert_of_one_model_asks_for_retraining_of_that_one_alone(tmp_path: Path) -> None:
     runs = {model: RunsInMemory() for model in COUNTS}
 

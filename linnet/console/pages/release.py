@@ -12,6 +12,7 @@ from linnet.console.context import Context, role_of
 from linnet.console.markup import address
 from linnet.console.sources import Canary, ServerStatus
 from linnet.console.views import release as view
+from linnet.deployment.bake_report import bake_report
 from linnet.deployment.journal import Command
 from linnet.errors import LinnetError
 from linnet.records import RolloutDecision
@@ -42,6 +43,9 @@ def register(context: Context, app: FastAPI) -> None:
                 "A candidate gets traffic step by step, and gives it back at once when the judge says no.",
             )
             await shell.shown(lambda: look(context, model), lambda found: _live(context, request, found))
+            await shell.shown(
+                lambda: bake_report(context.model(model)), lambda found: shell.html(view.trial(found))
+            )
             await shell.shown(
                 lambda: decisions(context, context.model(model)),
                 lambda found: shell.html(view.history(found)),

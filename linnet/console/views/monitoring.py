@@ -11,10 +11,10 @@ from linnet.pages.numbers import percent
 
 def page(log: LogSummary, trained: dict[str, int]) -> Html:
     """The whole page; `trained`: training images a class, to hold the answers against."""
-    if not log.rows:
+    if not log.requests:
         hint = "Serve the champion with `linnet up`, and ask it: each answer is logged."
         return section("Traffic", empty("No predictions are logged yet", hint))
-    failed = log.failed / log.rows
+    failed = log.failed / log.requests
     far = distance(log.classes, trained)
     note = "total variation; 0: as in training" if trained else "the training counts are not here"
     return join(
@@ -22,7 +22,7 @@ def page(log: LogSummary, trained: dict[str, int]) -> Html:
             tag(
                 "section",
                 tiles(
-                    tile("Answered", f"{log.rows:,}", join(["since ", when(log.first, ago=True)])),
+                    tile("Answered", f"{log.requests:,}", join(["since ", when(log.first, ago=True)])),
                     tile(
                         "Failed",
                         percent(failed, 2),
@@ -58,6 +58,7 @@ def distance(answered: dict[str, int], trained: dict[str, int]) -> float:
 
 def _versions(log: LogSummary) -> Html:
     rows = [
-        (f"Version {name}", f"{count:,}", percent(count / log.rows)) for name, count in log.versions.items()
+        (f"Version {name}", f"{count:,}", percent(count / log.requests))
+        for name, count in log.versions.items()
     ]
     return table(("Version", ">Answers", ">Share"), rows, "Versions that answered")

@@ -150,9 +150,9 @@ def _tiles(view: Overview) -> Html:
             f"macro F1 {number(champion.metrics.get('macro_f1'))}",
         )
     log = view.log
-    failed = log.failed / log.rows if log.rows else 0.0
-    words = f"{percent(failed, 2)} failed, p95 {log.p95_ms:.1f} ms" if log.rows else "no requests yet"
-    third = tile("Answered", f"{log.rows:,}", words, "bad" if failed > 0.01 else "", "/monitoring")
+    failed = log.failed / log.requests if log.requests else 0.0
+    words = f"{percent(failed, 2)} failed, p95 {log.p95_ms:.1f} ms" if log.requests else "no requests yet"
+    third = tile("Answered", f"{log.requests:,}", words, "bad" if failed > 0.01 else "", "/monitoring")
     return tiles(first, second, third, *view.extra_tiles)
 
 

@@ -171,6 +171,12 @@ def _window(found: Watched, report: DriftReport) -> Html:
         )
     elif found.performance is not None and isfinite(found.performance.estimate.value):
         words.append(f"; accuracy without labels about {percent(found.performance.estimate.value)}")
+    labelled = found.labelled
+    if measured is None and labelled is not None and labelled.accuracy is not None:
+        words.append(
+            f"; {percent(labelled.accuracy.value)} in the newest window that labels came for, until "
+        )
+        words.append(when(labelled.window.end))
     page = _page(found, 0)
     return tag(
         "p",

@@ -19,10 +19,11 @@ from linnet.console.markup import (
     when,
 )
 from linnet.console.sources import Canary, ServerStatus
+from linnet.deployment.bake_report import bake_sentence
 from linnet.deployment.page import LEGEND, metric_cards
 from linnet.evaluation import plots
 from linnet.pages.numbers import duration, number
-from linnet.records import Interval, MetricJudgement, RolloutDecision
+from linnet.records import BakeReport, Interval, MetricJudgement, RolloutDecision
 
 
 def live(served: ServerStatus, canary: Canary | None = None) -> Html:
@@ -106,6 +107,28 @@ def canary(found: Canary) -> Html:
             tag("p", LEGEND, class_="soft small"),
             judged,
         ]
+    )
+
+
+TRIALS = {
+    "baking": ("on trial", "accent"),
+    "kept": ("kept", "good"),
+    "rollback": ("rolled back", "bad"),
+    "superseded": ("ended", ""),
+}
+"""How a champion's trial stands, in words, with their colours."""
+
+
+def trial(report: BakeReport | None) -> Html:
+    """How the newest champion does since its canary, against the last one; nothing where none was on trial."""
+    if report is None:
+        return Html("")
+    words, tone = TRIALS[report.verdict]
+    return section(
+        f"After the promotion: version {report.version} against version {report.last}",
+        tag("p", chip(words, tone), f" {bake_sentence(report)} · looked at ", when(report.at)),
+        problem(report.problem) if report.problem else "",
+        tag("div", judgements(report.judgements), style="margin-top:12px") if report.judgements else "",
     )
 
 

@@ -57,7 +57,7 @@ class _Masks:
         return np.where(named.any(axis=1), found, means[:, 0]).astype(np.float32)
 
     def difference(self, first: Output, second: Output) -> float:
-        """Of a probability, where both name the same class; 1 where they differ in more than single pixels."""
+        """Of a probability, where both name the same class; 1 where more than single pixels differ."""
         same = first[:, CLASS] == second[:, CLASS]
         if not same.size or (~same).mean() > _EDGE:
             return _UNLIKE if same.size else 0.0
@@ -125,7 +125,7 @@ class _Masks:
         places = (classes + np.arange(count)[:, None] * each).ravel()
         pixels = np.bincount(places, minlength=count * each).reshape(count, each)
         sure = np.bincount(places, output[:, PROBABILITY].ravel(), minlength=count * each)
-        return pixels, sure.reshape(count, each)
+        return pixels.astype(np.int64), sure.reshape(count, each).astype(np.float64)
 
     def _means(self, output: Output) -> npt.NDArray[np.float64]:
         pixels, sure = self._pixels(output)

@@ -67,7 +67,7 @@ class _Masks:
         return _upsampled(logits).argmax(dim=1).to(torch.uint8)
 
     def right(self, named: Tensor, targets: Tensor) -> Tensor:
-        both, total = _overlaps(named, targets, int(max(named.max(), targets.max(), 1)))
+        both, total = _overlaps(named, targets, max(int(named.max()), int(targets.max()), 1))
         there = total > 0
         dice = torch.where(there, 2 * both / total.clamp_min(1), 0.0).sum(dim=1)
         return torch.where(there.any(dim=1), dice / there.sum(dim=1).clamp_min(1), 1.0)

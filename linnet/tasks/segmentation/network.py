@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from linnet.errors import ConfigError
-from linnet.vision.fusion import PixelNetwork
+from linnet.vision.fusion import ENCODED, PixelNetwork
 from linnet.vision.networks import ConvNorm, Halving, Residual
 
 STRIDE = 2
@@ -39,7 +39,7 @@ class SegmentationNetwork(PixelNetwork):
         self.encode = self._encoder()
         outputs = architecture["classes"] + 1
         self.head = nn.Conv2d(widths[-1], outputs, 3, padding=1)
-        self.shift = nn.Linear(self.encode[0].out_features, outputs)
+        self.shift = nn.Linear(ENCODED, outputs)
         """What the statistics of an image say for a class, wherever in it."""
 
     def forward(self, images: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:

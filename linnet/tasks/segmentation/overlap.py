@@ -112,7 +112,8 @@ class Maps:
 def shares(part: npt.NDArray[np.generic], whole: npt.NDArray[np.generic]) -> Floats:
     """The quotient; NaN where there is nothing to divide by."""
     top, bottom = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.divide(top, bottom, out=np.full(np.broadcast(top, bottom).shape, np.nan), where=bottom > 0)
+    found: Floats = np.full(np.broadcast(top, bottom).shape, np.nan)
+    return np.divide(top, bottom, out=found, where=bottom > 0)
 
 
 def outline_distance(truth: npt.NDArray[np.generic], said: npt.NDArray[np.generic]) -> float:

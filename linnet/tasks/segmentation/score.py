@@ -8,6 +8,7 @@ the split has; background is none. Their intervals draw whole images: pixels of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -187,7 +188,7 @@ def _parts(results: Maps) -> tuple[npt.NDArray[np.int64], ...]:
     return results.hits, results.actual, results.answered
 
 
-def _wide(counts: npt.NDArray[np.generic], classes: int, fill: float = 0) -> npt.NDArray[np.generic]:
+def _wide(counts: npt.NDArray[Any], classes: int, fill: float = 0) -> npt.NDArray[Any]:
     """Columns for all classes: results that were read from a file know only those that occur."""
     missing = classes - counts.shape[1]
     return np.pad(counts, ((0, 0), (0, max(missing, 0))), constant_values=fill)[:, :classes]

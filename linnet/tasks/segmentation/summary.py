@@ -13,7 +13,7 @@ class _Masks:
     def margin(self, output: Output) -> Floats:
         """How far the pixels are from a tie, of the half of them that are surest of least."""
         sure = np.sort(self._sure(output), axis=1)[:, : max(1, output[0, 0].size // 10) if len(output) else 1]
-        return np.clip(2 * sure.mean(axis=1) - 1, 0, 1)
+        return np.asarray(np.clip(2 * sure.mean(axis=1) - 1, 0, 1), np.float64)
 
     def entropy(self, output: Output) -> Floats:
         """The mean of the pixels' entropies, in bits, as of being right or wrong."""

@@ -22,7 +22,9 @@ class _Masks:
     def check(self, config: DataConfig) -> None:
         """Masks are stretched with their images: other fits would cut or frame them."""
         if config.fit != "squash":
-            problem = f"is '{config.fit}', and masks are brought to the size of the images by stretching alone"
+            problem = (
+                f"is '{config.fit}', and masks are brought to the size of the images by stretching alone"
+            )
             raise ConfigError("data.fit", problem, 'set it to "squash"')
 
     def read(self, cell: Any) -> str:
