@@ -145,7 +145,9 @@ def _kept(models: list[ModelToServe], serving: ServingConfig) -> list[str]:
         if not config.log_sample and not config.log_images:
             continue
         share = f", and {config.log_images:.0%} of all requests" if config.log_images else ""
-        redacted = f", averaged over blocks of {config.log_image_blocks}" if config.log_image_blocks else ""
+        redacted = (
+            f", averaged over blocks of {config.log_image_pixelate}" if config.log_image_pixelate else ""
+        )
         told.append(
             f"{model.name}: up to {config.log_sample:g} images a minute that users send are kept{share}"
             f"{redacted}, for {config.log_image_days:g} days and {config.log_images_mb:g} MB at most, to "

@@ -89,6 +89,7 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
             near_conflicts=selection.near_conflicts,
             near_note=selection.near_note,
             left_out=count_reasons(raw.left_out) | _known(selection),
+            notes=raw.notes,
             bad=len(found.bad),
             bad_files=tuple(file.reason for file in found.bad[:_NAMED_DROPS]),
             cohorts=config.cohorts,
@@ -110,7 +111,7 @@ def source_identity(config: DataConfig) -> str:
     location = Path(config.location).expanduser()
     if location.suffix == ".dvc":
         digest = read_version(location, config.revision).digest
-        return f"{digest}+{Path(config.recent).name}" if config.recent else digest
+        return f"{digest}+{Path(config.extra_window).name}" if config.extra_window else digest
     raw = with_windows(_read(config, None)[0], config, [])
     return content_digest(raw, in_order(content_of, raw.rows, None, ""))
 
@@ -136,6 +137,7 @@ def _place(config: DataConfig, progress: Progress | None) -> Path:
 
 def _read(config: DataConfig, progress: Progress | None) -> tuple[RawDataset, str]:
     """The raw dataset, and its digest where a `.dvc` file names it."""
+    target_of(config.task).check(config)
     location, digest = _place(config, progress), ""
     if target_of(config.task).several and config.kind == "idx":
         problem = f"is {config.task}, but a dataset of kind '{config.kind}' names one class an image"

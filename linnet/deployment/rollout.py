@@ -177,7 +177,7 @@ class Rollout:
                 self.progress(f"canary at {percent} %", number, len(self._plan))
             self._save(self._state.phase)
             try:
-                mirror = self.config.mirror if self._champion is not None else 0.0
+                mirror = self.config.shadow_fraction if self._champion is not None else 0.0
                 self.target.route(self.candidate.version, percent, mirror)
             except RolloutError as error:
                 return "inconclusive", f"traffic cannot be set to {percent} %: {error}"
@@ -195,7 +195,7 @@ class Rollout:
         reference = self.reference if self._champion is None else None
         before = time.monotonic()
         while True:
-            time.sleep(self.config.look_seconds)
+            time.sleep(self.config.check_interval_seconds)
             heard, aborted = self._read_records(), self._apply_commands()
             passed, before = time.monotonic() - before, time.monotonic()
             self._state.advance(passed)

@@ -125,10 +125,11 @@ class RunSupervisor:
 
     def make_room(self) -> None:
         """Refuses what the queue has no room for."""
-        if len(self.store.where("run", state="PENDING")) >= self.config.queue:
+        if len(self.store.where("run", state="PENDING")) >= self.config.max_queued_runs:
             raise ApiError(
                 "RESOURCE_EXHAUSTED",
-                f"{self.config.queue} runs wait already: try again later, or raise engine.queue",
+                f"{self.config.max_queued_runs} runs wait already: try again later, "
+                "or raise engine.max_queued_runs",
             )
 
     def _watch(self) -> None:

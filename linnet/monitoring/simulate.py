@@ -74,9 +74,7 @@ def drifted(
         if strangers is not None and rng.random() < severity:
             image, label = strangers[int(rng.integers(len(strangers)))], target.label((NEW_CLASS,))
         if "relabel" in kinds and rng.random() < severity:
-            label = target.label(
-                [renamed[name] for name in target.classes(target.decode(pool.labels[row], pool.classes))]
-            )
+            label = target.renamed(target.decode(pool.labels[row], pool.classes), renamed.__getitem__)
         for kind in kinds:
             image = _change(image, kind, severity, rng)
         yield image, label

@@ -194,7 +194,7 @@ class Worker:
             partial(self._page.all_held, self._workers),
             round(config.buffers_mb * 1_000_000),
         )
-        self._http = HttpServer(self._app.handle, limit, config.request_seconds, budget)
+        self._http = HttpServer(self._app.handle, limit, config.read_timeout_seconds, budget)
         self._acceptor = Acceptor(self._listener, self._http, self._page, self._number, self._workers)
         self._acceptor.start()
         for model in self._models.values():

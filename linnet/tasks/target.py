@@ -6,12 +6,13 @@ store, the prediction log and the feedback; equal labels are equal texts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from linnet.config import DataConfig
 from linnet.tasks.parts import part
 
 DYNAMIC_IMPORTS = ("linnet.tasks.*.target",)
@@ -33,21 +34,34 @@ class Target(Protocol):
     several: bool
     """Whether an image may have several classes, so that a table may have several rows of one image."""
 
-    def names(self, cell: Any) -> tuple[str, ...]:
-        """The classes that a table's cell names, as they stand there.
+    def check(self, config: DataConfig) -> None:
+        """Refuses settings under which this task's labels would not fit their images.
+
+        Raises:
+            ConfigError: names the setting.
+        """
+
+    def read(self, cell: Any) -> str:
+        """The label in a table's cell or a message, its classes as they stand there.
 
         Raises:
             ValueError: what is there instead, such as no label.
         """
 
+    def renamed(self, label: str, name_of: Callable[[str], str]) -> str:
+        """The label with each class called otherwise."""
+
+    def joined(self, labels: Sequence[str]) -> str:
+        """One label with all that several say; only where an image may have several classes."""
+
     def problem_of(self, name: str) -> str:
         """Why a class cannot be called so; empty: it can."""
 
     def cell(self, label: str) -> str:
-        """What `names` reads as this label, for tables that are written."""
+        """What `read` takes for this label, for tables that are written."""
 
     def label(self, names: Sequence[str]) -> str:
-        """The text of a label."""
+        """The text of a label of these classes."""
 
     def classes(self, label: str) -> tuple[str, ...]:
         """The classes in a label's text, or in the `cell` of one."""

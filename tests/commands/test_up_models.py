@@ -112,13 +112,15 @@ def test_setting_of_the_server_that_does_not_hold_is_told(
     del database
     for name in ("first", "second"):
         champion(submit, name, None)
-    (tmp_path / "first.toml").write_text('name = "first"\n[serving]\nqueue = 7\n')
-    (tmp_path / "second.toml").write_text('name = "second"\n[serving]\nqueue = 9\nfeedback_labels = 20\n')
+    (tmp_path / "first.toml").write_text('name = "first"\n[serving]\nmax_in_flight = 7\n')
+    (tmp_path / "second.toml").write_text(
+        'name = "second"\n[serving]\nmax_in_flight = 9\nfeedback_labels = 20\n'
+    )
     models, server = _models_to_serve([], [tmp_path / "first.toml", tmp_path / "second.toml"])
     said = " ".join(capsys.readouterr().err.split())
     assert said.startswith("second: serving.feedback_labels = 20 does not hold: one server serves all models")
-    assert server.feedback_labels == ServingConfig().feedback_labels and "queue" not in said
-    assert [one.config.queue for one in models if one.config] == [7, 9], "a model's own settings hold"
+    assert server.feedback_labels == ServingConfig().feedback_labels and "max_in_flight" not in said
+    assert [one.config.max_in_flight for one in models if one.config] == [7, 9], "a model's own settings hold"
 
 
 def test_two_configs_of_one_model_or_of_the_engine_alone_are_refused(tmp_path: Path) -> None:

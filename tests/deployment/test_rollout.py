@@ -17,7 +17,7 @@ from linnet.records import ServedRecord
 from tests.doubles.rollout_target import Behaviour, SimulatedTarget
 
 FAST = ReleaseConfig(
-    bake_seconds=0.0, look_seconds=0.001, deadline_seconds=30.0, max_error_increase=0.02,
+    min_step_seconds=0.0, check_interval_seconds=0.001, deadline_seconds=30.0, max_error_increase=0.02,
     max_accuracy_drop=0.1, max_latency_ratio=2.0,
 )  # fmt: skip
 
@@ -109,7 +109,7 @@ def test_rollout_whose_server_falls_silent_after_the_proof_does_not_promote(
             return super().records(after)
 
     target = Fading("1", {"1": Behaviour(), "2": Behaviour()})
-    config = FAST.model_copy(update={"bake_seconds": 0.1})
+    config = FAST.model_copy(update={"min_step_seconds": 0.1})
     decision = rollout(target, tmp_path, config).run()
     assert [step.verdict for step in decision.steps][-2:] == ["proceed", "inconclusive"]
     assert "could not be read" in decision.reason

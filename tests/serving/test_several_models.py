@@ -210,7 +210,7 @@ def test_model_is_added_and_closed_while_others_answer(server: RunningServer, pa
 
 def test_overload_of_one_model_refuses_none_of_another(packages: Path, tmp_path: Path) -> None:
     flags = models_flags(
-        {"name": "slow", "version": "1", "package": packages / "slow", "config": {"queue": 2}},
+        {"name": "slow", "version": "1", "package": packages / "slow", "config": {"max_in_flight": 2}},
         {"name": "faces", "version": "4", "package": packages / "faces"},
     )
     with running(tmp_path / "run", None, "", *flags, "--workers", "1") as server:
@@ -304,7 +304,7 @@ def test_key_and_redaction_that_one_model_asks_for_hold_where_the_server_asks_fo
     packages: Path, tmp_path: Path
 ) -> None:
     """The server's own alone held: under `linnet up` a model whose run asked for keys was open to all."""
-    closed = {"require_key": True, "log_image_blocks": 4}
+    closed = {"require_key": True, "log_image_pixelate": 4}
     flags = models_flags(
         {"name": "textures", "version": "1", "package": packages / "textures"},
         {"name": "faces", "version": "4", "package": packages / "faces", "config": closed},

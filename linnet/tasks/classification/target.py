@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from linnet.config import DataConfig
 from linnet.tasks.target import Target, Targets, UnknownClass
 
 
 class _OneClass:
     several = False
 
-    def names(self, cell: Any) -> tuple[str, ...]:
+    def check(self, config: DataConfig) -> None:
+        """Every setting suits it."""
+
+    def read(self, cell: Any) -> str:
         text = "" if cell is None else str(cell).strip()
         if not text:
             raise ValueError("no label")
-        return (text,)
+        return text
+
+    def renamed(self, label: str, name_of: Callable[[str], str]) -> str:
+        return name_of(label)
+
+    def joined(self, labels: Sequence[str]) -> str:
+        return self.label(sorted(set(labels)))
 
     def problem_of(self, name: str) -> str:  # noqa: ARG002
         return ""
