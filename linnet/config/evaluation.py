@@ -36,6 +36,8 @@ class GatesConfig(Section):
     """The lower confidence bound of micro F1 must reach this; where images have several classes."""
     min_map: Fraction = Field(default=0.75, ge=0, le=1)
     """The same of the mean average precision; where images have several classes."""
+    min_mean_iou: Fraction = Field(default=0.5, ge=0, le=1)
+    """The same of the mean IoU of classes; where pixels have classes."""
     min_worst_recall: Fraction = Field(default=0.5, ge=0, le=1)
     """The recall of the worst class must reach this."""
     min_auc: Fraction = Field(default=0.9, ge=0, le=1)
