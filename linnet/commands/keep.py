@@ -104,7 +104,7 @@ def port_of(url: str) -> int:
 def watchdog(configs: list[Path], engine: EngineConfig, server: bool) -> Watchdog:
     """Engine, console and, if asked, server of this state folder."""
     served: list[ServerState] = []
-    """What the server said last: a start that fails leaves no state file, nor what it was to serve and where."""
+    """What the server said last: a start that fails leaves no state file, nor word of models and port."""
 
     def start_engine() -> None:
         last = EngineState.last(engine_state_file())
