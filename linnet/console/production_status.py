@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from linnet.automation.monitoring_schedule import unwatched
 from linnet.config import Config, broken_config_files
 from linnet.console.alerts import Alert, ProductionState, alerts
 from linnet.console.context import Context
@@ -122,6 +123,7 @@ def _watched(context: Context, model: str) -> Watched:
         promises=kept,
         drift=windows[0][1] if windows else None,
         labelled=labelled,
+        unwatched="" if windows or not model else unwatched(model),
         skew=_read(SkewReport, newest, "skew.json"),
         failures=None if policy.problem else policy.failures,
         canary=context.sources.canary(model),
