@@ -53,10 +53,10 @@ CASES: dict[str, tuple[Version, Version]] = {
 def main() -> None:
     console = Console(width=120)
     config = ReleaseConfig()
-    volume = int(config.rate * config.deadline_seconds)
+    volume = int(config.replay_rps * config.deadline_seconds)
     console.print(
         f"{TRIALS} simulated rollouts each; alpha {config.alpha}, beta {config.beta}, default volume "
-        f"{config.rate:g} requests/s x {config.deadline_seconds:g} s = {volume:,} requests a step.\n"
+        f"{config.replay_rps:g} requests/s x {config.deadline_seconds:g} s = {volume:,} requests a step.\n"
         f"The two simple judges split 50:50 and end after {VOLUME:,} requests; Mann-Whitney and a test of "
         f"shares look every {LOOK}, each at the 5 % level; the fixed-threshold judge looks once, for p99 "
         f"above {config.max_latency_ratio:g} times or {config.max_error_increase:.1%} more errors.\n"

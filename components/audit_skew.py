@@ -24,7 +24,7 @@ def audit_skew(
     from linnet.registry.connect import version_package
     from linnet.run.step import progress, run_step
 
-    redacted = bool(getattr(ServingConfig.parse(serving), "log_image_blocks", 0))
+    redacted = bool(ServingConfig.parse(serving).log_image_pixelate)
 
     def work(out: Any) -> dict[str, Any]:
         package = version_package(RegistryConfig.parse(registry), name, version)

@@ -32,12 +32,16 @@ def collect_labels(
         chosen = fetch(Path(config.version)) if config.version else None
         version = version_now()
         found = collect(Path(samples.path), name, config, out["batch"], None, chosen, version)
-        unused = {"quarantined": found.quarantined, "disputed": found.disputed}
+        told = {
+            "quarantined": found.quarantined,
+            "disputed": found.disputed,
+            "by_majority": found.by_majority,
+        }
         return {
             "labels": found.rows,
             "corrections": found.corrections,
             "label_set": found.version,
-            **{what: count for what, count in unused.items() if count},
+            **{what: count for what, count in told.items() if count},
         }
 
     run_step(

@@ -120,3 +120,28 @@ def test_images_of_ones_own_have_no_silent_size_or_color(kind: str, missing: str
     assert parse_config({"name": "x", "data": data}).data.height == 64
     with pytest.raises(ConfigError, match=rf"data\.{missing}: is not set.*linnet init"):
         parse_config({"name": "x", "data": {key: data[key] for key in data if key != missing}})
+
+
+RENAMED = [(section, old, new) for section, kind in SECTIONS.items() for old, new in kind.renamed.items()]
+
+
+@pytest.mark.parametrize(("section", "old", "new"), RENAMED)
+def test_renamed_setting_is_read_in_records_and_refused_where_a_person_writes_it(
+    tmp_path: Path, section: str, old: str, new: str
+) -> None:
+    fields = SECTIONS[section].model_fields
+    assert new in fields and old not in fields, "the old name is free, and the new one a setting"
+    value = {bool: False, int: 7, float: 7.0, str: "a"}.get(type(fields[new].default), 0.5)
+    value = 0.5 if "fraction" in new else value
+    recorded: dict[str, Any] = {"name": "older", "data": {"kind": "idx"}}
+    recorded[section] = {**recorded.get(section, {}), old: value}
+    for config in (parse_config(recorded), Config.parse(recorded)):
+        assert getattr(getattr(config, section), new) == value
+    path = tmp_path / "own.toml"
+    path.write_text('name = "own"\n')
+    with pytest.raises(ConfigError, match=rf"{section}\.{old}: is called {new} now \(rename it\)"):
+        load_config(path, {f"{section}.{old}": value})
+
+
+def test_setting_that_is_gone_is_passed_over_in_records_of_whole_configs() -> None:
+    assert Config.parse({"name": "older", "serving": {"max_pixels": 5}}).serving.values()

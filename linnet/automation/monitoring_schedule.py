@@ -47,7 +47,7 @@ def plan(config: Config, at: datetime | None = None) -> Watch:
         )
     moment = at or now()
     _, end = last_closed(moment + every, settings)
-    first = end + timedelta(minutes=settings.lateness_minutes)
+    first = end + timedelta(minutes=settings.allowed_lateness_minutes)
     return Watch(f"monitoring of {config.model_name}", every, first)
 
 

@@ -97,6 +97,6 @@ def _submit(run: AskedRun) -> str:
     config = parse_config(run.asked.config)
     window = keep_recent(config)
     if window is not None:
-        data = config.data.model_copy(update={"recent": str(window)})
+        data = config.data.model_copy(update={"extra_window": str(window)})
         config = config.model_copy(update={"data": data})
     return submit_pipeline("training", config, run.asked.request, host_of(config.engine), key=run.key).run_id

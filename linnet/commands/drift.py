@@ -156,7 +156,7 @@ def audit(
         progress_bars() as progress,
         tempfile.TemporaryDirectory() as out,
     ):
-        redacted = bool(serving.log_image_blocks)
+        redacted = bool(serving.log_image_pixelate)
         found = audit_window(window, champion.package, package.name, Path(out), known, redacted, progress)
     if as_json:
         typer.echo(found.model_dump_json())

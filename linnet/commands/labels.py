@@ -127,8 +127,11 @@ def collect_command(
     with _connected(loaded) as server, progress_bars(console) as progress:
         found = pull(loaded.name, server, loaded.labels, question, full, progress)
     console.print(summary_of(found))
-    for run_id in settle(loaded.name, _trigger(loaded) if run else None):
+
+    def told(run_id: str) -> None:
         console.print(f"a labelling round is complete: run {run_id} trains with its labels")
+
+    settle(loaded.name, _trigger(loaded) if run else None, told)
 
 
 @app.command("round")

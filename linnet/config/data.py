@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,7 @@ DEFAULT_TASK: Task = "classification"
 
 
 class DataConfig(Section):
+    renamed: ClassVar = {"recent": "extra_window"}
     kind: Literal["idx", "folder", "manifest"] = "folder"
     """How the raw dataset is laid out: IDX files, one folder a class, or a CSV/Parquet of paths."""
     location: FileOrAddress = "data.dvc"
@@ -77,7 +78,7 @@ class DataConfig(Section):
     windows: Literal["train", "test"] = "train"
     """What later runs do with the labelled production windows that retraining kept: train on most of each and
     test on the rest, or test alone. The test is always made: what was gained is asked for again."""
-    recent: File = ""
+    extra_window: File = ""
     """Folder of a labelled production window, as retraining writes it, that is trained on whatever `windows`
     says; empty: none."""
 
@@ -114,13 +115,17 @@ class ValidationConfig(Section):
 
 
 class LabelsConfig(Section):
+    renamed: ClassVar = {
+        "run_after": "train_after_labels",
+        "third_opinion": "tie_breaker",
+    }
     min_agreement: Fraction = Field(default=0.5, ge=0, le=1)
     """Corrections with less agreement among annotators than this are left out."""
     budget: int = Field(default=200, ge=0)
     """How many samples `request_labels` asks people about after a run."""
     annotators: int = Field(default=1, ge=1, le=20)
     """People who answer each question."""
-    third_opinion: bool = True
+    tie_breaker: bool = True
     """Where the annotators of a sample do not agree, one more is asked, once."""
     consensus: Literal["majority", "crowdlab"] = "majority"
     """How several answers become one: most votes, or votes and model weighed by their reliability."""
@@ -134,7 +139,7 @@ class LabelsConfig(Section):
     """Title of the project in Label Studio; empty: `Linnet` and the name of the use case."""
     images: Literal["data-uri", "server"] = "data-uri"
     """Where a task's image is: in the task itself, or uploaded to the server's storage."""
-    run_after: int = Field(default=0, ge=0)
+    train_after_labels: int = Field(default=0, ge=0)
     """Labels after which a training run is requested; 0: when every task of a batch is answered."""
     version: File = ""
     """A `.dvc` file of `linnet labels cut`: train with exactly those labels; empty: all known now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ ContainerSetting = Literal["auto", "podman", "docker", "process", "off"]
 
 
 class EngineConfig(Section):
+    renamed: ClassVar = {"queue": "max_queued_runs"}
     host: Address = ""
     """Address of a Kubeflow Pipelines API to run on, such as https://kfp.example.org/pipeline; empty:
     this machine's own, which is started where none runs. `LINNET_ENGINE_TOKEN` is its bearer token."""
@@ -24,7 +25,7 @@ class EngineConfig(Section):
     """Names, besides the bound address and localhost, under which a client may call it (`Host`, `Origin`)."""
     concurrent_runs: int = Field(default=2, ge=1, le=64)
     """How many runs may be under way at once; others wait."""
-    queue: int = Field(default=200, ge=1)
+    max_queued_runs: int = Field(default=200, ge=1)
     """How many runs may wait; more are refused."""
     parallel_tasks: int = Field(default=0, ge=0, le=256)
     """How many tasks of a run may work at once; 0: one for every four cores, and at least one."""

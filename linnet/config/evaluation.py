@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from linnet.config.section import Fraction, Section
 
 
 class EvaluationConfig(Section):
+    renamed: ClassVar = {"candidates": "max_label_candidates"}
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Level of every interval."""
     resamples: int = Field(default=1000, ge=100)
@@ -18,7 +19,7 @@ class EvaluationConfig(Section):
     """Equal-mass bins of the expected calibration error."""
     seed: int = Field(default=0, ge=0)
     """Seed of the bootstrap."""
-    candidates: int = Field(default=20_000, ge=0)
+    max_label_candidates: int = Field(default=20_000, ge=0)
     """Training samples that people may be asked about after a run, drawn anew for each model."""
 
 
@@ -35,6 +36,8 @@ class GatesConfig(Section):
     """The lower confidence bound of micro F1 must reach this; where images have several classes."""
     min_map: Fraction = Field(default=0.75, ge=0, le=1)
     """The same of the mean average precision; where images have several classes."""
+    min_mean_iou: Fraction = Field(default=0.5, ge=0, le=1)
+    """The same of the mean IoU of classes; where pixels have classes."""
     min_worst_recall: Fraction = Field(default=0.5, ge=0, le=1)
     """The recall of the worst class must reach this."""
     min_auc: Fraction = Field(default=0.9, ge=0, le=1)

@@ -5,15 +5,18 @@ No parameter of the training pipeline: changing it must not run a training again
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from linnet.config.section import Fraction, Section
 
 
 class MonitoringConfig(Section):
+    renamed: ClassVar = {"lateness_minutes": "allowed_lateness_minutes"}
     window_minutes: float = Field(default=60.0, gt=0)
     """Length of a window, by the time at which requests were answered."""
-    lateness_minutes: float = Field(default=2.0, ge=0)
+    allowed_lateness_minutes: float = Field(default=2.0, ge=0)
     """A window is closed this long after its end; rows written later are counted as late."""
     min_rows: int = Field(default=300, ge=20)
     """Fewest images in a window for a verdict; fewer are `insufficient`, never `stable`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,7 @@ from linnet.config.section import Fraction, Section
 
 
 class RetrainingConfig(Section):
+    renamed: ClassVar = {"labels_trigger": "trigger_after_labels"}
     enabled: bool = True
     """Whether the policy may ask for runs; its decisions are written down either way."""
     windows: int = Field(default=5, ge=1)
@@ -21,7 +22,7 @@ class RetrainingConfig(Section):
     lower bound of the estimate lies beyond it."""
     min_new_labels: int = Field(default=500, ge=0)
     """Labels that came since the champion's training data, and are needed before drift can ask."""
-    labels_trigger: int = Field(default=0, ge=0)
+    trigger_after_labels: int = Field(default=0, ge=0)
     """So many new labels ask for a run by themselves; 0: never."""
     max_age_days: float = Field(default=0.0, ge=0)
     """A champion trained on data older than this many days asks for a run by itself; 0: never."""

@@ -120,6 +120,8 @@ def _refuse_moved(raw: dict[str, Any]) -> None:
         for key in given if isinstance(given, dict) else ():
             if key in kind.moved:
                 raise ConfigError(f"{section}.{key}", "is no setting any more", kind.moved[key])
+            if key in kind.renamed:
+                raise ConfigError(f"{section}.{key}", f"is called {kind.renamed[key]} now", "rename it")
 
 
 def assign(values: dict[str, Any], key: str, value: Any) -> None:

@@ -21,6 +21,9 @@ class Section(BaseModel):
     moved: ClassVar[dict[str, str]] = {}
     """Settings of older versions, with what to do instead: passed over in what they recorded, and refused
     where a person writes them (`root.load_config`)."""
+    renamed: ClassVar[dict[str, str]] = {}
+    """Settings that had another name in older versions, by that name: read in what those recorded, and
+    refused, with the name of today, where a person writes them."""
 
     @classmethod
     def parse(cls, values: dict[str, Any], where: str = "") -> Self:
@@ -31,12 +34,21 @@ class Section(BaseModel):
         """
         where = where or cls.__name__.removesuffix("Config").lower()
         try:
-            kept = {key: value for key, value in values.items() if key not in cls.moved}
-            return cls.model_validate_json(json.dumps(_integral(kept)), strict=True)
+            return cls.model_validate_json(json.dumps(_integral(cls.as_named_now(values))), strict=True)
         except ValidationError as error:
             raise _explain(cls, where, error) from error
         except (TypeError, ValueError) as error:
             raise ConfigError(where, f"cannot be read: {error}") from error
+
+    @classmethod
+    def as_named_now(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """What an older version recorded, under today's names and without what is no setting any more."""
+        kept = {cls.renamed.get(key, key): value for key, value in values.items() if key not in cls.moved}
+        for key, value in kept.items():
+            inner = cls.model_fields[key].annotation if key in cls.model_fields else None
+            if isinstance(inner, type) and issubclass(inner, Section) and isinstance(value, dict):
+                kept[key] = inner.as_named_now(value)
+        return kept
 
     def values(self) -> dict[str, Any]:
         """The section as plain JSON values, defaults included."""

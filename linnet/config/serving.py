@@ -50,10 +50,18 @@ class KServeConfig(Section):
 
 
 class ReleaseConfig(Section):
+    renamed: ClassVar = {
+        "rate": "replay_rps",
+        "bake_seconds": "min_step_seconds",
+        "mirror": "shadow_fraction",
+        "look_seconds": "check_interval_seconds",
+        "first_latency_p95_ms": "first_release_latency_p95_ms",
+        "first_latency_ratio": "first_release_max_latency_ratio",
+    }
     steps: tuple[int, ...] = (1, 5, 25, 50, 100)
     """Percent of traffic that goes to the candidate, a step each; rising, ending in 100. The step
     before 100 lasts until everything is proven, so it should be a large one."""
-    rate: float = Field(default=200.0, gt=0, le=5000)
+    replay_rps: float = Field(default=200.0, gt=0, le=5000)
     """Requests a second that the replayer sends; less where a package is too slow for that: then 70 % of
     what it answered one after another. Times `deadline_seconds` it is the volume that a step may take to be
     decided (60,000 requests by default; about 12,000 are usual)."""
@@ -69,9 +77,9 @@ class ReleaseConfig(Section):
     split evenly over the metrics."""
     beta: float = Field(default=0.01, gt=0, lt=0.5)
     """Bound on the probability of promoting a candidate that is worse than a margin, over all looks."""
-    mirror: Fraction = Field(default=0.5, ge=0, le=1)
+    shadow_fraction: Fraction = Field(default=0.5, ge=0, le=1)
     """Share of requests that the version that does not answer them computes too, to be compared."""
-    bake_seconds: float = Field(default=2.0, ge=0)
+    min_step_seconds: float = Field(default=2.0, ge=0)
     """Shortest time that a step lasts."""
     bake_hours: float = Field(default=24.0, ge=0)
     """After its canary a new champion is on trial for this long: what it serves to everybody is held against
@@ -81,7 +89,7 @@ class ReleaseConfig(Section):
     """Most images of that time that are looked at, and as many of the last champion's."""
     bake_label_days: float = Field(default=7.0, ge=0)
     """Labels that come this long after it still count for what was served in it."""
-    look_seconds: float = Field(default=0.25, gt=0)
+    check_interval_seconds: float = Field(default=0.25, gt=0)
     """Time between two looks of the judge; its error bound holds however often it looks."""
     approval: Literal["none", "promotion", "steps"] = "none"
     """Where `linnet rollout approve` is waited for: nowhere, before the step to 100 %, or before every
@@ -97,10 +105,10 @@ class ReleaseConfig(Section):
     """A median that is longer by less than this many milliseconds is never held against a candidate."""
     latency_floor_ms: float = Field(default=1.0, ge=0)
     """The same for p95 and p99."""
-    first_latency_p95_ms: float = Field(default=50.0, gt=0)
+    first_release_latency_p95_ms: float = Field(default=50.0, gt=0)
     """Without a champion: p95 latency that is accepted at least, whatever the package measured alone: a
     model that answers in a millisecond may take this long."""
-    first_latency_ratio: float = Field(default=8.0, gt=1)
+    first_release_max_latency_ratio: float = Field(default=8.0, gt=1)
     """Without a champion: p95 latency that is accepted, as a multiple of what the package measured alone. The
     package was asked one thing at a time; traffic queues, and the machine may be busier by now (4.6 times was
     seen on two cores with one other busy process)."""
@@ -134,7 +142,7 @@ class ReleaseConfig(Section):
 
 
 OF_THE_SERVER = (
-    *("host", "port", "workers", "threads", "isolate", "memory_mb", "lease_seconds", "request_seconds"),
+    *("host", "port", "workers", "threads", "isolate", "memory_mb", "lease_seconds", "read_timeout_seconds"),
     *("origins", "hosts", "max_tensor_mb", "buffers_mb", "max_answer_mb", "feedback_labels", "feedback_mb"),
     *("refused_mb", "refused_days"),
 )
@@ -142,6 +150,11 @@ OF_THE_SERVER = (
 
 
 class ServingConfig(Section):
+    renamed: ClassVar = {
+        "queue": "max_in_flight",
+        "request_seconds": "read_timeout_seconds",
+        "log_image_blocks": "log_image_pixelate",
+    }
     moved: ClassVar[dict[str, str]] = {
         "max_pixels": "set data.max_pixels: training and server take the same images, as the model says"
     }
@@ -164,13 +177,13 @@ class ServingConfig(Section):
     lease_seconds: float = Field(default=30.0, gt=0, le=86_400)
     """A candidate keeps its share of the traffic this long after the judge of its rollout was last heard;
     then all of it goes back to the champion, whoever died. Routing by hand may ask for longer."""
-    queue: int = Field(default=256, ge=1)
+    max_in_flight: int = Field(default=256, ge=1)
     """Requests that may be answered or wait at one moment, over all workers; more get 429."""
     max_batch: int = Field(default=32, ge=1)
     """Most images of queued requests that run together."""
     deadline_seconds: float = Field(default=10.0, gt=0)
     """A request that waited longer for the model gets 503; the header Linnet-Timeout may ask for less."""
-    request_seconds: float = Field(default=8.0, gt=0)
+    read_timeout_seconds: float = Field(default=8.0, gt=0)
     """A request must have arrived whole this long after its first byte, or the connection is closed."""
     require_key: bool = False
     """Whether inference needs an API key (`linnet keys create`), as admin routes always do."""
@@ -204,7 +217,8 @@ class ServingConfig(Section):
     log_sample: float = Field(default=30.0, ge=0, le=6000)
     """Images a minute that are kept in the prediction log at most, whatever the traffic: half are drawn at
     random, which finds drift; half are those that people should be asked about. 0: none. They are what users
-    sent: `log_image_days` and `log_images_mb` say for how long, `log_image_blocks` makes them unreadable."""
+    sent: `log_image_days` and `log_images_mb` say for how long, and `log_image_pixelate` makes them
+    unreadable."""
     log_images: Fraction = Field(default=0.0, ge=0, le=1)
     """Share of requests whose input image is kept besides."""
     log_images_mb: float = Field(default=1024.0, gt=0)
@@ -218,13 +232,13 @@ class ServingConfig(Section):
     feedback_mb: float = Field(default=1024.0, gt=0)
     """Largest size of the label files in the log folder, in megabytes; labels beyond it get 503 until
     some were moved away. Anyone who may ask for predictions may send labels."""
-    log_image_blocks: int = Field(default=0, ge=0)
+    log_image_pixelate: int = Field(default=0, ge=0)
     """Kept images are averaged over blocks of this many pixels a side, so that nothing small in them can
     be read; 0: as they were."""
     refused_keep: int = Field(default=500, ge=0, le=100_000)
     """Requests that the server refused or failed on that are kept, the newest, so that somebody can look at
     them and send them again (`linnet requests refused`); 0: none. At most ten at once and one a second of a
-    model and reason; bodies of up to 4 MB, and none where `log_image_blocks` redacts images."""
+    model and reason; bodies of up to 4 MB, and none where `log_image_pixelate` redacts images."""
     refused_mb: float = Field(default=50.0, gt=0)
     """Largest size of what is kept of them, in megabytes."""
     refused_days: float = Field(default=7.0, gt=0)

@@ -238,6 +238,11 @@ def _served(model: str) -> ServerStatus:
         served = client.models()
         if model not in served:
             others = ", ".join(served) or "nothing"
+            if problem := state.unserved.get(model):
+                why = (
+                    f"The server could not load {model}: {problem}; it tries again when it is started again."
+                )
+                return ServerStatus(url=state.url, problem=why)
             why = f"The server serves {others}, not {model}: `linnet up --name {model}` has it serve it, too."
             return ServerStatus(url=state.url, problem=why)
         routes = client.routes()

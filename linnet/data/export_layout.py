@@ -9,10 +9,11 @@ from linnet.data.exports import TITLES, Export, split_files
 from linnet.data.folder_tree import Folder, LeftOut
 from linnet.data.image_index import ImageIndex
 from linnet.data.rows import invalid_rows
+from linnet.data.told import Told
 from linnet.data.understanding import Understanding, label_of, new_understanding, split_among, split_named
 from linnet.errors import DataError
 from linnet.tasks.parts import TASKS
-from linnet.tasks.target import target_of
+from linnet.tasks.target import Target, target_of
 
 _SHARE_OF_SEVERAL = 0.1
 """Of the images: fewer with several classes are mistakes, which are named, and not another task."""
@@ -83,6 +84,7 @@ def read_export(tree: Folder, export: Export, task: str = "") -> Understanding:
 def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: dict[str, str]) -> list[str]:
     """Takes the images that an export labels; gives the names of those that are not there."""
     missing: list[str] = []
+    wrong: list[str] = []
     taken: dict[Path, str] = {}
     seen: set[tuple[Path, str]] = set()
     target = target_of(found.task)
@@ -91,11 +93,16 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
         if path is None:
             missing.append(one.reference)
             continue
-        names = [label_of(name, str(one.file)) for name in sorted(one.classes)]
+        spelled = {name: label_of(name, str(one.file)) for name in sorted(one.classes)}
+        names = list(spelled.values())
         if bad := next((problem for name in names if (problem := target.problem_of(name))), ""):
             raise DataError(str(one.file), f"a class {bad}", "rename it")
         if names or (target.several and export.boxes):
-            label = target.label(names)
+            try:
+                label = target.renamed(_label(target, one), spelled.__getitem__)
+            except ValueError as error:
+                wrong.append(f"{one.reference}: {error}")
+                continue
             if taken.setdefault(path, label) != label:
                 labels = f"'{taken[path]}' and '{label}'"
                 raise DataError(str(one.file), f"labels {found.origin(path)} {labels}", "keep one of them")
@@ -105,7 +112,25 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
                 continue
             seen.add((path, split))
             found.take(path, label, split)
+    if wrong:
+        problem = f"is a {TITLES[export.kind]} export, and {len(wrong)} image(s) have no usable label"
+        raise invalid_rows(str(found.where), problem, wrong, "mend or remove these annotations")
     return missing
+
+
+def _label(target: Target, told: Told) -> str:
+    """The label of an image, by what is marked in it where labels say where.
+
+    Raises:
+        ValueError: what is wrong with that.
+    """
+    if not target.spatial:
+        return target.label(sorted(told.classes))
+    if told.classes and not told.objects:
+        raise ValueError("the export names classes, but not where they are")
+    if not told.height:
+        raise ValueError("the export does not give its height and width")
+    return target.of_objects(told.objects, told.height, told.width)
 
 
 def _how_many(found: Understanding) -> str:

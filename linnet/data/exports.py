@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+from linnet.data.coco import read_coco
 from linnet.data.folder_tree import Folder, utf8
 from linnet.data.label_studio_tasks import answers_of, image_of
 from linnet.data.tables import decoded
+from linnet.data.told import Told
 from linnet.errors import DataError
 
 ExportKind = Literal["coco", "voc", "yolo", "label-studio"]
@@ -31,19 +33,6 @@ _LARGEST = 1 << 30
 _MANY_FILES = 50
 _SURELY = re.compile(r"coco|instances", re.IGNORECASE)
 _TELLING = re.compile(r"coco|instances|annotation|train|val|test|export|project|result|label", re.IGNORECASE)
-
-
-@dataclass(slots=True)
-class Told:
-    """What an export says of one image."""
-
-    reference: str
-    """The image as the export spells it."""
-    file: Path
-    """The file that says so."""
-    classes: set[str] = field(default_factory=set)
-    apart: bool = False
-    """Whether people who labelled the whole image said different things of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,38 +134,8 @@ def find_export(tree: Folder, wanted: str) -> ExportSearch:
 
 def _coco(search: ExportSearch) -> Export | None:
     """COCO: `images`, `annotations` and `categories` in one JSON file, perhaps one a split."""
-    told: list[Told] = []
-    for path, content in search.jsons():
-        keys = ("images", "annotations", "categories")
-        if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
-            continue
-        try:
-            names = _by_id(path, "category", content["categories"], "name")
-            files = _by_id(path, "image", content["images"], "file_name")
-            images = {number: Told(name, path) for number, name in files.items()}
-            for one in content["annotations"]:
-                images[one["image_id"]].classes.add(names[one["category_id"]])
-        except (KeyError, TypeError) as error:
-            raise DataError(
-                str(path), f"is a damaged COCO export: {error!s:.80} is missing", "export it again"
-            ) from error
-        told += images.values()
+    told = [one for path, content in search.jsons() for one in read_coco(path, content)]
     return Export("coco", told, boxes=True) if told else None
-
-
-def _by_id(path: Path, what: str, listed: list[Any], key: str) -> dict[Any, str]:
-    """The names of a COCO file's images or categories, by the id that annotations refer to.
-
-    Raises:
-        DataError: an id means two of them: one would take the other's place.
-    """
-    found: dict[Any, str] = {}
-    for one in listed:
-        name = str(one[key])
-        if found.setdefault(one["id"], name) != name:
-            problem = f"is a damaged COCO export: {what} {one['id']} is both {found[one['id']]} and {name}"
-            raise DataError(str(path), problem, "give each an id of its own")
-    return found
 
 
 def _voc(search: ExportSearch) -> Export | None:

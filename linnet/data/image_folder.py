@@ -53,11 +53,13 @@ def dataset_of(found: Understanding, classes: tuple[str, ...] = ()) -> RawDatase
     rows = [
         RawRow(
             image.origin,
-            target.label([spelled.get(name, name) for name in target.classes(image.label)]),
+            target.renamed(image.label, lambda name: spelled.get(name, name)),
             image.split,
             str(image.path),
+            image.captured_at,
         )
         for image in found.images
     ]
     names = class_names(where, {name for row in rows for name in target.classes(row.label)}, classes)
-    return RawDataset(where, names, rows, tuple(found.left_out))
+    notes = tuple(note.replace(f"{where}/", "") for note in found.notes)  # the same wherever the folder lies
+    return RawDataset(where, names, rows, tuple(found.left_out), notes)

@@ -138,7 +138,7 @@ def _joined(where: str, rows: list[RawRow], target: Target) -> list[RawRow]:
     problems: list[str] = []
     for row in rows:
         first = found.setdefault(row.origin, row)
-        label = target.label((*target.classes(first.label), *target.classes(row.label)))
+        label = target.joined((first.label, row.label))
         if replace(row, label="") != replace(first, label=""):
             problems.append(f"{row.origin}: its rows differ in split, time, cohort or group")
         found[row.origin] = replace(first, label=label)
@@ -227,10 +227,10 @@ def _row(
     if not origin:
         raise ValueError("it has no path")
     try:
-        names = target.names(cells["label"])
+        label = target.read(cells["label"])
     except ValueError as error:
         raise ValueError(f"{origin} has {error}") from error
-    label = target.label([_class(origin, target, normal(name), classes) for name in names])
+    label = target.renamed(label, lambda name: _class(origin, target, normal(name), classes))
     named = cell_text(cells.get("split"))
     split = split_named(named) or ""
     if named and not split:

@@ -253,7 +253,7 @@ def _by_tables(tree: Folder, given: _Tables) -> Understanding:
     for look, split in zip(tables, splits, strict=True):
         for row in manifest_rows(look.path):
             assert isinstance(row.source, Path)
-            found.take(row.source, row.label, row.split or split)
+            found.take(row.source, row.label, row.split or split, row.captured_at)
         found.notes.append(f"the labels of the {split} split stand in {found.origin(look.path)}")
     found.leave_out_others(tree.all_images(), "not named in a table")
     return found

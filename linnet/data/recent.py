@@ -18,17 +18,17 @@ _HEX = set("0123456789abcdef")
 
 
 def with_windows(raw: RawDataset, config: DataConfig, kept: list[ProductionWindow]) -> RawDataset:
-    """The dataset with the rows of the kept windows, and of `data.recent`, after its own.
+    """The dataset with the rows of the kept windows, and of `data.extra_window`, after its own.
 
     Equal pixels of several windows are one row, of the oldest with the label of the newest. The test share of
     every window always joins, and what the canary replays; the rest only if `data.windows` says that it is
-    trained on, or the window is `data.recent`.
+    trained on, or the window is `data.extra_window`.
 
     Raises:
-        DataError: a window cannot be read; or a label of `data.recent` is no class of the dataset (of an
-            earlier window such rows are left out, and counted: the classes may have changed since).
+        DataError: a window cannot be read; or a label of `data.extra_window` is no class of the dataset (of
+            an earlier window such rows are left out, and counted: the classes may have changed since).
     """
-    asked = Path(config.recent).expanduser() if config.recent else None
+    asked = Path(config.extra_window).expanduser() if config.extra_window else None
     windows = [window for window in kept if asked is None or window.folder.resolve() != asked.resolve()]
     if asked is not None:
         windows.append(ProductionWindow(f"window-{asked.name}", asked))

@@ -50,6 +50,8 @@ class RawDataset:
     rows: list[RawRow]
     left_out: tuple[LeftOut, ...] = ()
     """What lies there too and is no sample."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of how a folder was read, such as annotations that could not be."""
 
 
 def invalid_rows(where: str, problem: str, rows: list[str], remedy: str) -> DataError:

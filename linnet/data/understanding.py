@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from linnet.config import DEFAULT_TASK, normal, problem_of
@@ -76,6 +77,8 @@ class FoundImage:
     """As `Target.label` of the task writes it."""
     split: str
     """An official split, or empty."""
+    captured_at: datetime | None = None
+    """Where a table says it."""
 
 
 @dataclass(slots=True)
@@ -121,9 +124,9 @@ class Understanding:
             lines.append(f"  left out    {number:>7,}  {reason}: {', '.join(named[:3])}{more}")
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
-    def take(self, path: Path, label: str, split: str) -> None:
+    def take(self, path: Path, label: str, split: str, captured_at: datetime | None = None) -> None:
         """Adds an image below the folder."""
-        self.images.append(FoundImage(path, self.origin(path), label, split))
+        self.images.append(FoundImage(path, self.origin(path), label, split, captured_at))
 
     def origin(self, path: Path) -> str:
         """A path as it stands below the folder."""

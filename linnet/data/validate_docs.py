@@ -151,7 +151,8 @@ def _found(manifest: DatasetManifest) -> str:
         if number
     )
     parts = [f"<h2>Found among the raw images</h2><table>{counts}</table>"] if counts else []
-    parts += [f"<p>{html.escape(manifest.near_note)}</p>"] if manifest.near_note else []
+    told = [*([manifest.near_note] if manifest.near_note else []), *manifest.notes]
+    parts += [f"<p>{html.escape(note)}</p>" for note in told]
     for title, total, lines in manifest.named_findings:
         cells = [map(html.escape, line.partition(": ")[::2]) for line in lines]
         rows = "".join(f"<tr><td>{file}</td><td>{why}</td></tr>" for file, why in cells)

@@ -72,12 +72,12 @@ def simulate(
     seed: int = 0,
     load: Callable[[int, np.random.Generator], float] | None = None,
 ) -> StudyResult:
-    """Runs `trials` rollouts under continuous looking, one look every `look_seconds` of traffic.
+    """Runs `trials` rollouts under continuous looking, one look every `check_interval_seconds` of traffic.
 
     `load`: factor on all latencies of a look, such as a busy neighbour's, from its number.
     """
     rng = np.random.default_rng(seed)
-    each = max(int(config.rate * config.look_seconds), 1)
+    each = max(int(config.replay_rps * config.check_interval_seconds), 1)
     evidence = RolloutEvidence("champion", "candidate", config, (trials,), band=False)
     alive = np.arange(trials)
     state = np.zeros((4, trials), np.int64)  # step, its requests, its candidate requests, requests in all
@@ -86,7 +86,7 @@ def simulate(
         step, sent, ours, total = state
         share = np.asarray(config.steps)[step] / 100.0
         factor = load(look, rng) if load is not None else 1.0
-        seen = _serve(evidence, (champion, candidate), share, each, config.mirror, factor, rng)
+        seen = _serve(evidence, (champion, candidate), share, each, config.shadow_fraction, factor, rng)
         sent += each
         ours += seen
         total += each
@@ -108,12 +108,12 @@ def _advance(
     step, sent, ours, _ = state
     bad = np.any([bad for bad, _ in found.values()], axis=0)
     good = np.all([good for _, good in found.values()], axis=0)
-    seconds, steps = sent / config.rate, np.asarray(config.steps)
+    seconds, steps = sent / config.replay_rps, np.asarray(config.steps)
     last = step == len(steps) - 1
     proof = last | (steps[np.minimum(step + 1, len(steps) - 1)] == 100)
     ready = (ours >= config.min_requests) & (good | ~proof)
     late = ~ready & (seconds >= config.deadline_seconds)
-    baked = ready & (seconds >= min(config.bake_seconds, config.deadline_seconds))
+    baked = ready & (seconds >= min(config.min_step_seconds, config.deadline_seconds))
     ended = np.select([bad, late, baked & last], [ROLLBACK, INCONCLUSIVE, PROMOTE], 0)
     moving = baked & ~last & (ended == 0)
     state[0] += moving

@@ -54,7 +54,9 @@ def judge_p95(
     tolerated_ms: float = 0.0,
 ) -> MetricJudgement:
     """p95 latency against an absolute limit, which is not below `tolerated_ms`; levels of bad and of good."""
-    alone = max(config.first_latency_ratio * reference.latency_p95_ms, config.first_latency_p95_ms)
+    alone = max(
+        config.first_release_max_latency_ratio * reference.latency_p95_ms, config.first_release_latency_p95_ms
+    )
     worst = max(alone, tolerated_ms)
     total = int(side.latencies.total())
     low_rank, _ = quantile_ranks(total, _P95, levels[0])

@@ -140,7 +140,7 @@ def rollout_verdict(
         if seconds < config.deadline_seconds:
             return None, "; ".join(waiting)
         return "inconclusive", f"after {seconds:.0f} s " + "; ".join(waiting)
-    if seconds < min(config.bake_seconds, config.deadline_seconds):
+    if seconds < min(config.min_step_seconds, config.deadline_seconds):
         return None, "baking"
     if last:
         return "promote", "every metric is proven to be within its margin"

@@ -40,11 +40,11 @@ class Pace:
 
     @classmethod
     def of(cls, config: ReleaseConfig, packages: Sequence[ModelPackage]) -> Pace:
-        """`release.rate`, or what the slowest package can do if that is less; seconds by its p95 latency."""
+        """`release.replay_rps`, or what the slowest package can do if that is less; its p95 in seconds."""
         median = max((package.latency_p50_ms for package in packages), default=0.0) / 1000
         p95 = max((package.latency_p95_ms for package in packages), default=0.0) / 1000
         return cls(
-            rate=min(config.rate, _LOAD / median) if median > 0 else config.rate,
+            rate=min(config.replay_rps, _LOAD / median) if median > 0 else config.replay_rps,
             patience=max(_PATIENCE_SECONDS, _PATIENCE * p95),
             late=max(_LEAST_LATE_SECONDS, _LATE * p95) if p95 > 0 else _LATE_SECONDS,
         )

@@ -75,6 +75,8 @@ class Rollout:
     _lost: bool = field(init=False, default=False)
     """The server gave the candidate's share back: nobody had looked after it for too long."""
     _identity: str = field(init=False, default="")
+    _unjudged: int = field(init=False, default=0)
+    """Answered requests that were told to be lost to the judge."""
     _unread: int = field(init=False, default=0)
     """Orders that could not be read; each is told once."""
 
@@ -177,7 +179,7 @@ class Rollout:
                 self.progress(f"canary at {percent} %", number, len(self._plan))
             self._save(self._state.phase)
             try:
-                mirror = self.config.mirror if self._champion is not None else 0.0
+                mirror = self.config.shadow_fraction if self._champion is not None else 0.0
                 self.target.route(self.candidate.version, percent, mirror)
             except RolloutError as error:
                 return "inconclusive", f"traffic cannot be set to {percent} %: {error}"
@@ -195,7 +197,7 @@ class Rollout:
         reference = self.reference if self._champion is None else None
         before = time.monotonic()
         while True:
-            time.sleep(self.config.look_seconds)
+            time.sleep(self.config.check_interval_seconds)
             heard, aborted = self._read_records(), self._apply_commands()
             passed, before = time.monotonic() - before, time.monotonic()
             self._state.advance(passed)
@@ -288,6 +290,11 @@ class Rollout:
         except RolloutError:
             return False
         self._evidence.add(records)
+        if (lost := self.target.lost - self._unjudged) > 0:
+            self._unjudged += lost
+            self._state.mark(
+                f"{lost:,} answered requests were not judged: the server's records of them were gone"
+            )
         self._heard = time.monotonic()
         self._lost = self._champion is not None and not self._kept()
         return True

@@ -125,10 +125,11 @@ class RunSupervisor:
 
     def make_room(self) -> None:
         """Refuses what the queue has no room for."""
-        if len(self.store.where("run", state="PENDING")) >= self.config.queue:
+        if len(self.store.where("run", state="PENDING")) >= self.config.max_queued_runs:
             raise ApiError(
                 "RESOURCE_EXHAUSTED",
-                f"{self.config.queue} runs wait already: try again later, or raise engine.queue",
+                f"{self.config.max_queued_runs} runs wait already: try again later, "
+                "or raise engine.max_queued_runs",
             )
 
     def _watch(self) -> None:
@@ -262,13 +263,15 @@ def set_state(store: ResourceStore, run: Resource, state: str) -> None:
 def close_tasks(folder: Path) -> None:
     """Marks as canceled what a worker that is gone left running or waiting."""
     for file in (folder / "tasks").glob("[!.]*.json"):
-        with contextlib.suppress(LinnetError):
+        try:
             task = TaskRecord.load(file)
             if task.process and started_at(task.process[0]) == task.process[1]:
                 tree.kill_tree(task.process[0])  # it outlived its worker
             if task.state in ("RUNNING", "PENDING"):
                 ended = {"state": "CANCELED", "ended_at": now(), "error": ending.termination(folder)}
                 task.model_copy(update=ended).save(file)
+        except LinnetError as error:
+            _log(error)
 
 
 def width(config: EngineConfig) -> int:

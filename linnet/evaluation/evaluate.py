@@ -109,7 +109,7 @@ def evaluate(
     )  # fmt: skip
     _write(out, report, decision, evidence, test, outputs.embeddings[:own])
     tuned = CalibratedPredictions(validation, tuning, fitted)
-    write_candidates(out, known, training_set, tuned, evaluation.candidates, progress)
+    write_candidates(out, known, training_set, tuned, evaluation.max_label_candidates, progress)
     return report, decision
 
 

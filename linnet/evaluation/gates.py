@@ -21,7 +21,7 @@ def evaluate_gates(
     `regression` gate (absent, not passed). `confidence` is the level of the report's intervals.
     """
     gates = [
-        *_lower_bounds(report, config, ("accuracy", "macro_f1", "micro_f1", "map")),
+        *_lower_bounds(report, config, ("accuracy", "macro_f1", "micro_f1", "map", "mean_iou")),
         _worst_recall(report, config),
         *_lower_bounds(report, config, ("auc",)),
         _calibration(report, config.max_ece),
@@ -65,6 +65,7 @@ _WORDS = {
     "macro_f1": "macro F1",
     "micro_f1": "micro F1",
     "map": "mean average precision",
+    "mean_iou": "mean IoU",
     "auc": "macro one-against-rest AUC",
 }
 

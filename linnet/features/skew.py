@@ -107,7 +107,7 @@ def audit_window(
     notes = [f"damaged, left out: {file}" for file in said["damaged"]]
     if redacted and any(image is not None for image in rows.image):
         rows = replace(rows, image=[None] * len(rows.image))
-        notes.append("kept images are redacted (serving.log_image_blocks), so none was computed again")
+        notes.append("kept images are redacted (serving.log_image_pixelate), so none was computed again")
     report = audit_rows(rows, described.features, join, changed, notes, known, progress)
     out.mkdir(parents=True, exist_ok=True)
     report.save(out / SKEW_FILE)

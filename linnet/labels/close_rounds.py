@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from linnet.errors import LinnetError
@@ -12,29 +13,36 @@ from linnet.labels.trigger import RunTrigger
 from linnet.records import RunRequest
 
 
-def settle(name: str, trigger: RunTrigger | None) -> list[str]:
+def settle(name: str, trigger: RunTrigger | None, told: Callable[[str], None] | None = None) -> list[str]:
     """Cuts the label set of every closed round and asks for its training run; ids of the new runs.
 
     Each step is done once and noted afterwards, and doing it again gives the same: the set is that of
     the moment at which the round was closed, and the run is asked for under the round's own key. So a
     kill between any two of them is mended by the next call. Without a `trigger` only sets are cut.
+    `told` is given the id of each run as it is started, whatever becomes of the rounds after it.
 
     Raises:
         LinnetError: the disk is full, DVC refuses, or the run cannot be started; the round stays due, and
             the others were settled.
     """
     rounds = Rounds(name)
-    started, problems = [], []
+    started: list[str] = []
+    problems: dict[str, LinnetError] = {}
     for batch, closed in rounds.closed().items():
         try:
             run_id = _settle(name, rounds, batch, closed, trigger)
         except LinnetError as error:
-            problems.append(error)
+            problems[batch] = error
             continue
         if run_id:
             started.append(run_id)
+            if told is not None:
+                told(run_id)
+    if len(problems) == 1:
+        raise next(iter(problems.values()))
     if problems:
-        raise problems[0]
+        each = "; ".join(f"{batch}: {error}" for batch, error in problems.items())
+        raise LinnetError(f"{len(problems)} labelling rounds stay due: {each}")
     return started
 
 

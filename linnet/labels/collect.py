@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def collect(
     given = dataset_labels(samples, manifest)
     known = _known(name, as_of, label_set)
     sound, quarantined = _quarantine_invalid(known, given, manifest)
-    agreed, disputed = _apply_consensus(sound, config, _said(name, sound, config, manifest), manifest)
+    found = _apply_consensus(sound, config, _said(name, sound, config, manifest), manifest)
+    agreed, disputed = found.agreed, found.disputed
     newest = max((row.created_at for row in known), default=EPOCH)
     batch = LabelBatch(
         as_of=newest.astimezone(UTC),
@@ -84,6 +86,7 @@ def collect(
         corrections=sum(given[item.sample_id] != item.label for item in agreed),
         quarantined=len(quarantined),
         disputed=len(disputed),
+        by_majority=found.by_majority,
         version=version,
     )
     try:
@@ -165,31 +168,44 @@ def _quarantine_invalid(
     return sound, quarantined
 
 
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """What the annotators hold together, where they do not agree enough, and how it was found."""
+
+    agreed: list[Consensus]
+    disputed: list[dict[str, Any]]
+    by_majority: int
+    """See `LabelBatch`."""
+
+
 def _apply_consensus(
     rows: list[LabelRow],
     config: LabelsConfig,
     said: dict[str, tuple[float, ...]],
     manifest: DatasetManifest,
-) -> tuple[list[Consensus], list[dict[str, Any]]]:
-    """What the annotators hold together, and where they do not agree enough."""
+) -> _Together:
+    """One label a sample, by the consensus that the config names where that can be had."""
     weighed: dict[str, tuple[str, float]] = {}
     if said:
         votes = votes_of((row.sample_id, row.annotator, row.label) for row in rows if row.status == "label")
         weighed = crowdlab(votes, said, manifest.classes)
     agreed: list[Consensus] = []
     disputed: list[dict[str, Any]] = []
+    by_majority, several = 0, Counter(row.sample_id for row in rows if row.status == "label")
     target = target_of(manifest.task)
     for item in consensus(rows, manifest.task):
         if item.sample_id in weighed and len(item.votes) > 1:
             label, quality = weighed[item.sample_id]
             item = replace(item, label=label, agreement=quality)
+        elif config.consensus == "crowdlab" and several[item.sample_id] > 1:
+            by_majority += item.sample_id not in weighed
         if item.label and item.agreement >= config.min_agreement:
-            agreed.append(replace(item, label=target.label(target.classes(item.label))))
+            agreed.append(replace(item, label=target.read(item.label)))
             continue
         least = config.min_agreement
         reason = f"agreement {item.agreement:.2f} is below {least:.2f}" if item.label else "a tie"
         disputed.append({"sample_id": item.sample_id, "votes": item.votes, "reason": reason})
-    return agreed, disputed
+    return _Together(agreed, disputed, by_majority)
 
 
 def _table(agreed: list[Consensus]) -> pa.Table:

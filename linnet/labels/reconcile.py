@@ -117,7 +117,7 @@ class _Look:
 
     def ask_more(self) -> None:
         """Lets one more person decide where those who were asked do not agree; once a sample."""
-        if not self.config.third_opinion or self.config.annotators < 2:
+        if not self.config.tie_breaker or self.config.annotators < 2:
             return
         rows = self.table.as_of(now())
         decided = {
@@ -146,7 +146,7 @@ class _Look:
         labels: dict[str, int] = defaultdict(int)
         for row in self.table.as_of(now()):
             labels[row.batch] += row.status == "label"
-        enough = self.config.run_after
+        enough = self.config.train_after_labels
         batches = dict.fromkeys(task.batch for task in self._tasks())
         return [
             batch

@@ -101,11 +101,13 @@ class Reconciler:
             self._hooked = project
         deleted = any("DELETED" in action for _, action in events)
         found = pull(self.name, self.server, self.config, self.question, full or deleted)
-        for run_id in settle(self.name, self.trigger):
-            self.told(f"a labelling round is complete: it caused run {run_id}")
+        settle(self.name, self.trigger, self._tell_run)
         if events:
             rounds.events_done(events[-1][0])  # those that came meanwhile wait for the next look
         return found
+
+    def _tell_run(self, run_id: str) -> None:
+        self.told(f"a labelling round is complete: it caused run {run_id}")
 
     def _run(self) -> None:
         while not self._stop.is_set():

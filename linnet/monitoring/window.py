@@ -45,11 +45,11 @@ def moment_of(text: str) -> datetime:
 def last_closed(moment: datetime, config: MonitoringConfig) -> tuple[datetime, datetime]:
     """Start and end of the newest window that is closed at `moment`: windows lie end to end since 1970.
 
-    A window is closed `lateness_minutes` after its end, so that slow log writers are waited for.
+    A window is closed `allowed_lateness_minutes` after its end, so that slow log writers are waited for.
     """
     length = timedelta(minutes=config.window_minutes)
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    count = (moment - timedelta(minutes=config.lateness_minutes) - epoch) // length
+    count = (moment - timedelta(minutes=config.allowed_lateness_minutes) - epoch) // length
     return epoch + (count - 1) * length, epoch + count * length
 
 
@@ -75,7 +75,7 @@ def write_window(
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    closed = end + timedelta(minutes=config.lateness_minutes)
+    closed = end + timedelta(minutes=config.allowed_lateness_minutes)
     seed = int(start.timestamp())
     most = None if all_images else config.embedding_rows
     served = read_served(log, model, version, start, end, closed, most, seed)

@@ -33,7 +33,7 @@ _MATTERS = (
     "threads",
     "max_batch",
     "deadline_seconds",
-    "request_seconds",
+    "read_timeout_seconds",
     "max_body_mb",
 )
 _VALUES = 200_000

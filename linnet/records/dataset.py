@@ -56,6 +56,8 @@ class DatasetManifest(Record):
     """Which of them were not looked for, and why; empty: all were."""
     left_out: dict[str, int] = {}
     """What lies in the folder and is no sample, counted by reason: no image, hidden, a link to nothing."""
+    notes: tuple[str, ...] = ()
+    """How a folder was read, and what in it could not be: a sentence each."""
     bad: int = 0
     """Images that were left out because they cannot be decoded, or are too large (`data.bad_files`)."""
     bad_files: tuple[str, ...] = ()
@@ -127,6 +129,9 @@ class LabelBatch(Record):
     """Answers left out because their sample or label is unknown; listed in quarantine.jsonl."""
     disputed: int = 0
     """Samples left out because the annotators are tied or agree too little; in disputed.jsonl."""
+    by_majority: int = 0
+    """Samples of several answers that crowdlab was to weigh and could not, as no model's answer of today's
+    classes is known of them: most votes decided."""
     version: str = ""
     """Digest of the label set that the labels were taken from; empty: the table as it was then."""
 

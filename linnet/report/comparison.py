@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any
 
+from linnet.config import Config
 from linnet.pages.numbers import signed
 from linnet.records import Gate
 from linnet.registry.protocol import flattened
@@ -46,7 +47,7 @@ class MetricChange:
 
 def settings(first: RunEvidence, second: RunEvidence) -> list[tuple[str, str | None, str | None]]:
     """Dotted name and both values of each setting that differs; None where a run has no such setting."""
-    a, b = (flattened(_whole(one.record.config)) for one in (first, second))
+    a, b = (flattened(_whole(Config.as_named_now(one.record.config))) for one in (first, second))
     return [(key, a.get(key), b.get(key)) for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
 
 

@@ -87,6 +87,8 @@ def _data(dataset: DatasetManifest | None, validation: ValidationReport | None) 
         rows = [f"| {_text(what)} | {number:,} |" for what, number in counts.items() if number]
         parts.append("| found | number |\n|---|--:|\n" + "\n".join(rows))
     parts += [f"⚠️ {_text(dataset.near_note)}"] if dataset.near_note else []
+    if dataset.notes:
+        parts.append("\n".join(f"- how it was read: {_text(note)}" for note in dataset.notes))
     total = sum(number for _, number, _ in dataset.named_findings)
     lines = [line for _, _, some in dataset.named_findings for line in some]
     named = [f"- {_text(line)}" for line in lines[:_NAMED]]

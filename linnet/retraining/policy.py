@@ -159,14 +159,14 @@ def _no_window(evidence: RetrainingEvidence, left_out: str) -> str:
 
 
 def _labels(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Condition, ...]:
-    if not config.labels_trigger:
-        return (_off("labels", "labels_trigger"),)
+    if not config.trigger_after_labels:
+        return (_off("labels", "trigger_after_labels"),)
     return (
         Condition(
             name="labels.count",
-            met=evidence.new_labels >= config.labels_trigger,
-            detail=_labels_told(evidence, f"{config.labels_trigger} ask by themselves")
-            + _missing(config.labels_trigger - evidence.new_labels, "labels_trigger"),
+            met=evidence.new_labels >= config.trigger_after_labels,
+            detail=_labels_told(evidence, f"{config.trigger_after_labels} ask by themselves")
+            + _missing(config.trigger_after_labels - evidence.new_labels, "trigger_after_labels"),
         ),
     )
 

@@ -150,7 +150,7 @@ def _answers(config: Config) -> tuple[dict[str, tuple[str, datetime]], set[str]]
     table, target = LabelTable(config.name), target_of(config.data.task)
     together = consensus(table.as_of(table.horizon()), config.data.task)
     agreed = [one for one in together if one.label and one.agreement >= config.labels.min_agreement]
-    answers = {one.sample_id: (target.label(target.classes(one.label)), one.created_at) for one in agreed}
+    answers = {one.sample_id: (target.read(one.label), one.created_at) for one in agreed}
     return answers, {one.sample_id for one in together} - answers.keys()
 
 

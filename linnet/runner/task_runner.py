@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import select
 import signal
@@ -33,6 +34,7 @@ from linnet.runner.placeholders import Names
 from linnet.runner.spec import Spec
 from linnet.runner.task_io import ExecutorTask, digest_of
 
+logger = logging.getLogger(__name__)
 STOP_SECONDS = 4.0
 """How long a program may take to stop after SIGINT, before it is killed: a release gives traffic back."""
 
@@ -327,7 +329,7 @@ class TaskRunner:
         finished = {}
         sweep(self.folder)
         for file in (self.folder / "tasks").glob("[!.]*.json"):
-            with contextlib.suppress(LinnetError):
+            try:
                 record = TaskRecord.load(file)
                 known = ("SUCCEEDED", "FAILED") if self._closing else ("SUCCEEDED",)
                 if record.state in known and record.kind == "program":
@@ -336,6 +338,8 @@ class TaskRunner:
                     tree.kill_tree(record.process[0])
                 if record.state != "SUCCEEDED" or record.kind != "program":
                     file.unlink()
+            except LinnetError as error:
+                logger.warning("its task is run again: %s", error)
         return finished
 
 

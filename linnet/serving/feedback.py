@@ -173,18 +173,18 @@ def _row(one: Any, classes: set[str], target: Target, at: datetime) -> Row:
 
 
 def _label(given: Any, classes: set[str], target: Target) -> str:
-    """The text of a label: a class; or, where an image may have several, a list of them or `A|B`."""
-    listed = target.several and isinstance(given, list) and all(isinstance(name, str) for name in given)
+    """The text of a label: a class; or, where an image may have several, what the task's tables may hold."""
     try:
-        names = target.names(given) if listed or isinstance(given, str) else None
+        listed = target.several and isinstance(given, dict if target.spatial else list)
+        label = target.read(given) if listed or isinstance(given, str) else None
     except ValueError:
-        names = None
+        label = None
     if isinstance(given, str) and not target.several:
-        names = (given,)  # to the letter
-    if names is None or not classes.issuperset(names):
-        wanted = "a list of some of" if target.several else "one of"
+        label = given  # to the letter
+    if label is None or not classes.issuperset(target.classes(label)):
+        wanted = "a label of" if target.spatial else "a list of some of" if target.several else "one of"
         raise RequestRejected(400, f"label: must be {wanted} {sorted(classes)}, not {given!r:.80}")
-    return target.label(names)
+    return label
 
 
 def _why(error: OSError) -> str:

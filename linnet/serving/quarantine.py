@@ -124,7 +124,7 @@ class Quarantine:
         return (
             refusal.reason in ABOUT_THE_INPUT
             and 0 < len(request.body) <= MAX_BODY
-            and not any(settings.log_image_blocks for settings in (self._config, *own))
+            and not any(settings.log_image_pixelate for settings in (self._config, *own))
         )
 
     def _give(self, size: int) -> None:

@@ -60,7 +60,7 @@ class ServedModel:
             log_dir,
             max(1, settings.log_queue // workers),
             settings.log_images,
-            settings.log_image_blocks,
+            settings.log_image_pixelate,
             round(settings.log_queue_mb * 1_000_000 / workers),
             unlogged,
             settings.log_sample / workers,
@@ -69,7 +69,7 @@ class ServedModel:
             self.fleet,
             self.metrics,
             self.log,
-            capacity=max(1, settings.queue // workers),
+            capacity=max(1, settings.max_in_flight // workers),
             max_batch=settings.max_batch,
             deadline=settings.deadline_seconds,
         )

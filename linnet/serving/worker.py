@@ -194,7 +194,7 @@ class Worker:
             partial(self._page.all_held, self._workers),
             round(config.buffers_mb * 1_000_000),
         )
-        self._http = HttpServer(self._app.handle, limit, config.request_seconds, budget)
+        self._http = HttpServer(self._app.handle, limit, config.read_timeout_seconds, budget)
         self._acceptor = Acceptor(self._listener, self._http, self._page, self._number, self._workers)
         self._acceptor.start()
         for model in self._models.values():
@@ -257,7 +257,7 @@ async def _live(listener: int, channel: int, page: int, number: int) -> None:
 def main() -> None:
     """`python -m linnet.serving.worker LISTENER CHANNEL PAGE NUMBER`: descriptors, and its place."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    for interruption in (signal.SIGINT, signal.SIGTERM):
+    for interruption in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(
             interruption, signal.SIG_IGN
         )  # a terminal tells the whole group; the supervisor decides

@@ -72,4 +72,19 @@ SET_METRICS = (
     ),
 )
 """Of sets of classes, beside some of those above."""
-BY_KEY = {metric.key: metric for metric in (*METRICS, *SET_METRICS)}
+MASK_METRICS = (
+    Metric(
+        "mean_iou",
+        "Mean IoU",
+        "pixels that truth and answer share, over those that either has, averaged over classes",
+        share=True,
+    ),
+    Metric(
+        "outline_error",
+        "Outline error",
+        "mean distance in pixels between the outlines that are answered and the true ones",
+        more_is_better=False,
+    ),
+)
+"""Of maps of classes, beside some of those above."""
+BY_KEY = {metric.key: metric for metric in (*METRICS, *SET_METRICS, *MASK_METRICS)}

@@ -19,7 +19,7 @@ Output = npt.NDArray[np.floating[Any]]
 """N rows of `Answer.row_shape`."""
 ByClass = npt.NDArray[np.floating[Any]]
 """[N, K], in the order of the model's classes."""
-Listed = list[dict[str, str | float]]
+Listed = list[dict[str, Any]]
 """Classes with their probabilities, as `/predict` answers them: `class` and `probability`, the likeliest
 first."""
 

@@ -6,17 +6,22 @@ store, the prediction log and the feedback; equal labels are equal texts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from linnet.config import DataConfig
 from linnet.tasks.parts import part
 
 DYNAMIC_IMPORTS = ("linnet.tasks.*.target",)
 Targets = npt.NDArray[Any]
 """A row a sample: what it is depends on the task."""
+
+
+Object = tuple[str, Mapping[str, Any]]
+"""A class, and where it is, as an annotation of COCO says it: `bbox` or `segmentation`, in pixels."""
 
 
 class UnknownClass(ValueError):
@@ -33,21 +38,51 @@ class Target(Protocol):
     several: bool
     """Whether an image may have several classes, so that a table may have several rows of one image."""
 
-    def names(self, cell: Any) -> tuple[str, ...]:
-        """The classes that a table's cell names, as they stand there.
+    spatial: bool
+    """Whether a label says where in the image its classes are, so that names alone make none."""
+
+    def check(self, config: DataConfig) -> None:
+        """Refuses settings under which this task's labels would not fit their images.
+
+        Raises:
+            ConfigError: names the setting.
+        """
+
+    def read(self, cell: Any) -> str:
+        """The label in a table's cell or a message, its classes as they stand there.
 
         Raises:
             ValueError: what is there instead, such as no label.
         """
 
+    def renamed(self, label: str, name_of: Callable[[str], str]) -> str:
+        """The label with each class called otherwise."""
+
+    def joined(self, labels: Sequence[str]) -> str:
+        """One label with all that several say; only where an image may have several classes."""
+
     def problem_of(self, name: str) -> str:
         """Why a class cannot be called so; empty: it can."""
 
     def cell(self, label: str) -> str:
-        """What `names` reads as this label, for tables that are written."""
+        """What `read` takes for this label, for tables that are written."""
 
     def label(self, names: Sequence[str]) -> str:
-        """The text of a label."""
+        """The text of a label of these classes.
+
+        Raises:
+            ValueError: names alone make none (`spatial`).
+        """
+
+    def of_objects(self, objects: Sequence[Object], height: int, width: int) -> str:
+        """The label of an image of that size in which these objects are marked; of none: nothing is there.
+
+        Raises:
+            ValueError: what is wrong with them, such as that they do not say where.
+        """
+
+    def misfit(self, label: str, height: int, width: int) -> str:
+        """Why it can be no label of an image of that size; empty: it can."""
 
     def classes(self, label: str) -> tuple[str, ...]:
         """The classes in a label's text, or in the `cell` of one."""
@@ -55,8 +90,8 @@ class Target(Protocol):
     def known(self, labels: Sequence[str], classes: Sequence[str]) -> list[str]:
         """Of the labels that a table holds, those that are made of known classes; more may be given."""
 
-    def encode(self, labels: Sequence[str], classes: Sequence[str]) -> Targets:
-        """Labels as an array with N rows.
+    def encode(self, labels: Sequence[str], classes: Sequence[str], height: int, width: int) -> Targets:
+        """Labels as an array with N rows, of images that were brought to that size.
 
         Raises:
             UnknownClass: a label names another class.

@@ -19,7 +19,9 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def config(minutes: float = 60, lateness: float = 2) -> Config:
-    return Config(name="tiny", monitoring=MonitoringConfig(window_minutes=minutes, lateness_minutes=lateness))
+    return Config(
+        name="tiny", monitoring=MonitoringConfig(window_minutes=minutes, allowed_lateness_minutes=lateness)
+    )
 
 
 @pytest.mark.parametrize(("minutes", "lateness"), [(60, 2), (60, 90), (1.25, 0), (7, 3)])

@@ -11,7 +11,7 @@ from linnet.process.model_server import ModelToServe
 
 def test_what_is_kept_is_said_for_each_model_and_nothing_where_nothing_is() -> None:
     silent = ServingConfig(log_sample=0)
-    coarse = ServingConfig(log_sample=6, log_images=0.5, log_image_blocks=4, log_image_days=2)
+    coarse = ServingConfig(log_sample=6, log_images=0.5, log_image_pixelate=4, log_image_days=2)
     models = [
         ModelToServe("pets", "1", Path("p")),
         ModelToServe("shoes", "2", Path("s"), silent),

@@ -97,12 +97,13 @@ def test_server_that_is_started_again_leaves_out_a_model_without_a_champion_and_
     """Every restart failed over one model whose package was damaged, and the good ones were not served."""
     del database
     champion(submit, "good", {})
-    models, _ = _models_to_serve(["gone", "good"], [], all_or_none=False)
-    assert [one.name for one in models] == ["good"]
+    left_out: dict[str, str] = {}
+    models, _ = _models_to_serve(["gone", "good"], [], left_out)
+    assert [one.name for one in models] == ["good"] and left_out.keys() == {"gone"}
     assert "gone is not served: " in caplog.text
-    for names, all_or_none in ((["gone"], False), (["gone", "good"], True)):
+    for names, taken in ((["gone"], left_out), (["gone", "good"], None)):
         with pytest.raises(NoChampion, match="gone"):
-            _models_to_serve(names, [], all_or_none)
+            _models_to_serve(names, [], taken)
 
 
 def test_setting_of_the_server_that_does_not_hold_is_told(
@@ -112,13 +113,15 @@ def test_setting_of_the_server_that_does_not_hold_is_told(
     del database
     for name in ("first", "second"):
         champion(submit, name, None)
-    (tmp_path / "first.toml").write_text('name = "first"\n[serving]\nqueue = 7\n')
-    (tmp_path / "second.toml").write_text('name = "second"\n[serving]\nqueue = 9\nfeedback_labels = 20\n')
+    (tmp_path / "first.toml").write_text('name = "first"\n[serving]\nmax_in_flight = 7\n')
+    (tmp_path / "second.toml").write_text(
+        'name = "second"\n[serving]\nmax_in_flight = 9\nfeedback_labels = 20\n'
+    )
     models, server = _models_to_serve([], [tmp_path / "first.toml", tmp_path / "second.toml"])
     said = " ".join(capsys.readouterr().err.split())
     assert said.startswith("second: serving.feedback_labels = 20 does not hold: one server serves all models")
-    assert server.feedback_labels == ServingConfig().feedback_labels and "queue" not in said
-    assert [one.config.queue for one in models if one.config] == [7, 9], "a model's own settings hold"
+    assert server.feedback_labels == ServingConfig().feedback_labels and "max_in_flight" not in said
+    assert [one.config.max_in_flight for one in models if one.config] == [7, 9], "a model's own settings hold"
 
 
 def test_two_configs_of_one_model_or_of_the_engine_alone_are_refused(tmp_path: Path) -> None:

@@ -51,6 +51,29 @@ def test_ingest_folder_writes_what_the_manifest_says(tmp_path: Path, photos: Pat
     assert (first["label_source"], first["width"], first["channels"]) == ("dataset", 8, 1)
 
 
+def test_notes_of_how_a_folder_was_read_stay_with_the_samples(tmp_path: Path, photos: Path) -> None:
+    """`linnet init` showed them once; afterwards nobody knew that annotations had not been read."""
+    (photos / "cat" / "boxes.json").write_text("{")
+    (photos / "labels.csv").write_text('path,label\n"cat/001.png,cat\n')
+    notes = ingest(config_of(photos), "pets", tmp_path / "out").notes
+    assert any("may be annotations were not read (damaged): cat/boxes.json" in note for note in notes)
+    assert any(note.startswith("labels.csv: is not a readable CSV table") for note in notes), notes
+    assert DatasetManifest.load(tmp_path / "out" / "manifest.json").notes == notes
+
+
+def test_times_of_tables_that_are_one_a_split_are_kept(tmp_path: Path, photos: Path) -> None:
+    images = sorted(photos.rglob("*.png"))
+    day = {"train": "2021-03-04", "test": "2022-05-06"}
+    for number, split in enumerate(day):
+        rows = [f"{p.relative_to(photos).as_posix()},{p.parent.name},{day[split]}" for p in images[number::2]]
+        (photos / f"{split}.csv").write_text("path,label,captured_at\n" + "\n".join(rows) + "\n")
+    ingest(config_of(photos, layout="tables"), "pets", tmp_path / "out")
+    found = {
+        (row["split"] == "test", row["captured_at"].date().isoformat()) for row in table(tmp_path / "out")
+    }
+    assert found == {(True, day["test"]), (False, day["train"])}
+
+
 def test_ingest_twice_gives_identical_bytes(tmp_path: Path, photos: Path) -> None:
     config = config_of(photos)
     ingest(config, "pets", tmp_path / "a")

@@ -21,11 +21,11 @@ def taking(about: ModelPackage, median: float, p95: float) -> ModelPackage:
 
 def test_slow_package_is_sent_no_more_than_it_can_answer(about: ModelPackage) -> None:
     quick, slow = taking(about, 1.0, 2.0), taking(about, 40.0, 60.0)
-    assert Pace.of(CONFIG, [quick]).rate == CONFIG.rate
+    assert Pace.of(CONFIG, [quick]).rate == CONFIG.replay_rps
     assert (
         Pace.of(CONFIG, [slow]).rate == Pace.of(CONFIG, [quick, slow]).rate == pytest.approx(0.7 * 1000 / 40)
     )
-    assert Pace.of(CONFIG, []).rate == CONFIG.rate
+    assert Pace.of(CONFIG, []).rate == CONFIG.replay_rps
 
 
 def test_how_long_is_waited_follows_from_what_the_slowest_package_takes(about: ModelPackage) -> None:

@@ -13,7 +13,7 @@ from linnet.deployment.rollout import Candidate, Rollout
 from tests.doubles.rollout_target import Behaviour, SimulatedTarget
 
 CONFIG = ReleaseConfig(
-    bake_seconds=0.0, look_seconds=0.001, deadline_seconds=20.0, max_error_increase=0.02,
+    min_step_seconds=0.0, check_interval_seconds=0.001, deadline_seconds=20.0, max_error_increase=0.02,
     max_accuracy_drop=0.1, max_latency_ratio=2.0,
 )  # fmt: skip
 

@@ -31,9 +31,9 @@ from tests.serving.running import RunningServer, running
 # looser margins than a person would choose, so that proof takes seconds instead of half a minute
 QUICK = ReleaseConfig(
     steps=(10, 50, 100),
-    rate=300.0,
-    bake_seconds=0.3,
-    look_seconds=0.1,
+    replay_rps=300.0,
+    min_step_seconds=0.3,
+    check_interval_seconds=0.1,
     deadline_seconds=180.0,  # a good machine needs ten
     max_latency_ratio=2.0,
     max_error_increase=0.03,
@@ -43,7 +43,7 @@ QUICK = ReleaseConfig(
     median_floor_ms=3.0,  # these models answer in a fraction of a millisecond, on a busy machine
     latency_floor_ms=25.0,
 )
-LASTING = QUICK.model_copy(update={"bake_seconds": 4.0})
+LASTING = QUICK.model_copy(update={"min_step_seconds": 4.0})
 """A step lasts so long that a test can interrupt it."""
 SERVING = ServingConfig(threads=1)
 
@@ -193,7 +193,9 @@ def test_release_whose_server_dies_is_not_a_promotion(folder: Path, tmp_path: Pa
     with running(tmp_path / "server", folder / "champion") as server:
         killer = threading.Timer(2.0, server.process.kill)
         killer.start()
-        lasting = QUICK.model_copy(update={"bake_seconds": 1.5})  # three steps: longer than the server lives
+        lasting = QUICK.model_copy(
+            update={"min_step_seconds": 1.5}
+        )  # three steps: longer than the server lives
         decision = released(folder, "good", tmp_path, server=server.state_file, config=lasting)
         killer.join()
     assert decision.verdict in ("rollback", "inconclusive")

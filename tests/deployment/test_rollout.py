@@ -17,7 +17,7 @@ from linnet.records import ServedRecord
 from tests.doubles.rollout_target import Behaviour, SimulatedTarget
 
 FAST = ReleaseConfig(
-    bake_seconds=0.0, look_seconds=0.001, deadline_seconds=30.0, max_error_increase=0.02,
+    min_step_seconds=0.0, check_interval_seconds=0.001, deadline_seconds=30.0, max_error_increase=0.02,
     max_accuracy_drop=0.1, max_latency_ratio=2.0,
 )  # fmt: skip
 
@@ -109,11 +109,23 @@ def test_rollout_whose_server_falls_silent_after_the_proof_does_not_promote(
             return super().records(after)
 
     target = Fading("1", {"1": Behaviour(), "2": Behaviour()})
-    config = FAST.model_copy(update={"bake_seconds": 0.1})
+    config = FAST.model_copy(update={"min_step_seconds": 0.1})
     decision = rollout(target, tmp_path, config).run()
     assert [step.verdict for step in decision.steps][-2:] == ["proceed", "inconclusive"]
     assert "could not be read" in decision.reason
     assert target.table == ("1", None, 0, 0.0)
+
+
+def test_requests_that_were_lost_to_the_judge_are_told_once(tmp_path: Path) -> None:
+    class Forgetful(SimulatedTarget):
+        def records(self, after: int) -> tuple[int, list[ServedRecord]]:
+            cursor, found = super().records(after)
+            self.lost = 1200 if self.table[2] else 0
+            return cursor, found
+
+    decision = rollout(Forgetful("1", {"1": Behaviour(), "2": Behaviour()}), tmp_path).run()
+    [told] = [mark.what for mark in decision.marks if "not judged" in mark.what]
+    assert told.startswith("1,200 answered requests were not judged")
 
 
 def test_rollout_whose_promotion_is_refused_is_no_promotion(tmp_path: Path) -> None:

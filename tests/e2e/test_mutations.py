@@ -72,8 +72,8 @@ def flipped(file: Path) -> Iterator[None]:
         ("gates.min_accuracy=0.59", ["evaluate"]),
         ("labels.budget=7", ["collect_labels"]),
         ("serving.max_batch=17", ["package"]),
-        ("release.rate=299", []),
-        ("engine.queue=9", []),
+        ("release.replay_rps=299", []),
+        ("engine.max_queued_runs=9", []),
     ],
 )
 def test_setting_reaches_the_steps_that_take_it(finished: UseCase, setting: str, first: list[str]) -> None:

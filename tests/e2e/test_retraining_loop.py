@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.proof, pytest.mark.timeout(2400)]
 PHOTOS = """\
 [monitoring]
 window_minutes = 0.5
-lateness_minutes = 0
+allowed_lateness_minutes = 0
 min_rows = 50
 [retraining]
 windows = 1
@@ -53,18 +53,18 @@ max_cohort_gap = 0.4
 max_latency_p95_ms = 500
 [release]
 steps = [25, 50, 100]
-rate = 60
+replay_rps = 60
 max_latency_ratio = 10
 median_floor_ms = 100
 latency_floor_ms = 500
-first_latency_p95_ms = 500
+first_release_latency_p95_ms = 500
 metrics = ["errors", "validity", "median", "accuracy"]
 [serving]
 port = 0
 log_images = 1.0
 [monitoring]
 window_minutes = 0.75
-lateness_minutes = 0.1
+allowed_lateness_minutes = 0.1
 min_rows = 100
 [retraining]
 windows = 3

@@ -44,16 +44,16 @@ max_latency_p95_ms = 1000
 non_inferiority_margin = 0.2
 [release]
 steps = [50, 100]
-rate = 300
+replay_rps = 300
 min_requests = 10
-bake_seconds = 0.2
+min_step_seconds = 0.2
 max_error_increase = 0.05
 max_accuracy_drop = 0.2
 max_latency_ratio = 20
 metrics = ["errors", "validity", "median", "agreement", "accuracy"]
 median_floor_ms = 100
 latency_floor_ms = 1000
-first_latency_p95_ms = 1000
+first_release_latency_p95_ms = 1000
 [serving]
 port = 0
 [engine]

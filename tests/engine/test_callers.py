@@ -28,7 +28,7 @@ NOBODY = 65534
 RUNS = "/apis/v2beta1/runs"
 FOREIGN: dict[str, Any] = {
     "data.location": "/etc",
-    "data.recent": "/etc/ssl",
+    "data.extra_window": "/etc/ssl",
     "labels.server": "http://attacker.example",
     "labels.token_file": "/root/.ssh/id_ed25519",
     "labels.version": "/etc/shadow.dvc",

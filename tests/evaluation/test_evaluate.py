@@ -74,7 +74,7 @@ def test_candidates_leave_the_test_out_and_list_doubtful_labels_first(model: Pat
     planted = np.load(data / "labels-train.npy")
     planted[[3, 70]] = (planted[[3, 70]] + 1) % 4
     np.save(data / "labels-train.npy", planted)
-    evaluate(model, data, FAST.model_copy(update={"candidates": 100}), GATES, tmp_path / "some")
+    evaluate(model, data, FAST.model_copy(update={"max_label_candidates": 100}), GATES, tmp_path / "some")
     evaluate(model, data, FAST, GATES, tmp_path / "all")
     with np.load(tmp_path / "all" / "candidates.npz") as stored:
         ids = [key.decode() for key in stored["ids"]]

@@ -53,6 +53,22 @@ def test_collect_empty_table_gives_an_empty_batch(samples: Path, tmp_path: Path)
     ]
 
 
+def test_collect_tells_what_crowdlab_could_not_weigh(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most votes decided without a word: nobody had asked a model, or one of other classes."""
+    config = LabelsConfig(min_agreement=0.6, consensus="crowdlab")
+    both = [answer(sample, "boot", who) for sample in ("s1", "s2") for who in ("a", "b")]
+    LabelTable("d").append([*both, answer("s3", "boot", "a")])
+    batch = collect(samples, "d", config, tmp_path / "o")
+    assert (batch.rows, batch.by_majority) == (3, 2), "a lone answer needs no weighing"
+    assert LabelBatch.load(tmp_path / "o" / "labels.json").by_majority == 2
+    assert collect(samples, "d", CONFIG, tmp_path / "m").by_majority == 0
+    asked = {"s1": (0.1, 0.8, 0.1), "s2": (0.5, 0.5)}
+    monkeypatch.setattr("linnet.labels.collect._said", lambda *_: asked)
+    assert collect(samples, "d", config, tmp_path / "p").by_majority == 1
+
+
 def test_collect_majority_wins_ties_and_low_agreement_are_disputed(samples: Path, tmp_path: Path) -> None:
     LabelTable("d").append(
         [

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from linnet.config import LabelsConfig
-from linnet.errors import LabelServerError, ProjectGone, RunError
+from linnet.errors import LabelServerError, LinnetError, ProjectGone, RunError
 from linnet.labels.close_rounds import run_key, settle
 from linnet.labels.export import export
 from linnet.labels.reconcile import pull
@@ -179,7 +179,7 @@ def test_pull_disagreement_asks_a_third_person_once() -> None:
 
 
 def test_pull_enough_labels_close_a_round_early() -> None:
-    lab = Lab(9, LabelsConfig(run_after=3))
+    lab = Lab(9, LabelsConfig(train_after_labels=3))
     for number in range(3):
         assert lab.pull().closed == []
         lab.answer(number, "boot")
@@ -214,11 +214,27 @@ def test_settle_round_whose_run_is_refused_holds_up_no_other() -> None:
     lab.answer(1, "boot")
     assert lab.pull().closed == ["b1"]
     Rounds("d").close("b2", now())
+    told: list[str] = []
     with pytest.raises(RunError, match="refused"):
-        settle("d", trigger)
+        settle("d", trigger, told.append)
+    assert told == [run_key("d", "b2")], "the run that was started is named although another was refused"
     rounds = Rounds("d").closed()
     assert all(one.version for one in rounds.values())
     assert [one.run_id for one in rounds.values()] == ["", run_key("d", "b2")]
+
+
+def test_settle_names_every_round_that_stays_due() -> None:
+    class Refusing(MemoryTrigger):
+        def request_run(self, request: RunRequest, version: str, key: str) -> str:
+            raise RunError(f"no room for {key}")
+
+    lab = Lab(1)
+    lab.answer(0, "boot")
+    assert lab.pull().closed == ["b1"]
+    Rounds("d").close("b2", now())
+    with pytest.raises(LinnetError) as caught:
+        settle("d", Refusing())
+    assert all(f"{batch}: no room for {run_key('d', batch)}" in str(caught.value) for batch in ("b1", "b2"))
 
 
 def test_status_counts_latency_agreement_and_gold() -> None:

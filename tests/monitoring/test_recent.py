@@ -158,7 +158,7 @@ def test_recent_window_joins_the_dataset_and_changes_its_identity(
     dataset: DataConfig, tmp_path: Path
 ) -> None:
     window = write_recent(labelled([encode_png(image) for image in pictures(30, 77)]), "x")
-    joined = dataset.model_copy(update={"recent": str(window)})
+    joined = dataset.model_copy(update={"extra_window": str(window)})
     before, after = (ingest(config, "y", tmp_path / "samples") for config in (dataset, joined))
     assert (before.rows, after.rows) == (90, 120) and after.digest != before.digest
     assert source_identity(joined) != source_identity(dataset)
@@ -249,7 +249,7 @@ def test_kept_window_with_a_class_that_went_is_told_and_not_refused(
 
 def test_recent_window_that_does_not_fit_is_refused(dataset: DataConfig, tmp_path: Path) -> None:
     window = write_recent(labelled([encode_png(image) for image in pictures(3, 77)]), "x")
-    joined = dataset.model_copy(update={"recent": str(window)})
+    joined = dataset.model_copy(update={"extra_window": str(window)})
     manifest = window / "manifest.csv"
     written = manifest.read_text()
     manifest.write_text(written.replace("dark", "zebra"))

@@ -24,14 +24,14 @@ HOUR = timedelta(hours=1)
 
 
 def test_last_closed_window_waits_for_late_rows() -> None:
-    config = MonitoringConfig(window_minutes=60, lateness_minutes=5)
+    config = MonitoringConfig(window_minutes=60, allowed_lateness_minutes=5)
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     assert last_closed(noon + timedelta(minutes=4), config) == (noon - 2 * HOUR, noon - HOUR)
     assert last_closed(noon + timedelta(minutes=5), config) == (noon - HOUR, noon)
 
 
 def test_windows_lie_end_to_end() -> None:
-    config = MonitoringConfig(window_minutes=7, lateness_minutes=0)
+    config = MonitoringConfig(window_minutes=7, allowed_lateness_minutes=0)
     moment, ends = datetime(2026, 3, 1, tzinfo=UTC), []
     for _ in range(5):
         start, end = last_closed(moment, config)

@@ -106,7 +106,7 @@ def test_drift_becomes_one_run_on_the_recent_window_and_its_end_is_learnt(
     record = RunRecord.load(run / "run.json")
     assert record.request.cause == "drift" and record.request.evidence["key"] == asked.key
     assert Path(record.request.evidence["drift_report"]).exists()
-    recent = Path(record.config["data"]["recent"])
+    recent = Path(record.config["data"]["extra_window"])
     assert len(list((recent / "images").iterdir())) == LABELLED
 
     trigger = trigger_of_model("tiny", POLICY)

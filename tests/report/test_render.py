@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from linnet.console.views.data import dropped
+from linnet.data.validate_docs import _found
 from linnet.records import DatasetManifest, ExpectationResult, ValidationReport
 from linnet.report.evidence import read_evidence
 from linnet.report.render import html, markdown
@@ -33,6 +35,7 @@ def test_report_names_contradicting_labels_and_all_that_was_set_aside() -> None:
         name="p", digest="d" * 32, revision="", classes=("a", "b"), counts={}, shards=(),
         rows=90, raw_rows=97,
         dropped_duplicates=1, dropped_leaks=0, conflicts=2, near_leaks=4, left_out={"not an image": 3},
+        notes=("2 file(s) were not read (<b>)",),
         dropped=("a/1.png: conflict: the same pixels are labelled 'a', 'b'", "a/<b>.png: duplicate"),
     )  # fmt: skip
     result = ExpectationResult(name="conflict_fraction", passed=False, detail="Few have another label")
@@ -43,6 +46,9 @@ def test_report_names_contradicting_labels_and_all_that_was_set_aside() -> None:
     assert "leak: the same pixels in the test split" not in text
     assert "- a/1.png: conflict: the same pixels are labelled 'a', 'b'" in text
     assert "a/&lt;b&gt;.png" in text and "❌ conflict_fraction: Few have another label" in text
+    assert "- how it was read: 2 file(s) were not read (&lt;b&gt;)" in text
+    shown = str(dropped(dataset)) + _found(dataset)
+    assert shown.count("2 file(s) were not read (&lt;b&gt;)") == 2, "the console and the Data Docs, too"
     assert "conflict" in html(evidence(dataset=dataset, validation=report))
     assert "### Data" not in markdown(evidence())
 

@@ -113,7 +113,7 @@ def test_decide_drift_asks_only_if_the_loss_is_proven(loss: Interval | None, req
 
 def test_decide_says_why_labels_that_came_do_not_count() -> None:
     notes = ("600 label(s) measure the accuracy, and cannot be trained on",)
-    decision = asked(evidence(new_labels=0, label_notes=notes), labels_trigger=100)
+    decision = asked(evidence(new_labels=0, label_notes=notes), trigger_after_labels=100)
     told = {one.name: one.detail for one in decision.conditions}
     assert told["drift.labels"].startswith(f"0 new labels, 500 are needed; {notes[0]}; 500 are missing: ")
     assert told["labels.count"].startswith(
@@ -157,8 +157,8 @@ def test_decide_limits_lie_where_they_are_said_to_lie() -> None:
 @pytest.mark.parametrize(
     ("config", "history", "cause"),
     [
-        ({"labels_trigger": 1000}, History(), "labels"),
-        ({"labels_trigger": 1001}, History(), None),
+        ({"trigger_after_labels": 1000}, History(), "labels"),
+        ({"trigger_after_labels": 1001}, History(), None),
         ({"max_age_days": 0.24}, History(), "staleness"),
         ({"max_age_days": 0.26}, History(), None),
         ({"schedule_days": 7.0}, History(), "schedule"),

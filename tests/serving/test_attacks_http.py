@@ -34,7 +34,7 @@ BODY = 3_000_000
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("attacks")
-    settings = {"workers": 2, "request_seconds": 5.0, "max_body_mb": 4.0, "buffers_mb": BUFFERS_MB}
+    settings = {"workers": 2, "read_timeout_seconds": 5.0, "max_body_mb": 4.0, "buffers_mb": BUFFERS_MB}
     flags = ("--config-json", json.dumps(settings))
     with running(folder, make_package(folder / "package"), "1", *flags) as started:
         warm_up(started)
@@ -229,7 +229,7 @@ def test_bodies_in_flight_have_one_budget_over_all_workers(server: RunningServer
         said = answers(server, announced(BODY, LAST) + b"A" * BODY)
         assert statuses(said) == [503] and b"retry-after:" in said and b"try again later" in said
         still_serves(server)  # a small one has room
-    until(  # request_seconds: what was held is given back
+    until(  # read_timeout_seconds: what was held is given back
         lambda: statuses(answers(server, announced(BODY, LAST) + b"A" * BODY)) == [415], "there is room again"
     )
     assert statuses(
@@ -262,7 +262,9 @@ def test_budget_is_given_back_by_every_way_a_body_can_end(server: RunningServer)
 
 def test_expected_body_is_refused_before_it_is_sent_when_there_is_no_room(server: RunningServer) -> None:
     def refused() -> bytes:
-        with contextlib.ExitStack() as stack:  # for request_seconds: a busy machine may be too late for once
+        with (
+            contextlib.ExitStack() as stack
+        ):  # for read_timeout_seconds: a busy machine may be too late for once
             held_bodies(server, stack, 8, announced(BODY), b"A" * (BODY - 1))
             said = answers(server, announced(BODY, LAST + b"Expect: 100-continue\r\n"))
         return said if statuses(said) == [503] else b""

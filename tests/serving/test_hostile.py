@@ -30,7 +30,7 @@ PIXELS = 10_000
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("hostile")
-    flags = ("--config-json", '{"request_seconds": 2.0}')
+    flags = ("--config-json", '{"read_timeout_seconds": 2.0}')
     with running(folder, make_package(folder / "package", max_pixels=PIXELS), "1", *flags) as started:
         yield started
 

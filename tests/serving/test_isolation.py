@@ -138,7 +138,7 @@ def test_single_model_stays_in_the_worker_until_a_second_one_comes(packages: Pat
 def test_overload_and_reloads_of_a_slow_model_hold_up_no_other(packages: Path, tmp_path: Path) -> None:
     """Slow has its queue full and is loaded anew meanwhile; faces goes on answering in time."""
     flags = models_flags(
-        {"name": "slow", "version": "1", "package": packages / "slow", "config": {"queue": 8}},
+        {"name": "slow", "version": "1", "package": packages / "slow", "config": {"max_in_flight": 8}},
         {"name": "faces", "version": "4", "package": packages / "faces"},
     )
     with running(tmp_path / "run", None, "", *flags, "--workers", "1") as server:

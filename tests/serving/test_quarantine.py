@@ -151,7 +151,7 @@ def test_bodies_are_kept_whole_or_not_at_all_and_never_beyond_the_room(tmp_path:
 
 
 def test_redaction_and_zero_keep_no_body(tmp_path: Path) -> None:
-    for config, count in ((ServingConfig(log_image_blocks=4), 1), (ServingConfig(refused_keep=0), 0)):
+    for config, count in ((ServingConfig(log_image_pixelate=4), 1), (ServingConfig(refused_keep=0), 0)):
         folder = tmp_path / str(count)
         quarantine = Quarantine(folder, config)
         quarantine.start()

@@ -16,6 +16,7 @@ import pytest
 
 from linnet.errors import RequestRejected
 from linnet.monitoring.log_reader import read_feedback
+from linnet.process.model_server import ServerState
 from linnet.records.refused import refused_requests
 from linnet.serving.client import ServerClient
 from linnet.serving.keys import KeyFile
@@ -210,7 +211,7 @@ def test_model_is_added_and_closed_while_others_answer(server: RunningServer, pa
 
 def test_overload_of_one_model_refuses_none_of_another(packages: Path, tmp_path: Path) -> None:
     flags = models_flags(
-        {"name": "slow", "version": "1", "package": packages / "slow", "config": {"queue": 2}},
+        {"name": "slow", "version": "1", "package": packages / "slow", "config": {"max_in_flight": 2}},
         {"name": "faces", "version": "4", "package": packages / "faces"},
     )
     with running(tmp_path / "run", None, "", *flags, "--workers", "1") as server:
@@ -276,10 +277,19 @@ def test_model_that_cannot_be_loaded_keeps_no_other_from_being_served(packages: 
         {"name": "corrupt", "version": "1", "package": packages / "corrupt"},
         {"name": "faces", "version": "4", "package": packages / "faces"},
     )
-    with running(tmp_path / "run", None, "", *flags, "--workers", "1") as server:
+    flags += ("--unserved-json", json.dumps({"gone": "it has no champion"}), "--workers", "1")
+    with running(tmp_path / "run", None, "", *flags) as server:
         assert server.state.models == ["faces"]
         assert server.client.predict(png(8))["model"] == "faces"
         assert "model corrupt: " in server.errors.read_text()
+        state = ServerState.read(server.state_file)
+        assert state is not None and state.wanted == ["corrupt", "faces", "gone"]
+        assert "digest" in state.unserved["corrupt"] and state.unserved["gone"] == "it has no champion"
+        server.client.open_model("corrupt", "2", packages / "textures")
+        state = ServerState.read(server.state_file)
+        assert (
+            state is not None and state.models == ["corrupt", "faces"] and state.unserved.keys() == {"gone"}
+        )
 
 
 def test_key_of_one_model_opens_no_other(packages: Path, tmp_path: Path) -> None:
@@ -304,7 +314,7 @@ def test_key_and_redaction_that_one_model_asks_for_hold_where_the_server_asks_fo
     packages: Path, tmp_path: Path
 ) -> None:
     """The server's own alone held: under `linnet up` a model whose run asked for keys was open to all."""
-    closed = {"require_key": True, "log_image_blocks": 4}
+    closed = {"require_key": True, "log_image_pixelate": 4}
     flags = models_flags(
         {"name": "textures", "version": "1", "package": packages / "textures"},
         {"name": "faces", "version": "4", "package": packages / "faces", "config": closed},

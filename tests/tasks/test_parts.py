@@ -29,13 +29,13 @@ CLASSES = ("Bag", "Coat", "Shirt")
 def test_task_has_the_parts_of_its_life_cycle(task: str) -> None:
     target = target_of(task)
     label = target.label(CLASSES[:2] if target.several else CLASSES[:1])
-    rows = target.encode([label, label], CLASSES)
+    rows = target.encode([label, label], CLASSES, 8, 8)
     assert target.problem(rows, 3) == "" and target.decode(rows[1], CLASSES) == label
-    assert target.names(target.cell(label)) == target.classes(label)
+    assert target.read(target.cell(label)) == label == target.renamed(label, str)
     assert target.counts(rows, 3).tolist() == target.matrix(rows, 3).sum(axis=0).tolist()
     assert len(target.groups(rows)) == 2 and agreement_of(task)(label, label) == 1.0
     with pytest.raises(UnknownClass, match="Hat"):
-        target.encode([label, target.label(("Hat",))], CLASSES)
+        target.encode([label, target.label(("Hat",))], CLASSES, 8, 8)
     answer = answer_of(task, CLASSES)
     sure = target.matrix(rows, 3).astype(np.float32)
     assert answer.problem(sure) == "" and answer.labels(sure) == [label, label]

@@ -59,9 +59,16 @@ def dropped(manifest: DatasetManifest) -> Html:
         table(("Found", ">Number"), counts, "What was found among the files") if counts else Html(""),
         table(("File", "Why it was left out"), bad, f"Bad files: {manifest.bad:,}") if bad else Html(""),
         *(_named(*named) for named in manifest.named_findings[1:]),
+        _how_read(manifest.notes),
     ]
-    nothing = not (counts or manifest.dropped or manifest.near_note)
+    nothing = not (counts or manifest.dropped or manifest.near_note or manifest.notes)
     return empty("Nothing was dropped", "Every file became a sample.") if nothing else join(parts)
+
+
+def _how_read(notes: Sequence[str]) -> Html:
+    if not notes:
+        return Html("")
+    return join([tag("h3", "How the folder was read"), tag("ul", *(tag("li", note) for note in notes))])
 
 
 def _named(title: str, total: int, lines: Sequence[str]) -> Html:

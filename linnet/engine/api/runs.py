@@ -18,6 +18,7 @@ from linnet.engine.serializers import run_view, tasks_of
 from linnet.engine.store import Resource
 from linnet.engine.supervisor import ACTIVE, folder_of
 from linnet.records import TaskRecord
+from linnet.records.task import task_file
 from linnet.registry.champion import current_actor
 from linnet.run import runs
 from linnet.runner.task_log import log_file
@@ -102,11 +103,14 @@ def read_log(request: Request, run_id: str, node_id: str, follow: bool = False) 
 
 @router.get("/linnet/v1/runs/{run_id}/artifacts")
 def list_artifacts(request: Request, run_id: str) -> dict[str, Any]:
-    """The artefacts of a run, each with its task, output, place, type and metadata."""
+    """The artefacts of a run, each with its task, output, place, type and metadata; all of them, or none."""
     run = engine_of(request).store.get("run", run_id)
+    tasks, unreadable = tasks_of(folder_of(run))
+    for name, problem in unreadable.items():
+        raise ApiError("INTERNAL", f"nobody knows what the task {name} of {run_id} wrote: {problem}")
     found = [
         {"task_id": task.path, **artifact.model_dump(mode="json")}
-        for task in tasks_of(folder_of(run))
+        for task in tasks
         if task.kind in ("program", "importer")
         for artifact in task.artifacts
     ]
@@ -136,7 +140,10 @@ def _ended(engine: Engine, run_id: str) -> None:
 
 
 def _task(run: Resource, node_id: str) -> TaskRecord:
-    found = [task for task in tasks_of(folder_of(run)) if task.path == node_id]
+    tasks, unreadable = tasks_of(folder_of(run))
+    found = [task for task in tasks if task.path == node_id]
+    if not found and (problem := unreadable.get(task_file(node_id))):
+        raise ApiError("INTERNAL", problem)
     if not found:
         raise ApiError("NOT_FOUND", f"the run {run.id} has no task {node_id!r}")
     return found[0]

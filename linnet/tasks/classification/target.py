@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from linnet.tasks.target import Target, Targets, UnknownClass
+from linnet.config import DataConfig
+from linnet.tasks.target import Object, Target, Targets, UnknownClass
 
 
 class _OneClass:
+    spatial = False
     several = False
 
-    def names(self, cell: Any) -> tuple[str, ...]:
+    def check(self, config: DataConfig) -> None:
+        """Every setting suits it."""
+
+    def read(self, cell: Any) -> str:
         text = "" if cell is None else str(cell).strip()
         if not text:
             raise ValueError("no label")
-        return (text,)
+        return text
+
+    def renamed(self, label: str, name_of: Callable[[str], str]) -> str:
+        return name_of(label)
+
+    def joined(self, labels: Sequence[str]) -> str:
+        return self.label(sorted(set(labels)))
 
     def problem_of(self, name: str) -> str:  # noqa: ARG002
         return ""
@@ -33,10 +44,22 @@ class _OneClass:
     def classes(self, label: str) -> tuple[str, ...]:
         return (label,)
 
+    def of_objects(self, objects: Sequence[Object], height: int, width: int) -> str:  # noqa: ARG002
+        return self.label([name for name, _ in objects])
+
+    def misfit(self, label: str, height: int, width: int) -> str:  # noqa: ARG002
+        return ""
+
     def known(self, labels: Sequence[str], classes: Sequence[str]) -> list[str]:  # noqa: ARG002
         return list(classes)
 
-    def encode(self, labels: Sequence[str], classes: Sequence[str]) -> Targets:
+    def encode(
+        self,
+        labels: Sequence[str],
+        classes: Sequence[str],
+        height: int,  # noqa: ARG002
+        width: int,  # noqa: ARG002
+    ) -> Targets:
         index = {name: number for number, name in enumerate(classes)}
         found = np.fromiter((index.get(label, -1) for label in labels), np.int64, len(labels))
         if (found < 0).any():

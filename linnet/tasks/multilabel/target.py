@@ -7,13 +7,14 @@ labels an image. No class is an empty text, which only a list says (`[]`): an em
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from linnet.tasks.target import Target, Targets, UnknownClass
+from linnet.config import DataConfig, problem_of
+from linnet.tasks.target import Object, Target, Targets, UnknownClass
 
 BETWEEN = "|"
 """Between the classes of a label."""
@@ -22,23 +23,41 @@ NONE = "[]"
 
 
 class _Classes:
+    spatial = False
     several = True
 
-    def names(self, cell: Any) -> tuple[str, ...]:
+    def check(self, config: DataConfig) -> None:
+        """Every setting suits it."""
+
+    def read(self, cell: Any) -> str:
         if isinstance(cell, list | tuple | np.ndarray):
-            return tuple(str(name).strip() for name in cell)
+            return self._listed(cell)
         text = "" if cell is None else str(cell).strip()
         if text.startswith("["):
             try:
                 listed = json.loads(text)
             except ValueError as error:
                 raise ValueError(f"the label {text[:60]!r}, which begins as a list and is no JSON") from error
-            if not all(isinstance(name, str) for name in listed):
-                raise ValueError(f"the label {text[:60]!r}, whose items are no texts")
-            return tuple(name.strip() for name in listed)
+            return self._listed(listed)
         if not text:
             raise ValueError("no label; write [] where it shows none of the classes")
-        return tuple(name.strip() for name in text.split(BETWEEN))
+        return self._listed(text.split(BETWEEN))
+
+    def _listed(self, items: Iterable[Any]) -> str:
+        listed = list(items)
+        if not all(isinstance(name, str) for name in listed):
+            raise ValueError(f"the label {str(listed)[:60]!r}, whose items are no texts")
+        names = [name.strip() for name in listed]
+        for name in names:
+            if problem := problem_of(name) or self.problem_of(name):
+                raise ValueError(f"the label {name[:60]!r}, which {problem}")
+        return self.label(names)
+
+    def renamed(self, label: str, name_of: Callable[[str], str]) -> str:
+        return self.label([name_of(name) for name in self.classes(label)])
+
+    def joined(self, labels: Sequence[str]) -> str:
+        return self.label([name for label in labels for name in self.classes(label)])
 
     def problem_of(self, name: str) -> str:
         if name == NONE:
@@ -54,10 +73,22 @@ class _Classes:
     def classes(self, label: str) -> tuple[str, ...]:
         return () if label in ("", NONE) else tuple(label.split(BETWEEN))
 
+    def of_objects(self, objects: Sequence[Object], height: int, width: int) -> str:  # noqa: ARG002
+        return self.label([name for name, _ in objects])
+
+    def misfit(self, label: str, height: int, width: int) -> str:  # noqa: ARG002
+        return ""
+
     def known(self, labels: Sequence[str], classes: Sequence[str]) -> list[str]:
         return [label for label in labels if set(self.classes(label)) <= set(classes)]
 
-    def encode(self, labels: Sequence[str], classes: Sequence[str]) -> Targets:
+    def encode(
+        self,
+        labels: Sequence[str],
+        classes: Sequence[str],
+        height: int,  # noqa: ARG002
+        width: int,  # noqa: ARG002
+    ) -> Targets:
         index = {name: number for number, name in enumerate(classes)}
         found = np.zeros((len(labels), len(classes)), np.uint8)
         for row, label in enumerate(labels):
