@@ -53,6 +53,8 @@ class ProductionState:
     """Of the newest monitored window."""
     labelled: PerformanceReport | None = None
     """How well it did in the newest window that labels came for."""
+    unwatched: str = ""
+    """Why no window was ever judged, where that is known."""
     skew: SkewReport | None = None
     failures: int | None = 0
     """Retraining runs in a row that failed; None: the ledger cannot be read."""
@@ -151,7 +153,7 @@ def _objective(status: SloStatus, levels: ServiceLevelsConfig) -> Alert:
 
 def _model(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Alert]:
     drift, champion = known.drift, known.champion
-    unseen = "no window was monitored yet"
+    unseen = known.unwatched or "no window was monitored yet"
     words = (
         unseen if drift is None else "; ".join(drift.reasons[:2]) or f"the newest window is {drift.verdict}"
     )
