@@ -314,7 +314,8 @@ class App:
 
         json_size = len(request.body) if length is None else length
         heavy = json_size > _LONG_JSON or len(request.body) > _BINARY_PATIENCE
-        return await self._answer(request, model, request_name, version, prepare, render, heavy)
+        told = lambda: parsed[0].parameters if parsed else {}  # noqa: E731
+        return await self._answer(request, model, request_name, version, prepare, render, heavy, told)
 
     async def _answer(
         self,
@@ -325,11 +326,15 @@ class App:
         prepare: Any,
         render: Any,
         heavy: bool,
+        parameters: Callable[[], Mapping[str, Any]] = dict,
     ) -> Response:
+        """`parameters`: of the request's body, as far as it was read."""
         model.touch()
         headers = request.headers
         key, entity, wait = headers.get("linnet-key"), entity_of(headers), seconds_of(headers)
-        call = Call(request_name, key, version, prepare, render, heavy, entity, wait)
+        header = model.segments.in_header(headers)
+        segments = lambda: model.segments.of(header, parameters())  # noqa: E731
+        call = Call(request_name, key, version, prepare, render, heavy, entity, wait, segments)
         outcome, finish = await model.service.answer(call)
         response = _response_of(outcome)
         response.after = finish
