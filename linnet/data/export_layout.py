@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from linnet.config import DEFAULT_TASK
@@ -40,13 +41,13 @@ def read_export(tree: Folder, export: Export, task: str = "") -> Understanding:
         raise DataError(
             str(tree.path),
             f"looks like a {title} export with {what} of {len(names)} class: {', '.join(names) or 'none'}",
-            "boxes of one class are a task of detection; Linnet classifies whole images, into at least 2",
+            "Linnet tells at least 2 classes apart",
         )
     several = [
         f"{one.reference}: {', '.join(sorted(one.classes))}" for one in export.told if len(one.classes) > 1
     ]
     with_all = next(one for one in TASKS if target_of(one).several)
-    found.task = task = task or (with_all if _tells_of_several(export) else DEFAULT_TASK)
+    found.task = task = task or _task_of(export, with_all)
     apart = [f"{one.reference}: {', '.join(sorted(one.classes))}" for one in export.told if one.apart]
     if apart and target_of(task).several:
         problem = f"is a {title} export, and people labelled {len(apart)} image(s) differently"
@@ -85,17 +86,23 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
     missing: list[str] = []
     taken: dict[Path, str] = {}
     seen: set[tuple[Path, str]] = set()
+    problems: list[str] = []
     target = target_of(found.task)
     for one in export.told:
         path = index.find(one.reference, one.file.parent) or index.find(one.reference)
         if path is None:
             missing.append(one.reference)
             continue
-        names = [label_of(name, str(one.file)) for name in sorted(one.classes)]
-        if bad := next((problem for name in names if (problem := target.problem_of(name))), ""):
+        names = {name: label_of(name, str(one.file)) for name in sorted(one.classes)}
+        if bad := next((problem for name in names.values() if (problem := target.problem_of(name))), ""):
             raise DataError(str(one.file), f"a class {bad}", "rename it")
         if names or (target.several and export.boxes):
-            label = target.label(names)
+            answers = [[replace(mark, name=names[mark.name]) for mark in answer] for answer in one.answers]
+            try:
+                label = target.marked(answers)
+            except ValueError as error:
+                problems.append(f"{one.reference}: {error}")
+                continue
             if taken.setdefault(path, label) != label:
                 labels = f"'{taken[path]}' and '{label}'"
                 raise DataError(str(one.file), f"labels {found.origin(path)} {labels}", "keep one of them")
@@ -105,6 +112,9 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
                 continue
             seen.add((path, split))
             found.take(path, label, split)
+    if problems:
+        problem = f"is a {TITLES[export.kind]} export, and the boxes of {len(problems)} image(s) are wrong"
+        raise invalid_rows(str(found.where), problem, problems, "mend them, or take them out")
     return missing
 
 
@@ -115,6 +125,14 @@ def _how_many(found: Understanding) -> str:
         return "one class"
     none = sum(not target.classes(image.label) for image in found.images)
     return f"all that it tells of; {none:,} image(s) without any box show none of the classes"
+
+
+def _task_of(export: Export, several: str) -> str:
+    """What is asked where nobody says it: the places of objects, where all are known; or their classes."""
+    marks = [mark for one in export.told for answer in one.answers for mark in answer]
+    if export.boxes and marks and all(mark.box for mark in marks):
+        return next(one for one in TASKS if target_of(one).places)
+    return several if _tells_of_several(export) else DEFAULT_TASK
 
 
 def _tells_of_several(export: Export) -> bool:

@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+from linnet.data import marks
 from linnet.data.folder_tree import Folder, utf8
 from linnet.data.label_studio_tasks import answers_of, image_of
 from linnet.data.tables import decoded
 from linnet.errors import DataError
+from linnet.tasks.target import Marked
 
 ExportKind = Literal["coco", "voc", "yolo", "label-studio"]
 TITLES: dict[ExportKind, str] = {
-    "coco": "COCO",
-    "voc": "Pascal VOC",
-    "yolo": "YOLO",
-    "label-studio": "Label Studio",
-}
+    "coco": "COCO", "voc": "Pascal VOC", "yolo": "YOLO", "label-studio": "Label Studio",
+}  # fmt: skip
 _LARGEST = 1 << 30
 _MANY_FILES = 50
 _SURELY = re.compile(r"coco|instances", re.IGNORECASE)
@@ -42,8 +41,15 @@ class Told:
     file: Path
     """The file that says so."""
     classes: set[str] = field(default_factory=set)
+    answers: list[list[Marked]] = field(default_factory=list)
+    """The marks of each person; other tools tell of one."""
     apart: bool = False
     """Whether people who labelled the whole image said different things of it."""
+
+    def mark(self, one: Marked) -> None:
+        """Adds a mark to the only answer that there is."""
+        self.classes.add(one.name)
+        self.answers = [[*(self.answers[0] if self.answers else ()), one]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +160,10 @@ def _coco(search: ExportSearch) -> Export | None:
             names = _by_id(path, "category", content["categories"], "name")
             files = _by_id(path, "image", content["images"], "file_name")
             images = {number: Told(name, path) for number, name in files.items()}
+            about = {one["id"]: one for one in content["images"]}
             for one in content["annotations"]:
-                images[one["image_id"]].classes.add(names[one["category_id"]])
+                number = one["image_id"]
+                images[number].mark(marks.of_coco(names[one["category_id"]], one, about[number]))
         except (KeyError, TypeError) as error:
             raise DataError(
                 str(path), f"is a damaged COCO export: {error!s:.80} is missing", "export it again"
@@ -190,8 +198,9 @@ def _voc(search: ExportSearch) -> Export | None:
             search.unread[path] = _reason(error)
             continue
         if root.tag == "annotation":
-            classes = {str(name.text or "") for name in root.iterfind("object/name")}
-            told.append(Told(str(root.findtext("filename") or path.stem), path, classes))
+            told.append(Told(str(root.findtext("filename") or path.stem), path))
+            for marked in root.iterfind("object"):
+                told[-1].mark(marks.of_voc(marked, root))
     return Export("voc", told, boxes=True) if told else None
 
 
@@ -241,7 +250,7 @@ def _boxes(tree: Folder, about: Path, names: dict[int, str]) -> Iterator[Told]:
                         f"line {number} names the class {first!r:.40}",
                         f"{about.name} has no such class",
                     )
-                told.classes.add(known)
+                told.mark(marks.of_yolo(known, line.split()[1:]))
             yield told
 
 
@@ -268,8 +277,9 @@ def _label_studio(search: ExportSearch) -> Export | None:
                 continue
             entry = told.setdefault((path, image), Told(image, path))
             for answer in answers_of(task):
-                entry.classes |= {choice for choice, _ in answer}
-                wholes[path, image].append({choice for choice, is_box in answer if not is_box})
+                entry.classes |= {one.name for one, _ in answer}
+                entry.answers.append([one for one, _ in answer])
+                wholes[path, image].append({one.name for one, is_box in answer if not is_box})
                 boxes = boxes or any(is_box for _, is_box in answer)
     for key, said in wholes.items():
         told[key].apart = any(one != said[0] for one in said)

@@ -19,9 +19,8 @@ Output = npt.NDArray[np.floating[Any]]
 """N rows of `Answer.row_shape`."""
 ByClass = npt.NDArray[np.floating[Any]]
 """[N, K], in the order of the model's classes."""
-Listed = list[dict[str, str | float]]
-"""Classes with their probabilities, as `/predict` answers them: `class` and `probability`, the likeliest
-first."""
+Listed = list[dict[str, Any]]
+"""What `/predict` answers, the likeliest first: `class` and `probability`, and what else the task tells."""
 
 
 class Answer(Protocol):

@@ -7,6 +7,7 @@ store, the prediction log and the feedback; equal labels are equal texts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,22 @@ from linnet.tasks.parts import part
 DYNAMIC_IMPORTS = ("linnet.tasks.*.target",)
 Targets = npt.NDArray[Any]
 """A row a sample: what it is depends on the task."""
+
+
+Sides = tuple[float, float, float, float]
+"""Left, top, right and bottom in shares of the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What an annotation tool tells of one object, or of the whole image."""
+
+    name: str
+    """The class as it stands there."""
+    box: Sides | None = None
+    """None: the whole image is meant, or the box cannot be known."""
+    problem: str = ""
+    """Why it cannot be known."""
 
 
 class UnknownClass(ValueError):
@@ -33,6 +50,9 @@ class Target(Protocol):
 
     several: bool
     """Whether an image may have several classes, so that a table may have several rows of one image."""
+
+    places: bool
+    """Whether a label says where in the image things are."""
 
     def check(self, config: DataConfig) -> None:
         """Refuses settings under which this task's labels would not fit their images.
@@ -62,6 +82,13 @@ class Target(Protocol):
 
     def label(self, names: Sequence[str]) -> str:
         """The text of a label of these classes."""
+
+    def marked(self, answers: Sequence[Sequence[Marked]]) -> str:
+        """The label that one or several people's marks in an image make.
+
+        Raises:
+            ValueError: what is wrong with them.
+        """
 
     def classes(self, label: str) -> tuple[str, ...]:
         """The classes in a label's text, or in the `cell` of one."""

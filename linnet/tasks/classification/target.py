@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import DataConfig
-from linnet.tasks.target import Target, Targets, UnknownClass
+from linnet.tasks.target import Marked, Target, Targets, UnknownClass
 
 
 class _OneClass:
     several = False
+    places = False
 
     def check(self, config: DataConfig) -> None:
         """Every setting suits it."""
@@ -39,6 +40,9 @@ class _OneClass:
     def label(self, names: Sequence[str]) -> str:
         [name] = names
         return name
+
+    def marked(self, answers: Sequence[Sequence[Marked]]) -> str:
+        return self.label(sorted({one.name for answer in answers for one in answer}))
 
     def classes(self, label: str) -> tuple[str, ...]:
         return (label,)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import DataConfig, problem_of
-from linnet.tasks.target import Target, Targets, UnknownClass
+from linnet.tasks.target import Marked, Target, Targets, UnknownClass
 
 BETWEEN = "|"
 """Between the classes of a label."""
@@ -24,6 +24,7 @@ NONE = "[]"
 
 class _Classes:
     several = True
+    places = False
 
     def check(self, config: DataConfig) -> None:
         """Every setting suits it."""
@@ -68,6 +69,9 @@ class _Classes:
 
     def label(self, names: Sequence[str]) -> str:
         return BETWEEN.join(sorted(set(names)))
+
+    def marked(self, answers: Sequence[Sequence[Marked]]) -> str:
+        return self.label(sorted({one.name for answer in answers for one in answer}))
 
     def classes(self, label: str) -> tuple[str, ...]:
         return () if label in ("", NONE) else tuple(label.split(BETWEEN))
