@@ -17,6 +17,7 @@ from linnet.commands.serve import ConfigPaths, Names, serve_champions, serve_too
 from linnet.commands.terminal import terminal
 from linnet.config import EngineConfig, load_config, load_engine_config
 from linnet.errors import ConfigError, LinnetError, NoChampion, ServingError
+from linnet.process.interruption import terminable
 from linnet.process.model_server import ServerState
 from linnet.registry.connect import find_champions
 from linnet.storage.paths import server_state_file
@@ -54,7 +55,8 @@ def up(
     What runs already is left as it is, and what is missing is started. An engine, a console or a server that
     is killed is started again, at once and then with growing pauses; that is an alert, and stands in
     `linnet status`. Every window of a model that is served is judged by itself (`linnet drift watch` says
-    when; `--stop` there ends it). With --install, systemd starts all of it at boot.
+    when; `--stop` there ends it). Ctrl-C, SIGTERM and a terminal that is closed end all that this call
+    started, and so does `linnet down`. With --install, systemd starts all of it at boot.
 
     The console is opened with the links that are printed: they hold the login token of an operator and of
     a viewer. Every model that has a champion, or those that are named, answers by its name: the Open
@@ -85,7 +87,7 @@ def up(
         )
         return
     asked = Asked(name or [], config or [], port, engine_port, console_port, detach)
-    with ExitStack() as started:
+    with terminable(), ExitStack() as started:
         _start(asked, Parts(with_console, with_labels, with_watch, with_keeper), started, terminal())
         if detach:
             started.pop_all()
@@ -272,8 +274,8 @@ def _wait(console: Console) -> None:
     from linnet.commands.keep import keeper_runs
     from linnet.launch.client import running_engine
 
-    console.print("Ctrl-C stops it")
     try:
+        console.print("Ctrl-C stops it")
         while running_engine() is not None or keeper_runs():  # which starts a killed engine again
             time.sleep(0.5)
     except KeyboardInterrupt:

@@ -43,6 +43,8 @@ class GatesConfig(Section):
     """The upper bound of the share of objects that no box finds may be at most this."""
     max_false_positives: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     """The upper bound of the boxes an image that are no object may be at most this."""
+    min_mean_iou: Fraction = Field(default=0.5, ge=0, le=1)
+    """The same of the mean IoU of classes; where pixels have classes."""
     min_worst_recall: Fraction = Field(default=0.5, ge=0, le=1)
     """The recall of the worst class must reach this."""
     min_auc: Fraction = Field(default=0.9, ge=0, le=1)

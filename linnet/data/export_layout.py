@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from linnet.config import DEFAULT_TASK
@@ -10,10 +9,11 @@ from linnet.data.exports import TITLES, Export, split_files
 from linnet.data.folder_tree import Folder, LeftOut
 from linnet.data.image_index import ImageIndex
 from linnet.data.rows import invalid_rows
+from linnet.data.told import Told
 from linnet.data.understanding import Understanding, label_of, new_understanding, split_among, split_named
 from linnet.errors import DataError
 from linnet.tasks.parts import TASKS
-from linnet.tasks.target import target_of
+from linnet.tasks.target import Target, target_of
 
 _SHARE_OF_SEVERAL = 0.1
 """Of the images: fewer with several classes are mistakes, which are named, and not another task."""
@@ -84,24 +84,24 @@ def read_export(tree: Folder, export: Export, task: str = "") -> Understanding:
 def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: dict[str, str]) -> list[str]:
     """Takes the images that an export labels; gives the names of those that are not there."""
     missing: list[str] = []
+    wrong: list[str] = []
     taken: dict[Path, str] = {}
     seen: set[tuple[Path, str]] = set()
-    problems: list[str] = []
     target = target_of(found.task)
     for one in export.told:
         path = index.find(one.reference, one.file.parent) or index.find(one.reference)
         if path is None:
             missing.append(one.reference)
             continue
-        names = {name: label_of(name, str(one.file)) for name in sorted(one.classes)}
-        if bad := next((problem for name in names.values() if (problem := target.problem_of(name))), ""):
+        spelled = {name: label_of(name, str(one.file)) for name in sorted(one.classes)}
+        names = list(spelled.values())
+        if bad := next((problem for name in names if (problem := target.problem_of(name))), ""):
             raise DataError(str(one.file), f"a class {bad}", "rename it")
         if names or (target.several and export.boxes):
-            answers = [[replace(mark, name=names[mark.name]) for mark in answer] for answer in one.answers]
             try:
-                label = target.marked(answers)
+                label = target.renamed(_label(target, one), spelled.__getitem__)
             except ValueError as error:
-                problems.append(f"{one.reference}: {error}")
+                wrong.append(f"{one.reference}: {error}")
                 continue
             if taken.setdefault(path, label) != label:
                 labels = f"'{taken[path]}' and '{label}'"
@@ -112,10 +112,25 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
                 continue
             seen.add((path, split))
             found.take(path, label, split)
-    if problems:
-        problem = f"is a {TITLES[export.kind]} export, and the boxes of {len(problems)} image(s) are wrong"
-        raise invalid_rows(str(found.where), problem, problems, "mend them, or take them out")
+    if wrong:
+        problem = f"is a {TITLES[export.kind]} export, and {len(wrong)} image(s) have no usable label"
+        raise invalid_rows(str(found.where), problem, wrong, "mend or remove these annotations")
     return missing
+
+
+def _label(target: Target, told: Told) -> str:
+    """The label of an image, by what is marked in it where labels say where.
+
+    Raises:
+        ValueError: what is wrong with that.
+    """
+    if not target.spatial:
+        return target.label(sorted(told.classes))
+    if told.classes and not told.objects:
+        raise ValueError("the export names classes, but not where they are")
+    if not told.height:
+        raise ValueError("the export does not give its height and width")
+    return target.of_objects(told.objects, told.height, told.width)
 
 
 def _how_many(found: Understanding) -> str:
@@ -129,9 +144,10 @@ def _how_many(found: Understanding) -> str:
 
 def _task_of(export: Export, several: str) -> str:
     """What is asked where nobody says it: the places of objects, where all are known; or their classes."""
-    marks = [mark for one in export.told for answer in one.answers for mark in answer]
-    if export.boxes and marks and all(mark.box for mark in marks):
-        return next(one for one in TASKS if target_of(one).places)
+    objects = [about for one in export.told for _, about in one.objects]
+    sized = all(one.height for one in export.told if one.classes)
+    if objects and sized and all("bbox" in about for about in objects):
+        return next(one for one in TASKS if target_of(one).spatial)
     return several if _tells_of_several(export) else DEFAULT_TASK
 
 

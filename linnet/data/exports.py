@@ -16,40 +16,25 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 from linnet.data import marks
+from linnet.data.coco import read_coco
 from linnet.data.folder_tree import Folder, utf8
 from linnet.data.label_studio_tasks import answers_of, image_of
 from linnet.data.tables import decoded
+from linnet.data.told import Told
 from linnet.errors import DataError
-from linnet.tasks.target import Marked
+from linnet.tasks.target import Object
 
 ExportKind = Literal["coco", "voc", "yolo", "label-studio"]
 TITLES: dict[ExportKind, str] = {
-    "coco": "COCO", "voc": "Pascal VOC", "yolo": "YOLO", "label-studio": "Label Studio",
-}  # fmt: skip
+    "coco": "COCO",
+    "voc": "Pascal VOC",
+    "yolo": "YOLO",
+    "label-studio": "Label Studio",
+}
 _LARGEST = 1 << 30
 _MANY_FILES = 50
 _SURELY = re.compile(r"coco|instances", re.IGNORECASE)
 _TELLING = re.compile(r"coco|instances|annotation|train|val|test|export|project|result|label", re.IGNORECASE)
-
-
-@dataclass(slots=True)
-class Told:
-    """What an export says of one image."""
-
-    reference: str
-    """The image as the export spells it."""
-    file: Path
-    """The file that says so."""
-    classes: set[str] = field(default_factory=set)
-    answers: list[list[Marked]] = field(default_factory=list)
-    """The marks of each person; other tools tell of one."""
-    apart: bool = False
-    """Whether people who labelled the whole image said different things of it."""
-
-    def mark(self, one: Marked) -> None:
-        """Adds a mark to the only answer that there is."""
-        self.classes.add(one.name)
-        self.answers = [[*(self.answers[0] if self.answers else ()), one]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,40 +136,8 @@ def find_export(tree: Folder, wanted: str) -> ExportSearch:
 
 def _coco(search: ExportSearch) -> Export | None:
     """COCO: `images`, `annotations` and `categories` in one JSON file, perhaps one a split."""
-    told: list[Told] = []
-    for path, content in search.jsons():
-        keys = ("images", "annotations", "categories")
-        if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
-            continue
-        try:
-            names = _by_id(path, "category", content["categories"], "name")
-            files = _by_id(path, "image", content["images"], "file_name")
-            images = {number: Told(name, path) for number, name in files.items()}
-            about = {one["id"]: one for one in content["images"]}
-            for one in content["annotations"]:
-                number = one["image_id"]
-                images[number].mark(marks.of_coco(names[one["category_id"]], one, about[number]))
-        except (KeyError, TypeError) as error:
-            raise DataError(
-                str(path), f"is a damaged COCO export: {error!s:.80} is missing", "export it again"
-            ) from error
-        told += images.values()
+    told = [one for path, content in search.jsons() for one in read_coco(path, content)]
     return Export("coco", told, boxes=True) if told else None
-
-
-def _by_id(path: Path, what: str, listed: list[Any], key: str) -> dict[Any, str]:
-    """The names of a COCO file's images or categories, by the id that annotations refer to.
-
-    Raises:
-        DataError: an id means two of them: one would take the other's place.
-    """
-    found: dict[Any, str] = {}
-    for one in listed:
-        name = str(one[key])
-        if found.setdefault(one["id"], name) != name:
-            problem = f"is a damaged COCO export: {what} {one['id']} is both {found[one['id']]} and {name}"
-            raise DataError(str(path), problem, "give each an id of its own")
-    return found
 
 
 def _voc(search: ExportSearch) -> Export | None:
@@ -199,8 +152,7 @@ def _voc(search: ExportSearch) -> Export | None:
             continue
         if root.tag == "annotation":
             told.append(Told(str(root.findtext("filename") or path.stem), path))
-            for marked in root.iterfind("object"):
-                told[-1].mark(marks.of_voc(marked, root))
+            marks.add_voc(told[-1], root)
     return Export("voc", told, boxes=True) if told else None
 
 
@@ -250,7 +202,8 @@ def _boxes(tree: Folder, about: Path, names: dict[int, str]) -> Iterator[Told]:
                         f"line {number} names the class {first!r:.40}",
                         f"{about.name} has no such class",
                     )
-                told.mark(marks.of_yolo(known, line.split()[1:]))
+                marks.add_yolo(told, known, line.split()[1:])
+            told.height = told.width = marks.SHARES
             yield told
 
 
@@ -267,6 +220,7 @@ def _label_studio(search: ExportSearch) -> Export | None:
     told: dict[tuple[Path, str], Told] = {}
     # An image's answers may stand in one task, or in a row each (JSON-MIN), or in tasks of the same image.
     wholes: dict[tuple[Path, str], list[set[str]]] = defaultdict(list)
+    drawn: dict[tuple[Path, str], list[list[Object]]] = defaultdict(list)
     boxes = False
     for path, content in search.jsons():
         if not isinstance(content, list) or not content:
@@ -276,13 +230,18 @@ def _label_studio(search: ExportSearch) -> Export | None:
             if image is None:
                 continue
             entry = told.setdefault((path, image), Told(image, path))
+            entry.height = entry.width = marks.PERCENT
             for answer in answers_of(task):
-                entry.classes |= {one.name for one, _ in answer}
-                entry.answers.append([one for one, _ in answer])
-                wholes[path, image].append({one.name for one, is_box in answer if not is_box})
-                boxes = boxes or any(is_box for _, is_box in answer)
+                entry.classes |= {choice for choice, _ in answer}
+                wholes[path, image].append({choice for choice, about in answer if about is None})
+                marked: list[Object] = [(choice, about) for choice, about in answer if about is not None]
+                boxes = boxes or bool(marked)
+                drawn[path, image].append(marked)
     for key, said in wholes.items():
         told[key].apart = any(one != said[0] for one in said)
+    for key, answers in drawn.items():
+        alike = all(one == answers[0] for one in answers)
+        told[key].objects = answers[0] if alike else [(name, {}) for one in answers for name, _ in one]
     return Export("label-studio", list(told.values()), boxes) if told else None
 
 

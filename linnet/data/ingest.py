@@ -20,7 +20,7 @@ from linnet.data.image_folder import read_image_folder
 from linnet.data.image_manifest import read_manifest
 from linnet.data.recent import with_windows
 from linnet.data.remote import bring, is_remote
-from linnet.data.rows import RawDataset
+from linnet.data.rows import RawDataset, invalid_rows
 from linnet.data.sample_table import Sample, TableWriter
 from linnet.data.scan import Scan, Seen, content_of, encoded, in_order, scan
 from linnet.data.selection import Selection, content_digest, select
@@ -61,6 +61,7 @@ def ingest(config: DataConfig, name: str, out: Path, progress: Progress | None =
     found = scan(raw, config, progress, config.near_duplicates != "ignore")
     check_bad_files(raw, found.bad, config)
     good, seen = found.good, found.seen
+    _check_fit(good, seen, target_of(config.task))
     selection = select(good, seen, config)
     _check_splits(good, selection)
     with writing(out):
@@ -197,6 +198,19 @@ def _captured_at(config: DataConfig) -> datetime:
             f"'{config.captured_at}' is not an ISO 8601 time",
             "such as 2026-01-31T12:00:00Z",
         ) from error
+
+
+def _check_fit(raw: RawDataset, seen: list[Seen], target: Target) -> None:
+    """Raises DataError: labels are of images of another size."""
+    wrong = [
+        f"{row.origin}: {problem}"
+        for row, look in zip(raw.rows, seen, strict=True)
+        if (problem := target.misfit(row.label, look.height, look.width))
+    ]
+    if wrong:
+        raise invalid_rows(
+            raw.where, f"{len(wrong)} label(s) do not fit their images", wrong, "mend the labels"
+        )
 
 
 def _check_splits(raw: RawDataset, selection: Selection) -> None:

@@ -1,4 +1,7 @@
-"""The boxes of annotation tools in shares of the image: pixels, centers, percent; 1-based corners."""
+"""The boxes of annotation tools as COCO would tell them: left, top, width and height, in pixels of an image.
+
+YOLO tells shares of the image, as of one pixel, and Label Studio percent, as of a hundred.
+"""
 
 from __future__ import annotations
 
@@ -6,62 +9,59 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from linnet.tasks.target import Marked, Sides
+from linnet.data.told import Told
+
+SHARES, PERCENT = 1, 100
+"""Height and width of an image in such units."""
 
 
-def _in_shares(name: str, box: Sequence[Any], width: Any, height: Any) -> Marked:
-    """Of left, top, right, bottom in pixels of an image of a size."""
+def add_voc(told: Told, root: Element) -> None:
+    """Adds the objects of an annotation of Pascal VOC, whose corners are pixels counted from 1."""
+    sides = [_whole(root.findtext(f"size/{side}")) for side in ("height", "width")]
+    told.height, told.width = sides if all(sides) else (0, 0)
+    for one in root.iterfind("object"):
+        name = str(one.findtext("name") or "")
+        told.classes.add(name)
+        corners = [one.findtext(f"bndbox/{side}") or "" for side in ("xmin", "ymin", "xmax", "ymax")]
+        if any(corners):
+            told.objects.append((name, _box(corners)))
+
+
+def add_yolo(told: Told, name: str, words: Sequence[str]) -> None:
+    """Adds a line's object: its center, width and height."""
+    told.height = told.width = SHARES
+    told.classes.add(name)
+    numbers = _numbers(words)
+    box = {}
+    if len(numbers) == 4:
+        x, y, width, height = numbers
+        box = {"bbox": [x - width / 2, y - height / 2, width, height]}
+    told.objects.append((name, box))
+
+
+def of_label_studio(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """The box of a rectangle; nothing of any other mark, or of a turned one."""
+    numbers = _numbers([value.get(key) for key in ("x", "y", "width", "height")])
+    if kind != "rectanglelabels" or len(numbers) != 4 or value.get("rotation"):
+        return {}
+    return {"bbox": numbers}
+
+
+def _box(corners: Sequence[str]) -> dict[str, Any]:
+    numbers = _numbers(corners)
+    if len(numbers) != 4:
+        return {}
+    left, top, right, bottom = numbers
+    return {"bbox": [left - 1, top - 1, right - left + 1, bottom - top + 1]}
+
+
+def _numbers(words: Sequence[Any]) -> list[float]:
+    """The numbers; none if one is none."""
     try:
-        left, top, right, bottom = (float(side) for side in box)
-        across, down = float(width), float(height)
+        return [float(word) for word in words]
     except (TypeError, ValueError):
-        return Marked(name, problem=f"a box of {name!r} without four numbers, or without the image's size")
-    if across <= 0 or down <= 0:
-        return Marked(name, problem=f"a box of {name!r} in an image of {width} x {height} pixels")
-    return Marked(name, (left / across, top / down, right / across, bottom / down))
+        return []
 
 
-def of_coco(name: str, annotation: Mapping[str, Any], image: Mapping[str, Any]) -> Marked:
-    """`bbox` is left, top, width and height in pixels."""
-    if annotation.get("iscrowd"):
-        return Marked(name, problem=f"a crowd of {name!r} (iscrowd), which is no box of one object")
-    box = annotation.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(side, int | float) for side in box):
-        return Marked(name, problem=f"{name!r} without a bbox of four numbers")
-    sides = (box[0], box[1], box[0] + box[2], box[1] + box[3])
-    return _in_shares(name, sides, image.get("width"), image.get("height"))
-
-
-def of_voc(marked: Element, root: Element) -> Marked:
-    """`bndbox` holds the first and the last pixel, counted from 1."""
-    name = str(marked.findtext("name") or "")
-    found = [marked.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
-    try:
-        left, top, right, bottom = (float(side or "") for side in found)
-    except ValueError:
-        return Marked(name, problem=f"{name!r} without a bndbox of four numbers")
-    size = root.findtext("size/width"), root.findtext("size/height")
-    return _in_shares(name, (left - 1, top - 1, right, bottom), *size)
-
-
-def of_yolo(name: str, words: Sequence[str]) -> Marked:
-    """Center, width and height in shares of the image."""
-    try:
-        x, y, width, height = (float(word) for word in words)
-    except ValueError:
-        return Marked(name, problem=f"{name!r} with {len(words)} numbers, not the four of a box")
-    return Marked(name, (x - width / 2, y - height / 2, x + width / 2, y + height / 2))
-
-
-def of_label_studio(name: str, kind: str, value: Mapping[str, Any]) -> Marked:
-    """`x`, `y`, `width` and `height` in percent."""
-    if kind != "rectanglelabels":
-        return Marked(name, problem=f"{name!r} as {kind}, which is no box")
-    if abs(float(value.get("rotation") or 0)) > 0:
-        return Marked(name, problem=f"a turned box of {name!r}")
-    try:
-        left, top, width, height = (float(value[key]) / 100 for key in ("x", "y", "width", "height"))
-    except (KeyError, TypeError, ValueError):
-        return Marked(name, problem=f"a box of {name!r} without x, y, width and height")
-    sides: Sides = (left, top, left + width, top + height)
-    return Marked(name, sides)
+def _whole(text: str | None) -> int:
+    return int(text) if text and text.strip().isdigit() else 0

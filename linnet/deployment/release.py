@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 
 from linnet.config import ReleaseConfig, ServingConfig
 from linnet.deployment.first_release import FirstReleaseBaseline
@@ -26,6 +22,7 @@ from linnet.deployment.replay_margins import replay_margins
 from linnet.deployment.rollout import Candidate, Promote, Rollout
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import RolloutError
+from linnet.process.interruption import terminable
 from linnet.progress import Progress
 from linnet.records import (
     Gate,
@@ -86,7 +83,7 @@ def release(
     # A first candidate is held against its evaluation, which is on the dataset's own test samples.
     traffic = Traffic.of_training_set(training_set, windows=champion is not None)
     with ExitStack() as stack:
-        stack.enter_context(_terminable())
+        stack.enter_context(terminable())
         try:
             server = _server(stack, candidate, champion, champion_version, serving, server_state)
         except LoadRefused as error:
@@ -127,7 +124,7 @@ def _into_kserve(
     """Rolls out into an InferenceService that has users: nothing is replayed, and nobody knows labels."""
     target = KServeTarget(config.kserve, candidate.model, candidate.version)
     with ExitStack() as stack:
-        stack.enter_context(_terminable())
+        stack.enter_context(terminable())
         stack.callback(target.close)
         if champion is not None:
             target.adopt(champion)
@@ -210,20 +207,3 @@ def _write(
     decision.save(out / "rollout.json")
     (out / "rollout.html").write_text(render(decision, looks), "utf-8")
     return decision
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Turns SIGTERM into an interruption, so that traffic is given back; only in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(f"signal {number}")
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

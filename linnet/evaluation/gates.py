@@ -21,7 +21,7 @@ def evaluate_gates(
     `regression` gate (absent, not passed). `confidence` is the level of the report's intervals.
     """
     gates = [
-        *_lower_bounds(report, config, ("accuracy", "macro_f1", "micro_f1", "map", "map50")),
+        *_lower_bounds(report, config, ("accuracy", "macro_f1", "micro_f1", "map", "map50", "mean_iou")),
         *_upper_bounds(report, config),
         _worst_recall(report, config),
         *_lower_bounds(report, config, ("auc",)),
@@ -69,6 +69,7 @@ _WORDS = {
     "map50": "mean average precision at an overlap of 50 %",
     "miss_rate": "the miss rate",
     "false_positives": "the number of false positives an image",
+    "mean_iou": "mean IoU",
     "auc": "macro one-against-rest AUC",
 }
 

@@ -69,7 +69,8 @@ def build_features(
         twice = table[KEY][table[KEY].duplicated()].iloc[0]
         raise DataError(str(samples), f"sample {twice} is a duplicate", "ingest the dataset again")
     effective = effective_labels(table, labels)
-    encoded_labels(effective["label"], effective[KEY], manifest)  # refuse before the store learns it
+    size = image_shape(data)[:2]
+    encoded_labels(effective["label"], effective[KEY], manifest, *size)  # refuse before the store learns it
     store, prepared = FeatureStore(name), model_input(data)
     as_of = max(batch.as_of, table["captured_at"].max(), effective[EVENT].max())
     with store.locked():
@@ -175,7 +176,7 @@ def _write(
     data: DataConfig,
 ) -> TrainingSetManifest:
     """Writes everything but the images, which are there already."""
-    targets = encoded_labels(joined["label"], table[KEY], manifest)
+    targets = encoded_labels(joined["label"], table[KEY], manifest, *image_shape(data)[:2])
     statistics = joined[list(FEATURES)].to_numpy(np.float32)
     bright, training = statistics[:, FEATURES.index("brightness")], (table["split"] == "train").to_numpy()
     cohorts = {"brightness": brightness_cohort(bright, brightness_edges(bright[training]))}

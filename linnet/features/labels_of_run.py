@@ -49,15 +49,17 @@ def effective_labels(samples: pd.DataFrame, labels: Path) -> pd.DataFrame:
     return rows.reset_index()
 
 
-def encoded_labels(labels: pd.Series[str], sample_ids: pd.Series[str], manifest: DatasetManifest) -> Targets:
-    """The labels as an array, a row a sample, classes in the manifest's order.
+def encoded_labels(
+    labels: pd.Series[str], sample_ids: pd.Series[str], manifest: DatasetManifest, height: int, width: int
+) -> Targets:
+    """The labels as an array, a row a sample, classes in the manifest's order, images of that size.
 
     Raises:
         DataError: a label names no class of the dataset; the message names both and a sample.
     """
     classes = manifest.classes
     try:
-        return target_of(manifest.task).encode(labels.tolist(), classes)
+        return target_of(manifest.task).encode(labels.tolist(), classes, height, width)
     except UnknownClass as error:
         raise DataError(
             f"sample {sample_ids.iloc[error.row]}",

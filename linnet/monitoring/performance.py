@@ -69,11 +69,12 @@ def judge(
     agreement, said = agreement_of(reference.task), reference.answer.labels(output)
     named = reference.answer.named(output)
     right = sum(agreement(one, true) for one, true in zip(said, labels, strict=True))
-    targets = target.encode(labels, reference.classes)
+    truth = np.zeros((len(labels), size), np.bool_)
+    for row, label in enumerate(labels):
+        truth[row] = [name in target.classes(label) for name in reference.classes]
     confusion = np.zeros((0, 0), np.int64)
     if not target.several:
-        confusion = confusion_matrix(targets, named.argmax(axis=1), size)
-    truth = target.matrix(targets, size)
+        confusion = confusion_matrix(truth.argmax(axis=1), named.argmax(axis=1), size)
     hits, support = (named & truth).sum(axis=0), truth.sum(axis=0)
     accuracy = _share(right, len(labels), config.confidence)
     estimate = estimate_accuracy(rows.confidence, reference, config.confidence)

@@ -64,6 +64,9 @@ def drifted(
         ConfigError: there is no such kind, or the severity is not in [0, 1].
     """
     check(kinds, severity)
+    if "new-class" in kinds and target_of(pool.task).spatial:
+        problem = f"new-class says what an image shows, and not where, as a label of {pool.task} does"
+        raise ConfigError("--kind", problem, "choose another kind")
     rng, target = np.random.default_rng(seed), target_of(pool.task)
     weights = _weights(pool, kinds, severity)
     renamed = dict(zip(pool.classes, (*pool.classes[1:], pool.classes[0]), strict=True))

@@ -7,8 +7,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 _AGAIN_SECONDS = 0.02
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+"""What ends a program beside Ctrl-C: somebody, or its terminal that is closed."""
 
 
 def install_interrupt_hook() -> None:
@@ -62,3 +65,35 @@ def deferred_interrupts() -> Iterator[threading.Event]:
         yield pressed
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Has the first SIGTERM, or SIGHUP, do what Ctrl-C does, also where Ctrl-C itself is ignored.
+
+    For what must undo or end something on its way out. Later ones come while it does so, and are passed over.
+    What the caller has ignored (`nohup`) stays so. Only in the main thread; elsewhere nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = threading.Event()
+
+    def interrupt(_number: int, frame: FrameType | None) -> None:
+        if heard.is_set():
+            return
+        heard.set()
+        usual = signal.getsignal(signal.SIGINT)
+        if not callable(usual):  # a shell has what it starts with `&` ignore Ctrl-C
+            raise KeyboardInterrupt
+        usual(signal.SIGINT, frame)
+
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    taken = [number for number, usual in before.items() if usual is not signal.SIG_IGN]
+    for number in taken:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])

@@ -170,8 +170,13 @@ def _tell(problem: str) -> None:
 
 def stages(folder: Path) -> list[StageRecord]:
     """The stages of a run that have begun, in order."""
-    records = [StageRecord.load(file) for file in (folder / "stages").glob("[!.]*.json")]
+    records = [StageRecord.load(file) for file in stage_files(folder)]
     return sorted(records, key=lambda stage: stage.started_at)
+
+
+def stage_files(folder: Path) -> list[Path]:
+    """The record of each stage of a run that has begun, named by its task."""
+    return sorted((folder / "stages").glob("[!.]*.json"))
 
 
 def artifact(folder: Path, task: str, output: str) -> Path | None:

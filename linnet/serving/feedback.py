@@ -175,14 +175,14 @@ def _row(one: Any, classes: set[str], target: Target, at: datetime) -> Row:
 def _label(given: Any, classes: set[str], target: Target) -> str:
     """The text of a label: a class; or, where an image may have several, what the task's tables may hold."""
     try:
-        listed = target.several and isinstance(given, list)
+        listed = target.several and isinstance(given, list | dict)
         label = target.read(given) if listed or isinstance(given, str) else None
     except ValueError:
         label = None
     if isinstance(given, str) and not target.several:
         label = given  # to the letter
     if label is None or not classes.issuperset(target.classes(label)):
-        wanted = "a list of some of" if target.several else "one of"
+        wanted = "a label of" if target.spatial else "a list of some of" if target.several else "one of"
         raise RequestRejected(400, f"label: must be {wanted} {sorted(classes)}, not {given!r:.80}")
     return label
 

@@ -163,7 +163,8 @@ def _serve(connection: Connection, path: Path, threads: int, title: str) -> None
     """The process: answers until nobody is at the other end. Errors are answered as text."""
     with contextlib.suppress(OSError):  # not every system has it
         Path("/proc/self/comm").write_text(title or "linnet model", "utf-8")
-    for interruption in (signal.SIGINT, signal.SIGTERM):  # meant for the whole group; the server decides
+    # Meant for the whole group; the server decides.
+    for interruption in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(interruption, signal.SIG_IGN)
     try:
         session = open_session(path, threads)

@@ -58,7 +58,7 @@ class Launch:
 
 
 def serve(launch: Launch) -> None:
-    """Serves until SIGTERM or SIGINT; then drains, flushes the log and returns.
+    """Serves until SIGTERM, SIGINT or SIGHUP; then drains, flushes the log and returns.
 
     Raises:
         ServingError: none of the packages can be served, or the port is taken.
@@ -136,8 +136,9 @@ class WorkerSupervisor:
             ServingError: none of the packages can be served.
         """
         launch, loop = self._launch, asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ending.set)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # `nohup`
+                loop.add_signal_handler(number, self._ending.set)
         if launch.parent is not None:
             self._tasks.append(asyncio.ensure_future(_end_with(launch.parent, self._ending.set)))
         try:

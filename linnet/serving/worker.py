@@ -257,7 +257,7 @@ async def _live(listener: int, channel: int, page: int, number: int) -> None:
 def main() -> None:
     """`python -m linnet.serving.worker LISTENER CHANNEL PAGE NUMBER`: descriptors, and its place."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    for interruption in (signal.SIGINT, signal.SIGTERM):
+    for interruption in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(
             interruption, signal.SIG_IGN
         )  # a terminal tells the whole group; the supervisor decides

@@ -80,4 +80,19 @@ BOX_METRICS = (
     Metric("false_positives", "False positives", "boxes an image that are no object", more_is_better=False),
 )
 """Of boxes, beside some of those above; `map` is over overlaps of 50 to 95 % then."""
-BY_KEY = {metric.key: metric for metric in (*METRICS, *SET_METRICS, *BOX_METRICS)}
+MASK_METRICS = (
+    Metric(
+        "mean_iou",
+        "Mean IoU",
+        "pixels that truth and answer share, over those that either has, averaged over classes",
+        share=True,
+    ),
+    Metric(
+        "outline_error",
+        "Outline error",
+        "mean distance in pixels between the outlines that are answered and the true ones",
+        more_is_better=False,
+    ),
+)
+"""Of maps of classes, beside some of those above."""
+BY_KEY = {metric.key: metric for metric in (*METRICS, *SET_METRICS, *BOX_METRICS, *MASK_METRICS)}

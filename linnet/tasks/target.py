@@ -6,8 +6,7 @@ store, the prediction log and the feedback; equal labels are equal texts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,20 +20,8 @@ Targets = npt.NDArray[Any]
 """A row a sample: what it is depends on the task."""
 
 
-Sides = tuple[float, float, float, float]
-"""Left, top, right and bottom in shares of the image."""
-
-
-@dataclass(frozen=True, slots=True)
-class Marked:
-    """What an annotation tool tells of one object, or of the whole image."""
-
-    name: str
-    """The class as it stands there."""
-    box: Sides | None = None
-    """None: the whole image is meant, or the box cannot be known."""
-    problem: str = ""
-    """Why it cannot be known."""
+Object = tuple[str, Mapping[str, Any]]
+"""A class, and where it is, as an annotation of COCO says it: `bbox` or `segmentation`, in pixels."""
 
 
 class UnknownClass(ValueError):
@@ -51,8 +38,8 @@ class Target(Protocol):
     several: bool
     """Whether an image may have several classes, so that a table may have several rows of one image."""
 
-    places: bool
-    """Whether a label says where in the image things are."""
+    spatial: bool
+    """Whether a label says where in the image its classes are, so that names alone make none."""
 
     def check(self, config: DataConfig) -> None:
         """Refuses settings under which this task's labels would not fit their images.
@@ -81,14 +68,21 @@ class Target(Protocol):
         """What `read` takes for this label, for tables that are written."""
 
     def label(self, names: Sequence[str]) -> str:
-        """The text of a label of these classes."""
-
-    def marked(self, answers: Sequence[Sequence[Marked]]) -> str:
-        """The label that one or several people's marks in an image make.
+        """The text of a label of these classes.
 
         Raises:
-            ValueError: what is wrong with them.
+            ValueError: names alone make none (`spatial`).
         """
+
+    def of_objects(self, objects: Sequence[Object], height: int, width: int) -> str:
+        """The label of an image of that size in which these objects are marked; of none: nothing is there.
+
+        Raises:
+            ValueError: what is wrong with them, such as that they do not say where.
+        """
+
+    def misfit(self, label: str, height: int, width: int) -> str:
+        """Why it can be no label of an image of that size; empty: it can."""
 
     def classes(self, label: str) -> tuple[str, ...]:
         """The classes in a label's text, or in the `cell` of one."""
@@ -96,8 +90,8 @@ class Target(Protocol):
     def known(self, labels: Sequence[str], classes: Sequence[str]) -> list[str]:
         """Of the labels that a table holds, those that are made of known classes; more may be given."""
 
-    def encode(self, labels: Sequence[str], classes: Sequence[str]) -> Targets:
-        """Labels as an array with N rows.
+    def encode(self, labels: Sequence[str], classes: Sequence[str], height: int, width: int) -> Targets:
+        """Labels as an array with N rows, of images that were brought to that size.
 
         Raises:
             UnknownClass: a label names another class.

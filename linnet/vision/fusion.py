@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_ENCODED = 32
+ENCODED = 32
 """Columns that the image statistics are encoded into."""
 _CLAMP = 6.0
 """Normalised features are clamped here, so that one absurd value cannot dominate the logits."""
@@ -42,7 +42,7 @@ class PixelNetwork(nn.Module):
 
     def _encoder(self) -> nn.Sequential:
         """What `embedded` encodes the statistics by."""
-        return nn.Sequential(nn.Linear(self.architecture["features"], _ENCODED), nn.ReLU())
+        return nn.Sequential(nn.Linear(self.architecture["features"], ENCODED), nn.ReLU())
 
     def normalized(self, images: Tensor) -> Tensor:
         """Images uint8 [N, H, W, C] as the layers take them: float32 [N, C, H, W]."""
@@ -83,7 +83,7 @@ class FusionNetwork(PixelNetwork):
     def _end(self, pooled: int) -> None:
         """Adds what stands behind `pooled` activations: the encoder of the statistics, and the head."""
         self.encode = self._encoder()
-        self.head = nn.Linear(pooled + _ENCODED, self.architecture["classes"])
+        self.head = nn.Linear(pooled + ENCODED, self.architecture["classes"])
 
     def forward(self, images: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logits float32 [N, K] and embedding float32 [N, D] of uint8 images [N, H, W, C]."""
@@ -105,7 +105,7 @@ class FusionNetwork(PixelNetwork):
     @property
     def pooled_columns(self) -> int:
         """D' of the pooled activations."""
-        return self.head.in_features - _ENCODED
+        return self.head.in_features - ENCODED
 
     def pool(self, pixels: Tensor) -> Tensor:
         """Normalised pixels [N, C, H, W] to pooled activations float32 [N, D']."""

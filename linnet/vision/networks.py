@@ -66,15 +66,15 @@ class ResidualNetwork(FusionNetwork):
         stages, blocks = architecture["stages"], architecture["blocks"]
         stride = architecture["stem_stride"]
         self.stem = (
-            _Halving(channels, stages[0])
+            Halving(channels, stages[0])
             if stride == 2
-            else _ConvNorm(channels, stages[0], kernel=stride + 2, stride=stride)
+            else ConvNorm(channels, stages[0], kernel=stride + 2, stride=stride)
         )
         body: list[nn.Module] = []
         for index, count in enumerate(stages):
             if index:
-                body.append(_Halving(stages[index - 1], count))
-            body.extend(_Residual(count) for _ in range(blocks[index]))
+                body.append(Halving(stages[index - 1], count))
+            body.extend(Residual(count) for _ in range(blocks[index]))
         self.body = nn.Sequential(*body)
         self._end(stages[-1])
 
@@ -84,7 +84,7 @@ class ResidualNetwork(FusionNetwork):
         return pooled
 
 
-class _ConvNorm(nn.Module):
+class ConvNorm(nn.Module):
     """Convolution, batch normalisation, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
@@ -95,10 +95,11 @@ class _ConvNorm(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W]"""
         return functional.relu(self.norm(self.conv(x)))
 
 
-class _Halving(nn.Module):
+class Halving(nn.Module):
     """Widens with a convolution and halves the picture by max pooling."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -107,19 +108,21 @@ class _Halving(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W]"""
         pooled = functional.max_pool2d(self.conv(x), 2)
         return functional.relu(self.norm(pooled))
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """Two convolutions around which the input passes unchanged."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = _ConvNorm(width, width)
-        self.second = _ConvNorm(width, width)
+        self.first = ConvNorm(width, width)
+        self.second = ConvNorm(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W]"""
         result: Tensor = x + self.second(self.first(x))
         return result
 

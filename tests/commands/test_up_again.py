@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,35 @@ def test_engine_that_was_killed_is_started_beside_the_server_that_lives(tmp_path
         linnet(tmp_path, "down")
         server.kill()
         server.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_all_that_the_command_in_a_terminal_started(tmp_path: Path, number: int) -> None:
+    """SIGTERM, and a terminal that was closed, left its keeper, engine and console running."""
+    home = tmp_path / "state"
+    environment = {**os.environ, "LINNET_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "linnet", "up", "--engine-port", "0", "--console-port", "0"]
+    up = subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    try:
+        assert up.stdout is not None
+        for line in up.stdout:
+            if "Ctrl-C stops it" in line:
+                break
+        files = [home / name / f"{name}.json" for name in ("engine", "console", "keeper")]
+        started = [json.loads(file.read_text())["pid"] for file in files]
+        assert all(started_at(pid) is not None for pid in started)
+        up.send_signal(number)
+        assert up.wait(60) == 0
+        assert [pid for pid in started if started_at(pid) is not None] == [], "it left something behind"
+    finally:
+        up.kill()
+        up.communicate()
+        linnet(tmp_path, "down")
 
 
 @pytest.mark.slow

@@ -63,3 +63,38 @@ def test_ctrl_c_behind_another_error_is_found() -> None:
             raise RuntimeError from error
     assert caused_by_interrupt(caught.value) and caused_by_interrupt(KeyboardInterrupt())
     assert not caused_by_interrupt(RuntimeError()) and not caused_by_interrupt(None)
+
+
+TERMINABLE = """
+import os, signal, sys, time
+from linnet.process.interruption import terminable
+if sys.argv[1] == "&":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+if sys.argv[1] == "nohup":
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with terminable():
+    try:
+        os.kill(os.getpid(), int(sys.argv[2]))
+        print("went on", end="")
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+        print("undone", end="")
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+"""
+
+
+@pytest.mark.parametrize(
+    ("started", "number", "said"),
+    [
+        ("", 15, "undone"),
+        ("", 1, "undone"),
+        ("&", 15, "undone"),
+        ("nohup", 1, "went on"),
+    ],
+)
+def test_signals_that_end_a_program_do_what_ctrl_c_does_once(started: str, number: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TERMINABLE, started, str(number)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.returncode) == (said, 0), done.stderr

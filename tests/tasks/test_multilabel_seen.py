@@ -38,7 +38,7 @@ def shown(kind: str, severity: float) -> np.ndarray:
     """Share of the stream's images that show each class."""
     labels = [label for _, label in drifted(POOL, [kind], severity, 300)]
     known = [label for label in labels if set(TARGET.classes(label)) <= set(CLASSES)]
-    return TARGET.encode(known, CLASSES).mean(axis=0)
+    return TARGET.encode(known, CLASSES, 8, 8).mean(axis=0)
 
 
 def test_classes_become_rarer_or_more_frequent() -> None:

@@ -31,11 +31,7 @@ def surely(rows: Targets, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     output = np.zeros((len(rows), *shape), np.float32)
     for image, row in zip(output, rows, strict=True):
         there = row[row[:, 0] >= 0]
-        image[: len(there), :4], image[: len(there), 4], image[: len(there), 5] = (
-            there[:, 1:],
-            1.0,
-            there[:, 0],
-        )
+        image[: len(there)] = np.column_stack([there[:, 1:], np.ones(len(there)), there[:, 0]])
     return output
 
 
@@ -43,29 +39,27 @@ def surely(rows: Targets, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
 def test_task_has_the_parts_of_its_life_cycle(task: str) -> None:
     target = target_of(task)
     label = target.label(CLASSES[:2] if target.several else CLASSES[:1])
-    rows = target.encode([label, label], CLASSES)
+    rows = target.encode([label, label], CLASSES, 8, 8)
     assert target.problem(rows, 3) == "" and target.decode(rows[1], CLASSES) == label
     assert target.read(target.cell(label)) == label == target.renamed(label, str)
     assert target.counts(rows, 3).tolist() == target.matrix(rows, 3).sum(axis=0).tolist()
     assert len(target.groups(rows)) == 2 and agreement_of(task)(label, label) == 1.0
     with pytest.raises(UnknownClass, match="Hat"):
-        target.encode([label, target.label(("Hat",))], CLASSES)
+        target.encode([label, target.label(("Hat",))], CLASSES, 8, 8)
     answer = answer_of(task, CLASSES)
-    sure = (
-        surely(rows, answer.row_shape(32, 32)) if target.places else target.matrix(rows, 3).astype(np.float32)
-    )
+    shape = answer.row_shape(32, 32)
+    sure = surely(rows, shape) if target.spatial else target.matrix(rows, 3).astype(np.float32)
     assert answer.problem(sure) == "" and answer.labels(sure) == [label, label]
-    assert answer.problem(np.full((1, *answer.row_shape(32, 32)), np.nan, np.float32))
+    assert answer.problem(np.full((1, *shape), np.nan, np.float32))
     packed = answer.packed(sure)
     ends = np.cumsum([len(row) for row in packed])
     assert np.array_equal(answer.unpacked(np.concatenate(packed), ends), sure)
     assert answer.difference(sure, sure) == 0.0 == answer.off(answer.listed(sure[0]), sure[0])
-    assert answer.difference(sure, answer.in_classes(sure, CLASSES[::-1])) > 0.5
-    assert answer_of(task, CLASSES[::-1]).labels(answer.in_classes(sure, CLASSES[::-1])) == [label, label]
-    assert (answer.by_class(sure).shape, answer.named(sure).tolist()) == (
-        (2, 3),
-        target.matrix(rows, 3).tolist(),
-    )
+    backward = CLASSES[::-1]
+    assert answer.difference(sure, answer.in_classes(sure, backward)) > 0.5
+    assert answer_of(task, backward).labels(answer.in_classes(sure, backward)) == [label, label]
+    assert answer.by_class(sure).shape == (2, 3)
+    assert answer.named(sure).tolist() == target.matrix(rows, 3).tolist()
     for name, values in summary_of(task).scalars(sure).items():
         assert len(values) == 2 and np.isfinite(values).all(), name
     assert answer.said(answer.listed(sure[0])) == label and answer.confidence(sure).tolist() == [1.0, 1.0]

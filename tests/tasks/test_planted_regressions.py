@@ -43,7 +43,7 @@ def made_set(folder: Path, task: str) -> Path:
         features = image_statistics(images)
         bright = features[:, FEATURES.index("brightness")]
         np.save(folder / f"images-{split}.npy", images)
-        np.save(folder / f"labels-{split}.npy", target.encode(names, CLASSES))
+        np.save(folder / f"labels-{split}.npy", target.encode(names, CLASSES, 8, 8))
         np.save(folder / f"features-{split}.npy", features)
         np.save(folder / f"ids-{split}.npy", np.array([f"{seed}{n:031d}" for n in range(len(names))], "S32"))
         np.savez(

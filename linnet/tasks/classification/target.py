@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import DataConfig
-from linnet.tasks.target import Marked, Target, Targets, UnknownClass
+from linnet.tasks.target import Object, Target, Targets, UnknownClass
 
 
 class _OneClass:
+    spatial = False
     several = False
-    places = False
 
     def check(self, config: DataConfig) -> None:
         """Every setting suits it."""
@@ -41,16 +41,25 @@ class _OneClass:
         [name] = names
         return name
 
-    def marked(self, answers: Sequence[Sequence[Marked]]) -> str:
-        return self.label(sorted({one.name for answer in answers for one in answer}))
-
     def classes(self, label: str) -> tuple[str, ...]:
         return (label,)
+
+    def of_objects(self, objects: Sequence[Object], height: int, width: int) -> str:  # noqa: ARG002
+        return self.label([name for name, _ in objects])
+
+    def misfit(self, label: str, height: int, width: int) -> str:  # noqa: ARG002
+        return ""
 
     def known(self, labels: Sequence[str], classes: Sequence[str]) -> list[str]:  # noqa: ARG002
         return list(classes)
 
-    def encode(self, labels: Sequence[str], classes: Sequence[str]) -> Targets:
+    def encode(
+        self,
+        labels: Sequence[str],
+        classes: Sequence[str],
+        height: int,  # noqa: ARG002
+        width: int,  # noqa: ARG002
+    ) -> Targets:
         index = {name: number for number, name in enumerate(classes)}
         found = np.fromiter((index.get(label, -1) for label in labels), np.int64, len(labels))
         if (found < 0).any():

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from linnet.config import DataConfig
 from linnet.errors import ConfigError
 from linnet.tasks.detection.boxes import Box, boxes_of, checked, text_of
-from linnet.tasks.target import Marked, Target, Targets, UnknownClass
+from linnet.tasks.target import Object, Target, Targets, UnknownClass
 
 MOST = 100
 """Boxes of an image, as COCO counts them."""
@@ -25,8 +25,7 @@ NOTHING = -1.0
 
 
 class _Boxes:
-    several = True
-    places = True
+    spatial = several = True
 
     def check(self, config: DataConfig) -> None:
         if config.fit != "squash":
@@ -67,19 +66,21 @@ class _Boxes:
         """Boxes over the whole image: of objects whose place nobody told."""
         return text_of(Box(name, 0.0, 0.0, 1.0, 1.0) for name in names)
 
-    def marked(self, answers: Sequence[Sequence[Marked]]) -> str:
-        labels = {self._label_of(answer) for answer in answers}
-        if len(labels) > 1:
-            raise ValueError(f"people drew different boxes in {len(labels)} answers")
-        return labels.pop() if labels else text_of(())
-
-    def _label_of(self, answer: Sequence[Marked]) -> str:
+    def of_objects(self, objects: Sequence[Object], height: int, width: int) -> str:
         found = []
-        for one in answer:
-            if one.box is None:
-                raise ValueError(one.problem or f"the class {one.name!r} of the whole image, and no box")
-            found.append([one.name, *one.box])
+        for name, about in objects:
+            box = about.get("bbox")
+            if about.get("iscrowd"):
+                raise ValueError(f"a crowd of {name!r} (iscrowd), which is no box of one object")
+            if not isinstance(box, list) or len(box) != 4 or not all(type(s) in (int, float) for s in box):
+                raise ValueError(f"{name!r} without an upright box, the same for all who drew it")
+            left, top, across, down = box
+            sides = left / width, top / height, (left + across) / width, (top + down) / height
+            found.append([name, *map(float, sides)])
         return self.read(found)
+
+    def misfit(self, label: str, height: int, width: int) -> str:  # noqa: ARG002  shares fit any size
+        return ""
 
     def classes(self, label: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(box.name for box in boxes_of(label)))
@@ -87,7 +88,13 @@ class _Boxes:
     def known(self, labels: Sequence[str], classes: Sequence[str]) -> list[str]:
         return [label for label in labels if set(self.classes(label)) <= set(classes)]
 
-    def encode(self, labels: Sequence[str], classes: Sequence[str]) -> Targets:
+    def encode(
+        self,
+        labels: Sequence[str],
+        classes: Sequence[str],
+        height: int,
+        width: int,  # noqa: ARG002
+    ) -> Targets:
         index = {name: number for number, name in enumerate(classes)}
         found = np.zeros((len(labels), MOST, 5), np.float32)
         found[:, :, 0] = NOTHING

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from linnet.config import EvaluationConfig
 from linnet.records import CohortResult, Interval
 from linnet.statistics import intervals
+from linnet.statistics.bootstrap import sample_weights
 from linnet.statistics.catalog import BY_KEY, Metric
 from linnet.statistics.metrics import equal_mass_bins
 from linnet.statistics.reliability import ReliabilityBin, reliability
@@ -27,8 +28,6 @@ _EDGES = 0.05, 0.95
 """Bounds of a threshold: beyond them it follows single samples."""
 _ENOUGH = 10
 """Validation samples of a class from which its threshold is chosen; fewer keep the usual one."""
-_CHUNK = 4_000_000
-"""Weights held at a time."""
 _MOST_SUSPECTS = 500
 _SURE = 0.95
 """Probability that contradicts a label."""
@@ -110,7 +109,7 @@ class _Sets:
         level, rng = config.confidence, np.random.default_rng(config.seed)
         drawn = [
             _resampled(results, config.calibration_bins, weights, rng)
-            for weights in _weights(results.samples, config.resamples, rng)
+            for weights in sample_weights(results.samples, config.resamples, rng)
         ]
         values = point_values(results, config.calibration_bins)
         found = {
@@ -271,14 +270,6 @@ def point_values(results: LabelSets, bins: int) -> dict[str, float]:
     none = np.zeros((1, results.targets.shape[1]))
     drawn = _from(results, bins, np.ones((1, results.samples)), none, none)
     return {key: float(values[0]) for key, values in drawn.items()}
-
-
-def _weights(samples: int, resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """Weights [R, N] of the Bayesian bootstrap over samples: Rubin, Annals of Statistics 9 (1981)."""
-    step = max(1, _CHUNK // max(samples, 1))
-    for start in range(0, resamples, step):
-        drawn = rng.exponential(size=(min(step, resamples - start), samples))
-        yield drawn / drawn.mean(axis=1, keepdims=True)
 
 
 def _resampled(results: LabelSets, bins: int, weights: Floats, rng: np.random.Generator) -> dict[str, Floats]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import DataConfig, problem_of
-from linnet.tasks.target import Marked, Target, Targets, UnknownClass
+from linnet.tasks.target import Object, Target, Targets, UnknownClass
 
 BETWEEN = "|"
 """Between the classes of a label."""
@@ -23,8 +23,8 @@ NONE = "[]"
 
 
 class _Classes:
+    spatial = False
     several = True
-    places = False
 
     def check(self, config: DataConfig) -> None:
         """Every setting suits it."""
@@ -70,16 +70,25 @@ class _Classes:
     def label(self, names: Sequence[str]) -> str:
         return BETWEEN.join(sorted(set(names)))
 
-    def marked(self, answers: Sequence[Sequence[Marked]]) -> str:
-        return self.label(sorted({one.name for answer in answers for one in answer}))
-
     def classes(self, label: str) -> tuple[str, ...]:
         return () if label in ("", NONE) else tuple(label.split(BETWEEN))
+
+    def of_objects(self, objects: Sequence[Object], height: int, width: int) -> str:  # noqa: ARG002
+        return self.label([name for name, _ in objects])
+
+    def misfit(self, label: str, height: int, width: int) -> str:  # noqa: ARG002
+        return ""
 
     def known(self, labels: Sequence[str], classes: Sequence[str]) -> list[str]:
         return [label for label in labels if set(self.classes(label)) <= set(classes)]
 
-    def encode(self, labels: Sequence[str], classes: Sequence[str]) -> Targets:
+    def encode(
+        self,
+        labels: Sequence[str],
+        classes: Sequence[str],
+        height: int,  # noqa: ARG002
+        width: int,  # noqa: ARG002
+    ) -> Targets:
         index = {name: number for number, name in enumerate(classes)}
         found = np.zeros((len(labels), len(classes)), np.uint8)
         for row, label in enumerate(labels):
