@@ -12,11 +12,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from linnet.config import EvaluationConfig
+from linnet.tasks.answer import answer_of
 from linnet.tasks.detection.agree import agreement, consensus
 from linnet.tasks.detection.boxes import Box, boxes_of, text_of
-from linnet.tasks.detection.found import Found
+from linnet.tasks.detection.found import rescaled
 from linnet.tasks.detection.precision import average_precisions
-from linnet.tasks.detection.score import SCORE
+from linnet.tasks.detection.score import SCORE, fit_temperature
 from linnet.tasks.detection.target import MOST, TARGET
 
 CLASSES = ("Bag", "Coat", "Shirt")
@@ -37,6 +38,9 @@ def drawn(rng: np.random.Generator, images: int) -> tuple[Floats, Floats]:
         near = np.repeat(objects, 2, axis=0) + rng.normal(0, 0.02, (2 * len(objects), 4))
         low = rng.uniform(0, 0.7, (3, 2))
         boxes = np.concatenate([near, np.column_stack([low, low + 0.2])]).clip(0, 1)
+        boxes = np.column_stack(
+            [np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])]
+        )
         named = np.concatenate([np.repeat(number, 2), rng.integers(0, len(CLASSES), 3)])
         scores = np.sort(rng.uniform(0.05, 1, len(boxes)).round(1))[::-1]
         output[row, : len(boxes)] = np.column_stack([boxes, scores, named])
@@ -94,6 +98,7 @@ def test_average_precision_is_that_of_pycocotools_in_200_random_cases() -> None:
 
 def test_weights_of_images_count_them_as_often_as_they_say() -> None:
     targets, output = drawn(np.random.default_rng(3), images=6)
+    output[..., 4] *= np.linspace(1, 0.99, output[..., 4].size).reshape(output.shape[:2])  # none is equal
     times = np.array([0, 1, 2, 3, 1, 1])
     weighed = SCORE.described(targets, output.astype(np.float64), (0.3,) * 3)
     repeated = SCORE.described(
@@ -146,8 +151,6 @@ def test_each_metric_falls_by_the_mistake_that_it_is_for() -> None:
 
 def test_score_of_an_image_is_how_far_its_answer_agrees_with_the_label() -> None:
     targets, output = drawn(np.random.default_rng(5), images=40)
-    from linnet.tasks.answer import answer_of
-
     results = SCORE.described(targets, output.astype(np.float64), (0.4, 0.5, 0.6))
     said = answer_of("detection", CLASSES, (0.4, 0.5, 0.6)).labels(output)
     true = [TARGET.decode(row, CLASSES) for row in targets]
@@ -164,7 +167,7 @@ def test_output_that_is_no_number_is_counted_and_scores_nothing() -> None:
     assert results.not_finite == 1 and results.scores[1] == 0.0 and np.isfinite(results.scores).all()
 
 
-def test_thresholds_are_those_of_the_best_f1_and_a_temperature_mends_overconfidence() -> None:
+def test_thresholds_are_those_of_the_best_f1() -> None:
     rng = np.random.default_rng(11)
     targets, _ = drawn(rng, images=200)
     output = sure_of(targets).astype(np.float32)
@@ -174,13 +177,21 @@ def test_thresholds_are_those_of_the_best_f1_and_a_temperature_mends_overconfide
     order = np.argsort(-output[..., 4], axis=1, kind="stable")
     output = np.take_along_axis(output, order[..., None], axis=1)
     fitted = SCORE.fit(output, targets)
-    cut = Found(targets, output.astype(np.float64), np.array(fitted.thresholds))
-    assert fitted.temperature != 1.0 and min(fitted.thresholds) >= 0.05
-    results = SCORE.results(targets, output, fitted)
-    assert results.scores.mean() > 0.99, "the box that is never right is below the threshold"
-    assert SCORE.calibration_error(results, 10) < SCORE.calibration_error(cut, 10)
-    again = SCORE.uncalibrated(results, fitted.temperature)
-    np.testing.assert_allclose(again.output, output, atol=1e-6)
+    assert len(fitted.thresholds) == 3 and min(fitted.thresholds) >= 0.05
+    assert SCORE.results(targets, output, fitted).scores.mean() > 0.99
+    assert SCORE.described(targets, output.astype(np.float64), (0.3,) * 3).scores.mean() < 0.9
+
+
+def test_temperature_is_the_one_that_made_scores_overconfident() -> None:
+    rng = np.random.default_rng(4)
+    chance = rng.uniform(0.05, 0.95, 20_000)
+    claimed = 1 / (1 + np.exp(-2.5 * np.log(chance / (1 - chance))))
+    right = rng.random(len(chance)) < chance
+    assert fit_temperature(claimed, right) == pytest.approx(2.5, rel=0.05)
+    targets, output = drawn(rng, images=3)
+    results = SCORE.described(targets, output.astype(np.float64), (0.3,) * 3)
+    again = rescaled(SCORE.uncalibrated(results, 2.5).output, 2.5)
+    np.testing.assert_allclose(again, output, atol=1e-6)
 
 
 def test_people_agree_on_boxes_that_most_of_them_drew() -> None:

@@ -155,13 +155,15 @@ def _unlike(found: Tensor, wanted: Tensor) -> Tensor:
 
 def _said(named: Tensor) -> list[list[Box]]:
     """Boxes of each image, classes by their numbers."""
-    rows = named.detach().cpu().double().tolist()
-    return [[Box(str(int(one[CLASS])), *one[:4]) for one in row if one[SCORE] > 0] for row in rows]
+    rows = named.detach().float().cpu().numpy()
+    there = [row[row[:, SCORE] > 0].tolist() for row in rows]
+    return [[Box(str(int(one[CLASS])), *one[:4]) for one in row] for row in there]
 
 
 def _true(targets: Tensor) -> list[list[Box]]:
-    rows = targets.detach().cpu().double().tolist()
-    return [[Box(str(int(one[0])), *one[1:]) for one in row if one[0] >= 0] for row in rows]
+    rows = targets.detach().cpu().numpy()
+    there = [row[row[:, 0] >= 0].tolist() for row in rows]
+    return [[Box(str(int(one[0])), *one[1:]) for one in row] for row in there]
 
 
 MODEL: Model = _Centers()

@@ -92,7 +92,7 @@ class _Boxes:
         self,
         labels: Sequence[str],
         classes: Sequence[str],
-        height: int,
+        height: int,  # noqa: ARG002
         width: int,  # noqa: ARG002
     ) -> Targets:
         index = {name: number for number, name in enumerate(classes)}
