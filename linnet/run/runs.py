@@ -147,11 +147,14 @@ def folders() -> list[Path]:
 
 
 def readable(
-    read: Callable[[Path], RunRecord] = load, among: Iterable[Path] | None = None
+    read: Callable[[Path], RunRecord] = load,
+    among: Iterable[Path] | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[Path, RunRecord]]:
     """The runs (of the folders `among`; None: all, the newest first) that `read` can read.
 
-    One that is damaged, or of a newer Linnet, is told once by each process, and hides none of the others.
+    One that is damaged, or of a newer Linnet, is told once by each process, and each time to `told`; it hides
+    none of the others.
     """
     for folder in folders() if among is None else among:
         try:
@@ -159,6 +162,8 @@ def readable(
         except StorageError as error:
             if (folder / "run.json").exists():  # else it is being deleted
                 _tell(f"run {folder.name} is passed over: {error}")
+                if told is not None:
+                    told(f"run {folder.name}: {error}")
             continue
         yield folder, record
 
