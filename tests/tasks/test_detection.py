@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from linnet.config import DataConfig, TrainConfig
+from linnet.config import DataConfig, GatesConfig, TrainConfig, parse_config
+from linnet.data.init_config import config_for
 from linnet.data.layout import understand
 from linnet.errors import ConfigError, DataError
 from linnet.tasks.answer import answer_of
@@ -26,6 +28,7 @@ from linnet.tasks.detection.model import MODEL
 from linnet.tasks.detection.network import boxes_at, decoded
 from linnet.tasks.detection.target import MOST, TARGET
 from linnet.tasks.label_form import CANNOT_TELL, BadAnswer
+from linnet.tasks.score import score_of
 from linnet.vision.networks import plan_architecture
 
 CLASSES = ("cat", "dog")
@@ -117,18 +120,8 @@ def write_yolo(root: Path) -> None:
     (root / "labels").mkdir()
     for n, boxes in enumerate(EXPORTED):
         lines = [
-            " ".join(
-                map(
-                    str,
-                    (
-                        CLASSES.index(name),
-                        (a + c) / 2 / WIDE,
-                        (b + d) / 2 / HIGH,
-                        (c - a) / WIDE,
-                        (d - b) / HIGH,
-                    ),
-                )
-            )
+            f"{CLASSES.index(name)} {(a + c) / 2 / WIDE} {(b + d) / 2 / HIGH} "
+            f"{(c - a) / WIDE} {(d - b) / HIGH}"
             for name, a, b, c, d in boxes
         ]
         (root / "labels" / f"{n}.txt").write_text("\n".join(lines))
@@ -153,6 +146,25 @@ def test_export_of_boxes_is_read_to_the_pixel_and_its_task_is_found(write: Any, 
     found = understand(tmp_path)
     assert found.task == "detection"
     assert [image.label for image in found.images] == [label_of(boxes) for boxes in EXPORTED]
+
+
+def test_config_of_an_export_of_boxes_can_be_run(tmp_path: Path) -> None:
+    for n in range(60):
+        picture(tmp_path, f"{n}.png")
+    images = [{"id": n, "file_name": f"{n}.png", "width": WIDE, "height": HIGH} for n in range(60)]
+    marked = [{"id": n, "image_id": n, "category_id": n % 2, "bbox": [4, 4, 20, 20]} for n in range(60)]
+    names = [{"id": k, "name": name} for k, name in enumerate(CLASSES)]
+    content = {"images": images, "annotations": marked, "categories": names}
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    made = config_for("boxes", tmp_path)
+    config = parse_config(tomllib.loads(made.text))
+    assert (config.data.task, config.data.layout, config.data.fit) == ("detection", "coco", "squash")
+    MODEL.check(config.train)
+    TARGET.check(config.data)
+    usual = GatesConfig()
+    for name in ("accuracy", "macro_f1", "micro_f1", "map", "map50", "auc", "mean_iou"):
+        own = getattr(config.gates, f"min_{name}") != getattr(usual, f"min_{name}")
+        assert not own or name in score_of("detection").gated, name
 
 
 @pytest.mark.parametrize(

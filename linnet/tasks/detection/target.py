@@ -26,6 +26,30 @@ NOTHING = -1.0
 
 class _Boxes:
     spatial = several = True
+    gates = """\
+min_accuracy = 0.3  # quality of an image's boxes: overlaps of what is found, over all
+min_macro_f1 = 0.3
+min_map = 0.15  # over overlaps of 50 to 95 %
+min_map50 = 0.3
+max_miss_rate = 0.7
+max_false_positives = 2.0  # an image
+min_worst_recall = 0.0  # a rare class may have too few objects for a floor
+max_ece = 0.2
+max_cohort_gap = 0.35
+"""
+    training = """\
+epochs = 20
+batch_size = 32
+optimizer = "adamw"
+learning_rate = 0.002
+backbone_rate = 0.5  # of a pretrained backbone, as a share of that
+weight_decay = 0.01
+schedule = "cosine"
+clip_norm = 5.0
+label_smoothing = 0.0  # boxes have none
+shift = 4  # boxes move with the image
+flip = true  # false where left and right tell classes apart
+"""
 
     def check(self, config: DataConfig) -> None:
         if config.fit != "squash":
