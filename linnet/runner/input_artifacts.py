@@ -6,17 +6,19 @@ hand on (images, checkpoints, packages) is large, and its place is what later st
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from linnet.cache.digest import tree_digest
 from linnet.cache.memo import Memo
-from linnet.errors import LinnetError
 from linnet.records.task import ArtifactRecord
 from linnet.runner.executor_io import Artifact
 from linnet.storage.paths import state_dir
+
+State = int
+"""Of this process: it is compared, and never kept."""
 
 
 def artifacts_of(arguments: dict[str, Any]) -> list[Artifact]:
@@ -25,25 +27,39 @@ def artifacts_of(arguments: dict[str, Any]) -> list[Artifact]:
     return [value for value in values if isinstance(value, Artifact)]
 
 
-def digests_of(arguments: dict[str, Any], run: Path) -> dict[str, str]:
-    """Digests, by place, of what tasks of this run made: they are known, so it is a look at each file."""
+def states_of(arguments: dict[str, Any], run: Path) -> dict[str, State]:
+    """How the artefacts stand, by place, that tasks of this run made: a look at each file, none is read."""
     places = {artifact.uri for artifact in artifacts_of(arguments)}
     own = run.absolute()
-    return _digests(uri for uri in places if "://" not in uri and Path(uri).is_relative_to(own))
+    return {uri: _state(uri) for uri in sorted(places) if "://" not in uri and Path(uri).is_relative_to(own)}
 
 
-def changed(before: dict[str, str]) -> list[str]:
-    """Places whose bytes are not those of `before` any more."""
-    return sorted(uri for uri, digest in _digests(before).items() if digest != before[uri])
+def changed(before: dict[str, State]) -> list[str]:
+    """Places in which something was written, made or removed since."""
+    return [uri for uri, state in before.items() if _state(uri) != state]
 
 
-def _digests(places: Iterable[str]) -> dict[str, str]:
-    """What cannot be read is left out: whoever needs it says so."""
-    found = {}
-    for uri in places:
-        with suppress(LinnetError, OSError):
-            found[uri] = digest_of(uri)
-    return found
+def _state(place: str) -> State:
+    """A number over path, bytes and time of the last change of each file; of what cannot be seen, that."""
+    found: set[tuple[str, int, int]] = set()
+    waiting = [place]
+    while waiting:
+        path = waiting.pop()
+        try:
+            about = os.stat(path)  # noqa: PTH116  a hundred thousand of them
+            if not stat.S_ISDIR(about.st_mode):
+                found.add((path, about.st_size, about.st_mtime_ns))
+                continue
+            found.add((path, 0, 0))
+            waiting += [entry.path for entry in os.scandir(path) if not _is_linked_folder(entry)]
+        except OSError:
+            found.add((path, -1, -1))
+    return hash(frozenset(found))
+
+
+def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
+    """A link to a folder may lead round in a circle, and what is behind it is no part of the artefact."""
+    return entry.is_symlink() and entry.is_dir()
 
 
 def digest_of(uri: str) -> str:

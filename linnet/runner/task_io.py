@@ -18,7 +18,7 @@ from linnet.runner.containers import Container
 from linnet.runner.dag import Node
 from linnet.runner.environments import Packages, packages_of
 from linnet.runner.executor_io import Artifact, as_json, executor_input, is_artifact, read_outputs
-from linnet.runner.input_artifacts import artifacts_of, changed, digests_of, is_as_written
+from linnet.runner.input_artifacts import State, artifacts_of, changed, is_as_written, states_of
 from linnet.runner.mounts import Mount
 from linnet.runner.placeholders import WORKSPACE, Names, fill
 from linnet.runner.spec import Spec
@@ -44,8 +44,8 @@ class ExecutorTask:
     root: Path
     """The folder for its outputs."""
     names: Names
-    _given: dict[str, str] = field(default_factory=dict)
-    """Digests of the artefacts that this run made and it is given, when it began."""
+    _given: dict[str, State] = field(default_factory=dict)
+    """How the artefacts stood that this run made and it is given, when it began."""
     notes: list[str] = field(default_factory=list)
     """What its pipeline asks for and a laptop gives in its own way."""
 
@@ -92,7 +92,7 @@ class ExecutorTask:
         file = self.run / "code" / task_file(self.node.path) / task_process.MODULE
         file.parent.mkdir(parents=True, exist_ok=True)
         self.notes += [_rounded(f"input {name!r}", number) for name, number in _numbers(self.arguments)]
-        self._given = digests_of(self.arguments, self.run)
+        self._given = states_of(self.arguments, self.run)
         settings = self.spec.on_kubernetes(self.node.component)
         pod = kubernetes.pod_of(settings, self.node, file.parent / "volumes")
         self.notes += pod.notes
