@@ -20,7 +20,7 @@ def measure_drift(
     from pathlib import Path
 
     from linnet.config import MonitoringConfig, RegistryConfig
-    from linnet.monitoring.history import past_p_values
+    from linnet.monitoring.history import past_p_values, segment_baseline
     from linnet.monitoring.measure import measure_drift
     from linnet.records import Window
     from linnet.registry.connect import version_package
@@ -32,7 +32,8 @@ def measure_drift(
         package = version_package(RegistryConfig.parse(registry), name, version)
         about = Window.load(Path(window.path) / "window.json")
         past = past_p_values(about.model, version, about.start)
-        found = measure_drift(Path(window.path), package, settings, past, out["drift"], progress)
+        baseline = segment_baseline(about.model, version, about.start)
+        found = measure_drift(Path(window.path), package, settings, past, out["drift"], progress, baseline)
         return {"verdict": found.verdict, "drifted": len(found.drifted), "p_value": found.p_value}
 
     values = run_step(

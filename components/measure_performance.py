@@ -21,6 +21,7 @@ def measure_performance(
     from pathlib import Path
 
     from linnet.config import MonitoringConfig, RegistryConfig
+    from linnet.monitoring.history import earlier_performance
     from linnet.monitoring.performance import measure_performance
     from linnet.records import DriftReport
     from linnet.registry.connect import version_package
@@ -33,7 +34,8 @@ def measure_performance(
         package = version_package(RegistryConfig.parse(registry), name, version)
         report, log = DriftReport.load(Path(drift.path) / "drift.json"), prediction_log_dir()
         folders = Path(window.path), package, log
-        found = measure_performance(*folders, report, settings, out["performance"])
+        earlier = earlier_performance(report.window.model, report.window.start)
+        found = measure_performance(*folders, report, settings, out["performance"], earlier)
         return {"labelled": found.labelled, "estimate_holds": found.estimate_holds}
 
     run_step(

@@ -132,6 +132,8 @@ def _kind(annotation: Any) -> str:
         return " or ".join(json.dumps(value) for value in get_args(annotation))
     if get_origin(annotation) is tuple:
         return f"list of {_kind(get_args(annotation)[0])}"
+    if get_origin(annotation) is dict:
+        return f"table of {_kind(get_args(annotation)[1])}"
     if get_origin(annotation) is Annotated:
         kind, field = get_args(annotation)
         return ", ".join([_kind(kind), *limits(field)])

@@ -99,7 +99,7 @@ def command_line() -> Any:
     groups: list[Any] = [command]
     for group in groups:
         groups += getattr(group, "commands", {}).values()
-        for parameter in group.params:
+        for parameter in group.get_params(typer.Context(group)):  # with --help, which is none of `params`
             if getattr(parameter, "is_flag", False):
                 parameter.metavar = ""
             elif parameter.param_type_name == "argument":

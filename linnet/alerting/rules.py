@@ -7,10 +7,11 @@ trouble does. Docs: docs/service-levels.md.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from linnet.alerting.accuracy_rules import accuracy_alerts
+from linnet.alerting.alert import alert_rule
 from linnet.alerting.service_levels import ServiceLevel, service_levels
 from linnet.config import ServiceLevelsConfig
 from linnet.monitoring import metric_names as names
@@ -64,7 +65,7 @@ def rule_groups(model: str, config: ServiceLevelsConfig) -> dict[str, Any]:
     groups = {
         "burn": [*recorded, *burns],  # one group: its rules follow one another at the same moment
         "server": [*_rollout_alerts(model, config), *_server_alerts(model, config)],
-        "model": [*_accuracy_alerts(model, config), *_model_alerts(model, config)],
+        "model": [*accuracy_alerts(model, config), *_model_alerts(model, config)],
     }
     return {"groups": [{"name": f"linnet-{model}-{name}", "rules": rules} for name, rules in groups.items()]}
 
@@ -89,7 +90,7 @@ def _burn_alert(level: ServiceLevel, burn: Burn, model: str, config: ServiceLeve
         parts.append(f"{BURN}5m{slo} > 1")
     parts.append(f"{_SECONDS[burn.long]} * {BAD}{burn.long}{slo} >= {config.min_failures}")
     name = "".join(word.capitalize() for word in level.name.split("_"))
-    return _alert(
+    return alert_rule(
         f"Linnet{name}Burn{burn.factor:g}x".replace(".", "_"),
         " and ".join(parts),
         severity=burn.severity,
@@ -107,7 +108,7 @@ def _server_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, An
     up = f'up{{job="{job(model)}"}}'
 
     def alert(name: str, expr: str, severity: str, runbook: str, summary: str, **more: str) -> dict[str, Any]:
-        return _alert(name, expr, severity, model, config, runbook, summary, **more)
+        return alert_rule(name, expr, severity, model, config, runbook, summary, **more)
 
     return [
         alert(
@@ -145,7 +146,7 @@ def _server_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, An
 
 def _rollout_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any]]:
     def alert(name: str, expr: str, severity: str, summary: str, **more: str) -> dict[str, Any]:
-        return _alert(name, expr, severity, model, config, "rollout", summary, **more)
+        return alert_rule(name, expr, severity, model, config, "rollout", summary, **more)
 
     role = f'{names.LOADED}{{model="{model}",role='
     rolling_out = {
@@ -180,41 +181,14 @@ def _stuck(model: str, config: ServiceLevelsConfig) -> str:
     return f"({selector} offset {seconds}s and {selector})"
 
 
-def _accuracy_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any]]:
-    """Accuracy is proven to lie below what is wanted, or far below it."""
-
-    def below(accuracy: float) -> str:
-        return " or ".join(
-            f'{names.ACCURACY_HIGH}{{model="{model}",cohort={_text(column)},value={_text(value)}}} '
-            f"< {accuracy:g}"
-            for column, value in _cohorts(config)
-        )
-
-    where = "accuracy on {{ $labels.cohort }}={{ $labels.value }} is proven to lie"
-    return [
-        _alert(
-            "LinnetAccuracy", below(config.cohort_accuracy), "ticket", model, config, "accuracy",
-            f"{where} below {config.cohort_accuracy:g} (at most {{{{ $value | printf `%.3f` }}}}), "
-            "version {{ $labels.version }}",
-            retraining="consider", rollout="silenced",
-        ),
-        _alert(
-            "LinnetAccuracyFar", below(config.cohort_accuracy - config.page_accuracy_gap), "page", model,
-            config, "accuracy",
-            f"{where} more than {config.page_accuracy_gap:g} below {config.cohort_accuracy:g} "
-            "(at most {{ $value | printf `%.3f` }}), version {{ $labels.version }}",
-        ),
-    ]  # fmt: skip
-
-
 def _model_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any]]:
     mine = f'{{model="{model}"}}'
 
     def ticket(name: str, expr: str, runbook: str, summary: str, **more: str) -> dict[str, Any]:
-        return _alert(name, expr, "ticket", model, config, runbook, summary, **more)
+        return alert_rule(name, expr, "ticket", model, config, runbook, summary, **more)
 
     return [
-        _alert(
+        alert_rule(
             "LinnetRolledBack", f"time() - {names.BAKE_REGRESSED}{mine} < 3600", "page", model, config,
             "rolled-back",
             "version {{ $labels.version }} was proven worse than the last champion after its promotion: it "
@@ -256,34 +230,3 @@ def _model_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any
 def job(model: str) -> str:
     """Prometheus' name for the servers of a model."""
     return f"linnet-{model}"
-
-
-def _cohorts(config: ServiceLevelsConfig) -> list[tuple[str, str]]:
-    return [("all", "all"), *((c.partition("=")[0], c.partition("=")[2]) for c in config.critical_cohorts)]
-
-
-def _text(value: str) -> str:
-    """A PromQL string: its escapes are a superset of JSON's."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _alert(
-    name: str,
-    expr: str,
-    severity: str,
-    model: str,
-    config: ServiceLevelsConfig,
-    runbook: str,
-    summary: str,
-    hold: str = "",
-    **labels: str,
-) -> dict[str, Any]:
-    rule: dict[str, Any] = {"alert": name, "expr": expr}
-    if hold:
-        rule["for"] = hold
-    rule["labels"] = {"severity": severity, "service": "linnet", "model": model, **labels}
-    rule["annotations"] = {
-        "summary": summary,
-        "runbook_url": f"{config.runbooks.rstrip('/')}/{runbook}.md",
-    }
-    return rule

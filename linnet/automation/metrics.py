@@ -165,6 +165,7 @@ def _loaded(kind: type[T], path: Path, champion: ModelVersion) -> T | None:
 
 def _performance(report: PerformanceReport, labels: list[str]) -> Iterator[Metric]:
     found: dict[tuple[str, str], Interval] = {("class", name): i for name, i in report.cohorts.items()}
+    found |= {(one.segment, one.value): one.accuracy for one in report.segments}
     if report.accuracy is not None:
         found["all", "all"] = report.accuracy
     keys = [*_VERSION, "cohort", "value"]
@@ -173,6 +174,11 @@ def _performance(report: PerformanceReport, labels: list[str]) -> Iterator[Metri
         for (cohort, value), interval in found.items():
             family.add_metric([*labels, cohort, value], getattr(interval, side))
         yield family
+    falls = GaugeMetricFamily(names.ACCURACY_FALL, "below the cohort's own reference", labels=keys)
+    for named, fall in report.falls.items():
+        cohort, _, value = named.partition("=")
+        falls.add_metric([*labels, cohort, value], fall)
+    yield falls
     if not report.confusion:
         return  # classes that do not exclude each other are not taken for one another
     confusion = GaugeMetricFamily(

@@ -112,15 +112,32 @@ def watch_served(models: Sequence[str], actor: str) -> tuple[list[str], list[str
     return watched, problems
 
 
+def unwatched(model: str) -> str:
+    """Why `linnet up` leaves the windows of a model that it serves unjudged; empty: it does not."""
+    found, watch = model_config(model), f"`linnet drift watch --name {model}`"
+    minutes = found.config.monitoring.window_minutes
+    if found.origin == DEFAULTS:
+        return (
+            f"no config here is of the model {model}, and no run made it, so `linnet up` judges no window of "
+            f"it: keep its config in configs/, or {watch} takes windows of {minutes:g} minutes"
+        )
+    if host := found.config.engine.host:
+        sent = f"{found.origin} sends the runs of {model} to {host}"
+        return f"{sent}: its windows are judged there once {watch} was given"
+    if _stopped(model).exists():
+        return f"`linnet drift watch --stop` ended the watch of {model}; {watch} begins it"
+    return ""
+
+
 def _watch_unwatched(model: str, actor: str) -> bool:
     """Watches a model if nobody does yet; whether it did.
 
     Raises:
         RunError: the engine refused it.
     """
-    found = model_config(model)
-    if found.origin == DEFAULTS or found.config.engine.host or _stopped(model).exists():
+    if unwatched(model):
         return False
+    found = model_config(model)
     host = host_of(found.config.engine)
     client = host.client()
     with silence_sdk(), translate_api_errors(host.url):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,7 +122,8 @@ def gc(
       linnet cache gc --max-gb 20
     """
     cache, console = open_cache(), terminal()
-    planned = plan(cached_entries(cache), _needed(), days * 86400, max_gb * 1e9)
+    entries = cached_entries(cache)
+    planned = plan(entries, _needed(entries), days * 86400, max_gb * 1e9)
     if not dry_run:
         sweep(cache, planned)
     if planned.drop:
@@ -147,21 +150,33 @@ def _drop_shared(max_unused_seconds: float, max_bytes: float, dry_run: bool, con
             console.print(f"kept {folder.name}: {folder.used_by}")
 
 
-def _needed() -> dict[str, str]:
-    """Entries that must stay, by digest: of runs under way, and of runs that made a registered model."""
+def _needed(entries: Iterable[CacheEntry]) -> dict[str, str]:
+    """Entries that must stay, by digest: of runs under way, and of runs that made a registered model.
+
+    A stage whose record cannot be read may need any entry of its task, and so all of these stay.
+    """
+    of_task: dict[str, list[str]] = defaultdict(list)
+    for held in entries:
+        of_task[held.task].append(held.digest)
     reasons: dict[str, str] = {}
     made = _registered()
     for folder in runs.folders():
         why = f"registered as {made[folder.name]}" if folder.name in made else _may_go_on(folder)
-        if why:
-            reasons |= {stage.key: why for stage in runs.stages(folder) if stage.key}
+        for file in runs.stage_files(folder) if why else ():
+            try:
+                key = StageRecord.load(file).key
+            except StorageError:
+                unread = f"{why}, and its record of {file.stem} cannot be read: {file}"
+                reasons |= {digest: unread for digest in of_task[file.stem] if digest not in reasons}
+            else:
+                reasons |= {key: why} if key else {}
     return reasons
 
 
 def _may_go_on(folder: Path) -> str:
     """Why a run may need what it made; empty: it ended. One that cannot be read may be under way."""
     try:
-        under_way = runs.load(folder).state == "running"
+        under_way = runs.recorded(folder).state == "running" and runs.alive(folder)
     except StorageError:
         return f"run {folder.name} cannot be read"
     return f"run {folder.name} is under way" if under_way else ""

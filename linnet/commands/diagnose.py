@@ -62,6 +62,7 @@ def diagnose(
 
 
 def _places(config: Config) -> tuple[Places, list[str]]:
+    from linnet.automation.monitoring_schedule import unwatched
     from linnet.monitoring.symptoms import Places
     from linnet.storage.paths import prediction_log_dir, server_state_file, state_dir
 
@@ -77,6 +78,7 @@ def _places(config: Config) -> tuple[Places, list[str]]:
         deploys=deploys,
         package=package,
         monitoring=config.monitoring,
+        unwatched=unwatched(model),
     ), notes
 
 

@@ -62,7 +62,7 @@ def report(
 
       linnet drift report --config configs/fashion.toml -o report --evidently
     """
-    from linnet.monitoring.history import past_p_values
+    from linnet.monitoring.history import earlier_performance, past_p_values, segment_baseline
     from linnet.monitoring.measure import measure_drift
     from linnet.monitoring.performance import measure_performance
     from linnet.monitoring.publish import publish
@@ -71,8 +71,12 @@ def report(
     output = output or state_dir() / "monitoring" / "report"
     with _rows(champion, monitoring, minutes, all_images=False) as window, progress_bars() as progress:
         past = past_p_values(champion.name, champion.version, datetime.now(UTC))
-        drift = measure_drift(window, champion.package, monitoring, past, output, progress)
-        performance = measure_performance(window, champion.package, _log(), drift, monitoring, output)
+        baseline = segment_baseline(champion.name, champion.version, datetime.now(UTC))
+        drift = measure_drift(window, champion.package, monitoring, past, output, progress, baseline)
+        earlier = earlier_performance(champion.name, drift.window.start)
+        performance = measure_performance(
+            window, champion.package, _log(), drift, monitoring, output, earlier
+        )
         publish(window, champion.package, [output], output, evidently or None, kept=False)
     if as_json:
         typer.echo(json.dumps([drift.model_dump(mode="json"), performance.model_dump(mode="json")]))

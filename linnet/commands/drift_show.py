@@ -41,6 +41,13 @@ def show_drift(drift: DriftReport, performance: PerformanceReport, page: Path) -
         console.print(
             f"accuracy {a.value:.3f} ({a.low:.3f} to {a.high:.3f}) of {performance.labelled:,} labelled"
         )
+    for one in performance.segments:
+        a, before = one.accuracy, "" if one.reference is None else f"; {one.reference:.3f} before"
+        said = f"{a.value:.3f} ({a.low:.3f} to {a.high:.3f}) of {one.labelled:,} labelled{before}"
+        console.print(f"accuracy on {one.segment}={one.value} {said}")
+    for name, fall in performance.falls.items():
+        if fall:
+            console.print(f"accuracy on {name} is proven to have fallen by at least {fall:.3f}", style="red")
     if window.rows:
         e = performance.estimate
         holds = "" if performance.estimate_holds else f"; unproven: {performance.doubts[0]}"

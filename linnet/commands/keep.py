@@ -103,6 +103,8 @@ def port_of(url: str) -> int:
 
 def watchdog(configs: list[Path], engine: EngineConfig, server: bool) -> Watchdog:
     """Engine, console and, if asked, server of this state folder."""
+    served: list[ServerState] = []
+    """What the server said last: a start that fails leaves no state file, nor word of models and port."""
 
     def start_engine() -> None:
         last = EngineState.last(engine_state_file())
@@ -114,8 +116,10 @@ def watchdog(configs: list[Path], engine: EngineConfig, server: bool) -> Watchdo
         CONSOLE.start("--port", str(port_of(last.url) if last else 0))
 
     def start_server() -> None:
-        last = ServerState.last(server_state_file())
-        start_detached(last.models or [] if last else [], configs, port_of(last.url) if last else 0)
+        if (said := ServerState.last(server_state_file())) is not None:
+            served[:] = [said]
+        last = served[0] if served else None
+        start_detached(last.wanted if last else [], configs, port_of(last.url) if last else 0)
 
     alive, start = {}, {}
     if server:  # the first to be started: users wait for it

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from linnet.commands.terminal import fits, terminal
+from linnet.commands.terminal import fits, progress_bars, terminal
 from linnet.config import load_config
 from linnet.errors import DataError, RequestRejected, ServingError
 from linnet.process.model_server import ServerState
@@ -36,6 +36,9 @@ def predict(
     name: Name = "",
     config: ConfigPath = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON, a line an image.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write a table instead: a new .parquet or .csv file.")
+    ] = None,
 ) -> None:
     """Name the three likeliest classes of images, and the model version that says so.
 
@@ -47,8 +50,13 @@ def predict(
       linnet predict examples/boot.png
 
       linnet predict --name fashion examples/boot.png
+
+      linnet predict photos/ --out answers.parquet
     """
     images = _files(images)
+    if out is not None:
+        _write(out, images, _answers(images, name, config))
+        return
     answers: list[tuple[Path, dict[str, Any]]] = []
     try:
         for image, answer in zip(images, _answers(images, name, config), strict=True):
@@ -61,6 +69,28 @@ def predict(
             _show_answers(answers)
         for image, problem in failed:
             terminal(stderr=True).print(f"{image}: {problem}", style="red", soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _write(out: Path, images: list[Path], answers: Iterator[dict[str, Any]]) -> None:
+    """Answers into a table, under a bar; what was answered stays in it if the rest cannot be."""
+    from linnet.commands.answer_table import answer_table
+
+    failed = 0
+    with answer_table(out) as table:
+        try:
+            with progress_bars() as progress:
+                for done, (image, answer) in enumerate(zip(images, answers, strict=True), start=1):
+                    table.add(image, answer)
+                    failed += "error" in answer
+                    progress("images", done, len(images))
+        finally:
+            table.flush()
+            told = f", {failed:,} of them with an error" if failed else ""
+            terminal(stderr=True).print(
+                f"{out}: {table.written:,} of {len(images):,} images{told}", soft_wrap=True
+            )
     if failed:
         raise typer.Exit(1)
 

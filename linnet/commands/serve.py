@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -60,13 +62,10 @@ def serve_champions(
         console.print(told, soft_wrap=True)
     if detach:
         url = _start(command)
-        missing = _missing(models)
+        state = ServerState.read(server_state_file())
         console.print(f"{what} {'serves' if len(models) == 1 else 'serve'} at {url}; `linnet down` stops it")
-        if missing:
-            console.print(
-                f"not served: {', '.join(missing)}; {server_state_file().with_name('server.log')} says why",
-                style="red",
-            )
+        for name, why in (state.unserved if state is not None else {}).items():
+            console.print(f"{name} is not served: {why}", style="red", soft_wrap=True, markup=False)
         return
     console.print(f"serving {what}; Ctrl-C stops it")
     _serve_here([*command, "--parent", str(os.getpid())], console, keep)
@@ -109,14 +108,19 @@ def start_detached(names: list[str], configs: list[Path], port: int | None) -> s
         ServingError: the server cannot start.
         RegistryError: there is no champion.
     """
-    return _start(_server_command(*_models_to_serve(names, configs, all_or_none=False), port))
+    left_out: dict[str, str] = {}
+    models, serving = _models_to_serve(names, configs, left_out)
+    return _start(_server_command(models, serving, port, left_out))
 
 
-def _server_command(models: list[ModelToServe], serving: ServingConfig, port: int | None) -> list[str]:
-    """The words that start a server of models."""
+def _server_command(
+    models: list[ModelToServe], serving: ServingConfig, port: int | None, left_out: Mapping[str, str] = {}
+) -> list[str]:
+    """The words that start a server of models, and have it say why others are `left_out`."""
     command = models_command(models, serving, server_state_file(), prediction_log_dir())
     command += ["--keys", str(api_keys_file())]
     command += [] if port is None else ["--port", str(port)]
+    command += ["--unserved-json", json.dumps(dict(left_out))] if left_out else []
     server_state_file().parent.mkdir(parents=True, exist_ok=True)
     return command
 
@@ -156,13 +160,6 @@ def _kept(models: list[ModelToServe], serving: ServingConfig) -> list[str]:
     return told
 
 
-def _missing(models: list[ModelToServe]) -> list[str]:
-    """Models that the server could not load when it started."""
-    state = ServerState.read(server_state_file())
-    served = (state.models or []) if state is not None else []
-    return [model.name for model in models if model.name not in served]
-
-
 def stop_server() -> bool:
     """Stops the server; requests under way are answered first. Whether there was one.
 
@@ -179,12 +176,13 @@ def stop_server() -> bool:
 
 
 def _models_to_serve(
-    names: list[str], paths: list[Path], all_or_none: bool = True
+    names: list[str], paths: list[Path], left_out: dict[str, str] | None = None
 ) -> tuple[list[ModelToServe], ServingConfig]:
     """The champions to serve, each with its own limits, and the settings of the server as a whole.
 
     Those are the first config's, or defaults; and no model's images are larger than the server takes.
-    `all_or_none`: that one of them cannot be served is an error, and not only where that is so of all.
+    `left_out` takes the models that cannot be served, with why; None: that one of them cannot is an error,
+    and not only where that is so of all.
     """
     configs: dict[str, Config] = {}
     for path in paths:
@@ -194,7 +192,7 @@ def _models_to_serve(
             problem = f"is of the model {config.model_name}, as another config given here is"
             raise ConfigError(str(path), problem, remedy)
         configs[config.model_name] = config
-    champions = _champions(names or list(configs), configs, all_or_none) or find_champions()
+    champions = _champions(names or list(configs), configs, left_out) or find_champions()
     models = []
     for one in champions:
         limits = configs[one.name].serving if one.name in configs else one.serving()
@@ -216,7 +214,9 @@ def _models_to_serve(
     return models, serving.model_copy(update={"max_body_mb": largest, "log_images_mb": images})
 
 
-def _champions(names: list[str], configs: dict[str, Config], all_or_none: bool) -> list[Champion]:
+def _champions(
+    names: list[str], configs: dict[str, Config], left_out: dict[str, str] | None
+) -> list[Champion]:
     """The champions of the models, each from its own config's registry, or else from the first config's."""
     registry = next((config.registry for config in configs.values()), None)
     found: list[Champion] = []
@@ -225,8 +225,9 @@ def _champions(names: list[str], configs: dict[str, Config], all_or_none: bool) 
         try:
             found += find_champions([name], configs[name].registry if name in configs else registry)
         except LinnetError as error:
-            if all_or_none:
+            if left_out is None:
                 raise
+            left_out[name] = str(error)
             logger.error("%s is not served: %s", name, error)
             problems.append(error)
     if problems and not found:

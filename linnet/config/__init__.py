@@ -37,7 +37,9 @@ from linnet.config.section import Fraction, Section
 from linnet.config.service_levels import ServiceLevelsConfig
 from linnet.config.serving import (
     JUDGED_METRICS,
+    NOT_TOLD,
     OF_THE_SERVER,
+    OTHER,
     JudgedMetric,
     KServeConfig,
     ReleaseConfig,
@@ -49,7 +51,9 @@ from linnet.config.tuning import Choice, Range, TuneConfig
 __all__ = [
     "DEFAULT_TASK",
     "JUDGED_METRICS",
+    "NOT_TOLD",
     "OF_THE_SERVER",
+    "OTHER",
     "PHOTO_BACKBONE",
     "SECTIONS",
     "SMALL_SIDE",

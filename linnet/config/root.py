@@ -18,7 +18,7 @@ from linnet.config.registry import RegistryConfig
 from linnet.config.retraining import RetrainingConfig
 from linnet.config.section import Section
 from linnet.config.service_levels import ServiceLevelsConfig
-from linnet.config.serving import ReleaseConfig, ServingConfig
+from linnet.config.serving import NOT_TOLD, OTHER, ReleaseConfig, ServingConfig
 from linnet.config.training import TrainConfig
 from linnet.config.tuning import TuneConfig
 from linnet.errors import ConfigError
@@ -144,6 +144,7 @@ def parse_config(raw: dict[str, Any], where: str = "config") -> Config:
     sections = _with_room_for_images({key: value for key, value in raw.items() if key in SECTIONS})
     config = Config.parse({**raw, **parse_sections(sections)}, where)
     _need_image_shape(sections.get("data"))
+    _need_known_cohorts(config)
     older = ServingConfig.moved.keys() & sections.get("serving", {}).keys()  # what a run of before recorded
     if config.serving.max_body_mb < config.data.max_image_mb and not older:
         raise ConfigError(
@@ -174,6 +175,30 @@ def _need_tables(raw: dict[str, Any]) -> None:
     for key, value in raw.items():
         if key in SECTIONS and not isinstance(value, dict):
             raise ConfigError(key, f"must be a table, not {value!r}", f"write it as [{key}]")
+
+
+def _need_known_cohorts(config: Config) -> None:
+    """Refuses a critical cohort that nothing is ever measured of: its alert would be silent for ever.
+
+    Classes are known only where the config names them; a folder's are found when it is read.
+    """
+    segments = {name: (*values, OTHER, NOT_TOLD) for name, values in config.serving.segments.items()}
+    classes = config.data.classes
+    for cohort in config.service_levels.critical_cohorts:
+        column, _, value = cohort.partition("=")
+        known = segments | {"class": classes or (value,)}
+        if value in known.get(column, ()):
+            continue
+        where = (
+            f"its values are {', '.join(known[column])}"
+            if column in known
+            else f"accuracy is measured by {', '.join(known)}"
+        )
+        raise ConfigError(
+            "service_levels.critical_cohorts",
+            f"'{cohort}' is measured by nothing: {where}",
+            "name one of these, or declare it in serving.segments",
+        )
 
 
 def _need_image_shape(data: dict[str, Any] | None) -> None:

@@ -24,8 +24,12 @@ class ServiceLevelsConfig(Section):
     page_accuracy_gap: Fraction = Field(default=0.1, gt=0, lt=1)
     """A live accuracy that is proven to lie further than this below `cohort_accuracy` pages; less is a
     ticket."""
+    max_accuracy_fall: Fraction = Field(default=0.03, gt=0, lt=1)
+    """Live accuracy, of all images, of a class or of a group of users, that is proven to lie further than
+    this below what that cohort had is a ticket; further by `page_accuracy_gap` pages."""
     critical_cohorts: tuple[str, ...] = ()
-    """Cohorts that alert by themselves, as `column=value`; all samples together always do."""
+    """Cohorts that `cohort_accuracy` holds for, as `column=value`: a class, such as class=Shirt, or a group
+    of users that `serving.segments` declares. It holds for all samples together always."""
     max_model_age_days: float = Field(default=30.0, gt=0)
     """A champion registered longer ago than this is stale."""
     max_window_age_hours: float = Field(default=24.0, gt=0)

@@ -19,6 +19,13 @@ JUDGED_METRICS: tuple[JudgedMetric, ...] = get_args(JudgedMetric)
 SEEN_BY_KSERVE: tuple[JudgedMetric, ...] = ("errors", "median", "p95", "p99")
 
 
+OTHER, NOT_TOLD = "other", "none"
+"""What a segment's value counts as that is not declared, and as that a request does not name."""
+RESERVED_COHORTS = ("all", "class", "brightness")
+"""Columns of cohorts that have a meaning of their own."""
+MOST_SEGMENTS, MOST_VALUES = 8, 50
+
+
 class KServeConfig(Section):
     """Where a release finds its InferenceService. Empty `service`: releases use Linnet's own server."""
 
@@ -202,6 +209,11 @@ class ServingConfig(Section):
     log_queue_mb: float = Field(default=128.0, gt=0)
     """Arrays of log records that may wait to be written, in megabytes over all workers; records beyond
     it are dropped, and counted."""
+    segments: dict[str, tuple[str, ...]] = Field(default={})
+    """Groups of users that are told apart, by the values that a request may name, such as
+    store = ["de", "fr"]: in the header `Linnet-Segments: store=de`, or among the `parameters` of an
+    inference request. They go to log, metrics, windows, accuracy, judges and alerts. A value that is not
+    listed counts as `other`, and what a request does not name as `none`."""
     log_sample: float = Field(default=30.0, ge=0, le=6000)
     """Images a minute that are kept in the prediction log at most, whatever the traffic: half are drawn at
     random, which finds drift; half are those that people should be asked about. 0: none. They are what users
@@ -233,3 +245,22 @@ class ServingConfig(Section):
     """They are deleted after this many days."""
     log_image_days: float = Field(default=30.0, gt=0)
     """Kept images are deleted after this many days; the rest of the log stays."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.segments) > MOST_SEGMENTS:
+            raise ValueError(f"segments: {len(self.segments)} are declared, at most {MOST_SEGMENTS} may be")
+        for name, values in self.segments.items():
+            if not name.isidentifier() or name in RESERVED_COHORTS:
+                taken = ", ".join(RESERVED_COHORTS)
+                raise ValueError(f"segments: '{name}' must be letters, digits and _, and none of {taken}")
+            if not 1 <= len(values) <= MOST_VALUES or len(set(values)) < len(values):
+                raise ValueError(f"segments: {name} must name 1 to {MOST_VALUES} values, none twice")
+            for value in values:
+                outer = value != value.strip() or not 0 < len(value) <= 64 or "," in value
+                if outer or value in (OTHER, NOT_TOLD):
+                    raise ValueError(
+                        f"segments: '{value}' cannot be a value of {name}: it must be 1 to 64 characters "
+                        f"without a comma or outer spaces, and neither {OTHER} nor {NOT_TOLD}"
+                    )
+        return self

@@ -53,6 +53,8 @@ class ProductionState:
     """Of the newest monitored window."""
     labelled: PerformanceReport | None = None
     """How well it did in the newest window that labels came for."""
+    unwatched: str = ""
+    """Why no window was ever judged, where that is known."""
     skew: SkewReport | None = None
     failures: int | None = 0
     """Retraining runs in a row that failed; None: the ledger cannot be read."""
@@ -151,7 +153,7 @@ def _objective(status: SloStatus, levels: ServiceLevelsConfig) -> Alert:
 
 def _model(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Alert]:
     drift, champion = known.drift, known.champion
-    unseen = "no window was monitored yet"
+    unseen = known.unwatched or "no window was monitored yet"
     words = (
         unseen if drift is None else "; ".join(drift.reasons[:2]) or f"the newest window is {drift.verdict}"
     )
@@ -159,6 +161,7 @@ def _model(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Aler
     drifts = drift.verdict == "drift" if drift is not None and told else None
     yield Alert("Input drift", _state(drifts), "ticket", words, "drift")
     yield _accuracy(known.labelled, levels)
+    yield from _fallen(known.labelled, levels)
     yield _skew(known.skew)
     if champion is not None:
         days = (known.at - champion.created_at).days
@@ -181,6 +184,19 @@ def _accuracy(labelled: PerformanceReport | None, levels: ServiceLevelsConfig) -
     far = accuracy.high < levels.cohort_accuracy - levels.page_accuracy_gap
     severity: Literal["page", "ticket"] = "page" if far else "ticket"
     return Alert("Live accuracy", _state(accuracy.high < levels.cohort_accuracy), severity, words, "accuracy")
+
+
+def _fallen(labelled: PerformanceReport | None, levels: ServiceLevelsConfig) -> Iterator[Alert]:
+    """Cohorts whose accuracy is proven to have fallen; nothing where none did."""
+    limit = levels.max_accuracy_fall
+    fallen = {name: fall for name, fall in (labelled.falls if labelled else {}).items() if fall > limit}
+    if not fallen:
+        return
+    worst = sorted(fallen, key=lambda name: -fallen[name])
+    words = "; ".join(f"{name} by at least {fallen[name]:.3f}" for name in worst[:5])
+    far = fallen[worst[0]] > limit + levels.page_accuracy_gap
+    severity: Literal["page", "ticket"] = "page" if far else "ticket"
+    yield Alert("Accuracy fell", "firing", severity, f"{words}; {limit:g} is tolerated", "accuracy")
 
 
 def _skew(skew: SkewReport | None) -> Alert:

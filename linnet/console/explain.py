@@ -84,6 +84,17 @@ class Neighbour:
     picture: str
 
 
+@dataclass(frozen=True)
+class Nearest:
+    """The training images nearest to an image, of those that were looked through."""
+
+    images: list[Neighbour]
+    among: int
+    """Training images that were looked through: all, or a fixed sample of them."""
+    of: int
+    """Training images in all."""
+
+
 class TrainingIndex:
     """Embeddings of a training set under a packaged model, made once and kept in a file."""
 
@@ -94,13 +105,13 @@ class TrainingIndex:
 
     def nearest(
         self, model: PackagedModel, training_set: Path, embedding: npt.NDArray[np.float32], most: int = 6
-    ) -> list[Neighbour]:
+    ) -> Nearest:
         """The training images whose embeddings point the way of `embedding` float32 [D], the nearest first."""
         vectors, which, split = self._index(model, training_set)
         unit = embedding / max(float(np.linalg.norm(embedding)), 1e-9)
         likeness = vectors @ unit
         found = np.argsort(-likeness, kind="stable")[:most]
-        return [
+        images = [
             Neighbour(
                 sample_id=split.ids[which[i]],
                 label=target_of(split.task).decode(split.labels[which[i]], split.classes),
@@ -109,6 +120,7 @@ class TrainingIndex:
             )
             for i in found
         ]
+        return Nearest(images, len(which), len(split))
 
     def _index(self, model: PackagedModel, training_set: Path) -> tuple[Any, Any, HeldOut]:
         place = hashlib.blake2b(str(training_set.resolve()).encode(), digest_size=8).hexdigest()

@@ -187,6 +187,11 @@ def prose(text: str) -> Html:
     return join(tag("code", part) if index % 2 else part for index, part in enumerate(parts))
 
 
+def left_out(why: Iterable[str]) -> Html:
+    """What cannot be read, and so is missing from a page: a line each."""
+    return join(problem(f"left out, as it cannot be read: {one}") for one in why)
+
+
 def problem(text: str) -> Html:
     """An error, for a person."""
     return tag("p", prose(text), class_="problem", role="alert")

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from linnet.automation.monitoring_schedule import unwatched
 from linnet.config import Config, broken_config_files
 from linnet.console.alerts import Alert, ProductionState, alerts
 from linnet.console.context import Context
@@ -87,6 +88,8 @@ class Watched:
     """How the newest champion does since its canary, where one was on trial here."""
     labelled: PerformanceReport | None = None
     """Of the newest window that labels came for: they come late, so it is seldom the newest one."""
+    unread: tuple[str, ...] = ()
+    """Records of its production that cannot be read, and so are missing, with the reason."""
     broken_configs: tuple[str, ...] = ()
     """What is wrong with configs here, which may be this model's: then it is judged by the defaults."""
 
@@ -107,14 +110,15 @@ def _watched(context: Context, model: str) -> Watched:
     champion = context.sources.champion(model) if model else None
     log, at = context.log.summary(model), now()
     kept = promises(log, config.service_levels, at.timestamp())
-    windows = _windows(champion) if champion else ()
+    unread: list[str] = []
+    windows = _windows(champion, unread) if champion else ()
     newest = windows[0][0] if windows else None
-    performance = _read(PerformanceReport, newest, PERFORMANCE_FILE)
+    performance = _read(PerformanceReport, newest, PERFORMANCE_FILE, unread)
     labelled = context.sources.kept.get(
         ("labelled", model), 30.0, lambda: _labelled(champion) if champion else None
     )
     policy = _retraining(model, config)
-    bake = _read(BakeReport, bake_file(model).parent, bake_file(model).name) if model else None
+    bake = _read(BakeReport, bake_file(model).parent, bake_file(model).name, unread) if model else None
     known = ProductionState(
         at=at,
         champion=champion,
@@ -122,7 +126,8 @@ def _watched(context: Context, model: str) -> Watched:
         promises=kept,
         drift=windows[0][1] if windows else None,
         labelled=labelled,
-        skew=_read(SkewReport, newest, "skew.json"),
+        unwatched="" if windows or not model else unwatched(model),
+        skew=_read(SkewReport, newest, "skew.json", unread),
         failures=None if policy.problem else policy.failures,
         canary=context.sources.canary(model),
         restarts=tuple(restarts()),
@@ -143,6 +148,7 @@ def _watched(context: Context, model: str) -> Watched:
         refused,
         bake,
         labelled,
+        tuple(unread),
         broken,
     )
 
@@ -151,9 +157,9 @@ def _refused() -> Iterator[tuple[RefusedRequest, Path]]:
     return refused_requests(quarantine_folder(prediction_log_dir()))
 
 
-def _windows(champion: ModelVersion) -> tuple[tuple[Path, DriftReport], ...]:
+def _windows(champion: ModelVersion, unread: list[str]) -> tuple[tuple[Path, DriftReport], ...]:
     files = sorted(history_folder(champion.name, champion.version).glob(f"*/{DRIFT_FILE}"))[-WINDOWS:]
-    read = ((file.parent, _read(DriftReport, file.parent, DRIFT_FILE)) for file in reversed(files))
+    read = ((file.parent, _read(DriftReport, file.parent, DRIFT_FILE, unread)) for file in reversed(files))
     return tuple((folder, report) for folder, report in read if report is not None)
 
 
@@ -162,13 +168,15 @@ def _labelled(champion: ModelVersion) -> PerformanceReport | None:
     return next((one for one in reports if one.accuracy is not None), None)
 
 
-def _read(kind: type[R], folder: Path | None, name: str) -> R | None:
+def _read(kind: type[R], folder: Path | None, name: str, unread: list[str]) -> R | None:
+    """A record of a model's production; None: there is none, or it cannot be read, which `unread` is told."""
     if folder is None or not (folder / name).exists():
         return None
     try:
         return kind.load(folder / name)
     except LinnetError as error:
         _tell(f"a record of a window is left out: {error}")
+        unread.append(str(error))
         return None
 
 

@@ -99,12 +99,22 @@ class Sources:
         self._ended: dict[tuple[Path, int], Any] = {}
 
     def runs(self) -> list[RunRecord]:
-        """All runs, the newest first; one whose record cannot be read is told and left out."""
-        return self.kept.get("runs", SHORT_SECONDS, lambda: list(self._runs()))
+        """All runs, the newest first; one whose record cannot be read is left out: see `unread_runs`."""
+        return self._runs()[0]
 
-    def _runs(self) -> Iterator[RunRecord]:
-        for _, record in runs.readable(lambda folder: self._unchanged(folder, runs.load, "run.json")):
-            yield record
+    def unread_runs(self) -> list[str]:
+        """Why runs are left out: a sentence each."""
+        return self._runs()[1]
+
+    def _runs(self) -> tuple[list[RunRecord], list[str]]:
+        def read() -> tuple[list[RunRecord], list[str]]:
+            unread: list[str] = []
+            found = runs.readable(
+                lambda folder: self._unchanged(folder, runs.load, "run.json"), told=unread.append
+            )
+            return [record for _, record in found], unread
+
+        return self.kept.get("runs", SHORT_SECONDS, read)
 
     def evidence(self, run_id: str) -> RunEvidence:
         """The evidence of one run.
@@ -213,19 +223,21 @@ def _canary(model: str) -> Canary | None:
         if state.get("phase") not in UNDER_WAY or state.get("model") != model:
             continue
         try:
-            return Canary(
-                model=str(state["model"]),
-                version=str(state["candidate"]),
-                champion=state["champion"],
-                phase=str(state["phase"]),
-                alive=journal.is_held(),
-                percent=int(state["percent"]),
-                seconds=float(state["total"]),
-                steps=tuple(StepDecision.model_validate(step) for step in state["steps"]),
-                looks=tuple(journal.looks()),
-            )
-        except (KeyError, ValueError):
-            continue  # of an older Linnet
+            seconds, percent = float(state.get("total") or 0), int(state["percent"])
+            steps = tuple(StepDecision.model_validate(step) for step in state.get("steps") or ())
+        except (TypeError, ValueError):  # of another Linnet: that it is under way is known all the same
+            seconds, percent, steps = 0.0, 0, ()
+        return Canary(
+            model=model,
+            version=str(state["candidate"]),
+            champion=state.get("champion"),
+            phase=str(state["phase"]),
+            alive=journal.is_held(),
+            percent=percent,
+            seconds=seconds,
+            steps=steps,
+            looks=tuple(journal.looks()),
+        )
     return None
 
 
@@ -238,6 +250,11 @@ def _served(model: str) -> ServerStatus:
         served = client.models()
         if model not in served:
             others = ", ".join(served) or "nothing"
+            if problem := state.unserved.get(model):
+                why = (
+                    f"The server could not load {model}: {problem}; it tries again when it is started again."
+                )
+                return ServerStatus(url=state.url, problem=why)
             why = f"The server serves {others}, not {model}: `linnet up --name {model}` has it serve it, too."
             return ServerStatus(url=state.url, problem=why)
         routes = client.routes()

@@ -37,6 +37,9 @@ Object = dict[str, Any]
 class KServeTarget:
     """A `TrafficTarget` over one InferenceService. `candidate` is the version that is being released."""
 
+    lost = 0
+    """Metrics count every request."""
+
     def __init__(self, config: KServeConfig, model: str, candidate: str) -> None:
         self._config, self._model, self._candidate = config, model, candidate
         api = "/apis/serving.kserve.io/v1beta1"

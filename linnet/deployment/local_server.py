@@ -44,6 +44,7 @@ class EmbeddedServer:
         # a server that listens on all addresses is met on the loopback one
         self.url = url.rstrip("/").replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
         self._model, self._candidate = model, candidate
+        self.lost = 0
         self._admin = f"/admin/models/{quote(model, safe='')}"
         self._client = httpx.Client(
             base_url=self.url,
@@ -135,6 +136,7 @@ class EmbeddedServer:
             page = self._ask("GET", f"{self._admin}/records?after={cursor}")
             cursor = page["last"]
             if after >= 0:
+                self.lost += int(page.get("lost", 0))
                 found += self._own(_parse(page["records"]))
             if not page.get("more"):
                 return cursor, found

@@ -75,6 +75,8 @@ class Rollout:
     _lost: bool = field(init=False, default=False)
     """The server gave the candidate's share back: nobody had looked after it for too long."""
     _identity: str = field(init=False, default="")
+    _unjudged: int = field(init=False, default=0)
+    """Answered requests that were told to be lost to the judge."""
     _unread: int = field(init=False, default=0)
     """Orders that could not be read; each is told once."""
 
@@ -288,6 +290,11 @@ class Rollout:
         except RolloutError:
             return False
         self._evidence.add(records)
+        if (lost := self.target.lost - self._unjudged) > 0:
+            self._unjudged += lost
+            self._state.mark(
+                f"{lost:,} answered requests were not judged: the server's records of them were gone"
+            )
         self._heard = time.monotonic()
         self._lost = self._champion is not None and not self._kept()
         return True

@@ -19,6 +19,9 @@ class TrafficTarget(Protocol):
     Every method raises RolloutError if the server does not answer or refuses.
     """
 
+    lost: int
+    """Answered requests whose records were gone before `records` asked for them: nobody judges them."""
+
     def champion(self) -> str | None:
         """The version that answers by default; None if only the candidate is there."""
 

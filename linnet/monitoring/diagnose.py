@@ -61,7 +61,9 @@ def _unknown(symptoms: Symptoms) -> Iterator[str]:
     model = symptoms.model
     if not any(one.answered + one.failed >= _ENOUGH for one in symptoms.recent):
         yield f"requests: fewer than {_ENOUGH} were answered lately, so errors and latency prove nothing"
-    if not symptoms.window_checked:
+    if not symptoms.window_checked and symptoms.unwatched:
+        yield f"drift: {symptoms.unwatched}"
+    elif not symptoms.window_checked:
         yield (
             "drift: no window with a verdict, closed or open; `linnet drift watch` judges each window, "
             f"`linnet drift report --name {model}` any stretch of time"

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from linnet.errors import StorageError
+from linnet.monitoring.cohort_drift import BASELINE_FILE, Baseline, add_window
 from linnet.records import DriftReport, PerformanceReport, Window
 from linnet.storage.files import file_name, writing
 from linnet.storage.paths import state_dir
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 DRIFT_FILE = "drift.json"
 PERFORMANCE_FILE = "performance.json"
 _ROWS = ".parquet"
+EARLIER_WINDOWS, FIRST_WINDOWS = 20, 5
+"""Windows that a group's accuracy, and what it sends, is held against."""
 
 
 def history_folder(model: str, version: str) -> Path:
@@ -51,6 +54,38 @@ def performance_reports(model: str, version: str) -> Iterator[PerformanceReport]
             yield PerformanceReport.load(path)
         except StorageError as error:
             logger.warning("how well %s did in a window is left out: %s", model, error)
+
+
+def earlier_performance(model: str, before: datetime) -> list[PerformanceReport]:
+    """How well the model did in its last labelled windows before a moment, whichever version was champion."""
+    folder = history_folder(model, "any").parent
+    found = []
+    for path in sorted(
+        folder.glob(f"*/*/{PERFORMANCE_FILE}"), key=lambda path: path.parent.name, reverse=True
+    ):
+        try:
+            report = PerformanceReport.load(path)
+        except StorageError as error:
+            logger.warning("an earlier window is left out: %s", error)
+            continue
+        if report.labelled and report.window.start < before:
+            found.append(report)
+        if len(found) == EARLIER_WINDOWS:
+            break
+    return found
+
+
+def segment_baseline(model: str, version: str, before: datetime) -> Baseline:
+    """What each group of users sent in the version's first windows, before a moment."""
+    baseline = Baseline()
+    for path in sorted(history_folder(model, version).glob(f"*/{BASELINE_FILE}"))[:FIRST_WINDOWS]:
+        if path.parent.name >= f"{before:%Y%m%dT%H%M%S}":
+            break
+        try:
+            add_window(baseline, path)
+        except (OSError, ValueError, KeyError) as error:
+            logger.warning("%s: an earlier window is left out: %s", path, error)
+    return baseline
 
 
 def past_p_values(model: str, version: str, before: datetime) -> list[float]:

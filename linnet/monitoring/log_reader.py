@@ -234,7 +234,7 @@ def _scan(
     import pyarrow.dataset as ds
 
     wanted = ["request_id", "index", "at", "features", "probabilities", "predicted", "confidence"]
-    wanted += ["latency_ms", "sample_id", "image"]
+    wanted += ["latency_ms", "sample_id", "segments", "image"]
     told = ["ok", "kept_for"]
     schema, rng = served_schema(), np.random.default_rng(seed)
     first, last = (pa.scalar(moment, schema.field("at").type) for moment in (start, end))

@@ -15,7 +15,14 @@ from linnet.artifacts.onnx_model import Images, PackagedModel
 from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig
 from linnet.errors import InvalidImage
-from linnet.monitoring.drift import NumberDrift, compare_classes, compare_columns, compare_numbers
+from linnet.monitoring.cohort_drift import (
+    Baseline,
+    reference_cohorts,
+    segment_cohorts,
+    watched_columns,
+    write_baseline,
+)
+from linnet.monitoring.drift import NumberDrift, compare_classes, compare_columns
 from linnet.monitoring.embeddings import EmbeddingDrift, compare_embeddings
 from linnet.monitoring.history import DRIFT_FILE
 from linnet.monitoring.online_fdr import adjusted, next_level, simes
@@ -23,7 +30,6 @@ from linnet.monitoring.window import WINDOW_FILE, Rows, damaged_files
 from linnet.progress import Progress
 from linnet.records import CohortDrift, DriftReport, DriftTest, DriftVerdict, Window
 from linnet.vision.decode import decode, sample_id
-from linnet.vision.statistics import brightness_cohort
 
 MIN_EMBEDDINGS = 50
 """Fewest kept images for a test of the embeddings."""
@@ -37,6 +43,8 @@ class KeptImages:
     rows: npt.NDArray[np.int64]
     """Which rows of the window."""
     embedding: npt.NDArray[np.float32]
+    passed_over: int = 0
+    """Kept images that are not what the model saw: damaged, redacted or resized."""
 
 
 def measure_drift(
@@ -46,6 +54,7 @@ def measure_drift(
     past: Sequence[float],
     out: Path,
     progress: Progress | None = None,
+    baseline: Baseline | None = None,
 ) -> DriftReport:
     """Compares the window in folder `window` with the reference in `package`; writes drift.json to `out`.
 
@@ -60,6 +69,7 @@ def measure_drift(
         past: p-values of the version's earlier windows, the oldest first.
         out: gets drift.json.
         progress: called with what is being done, how much of it is done, and of how much.
+        baseline: what each group of users sent in the version's first windows.
 
     Raises:
         StorageError: the window or the reference cannot be read.
@@ -69,12 +79,14 @@ def measure_drift(
     reference = Reference.load(package)
     rows = Rows.load(window, len(reference.features), len(reference.classes), reference.answer)
     kept = _embed(rows, package, progress) if about.enough else None
-    report = compare_with_reference(about, rows, reference, kept, config, past)
+    report = compare_with_reference(about, rows, reference, kept, config, past, baseline)
     if damaged := damaged_files(window):
         notes = tuple(f"damaged, left out: {file}" for file in damaged)
         report = report.model_copy(update={"notes": (*report.notes, *notes)})
     out.mkdir(parents=True, exist_ok=True)
     report.save(out / DRIFT_FILE)
+    if rows.segments:
+        write_baseline(watched_columns(rows, reference), rows, out)
     return report
 
 
@@ -85,8 +97,9 @@ def compare_with_reference(
     kept: KeptImages | None,
     config: MonitoringConfig,
     past: Sequence[float] = (),
+    baseline: Baseline | None = None,
 ) -> DriftReport:
-    """The report of a window; pure, but for the arithmetic's time."""
+    """The report of a window; pure, but for the arithmetic's time. `baseline`: of the groups of users."""
     level = next_level(past, config.alpha)
     notes, samples = [], []
     tests: list[DriftTest] = []
@@ -94,7 +107,7 @@ def compare_with_reference(
     if not window.enough:
         notes.append(f"{window.rows} images are too few for a verdict: {config.min_rows} are needed")
     else:
-        columns = np.column_stack([rows.features, rows.confidence, *reference.watched(rows.output).values()])
+        columns = watched_columns(rows, reference)
         tests = _number_tests(columns, reference, config)
         tests.append(_class_test(rows, reference, config))
         if kept is None or len(kept.rows) < MIN_EMBEDDINGS:
@@ -105,10 +118,21 @@ def compare_with_reference(
             )
         else:
             found = compare_embeddings(reference.embedding, kept.embedding)
+            if kept.passed_over:
+                notes.append(
+                    f"embeddings are of {len(kept.rows):,} kept images: {kept.passed_over:,} more are "
+                    "damaged, redacted or resized, and so not what the model saw"
+                )
             tests.append(_embedding_test(found, config))
             strangest = np.argsort(-found.strangeness, kind="stable")
             samples = [rows.sample_id[row] for row in kept.rows[strangest[:64]]]
-        cohorts = _cohorts(columns, rows, reference, config)
+        if 0 < (watched := sum(one.column == "class" for one in reference.cohorts)) < len(reference.classes):
+            notes.append(
+                f"{watched} of {len(reference.classes):,} classes are watched as groups of their own: "
+                "those that the reference named most often"
+            )
+        cohorts = reference_cohorts(columns, rows, reference, config)
+        cohorts += segment_cohorts(columns, rows, reference.names, baseline or Baseline(), config)
     tests, cohorts, p_value = _decide(tests, cohorts, level, config)
     return DriftReport(
         window=window,
@@ -223,45 +247,6 @@ def _embedding_test(found: EmbeddingDrift, config: MonitoringConfig) -> DriftTes
     )
 
 
-def _cohorts(
-    columns: npt.NDArray[np.floating], rows: Rows, reference: Reference, config: MonitoringConfig
-) -> list[CohortDrift]:
-    """Every cohort of the reference; `adjusted` is Simes' p-value of its columns, to be adjusted on."""
-    members = {("class", name): rows.named[:, k] for k, name in enumerate(reference.classes)}
-    if "brightness" in reference.features:
-        values = rows.features[:, reference.features.index("brightness")]
-        third = brightness_cohort(values, reference.brightness_edges)
-        members |= {("brightness", value): third == value for value in ("dark", "medium", "bright")}
-    found = []
-    for cohort in reference.cohorts:
-        inside = members[cohort.column, cohort.value]
-        count = int(inside.sum())
-        drift = CohortDrift(
-            cohort=cohort.column,
-            value=cohort.value,
-            rows=count,
-            share=count / len(inside),
-            reference_share=cohort.share,
-        )
-        if count >= config.min_cohort_rows and cohort.samples[0].count >= config.min_cohort_rows:
-            parts = [
-                compare_numbers(s, column[inside])
-                for s, column in zip(cohort.samples, columns.T, strict=True)
-            ]
-            effects = {name: part.ks for name, part in zip(reference.names, parts, strict=True)}
-            largest = max(effects, key=lambda name: effects[name] if np.isfinite(effects[name]) else 1.0)
-            drift = drift.model_copy(
-                update={
-                    "column": largest,
-                    "effect": effects[largest] if np.isfinite(effects[largest]) else 1.0,
-                    "effects": effects,
-                    "adjusted": simes([part.p_value for part in parts]),
-                }
-            )
-        found.append(drift)
-    return found
-
-
 def _embed(rows: Rows, package: Path, progress: Progress | None) -> KeptImages | None:
     """The kept images through the packaged model; damaged, redacted and resized ones are left out."""
     model = PackagedModel.load(package)
@@ -284,7 +269,7 @@ def _embed(rows: Rows, package: Path, progress: Progress | None) -> KeptImages |
         parts.append(model.predict(stacked[part], rows.features[index[part]])[1])
         if progress:
             progress("embeddings", min(start + _BATCH, len(stacked)), len(stacked))
-    return KeptImages(index, np.concatenate(parts))
+    return KeptImages(index, np.concatenate(parts), len(rows.kept) - len(chosen))
 
 
 def kept_pixels(encoded: bytes | None) -> Images | None:

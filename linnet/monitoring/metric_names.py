@@ -17,6 +17,8 @@ MIRRORED = "linnet_mirrored_total"
 """Labels model, version, outcome."""
 LAPSED = "linnet_rollouts_lapsed_total"
 """Candidates whose share nobody renewed; label model."""
+SEGMENT_REQUESTS = "linnet_segment_requests_total"
+"""Requests by what they say of their users; labels model, version, segment, value, outcome."""
 LOADED = "linnet_model_loaded"
 """Labels model, version, role (champion, candidate, idle)."""
 IN_FLIGHT = "linnet_in_flight"
@@ -39,6 +41,8 @@ ACCURACY = "linnet_live_accuracy"
 """Accuracy on labelled feedback in the newest labelled window; labels model, version, cohort, value."""
 ACCURACY_LOW = "linnet_live_accuracy_low"
 ACCURACY_HIGH = "linnet_live_accuracy_high"
+ACCURACY_FALL = "linnet_accuracy_fall"
+"""How far accuracy is proven to lie below the cohort's own reference; labels as `ACCURACY`."""
 ESTIMATED_ACCURACY = "linnet_estimated_accuracy"
 """Accuracy that calibrated confidences promise without labels; labels model, version."""
 DRIFT_EFFECT = "linnet_drift_effect"
@@ -68,7 +72,7 @@ RETRAINING_COST = "linnet_retraining_cost_30d"
 RESTARTS = "linnet_restarts_total"
 """Engine, server or console that ended though nobody stopped it, and was started again; label process."""
 MONITOR = (
-    ACCURACY, ACCURACY_LOW, ACCURACY_HIGH, ESTIMATED_ACCURACY, DRIFT_EFFECT, DRIFT_VIOLATION,
+    ACCURACY, ACCURACY_LOW, ACCURACY_HIGH, ACCURACY_FALL, ESTIMATED_ACCURACY, DRIFT_EFFECT, DRIFT_VIOLATION,
     SKEW_DIFFERENCES, WINDOW_END, CONFUSION, PREDICTED_SHARE, CHAMPION_CREATED, CHAMPION_PROMOTED,
     BAKE_REGRESSED, RETRAINING_DECISIONS, RETRAINING_BREAKER, RETRAINING_ACTIVE, RETRAINING_COST, RESTARTS,
 )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig
-from linnet.monitoring.history import past_p_values
+from linnet.monitoring.history import earlier_performance, past_p_values, segment_baseline
 from linnet.monitoring.log_reader import read_feedback
 from linnet.monitoring.measure import compare_with_reference
 from linnet.monitoring.performance import judge
@@ -65,7 +65,9 @@ def judge_open_window(
             damaged = damaged_files(folder)
         if window.enough:
             break
-    drift = compare_with_reference(window, rows, reference, None, config, past)
+    baseline, earlier = segment_baseline(model, version, starts[0]), earlier_performance(model, starts[0])
+    drift = compare_with_reference(window, rows, reference, None, config, past, baseline)
     given = read_feedback(log, model)
     notes = tuple(f"the log's file {one} is left out" for one in (*damaged, *given.damaged))
-    return OpenWindow(drift, judge(window, rows, reference, given.labels, drift, config), notes)
+    report = judge(window, rows, reference, given.labels, drift, config, earlier)
+    return OpenWindow(drift, report, notes)

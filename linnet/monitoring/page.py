@@ -14,7 +14,7 @@ from linnet.artifacts.onnx_model import Images
 from linnet.artifacts.reference import Reference
 from linnet.monitoring import charts
 from linnet.monitoring.measure import kept_pixels
-from linnet.monitoring.page_tables import all_tests, class_recalls
+from linnet.monitoring.page_tables import all_tests, class_recalls, segment_accuracies
 from linnet.monitoring.window import Rows
 from linnet.pages.document import document
 from linnet.pages.palette import ROOT
@@ -91,6 +91,7 @@ def render(report: DriftReport, evidence: PageData) -> str:
         _cohorts(report, evidence),
         all_tests(report),
         class_recalls(evidence.performance),
+        segment_accuracies(evidence.performance),
         _notes(report, evidence),
     ]
     return document(title, _STYLE, f"<main>{''.join(parts)}</main>")

@@ -46,6 +46,24 @@ def class_recalls(performance: PerformanceReport | None) -> str:
     )
 
 
+def segment_accuracies(performance: PerformanceReport | None) -> str:
+    """How well each group of users is served, beside what it had in earlier windows."""
+    if performance is None or not performance.segments:
+        return ""
+    rows = "".join(
+        f"<tr><td>{escape(one.segment)}<td>{escape(one.value)}<td class=n>{one.labelled:,}"
+        f"<td class=n>{one.accuracy.value:.1%}<td class=n>{one.accuracy.low:.1%} to {one.accuracy.high:.1%}"
+        f"<td class=n>{'–' if one.reference is None else f'{one.reference:.1%}'}"
+        f"<td class=n>{performance.falls.get(f'{one.segment}={one.value}', 0.0):.1%}"
+        for one in sorted(performance.segments, key=lambda one: one.accuracy.value)
+    )
+    return (
+        "<h2>Groups of users</h2><div class=wide><table><tr><th>Segment<th>Value<th class=n>Labels"
+        "<th class=n>Accuracy<th class=n>Interval<th class=n>Before<th class=n>Proven fall"
+        f"</tr>{rows}</table></div>"
+    )
+
+
 def _p_value(value: float) -> str:
     return "&lt; 1e-300" if value < 1e-300 else f"{value:.2g}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import sqrt
 from pathlib import Path
@@ -16,9 +16,10 @@ from linnet.monitoring.drift import compare_classes
 from linnet.monitoring.history import PERFORMANCE_FILE
 from linnet.monitoring.log_reader import read_feedback
 from linnet.monitoring.online_fdr import adjusted
+from linnet.monitoring.segments import accuracy_falls, segment_accuracy
 from linnet.monitoring.window import WINDOW_FILE, Rows
 from linnet.records import ConfusionDrift, DriftReport, Interval, PerformanceReport, Window
-from linnet.statistics.intervals import quantile_of_normal, wilson
+from linnet.statistics.intervals import difference, quantile_of_normal, wilson
 from linnet.statistics.metrics import confusion_matrix
 from linnet.tasks.agree import agreement_of
 from linnet.tasks.target import Target, target_of
@@ -34,9 +35,17 @@ _MIN_EXPECTED = 5.0
 
 
 def measure_performance(
-    window: Path, package: Path, feedback: Path, drift: DriftReport, config: MonitoringConfig, out: Path
+    window: Path,
+    package: Path,
+    feedback: Path,
+    drift: DriftReport,
+    config: MonitoringConfig,
+    out: Path,
+    earlier: Sequence[PerformanceReport] = (),
 ) -> PerformanceReport:
     """Judges the window in folder `window` with the labels in folder `feedback`; writes performance.json.
+
+    `earlier`: reports of earlier windows, that groups of users are held against.
 
     Raises:
         StorageError: the window or the package's reference cannot be read.
@@ -45,7 +54,7 @@ def measure_performance(
     about = Window.load(window / WINDOW_FILE)
     rows = Rows.load(window, len(reference.features), len(reference.classes), reference.answer)
     given = read_feedback(feedback, about.model)
-    report = judge(about, rows, reference, given.labels, drift, config)
+    report = judge(about, rows, reference, given.labels, drift, config, earlier)
     report = report.model_copy(
         update={"notes": tuple(f"labels that cannot be read: {one}" for one in given.damaged)}
     )
@@ -61,6 +70,7 @@ def judge(
     feedback: Feedback,
     drift: DriftReport,
     config: MonitoringConfig,
+    earlier: Sequence[PerformanceReport] = (),
 ) -> PerformanceReport:
     """The report; `feedback` maps (request id, image) to label and arrival, other rows' do no harm."""
     target, size = target_of(reference.task), len(reference.classes)
@@ -68,7 +78,8 @@ def judge(
     output = rows.output[given]
     agreement, said = agreement_of(reference.task), reference.answer.labels(output)
     named = reference.answer.named(output)
-    right = sum(agreement(one, true) for one, true in zip(said, labels, strict=True))
+    scores = [agreement(one, true) for one, true in zip(said, labels, strict=True)]
+    right = sum(scores)
     truth = np.zeros((len(labels), size), np.bool_)
     for row, label in enumerate(labels):
         truth[row] = [name in target.classes(label) for name in reference.classes]
@@ -84,7 +95,7 @@ def judge(
     judged = accuracy or (estimate if not doubts else None)
     right_held = reference.accuracy * reference.held_out
     held = _share(right_held if target.several else round(right_held), reference.held_out, config.confidence)
-    return PerformanceReport(
+    report = PerformanceReport(
         window=window,
         reference_accuracy=reference.accuracy,
         labelled=len(labels),
@@ -105,7 +116,9 @@ def judge(
             for k, name in enumerate(reference.classes)
             if (interval := _share(int(hits[k]), int(support[k]), config.confidence))
         },
+        segments=segment_accuracy(rows, given, scores, earlier, config.confidence),
     )
+    return report.model_copy(update={"falls": accuracy_falls(report, reference, config.confidence)})
 
 
 def estimate_accuracy(confidence: npt.NDArray[np.floating], reference: Reference, level: float) -> Interval:
@@ -130,17 +143,6 @@ def estimate_accuracy(confidence: npt.NDArray[np.floating], reference: Reference
     half = quantile_of_normal(level) * sqrt(flips + correction)
     value = min(max(value, 0.0), 1.0)
     return Interval(value=value, low=max(value - half, 0.0), high=min(value + half, 1.0))
-
-
-def difference(first: Interval, second: Interval) -> Interval:
-    """First proportion minus the second, with Newcombe's hybrid score interval.
-
-    Statistics in Medicine 17 (1998), method 10: it joins two intervals of single proportions.
-    """
-    value = first.value - second.value
-    below = sqrt((first.value - first.low) ** 2 + (second.high - second.value) ** 2)
-    above = sqrt((first.high - first.value) ** 2 + (second.value - second.low) ** 2)
-    return Interval(value=value, low=value - below, high=value + above)
 
 
 def compare_confusion(

@@ -44,6 +44,8 @@ class Places:
     package: Path | None = None
     """The champion's package, with the reference that the open window is held against; None: not known."""
     monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
+    unwatched: str = ""
+    """Why nobody judges the model's windows by itself; empty: nothing keeps them from it."""
 
 
 @dataclass(slots=True)
@@ -195,6 +197,7 @@ def _windows(places: Places, seen: _Seen) -> None:
     newest = _newest(places, seen)
     if newest is None:
         seen.notes.append("no window of the champion was monitored yet")
+        seen.values["unwatched"] = places.unwatched
         return
     folder, drift = newest
     seen.values["window_checked"] = drift.get("verdict") in ("stable", "drift")

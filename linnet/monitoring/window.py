@@ -136,6 +136,8 @@ class Rows:
     image: list[bytes | None]
     answer: Answer = field(default_factory=lambda: answer_of(DEFAULT_TASK, ()))
     """Reads the output."""
+    segments: list[dict[str, str]] = field(default_factory=list)
+    """Which groups of users each row comes from; empty: none are told apart."""
 
     @property
     def named(self) -> npt.NDArray[np.bool_]:
@@ -157,6 +159,15 @@ class Rows:
     def kept(self) -> npt.NDArray[np.int64]:
         """Rows whose image was kept."""
         return np.flatnonzero([image is not None for image in self.image])
+
+    @property
+    def cohorts(self) -> dict[tuple[str, str], npt.NDArray[np.bool_]]:
+        """Which rows each value of each segment has: [N]."""
+        values = {pair for told in self.segments for pair in told.items()}
+        return {
+            (name, value): np.array([told.get(name) == value for told in self.segments])
+            for name, value in sorted(values)
+        }
 
     @classmethod
     def load(cls, folder: Path, features: int, classes: int, answer: Answer | None = None) -> Rows:
@@ -183,9 +194,17 @@ class Rows:
                 sample_id=table["sample_id"].to_pylist(),
                 image=table["image"].to_pylist(),
                 answer=reads,
+                segments=_segments(table),
             )
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise StorageError(f"{path}: the window's rows cannot be read ({error})") from error
+
+
+def _segments(table: pa.Table) -> list[dict[str, str]]:
+    if "segments" not in table.column_names:  # a window of before
+        return []
+    found = [dict(told or ()) for told in table["segments"].to_pylist()]
+    return found if any(found) else []
 
 
 def _matrix(column: pa.ChunkedArray, width: int) -> Floats:

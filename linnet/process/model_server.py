@@ -25,6 +25,13 @@ class ServerState(ProcessState):
     """Opens the admin routes."""
     models: list[str] | None = None
     """Names of the models that it serves; None: an older Linnet started it, which wrote none."""
+    unserved: dict[str, str] = field(default_factory=dict)
+    """Models that it was to serve and could not load, with why: the next start tries them again."""
+
+    @property
+    def wanted(self) -> list[str]:
+        """All models that it was to serve."""
+        return sorted({*(self.models or []), *self.unserved})
 
     def check_release(self) -> None:
         """Raises ServingError if an older Linnet started the server: it does not tell models apart."""

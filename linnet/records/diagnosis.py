@@ -80,6 +80,8 @@ class Symptoms(Record):
     """Served values that the newest audit found to differ; None: never audited, or nothing was compared."""
     skew_libraries: tuple[str, ...] = ()
     """A sentence a library that served with another version than the package was proved with."""
+    unwatched: str = ""
+    """Why no window was ever judged, where that is known."""
     skew_uncompared: str = ""
     """Why the newest audit could compare nothing; empty: it could, or there was none."""
     deploys: tuple[Deploy, ...] = ()

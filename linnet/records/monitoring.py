@@ -151,6 +151,21 @@ class ConfusionDrift(Record):
     drifted: bool
 
 
+class SegmentAccuracy(Record):
+    """Accuracy of one group of users, as their requests say (`serving.segments`)."""
+
+    segment: str
+    value: str
+    labelled: int
+    right: float
+    """Sum of the scores of its labelled images."""
+    accuracy: Interval
+    reference: float | None
+    """Its own in earlier windows; None: too few labels came in these."""
+    earlier: int
+    """Labels of these windows."""
+
+
 class PerformanceReport(Record):
     """How well a version does on a window: `performance.json`."""
 
@@ -179,6 +194,10 @@ class PerformanceReport(Record):
     confusion_drift: tuple[ConfusionDrift, ...]
     cohorts: dict[str, Interval] = {}
     """Accuracy by true class, where at least one label came."""
+    segments: tuple[SegmentAccuracy, ...] = ()
+    """Of each group of users that labels came for."""
+    falls: dict[str, float] = {}
+    """How far accuracy is proven to lie below what it was, by cohort (`column=value`); 0: it is not."""
     notes: tuple[str, ...] = ()
     """What was left out, and why."""
 

@@ -32,7 +32,8 @@ def served_schema() -> pa.Schema:
 
     kept_for: why the image was kept: `random`, or what it was chosen for, so that it says nothing of the
     traffic as a whole. Older files have no such column: theirs were drawn at random. probabilities: what the
-    model said, as the task's `Answer.packed` has it; of classes, a probability each.
+    model said, as the task's `Answer.packed` has it; of classes, a probability each. segments: which groups
+    of users the request comes from, as its sender says (`serving.segments`).
     """
     import pyarrow as pa
 
@@ -53,6 +54,7 @@ def served_schema() -> pa.Schema:
             "sample_id": pa.string(),
             "image": pa.binary(),
             "kept_for": pa.string(),
+            "segments": pa.map_(pa.string(), pa.string()),
         }
     )
 

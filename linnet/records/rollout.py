@@ -23,6 +23,8 @@ class ServedRecord(Record):
     confidence: float | None
     agrees: float | None
     """How far the other version's answer to the same image agrees, 0 to 1; None if not mirrored."""
+    segments: dict[str, str] = {}
+    """Which groups of users it comes from, as its sender says."""
     shadow: bool = False
     """Whether the answer went to nobody: the request was mirrored to this version to compare."""
 

@@ -27,7 +27,7 @@ from linnet.storage.files import file_name
 from linnet.storage.paths import state_dir
 
 Action = Literal["register", "challenge", "canary", "promote", "rollback", "allow"]
-_INTENT = ".intent.json"
+INTENT = ".intent.json"
 _ALIAS: dict[str, Alias] = {"challenge": "challenger", "promote": "champion", "rollback": "champion"}
 
 
@@ -306,7 +306,7 @@ class ModelRegistry:
 
     def _intent(self, model: str, alias: Alias) -> Path:
         kind = "" if alias == "champion" else f".{alias}"
-        return self._state / "registry" / f"{file_name(model)}{kind}{_INTENT}"
+        return self._state / "registry" / f"{file_name(model)}{kind}{INTENT}"
 
     @contextlib.contextmanager
     def _locked(self, model: str) -> Iterator[None]:
@@ -322,7 +322,7 @@ def interrupted_moves(state: Path, told: Callable[[str], None] | None = None) ->
     `told` is given why another one cannot be read; such a one hides none of the others.
     """
     moves = []
-    for file in sorted((state / "registry").glob(f"*{_INTENT}")):
+    for file in sorted((state / "registry").glob(f"*{INTENT}")):
         try:
             moves.append(LedgerEntry.load(file))
         except LinnetError as error:

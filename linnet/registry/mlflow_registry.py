@@ -93,11 +93,12 @@ class MlflowRegistry:
             return []
         with self._translated():
             if self._file is not None:
-                return self._file.versions(_quoted(model))
+                return self._file.versions(model)
             aliases = self._aliases(model)
             if aliases is None:
                 return []
-            found = all_pages(self._mlflow.search_model_versions, filter_string=f"name = '{_quoted(model)}'")
+            listed = all_pages(self._mlflow.search_model_versions, filter_string=_with_name(model))
+            found = [version for version in listed if version.name == model]
             ordered = sorted(found, key=lambda version: int(version.version), reverse=True)
             return [self._record(model, version, aliases) for version in ordered]
 
@@ -235,8 +236,9 @@ class MlflowRegistry:
     def _record(self, model: str, version: Any, aliases: dict[str, Any]) -> ModelVersion:
         prefix = "test_"
         metrics: dict[str, float] = {}
-        with ignore_error("RESOURCE_DOES_NOT_EXIST"):
-            metrics = self._mlflow.get_run(version.run_id).data.metrics
+        if version.run_id:  # what others registered may have none
+            with ignore_error("RESOURCE_DOES_NOT_EXIST"):
+                metrics = self._mlflow.get_run(version.run_id).data.metrics
         return ModelVersion(
             name=model,
             version=str(version.version),
@@ -287,7 +289,7 @@ class MlflowRegistry:
             raise RegistryError(f"the registry at {shown_url(self._uri)} refused: {why}") from error
 
 
-def _quoted(text: str) -> str:
-    if "'" in text:
-        raise RegistryError(f"model {text!r}: a name must not contain a quote")
-    return text
+def _with_name(model: str) -> str:
+    """MLflow's filter for the versions of a model; one that it cannot say (with both quotes) is none."""
+    quote = next((one for one in "'\"" if one not in model), "")
+    return f"name = {quote}{model}{quote}" if quote else ""

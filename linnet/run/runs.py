@@ -147,11 +147,14 @@ def folders() -> list[Path]:
 
 
 def readable(
-    read: Callable[[Path], RunRecord] = load, among: Iterable[Path] | None = None
+    read: Callable[[Path], RunRecord] = load,
+    among: Iterable[Path] | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[Path, RunRecord]]:
     """The runs (of the folders `among`; None: all, the newest first) that `read` can read.
 
-    One that is damaged, or of a newer Linnet, is told once by each process, and hides none of the others.
+    One that is damaged, or of a newer Linnet, is told once by each process, and each time to `told`; it hides
+    none of the others.
     """
     for folder in folders() if among is None else among:
         try:
@@ -159,6 +162,8 @@ def readable(
         except StorageError as error:
             if (folder / "run.json").exists():  # else it is being deleted
                 _tell(f"run {folder.name} is passed over: {error}")
+                if told is not None:
+                    told(f"run {folder.name}: {error}")
             continue
         yield folder, record
 
@@ -170,8 +175,13 @@ def _tell(problem: str) -> None:
 
 def stages(folder: Path) -> list[StageRecord]:
     """The stages of a run that have begun, in order."""
-    records = [StageRecord.load(file) for file in (folder / "stages").glob("[!.]*.json")]
+    records = [StageRecord.load(file) for file in stage_files(folder)]
     return sorted(records, key=lambda stage: stage.started_at)
+
+
+def stage_files(folder: Path) -> list[Path]:
+    """The record of each stage of a run that has begun, named by its task."""
+    return sorted((folder / "stages").glob("[!.]*.json"))
 
 
 def artifact(folder: Path, task: str, output: str) -> Path | None:

@@ -30,6 +30,9 @@ def parse_arguments(arguments: list[str]) -> Launch:
         "--models-json",
         help='several models instead: [{"name", "version", "package", and "config" for limits of its own}]',
     )
+    parser.add_argument(
+        "--unserved-json", default="{}", help="models of which no package was found: {name: why}, to be told"
+    )
     parser.add_argument("--state-file", type=Path, help="gets url, pid and admin token when ready")
     parser.add_argument("--log-dir", type=Path, help="folder of the prediction log (default: no log)")
     parser.add_argument("--keys", type=Path, help="file of API keys (default: none)")
@@ -43,8 +46,9 @@ def parse_arguments(arguments: list[str]) -> Launch:
     options = parser.parse_args(arguments)
     try:
         values: dict[str, Any] = dict(json.loads(options.config_json))
+        unserved = {str(name): str(why) for name, why in dict(json.loads(options.unserved_json)).items()}
     except (TypeError, ValueError) as error:
-        raise ConfigError("--config-json", f"is not a JSON object: {error}") from error
+        raise ConfigError("--config-json, --unserved-json", f"is not a JSON object: {error}") from error
     values |= {field: given for field in _OVERRIDES if (given := getattr(options, field)) is not None}
     one = (options.package, options.version)
     if (options.models_json is None) != all(value is not None for value in one):
@@ -61,6 +65,7 @@ def parse_arguments(arguments: list[str]) -> Launch:
         log_dir=options.log_dir,
         parent=options.parent,
         keys=options.keys,
+        unserved=unserved,
     )
 
 

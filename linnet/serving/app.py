@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,6 +18,7 @@ from linnet.errors import RequestRejected
 from linnet.serving import protocol
 from linnet.serving.access import AccessControl
 from linnet.serving.callers import Callers
+from linnet.serving.form import answer_to_form, files_of, ids_of_files, is_form
 from linnet.serving.messages import (
     JSON,
     MODEL_HEADER,
@@ -244,6 +247,26 @@ class App:
         return response
 
     async def _predict(self, request: Request, model: ServedModel, request_name: str) -> Response:
+        """Answers about an image, or about each of a form's: a bad one hides none of the others."""
+        if not is_form(request.headers):
+            return await self._predict_image(request, model, request_name)
+        files = files_of(request.body, request.headers)
+        if len(files) == 1:
+            return await self._predict_image(replace(request, body=files[0].data), model, request_name)
+        names = ids_of_files(request_name, len(files))
+
+        async def one(data: bytes, name: str) -> Response:
+            alone = replace(request, body=data)
+            try:
+                return await self._predict_image(alone, model, name)
+            except RequestRejected as error:
+                self._refused(alone, name, model, error)
+                return Response.failure(error.status, error.problem)
+
+        answers = await asyncio.gather(*map(one, (file.data for file in files), names))
+        return answer_to_form(request_name, files, names, answers)
+
+    async def _predict_image(self, request: Request, model: ServedModel, request_name: str) -> Response:
         body = request.body
         model.check_size(body)
         if model.asleep:
@@ -291,7 +314,8 @@ class App:
 
         json_size = len(request.body) if length is None else length
         heavy = json_size > _LONG_JSON or len(request.body) > _BINARY_PATIENCE
-        return await self._answer(request, model, request_name, version, prepare, render, heavy)
+        told = lambda: parsed[0].parameters if parsed else {}  # noqa: E731
+        return await self._answer(request, model, request_name, version, prepare, render, heavy, told)
 
     async def _answer(
         self,
@@ -302,11 +326,15 @@ class App:
         prepare: Any,
         render: Any,
         heavy: bool,
+        parameters: Callable[[], Mapping[str, Any]] = dict,
     ) -> Response:
+        """`parameters`: of the request's body, as far as it was read."""
         model.touch()
         headers = request.headers
         key, entity, wait = headers.get("linnet-key"), entity_of(headers), seconds_of(headers)
-        call = Call(request_name, key, version, prepare, render, heavy, entity, wait)
+        header = model.segments.in_header(headers)
+        segments = lambda: model.segments.of(header, parameters())  # noqa: E731
+        call = Call(request_name, key, version, prepare, render, heavy, entity, wait, segments)
         outcome, finish = await model.service.answer(call)
         response = _response_of(outcome)
         response.after = finish

@@ -15,8 +15,8 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class LogEntry:
     latency_ms: float
     prediction: Prediction | None
     error: str | None
+    segments: Mapping[str, str] = field(default_factory=dict)
+    """Which groups of users it comes from, as its sender says."""
 
     @property
     def size(self) -> int:
@@ -250,6 +252,7 @@ def _columns(entries: list[LogEntry], reasons: list[str], blocks: int) -> dict[s
         columns["latency_ms"] += [entry.latency_ms] * count
         columns["ok"] += [prediction is not None] * count
         columns["error"] += [entry.error] * count
+        columns["segments"] += [list(entry.segments.items()) or None] * count
         if prediction is None:
             for name in ("predicted", "confidence", "sample_id", "image", "kept_for"):
                 columns[name].append(None)

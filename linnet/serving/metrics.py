@@ -5,7 +5,7 @@ The supervisor adds the workers' values up; see `totals`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -71,6 +71,12 @@ class Metrics:
             "linnet_mirrored", "Mirrored requests by outcome: agrees, differs, failed, skipped.",
             ("model", "version", "outcome"), registry=self.registry,
         )  # fmt: skip
+        self._segments = Counter(
+            "linnet_segment_requests",
+            "Requests by what they say of their users (serving.segments): a declared value, other, or none.",
+            (*labels, "segment", "value", "outcome"),
+            registry=self.registry,
+        )
         self._rows = Histogram(
             "linnet_batch_images", "Images in one run of the model.", labels, buckets=_ROWS,
             registry=self.registry,
@@ -82,6 +88,7 @@ class Metrics:
         self._requests_of = cache(self._requests.labels)
         self._latency_of, self._service_of = cache(self._latency.labels), cache(self._service.labels)
         self._rows_of = cache(self._rows.labels)
+        self._segments_of = cache(self._segments.labels)
 
     def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """Adds a gauge of this model that is read when it is scraped."""
@@ -93,6 +100,11 @@ class Metrics:
         self._latency_of(self.model, version).observe(total)
         if outcome == "ok":
             self._service_of(self.model, version).observe(service)
+
+    def segmented(self, version: str, outcome: str, segments: Mapping[str, str]) -> None:
+        """Counts a request once for each declared segment."""
+        for name, value in segments.items():
+            self._segments_of(self.model, version, name, value, outcome).inc()
 
     def ran(self, version: str, rows: int) -> None:
         """Counts a run of the model over `rows` images."""
@@ -113,7 +125,14 @@ class Metrics:
 
     def forget(self, version: str) -> None:
         """Shows nothing more of a version that was unloaded long ago."""
-        for metric in (self._requests, self._latency, self._service, self._mirrors, self._rows):
+        for metric in (
+            self._requests,
+            self._latency,
+            self._service,
+            self._mirrors,
+            self._rows,
+            self._segments,
+        ):
             metric.remove_by_labels({"model": self.model, "version": version})
         self._look_up()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -44,6 +44,8 @@ class InferRequest:
     outputs: tuple[str, ...]
     binary: frozenset[str]
     """Outputs that are answered as raw bytes."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """The request's own, such as its segments."""
 
 
 def parse_request(body: bytes, header_length: int | None, output: str = "probabilities") -> InferRequest:
@@ -84,7 +86,9 @@ def parse_request(body: bytes, header_length: int | None, output: str = "probabi
             f"input image: its shape must be [N, H, W, C] with N of at least 1, not {list(images.shape)}"
         )
     outputs, as_bytes = _outputs(document, (output, *OTHER_OUTPUTS))
-    return InferRequest(request_id, images, tensors.get("features"), outputs, as_bytes)
+    return InferRequest(
+        request_id, images, tensors.get("features"), outputs, as_bytes, document.get("parameters") or {}
+    )
 
 
 def check_answer(request: InferRequest, output: int, embedding: int, limit: int) -> None:

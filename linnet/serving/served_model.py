@@ -18,6 +18,7 @@ from linnet.serving.log import PredictionLog
 from linnet.serving.messages import too_large
 from linnet.serving.metrics import Metrics
 from linnet.serving.online import feature_source
+from linnet.serving.segments import Segments
 from linnet.serving.service import Service
 from linnet.serving.shared import Word
 
@@ -44,6 +45,7 @@ class ServedModel:
         `unlogged` is told how many requests more, or fewer, have not been written to the log.
         """
         self.name, self.header, self.settings = name, quote(name), settings
+        self.segments = Segments(settings.segments)
         self._max_body = round(settings.max_body_mb * 1_000_000)
         self.loading = asyncio.Lock()
         self.asleep = False

@@ -9,8 +9,8 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,8 @@ class Launch:
     """Process that started the server and without which it ends; None: it runs on its own."""
     keys: Path | None = None
     """File of API keys; None: there are none."""
+    unserved: Mapping[str, str] = field(default_factory=dict)
+    """Models that were to be served too and of which no package was found, with why: the state file tells."""
 
 
 def serve(launch: Launch) -> None:
@@ -123,7 +125,9 @@ class WorkerSupervisor:
             launch.log_dir, launch.config.feedback_labels, launch.config.feedback_mb * 1_000_000
         )
         self._admin: Admin | None = None
-        self._told: list[str] | None = None
+        self._unserved = dict(launch.unserved)
+        """Models that could not be loaded, with why."""
+        self._told: tuple[list[str], dict[str, str]] | None = None
         """The models that the state file names."""
         self._ending = asyncio.Event()
         self._slots: list[WorkerSlot] = []
@@ -188,6 +192,7 @@ class WorkerSupervisor:
                 await self._models.serve(name, model.version, model.package, settings, may_sleep=True)
             except ServingError as error:
                 said = error.problem if isinstance(error, RequestRejected) else str(error)
+                self._unserved[model.name or str(model.package)] = said
                 problems.append(said if len(self._launch.models) == 1 else f"model {model.name}: {said}")
         if not self._models.controls:
             raise ServingError("; ".join(problems))
@@ -221,11 +226,14 @@ class WorkerSupervisor:
         return {"status": response.status, "body": response.body.decode(), "type": response.content_type}
 
     def _write_state(self) -> None:
-        """Says in the state file what is served, wherever that has changed."""
+        """Says in the state file what is served, and what could not be, wherever that has changed."""
         names = sorted(self._models.controls)
-        if self._launch.state_file is not None and names != self._told:
-            ServerState.of(os.getpid(), self._url(), self._token, names).write(self._launch.state_file)
-            self._told = names
+        for name in names:
+            self._unserved.pop(name, None)
+        told = (names, dict(self._unserved))
+        if self._launch.state_file is not None and told != self._told:
+            ServerState.of(os.getpid(), self._url(), self._token, *told).write(self._launch.state_file)
+            self._told = told
 
     def _url(self) -> str:
         host, port = self._holder.getsockname()[:2]

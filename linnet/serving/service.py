@@ -56,6 +56,8 @@ class Call:
     """Entity keys, to look features up in the online store."""
     deadline: float | None = None
     """Seconds that the request may wait; None: as the server is set."""
+    segments: Callable[[], dict[str, str]] = dict
+    """Which groups of users it comes from; asked after the answer, when the body was read."""
 
 
 @dataclass(slots=True)
@@ -199,6 +201,9 @@ class Service:
         rejected = outcome.status != 500 and outcome.prediction is None
         label = "rejected" if rejected else "failed" if outcome.prediction is None else "ok"
         self.metrics.answered(predictor.version, label, total, outcome.service)
+        segments = call.segments()
+        if segments:
+            self.metrics.segmented(predictor.version, label, segments)
         if rejected:
             return  # the client's fault says nothing about a version
         at = time.time()
@@ -206,12 +211,14 @@ class Service:
         self.log.offer(
             LogEntry(
                 call.request_id, at, self.metrics.model, predictor.version, predictor.answer,
-                latency_ms, outcome.prediction, outcome.error,
+                latency_ms, outcome.prediction, outcome.error, segments,
             )
         )  # fmt: skip
         if call.version is not None:
             return  # asked for by name: not part of the split that a judge compares
         record = served_record(self.metrics.model, predictor, outcome.prediction, at, latency_ms)
+        if segments:
+            record["segments"] = segments
         if mirror is None or outcome.prediction is None:
             self._publish(record)
         elif (

@@ -32,13 +32,20 @@ def entity_of(headers: dict[str, str]) -> dict[str, str]:
         RequestRejected: 400, it is not written so.
     """
     given = headers.get(ENTITY_HEADER)
-    if given is None:
-        return {}
+    return {} if given is None else named_values(given, "Linnet-Entity")
+
+
+def named_values(given: str, header: str) -> dict[str, str]:
+    """A header of the form `name=value, name=value`.
+
+    Raises:
+        RequestRejected: 400, it is not written so.
+    """
     keys: dict[str, str] = {}
     for part in given.split(","):
         name, equals, value = part.strip().partition("=")
         if not (equals and name.isidentifier() and value) or name in keys or len(value) > 256:
-            raise RequestRejected(400, f"Linnet-Entity: must be name=value, name=value, not {given!r:.80}")
+            raise RequestRejected(400, f"{header}: must be name=value, name=value, not {given!r:.80}")
         keys[name] = value
     return keys
 

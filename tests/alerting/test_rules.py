@@ -243,6 +243,20 @@ def accuracy_far() -> Scenario:
     )
 
 
+def accuracy_fell() -> Scenario:
+    """One group's fall is told though its accuracy is above every floor: a ticket, and far a page."""
+    fall = f'linnet_accuracy_fall{{model="{MODEL}",version="1",cohort="store",value="de"}}'
+    return Scenario(
+        healthy(3 * HOUR) | {fall: gauge((HOUR, 0.02), (HOUR, 0.05), (HOUR, 0.2))},
+        {
+            HOUR * 15 - 15: set(),
+            2 * HOUR * 15 - 30: {"LinnetAccuracyFell"},
+            3 * HOUR * 15 - 30: {"LinnetAccuracyFell", "LinnetAccuracyFellFar"},
+        },
+        ("model",),
+    )
+
+
 def unmonitored() -> Scenario:
     """A champion that nobody monitors is not quiet, it is unknown: that is told once a window was due."""
     created = f'linnet_champion_created_seconds{{model="{MODEL}",version="1"}}'
@@ -265,7 +279,7 @@ def little_traffic() -> Scenario:
 
 SCENARIOS = (
     outage, overload, slow, bad_input, down, absent, not_serving, rollout, stuck_rollout, lapsed_rollout,
-    promoted, model_trouble, rolled_back, accuracy_far, unmonitored, little_traffic,
+    promoted, model_trouble, rolled_back, accuracy_far, accuracy_fell, unmonitored, little_traffic,
 )  # fmt: skip
 
 

@@ -32,3 +32,31 @@ def test_damaged_intent_hides_no_other_and_is_told_once(
         part._next = 0.0
     assert settled == [move, move]
     assert capsys.readouterr().out.count("a.intent.json") == 1
+
+
+def test_move_of_a_version_that_no_registry_has_is_told_once_and_asked_for_ever_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The registry was asked for it every five seconds for ever, and nobody was told."""
+    monkeypatch.setenv("LINNET_HOME", str(tmp_path))
+    (tmp_path / "registry").mkdir()
+    move = LedgerEntry(
+        at=now(), actor="ada", action="promote", model="tiny", version="2", previous="1", reason="why"
+    )
+    move.save(tmp_path / "registry" / "tiny.intent.json")
+    clock, asked = [100.0], []
+    monkeypatch.setattr(interrupted_moves.time, "monotonic", lambda: clock[0])
+    plain = interrupted_moves.settle
+    monkeypatch.setattr(interrupted_moves, "settle", lambda one: (asked.append(clock[0]), plain(one)))
+    part = InterruptedMoves()
+    while clock[0] < 100.0 + 86_400:
+        part.tick()
+        if part._thread is not None:
+            part._thread.join(10)
+        clock[0] += 6 * interrupted_moves.LOOK_SECONDS
+    assert asked[:4] == [100.0, 130.0, 190.0, 310.0] and len(asked) < 35
+    told = capsys.readouterr().out
+    assert (
+        told.count("no registry that is known here has tiny version 2") == 1 and "tiny*.intent.json" in told
+    )
+    assert (tmp_path / "registry" / "tiny.intent.json").exists(), "another registry may have it"

@@ -9,9 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from linnet.automation.monitoring_schedule import _remove, plan, watch_served
-from linnet.config import Config, MonitoringConfig, RegistryConfig
+from linnet.automation.monitoring_schedule import _remove, _stopped, plan, unwatched, watch_served
+from linnet.config import Config, MonitoringConfig, RegistryConfig, RetrainingConfig, ServiceLevelsConfig
+from linnet.console.alerts import ProductionState, alerts
+from linnet.console.sources import ServerStatus
 from linnet.errors import RunError
+from linnet.monitoring.diagnose import diagnose
+from linnet.monitoring.symptoms import Places, gather
 from linnet.monitoring.window import last_closed, moment_of
 
 SHAPE = '[data]\nheight = 8\nwidth = 8\ncolor = "gray"\n'
@@ -105,3 +109,33 @@ def test_scheduled_time_is_read_as_the_engine_writes_it() -> None:
 
     body = {"runtime_config": {"parameters": {"end": "[[ScheduledTime]]"}}}
     assert moment_of(_filled(body, NOON, 1)["runtime_config"]["parameters"]["end"]) == NOON
+
+
+def test_model_whose_windows_nobody_judges_says_why_and_what_to_do(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`linnet diagnose` and the console said that nothing was measured, and not that nobody would."""
+    del state
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    assert watch_served(["hand-made"], "me") == ([], [])
+    assert unwatched("hand-made").startswith("no config here is of the model hand-made, and no run made it")
+    assert "`linnet drift watch --name hand-made`" in unwatched("hand-made")
+    (tmp_path / "configs" / "a.toml").write_text(f'name = "a"\n{SHAPE}')
+    assert unwatched("a") == ""
+    _stopped("a").parent.mkdir(parents=True)
+    _stopped("a").touch()
+    assert "`linnet drift watch --stop` ended the watch of a" in unwatched("a")
+    (tmp_path / "configs" / "a.toml").write_text(
+        f'name = "a"\n{SHAPE}[engine]\nhost = "http://kfp.example"\n'
+    )
+    assert "sends the runs of a to http://kfp.example" in unwatched("a")
+    places = Places(
+        model="hand-made", champion="1", server_state=tmp_path / "none", log=tmp_path / "none",
+        windows=tmp_path / "none", disk=tmp_path, unwatched=unwatched("hand-made"),
+    )  # fmt: skip
+    unknown = diagnose(gather(places), ServiceLevelsConfig(), RetrainingConfig()).unknown
+    assert any(one.startswith("drift: no config here is of the model hand-made") for one in unknown)
+    known = ProductionState(at=NOON, champion=None, served=ServerStatus(), unwatched=unwatched("hand-made"))
+    told = {one.name: one.summary for one in alerts(known, ServiceLevelsConfig(), RetrainingConfig())}
+    assert told["Input drift"] == told["Monitoring's age"] == unwatched("hand-made")

@@ -110,6 +110,28 @@ def test_gc_keeps_what_a_run_under_way_needs_and_a_dry_run_keeps_all(
     assert "dropped 1 entries, 1.0 MB; 0.0 MB stay" in linnet("cache", "gc", "--max-gb", "0")
 
 
+def test_gc_goes_on_past_a_damaged_stage_record_and_keeps_what_it_may_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One damaged file of any run that was ever registered, and the cache could not be shrunk any more."""
+    one_run(tmp_path, monkeypatch)
+    busy = one_run(tmp_path, monkeypatch, epochs=4)
+    over = one_run(tmp_path, monkeypatch, epochs=5)
+    (over / "stages" / "train.json").write_text("{")  # of a run that ended: nothing of it is needed
+    assert "would drop 3 entries" in linnet("cache", "gc", "--days", "0", "--dry-run")
+    record = json.loads((busy / "run.json").read_text())
+    (busy / "run.json").write_text(json.dumps({**record, "state": "running"}))
+    lock = runs.hold(busy)
+    (busy / "stages" / "package.json").write_text("{")  # no entry is of this task
+    told = linnet("cache", "gc", "--days", "0", "--dry-run")
+    assert "would drop 2 entries" in told and f"run {busy.name} is under way" in told
+    (busy / "stages" / "train.json").write_text("{")
+    told = linnet("cache", "gc", "--days", "0")
+    assert "dropped 0 entries" in told and len(open_cache().entry_files()) == 3
+    assert f"{busy.name} is under way, and its record of train cannot be read" in " ".join(told.split())
+    os.close(lock)
+
+
 def test_runs_show_tells_cause_versions_and_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one_run(tmp_path, monkeypatch)
     told = linnet("runs", "show", one_run(tmp_path, monkeypatch).name)

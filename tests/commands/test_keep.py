@@ -14,8 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from linnet.commands import keep
 from linnet.commands.systemd import unit, unit_name
+from linnet.config import EngineConfig
+from linnet.errors import ServingError
+from linnet.process.model_server import ServerState
 from linnet.process.state import ProcessState
+from linnet.storage.paths import server_state_file
 from tests.e2e.use_case import UseCase
 from tests.registry import conftest
 from tests.registry.conftest import Submit
@@ -37,6 +42,30 @@ def pid_of(case: UseCase, name: str) -> int | None:
         return None
     found = ProcessState(values["url"], values["pid"], values["instance"])
     return found.pid if found.runs() else None
+
+
+def test_restart_asks_for_what_could_not_be_loaded_too_and_forgets_nothing_when_it_fails(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that one start could not load was not tried again; a start that failed forgot them all."""
+    asked: list[tuple[list[str], int | None]] = []
+
+    def start(names: list[str], _configs: list[Path], port: int | None) -> str:
+        asked.append((names, port))
+        server_state_file().unlink(missing_ok=True)  # as a start does that fails
+        raise ServingError("the port is taken")
+
+    monkeypatch.setattr(keep, "start_detached", start)
+    server_state_file().parent.mkdir(parents=True)
+    ServerState("http://127.0.0.1:4321", 2**22, "1", "t", ["fine"], {"broken": "damaged"}).write(
+        server_state_file()
+    )
+    watched = keep.watchdog([], EngineConfig(), server=True)
+    for _ in range(2):
+        with pytest.raises(ServingError):
+            watched.start["server"]()
+    assert asked == [(["broken", "fine"], 4321)] * 2
+    del state
 
 
 @pytest.mark.slow

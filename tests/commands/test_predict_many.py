@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import csv
+from pyarrow import parquet as pq
 from typer.testing import CliRunner
 
 from linnet.cli import app
+from linnet.commands.answer_table import FORMATS
 from linnet.process.model_server import ServerState
 from linnet.storage.paths import server_state_file
 from tests.serving.running import png
@@ -77,3 +80,30 @@ def test_predict_that_is_refused_on_the_way_tells_what_was_answered(
         False,
         False,
     ]
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_table_holds_what_was_answered_before_the_server_gave_up(
+    images: list[str], ending: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / f"answers{ending}"
+    done = CliRunner().invoke(app, ["predict", "--out", str(out), *images])
+    assert done.exit_code != 0 and "2.png: too many requests" in str(done.exception)
+    assert "answers" + ending + ": 2 of 4 images" in done.stderr.replace("\n", "")
+    read = pq.read_table(out) if ending == ".parquet" else csv.read_csv(out)
+    assert read.column("image").to_pylist() == images[:2]
+    assert read.column("class").to_pylist() == ["dark", "dark"]
+    assert read.column("probability").to_pylist() == [0.9, 0.9]
+    assert json.loads(read.column("predictions")[0].as_py()) == ANSWER["predictions"]
+
+
+def test_table_names_files_that_could_not_be_answered_and_replaces_none(
+    images: list[str], tmp_path: Path
+) -> None:
+    gone, out = str(tmp_path / "gone.png"), tmp_path / "answers.csv"
+    done = CliRunner().invoke(app, ["predict", "--out", str(out), images[0], gone])
+    assert done.exit_code == 1 and "2 of 2 images, 1 of them with an error" in done.stderr.replace("\n", " ")
+    assert csv.read_csv(out).column("error").to_pylist()[1].startswith("cannot be read")
+    for path, problem in ((out, "exists"), (tmp_path / "answers.xlsx", "end it in .parquet or .csv")):
+        again = CliRunner().invoke(app, ["predict", "--out", str(path), images[0]])
+        assert problem in str(again.exception)

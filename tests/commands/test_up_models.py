@@ -97,12 +97,13 @@ def test_server_that_is_started_again_leaves_out_a_model_without_a_champion_and_
     """Every restart failed over one model whose package was damaged, and the good ones were not served."""
     del database
     champion(submit, "good", {})
-    models, _ = _models_to_serve(["gone", "good"], [], all_or_none=False)
-    assert [one.name for one in models] == ["good"]
+    left_out: dict[str, str] = {}
+    models, _ = _models_to_serve(["gone", "good"], [], left_out)
+    assert [one.name for one in models] == ["good"] and left_out.keys() == {"gone"}
     assert "gone is not served: " in caplog.text
-    for names, all_or_none in ((["gone"], False), (["gone", "good"], True)):
+    for names, taken in ((["gone"], left_out), (["gone", "good"], None)):
         with pytest.raises(NoChampion, match="gone"):
-            _models_to_serve(names, [], all_or_none)
+            _models_to_serve(names, [], taken)
 
 
 def test_setting_of_the_server_that_does_not_hold_is_told(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from linnet.artifacts.onnx_model import PackagedModel
+from linnet.console import explain
 from linnet.console.explain import TrainingIndex, heat, occlusion
+from linnet.console.pages import try_it
 from tests.evaluation.samples import write_training_set
 from tests.serving.packages import make_package
 
@@ -39,10 +43,27 @@ def test_nearest_training_images_look_alike_and_are_found_once(tmp_path: Path) -
     index = TrainingIndex(tmp_path / "kept")
     images = np.load(folder / "images-train.npy")
     embedding = model.predict(images[5:6])[1][0]
-    found = index.nearest(model, folder, embedding, most=3)
+    nearest = index.nearest(model, folder, embedding, most=3)
+    assert (nearest.among, nearest.of) == (40, 40)
+    found = nearest.images
     assert len(found) == 3 and found[0].similarity > 0.999
     assert [one.similarity for one in found] == sorted((one.similarity for one in found), reverse=True)
     (kept,) = (tmp_path / "kept").glob("*.npz")
     before = kept.stat().st_mtime_ns
     TrainingIndex(tmp_path / "kept").nearest(model, folder, embedding)
     assert kept.stat().st_mtime_ns == before
+
+
+def test_nearest_of_a_sample_say_of_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a larger set the nearest were those of 5,000 images, and the page did not say so."""
+    monkeypatch.setattr(explain, "_MOST_NEIGHBOURS_OF", 30)
+    folder = write_training_set(tmp_path / "set", test=40)
+    for file in list(folder.glob("*-test.np*")):
+        file.rename(file.with_name(file.name.replace("-test", "-train")))
+    model = PackagedModel.load(make_package(tmp_path / "package"))
+    embedding = model.predict(np.load(folder / "images-train.npy")[5:6])[1][0]
+    nearest = TrainingIndex(tmp_path / "kept").nearest(model, folder, embedding)
+    assert (nearest.among, nearest.of) == (30, 40)
+    shown = str(try_it.neighbours(nearest))
+    assert "Of 30 of the 40 training images" in shown
+    assert "Of " not in str(try_it.neighbours(replace(nearest, among=40)))

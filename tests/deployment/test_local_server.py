@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from linnet.config import ServingConfig
@@ -87,6 +88,18 @@ def test_server_gives_each_record_once(server: EmbeddedServer, process: RunningS
         found += records
     assert [(record.version, record.ok) for record in found] == [("1", True)] * 3
     assert server.records(cursor) == (cursor, [])
+
+
+def test_records_that_the_server_lost_are_counted() -> None:
+    pages = iter(
+        [{"last": 9, "lost": 4, "more": True, "records": []}, {"last": 12, "lost": 1, "records": []}]
+    )
+    target = EmbeddedServer("http://127.0.0.1:1", "t" * 20, "tiny", "2")
+    target._client = httpx.Client(
+        base_url=target.url, transport=httpx.MockTransport(lambda _: httpx.Response(200, json=next(pages)))
+    )
+    assert target.records(3) == (12, []) and target.lost == 5
+    target.close()
 
 
 def test_server_s_champion_that_is_the_candidate_itself_does_not_count(process: RunningServer) -> None:

@@ -116,6 +116,18 @@ def test_rollout_whose_server_falls_silent_after_the_proof_does_not_promote(
     assert target.table == ("1", None, 0, 0.0)
 
 
+def test_requests_that_were_lost_to_the_judge_are_told_once(tmp_path: Path) -> None:
+    class Forgetful(SimulatedTarget):
+        def records(self, after: int) -> tuple[int, list[ServedRecord]]:
+            cursor, found = super().records(after)
+            self.lost = 1200 if self.table[2] else 0
+            return cursor, found
+
+    decision = rollout(Forgetful("1", {"1": Behaviour(), "2": Behaviour()}), tmp_path).run()
+    [told] = [mark.what for mark in decision.marks if "not judged" in mark.what]
+    assert told.startswith("1,200 answered requests were not judged")
+
+
 def test_rollout_whose_promotion_is_refused_is_no_promotion(tmp_path: Path) -> None:
     class Stubborn(SimulatedTarget):
         def promote(self, version: str) -> None:

@@ -43,7 +43,7 @@ class SimulatedTarget:
         self._behaviours, self._per_look = behaviours, per_look
         self._random = random.Random(seed)
         self._outcomes: list[LabeledOutcome] = []
-        self._served = 0
+        self._served = self.lost = 0
 
     def champion(self) -> str | None:
         """The version that answers by default."""

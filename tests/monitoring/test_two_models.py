@@ -112,7 +112,7 @@ def test_request_with_several_images_is_one_request(champion: Path, tmp_path: Pa
     """One of 64 images that came late weighed as much as 64; of a failed one there is one row anyway."""
     said = Predictor.load("1", champion, 1).predict(pictures(6, 7), None)
     parts = [
-        Prediction(said.images[rows], said.features[rows], said.probabilities[rows], said.embedding[rows])
+        Prediction(said.images[rows], said.features[rows], said.output[rows], said.embedding[rows])
         for rows in (slice(0, 5), slice(5, 6))
     ]
     writer = PredictionLog(tmp_path / "log", 100, 1.0)

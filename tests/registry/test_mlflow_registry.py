@@ -37,6 +37,21 @@ def client_of(registry: MlflowRegistry) -> Any:
     return registry._mlflow
 
 
+@pytest.mark.parametrize("name", ["bob's net", 'the "net"', """bob's "net\"""", "x' or name = 'tiny"])
+def test_name_with_quotes_is_found_and_hides_no_other_model(
+    database: Path, submit: Submit, name: str
+) -> None:
+    """One such model of a colleague's in a shared registry made the page of all models an error."""
+    local = MlflowRegistry()
+    local.register(submit())
+    client_of(local).create_registered_model(name)
+    client_of(local).create_model_version(name, "file:///nowhere", None)
+    for registry in (local, MlflowRegistry(f"sqlite:///{database}")):
+        assert name in registry.models()
+        assert [(one.name, one.version) for one in registry.versions(name)] == [(name, "1")]
+        assert [one.name for one in registry.versions("tiny")] == ["tiny"]
+
+
 def test_version_carries_run_params_metrics_signature_and_evidence(database: Path, submit: Submit) -> None:
     import mlflow
 

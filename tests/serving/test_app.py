@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -52,6 +53,43 @@ def test_upload_is_answered_with_three_classes(server: RunningServer) -> None:
     expected = np.sort(expected_probabilities(image_of(100)[None])[0])[::-1][:3]
     assert np.allclose([p["probability"] for p in answer["predictions"]], expected, atol=1e-5)
     assert answer["latency_ms"] > 0
+
+
+def form(*files: tuple[str, bytes]) -> tuple[bytes, str]:
+    sent = httpx.Request("POST", "http://a/", files=[("file", file) for file in files])
+    return sent.read(), sent.headers["content-type"]
+
+
+def counted_as_no_image(server: RunningServer) -> float:
+    lines = server.client.metrics().splitlines()
+    return sum(float(x.split()[-1]) for x in lines if "validation_failures_total{" in x and '"415"' in x)
+
+
+def test_form_with_one_file_is_answered_as_the_file_alone(server: RunningServer) -> None:
+    body, kind = form(("boot.png", png(100)))
+    status, answer = ask(server, "POST", "/predict/tiny", body, content_type=kind, linnet_request_id="one")
+    alone = server.client.predict(png(100), request_id="one")
+    assert status == 200 and answer["request_id"] == "one"
+    assert answer["predictions"] == alone["predictions"]
+
+
+def test_form_with_several_files_is_answered_file_by_file_and_a_bad_one_hides_none(
+    server: RunningServer,
+) -> None:
+    before = counted_as_no_image(server)
+    files = (("a.png", png(100)), ("notes.txt", b"no image"), ("c.png", png(3)))
+    body, kind = form(*files)
+    status, answer = ask(server, "POST", "/predict", body, content_type=kind, linnet_request_id="many")
+    first, text, third = answer["answers"]
+    assert status == 200 and answer["request_id"] == "many"
+    assert [one["file"] for one in answer["answers"]] == [name for name, _ in files]
+    for one, level in ((first, 100), (third, 3)):
+        assert one["predictions"] == server.client.predict(png(level))["predictions"]
+    assert text["status"] == 415 and "error" in text
+    assert [one["request_id"] for one in answer["answers"]] == [f"many-{i}" for i in range(1, 4)]
+    assert counted_as_no_image(server) == before + 1
+    status, answer = ask(server, "POST", "/predict", b"--b", content_type="multipart/form-data; boundary=b")
+    assert status == 400 and "breaks off" in answer["error"]
 
 
 def test_upload_of_another_size_and_format_is_resized(server: RunningServer) -> None:

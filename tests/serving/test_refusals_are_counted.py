@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
             for name in ("textures", "faces")
         )
     )
-    settings = {"workers": 1, "request_seconds": 0.5, "max_body_mb": 2.0}
+    settings = {"workers": 1, "read_timeout_seconds": 0.5, "max_body_mb": 2.0}
     with running(folder / "run", None, "", *flags, "--config-json", json.dumps(settings)) as started:
         yield started
 

@@ -16,6 +16,7 @@ import pytest
 
 from linnet.errors import RequestRejected
 from linnet.monitoring.log_reader import read_feedback
+from linnet.process.model_server import ServerState
 from linnet.records.refused import refused_requests
 from linnet.serving.client import ServerClient
 from linnet.serving.keys import KeyFile
@@ -276,10 +277,19 @@ def test_model_that_cannot_be_loaded_keeps_no_other_from_being_served(packages: 
         {"name": "corrupt", "version": "1", "package": packages / "corrupt"},
         {"name": "faces", "version": "4", "package": packages / "faces"},
     )
-    with running(tmp_path / "run", None, "", *flags, "--workers", "1") as server:
+    flags += ("--unserved-json", json.dumps({"gone": "it has no champion"}), "--workers", "1")
+    with running(tmp_path / "run", None, "", *flags) as server:
         assert server.state.models == ["faces"]
         assert server.client.predict(png(8))["model"] == "faces"
         assert "model corrupt: " in server.errors.read_text()
+        state = ServerState.read(server.state_file)
+        assert state is not None and state.wanted == ["corrupt", "faces", "gone"]
+        assert "digest" in state.unserved["corrupt"] and state.unserved["gone"] == "it has no champion"
+        server.client.open_model("corrupt", "2", packages / "textures")
+        state = ServerState.read(server.state_file)
+        assert (
+            state is not None and state.models == ["corrupt", "faces"] and state.unserved.keys() == {"gone"}
+        )
 
 
 def test_key_of_one_model_opens_no_other(packages: Path, tmp_path: Path) -> None:

@@ -37,11 +37,17 @@ def labelled(target: Target, *names: str) -> str:
     return target.of_objects(quarters, 8, 8)
 
 
-def surely(target: Target, rows: Targets) -> npt.NDArray[np.float32]:
+def surely(target: Target, rows: Targets, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Output of a model that is sure of these targets."""
-    if target.spatial:
+    if not target.spatial:
+        return target.matrix(rows, 3).astype(np.float32)
+    if len(shape) == 3:
         return np.stack([rows, np.ones_like(rows)], axis=1).astype(np.float32)
-    return target.matrix(rows, 3).astype(np.float32)
+    output = np.zeros((len(rows), *shape), np.float32)
+    for image, row in zip(output, rows, strict=True):
+        there = row[row[:, 0] >= 0]
+        image[: len(there)] = np.column_stack([there[:, 1:], np.ones(len(there)), there[:, 0]])
+    return output
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -56,9 +62,21 @@ def test_task_has_the_parts_of_its_life_cycle(task: str) -> None:
     with pytest.raises(UnknownClass, match="Hat"):
         target.encode([label, labelled(target, "Hat")], CLASSES, 8, 8)
     answer = answer_of(task, CLASSES)
-    sure = surely(target, rows)
+    shape = answer.row_shape(8, 8)
+    sure = surely(target, rows, shape)
     assert answer.problem(sure) == "" and answer.labels(sure) == [label, label]
-    assert answer.problem(np.full_like(sure, np.nan))
+    assert answer.problem(np.full((1, *shape), np.nan, np.float32))
+    packed = answer.packed(sure)
+    ends = np.cumsum([len(row) for row in packed])
+    assert np.array_equal(answer.unpacked(np.concatenate(packed), ends), sure)
+    assert answer.difference(sure, sure) == 0.0 == answer.off(answer.listed(sure[0]), sure[0])
+    backward = CLASSES[::-1]
+    assert answer.difference(sure, answer.in_classes(sure, backward)) > 0.5
+    assert answer_of(task, backward).labels(answer.in_classes(sure, backward)) == [label, label]
+    assert answer.by_class(sure).shape == (2, 3)
+    assert answer.named(sure).tolist() == target.matrix(rows, 3).tolist()
+    for name, values in summary_of(task).scalars(sure).items():
+        assert len(values) == 2 and np.isfinite(values).all(), name
     assert answer.said(answer.listed(sure[0])) == label and answer.confidence(sure).tolist() == [1.0, 1.0]
     assert {"accuracy", "worst_recall", "ece", *score_of(task).gated} <= {
         m.key for m in score_of(task).metrics

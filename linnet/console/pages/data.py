@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import FastAPI, Request
 from nicegui import ui
@@ -12,12 +12,12 @@ from nicegui import ui
 from linnet.console import shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import judged
-from linnet.console.markup import Html, address, empty, join, link, section, tag
+from linnet.console.markup import Html, address, empty, join, left_out, link, section, tag
 from linnet.console.production_status import labelling
 from linnet.console.samples import Filters, SampleTable, Shot
 from linnet.console.views import data as view
 from linnet.console.views.labelling import queue
-from linnet.errors import LinnetError
+from linnet.errors import LinnetError, StorageError
 from linnet.labels.status import LabelStatus
 from linnet.records import SPLITS, DatasetManifest, RunRecord
 from linnet.report.evidence import RunEvidence
@@ -47,6 +47,8 @@ class DatasetPageData:
     number: int
     said: dict[str, str]
     labels: LabelStatus | None
+    unread: list[str] = field(default_factory=list)
+    """Datasets that are missing here, and why."""
 
 
 def register(context: Context, app: FastAPI) -> None:
@@ -72,9 +74,11 @@ def load(
     context: Context, run_id: str, filters: Filters, mistakes: bool, number: int
 ) -> DatasetPageData | None:
     """Everything that the page shows; None where no run read a dataset yet."""
-    versions = dataset_versions(context)
+    versions, unread = dataset_versions(context)
     wanted = run_id or default_run(context, [record for record, _ in versions])
     if not wanted:
+        if unread:
+            raise StorageError("; ".join(unread))
         return None
     evidence = context.sources.evidence(wanted)
     samples = runs.artifact(evidence.folder, "ingest", "samples")
@@ -87,7 +91,9 @@ def load(
     asked = Filters(filters.label, filters.split, filters.cohort, frozenset(said) if mistakes else None)
     shots, total = table.page(asked, number)
     labels = labelling(context, str(evidence.record.config.get("name", "")))
-    return DatasetPageData(evidence, table, versions, filters, mistakes, shots, total, number, said, labels)
+    return DatasetPageData(
+        evidence, table, versions, filters, mistakes, shots, total, number, said, labels, unread
+    )
 
 
 def default_run(context: Context, records: Sequence[RunRecord]) -> str:
@@ -97,10 +103,11 @@ def default_run(context: Context, records: Sequence[RunRecord]) -> str:
     return next(ours, records[0].run_id if records else "")
 
 
-def dataset_versions(context: Context) -> list[tuple[RunRecord, DatasetManifest]]:
-    """The newest datasets that the runs of each model read, each with its newest run."""
+def dataset_versions(context: Context) -> tuple[list[tuple[RunRecord, DatasetManifest]], list[str]]:
+    """The newest datasets that the runs of each model read, each with its newest run; and why others lack."""
     found: dict[tuple[str, str], tuple[RunRecord, DatasetManifest]] = {}
     several: Counter[str] = Counter()
+    unread: list[str] = []
     for record in context.sources.runs():
         if several[record.model_name] >= VERSIONS:
             continue
@@ -109,12 +116,13 @@ def dataset_versions(context: Context) -> list[tuple[RunRecord, DatasetManifest]
             continue
         try:
             manifest = DatasetManifest.load(samples / "manifest.json")
-        except LinnetError:
+        except LinnetError as error:
+            unread.append(f"the dataset of run {record.run_id}: {error}")
             continue
         if (record.model_name, manifest.digest) not in found:
             found[record.model_name, manifest.digest] = record, manifest
             several[record.model_name] += 1
-    return list(found.values())
+    return list(found.values()), unread
 
 
 def _draw(found: DatasetPageData | None) -> None:
@@ -139,6 +147,7 @@ def _draw(found: DatasetPageData | None) -> None:
     shell.html(
         join(
             [
+                left_out(found.unread),
                 tag("section", view.figures(manifest)),
                 tag(
                     "section",

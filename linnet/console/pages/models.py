@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from nicegui import ui
@@ -11,7 +13,19 @@ from linnet.artifacts.onnx_model import PackagedModel
 from linnet.console import explain, shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import Judged, calibration, judged
-from linnet.console.markup import Html, address, chip, empty, heading, join, link, pager, section, tag
+from linnet.console.markup import (
+    Html,
+    address,
+    chip,
+    empty,
+    heading,
+    join,
+    left_out,
+    link,
+    pager,
+    section,
+    tag,
+)
 from linnet.console.views import models as view
 from linnet.console.views import run as run_view
 from linnet.errors import LinnetError
@@ -19,6 +33,8 @@ from linnet.pages.numbers import percent
 from linnet.records import LedgerEntry, ModelPackage, ModelVersion
 from linnet.report.evidence import RunEvidence
 from linnet.vision.thumbnail import thumbnail
+
+T = TypeVar("T")
 
 PLACE = 4
 NAV = shell.NavItem(
@@ -40,6 +56,19 @@ class ModelPageData:
     """Of the champion that it was compared with."""
     judged: Judged | None
     ledger: list[LedgerEntry]
+    unread: list[str] = field(default_factory=list)
+    """What is missing here, and why."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model on the page of all."""
+
+    name: str
+    versions: list[ModelVersion]
+    ledger: list[LedgerEntry]
+    unread: list[str]
+    """Why one of them is missing."""
 
 
 def register(context: Context, app: FastAPI) -> None:
@@ -50,10 +79,7 @@ def register(context: Context, app: FastAPI) -> None:
         with shell.frame("Models", role_of(request)):
             shell.head("Models", "Versions with their evidence, and who made them champion.")
             await shell.shown(
-                lambda: [
-                    (name, context.sources.versions(name), context.sources.ledger(name))
-                    for name in context.sources.models()
-                ],
+                lambda: [listed(context, name) for name in context.sources.models()],
                 lambda found: _list(context, request, found, max(page, 0)),
             )
 
@@ -66,12 +92,22 @@ def register(context: Context, app: FastAPI) -> None:
             await shell.shown(lambda: _mistakes(context, name, version), shell.html)
 
 
-def _list(
-    context: Context,
-    request: Request,
-    found: list[tuple[str, list[ModelVersion], list[LedgerEntry]]],
-    page: int,
-) -> None:
+def listed(context: Context, name: str) -> Listed:
+    """A model with its versions and its ledger, whichever of them can be read."""
+    unread: list[str] = []
+
+    def read(what: str, of: Callable[[str], list[T]]) -> list[T]:
+        try:
+            return of(name)
+        except LinnetError as error:
+            unread.append(f"{what} of {name}: {error}")
+            return []
+
+    versions, ledger = read("versions", context.sources.versions), read("ledger", context.sources.ledger)
+    return Listed(name, versions, ledger, unread)
+
+
+def _list(context: Context, request: Request, found: list[Listed], page: int) -> None:
     if not found:
         shell.html(
             empty(
@@ -80,16 +116,17 @@ def _list(
             )
         )
         return
-    for name, versions, ledger in found:
+    for one in found:
         with ui.element("section"):
             with ui.element("div").classes("top"):
-                shell.html(tag("h2", name))
-                earlier = sum(entry.action == "promote" for entry in ledger) > 1
+                shell.html(tag("h2", one.name))
+                earlier = sum(entry.action == "promote" for entry in one.ledger) > 1
                 if context.operator(request).may_act and earlier:
-                    _rollback(context, request, name)
-            part = versions[page * view.PAGE : (page + 1) * view.PAGE]
-            shell.html(join([view.versions_table(part), pager(page, view.PAGE, len(versions), "/models")]))
-        shell.html(section("Ledger", view.ledger_table(ledger[:20])))
+                    _rollback(context, request, one.name)
+            part = one.versions[page * view.PAGE : (page + 1) * view.PAGE]
+            pages = pager(page, view.PAGE, len(one.versions), "/models")
+            shell.html(join([left_out(one.unread), view.versions_table(part), pages]))
+        shell.html(section("Ledger", view.ledger_table(one.ledger[:20])))
 
 
 def _rollback(context: Context, request: Request, name: str) -> None:
@@ -112,10 +149,12 @@ def _load(context: Context, name: str, version: str) -> ModelPageData:
     if comparison is not None:
         rival = next((v for v in sources.versions(name) if v.version == comparison.champion), None)
         other = sources.evidence_of(rival) if rival else None
+    unread = [] if evidence is None else list(evidence.unread)
     try:
         package = ModelPackage.load(sources.package(found) / "package.json")
-    except LinnetError:
+    except LinnetError as error:
         package = None
+        unread.append(f"the package: {error}")
     entries = [entry for entry in sources.ledger(name) if version in (entry.version, entry.previous)]
     return ModelPageData(
         found,
@@ -125,6 +164,7 @@ def _load(context: Context, name: str, version: str) -> ModelPageData:
         other,
         judged(evidence.folder) if evidence else None,
         entries,
+        unread,
     )
 
 
@@ -137,6 +177,7 @@ def _version(context: Context, request: Request, found: ModelPageData) -> None:
             _promote(context, request, version)
     report = found.evidence.evaluation if found.evidence else None
     parts: list[object] = [
+        left_out(found.unread),
         tag("section", view.figures(version, found.package, report)),
         tag(
             "section", view.against(version, found.champion, report), view.origin(version), class_="grid two"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -11,7 +12,7 @@ from nicegui import ui
 
 from linnet.console import shell
 from linnet.console.context import Context, role_of
-from linnet.console.markup import Html, address, empty, join, link, problem, section, tag
+from linnet.console.markup import Html, address, empty, join, left_out, link, problem, section, tag
 from linnet.console.production_status import Watched, examples, watched
 from linnet.console.views import monitoring
 from linnet.console.views import production as view
@@ -39,8 +40,9 @@ def register(context: Context, app: FastAPI) -> None:
 
     @ui.page("/monitoring", title="Monitoring · Linnet")
     async def monitored(request: Request, model: str = "") -> None:
-        def read() -> tuple[Watched, dict[str, int]]:
-            return watched(context, context.model(model)), trained_counts(context, context.model(model))
+        def read() -> tuple[Watched, dict[str, int], list[str]]:
+            of = context.model(model)
+            return watched(context, of), *trained_counts(context, of)
 
         with shell.frame("Monitoring", role_of(request)):
             shell.head("Monitoring", "Traffic, service levels and drift.")
@@ -75,17 +77,18 @@ def runbooks_of(context: Context, model: str) -> str:
     return config.service_levels.runbooks
 
 
-def _draw(context: Context, found: Watched, trained: dict[str, int]) -> None:
+def _draw(context: Context, found: Watched, trained: dict[str, int], unread: list[str]) -> None:
     shell.html(shell.choice("/monitoring", found.model, context.sources.models()))
-    shell.html(page(found, trained))
+    shell.html(page(found, trained, unread))
 
 
-def page(found: Watched, trained: dict[str, int]) -> Html:
-    """The whole page but its example images."""
+def page(found: Watched, trained: dict[str, int], unread: Sequence[str] = ()) -> Html:
+    """The whole page but its example images; `unread` is missing from it, and why."""
     costs = found.config
     return join(
         [
             *(problem(f"left out, so that defaults may judge: {why}") for why in found.broken_configs),
+            left_out((*found.unread, *unread)),
             section("Alerts", view.alerts(found.alerts, found.model)),
             _part("promises", "Service level objectives", view.promises(found.promises)),
             monitoring.page(found.log, trained),
@@ -123,12 +126,13 @@ def _rendered(name: str, folder: Path, model: str) -> Html:
     return tag("article", Html(markdown2.markdown(text, safe_mode="escape")), class_="card")
 
 
-def trained_counts(context: Context, model: str) -> dict[str, int]:
-    """Training images a class of the champion's run; empty where that is not here."""
+def trained_counts(context: Context, model: str) -> tuple[dict[str, int], list[str]]:
+    """Training images a class of the champion's run, empty where that is not here; and why they lack."""
     try:
         champion = context.sources.champion(model) if model else None
         evidence = context.sources.evidence_of(champion) if champion else None
         samples = runs.artifact(evidence.folder, "ingest", "samples") if evidence else None
-        return DatasetManifest.load(samples / "manifest.json").counts.get("train", {}) if samples else {}
-    except LinnetError:
-        return {}
+        manifest = DatasetManifest.load(samples / "manifest.json") if samples else None
+    except LinnetError as error:
+        return {}, [f"the classes of the training images: {error}"]
+    return ({} if manifest is None else manifest.counts.get("train", {})), []

@@ -9,7 +9,7 @@ from nicegui import run, ui
 
 from linnet.console import shell
 from linnet.console.context import Context, role_of
-from linnet.console.markup import address
+from linnet.console.markup import address, join, left_out
 from linnet.console.sources import Canary, ServerStatus
 from linnet.console.views import release as view
 from linnet.deployment.bake_report import bake_report
@@ -48,7 +48,7 @@ def register(context: Context, app: FastAPI) -> None:
             )
             await shell.shown(
                 lambda: decisions(context, context.model(model)),
-                lambda found: shell.html(view.history(found)),
+                lambda found: shell.html(join([left_out(found[1]), view.history(found[0])])),
             )
 
 
@@ -123,18 +123,25 @@ def _orders(context: Context, request: Request, model: str) -> dict[Command, she
         return {command: button(command) for command in _ORDERS}
 
 
-def decisions(context: Context, model: str) -> list[tuple[str, RolloutDecision]]:
-    """Run and decision of the last releases of a model, the newest first."""
-    found = []
+def decisions(context: Context, model: str) -> tuple[list[tuple[str, RolloutDecision]], list[str]]:
+    """Run and decision of the last releases of a model, the newest first; and why others are missing."""
+    found: list[tuple[str, RolloutDecision]] = []
+    unread: list[str] = []
     for record in context.sources.runs():
         if runs.artifact(runs.runs_dir() / record.run_id, "release", "rollout") is None:
             continue
         try:
-            rollout = context.sources.evidence(record.run_id).rollout
-        except LinnetError:
+            evidence = context.sources.evidence(record.run_id)
+        except LinnetError as error:
+            unread.append(f"the release of run {record.run_id}: {error}")
             continue
+        rollout = evidence.rollout
+        if rollout is None and record.model_name == model:
+            unread += [
+                f"run {record.run_id}: {why}" for why in evidence.unread if why.startswith("release: ")
+            ]
         if rollout is not None and rollout.steps and rollout.model == model:
             found.append((record.run_id, rollout))
         if len(found) >= MOST:
             break
-    return found
+    return found, unread

@@ -10,7 +10,19 @@ from nicegui import run, ui
 from linnet.console import settings_form, shell
 from linnet.console.configs import bases
 from linnet.console.context import Context, role_of
-from linnet.console.markup import address, empty, facts, heading, join, link, pager, problem, prose, tag
+from linnet.console.markup import (
+    address,
+    empty,
+    facts,
+    heading,
+    join,
+    left_out,
+    link,
+    pager,
+    problem,
+    prose,
+    tag,
+)
 from linnet.console.views import comparison, overview
 from linnet.errors import LinnetError
 from linnet.records import RunRecord
@@ -37,7 +49,10 @@ def register(context: Context, app: FastAPI) -> None:
                 if context.operator(request).may_act:
                     links.append(tag("a", "New run", href="/runs/new", class_="button primary"))
                 shell.html(tag("div", *links, class_="actions"))
-            await shell.shown(context.sources.runs, lambda found: _list(found, max(page, 0), state))
+            await shell.shown(
+                lambda: (context.sources.runs(), context.sources.unread_runs()),
+                lambda found: _list(*found, max(page, 0), state),
+            )
 
     @ui.page("/runs/new", title="New run · Linnet")
     async def new(request: Request, config: str = "") -> None:
@@ -64,7 +79,7 @@ def register(context: Context, app: FastAPI) -> None:
                 )
 
 
-def _list(found: list[RunRecord], page: int, state: str) -> None:
+def _list(found: list[RunRecord], unread: list[str], page: int, state: str) -> None:
     states = ["", *sorted({record.state for record in found})]
     tabs = [
         tag(
@@ -86,6 +101,7 @@ def _list(found: list[RunRecord], page: int, state: str) -> None:
     shell.html(
         join(
             [
+                left_out(unread),
                 tag("nav", *tabs, class_="tabs", aria_label="State"),
                 table,
                 pager(page, PAGE, len(shown), target),

@@ -173,18 +173,22 @@ def _reasons(context: Context, version: ModelVersion, image: bytes) -> Html:
     evidence = context.sources.evidence_of(version)
     training_set = training_set_of(evidence.folder) if evidence else None
     if training_set is not None:
-        near = context.index.nearest(model, training_set, embedding[0])
-        shots = [
-            tag(
-                "figure",
-                tag("img", src=one.picture, alt=f"training image {one.sample_id}"),
-                tag(
-                    "figcaption",
-                    tag("b", one.label),
-                    tag("div", f"{one.similarity:.3f} alike", class_="soft"),
-                ),
-            )
-            for one in near
-        ]
-        parts.append(section("The nearest training images", tag("div", *shots, class_="shots")))
+        parts.append(neighbours(context.index.nearest(model, training_set, embedding[0])))
     return join(parts)
+
+
+def neighbours(near: explain.Nearest) -> Html:
+    """The nearest training images; where a sample was looked through, of how many."""
+    shots = [
+        tag(
+            "figure",
+            tag("img", src=one.picture, alt=f"training image {one.sample_id}"),
+            tag("figcaption", tag("b", one.label), tag("div", f"{one.similarity:.3f} alike", class_="soft")),
+        )
+        for one in near.images
+    ]
+    looked = tag("div", *shots, class_="shots")
+    if near.among < near.of:
+        sample = f"Of {near.among:,} of the {near.of:,} training images, drawn once at random."
+        looked = join([looked, tag("p", sample, class_="soft small")])
+    return section("The nearest training images", looked)

@@ -26,7 +26,7 @@ from linnet.console.production_status import REFUSED, Example, Watched
 from linnet.console.slo import WINDOWS, SloStatus
 from linnet.monitoring import charts
 from linnet.pages.numbers import number, percent
-from linnet.records import DriftReport
+from linnet.records import DriftReport, PerformanceReport
 
 _REFUSED = 20
 _LIGHTS = {"drift": "bad", "stable": "good", "insufficient": "unknown"}
@@ -148,6 +148,7 @@ def drift(found: Watched) -> Html:
             _window(found, report),
             table(head, rows, "Drift per quantity") if rows else "",
             _cohorts(report),
+            _segments(found.labelled),
             tag("h3", "Windows", style="margin:16px 0 8px"),
             tag("div", *(_step(found, index) for index in range(len(found.windows))), class_="steps"),
             *(tag("p", note, class_="soft small") for note in report.notes),
@@ -216,6 +217,25 @@ def _cohorts(report: DriftReport) -> Html:
     ]
     head = ("Cohort", ">Images", ">Share", ">Share before", "?Moved most", ">By (KS)")
     return tag("div", table(head, rows, "Cohorts that drifted"), style="margin-top:12px")
+
+
+def _segments(report: PerformanceReport | None) -> Html:
+    """How well each group of users is served, beside what it had before; nothing where none are told apart."""
+    if report is None or not report.segments:
+        return Html("")
+    rows = [
+        (
+            join([f"{one.segment} = ", tag("b", one.value)]),
+            f"{one.labelled:,}",
+            percent(one.accuracy.value),
+            f"{percent(one.accuracy.low)} to {percent(one.accuracy.high)}",
+            "–" if one.reference is None else percent(one.reference),
+            percent(report.falls.get(f"{one.segment}={one.value}", 0.0)),
+        )
+        for one in sorted(report.segments, key=lambda one: one.accuracy.value)
+    ]
+    head = ("Group of users", ">Labels", ">Accuracy", "?>Interval", ">Before", ">Proven fall")
+    return tag("div", table(head, rows, "Accuracy by group of users"), style="margin-top:12px")
 
 
 def examples(found: Sequence[Example]) -> Html:
