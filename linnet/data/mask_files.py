@@ -35,15 +35,23 @@ def read_masks(tree: Folder, classes: tuple[str, ...], task: str) -> Understandi
         DataError: there are no masks or no names for their values; images without a mask, masks without an
             image, or masks that cannot be read or hold a value of no class, by their names.
     """
+    if not task or not target_of(task).spatial:
+        problem = (
+            "would be read with its masks, which say where classes are, and data.task asks for no places"
+        )
+        raise DataError(str(tree.path), problem, "name the task in a config, or another --layout")
     found = new_understanding(tree)
     found.reading, found.task = "masks", task
     names = classes or _names(tree)
-    masks = {_key(tree, path): path for path in tree.all_images() if _folder_of(tree, path, _MASKS)}
+    masks: dict[tuple[str, ...], Path] = {}
+    wrong: list[str] = []
+    for path in tree.all_images():
+        if _folder_of(tree, path, _MASKS) and masks.setdefault(_key(tree, path), path) != path:
+            wrong.append(f"{found.origin(path)}: another mask has that name, too")
     images = [path for path in tree.all_images() if not _folder_of(tree, path, _MASKS)]
     if not masks:
         remedy = "put masks/NAME.png beside images/NAME.jpg"
         raise DataError(str(tree.path), "holds no folder of masks", remedy)
-    wrong: list[str] = []
     for path in images:
         mask = masks.pop(_key(tree, path), None)
         if mask is None:
@@ -92,10 +100,8 @@ def _label(mask: Path, names: tuple[str, ...], task: str) -> str:
     """Raises ValueError: what is wrong with a mask."""
     values = _values(mask)
     present = np.unique(values)
-    if len(present) and int(present[-1]) > len(names):
-        raise ValueError(
-            f"the value {int(present[-1])} is no class: 0 is background, and {len(names)} is the last"
-        )
+    if odd := [int(value) for value in present if not 0 <= value <= len(names)]:
+        raise ValueError(f"the value {odd[-1]} is no class: 0 is background, and {len(names)} is the last")
     size = list(values.shape)
     objects: list[tuple[str, dict[str, Any]]] = [
         (names[int(k) - 1], {"segmentation": {"size": size, "counts": rle.encode(values == k)}})

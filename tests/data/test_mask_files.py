@@ -60,6 +60,7 @@ def test_what_is_wrong_with_masks_is_told_by_name(tmp_path: Path) -> None:
     photo(tmp_path / "masks" / "2.png", 1, (10, 12, 3))
     (tmp_path / "masks" / "3.png").write_bytes(b"no image")
     mask(tmp_path / "masks" / "9.png", values())
+    mask(tmp_path / "masks" / "0.tif", values())
     with pytest.raises(DataError) as told:
         read_image_folder(tmp_path, CLASSES, "masks", TASK)
     for part in (
@@ -67,11 +68,15 @@ def test_what_is_wrong_with_masks_is_told_by_name(tmp_path: Path) -> None:
         "masks/2.png: a mask of mode RGB",
         "masks/3.png: it cannot be read as an image",
         "images/4.png: it has no mask",
+        "masks/0.tif: another mask has that name, too",
         "masks/9.png: there is no image of that name",
     ):
         assert part in str(told.value)
     with pytest.raises(DataError, match=r"data\.classes, or in classes\.txt"):
         read_image_folder(tmp_path, (), "masks", TASK)
+    for task in ("", TASKS[0]):
+        with pytest.raises(DataError, match="asks for no places"):
+            read_image_folder(tmp_path, CLASSES, "masks", task)
     (tmp_path / "other").mkdir()
     photo(tmp_path / "other" / "0.png")
     with pytest.raises(DataError, match="no folder of masks"):
