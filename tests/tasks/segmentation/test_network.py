@@ -60,10 +60,11 @@ def test_norms_of_a_pretrained_backbone_are_held_and_those_of_the_decoder_learn(
     ("name", "size", "problem"),
     [
         (PHOTO_BACKBONE, {"width": 60}, r"data\.width: is 60.*multiple of 32, such as 64"),
-        (
+        pytest.param(
             "vit_tiny_patch16_224",
             {"height": 224, "width": 224},
             r"train\.backbone: .*no maps at halved sizes",
+            marks=pytest.mark.slow,
         ),
     ],
 )
