@@ -19,7 +19,7 @@ def show_drift(drift: DriftReport, performance: PerformanceReport, page: Path) -
     console = terminal()
     window = drift.window
     colour = {"drift": "red", "stable": "green", "insufficient": "yellow"}[drift.verdict]
-    facts = f": {window.model} version {window.version}, {window.rows:,} images"
+    facts = f": {window.model} version {window.version}, {window.extent}"
     console.print(Text.assemble((drift.verdict, f"bold {colour}"), facts))
     if drift.tests:
         table = Table("quantity", "effect", "matters from", "adjusted p", "")

@@ -15,7 +15,7 @@ Layout = Literal[
 ]
 """How a folder of images can be read; `auto` is refused where two readings are possible."""
 
-Task = Literal["classification", "multilabel", "detection"]
+Task = Literal["classification", "multilabel", "detection", "segmentation"]
 """What is asked of an image; each is a folder of `linnet.tasks`."""
 DEFAULT_TASK: Task = "classification"
 """Of configs, and of what was written before there were several."""
@@ -33,7 +33,8 @@ class DataConfig(Section):
     files; or an export. `linnet init` writes what it understood; auto refuses where two are possible."""
     task: Task = DEFAULT_TASK
     """What is asked of an image: one class of several that exclude each other (classification), all those of
-    several that it shows (multilabel), or the boxes of all objects (detection)."""
+    several that it shows (multilabel), the boxes of all objects (detection), or the class of each pixel
+    (segmentation)."""
     revision: str = ""
     """Git revision of the `.dvc` file; empty: as it is in the working tree."""
     classes: tuple[str, ...] = ()

@@ -83,7 +83,7 @@ def render(report: DriftReport, evidence: PageData) -> str:
     span = f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
     parts = [
         f'<section class="verdict {report.verdict}"><h1>{escape(title)}</h1>'
-        f"<p><b>{escape(window.model)}</b> version {escape(window.version)}, {window.rows:,} images, {span}. "
+        f"<p><b>{escape(window.model)}</b> version {escape(window.version)}, {window.extent}, {span}. "
         f"{escape(kind)}</p></section>",
         _tiles(report, evidence),
         _moved(report, evidence),

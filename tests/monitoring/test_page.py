@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from linnet.artifacts.reference import Reference
+from linnet.commands.drift_show import show_drift
 from linnet.config import MonitoringConfig
 from linnet.errors import ConfigError
 from linnet.monitoring import evidently, page
@@ -52,6 +53,27 @@ def test_page_of_a_stable_and_of_a_small_window(champion: Path, serve: Serve, tm
     reference = Reference.load(champion)
     rows = Rows.load(tmp_path / "window", len(reference.features), len(reference.classes))
     assert "Too few images for a verdict" in page.render(report, page.PageData(reference, rows))
+
+
+def test_sample_of_a_window_is_never_shown_as_the_whole(
+    champion: Path, serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, log, folder = MonitoringConfig(max_rows=100, min_rows=50), serve(pictures(300, 3)), tmp_path / "w"
+    answers = (
+        f'{{"request_id": "r{k}", "label": "dark", "at": "2026-03-01T12:00:00Z"}}\n' for k in range(300)
+    )
+    (log / "feedback.jsonl").write_text("".join(answers))
+    window_of(log, folder, config)
+    drift = measure_drift(folder, champion, config, (), tmp_path)
+    performance = measure_performance(folder, champion, log, drift, config, tmp_path)
+    assert performance.labelled == 100, "of 300"
+    show_drift(drift, performance, tmp_path / "report.html")
+    told, reference = " ".join(capsys.readouterr().out.split()), Reference.load(champion)
+    rows = Rows.load(folder, len(reference.features), len(reference.classes))
+    for shown in (told, page.render(drift, page.PageData(reference, rows, performance))):
+        assert "a sample of 100 of 300 images" in shown
+        assert "labels of the other 200 images are not counted" in shown
+    assert drift.window.model_copy(update={"rows": 300}).extent == "300 images"
 
 
 def test_class_names_are_escaped(champion: Path, serve: Serve, tmp_path: Path) -> None:
