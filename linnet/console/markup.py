@@ -211,6 +211,15 @@ def bar(share: float, warm: bool = False) -> Html:
     )
 
 
+def shortened(shown: int, total: int, rest: object = "") -> Html:
+    """Says below a list that it is not all, with where the `rest` is; nothing where it is all."""
+    if shown >= total:
+        return Html("")
+    return tag(
+        "p", f"{shown:,} of {total:,} are shown", *(("; ", rest) if rest else ()), ".", class_="soft small"
+    )
+
+
 def pager(page: int, size: int, total: int, target: str) -> Html:
     """Links to the page before and after; nothing where all fits on one."""
     last = max(0, (total - 1) // size)

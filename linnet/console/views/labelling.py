@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from linnet.console.markup import Html, address, chip, empty, join, link, prose, table, tag, tile, tiles, when
+from linnet.console.markup import (
+    Html,
+    address,
+    chip,
+    empty,
+    join,
+    link,
+    prose,
+    shortened,
+    table,
+    tag,
+    tile,
+    tiles,
+    when,
+)
 from linnet.labels.status import LabelStatus
 from linnet.pages.numbers import duration, percent
+
+ROUNDS = 10
+"""The newest, in the list."""
 
 
 def queue(found: LabelStatus | None) -> Html:
@@ -31,10 +48,11 @@ def queue(found: LabelStatus | None) -> Html:
             tag("code", one.version.rsplit("/", 1)[-1] or "–"),
             link(one.run_id, address("runs", one.run_id)) if one.run_id else chip("no run yet"),
         )
-        for one in found.rounds[::-1][:10]
+        for one in found.rounds[::-1][:ROUNDS]
     ]
     shown = table(("Round", "Complete", "?Label set", "Caused"), rows, "Labelling rounds")
-    return join([figures, tag("div", shown, style="margin-top:12px")])
+    more = shortened(len(rows), len(found.rounds), "`linnet labels status` lists all")
+    return join([figures, tag("div", shown, style="margin-top:12px"), more])
 
 
 def tile_of(found: LabelStatus | None) -> Html:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from linnet.console.markup import Html, address, card, chip, empty, facts, link, prose, table, tag, when
+from linnet.console.markup import (
+    Html,
+    address,
+    card,
+    chip,
+    empty,
+    facts,
+    link,
+    prose,
+    shortened,
+    table,
+    tag,
+    when,
+)
 from linnet.console.production_status import Retraining
 from linnet.records import RetrainingEntry
 
@@ -47,6 +60,8 @@ def retraining(found: Retraining, currency: str, allowed: float) -> Html:
     if found.entries:
         head = ("When", "Event", "Run", "?Actor", "Reason")
         parts.append(table(head, [_entry(entry) for entry in found.entries], "Retraining ledger"))
+        rest = prose("`linnet retraining ledger` shows the others")
+        parts.append(shortened(len(found.entries), found.count, rest))
     return tag("div", *parts, class_="stack")
 
 
