@@ -174,6 +174,11 @@ def section(title: str, *content: object) -> Html:
     return tag("section", tag("h2", title) if title else "", *content)
 
 
+def of_all(shown: int, total: int, what: str) -> Html:
+    """What a table says below itself where it does not show all, such as `20 of 64 lines`."""
+    return tag("p", f"{shown:,} of {total:,} {what}.", class_="soft small") if shown < total else Html("")
+
+
 def empty(title: str, hint: str) -> Html:
     """What stands where there is nothing yet: what it will be, and how to get there."""
     return tag(
@@ -208,15 +213,6 @@ def bar(share: float, warm: bool = False) -> Html:
     width = f"width:{100 * min(max(share, 0.0), 1.0):.1f}%"
     return tag(
         "span", tag("i", style=width, class_="warm" if warm else None), class_="bar", aria_hidden="true"
-    )
-
-
-def shortened(shown: int, total: int, rest: object = "") -> Html:
-    """Says below a list that it is not all, with where the `rest` is; nothing where it is all."""
-    if shown >= total:
-        return Html("")
-    return tag(
-        "p", f"{shown:,} of {total:,} are shown", *(("; ", rest) if rest else ()), ".", class_="soft small"
     )
 
 

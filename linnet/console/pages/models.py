@@ -23,9 +23,7 @@ from linnet.console.markup import (
     left_out,
     link,
     pager,
-    prose,
     section,
-    shortened,
     tag,
 )
 from linnet.console.views import models as view
@@ -44,8 +42,6 @@ NAV = shell.NavItem(
 )
 
 SHOTS = 12
-LEDGER = 20
-"""The newest lines of a model's ledger, on the page of all."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +127,7 @@ def _list(context: Context, request: Request, found: list[Listed], page: int, of
                 if context.operator(request).may_act and earlier:
                     _rollback(context, request, one.name)
             shell.html(versions_of(one, page if one.name == of else 0))
-        shell.html(ledger_of(one))
+        shell.html(section("Ledger", view.ledger_table(one.ledger, most=20)))
 
 
 def versions_of(one: Listed, page: int) -> Html:
@@ -139,13 +135,6 @@ def versions_of(one: Listed, page: int) -> Html:
     part = one.versions[page * view.PAGE : (page + 1) * view.PAGE]
     pages = pager(page, view.PAGE, len(one.versions), address("models", of=one.name))
     return join([left_out(one.unread), view.versions_table(part), pages])
-
-
-def ledger_of(one: Listed) -> Html:
-    """The newest lines of a model's ledger."""
-    newest = one.ledger[:LEDGER]
-    rest = prose("`linnet models show VERSION` has those of a version")
-    return section("Ledger", view.ledger_table(newest), shortened(len(newest), len(one.ledger), rest))
 
 
 def _rollback(context: Context, request: Request, name: str) -> None:

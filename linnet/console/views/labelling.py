@@ -9,8 +9,8 @@ from linnet.console.markup import (
     empty,
     join,
     link,
+    of_all,
     prose,
-    shortened,
     table,
     tag,
     tile,
@@ -19,9 +19,6 @@ from linnet.console.markup import (
 )
 from linnet.labels.status import LabelStatus
 from linnet.pages.numbers import duration, percent
-
-ROUNDS = 10
-"""The newest, in the list."""
 
 
 def queue(found: LabelStatus | None) -> Html:
@@ -48,11 +45,11 @@ def queue(found: LabelStatus | None) -> Html:
             tag("code", one.version.rsplit("/", 1)[-1] or "–"),
             link(one.run_id, address("runs", one.run_id)) if one.run_id else chip("no run yet"),
         )
-        for one in found.rounds[::-1][:ROUNDS]
+        for one in found.rounds[::-1][:10]
     ]
     shown = table(("Round", "Complete", "?Label set", "Caused"), rows, "Labelling rounds")
-    more = shortened(len(rows), len(found.rounds), "`linnet labels status` lists all")
-    return join([figures, tag("div", shown, style="margin-top:12px"), more])
+    note = of_all(len(rows), len(found.rounds), "rounds, the newest")
+    return join([figures, tag("div", shown, note, style="margin-top:12px")])
 
 
 def tile_of(found: LabelStatus | None) -> Html:

@@ -16,8 +16,8 @@ from linnet.console.markup import (
     empty,
     join,
     link,
+    of_all,
     prose,
-    shortened,
     split_bar,
     table,
     tag,
@@ -251,12 +251,12 @@ def _result(record: RunRecord) -> str:
 
 
 def class_bars(counts: dict[str, int], most: int = 12) -> Html:
-    """Classes with their share as bars, the commonest first."""
+    """Classes with their share as bars, the commonest first, and how many there are in all."""
     total = sum(counts.values()) or 1
     top = max(counts.values(), default=1)
     rows = [
         (name, bar(count / top), f"{count:,}", percent(count / total))
         for name, count in sorted(counts.items(), key=lambda item: -item[1])[:most]
     ]
-    listed = table(("Class", "", ">Count", ">Share"), rows, "Classes")
-    return join([listed, shortened(len(rows), len(counts), "the commonest first")])
+    shown = table(("Class", "", ">Count", ">Share"), rows, "Classes")
+    return join([shown, of_all(len(rows), len(counts), "classes, the commonest")])

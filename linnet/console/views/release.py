@@ -11,9 +11,9 @@ from linnet.console.markup import (
     empty,
     join,
     link,
+    of_all,
     problem,
     section,
-    shortened,
     split_bar,
     table,
     tag,
@@ -201,5 +201,5 @@ def history(found: Sequence[tuple[str, RolloutDecision]]) -> Html:
         )
         for run_id, rollout in found[1:RELEASES]
     ]
-    rest = join(["the page of its ", link("run", "/runs"), " has each of the others"])
-    return join([decision(*found[0]), *earlier, shortened(len(earlier) + 1, len(found), rest)])
+    note = of_all(len(earlier) + 1, len(found), "releases, the newest; the page of its run has each")
+    return join([decision(*found[0]), *earlier, note])

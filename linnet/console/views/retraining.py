@@ -10,8 +10,8 @@ from linnet.console.markup import (
     empty,
     facts,
     link,
+    of_all,
     prose,
-    shortened,
     table,
     tag,
     when,
@@ -60,8 +60,7 @@ def retraining(found: Retraining, currency: str, allowed: float) -> Html:
     if found.entries:
         head = ("When", "Event", "Run", "?Actor", "Reason")
         parts.append(table(head, [_entry(entry) for entry in found.entries], "Retraining ledger"))
-        rest = prose("`linnet retraining ledger` shows the others")
-        parts.append(shortened(len(found.entries), found.count, rest))
+        parts.append(of_all(len(found.entries), found.count, "lines, the newest"))
     return tag("div", *parts, class_="stack")
 
 
