@@ -33,9 +33,7 @@ def show_drift(drift: DriftReport, performance: PerformanceReport, page: Path) -
         if left := ordered[MOST_QUANTITIES:]:
             console.print(f"and {len(left)} more, {sum(test.drifted for test in left)} of them drifted")
     for cohort in (cohort for cohort in drift.cohorts if cohort.drifted):
-        console.print(
-            f"cohort {cohort.cohort} {cohort.value}: {cohort.column} moved by {cohort.effect:.2f} (KS)"
-        )
+        console.print(f"cohort {cohort.name}: {cohort.column} moved by {cohort.effect:.2f} (KS)")
     if performance.accuracy is not None:
         a = performance.accuracy
         console.print(

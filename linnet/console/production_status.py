@@ -60,6 +60,8 @@ class Retraining:
     newest: RetrainingDecision | None = None
     entries: tuple[RetrainingEntry, ...] = ()
     """The last ones that are more than a plain no, the newest first."""
+    count: int = 0
+    """How many there are of them."""
     failures: int = 0
     spent: float = 0.0
     """In the last 30 days."""
@@ -200,6 +202,7 @@ def _retraining(model: str, config: Config) -> Retraining:
     return Retraining(
         newest=ledger.newest,
         entries=tuple(shown[-ENTRIES:][::-1]),
+        count=len(shown),
         failures=history.failures,
         spent=history.spent(now() - MONTH, config.retraining),
     )

@@ -113,6 +113,11 @@ class CohortDrift(Record):
     """Smallest p-value of the cohort's columns after Benjamini and Hochberg over all cohorts."""
     drifted: bool = False
 
+    @property
+    def name(self) -> str:
+        """Which cohort, with whose value it is: two segments may have the same one."""
+        return f"{self.cohort}={self.value}"
+
 
 class DriftReport(Record):
     """What was found in a window against the version's reference: `drift.json`."""

@@ -17,6 +17,7 @@ from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import measure_performance
 from linnet.monitoring.publish import publish
 from linnet.monitoring.window import Rows
+from linnet.records import CohortDrift
 from tests.monitoring.conftest import Serve, pictures, window_of
 
 CONFIG = MonitoringConfig(min_rows=200)
@@ -103,3 +104,38 @@ def test_evidently_writes_its_page(champion: Path, serve: Serve, tmp_path: Path)
     reference = Reference.load(champion)
     rows = Rows.load(tmp_path / "window", len(reference.features), len(reference.classes))
     assert "evidently" in evidently.write_evidently(rows, reference, tmp_path).read_text("utf-8").lower()
+
+
+def cohort(
+    name: str, value: str, effect: float = 0.01, drifted: bool = False, thin: bool = False
+) -> CohortDrift:
+    effects = {} if thin else {"brightness": effect}
+    return CohortDrift(
+        cohort=name, value=value, rows=500, share=0.1, reference_share=0.1, effect=effect, effects=effects,
+        column="" if thin else "brightness", drifted=drifted,
+    )  # fmt: skip
+
+
+def test_cohorts_that_drifted_come_first_and_those_left_out_are_counted(
+    champion: Path, serve: Serve, tmp_path: Path
+) -> None:
+    window_of(serve(pictures(300, 3)), tmp_path / "window", CONFIG)
+    report = measure_drift(tmp_path / "window", champion, CONFIG, (), tmp_path / "out")
+    reference = Reference.load(champion)
+    rows = Rows.load(tmp_path / "window", len(reference.features), len(reference.classes))
+
+    def shown(*cohorts: CohortDrift) -> str:
+        changed = report.model_copy(update={"cohorts": cohorts, "verdict": "drift", "tests": report.tests})
+        return page.render(changed, page.PageData(reference, rows))
+
+    calm = [cohort("class", f"c{k}") for k in range(30)]
+    thin = [cohort("city", f"x{k}", thin=True) for k in range(30)]
+    html = shown(*thin, *calm, cohort("tenant", "acme", 0.9, drifted=True))
+    assert "tenant=acme</text>" in html and "24 of 31 cohorts are shown" in html
+    assert "30 more have too few images" in html and "city=x0" not in html
+    html = shown(*(cohort("class", f"c{k}", 0.5 + k / 100, drifted=True) for k in range(30)))
+    assert "24 of 30 cohorts are shown; 6 of the others drifted" in html
+    assert "<h1>Drift within cohorts: class=c29 (brightness), class=c28 (brightness)" in html, "largest first"
+    assert "class=c26 (brightness) and 26 more</h1>" in html
+    html = shown(cohort("country", "de", 0.5, drifted=True), cohort("language", "de"))
+    assert "country=de</text>" in html and "language=de</text>" in html and "cohorts are shown" not in html
