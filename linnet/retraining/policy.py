@@ -51,6 +51,9 @@ def decide(
     else:
         met = [item.detail for item in triggers[cause]]
         reason = f"{cause} asks for a run: {'; '.join(met)}"
+    ask = 0 if cause is not None else questions(evidence, history, config, at)
+    if ask:
+        reason += f"; people are asked about {ask} images that users sent"
     return RetrainingDecision(
         at=at,
         model=evidence.model,
@@ -58,8 +61,23 @@ def decide(
         request=cause is not None and not stopped,
         cause=cause,
         reason=reason,
+        ask_labels=ask,
         conditions=(*(item for conditions in triggers.values() for item in conditions), *guards),
     )
+
+
+def questions(evidence: RetrainingEvidence, history: History, config: RetrainingConfig, at: datetime) -> int:
+    """How many images people are to be asked about now: what drift lacks to ask for a run; mostly 0.
+
+    Drift must be proven as it must for a run. Questions that wait for an answer already count as asked.
+    """
+    windows, newest = _drift(evidence, config)[:2]
+    if not (config.enabled and windows.met and newest.met) or evidence.rollout_active or history.active:
+        return 0
+    if history.last_round and at - history.last_round < timedelta(hours=config.cooldown_hours):
+        return 0
+    missing = config.min_new_labels - evidence.new_labels - evidence.open_questions
+    return max(min(missing, config.label_budget), 0)
 
 
 def _waiting(drift: tuple[Condition, ...]) -> str:
@@ -104,7 +122,7 @@ def _drift(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Cond
     newest = windows[-1] if windows else None
     left_out = _left_out(evidence)
     aside = f"; left out: {left_out}" if left_out else ""
-    loss = newest.loss if newest else None
+    loss = (newest.loss or evidence.recent_loss) if newest else None
     if loss is None:
         came = (
             f"{newest.labelled} labels of its images came" if newest and newest.labelled else "no labels came"
@@ -118,6 +136,11 @@ def _drift(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Cond
         lost = (
             f"accuracy lost {loss.value:.3f} (at least {loss.low:.3f}, at most {loss.high:.3f}), "
             f"tolerated {config.max_accuracy_loss:g}"
+            + (
+                ""
+                if newest and newest.loss
+                else f"; on {evidence.recent_labelled} labelled since drift began"
+            )
         )
     return (
         Condition(
@@ -141,7 +164,8 @@ def _drift(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Cond
             name="drift.labels",
             met=evidence.new_labels >= config.min_new_labels,
             detail=_labels_told(evidence, f"{config.min_new_labels} are needed")
-            + _missing(config.min_new_labels - evidence.new_labels, "min_new_labels"),
+            + _missing(config.min_new_labels - evidence.new_labels, "min_new_labels")
+            + _asked(evidence),
         ),
     )  # fmt: skip
 
@@ -183,6 +207,12 @@ def _missing(labels: int, setting: str) -> str:
         f"; {labels} are missing: ask for them (`linnet labels round`) and answer (`linnet labels up`), or "
         f"send them (POST /feedback), or lower retraining.{setting}"
     )
+
+
+def _asked(evidence: RetrainingEvidence) -> str:
+    if not evidence.open_questions:
+        return ""
+    return f"; {evidence.open_questions} questions wait for an answer (`linnet labels status` shows them)"
 
 
 def _staleness(evidence: RetrainingEvidence, config: RetrainingConfig, at: datetime) -> tuple[Condition, ...]:
