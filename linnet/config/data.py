@@ -15,7 +15,7 @@ Layout = Literal[
 ]
 """How a folder of images can be read; `auto` is refused where two readings are possible."""
 
-Task = Literal["classification", "multilabel"]
+Task = Literal["classification", "multilabel", "detection"]
 """What is asked of an image; each is a folder of `linnet.tasks`."""
 DEFAULT_TASK: Task = "classification"
 """Of configs, and of what was written before there were several."""
@@ -32,8 +32,8 @@ class DataConfig(Section):
     """How a folder is read: folders named after splits, or after classes; names of files; tables; `.cls`
     files; or an export. `linnet init` writes what it understood; auto refuses where two are possible."""
     task: Task = DEFAULT_TASK
-    """What is asked of an image: one class of several that exclude each other (classification), or all those
-    of several that it shows (multilabel)."""
+    """What is asked of an image: one class of several that exclude each other (classification), all those of
+    several that it shows (multilabel), or the boxes of all objects (detection)."""
     revision: str = ""
     """Git revision of the `.dvc` file; empty: as it is in the working tree."""
     classes: tuple[str, ...] = ()

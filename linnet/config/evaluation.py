@@ -35,7 +35,14 @@ class GatesConfig(Section):
     min_micro_f1: Fraction = Field(default=0.75, ge=0, le=1)
     """The lower confidence bound of micro F1 must reach this; where images have several classes."""
     min_map: Fraction = Field(default=0.75, ge=0, le=1)
-    """The same of the mean average precision; where images have several classes."""
+    """The same of the mean average precision, of boxes over overlaps of 50 to 95 %; where images have several
+    classes."""
+    min_map50: Fraction = Field(default=0.5, ge=0, le=1)
+    """The same of boxes at an overlap of 50 %."""
+    max_miss_rate: Fraction = Field(default=0.5, ge=0, le=1)
+    """The upper bound of the share of objects that no box finds may be at most this."""
+    max_false_positives: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    """The upper bound of the boxes an image that are no object may be at most this."""
     min_mean_iou: Fraction = Field(default=0.5, ge=0, le=1)
     """The same of the mean IoU of classes; where pixels have classes."""
     min_worst_recall: Fraction = Field(default=0.5, ge=0, le=1)

@@ -41,13 +41,13 @@ def read_export(tree: Folder, export: Export, task: str = "") -> Understanding:
         raise DataError(
             str(tree.path),
             f"looks like a {title} export with {what} of {len(names)} class: {', '.join(names) or 'none'}",
-            "boxes of one class are a task of detection; Linnet classifies whole images, into at least 2",
+            "Linnet tells at least 2 classes apart",
         )
     several = [
         f"{one.reference}: {', '.join(sorted(one.classes))}" for one in export.told if len(one.classes) > 1
     ]
     with_all = next(one for one in TASKS if target_of(one).several)
-    found.task = task = task or (with_all if _tells_of_several(export) else DEFAULT_TASK)
+    found.task = task = task or _task_of(export, with_all)
     apart = [f"{one.reference}: {', '.join(sorted(one.classes))}" for one in export.told if one.apart]
     if apart and target_of(task).several:
         problem = f"is a {title} export, and people labelled {len(apart)} image(s) differently"
@@ -140,6 +140,15 @@ def _how_many(found: Understanding) -> str:
         return "one class"
     none = sum(not target.classes(image.label) for image in found.images)
     return f"all that it tells of; {none:,} image(s) without any box show none of the classes"
+
+
+def _task_of(export: Export, several: str) -> str:
+    """What is asked where nobody says it: the places of objects, where all are known; or their classes."""
+    objects = [about for one in export.told for _, about in one.objects]
+    sized = all(one.height for one in export.told if one.classes)
+    if objects and sized and all("bbox" in about for about in objects):
+        return next(one for one in TASKS if target_of(one).spatial)
+    return several if _tells_of_several(export) else DEFAULT_TASK
 
 
 def _tells_of_several(export: Export) -> bool:

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+from linnet.data import marks
 from linnet.data.coco import read_coco
 from linnet.data.folder_tree import Folder, utf8
 from linnet.data.label_studio_tasks import answers_of, image_of
 from linnet.data.tables import decoded
 from linnet.data.told import Told
 from linnet.errors import DataError
+from linnet.tasks.target import Object
 
 ExportKind = Literal["coco", "voc", "yolo", "label-studio"]
 TITLES: dict[ExportKind, str] = {
@@ -149,8 +151,8 @@ def _voc(search: ExportSearch) -> Export | None:
             search.unread[path] = _reason(error)
             continue
         if root.tag == "annotation":
-            classes = {str(name.text or "") for name in root.iterfind("object/name")}
-            told.append(Told(str(root.findtext("filename") or path.stem), path, classes))
+            told.append(Told(str(root.findtext("filename") or path.stem), path))
+            marks.add_voc(told[-1], root)
     return Export("voc", told, boxes=True) if told else None
 
 
@@ -200,7 +202,8 @@ def _boxes(tree: Folder, about: Path, names: dict[int, str]) -> Iterator[Told]:
                         f"line {number} names the class {first!r:.40}",
                         f"{about.name} has no such class",
                     )
-                told.classes.add(known)
+                marks.add_yolo(told, known, line.split()[1:])
+            told.height = told.width = marks.SHARES
             yield told
 
 
@@ -217,6 +220,7 @@ def _label_studio(search: ExportSearch) -> Export | None:
     told: dict[tuple[Path, str], Told] = {}
     # An image's answers may stand in one task, or in a row each (JSON-MIN), or in tasks of the same image.
     wholes: dict[tuple[Path, str], list[set[str]]] = defaultdict(list)
+    drawn: dict[tuple[Path, str], list[list[Object]]] = defaultdict(list)
     boxes = False
     for path, content in search.jsons():
         if not isinstance(content, list) or not content:
@@ -226,12 +230,18 @@ def _label_studio(search: ExportSearch) -> Export | None:
             if image is None:
                 continue
             entry = told.setdefault((path, image), Told(image, path))
+            entry.height = entry.width = marks.PERCENT
             for answer in answers_of(task):
                 entry.classes |= {choice for choice, _ in answer}
-                wholes[path, image].append({choice for choice, is_box in answer if not is_box})
-                boxes = boxes or any(is_box for _, is_box in answer)
+                wholes[path, image].append({choice for choice, about in answer if about is None})
+                marked: list[Object] = [(choice, about) for choice, about in answer if about is not None]
+                boxes = boxes or bool(marked)
+                drawn[path, image].append(marked)
     for key, said in wholes.items():
         told[key].apart = any(one != said[0] for one in said)
+    for key, answers in drawn.items():
+        alike = all(one == answers[0] for one in answers)
+        told[key].objects = answers[0] if alike else [(name, {}) for one in answers for name, _ in one]
     return Export("label-studio", list(told.values()), boxes) if told else None
 
 

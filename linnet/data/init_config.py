@@ -33,17 +33,10 @@ _MOST_BAD = 0.1
 """Share of bad files up to which a config is written that leaves them out."""
 
 
-_SEVERAL_GATES = """\
+_GATES = """\
 [gates]
 # A floor to start from; raise it to what you know the data allows.
-min_accuracy = 0.4  # mean overlap of the named and the true classes
-min_macro_f1 = 0.4
-min_micro_f1 = 0.4
-min_map = 0.4
-min_worst_recall = 0.0  # a rare class may have too few test images for a floor
-max_ece = 0.1
-max_cohort_gap = 0.35
-
+{}
 """
 _PHOTO_LIMITS = """\
 max_latency_p95_ms = 250  # a pretrained backbone looks at 224 x 224 pixels, on CPU cores
@@ -199,7 +192,7 @@ def _text(
     task: str,
 ) -> str:
     smallest, biggest = min(counts.values()), max(counts.values())
-    spread, several = _spread(raw, task), target_of(task).several
+    spread, target = _spread(raw, task), target_of(task)
     division = divide(spread)
     fewest, most = min(division.trained.values()), max(division.trained.values())
     own_test = "test" in {row.split for row in raw.rows}
@@ -212,8 +205,13 @@ def _text(
     share = "all" if look.colored == len(raw.rows) else f"{look.colored:,} of {len(raw.rows):,}"
     hue = f"{share} images have color" if look.colored else "no image has color"
     fit, why = choose_fit(look.height, look.width, look.long / len(raw.rows))
+    if target.spatial:
+        fit, why = "squash", "labels say where things are, in shares of the whole image"
     classes = ",\n".join(f"    {quoted(label)}" for label in raw.classes)
-    imbalance = biggest / smallest
+    training = f"[train]\n{target.training}"
+    if not target.training:
+        training = train_section(preset, len(raw.rows), look.height, look.width, biggest / smallest)
+    gates = _GATES.format(target.gates) if target.gates else gates_section(raw, division, EvaluationConfig())
     return f"""\
 # {len(raw.rows)} images in {len(raw.classes)} classes ({smallest} to {biggest} images each).
 # Run it with `linnet run`; every setting and its unit stand in linnet/config/.
@@ -237,6 +235,6 @@ test_fraction = {division.test}{test_note}
 min_per_class = {max(1, min(10, fewest * 2 // 3))}
 max_imbalance = {max(20.0, float(round(most / fewest * 1.5)))}
 
-{train_section(preset, len(raw.rows), look.height, look.width, imbalance)}
-{_SEVERAL_GATES if several else gates_section(raw, division, EvaluationConfig())}\
+{training}
+{gates}\
 {_PHOTO_LIMITS if are_photos(look.height, look.width) else ""}"""

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from linnet.data.marks import of_label_studio
+
+Choice = tuple[str, dict[str, Any] | None]
+"""A class, and where it is, as COCO would tell it in percent; None: the whole image is called so."""
 
 
 def image_of(task: Any) -> str | None:
@@ -23,12 +28,12 @@ def image_of(task: Any) -> str | None:
     return re.sub(r"(^|/)[0-9a-f]{8}-([^/]+)$", r"\1\2", reference)
 
 
-def answers_of(task: dict[str, Any]) -> Iterator[list[tuple[str, bool]]]:
-    """Each person's answer to a task: choices, and whether each is a box; what was skipped does not count."""
+def answers_of(task: dict[str, Any]) -> Iterator[Sequence[Choice]]:
+    """Each person's answer to a task; what was skipped does not count."""
     direct = task.get("choice")
     direct = direct.get("choices", []) if isinstance(direct, dict) else direct
     listed = direct if isinstance(direct, list) else [direct]
-    if whole := [(choice, False) for choice in listed if isinstance(choice, str) and choice]:
+    if whole := [(choice, None) for choice in listed if isinstance(choice, str) and choice]:
         yield whole
     annotations = task.get("annotations")
     for annotation in annotations if isinstance(annotations, list) else ():
@@ -37,12 +42,12 @@ def answers_of(task: dict[str, Any]) -> Iterator[list[tuple[str, bool]]]:
         yield list(_choices(annotation))
 
 
-def _choices(annotation: dict[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Each choice of an annotation, and whether it is a box."""
+def _choices(annotation: dict[str, Any]) -> Iterator[Choice]:
     for result in annotation.get("result") or ():
         value = result.get("value") if isinstance(result, dict) else None
         for key in ("choices", "rectanglelabels", "polygonlabels", "brushlabels", "taxonomy"):
-            listed = value.get(key) if isinstance(value, dict) else None
-            for choice in listed if isinstance(listed, list) else ():
+            if not isinstance(value, dict) or not isinstance(listed := value.get(key), list):
+                continue
+            for choice in listed:
                 if isinstance(choice, str):
-                    yield choice, key != "choices"
+                    yield choice, None if key == "choices" else of_label_studio(key, value)

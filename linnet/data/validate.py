@@ -96,7 +96,7 @@ def check_gates(samples: Path, gates: GatesConfig, evaluation: EvaluationConfig)
     """
     manifest = DatasetManifest.load(samples / "manifest.json")
     gated = score_of(manifest.task).gated
-    for name in ("accuracy", "macro_f1", "micro_f1", "map", "mean_iou", "auc"):
+    for name in ("accuracy", "macro_f1", "micro_f1", "map", "map50", "mean_iou", "auc"):
         given = getattr(gates, f"min_{name}")
         if name not in gated and given != getattr(GatesConfig(), f"min_{name}"):
             known = ", ".join(f"min_{one}" for one in gated)

@@ -21,7 +21,8 @@ def evaluate_gates(
     `regression` gate (absent, not passed). `confidence` is the level of the report's intervals.
     """
     gates = [
-        *_lower_bounds(report, config, ("accuracy", "macro_f1", "micro_f1", "map", "mean_iou")),
+        *_lower_bounds(report, config, ("accuracy", "macro_f1", "micro_f1", "map", "map50", "mean_iou")),
+        *_upper_bounds(report, config),
         _worst_recall(report, config),
         *_lower_bounds(report, config, ("auc",)),
         _calibration(report, config.max_ece),
@@ -65,6 +66,9 @@ _WORDS = {
     "macro_f1": "macro F1",
     "micro_f1": "micro F1",
     "map": "mean average precision",
+    "map50": "mean average precision at an overlap of 50 %",
+    "miss_rate": "the miss rate",
+    "false_positives": "the number of false positives an image",
     "mean_iou": "mean IoU",
     "auc": "macro one-against-rest AUC",
 }
@@ -88,6 +92,24 @@ def _lower_bound(name: str, words: str, report: EvaluationReport, threshold: flo
         f"{measured.low:.4f} {reaches} {threshold:.4f}"
     )
     return _gate(name, measured.low, ">=", threshold, evidence)
+
+
+def _upper_bounds(report: EvaluationReport, config: GatesConfig) -> list[Gate]:
+    """The gates on upper bounds that the report's task has."""
+    return [
+        _upper_bound(name, report, getattr(config, f"max_{name}"))
+        for name in ("miss_rate", "false_positives")
+        if name in report.metrics
+    ]
+
+
+def _upper_bound(name: str, report: EvaluationReport, threshold: float) -> Gate:
+    measured = report.metrics[name]
+    evidence = (
+        f"{_WORDS[name]} is {show(measured)} on {report.samples:,} test samples; its upper bound may be "
+        f"at most {threshold:.4f}"
+    )
+    return _gate(name, measured.high, "<=", threshold, evidence)
 
 
 def _worst_recall(report: EvaluationReport, config: GatesConfig) -> Gate:

@@ -43,6 +43,8 @@ class KeptImages:
     rows: npt.NDArray[np.int64]
     """Which rows of the window."""
     embedding: npt.NDArray[np.float32]
+    passed_over: int = 0
+    """Kept images that are not what the model saw: damaged, redacted or resized."""
 
 
 def measure_drift(
@@ -116,9 +118,19 @@ def compare_with_reference(
             )
         else:
             found = compare_embeddings(reference.embedding, kept.embedding)
+            if kept.passed_over:
+                notes.append(
+                    f"embeddings are of {len(kept.rows):,} kept images: {kept.passed_over:,} more are "
+                    "damaged, redacted or resized, and so not what the model saw"
+                )
             tests.append(_embedding_test(found, config))
             strangest = np.argsort(-found.strangeness, kind="stable")
             samples = [rows.sample_id[row] for row in kept.rows[strangest[:64]]]
+        if 0 < (watched := sum(one.column == "class" for one in reference.cohorts)) < len(reference.classes):
+            notes.append(
+                f"{watched} of {len(reference.classes):,} classes are watched as groups of their own: "
+                "those that the reference named most often"
+            )
         cohorts = reference_cohorts(columns, rows, reference, config)
         cohorts += segment_cohorts(columns, rows, reference.names, baseline or Baseline(), config)
     tests, cohorts, p_value = _decide(tests, cohorts, level, config)
@@ -257,7 +269,7 @@ def _embed(rows: Rows, package: Path, progress: Progress | None) -> KeptImages |
         parts.append(model.predict(stacked[part], rows.features[index[part]])[1])
         if progress:
             progress("embeddings", min(start + _BATCH, len(stacked)), len(stacked))
-    return KeptImages(index, np.concatenate(parts))
+    return KeptImages(index, np.concatenate(parts), len(rows.kept) - len(chosen))
 
 
 def kept_pixels(encoded: bytes | None) -> Images | None:

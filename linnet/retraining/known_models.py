@@ -34,7 +34,7 @@ class KnownModel:
 def known_models() -> list[KnownModel]:
     """Every model of the use cases' newest runs, by name: its newest run that carries a section counts.
 
-    A run that cannot be read is passed over; a model whose sections are of another Linnet is told.
+    A run that cannot be read is told and passed over; so is a model whose sections are of another Linnet.
     """
     found: dict[str, dict[str, Any]] = {}
     for model, given in _newest_sections():
@@ -69,7 +69,9 @@ def _newest_sections() -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         try:
             yield _sections(folder / "run.json")
-        except LinnetError:
+        except LinnetError as error:
+            if (folder / "run.json").exists():  # else it is being deleted
+                _tell(f"retraining goes by older settings where run {folder.name} is the newest: {error}")
             continue
 
 

@@ -8,25 +8,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from linnet.cache.digest import tree_digest
-from linnet.cache.memo import Memo
 from linnet.config import ContainerSetting
 from linnet.errors import RunError
 from linnet.records import TaskRecord
-from linnet.records.task import ArtifactRecord, task_file
+from linnet.records.task import task_file
 from linnet.runner import containers, kubernetes, mounts, remote, task_process
 from linnet.runner.container_command import names_of, words_of
 from linnet.runner.containers import Container
 from linnet.runner.dag import Node
 from linnet.runner.environments import Packages, packages_of
 from linnet.runner.executor_io import Artifact, as_json, executor_input, is_artifact, read_outputs
+from linnet.runner.input_artifacts import State, artifacts_of, changed, is_as_written, states_of
 from linnet.runner.mounts import Mount
 from linnet.runner.placeholders import WORKSPACE, Names, fill
 from linnet.runner.spec import Spec
 from linnet.runner.task_process import Import, Program
 from linnet.runner.values import inexact, plain
-from linnet.storage.paths import state_dir
 
+_CHANGED = (
+    "WARNING: its input {} was changed while it ran: other tasks of this run see that, where a cluster gives "
+    "each a copy of its own; write to an output instead"
+)
 _FETCHED = "fetched"
 """In an importer's folder: where what it brought lies."""
 
@@ -42,6 +44,8 @@ class ExecutorTask:
     root: Path
     """The folder for its outputs."""
     names: Names
+    _given: dict[str, State] = field(default_factory=dict)
+    """How the artefacts stood that this run made and it is given, when it began."""
     notes: list[str] = field(default_factory=list)
     """What its pipeline asks for and a laptop gives in its own way."""
 
@@ -88,6 +92,7 @@ class ExecutorTask:
         file = self.run / "code" / task_file(self.node.path) / task_process.MODULE
         file.parent.mkdir(parents=True, exist_ok=True)
         self.notes += [_rounded(f"input {name!r}", number) for name, number in _numbers(self.arguments)]
+        self._given = states_of(self.arguments, self.run)
         settings = self.spec.on_kubernetes(self.node.component)
         pod = kubernetes.pod_of(settings, self.node, file.parent / "volumes")
         self.notes += pod.notes
@@ -146,7 +151,7 @@ class ExecutorTask:
     def _own_mounts(self, arguments: dict[str, Any]) -> list[Mount]:
         """What a container sees of this machine: the folder of its outputs, and the artefacts it is given."""
         mounts = [Mount(self.root.absolute(), str(self.root))]
-        for uri in dict.fromkeys(artifact.uri for artifact in _artifacts(arguments)):
+        for uri in dict.fromkeys(artifact.uri for artifact in artifacts_of(arguments)):
             if not remote.is_remote(uri) and Path(uri).is_absolute() and Path(uri).exists():
                 mounts.append(Mount(Path(uri), uri, read_only=True))
         if self.spec.has_workspace:
@@ -164,6 +169,10 @@ class ExecutorTask:
             (self.root / name).write_text(value, "utf-8")
         return found
 
+    def note_changed_inputs(self) -> None:
+        """Notes which artefacts it was given and did not leave as they were."""
+        self.notes += [_CHANGED.format(uri) for uri in changed(self._given)]
+
     def outputs(self) -> dict[str, Any]:
         """What the program wrote.
 
@@ -178,7 +187,7 @@ class ExecutorTask:
 
     def recorded(self, record: TaskRecord) -> dict[str, Any] | None:
         """The outputs of the task in an earlier life of the run; None if they are not as it left them."""
-        if any(not _is_as_written(artifact) for artifact in record.artifacts):
+        if any(not is_as_written(artifact) for artifact in record.artifacts):
             return None
         try:
             found = self.outputs()
@@ -245,11 +254,6 @@ def needs_container(container: dict[str, Any]) -> bool:
     return own or "python" not in container.get("image", "")
 
 
-def _artifacts(arguments: dict[str, Any]) -> list[Artifact]:
-    values = [one for value in arguments.values() for one in (value if isinstance(value, list) else [value])]
-    return [value for value in values if isinstance(value, Artifact)]
-
-
 def _placed(arguments: dict[str, Any], setting: ContainerSetting) -> tuple[dict[str, Any], list[Mount]]:
     """A task's inputs, and what it must see where the SDK looks for what was brought from elsewhere.
 
@@ -269,20 +273,6 @@ def _placed(arguments: dict[str, Any], setting: ContainerSetting) -> tuple[dict[
         return value
 
     return {name: placed(value) for name, value in arguments.items()}, list(mounted.values())
-
-
-def digest_of(uri: str) -> str:
-    """Digest of an artefact's bytes where they lie on this machine; nothing where they do not."""
-    if "://" in uri:
-        return ""
-    return tree_digest(Path(uri), Memo(state_dir() / "cache" / "memo"))
-
-
-def _is_as_written(artifact: ArtifactRecord) -> bool:
-    """Whether an artefact has the bytes that its task wrote; of one that an earlier version recorded, any."""
-    if not artifact.digest:
-        return "://" in artifact.uri or Path(artifact.uri).exists()
-    return digest_of(artifact.uri) == artifact.digest
 
 
 def _numbers(values: dict[str, Any]) -> list[tuple[str, int]]:

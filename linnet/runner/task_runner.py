@@ -30,9 +30,10 @@ from linnet.runner.containers import Container, sweep
 from linnet.runner.dag import ENDED, Node, argument_values
 from linnet.runner.driver import TaskOutcome
 from linnet.runner.executor_io import is_artifact
+from linnet.runner.input_artifacts import digest_of
 from linnet.runner.placeholders import Names
 from linnet.runner.spec import Spec
-from linnet.runner.task_io import ExecutorTask, digest_of
+from linnet.runner.task_io import ExecutorTask
 
 logger = logging.getLogger(__name__)
 STOP_SECONDS = 4.0
@@ -234,6 +235,8 @@ class TaskRunner:
         if running.descriptor >= 0:
             os.close(running.descriptor)
         task_log.add_to_run(self.folder, running.node.path, running.said)
+        running.leaf.note_changed_inputs()
+        self._note(running.node, running.leaf)
         code = os.waitstatus_to_exitcode(status)
         if overdue and pid == 0:
             return running.node, TaskOutcome(False, error=f"took longer than its {running.seconds:g} seconds")

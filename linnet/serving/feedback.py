@@ -175,7 +175,7 @@ def _row(one: Any, classes: set[str], target: Target, at: datetime) -> Row:
 def _label(given: Any, classes: set[str], target: Target) -> str:
     """The text of a label: a class; or, where an image may have several, what the task's tables may hold."""
     try:
-        listed = target.several and isinstance(given, dict if target.spatial else list)
+        listed = target.several and isinstance(given, list | dict)
         label = target.read(given) if listed or isinstance(given, str) else None
     except ValueError:
         label = None

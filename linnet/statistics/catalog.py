@@ -72,6 +72,14 @@ SET_METRICS = (
     ),
 )
 """Of sets of classes, beside some of those above."""
+BOX_METRICS = (
+    Metric("map50", "mAP 50", "mean average precision of boxes that overlap an object by half or more"),
+    Metric(
+        "miss_rate", "Miss rate", "share of the objects that no box finds", more_is_better=False, share=True
+    ),
+    Metric("false_positives", "False positives", "boxes an image that are no object", more_is_better=False),
+)
+"""Of boxes, beside some of those above; `map` is over overlaps of 50 to 95 % then."""
 MASK_METRICS = (
     Metric(
         "mean_iou",
@@ -87,4 +95,4 @@ MASK_METRICS = (
     ),
 )
 """Of maps of classes, beside some of those above."""
-BY_KEY = {metric.key: metric for metric in (*METRICS, *SET_METRICS, *MASK_METRICS)}
+BY_KEY = {metric.key: metric for metric in (*METRICS, *SET_METRICS, *BOX_METRICS, *MASK_METRICS)}

@@ -20,8 +20,7 @@ Output = npt.NDArray[np.floating[Any]]
 ByClass = npt.NDArray[np.floating[Any]]
 """[N, K], in the order of the model's classes."""
 Listed = list[dict[str, Any]]
-"""Classes with their probabilities, as `/predict` answers them: `class` and `probability`, the likeliest
-first."""
+"""What `/predict` answers, the likeliest first: `class` and `probability`, and what else the task tells."""
 
 
 class Answer(Protocol):

@@ -41,6 +41,12 @@ class Target(Protocol):
     spatial: bool
     """Whether a label says where in the image its classes are, so that names alone make none."""
 
+    gates: str
+    """The gates of a new config, as lines of TOML; empty: what the data can show."""
+
+    training: str
+    """The training of a new config, likewise; empty: as the presets have it."""
+
     def check(self, config: DataConfig) -> None:
         """Refuses settings under which this task's labels would not fit their images.
 

@@ -159,7 +159,7 @@ def _train(
         began = time.perf_counter()
         model.train()
         if origin and config.freeze_norm:
-            hold_norms(network)
+            hold_norms(network.get_submodule("backbone"))
         meter = Meter(epoch, config, batches.size, say if place.rank == 0 else None, total, task)
         for step, batch in enumerate(meter.waits(batches.epoch(epoch)), start=epoch * batches.steps):
             factor = learning_rate_factor(config.schedule, step, total, config.warm_up)

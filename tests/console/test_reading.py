@@ -47,17 +47,17 @@ def write_log(folder: Path, levels: Sequence[int], failed: int = 0, at: float = 
 
 def test_log_is_summed_up_and_grows(tmp_path: Path) -> None:
     reader = PredictionLogReader(tmp_path)
-    assert reader.summary("m").rows == 0
+    assert reader.summary("m").requests == 0
     write_log(tmp_path, [0, 0, 1])
     found = reader.summary("m")
-    assert (found.rows, found.failed, found.classes, found.versions) == (3, 0, {"a": 2, "b": 1}, {"1": 3})
+    assert (found.requests, found.failed, found.classes, found.versions) == (3, 0, {"a": 2, "b": 1}, {"1": 3})
     assert found.p50_ms == pytest.approx(10.0)
     write_log(tmp_path, [2], failed=2)
     found = reader.summary("m")
-    assert (found.rows, found.failed, found.versions) == (6, 2, {"1": 4, "2": 2})
+    assert (found.requests, found.failed, found.versions) == (6, 2, {"1": 4, "2": 2})
     assert found.first == datetime.fromtimestamp(1_700_000_000, UTC)
     assert [count for _, count in found.hours] == [4, 2]
-    assert reader.summary("another").rows == 0, "one model's traffic was shown as another's"
+    assert reader.summary("another").requests == 0, "one model's traffic was shown as another's"
 
 
 def test_damaged_file_of_the_log_is_left_out_and_told(
@@ -66,7 +66,7 @@ def test_damaged_file_of_the_log_is_left_out_and_told(
     """The error budget was of the other files, and nobody was told."""
     write_log(tmp_path, [0])
     (tmp_path / "served-x.parquet").write_bytes(b"no parquet")
-    assert PredictionLogReader(tmp_path).summary("m").rows == 1
+    assert PredictionLogReader(tmp_path).summary("m").requests == 1
     assert "served-x.parquet: its requests are not counted" in caplog.text
 
 

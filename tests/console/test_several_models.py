@@ -77,7 +77,7 @@ def test_overview_is_of_the_model_that_is_served_and_names_it(server: RunningSer
     assert {run.model_name for run in found.runs} == {"fashion"}
     digits = overview.load(context, "digits")
     assert digits.model == "digits" and {run.model_name for run in digits.runs} == {"digits"}
-    assert "serves fashion, not digits" in digits.served.problem and digits.log.rows == 0
+    assert "serves fashion, not digits" in digits.served.problem and digits.log.requests == 0
 
 
 def test_datasets_are_those_of_the_served_model_and_a_busy_one_hides_none(server: RunningServer) -> None:

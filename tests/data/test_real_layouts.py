@@ -16,6 +16,7 @@ from linnet.data.image_manifest import manifest_rows, read_manifest
 from linnet.data.layout import understand
 from linnet.data.table_look import task_of_table
 from linnet.errors import DataError
+from linnet.tasks.target import target_of
 from tests.data.layouts import (
     Write,
     annotators_apart,
@@ -59,7 +60,8 @@ def read(root: Path, layout: Layout = "auto") -> Found:
     found = understand(root, layout=layout)
     raw = read_manifest(found.table) if found.table else dataset_of(found)
     assert "images in" in found.tree() or "stand in" in found.tree()
-    return dict(Counter((row.split, row.label) for row in raw.rows))
+    target = target_of(found.task)
+    return dict(Counter((row.split, "|".join(target.classes(row.label))) for row in raw.rows))
 
 
 FLAT: Found = {("", "cat"): 4, ("", "dog"): 4}
@@ -113,7 +115,7 @@ FOUND: dict[str, tuple[Write, Layout, Found]] = {
     "YOLO of two classes": (yolo, "auto", TRAIN_VAL),
     "YOLO with names by number": (lambda root: yolo(root, "{0: cat, 1: dog}"), "auto", TRAIN_VAL),
     "YOLO of Roboflow": (lambda root: yolo(root, roboflow=True), "auto", TRAIN_VAL),
-    "YOLO with background": (yolo_background, "auto", {**TRAIN_VAL, ("train", "dog"): 1}),
+    "YOLO with background": (yolo_background, "auto", {**TRAIN_VAL, ("train", "dog"): 1, ("train", ""): 1}),
     "Label Studio": (label_studio, "auto", FLAT),
     "Label Studio, minimal JSON": (lambda root: label_studio(root, minimal=True), "auto", FLAT),
     "WebDataset, unpacked": (webdataset, "auto", FLAT),
@@ -151,7 +153,7 @@ def several_tables(root: Path) -> None:
 REFUSED: dict[str, tuple[Write, str]] = {
     "YOLO of one class": (
         lambda r: yolo(r, "[cat]"),
-        r"looks like a YOLO export with boxes of 1 class: cat; .*detection",
+        r"looks like a YOLO export with boxes of 1 class: cat; .*at least 2 classes",
     ),
     "COCO beside class folders": (
         coco_beside_classes,
@@ -311,7 +313,8 @@ def test_label_cells_are_trimmed_and_composed_as_folders_are(tmp_path: Path) -> 
 
 def test_what_an_export_or_a_table_does_not_name_is_counted(tmp_path: Path) -> None:
     yolo_background(tmp_path / "y")
-    reasons = {item.origin: item.reason for item in understand(tmp_path / "y").left_out}
+    found = understand(tmp_path / "y", task="classification")
+    reasons = {item.origin: item.reason for item in found.left_out}
     assert reasons["images/train/000.png"] == "without a label in the YOLO export"
     kaggle(tmp_path / "k")
     left = Counter(item.reason for item in understand(tmp_path / "k").left_out)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.shallow import shallow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -97,9 +99,8 @@ def quiet() -> Any:
 def run_of(client: Any, pipeline: Any, arguments: dict[str, Any] | None = None, **options: Any) -> str:
     """Submits a pipeline as a person does; the run's id."""
     with quiet():
-        return str(
-            client.create_run_from_pipeline_func(pipeline, arguments=arguments or {}, **options).run_id
-        )
+        submit = client.create_run_from_pipeline_func
+        return str(shallow(submit, pipeline, arguments=arguments or {}, **options).run_id)
 
 
 def wait_for(client: Any, run_id: str, timeout: int = 120) -> Any:

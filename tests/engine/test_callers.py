@@ -23,6 +23,7 @@ from linnet.process.peer import user_of
 from linnet.runner.spec import Spec
 from pipelines.compile import compile_pipeline
 from tests.engine.engines import RunningEngine, client_of, quiet
+from tests.shallow import shallow
 
 NOBODY = 65534
 RUNS = "/apis/v2beta1/runs"
@@ -71,7 +72,9 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     folder = tmp_path_factory.mktemp("specs")
     return {
         name: Spec.from_text(
-            compile_pipeline(name, parse_config({"name": "shoes"}), folder / f"{name}.yaml").read_bytes()
+            shallow(
+                compile_pipeline, name, parse_config({"name": "shoes"}), folder / f"{name}.yaml"
+            ).read_bytes()
         ).values()
         for name in ("training", "monitoring")
     }
@@ -177,8 +180,11 @@ def test_guest_may_not_hide_a_place_in_defaults_versions_or_recurring_runs(
 ) -> None:
     """The code's digest leaves the defaults out, and a version or a schedule brings its own."""
     key, value = "labels.server", "http://attacker.example"
-    file = compile_pipeline(
-        "training", parse_config({"name": "shoes", "labels": {"server": value}}), tmp_path / "t.yaml"
+    file = shallow(
+        compile_pipeline,
+        "training",
+        parse_config({"name": "shoes", "labels": {"server": value}}),
+        tmp_path / "t.yaml",
     )
     spec = Spec.from_text(file.read_bytes()).values()
     assert httpx.post(engine.url + RUNS, json=body(spec)).status_code == 403
@@ -389,6 +395,6 @@ def recurring_moment() -> Any:
 @pytest.mark.slow
 def test_sdk_says_what_to_do(engine: RunningEngine, specs: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     config = parse_config({"name": "shoes", "labels": {"server": "http://attacker.example"}})
-    file = compile_pipeline("training", config, tmp_path / "t.yaml")
+    file = shallow(compile_pipeline, "training", config, tmp_path / "t.yaml")
     with pytest.raises(kfp_server_api.ApiException, match="trusted_configs"), quiet():
         client_of(engine.url).create_run_from_pipeline_package(str(file))

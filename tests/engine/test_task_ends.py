@@ -12,6 +12,7 @@ from kfp import dsl
 
 from linnet.registry.champion import current_actor
 from tests.engine.engines import RunningEngine, run_of, wait_for
+from tests.engine.parity import parts
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
@@ -89,6 +90,18 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
+@dsl.component(base_image="python:3.11")
+def reads(data: dsl.Input[dsl.Artifact]) -> str:
+    with open(data.path) as file:
+        return file.read()
+
+
+@dsl.component(base_image="python:3.11")
+def appends(data: dsl.Input[dsl.Artifact]) -> None:
+    with open(data.path, "a") as file:
+        file.write("more")
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEngine]:
     engine = RunningEngine(tmp_path_factory.mktemp("ends") / "state").start()
@@ -114,6 +127,27 @@ def test_processes_that_a_task_leaves_end_with_it_and_no_other_ones(engine: Runn
     run = wait_for(client, run_of(client, leaves))
     assert run.state == "SUCCEEDED", [task.error for task in run.run_details.task_details if task.error]
     assert '"Output": 7' in (engine.folder(run.run_id) / "outputs.json").read_text()
+
+
+def test_task_that_writes_to_its_input_is_told(engine: RunningEngine) -> None:
+    """Later tasks of the run read what it had written, where a cluster gives each its own copy: unsaid."""
+
+    @dsl.pipeline(name="writes-to-input")
+    def writes_to_input() -> None:
+        made = parts.write(content="abc")
+        first = reads(data=made.outputs["out"])
+        changes = appends(data=made.outputs["out"]).after(first)
+        reads(data=made.outputs["out"]).after(changes)
+
+    client = engine.client()
+    run = wait_for(client, run_of(client, writes_to_input))
+    assert run.state == "SUCCEEDED", [task.error for task in run.run_details.task_details if task.error]
+    folder = engine.folder(run.run_id)
+    told = [
+        line for line in (folder / "log.txt").read_text().splitlines() if "was changed while it ran" in line
+    ]
+    assert len(told) == 1 and told[0].startswith("appends: WARNING: its input ") and "/write/out" in told[0]
+    assert "was changed while it ran" in (folder / "logs" / "appends.txt").read_text()
 
 
 def test_output_is_kept_once_and_a_killed_task_says_its_last_line(engine: RunningEngine) -> None:

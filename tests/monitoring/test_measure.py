@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from linnet.artifacts.reference import Reference
 from linnet.commands.drift_show import show_drift
 from linnet.config import MonitoringConfig
 from linnet.errors import StorageError
+from linnet.monitoring import measure
 from linnet.monitoring.history import keep, past_p_values, past_reports
 from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import measure_performance
@@ -102,6 +105,37 @@ def test_without_kept_images_the_report_says_so(champion: Path, serve: Serve, tm
     report = drift_of(champion, serve(pictures(300, 5), share=0.0), tmp_path)
     assert "embedding" not in {test.name for test in report.tests}
     assert "serving.log_sample" in report.notes[0]
+
+
+def test_kept_images_that_are_not_what_the_model_saw_are_counted(
+    champion: Path, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of the evidence was missing from the test of embeddings, and nothing said how much."""
+    log, plain, seen = serve(pictures(300, 5)), measure.kept_pixels, [0]
+
+    def damaged(encoded: bytes | None) -> Any:
+        seen[0] += 1
+        return None if seen[0] <= 7 else plain(encoded)
+
+    monkeypatch.setattr(measure, "kept_pixels", damaged)
+    report = drift_of(champion, log, tmp_path)
+    (note,) = report.notes
+    assert re.match(r"embeddings are of \d+ kept images: 7 more are damaged, redacted or resized", note)
+
+
+def test_model_of_many_classes_says_which_it_watches_one_by_one(
+    champion: Path, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, load = serve(pictures(300, 5)), measure.Reference.load
+
+    def fewer(folder: Path) -> Any:
+        found = load(folder)
+        (first, *_) = (one for one in found.cohorts if one.column == "class")
+        return replace(found, cohorts=(first,))
+
+    monkeypatch.setattr(measure.Reference, "load", fewer)
+    (note,) = drift_of(champion, log, tmp_path).notes
+    assert re.match(r"1 of \d+ classes are watched as groups of their own", note)
 
 
 def test_redacted_images_are_not_taken_for_drift(

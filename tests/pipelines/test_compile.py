@@ -12,6 +12,7 @@ import yaml
 
 from linnet.config import SECTIONS, load_config
 from pipelines.compile import PIPELINES, compile_pipeline
+from tests.shallow import shallow
 
 SECTION_PARAMETERS = (
     "data",
@@ -47,7 +48,7 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 @cache
 def compiled(pipeline: str, config: Path) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        return compile_pipeline(pipeline, load_config(config), Path(folder) / "p.yaml").read_bytes()
+        return shallow(compile_pipeline, pipeline, load_config(config), Path(folder) / "p.yaml").read_bytes()
 
 
 def specs(pipeline: str, config: Path) -> list[Any]:
@@ -71,7 +72,7 @@ def test_pipeline_parameters_are_the_config_with_its_values(pipeline: str, confi
 
 
 def test_pipeline_compiles_to_the_same_bytes_twice(tmp_path: Path) -> None:
-    again = compile_pipeline("training", load_config(CONFIGS[0]), tmp_path / "b.yaml").read_bytes()
+    again = shallow(compile_pipeline, "training", load_config(CONFIGS[0]), tmp_path / "b.yaml").read_bytes()
     assert again == compiled("training", CONFIGS[0])
 
 

@@ -76,7 +76,7 @@ def test_cache_keeps_what_a_run_that_cannot_be_read_made(spoiled: Path) -> None:
     StageRecord(task="train", state="succeeded", started_at=now(), key="abc").save(
         spoil(spoiled) / "stages" / "train.json"
     )
-    assert _needed() == {"abc": f"run {spoiled.name} cannot be read"}
+    assert _needed([]) == {"abc": f"run {spoiled.name} cannot be read"}
 
 
 def test_rollout_is_under_way_however_often_models_are_monitored_meanwhile() -> None:
@@ -97,6 +97,18 @@ def test_models_are_known_beside_a_busy_one(monkeypatch: pytest.MonkeyPatch) -> 
     for _ in range(5):
         began("busy", "monitoring")
     assert [one.model for one in known_models.known_models()] == ["busy", "quiet-model"]
+
+
+def test_run_that_cannot_be_read_is_told_where_settings_are_looked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The settings of the run before counted, or the model was not looked after at all, without a word."""
+    began("tiny")
+    newest = began("tiny")
+    (newest / "run.json").write_text("{")
+    known_models._tell.cache_clear()
+    assert [one.model for one in known_models.known_models()] == ["tiny"]
+    assert f"retraining goes by older settings where run {newest.name} is the newest" in caplog.text
 
 
 def test_newest_evaluation_is_of_the_model_that_is_asked_not_of_its_use_case() -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import linnet
@@ -17,12 +18,21 @@ from linnet.tasks.model import model_of
 from linnet.tasks.parts import TASKS
 from linnet.tasks.score import score_of
 from linnet.tasks.summary import summary_of
-from linnet.tasks.target import UnknownClass, target_of
+from linnet.tasks.target import Targets, UnknownClass, target_of
 
 ROOT = Path(linnet.__file__).parent
 NAMED_ELSEWHERE = {"config/data.py": "the table"}
 """Modules outside tasks/ that may name a task or take what is one task's own; the list only shrinks."""
 CLASSES = ("Bag", "Coat", "Shirt")
+
+
+def surely(rows: Targets, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Boxes as a detector that is sure of these would answer them."""
+    output = np.zeros((len(rows), *shape), np.float32)
+    for image, row in zip(output, rows, strict=True):
+        there = row[row[:, 0] >= 0]
+        image[: len(there)] = np.column_stack([there[:, 1:], np.ones(len(there)), there[:, 0]])
+    return output
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -37,9 +47,21 @@ def test_task_has_the_parts_of_its_life_cycle(task: str) -> None:
     with pytest.raises(UnknownClass, match="Hat"):
         target.encode([label, target.label(("Hat",))], CLASSES, 8, 8)
     answer = answer_of(task, CLASSES)
-    sure = target.matrix(rows, 3).astype(np.float32)
+    shape = answer.row_shape(32, 32)
+    sure = surely(rows, shape) if target.spatial else target.matrix(rows, 3).astype(np.float32)
     assert answer.problem(sure) == "" and answer.labels(sure) == [label, label]
-    assert answer.problem(np.full((1, 3), np.nan, np.float32))
+    assert answer.problem(np.full((1, *shape), np.nan, np.float32))
+    packed = answer.packed(sure)
+    ends = np.cumsum([len(row) for row in packed])
+    assert np.array_equal(answer.unpacked(np.concatenate(packed), ends), sure)
+    assert answer.difference(sure, sure) == 0.0 == answer.off(answer.listed(sure[0]), sure[0])
+    backward = CLASSES[::-1]
+    assert answer.difference(sure, answer.in_classes(sure, backward)) > 0.5
+    assert answer_of(task, backward).labels(answer.in_classes(sure, backward)) == [label, label]
+    assert answer.by_class(sure).shape == (2, 3)
+    assert answer.named(sure).tolist() == target.matrix(rows, 3).tolist()
+    for name, values in summary_of(task).scalars(sure).items():
+        assert len(values) == 2 and np.isfinite(values).all(), name
     assert answer.said(answer.listed(sure[0])) == label and answer.confidence(sure).tolist() == [1.0, 1.0]
     assert {"accuracy", "worst_recall", "ece", *score_of(task).gated} <= {
         m.key for m in score_of(task).metrics

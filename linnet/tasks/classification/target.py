@@ -15,6 +15,7 @@ from linnet.tasks.target import Object, Target, Targets, UnknownClass
 class _OneClass:
     spatial = False
     several = False
+    gates = training = ""
 
     def check(self, config: DataConfig) -> None:
         """Every setting suits it."""

@@ -25,6 +25,16 @@ NONE = "[]"
 class _Classes:
     spatial = False
     several = True
+    gates = """\
+min_accuracy = 0.4  # mean overlap of the named and the true classes
+min_macro_f1 = 0.4
+min_micro_f1 = 0.4
+min_map = 0.4
+min_worst_recall = 0.0  # a rare class may have too few test images for a floor
+max_ece = 0.1
+max_cohort_gap = 0.35
+"""
+    training = ""
 
     def check(self, config: DataConfig) -> None:
         """Every setting suits it."""

@@ -18,6 +18,14 @@ from linnet.tasks.target import Object, Target, Targets, UnknownClass
 
 class _Masks:
     spatial = several = True
+    gates = """\
+min_accuracy = 0.3
+min_mean_iou = 0.3
+min_worst_recall = 0.0  # a rare class may have too few test images for a floor
+max_ece = 0.1
+max_cohort_gap = 0.35
+"""
+    training = ""
 
     def check(self, config: DataConfig) -> None:
         """Masks are stretched with their images: other fits would cut or frame them."""

@@ -6,6 +6,8 @@ from typing import Any
 
 from kfp import dsl
 
+from tests.shallow import shallow
+
 
 @dataclass(frozen=True)
 class Case:
@@ -23,7 +25,7 @@ class Case:
 
     def pipeline(self) -> Any:
         """The pipeline, as the SDK compiles it."""
-        return dsl.pipeline(name=f"parity-{self.name.replace('_', '-')}")(self.build)
+        return shallow(dsl.pipeline(name=f"parity-{self.name.replace('_', '-')}"), self.build)
 
 
 CASES: list[Case] = []

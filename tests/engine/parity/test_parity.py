@@ -15,6 +15,7 @@ from kfp.compiler import Compiler
 from tests.engine.engines import RunningEngine, client_of, quiet, run_of, wait_for
 from tests.engine.parity import suite, traps
 from tests.engine.parity.cases import CASES, Case
+from tests.shallow import shallow
 
 HOST = os.environ.get("LINNET_PARITY_HOST", "")
 assert suite and traps  # their cases stand in the list once they are loaded
@@ -50,7 +51,7 @@ def test_order_follows_from_inputs_where_the_file_lists_no_dependencies(client: 
     """A cluster's driver finds out whom a task waits for; the SDK happens to list them all."""
     (case,) = [case for case in CASES if case.name == "loop_over_an_output_collected"]
     file = tmp_path / "pipeline.yaml"
-    Compiler().compile(case.pipeline(), str(file))
+    shallow(Compiler().compile, case.pipeline(), str(file))
     text, listed = re.subn(r"^ +dependentTasks:\n(?: +- .*\n)+", "", file.read_text(), flags=re.MULTILINE)
     assert listed >= 2 and "dependentTasks" not in text
     file.write_text(text)

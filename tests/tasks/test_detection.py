@@ -1,0 +1,361 @@
+"""Boxes as labels, in exports and in Label Studio; how they move, are learned, and become answers."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from linnet.config import DataConfig, GatesConfig, TrainConfig, parse_config
+from linnet.data.init_config import config_for
+from linnet.data.layout import understand
+from linnet.errors import ConfigError, DataError
+from linnet.tasks.answer import answer_of
+from linnet.tasks.augment import Moves
+from linnet.tasks.detection.augment import AUGMENT
+from linnet.tasks.detection.boxes import Box, boxes_of, text_of
+from linnet.tasks.detection.label_form import NO_OBJECT, label_form
+from linnet.tasks.detection.model import MODEL
+from linnet.tasks.detection.network import boxes_at, decoded
+from linnet.tasks.detection.target import MOST, TARGET
+from linnet.tasks.label_form import CANNOT_TELL, BadAnswer
+from linnet.tasks.score import score_of
+from linnet.vision.networks import plan_architecture
+
+CLASSES = ("cat", "dog")
+WIDE, HIGH = 64, 48
+
+
+@st.composite
+def pixel_boxes(draw: st.DrawFn) -> tuple[str, int, int, int, int]:
+    left, top = draw(st.integers(0, WIDE - 1)), draw(st.integers(0, HIGH - 1))
+    return (
+        draw(st.sampled_from(CLASSES)), left, top,
+        draw(st.integers(left + 1, WIDE)), draw(st.integers(top + 1, HIGH)),
+    )  # fmt: skip
+
+
+def label_of(boxes: list[tuple[str, int, int, int, int]]) -> str:
+    return text_of(Box(name, a / WIDE, b / HIGH, c / WIDE, d / HIGH) for name, a, b, c, d in boxes)
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"),
+    [
+        ("", "no label; write"),
+        ("cat", "no list of boxes in JSON"),
+        ('{"cat": 1}', "no list of boxes"),
+        ('[["cat", 0, 0, 1]]', "not a class and four numbers"),
+        ('[["cat", 0, 0, 1, "1"]]', "not all numbers"),
+        ('[["cat", 0.5, 0.1, 1.2, 0.9]]', "outside the image"),
+        ('[["cat", 0.5, NaN, 1, 0.9]]', "outside the image"),
+        ('[["cat", 0.5, 0.5, 0.5, 0.9]]', "without area"),
+        ('[["cat", 0.1, 0.1, 0.5, 0.5], ["cat", 0.1, 0.1, 0.5, 0.5]]', "same box of 'cat' twice"),
+        (json.dumps([["cat", n / 200, 0, 1, 1] for n in range(101)]), "101 boxes; at most 100"),
+    ],
+)
+def test_cell_that_holds_no_boxes_is_refused_in_words(cell: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        TARGET.read(cell)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(pixel_boxes(), max_size=8))
+def test_label_keeps_its_boxes_through_arrays_and_label_studio(boxes: list[Any]) -> None:
+    label = label_of(boxes)
+    assert TARGET.read(TARGET.cell(label)) == label == TARGET.joined([label, label])
+    row = TARGET.encode([label], CLASSES, HIGH, WIDE)
+    assert TARGET.problem(row, 2) == "" and TARGET.decode(row[0], CLASSES) == label
+    form = label_form(CLASSES)
+    assert form.answer({"result": form.prediction(label, 0.5, "m")["result"]}) == ("label", label)
+    assert TARGET.renamed(TARGET.renamed(label, str.upper), str.lower) == label
+
+
+def picture(folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    seed = int(Path(name).stem)
+    pixels = np.random.default_rng(seed).integers(0, 255, (HIGH, WIDE), np.uint8)
+    Image.fromarray(pixels).save(folder / name)
+
+
+EXPORTED = [[("cat", 3, 5, 20, 30), ("dog", 0, 0, WIDE, HIGH)], [("dog", 10, 4, 33, 47)], []]
+
+
+def write_coco(root: Path) -> None:
+    images = [{"id": n, "file_name": f"{n}.png", "width": WIDE, "height": HIGH} for n in range(3)]
+    marked = [
+        {"id": n, "image_id": n, "category_id": CLASSES.index(name), "bbox": [a, b, c - a, d - b]}
+        for n, boxes in enumerate(EXPORTED)
+        for name, a, b, c, d in boxes
+    ]
+    names = [{"id": k, "name": name} for k, name in enumerate(CLASSES)]
+    content = {"images": images, "annotations": marked, "categories": names}
+    (root / "instances.json").write_text(json.dumps(content))
+
+
+def write_voc(root: Path) -> None:
+    for n, boxes in enumerate(EXPORTED):
+        objects = "".join(
+            f"<object><name>{name}</name><bndbox><xmin>{a + 1}</xmin><ymin>{b + 1}</ymin><xmax>{c}</xmax>"
+            f"<ymax>{d}</ymax></bndbox></object>"
+            for name, a, b, c, d in boxes
+        )
+        size = f"<size><width>{WIDE}</width><height>{HIGH}</height></size>"
+        (root / f"{n}.xml").write_text(
+            f"<annotation><filename>{n}.png</filename>{size}{objects}</annotation>"
+        )
+
+
+def write_yolo(root: Path) -> None:
+    (root / "data.yaml").write_text("train: images\nnames: [cat, dog]\n")
+    (root / "labels").mkdir()
+    for n, boxes in enumerate(EXPORTED):
+        lines = [
+            f"{CLASSES.index(name)} {(a + c) / 2 / WIDE} {(b + d) / 2 / HIGH} "
+            f"{(c - a) / WIDE} {(d - b) / HIGH}"
+            for name, a, b, c, d in boxes
+        ]
+        (root / "labels" / f"{n}.txt").write_text("\n".join(lines))
+
+
+def write_label_studio(root: Path) -> None:
+    form = label_form(CLASSES)
+    tasks = [
+        {"id": n, "data": {"image": f"{n}.png"},
+         "annotations": [{"result": form.prediction(label_of(boxes), 1.0, "")["result"] if boxes else []}]}
+        for n, boxes in enumerate(EXPORTED)
+    ]  # fmt: skip
+    (root / "project.json").write_text(json.dumps(tasks))
+
+
+@pytest.mark.parametrize("write", [write_coco, write_voc, write_yolo, write_label_studio])
+def test_export_of_boxes_is_read_to_the_pixel_and_its_task_is_found(write: Any, tmp_path: Path) -> None:
+    where = "images/" if write is write_yolo else ""
+    for n in range(3):
+        picture(tmp_path, f"{where}{n}.png")
+    write(tmp_path)
+    found = understand(tmp_path)
+    assert found.task == "detection"
+    assert [image.label for image in found.images] == [label_of(boxes) for boxes in EXPORTED]
+
+
+def test_config_of_an_export_of_boxes_can_be_run(tmp_path: Path) -> None:
+    for n in range(60):
+        picture(tmp_path, f"{n}.png")
+    images = [{"id": n, "file_name": f"{n}.png", "width": WIDE, "height": HIGH} for n in range(60)]
+    marked = [{"id": n, "image_id": n, "category_id": n % 2, "bbox": [4, 4, 20, 20]} for n in range(60)]
+    names = [{"id": k, "name": name} for k, name in enumerate(CLASSES)]
+    content = {"images": images, "annotations": marked, "categories": names}
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    made = config_for("boxes", tmp_path)
+    config = parse_config(tomllib.loads(made.text))
+    assert (config.data.task, config.data.layout, config.data.fit) == ("detection", "coco", "squash")
+    MODEL.check(config.train)
+    TARGET.check(config.data)
+    usual = GatesConfig()
+    for name in ("accuracy", "macro_f1", "micro_f1", "map", "map50", "auc", "mean_iou"):
+        own = getattr(config.gates, f"min_{name}") != getattr(usual, f"min_{name}")
+        assert not own or name in score_of("detection").gated, name
+
+
+@pytest.mark.parametrize(
+    ("about", "problem"),
+    [
+        ({"bbox": [60, 5, 10, 10]}, "outside the image"),
+        ({"bbox": [3, 5, 0, 10]}, "without area"),
+        ({"bbox": [3, 5, 10]}, "without an upright box"),
+        ({"bbox": [3, 5, 10, 10], "iscrowd": 1}, "crowd"),
+    ],
+)
+def test_export_with_wrong_boxes_names_their_images(
+    about: dict[str, Any], problem: str, tmp_path: Path
+) -> None:
+    write_coco(tmp_path)
+    for n in range(3):
+        picture(tmp_path, f"{n}.png")
+    content = json.loads((tmp_path / "instances.json").read_text())
+    content["annotations"][0] |= about
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=f"0.png: .*{problem}"):
+        understand(tmp_path, task="detection")
+
+
+def test_answers_of_label_studio_that_are_no_boxes_are_told() -> None:
+    form = label_form(CLASSES)
+    whole = {"from_name": "whole", "value": {"choices": [NO_OBJECT]}}
+    [rectangle] = form.prediction(label_of([("cat", 1, 1, 9, 9)]), 1.0, "m")["result"]
+    assert form.answer({"result": [whole]}) == ("label", "[]")
+    assert form.answer({"result": [{**whole, "value": {"choices": [CANNOT_TELL]}}]}) == ("cannot_tell", "")
+    assert form.answer({"was_cancelled": True}) == ("skipped", "")
+    turned = {**rectangle, "value": {**rectangle["value"], "rotation": 30}}
+    foreign = {**rectangle, "value": {**rectangle["value"], "rectanglelabels": ["cow"]}}
+    outside = {**rectangle, "value": {**rectangle["value"], "width": 150}}
+    for result, problem in (
+        ([], "no box, and does not say"),
+        ([rectangle, whole], "and has 1 box"),
+        ([turned], "turned"),
+        ([foreign], "'cow'; the dataset has cat, dog"),
+        ([outside], "outside the image"),
+    ):
+        with pytest.raises(BadAnswer, match=problem):
+            form.answer({"result": result})
+    parsed = {
+        "label": {"type": "RectangleLabels", "labels": list(CLASSES)},
+        "whole": {"type": "Choices", "labels": [NO_OBJECT, CANNOT_TELL]},
+    }
+    assert form.fits(parsed) == ""
+    assert "lacks the label(s) dog" in form.fits({**parsed, "label": {**parsed["label"], "labels": ["cat"]}})
+    for name in (*CLASSES, NO_OBJECT, "RectangleLabels"):
+        assert name in form.config()
+
+
+def test_boxes_move_with_their_pixels() -> None:
+    side, rng = 32, np.random.default_rng(0)
+    images = torch.zeros((40, side, side, 1), dtype=torch.uint8)
+    labels = []
+    for image in images:
+        left, top = rng.integers(4, 14, 2)
+        right, bottom = left + rng.integers(6, 14), top + rng.integers(6, 14)
+        image[top:bottom, left:right] = 255
+        labels.append(text_of([Box("cat", left / side, top / side, right / side, bottom / side)]))
+    targets = torch.from_numpy(TARGET.encode(labels, CLASSES, side, side))
+    mirrored = torch.from_numpy(rng.random(40) < 0.5)
+    shift = torch.from_numpy(rng.integers(-4, 5, (40, 2)))
+    moved = torch.where(mirrored[:, None, None, None], images.flip(2), images)
+    rolled = torch.stack(
+        [torch.roll(one, tuple(by), (0, 1)) for one, by in zip(moved, shift.tolist(), strict=True)]
+    )
+    found = AUGMENT.moved(targets, Moves(side, side, mirrored, shift))
+    for image, row in zip(rolled[..., 0].numpy(), found.numpy(), strict=True):
+        y, x = np.nonzero(image)
+        expected = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1]) / side
+        np.testing.assert_allclose(row[0], [0, *expected], atol=1e-6)
+        assert (row[1:, 0] == -1).all()
+
+
+def test_box_that_leaves_the_image_is_cut_and_one_that_is_gone_is_no_box() -> None:
+    label = text_of([Box("cat", 0.0, 0.0, 0.5, 0.5), Box("dog", 0.6, 0.6, 1.0, 1.0)])
+    targets = torch.from_numpy(TARGET.encode([label], CLASSES, 20, 20))
+    found = AUGMENT.moved(targets, Moves(20, 20, None, torch.tensor([[6, 6]])))
+    assert TARGET.decode(found[0].numpy(), CLASSES) == text_of([Box("cat", 0.3, 0.3, 0.8, 0.8)])
+
+
+def perfect(targets: torch.Tensor, size: int) -> torch.Tensor:
+    """Logits [N, 2 + 4, size, size] of a network that knows the boxes."""
+    logits = torch.full((len(targets), 6, size, size), -9.0)
+    for n, row in enumerate(targets):
+        for number, left, top, right, bottom in row[row[:, 0] >= 0].tolist():
+            x, y = int((left + right) / 2 * size), int((top + bottom) / 2 * size)
+            logits[n, int(number), y, x] = 9.0
+            middle = (x + 0.5) / size, (y + 0.5) / size
+            away = (middle[0] - left, middle[1] - top, right - middle[0], bottom - middle[1])
+            logits[n, 2:, y, x] = torch.tensor(away).mul(size).log()
+    return logits
+
+
+def test_what_a_knowing_network_says_is_decoded_to_its_boxes_and_costs_least() -> None:
+    labels = [text_of([Box("cat", 0.1, 0.1, 0.4, 0.5), Box("dog", 0.5, 0.45, 0.95, 0.9)]), text_of([])]
+    targets = torch.from_numpy(TARGET.encode(labels, CLASSES, 64, 64))
+    logits = perfect(targets, 8)
+    output = MODEL.output(logits, 1.0).numpy()
+    answer = answer_of("detection", CLASSES)
+    assert output.shape == (2, MOST, 6) and answer.problem(output) == ""
+    for said, true in zip(answer.labels(output), labels, strict=True):
+        np.testing.assert_allclose(
+            [box[1:] for box in boxes_of(said)], [box[1:] for box in boxes_of(true)], atol=1e-5
+        )
+        assert [box.name for box in boxes_of(said)] == [box.name for box in boxes_of(true)]
+    assert MODEL.right(MODEL.named(logits), targets).tolist() == pytest.approx([1.0, 1.0], abs=1e-4)
+    known = MODEL.losses(logits, targets, None, 0.0, 0.0)
+    assert known.shape == (2,) and torch.isfinite(known).all()
+    worse = logits.clone()
+    worse[:, :2] = -worse[:, :2]
+    assert (MODEL.losses(worse, targets, None, 0.0, 0.0) > known).all()
+
+
+def test_second_peak_of_an_object_is_left_out_and_boxes_of_other_classes_stay() -> None:
+    logits = torch.full((1, 6, 8, 8), -9.0)
+    logits[0, 2:] = 1.0
+    logits[0, 0, 2, 2], logits[0, 0, 2, 4] = 3.0, 2.0  # of one class, whose boxes overlap by more than 0.6?
+    logits[0, 1, 2, 2] = 1.0
+    sides = boxes_at(logits[:, 2:])[0]
+    first, second = sides[:, 2, 2], sides[:, 2, 4]
+    width = first[2] - first[0]
+    wide = torch.tensor(np.log(4.5))
+    logits[0, 2, 2, 2], logits[0, 4, 2, 2] = wide, wide
+    logits[0, 2, 2, 4], logits[0, 4, 2, 4] = wide, wide
+    assert width > 0 and second[0] > first[0]
+    found = decoded(logits, 1.0)[0]
+    there = found[found[:, 4] > 0]
+    assert there[:, 5].tolist() == [0.0, 1.0], "the less sure box of the same class repeats the first"
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """So small a network takes minutes with several threads where others use the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_detector_learns_four_pictures_and_its_output_is_bounded() -> None:
+    side = 32
+    plan = plan_architecture(
+        height=side, width=side, channels=1, features=3, classes=2, base=8, flip_average=False
+    )
+    torch.manual_seed(0)
+    network = MODEL.network(plan).train()
+    images = torch.zeros((4, side, side, 1), dtype=torch.uint8)
+    images[0, 4:16, 6:20], images[1, 14:28, 10:26], images[2, 2:12, 2:12], images[3] = 255, 120, 255, 10
+    labels = [
+        text_of([Box("cat", 6 / 32, 4 / 32, 20 / 32, 16 / 32)]),
+        text_of([Box("dog", 10 / 32, 14 / 32, 26 / 32, 28 / 32)]),
+        text_of([Box("cat", 2 / 32, 2 / 32, 12 / 32, 12 / 32)]),
+        text_of([]),
+    ]
+    targets = torch.from_numpy(TARGET.encode(labels, CLASSES, side, side))
+    network.fit_constants(images, torch.rand(4, 3))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
+    for _ in range(60):
+        logits, embedding = network(images, torch.zeros(4, 3))
+        loss = MODEL.losses(logits, targets, None, 0.0, 0.0).mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert embedding.shape[0] == 4
+    scores = MODEL.right(MODEL.named(logits), targets)
+    assert scores.mean() > 0.75, scores
+    output = MODEL.output(logits, 2.0).detach().numpy()
+    assert answer_of("detection", CLASSES).problem(output) == ""
+    results = MODEL.results(MODEL.named(logits), targets, 2)
+    assert results["validation_accuracy"] == pytest.approx(float(scores.mean()), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"mixup": 0.2}, {"cutmix": 1.0}, {"balanced_sampling": True}, {"focal_gamma": 2.0}, {"epochs": 0},
+        {"augment": "photo"}, {"augment": "photo", "min_crop": 1.0},
+        {"augment": "photo", "min_crop": 1.0, "policy": "none", "rotation": 10.0},
+    ],
+)  # fmt: skip
+def test_settings_that_boxes_cannot_be_trained_by_are_refused(setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"train\."):
+        MODEL.check(TrainConfig(**setting))
+
+
+def test_images_that_are_not_stretched_are_refused() -> None:
+    MODEL.check(TrainConfig(augment="photo", min_crop=1.0, policy="none", color=0.2))
+    with pytest.raises(ConfigError, match=r"data\.fit.*squash"):
+        TARGET.check(DataConfig(fit="pad"))
