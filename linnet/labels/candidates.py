@@ -188,13 +188,12 @@ def _requests(model: str, report: EvaluationReport) -> dict[str, tuple[Output, b
     would be read as of these classes.
     """
     found: dict[str, tuple[str, Output, bytes, bool]] = {}
-    columns = ["model", "version", "ok", "sample_id", "probabilities", "predicted", "image", "kept_for"]
+    columns = ["model", "version", "ok", "sample_id", "probabilities", "predicted", "image"]
     others: set[str] = set()
     for file in _log_files(model):
         try:
-            with pq.ParquetFile(file) as table:
-                known = [name for name in columns if name in table.schema_arrow.names]
-                rows = table.read(columns=known).to_pylist()
+            more = ["kept_for"] if "kept_for" in pq.read_schema(file).names else []  # older files have none
+            rows = pq.read_table(file, columns=[*columns, *more]).to_pylist()
         except (OSError, pa.ArrowException) as error:
             _tell(f"requests in {file} are not asked about: {error}")
             continue

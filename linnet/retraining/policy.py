@@ -22,6 +22,7 @@ from linnet.records import (
     WindowFinding,
 )
 from linnet.retraining.history import History
+from linnet.retraining.questions import questions, still_open
 
 DAY, MONTH = timedelta(days=1), timedelta(days=30)
 
@@ -51,7 +52,7 @@ def decide(
     else:
         met = [item.detail for item in triggers[cause]]
         reason = f"{cause} asks for a run: {'; '.join(met)}"
-    ask = 0 if cause is not None else questions(evidence, history, config, at)
+    ask = 0 if cause is not None else questions(triggers["drift"], evidence, history, config, at)
     if ask:
         reason += f"; people are asked about {ask} images that users sent"
     return RetrainingDecision(
@@ -64,20 +65,6 @@ def decide(
         ask_labels=ask,
         conditions=(*(item for conditions in triggers.values() for item in conditions), *guards),
     )
-
-
-def questions(evidence: RetrainingEvidence, history: History, config: RetrainingConfig, at: datetime) -> int:
-    """How many images people are to be asked about now: what drift lacks to ask for a run; mostly 0.
-
-    Drift must be proven as it must for a run. Questions that wait for an answer already count as asked.
-    """
-    windows, newest = _drift(evidence, config)[:2]
-    if not (config.enabled and windows.met and newest.met) or evidence.rollout_active or history.active:
-        return 0
-    if history.last_round and at - history.last_round < timedelta(hours=config.cooldown_hours):
-        return 0
-    missing = config.min_new_labels - evidence.new_labels - evidence.open_questions
-    return max(min(missing, config.label_budget), 0)
 
 
 def _waiting(drift: tuple[Condition, ...]) -> str:
@@ -165,7 +152,7 @@ def _drift(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Cond
             met=evidence.new_labels >= config.min_new_labels,
             detail=_labels_told(evidence, f"{config.min_new_labels} are needed")
             + _missing(config.min_new_labels - evidence.new_labels, "min_new_labels")
-            + _asked(evidence),
+            + still_open(evidence),
         ),
     )  # fmt: skip
 
@@ -207,12 +194,6 @@ def _missing(labels: int, setting: str) -> str:
         f"; {labels} are missing: ask for them (`linnet labels round`) and answer (`linnet labels up`), or "
         f"send them (POST /feedback), or lower retraining.{setting}"
     )
-
-
-def _asked(evidence: RetrainingEvidence) -> str:
-    if not evidence.open_questions:
-        return ""
-    return f"; {evidence.open_questions} questions wait for an answer (`linnet labels status` shows them)"
 
 
 def _staleness(evidence: RetrainingEvidence, config: RetrainingConfig, at: datetime) -> tuple[Condition, ...]:
