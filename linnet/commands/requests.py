@@ -120,10 +120,15 @@ def replay(
     answered, table = 0, Table("request", "before", "now", "answer")
     lines: list[Text] = []
     for request, path in chosen:
-        status, _, body = client.request(request.method, _address(request), body_of(path), request.headers)
-        answered += status == 200
-        now = Text(str(status), "green" if status == 200 else "red")
-        before, said = f"{request.status} {request.reason}", _printable(_said(body))
+        try:
+            status, _, body = client.request(
+                request.method, _address(request), body_of(path), request.headers
+            )
+            answered += status == 200
+            now, said = Text(str(status), "green" if status == 200 else "red"), _printable(_said(body))
+        except LinnetError as error:  # one that is gone, or breaks the server off, hides none of the others
+            now, said = Text("no answer", "red"), _printable(str(error))
+        before = f"{request.status} {request.reason}"
         table.add_row(Text(request.request_id), before, now, Text(said))
         lines.append(Text.assemble(f"{request.request_id}  {before}, now ", now, f": {said}"))
     _print_whole(table, lines, console)

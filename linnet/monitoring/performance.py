@@ -208,7 +208,7 @@ def _doubts(window: Window, drift: DriftReport, accuracy: Interval | None, estim
     """Why the estimate without labels is unproven; none if its assumptions hold as far as can be seen."""
     doubts = []
     if not window.enough:
-        doubts.append(f"only {window.rows} images were served in the window")
+        doubts.append(f"only {window.extent} can be judged in the window")
     moved = [test.name for test in drift.tests if test.drifted and test.kind != "output"]
     if moved:
         doubts.append(

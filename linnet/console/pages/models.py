@@ -126,7 +126,7 @@ def _list(context: Context, request: Request, found: list[Listed], page: int) ->
             part = one.versions[page * view.PAGE : (page + 1) * view.PAGE]
             pages = pager(page, view.PAGE, len(one.versions), "/models")
             shell.html(join([left_out(one.unread), view.versions_table(part), pages]))
-        shell.html(section("Ledger", view.ledger_table(one.ledger[:20])))
+        shell.html(section("Ledger", view.ledger_table(one.ledger, most=20)))
 
 
 def _rollback(context: Context, request: Request, name: str) -> None:

@@ -16,6 +16,7 @@ from linnet.console.markup import (
     empty,
     join,
     link,
+    of_all,
     prose,
     split_bar,
     table,
@@ -247,11 +248,12 @@ def _result(record: RunRecord) -> str:
 
 
 def class_bars(counts: dict[str, int], most: int = 12) -> Html:
-    """Classes with their share as bars, the commonest first."""
+    """Classes with their share as bars, the commonest first, and how many there are in all."""
     total = sum(counts.values()) or 1
     top = max(counts.values(), default=1)
     rows = [
         (name, bar(count / top), f"{count:,}", percent(count / total))
         for name, count in sorted(counts.items(), key=lambda item: -item[1])[:most]
     ]
-    return table(("Class", "", ">Count", ">Share"), rows, "Classes")
+    shown = table(("Class", "", ">Count", ">Share"), rows, "Classes")
+    return join([shown, of_all(len(rows), len(counts), "classes, the commonest")])
