@@ -13,8 +13,8 @@ import numpy.typing as npt
 from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig
 from linnet.monitoring.drift import compare_classes
+from linnet.monitoring.given_labels import GivenLabels, Image, given_labels
 from linnet.monitoring.history import PERFORMANCE_FILE
-from linnet.monitoring.log_reader import read_feedback
 from linnet.monitoring.online_fdr import adjusted
 from linnet.monitoring.segments import accuracy_falls, segment_accuracy
 from linnet.monitoring.window import WINDOW_FILE, Rows
@@ -26,7 +26,7 @@ from linnet.tasks.target import Target, target_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Feedback = Mapping[tuple[str, int], tuple[str, datetime]]
+Feedback = Mapping[Image, tuple[str, datetime]]
 
 _MIN_CLASS_ROWS = 20
 """Fewest labelled images of a class for a test of its row of the confusion matrix."""
@@ -53,14 +53,27 @@ def measure_performance(
     reference = Reference.load(package)
     about = Window.load(window / WINDOW_FILE)
     rows = Rows.load(window, len(reference.features), len(reference.classes), reference.answer)
-    given = read_feedback(feedback, about.model)
+    given = labels_of(rows, about, feedback)
     report = judge(about, rows, reference, given.labels, drift, config, earlier)
     report = report.model_copy(
-        update={"notes": tuple(f"labels that cannot be read: {one}" for one in given.damaged)}
+        update={
+            "notes": (
+                *given.notes,
+                *(f"labels that cannot be read: {one}" for one in given.damaged),
+                *(f"later answers that cannot be read: {one}" for one in given.unread),
+            )
+        }
     )
     out.mkdir(parents=True, exist_ok=True)
     report.save(out / PERFORMANCE_FILE)
     return report
+
+
+def labels_of(rows: Rows, window: Window, log: Path) -> GivenLabels:
+    """The labels that came for a window's rows."""
+    moments = (at.astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC) for at in rows.at)
+    answers = zip(rows.request_id, rows.index, moments, rows.sample_id, strict=True)
+    return given_labels(log, window.model, answers, window.start)
 
 
 def judge(
@@ -72,7 +85,7 @@ def judge(
     config: MonitoringConfig,
     earlier: Sequence[PerformanceReport] = (),
 ) -> PerformanceReport:
-    """The report; `feedback` maps (request id, image) to label and arrival, other rows' do no harm."""
+    """The report; `feedback` maps images to label and arrival, other rows' do no harm."""
     target, size = target_of(reference.task), len(reference.classes)
     given, labels, delays, unknown = _join(rows, reference.classes, target, feedback)
     output = rows.output[given]
@@ -190,7 +203,7 @@ def _join(
     """Rows whose label came, these labels, seconds until they did, and labels of no known class."""
     known = set(classes)
     given, labels, delays, unknown = [], [], [], 0
-    for row, key in enumerate(zip(rows.request_id, rows.index, strict=True)):
+    for row, key in enumerate(zip(rows.request_id, rows.index, rows.sample_id, strict=True)):
         if key not in feedback:
             continue
         label, moment = feedback[key]

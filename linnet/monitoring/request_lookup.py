@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from linnet.monitoring.log_reader import read_feedback
+from linnet.monitoring.given_labels import given_labels
 from linnet.records.prediction_log import served_files, served_schema
 
 logger = logging.getLogger(__name__)
@@ -71,10 +71,11 @@ def find_request(log: Path, name: str) -> ServedRequest | None:
 
 def _request(rows: list[dict[str, Any]], log: Path) -> ServedRequest:
     first = rows[0]
-    labels = read_feedback(log, first["model"]).labels if any(log.glob("feedback*")) else {}
+    answers = [(row["request_id"], row["index"] or 0, row["at"], row["sample_id"]) for row in rows]
+    labels = given_labels(log, first["model"], answers, min(row["at"] for row in rows)).labels
 
     def image_of(row: dict[str, Any]) -> ServedImage:
-        label, at = labels.get((row["request_id"], row["index"]), (None, None))
+        label, at = labels.get((row["request_id"], row["index"] or 0, row["sample_id"]), (None, None))
         return ServedImage(
             row["index"], row["predicted"], row["confidence"], tuple(row["probabilities"] or ()),
             tuple(row["features"] or ()), row["sample_id"], row["image"], label, at,
