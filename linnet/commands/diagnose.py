@@ -124,6 +124,8 @@ def _show(found: Diagnosis, symptoms: Symptoms, notes: list[str], console: Conso
             at = f"{deploy.at:%Y-%m-%d %H:%M}"
             table.add_row(at, did, deploy.previous or "", deploy.actor, deploy.reason)
         console.print(table)
+        if left := found.deploys[5:]:
+            console.print(f"and {len(left)} more")
     if found.samples:
         table = Table("look at", "reason", title="samples", title_justify="left")
         for sample in found.samples:
