@@ -67,7 +67,10 @@ def needs(view: Overview) -> list[Need]:
     found: list[Need] = []
     champion, served = view.champion, view.served
     if champion is not None and served.problem:
-        found.append(Need("warn", "No server is running", served.problem, "/release"))
+        unserved = f"Version {champion.version} of {champion.name} is not served"
+        found.append(
+            Need("warn", unserved if served.url else "No server is running", served.problem, "/release")
+        )
     elif champion is not None and served.champion not in ("", champion.version):
         why = f"The server answers with version {served.champion}; the champion is {champion.version}."
         found.append(Need("bad", "The server does not serve the champion", why, "/release"))
