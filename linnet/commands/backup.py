@@ -145,7 +145,9 @@ def _notes() -> list[str]:
     busy = [folder.name for folder in runs.alive_folders()]
     if not busy:
         return []
-    return [f"{', '.join(busy[:5])} was under way: it will be an interrupted run (`linnet runs resume`)"]
+    more = f" and {len(busy) - 5} more" if busy[5:] else ""
+    named = f"{', '.join(busy[:5])}{more}"
+    return [f"under way: {named}; restored, each is an interrupted run (`linnet runs resume`)"]
 
 
 def _show_plan(console: Console, plan: backups.Plan, notes: list[str]) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from linnet.monitoring.symptoms import Places
 
+DEPLOYS = 5
+"""The newest, in the list."""
 EXIT_CODES = {"sound": 0, "data": 4, "model": 5, "infrastructure": 6, "unknown": 7}
 _WORDS = {
     "sound": ("sound: all was measured, and nothing is wrong", "green"),
@@ -119,11 +121,15 @@ def _show(found: Diagnosis, symptoms: Symptoms, notes: list[str], console: Conso
         table = Table(
             "at (UTC)", "deploy", "before", "actor", "reason", title="deploys", title_justify="left"
         )
-        for deploy in found.deploys[:5]:
+        for deploy in found.deploys[:DEPLOYS]:
             did = f"{deploy.action} {deploy.version}"
             at = f"{deploy.at:%Y-%m-%d %H:%M}"
             table.add_row(at, did, deploy.previous or "", deploy.actor, deploy.reason)
         console.print(table)
+        if len(found.deploys) > DEPLOYS:
+            console.print(
+                f"the newest {DEPLOYS} of {len(found.deploys):,}; `linnet retraining ledger` shows the others"
+            )
     if found.samples:
         table = Table("look at", "reason", title="samples", title_justify="left")
         for sample in found.samples:

@@ -19,7 +19,7 @@ def show_drift(drift: DriftReport, performance: PerformanceReport, page: Path) -
     console = terminal()
     window = drift.window
     colour = {"drift": "red", "stable": "green", "insufficient": "yellow"}[drift.verdict]
-    facts = f": {window.model} version {window.version}, {window.rows:,} images"
+    facts = f": {window.model} version {window.version}, {window.extent}"
     console.print(Text.assemble((drift.verdict, f"bold {colour}"), facts))
     if drift.tests:
         table = Table("quantity", "effect", "matters from", "adjusted p", "")
@@ -33,9 +33,7 @@ def show_drift(drift: DriftReport, performance: PerformanceReport, page: Path) -
         if left := ordered[MOST_QUANTITIES:]:
             console.print(f"and {len(left)} more, {sum(test.drifted for test in left)} of them drifted")
     for cohort in (cohort for cohort in drift.cohorts if cohort.drifted):
-        console.print(
-            f"cohort {cohort.cohort} {cohort.value}: {cohort.column} moved by {cohort.effect:.2f} (KS)"
-        )
+        console.print(f"cohort {cohort.name}: {cohort.column} moved by {cohort.effect:.2f} (KS)")
     if performance.accuracy is not None:
         a = performance.accuracy
         console.print(
@@ -72,5 +70,7 @@ def show_skew(found: SkewReport) -> None:
         for one in found.examples[:10]:
             table.add_row(one.request_id, one.what, one.served, one.offline, one.source)
         console.print(table)
+        if (left := found.differences - len(found.examples[:10])) > 0:
+            console.print(f"and {left:,} more")
     for note in (*found.libraries, *found.notes):
         console.print(note)

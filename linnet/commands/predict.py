@@ -12,10 +12,11 @@ import typer
 from rich.table import Table
 
 from linnet.commands.terminal import fits, progress_bars, terminal
-from linnet.config import load_config
-from linnet.errors import DataError, RequestRejected, ServingError
+from linnet.config import DEFAULT_TASK, load_config
+from linnet.errors import ConfigError, DataError, RequestRejected, ServingError
 from linnet.process.model_server import ServerState
-from linnet.registry.connect import find_champion, several_models
+from linnet.records import ModelPackage
+from linnet.registry.connect import Champion, find_champion, several_models
 from linnet.storage.paths import server_state_file
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def predict(
     name: Name = "",
     config: ConfigPath = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON, a line an image.")] = False,
+    draw: Annotated[
+        Path | None, typer.Option("--draw", help="Draw the answer over the image, too: a new .png file.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write a table instead: a new .parquet or .csv file.")
     ] = None,
@@ -53,13 +57,15 @@ def predict(
 
       linnet predict photos/ --out answers.parquet
     """
-    images = _files(images)
+    images, asked = _files(images), _asked(name, config)
     if out is not None:
-        _write(out, images, _answers(images, name, config))
+        _write(out, images, _answers(images, asked))
         return
+    if draw is not None and len(images) > 1:
+        raise ConfigError("--draw", f"is one file, and there are {len(images)} images", "name one image")
     answers: list[tuple[Path, dict[str, Any]]] = []
     try:
-        for image, answer in zip(images, _answers(images, name, config), strict=True):
+        for image, answer in zip(images, _answers(images, asked), strict=True):
             answers.append((image, answer))
             if json_output:
                 typer.echo(json.dumps({"image": str(image), **answer}))
@@ -71,6 +77,11 @@ def predict(
             terminal(stderr=True).print(f"{image}: {problem}", style="red", soft_wrap=True)
     if failed:
         raise typer.Exit(1)
+    if draw is not None:
+        from linnet.commands.drawn_answer import draw_answer
+
+        draw_answer(images[0], answers[0][1], _task(asked), draw)
+        terminal(stderr=True).print(f"wrote {draw}", soft_wrap=True)
 
 
 def _write(out: Path, images: list[Path], answers: Iterator[dict[str, Any]]) -> None:
@@ -95,8 +106,8 @@ def _write(out: Path, images: list[Path], answers: Iterator[dict[str, Any]]) -> 
         raise typer.Exit(1)
 
 
-def _answers(images: list[Path], name: str, config: Path | None) -> Iterator[dict[str, Any]]:
-    """The answers to images, in their order, each as it comes."""
+def _asked(name: str, config: Path | None) -> ServerClient | Champion:
+    """Who answers: the server, where it serves the model, or else the champion, loaded here."""
     from linnet.serving.client import ServerClient
 
     loaded = load_config(config) if config is not None else None
@@ -108,13 +119,25 @@ def _answers(images: list[Path], name: str, config: Path | None) -> Iterator[dic
             raise several_models(served, "are served")
         if not wanted or wanted in served:
             client.model = wanted or served[0]
-            yield from (_answer(client, image) for image in images)
-            return
+            return client
+    return find_champion(wanted, loaded.registry if loaded is not None else None)
+
+
+def _answers(images: list[Path], asked: ServerClient | Champion) -> Iterator[dict[str, Any]]:
+    """The answers to images, in their order, each as it comes."""
     from linnet.serving.local import local_answers
 
-    champion = find_champion(wanted, loaded.registry if loaded is not None else None)
-    where = champion.package, champion.name, champion.version
-    yield from local_answers(*where, images)
+    if isinstance(asked, Champion):
+        return local_answers(asked.package, asked.name, asked.version, images)
+    return (_answer(asked, image) for image in images)
+
+
+def _task(asked: ServerClient | Champion) -> str:
+    """The task of who answers."""
+    if isinstance(asked, Champion):
+        return ModelPackage.load(asked.package / "package.json").task
+    about = asked.metadata(asked.model)["outputs"][0]["parameters"]
+    return str(about.get("task", DEFAULT_TASK))
 
 
 def _answer(client: ServerClient, image: Path) -> dict[str, Any]:

@@ -123,8 +123,9 @@ def ledger_command(
         )  # fmt: skip
     console = terminal()
     console.print(table)
-    hidden = len(entries) - len(shown)
+    hidden, older = len(entries) - len(shown), max(len(shown) - limit, 0)
     rest = f"; {hidden} that said no are not shown" if hidden else ""
+    rest += f"; {older} older ones are not shown (--limit)" if older else ""
     console.print(f"{len(entries)} lines of {ledger.path}, all as they were written{rest}")
 
 

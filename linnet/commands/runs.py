@@ -84,12 +84,19 @@ def runs_list(
     rows: list[tuple[str, str, str, datetime, datetime | None]] = []
     if host:
         with _client(host) as client:
-            for run in client.list_runs(page_size=limit, sort_by="created_at desc").runs or []:
-                rows.append((run.run_id, str(run.state).lower(), "", run.created_at, run.finished_at))
-    for _, record in islice(runs.readable(), 0 if host else limit):
-        facts = record.state, record.request.cause, record.started_at, record.ended_at
-        rows.append((record.run_id, *facts))
+            page = client.list_runs(page_size=limit, sort_by="created_at desc")
+        for run in page.runs or []:
+            rows.append((run.run_id, str(run.state).lower(), "", run.created_at, run.finished_at))
+        more = bool(page.next_page_token)
+    else:
+        found = [record for _, record in islice(runs.readable(), limit + 1)]
+        more = len(found) > limit
+        for record in found[:limit]:
+            facts = record.state, record.request.cause, record.started_at, record.ended_at
+            rows.append((record.run_id, *facts))
     _print_runs(rows)
+    if more:
+        terminal().print(f"the newest {len(rows)}; --limit shows more", style="dim")
 
 
 def _print_runs(rows: list[tuple[str, str, str, datetime, datetime | None]]) -> None:

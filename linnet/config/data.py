@@ -11,11 +11,21 @@ from linnet.config.places import Address, Credential, File, FileOrAddress
 from linnet.config.section import Fraction, Section
 
 Layout = Literal[
-    "auto", "splits", "classes", "names", "tables", "webdataset", "coco", "voc", "yolo", "label-studio"
+    "auto",
+    "splits",
+    "classes",
+    "names",
+    "tables",
+    "webdataset",
+    "coco",
+    "voc",
+    "yolo",
+    "label-studio",
+    "masks",
 ]
 """How a folder of images can be read; `auto` is refused where two readings are possible."""
 
-Task = Literal["classification", "multilabel", "detection"]
+Task = Literal["classification", "multilabel", "detection", "segmentation"]
 """What is asked of an image; each is a folder of `linnet.tasks`."""
 DEFAULT_TASK: Task = "classification"
 """Of configs, and of what was written before there were several."""
@@ -30,10 +40,12 @@ class DataConfig(Section):
     such a folder, manifest or archive lies: s3://, gs://, az://, https://."""
     layout: Layout = "auto"
     """How a folder is read: folders named after splits, or after classes; names of files; tables; `.cls`
-    files; or an export. `linnet init` writes what it understood; auto refuses where two are possible."""
+    files; an export; or masks beside images. `linnet init` writes what it understood; auto refuses where two
+    are possible."""
     task: Task = DEFAULT_TASK
     """What is asked of an image: one class of several that exclude each other (classification), all those of
-    several that it shows (multilabel), or the boxes of all objects (detection)."""
+    several that it shows (multilabel), the boxes of all objects (detection), or the class of each pixel
+    (segmentation)."""
     revision: str = ""
     """Git revision of the `.dvc` file; empty: as it is in the working tree."""
     classes: tuple[str, ...] = ()
@@ -123,6 +135,8 @@ class LabelsConfig(Section):
     """Corrections with less agreement among annotators than this are left out."""
     budget: int = Field(default=200, ge=0)
     """How many samples `request_labels` asks people about after a run."""
+    requests_only: bool = False
+    """Ask about images that users sent alone, drawn by chance among those kept so, as drift does."""
     annotators: int = Field(default=1, ge=1, le=20)
     """People who answer each question."""
     tie_breaker: bool = True

@@ -74,6 +74,8 @@ def health(
         _runs(runs),
         _policy(found),
         _refused(found),
+        *(StatusLine("Left out, as it cannot be read", "unknown", why) for why in found.unread),
+        *(StatusLine("A config is left out", "unknown", why) for why in found.broken_configs),
     ]
     watched = [
         StatusLine(alert.name, _STATES[alert.state], alert.summary, alert.runbook if alert.firing else "")

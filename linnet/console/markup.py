@@ -174,6 +174,11 @@ def section(title: str, *content: object) -> Html:
     return tag("section", tag("h2", title) if title else "", *content)
 
 
+def of_all(shown: int, total: int, what: str) -> Html:
+    """What a table says below itself where it does not show all, such as `20 of 64 lines`."""
+    return tag("p", f"{shown:,} of {total:,} {what}.", class_="soft small") if shown < total else Html("")
+
+
 def empty(title: str, hint: str) -> Html:
     """What stands where there is nothing yet: what it will be, and how to get there."""
     return tag(

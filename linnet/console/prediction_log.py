@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -60,6 +60,8 @@ class LogSummary:
     latencies: np.ndarray[tuple[int], np.dtype[np.float32]] = field(
         default_factory=lambda: np.empty(0, np.float32)
     )
+    unread: tuple[str, ...] = ()
+    """Files that cannot be read, with the reason: their requests, of whatever model, are in no figure."""
 
 
 class PredictionLogReader:
@@ -73,29 +75,38 @@ class PredictionLogReader:
     def summary(self, model: str) -> LogSummary:
         """What `model` was asked, as the log stands; none of it is another model's.
 
-        A file that cannot be read is told and left out; so is one that was removed meanwhile.
+        A file that cannot be read is told (`unread`) and left out; one that was removed meanwhile is left out.
         """
+        from pyarrow import ArrowException
+
+        unread: list[str] = []
         with self._lock:
             names = {str(path): path for path in served_files(self._folder)}
             self._files = {name: found for name, found in self._files.items() if name in names}
             for name, path in names.items():
-                if name not in self._files and (found := _read(path)) is not None:
-                    self._files[name] = found
-            return _sum([of[model] for of in self._files.values() if model in of])
+                if name in self._files:
+                    continue
+                try:
+                    self._files[name] = _read(path)
+                except FileNotFoundError:
+                    continue
+                except (OSError, ArrowException) as error:
+                    unread.append(f"{path}: its requests are not counted, as it cannot be read: {error}")
+                    _tell(unread[-1])
+            found = _sum([of[model] for of in self._files.values() if model in of])
+            return replace(found, unread=tuple(unread))
 
 
-def _read(path: Path) -> dict[str, LogFile] | None:
-    """A file's rows by model; None if it cannot be read."""
+def _read(path: Path) -> dict[str, LogFile]:
+    """A file's rows by model.
+
+    Raises:
+        OSError, pyarrow.ArrowException: it cannot be read.
+    """
     import pyarrow.compute as compute
-    from pyarrow import ArrowException, parquet
+    from pyarrow import parquet
 
-    try:
-        table = parquet.read_table(path, columns=_COLUMNS)
-    except FileNotFoundError:
-        return None
-    except (OSError, ArrowException) as error:
-        _tell(f"{path}: its requests are not counted, as it cannot be read: {error}")
-        return None
+    table = parquet.read_table(path, columns=_COLUMNS)
     models = compute.unique(table["model"]).to_pylist()
     return {model: _rows_of(table.filter(compute.equal(table["model"], model))) for model in models}
 

@@ -60,6 +60,8 @@ class Retraining:
     newest: RetrainingDecision | None = None
     entries: tuple[RetrainingEntry, ...] = ()
     """The last ones that are more than a plain no, the newest first."""
+    count: int = 0
+    """How many there are of them."""
     failures: int = 0
     spent: float = 0.0
     """In the last 30 days."""
@@ -89,7 +91,7 @@ class Watched:
     labelled: PerformanceReport | None = None
     """Of the newest window that labels came for: they come late, so it is seldom the newest one."""
     unread: tuple[str, ...] = ()
-    """Records of its production that cannot be read, and so are missing, with the reason."""
+    """Records of its production and files of the log that cannot be read, and so are missing, with the reason."""
     broken_configs: tuple[str, ...] = ()
     """What is wrong with configs here, which may be this model's: then it is judged by the defaults."""
 
@@ -110,7 +112,7 @@ def _watched(context: Context, model: str) -> Watched:
     champion = context.sources.champion(model) if model else None
     log, at = context.log.summary(model), now()
     kept = promises(log, config.service_levels, at.timestamp())
-    unread: list[str] = []
+    unread = list(log.unread)
     windows = _windows(champion, unread) if champion else ()
     newest = windows[0][0] if windows else None
     performance = _read(PerformanceReport, newest, PERFORMANCE_FILE, unread)
@@ -200,6 +202,7 @@ def _retraining(model: str, config: Config) -> Retraining:
     return Retraining(
         newest=ledger.newest,
         entries=tuple(shown[-ENTRIES:][::-1]),
+        count=len(shown),
         failures=history.failures,
         spent=history.spent(now() - MONTH, config.retraining),
     )

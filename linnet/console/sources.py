@@ -223,19 +223,21 @@ def _canary(model: str) -> Canary | None:
         if state.get("phase") not in UNDER_WAY or state.get("model") != model:
             continue
         try:
-            return Canary(
-                model=str(state["model"]),
-                version=str(state["candidate"]),
-                champion=state["champion"],
-                phase=str(state["phase"]),
-                alive=journal.is_held(),
-                percent=int(state["percent"]),
-                seconds=float(state["total"]),
-                steps=tuple(StepDecision.model_validate(step) for step in state["steps"]),
-                looks=tuple(journal.looks()),
-            )
-        except (KeyError, ValueError):
-            continue  # of an older Linnet
+            seconds, percent = float(state.get("total") or 0), int(state["percent"])
+            steps = tuple(StepDecision.model_validate(step) for step in state.get("steps") or ())
+        except (TypeError, ValueError):  # of another Linnet: that it is under way is known all the same
+            seconds, percent, steps = 0.0, 0, ()
+        return Canary(
+            model=model,
+            version=str(state["candidate"]),
+            champion=state.get("champion"),
+            phase=str(state["phase"]),
+            alive=journal.is_held(),
+            percent=percent,
+            seconds=seconds,
+            steps=steps,
+            looks=tuple(journal.looks()),
+        )
     return None
 
 

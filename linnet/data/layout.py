@@ -23,6 +23,7 @@ from linnet.data.folder_layout import read_folders
 from linnet.data.folder_tree import Folder, LeftOut, shown, utf8, walk
 from linnet.data.image_index import ImageIndex
 from linnet.data.image_manifest import manifest_rows
+from linnet.data.mask_files import read_masks
 from linnet.data.rows import invalid_rows
 from linnet.data.table_look import TableLook, look_at_table
 from linnet.data.tables import ENDINGS
@@ -58,6 +59,8 @@ def understand(
         found = read_names(tree)
     elif layout == "webdataset":
         found = read_sidecars(tree)
+    elif layout == "masks":
+        found = read_masks(tree, classes, task)
     elif layout == "tables":
         found = _by_tables(tree, _tables_of(tree))
     else:

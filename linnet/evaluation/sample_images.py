@@ -11,10 +11,15 @@ import numpy.typing as npt
 
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.records import EvaluationReport
+from linnet.tasks.draw import draw_of
 from linnet.tasks.score import Results
+from linnet.tasks.target import target_of
 from linnet.vision.thumbnail import thumbnail
 
 _SHOTS = 24
+_TRUE, _SAID = "limegreen", "orange"
+_LARGE = 224
+"""Pixels of the longer side of a picture in which places are drawn."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def mistakes(report: EvaluationReport, evidence: ReportData) -> list[dict[str, A
         return []
     if not report.confusion:
         worst = np.argsort(predictions.scores, kind="stable")[:_SHOTS]
-        return [_labelled(evidence, int(i)) for i in worst if predictions.scores[i] < 1]
+        return [_labelled(report.task, evidence, int(i)) for i in worst if predictions.scores[i] < 1]
     found = []
     truth, said = np.asarray(evidence.truth, np.str_), np.asarray(evidence.said, np.str_)
     for true, named, count in confused(report)[:_SHOTS]:
@@ -93,7 +98,7 @@ def suspects(report: EvaluationReport, evidence: ReportData) -> list[dict[str, A
     predictions = evidence.calibrated
     position = {name: i for i, name in enumerate(evidence.ids)} if report.suspects else {}
     if not report.confusion:
-        return [_labelled(evidence, position[name]) for name in report.suspects[:_SHOTS]]
+        return [_labelled(report.task, evidence, position[name]) for name in report.suspects[:_SHOTS]]
     found = []
     for name in report.suspects[:_SHOTS]:
         i = position[name]
@@ -105,10 +110,16 @@ def suspects(report: EvaluationReport, evidence: ReportData) -> list[dict[str, A
     return found
 
 
-def _labelled(evidence: ReportData, i: int) -> dict[str, Any]:
-    """A picture with its label and what the model says."""
-    values = (evidence.truth[i] or "none", evidence.said[i] or "none")
-    return _shot(evidence, i, "labelled {}<br>answered <b>{}</b>", *values)
+def _labelled(task: str, evidence: ReportData, i: int) -> dict[str, Any]:
+    """A picture with its label and what the model says; drawn in it, where they say where."""
+    truth, said, target = evidence.truth[i], evidence.said[i], target_of(task)
+    if not target.spatial:
+        return _shot(evidence, i, "labelled {}<br>answered <b>{}</b>", truth or "none", said or "none")
+    names = (", ".join(target.classes(label)) or "none" for label in (truth, said))
+    found = _shot(evidence, i, "labelled {} (green)<br>answered <b>{}</b> (orange)", *names)
+    draw = draw_of(task)
+    picture = draw(draw(np.asarray(evidence.images[i]), truth, _TRUE), said, _SAID)
+    return found | {"image": thumbnail(picture, _LARGE)}
 
 
 def _shot(evidence: ReportData, i: int, text: str, *values: object) -> dict[str, Any]:

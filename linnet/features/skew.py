@@ -17,7 +17,7 @@ from linnet.errors import InvalidImage, StorageError
 from linnet.features.audit import differences
 from linnet.features.store import FeatureStore
 from linnet.progress import Progress
-from linnet.records import ModelPackage, SkewDifference, SkewReport
+from linnet.records import ModelPackage, SkewDifference, SkewReport, Window
 from linnet.vision.decode import decode, sample_id
 from linnet.vision.libraries import libraries
 from linnet.vision.preprocessing import input_key
@@ -105,6 +105,9 @@ def audit_window(
     changed = changed_libraries(_proved_with(package), said["rows"])
     rows = ServedRows.load(window, len(described.features))
     notes = [f"damaged, left out: {file}" for file in said["damaged"]]
+    about = Window.load(window / "window.json")
+    if about.rows < about.served:
+        notes.append(f"{about.extent} was audited (monitoring.max_rows)")
     if redacted and any(image is not None for image in rows.image):
         rows = replace(rows, image=[None] * len(rows.image))
         notes.append("kept images are redacted (serving.log_image_pixelate), so none was computed again")

@@ -88,26 +88,22 @@ def class_mix(classes: Sequence[str], then: Sequence[float], now: Sequence[float
 
 
 def heat_map(cohorts: Sequence[CohortDrift], columns: Sequence[str], threshold: float) -> str:
-    """Cohorts (rows) by columns: the darker, the further from the same cohort of the reference."""
-    cell, left, top = 44, 150, 92
-    rows = [cohort for cohort in cohorts if cohort.effects]
-    if not rows:
-        return ""
+    """Cohorts (rows) by columns: the darker, the further from the same cohort of before."""
+    cell, left, top = 44, max([150, *(16 + 7 * len(cohort.name) for cohort in cohorts)]), 92
     parts = []
     for c, name in enumerate(columns):
         x = left + c * cell + cell / 2
         parts.append(
             f'<text class="name" transform="translate({x + 4},{top - 8}) rotate(-45)">{escape(name)}</text>'
         )
-    for r, cohort in enumerate(rows):
+    for r, cohort in enumerate(cohorts):
         y = top + r * 26
-        label = escape(f"{cohort.value if cohort.cohort == 'class' else f'{cohort.value} images'}")
-        strong = " strong" if cohort.drifted else ""
+        name, strong = escape(cohort.name), " strong" if cohort.drifted else ""
         parts.append(
-            f'<text class="name{strong}" x="{left - 8}" y="{y + 17}" text-anchor="end">{label}</text>'
+            f'<text class="name{strong}" x="{left - 8}" y="{y + 17}" text-anchor="end">{name}</text>'
         )
-        for c, name in enumerate(columns):
-            effect = cohort.effects.get(name, float("nan"))
+        for c, column in enumerate(columns):
+            effect = cohort.effects.get(column, float("nan"))
             effect = effect if np.isfinite(effect) else 1.0
             strength = min(max(effect - threshold / 2, 0.0) / 0.5, 1.0) ** 0.7
             light = " light" if strength > 0.6 else ""
@@ -117,7 +113,7 @@ def heat_map(cohorts: Sequence[CohortDrift], columns: Sequence[str], threshold: 
                 f'<text class="value{light}" x="{left + c * cell + cell / 2}" y="{y + 17}" '
                 f'text-anchor="middle">{effect:.2f}</text>'
             )
-    width, height = left + cell * len(columns) + 60, top + 26 * len(rows) + 4
+    width, height = left + cell * len(columns) + 60, top + 26 * len(cohorts) + 4
     return (
         f'<svg class="heatmap" viewBox="0 0 {width} {height}" role="img" aria-label="cohorts">'
         f"{''.join(parts)}</svg>"

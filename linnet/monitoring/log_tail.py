@@ -22,6 +22,7 @@ _SPILL = timedelta(hours=1)
 """A row is written at most this long after it was answered."""
 _COLUMNS = (
     "request_id", "index", "version", "predicted", "confidence", "latency_ms", "ok", "sample_id", "kept_for",
+    "segments",
 )  # fmt: skip
 
 

@@ -80,9 +80,13 @@ def measure_drift(
     rows = Rows.load(window, len(reference.features), len(reference.classes), reference.answer)
     kept = _embed(rows, package, progress) if about.enough else None
     report = compare_with_reference(about, rows, reference, kept, config, past, baseline)
-    if damaged := damaged_files(window):
-        notes = tuple(f"damaged, left out: {file}" for file in damaged)
-        report = report.model_copy(update={"notes": (*report.notes, *notes)})
+    notes = [f"damaged, left out: {file}" for file in damaged_files(window)]
+    if left := about.served - about.rows:
+        notes.append(
+            f"{about.extent} was looked at (monitoring.max_rows): "
+            f"labels of the other {left:,} images are not counted"
+        )
+    report = report.model_copy(update={"notes": (*report.notes, *notes)})
     out.mkdir(parents=True, exist_ok=True)
     report.save(out / DRIFT_FILE)
     if rows.segments:

@@ -17,13 +17,14 @@ from linnet.monitoring.measure import kept_pixels
 from linnet.monitoring.page_tables import all_tests, class_recalls, segment_accuracies
 from linnet.monitoring.window import Rows
 from linnet.pages.document import document
+from linnet.pages.names import first_few
 from linnet.pages.palette import ROOT
 from linnet.records import DriftReport, Interval, PerformanceReport, SkewReport
 from linnet.statistics.intervals import wilson
 from linnet.vision.thumbnail import thumbnail
 
 PAGE_FILE = "report.html"
-_MOST_PLOTS, _PAIRS = 6, 12
+_MOST_PLOTS, _MOST_COHORTS, _PAIRS = 6, 24, 12
 _STYLE = (
     ROOT
     + """
@@ -83,7 +84,7 @@ def render(report: DriftReport, evidence: PageData) -> str:
     span = f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
     parts = [
         f'<section class="verdict {report.verdict}"><h1>{escape(title)}</h1>'
-        f"<p><b>{escape(window.model)}</b> version {escape(window.version)}, {window.rows:,} images, {span}. "
+        f"<p><b>{escape(window.model)}</b> version {escape(window.version)}, {window.extent}, {span}. "
         f"{escape(kind)}</p></section>",
         _tiles(report, evidence),
         _moved(report, evidence),
@@ -103,15 +104,11 @@ def _headline(report: DriftReport) -> tuple[str, str]:
     if report.verdict == "stable":
         return "No drift", "Nothing that matters differs from what the model was trained and judged on."
     moved = report.drifted
-    cohorts = [f"{c.value} ({c.column})" for c in report.cohorts if c.drifted]
     if moved:
-        names = ", ".join(test.name for test in moved[:4])
-        more = f" and {len(moved) - 4} more" if len(moved) > 4 else ""
-        return f"Drift: {names}{more}", f"Largest: {moved[0].sentence}."
-    return (
-        f"Drift within cohorts: {', '.join(cohorts[:4])}",
-        "The window as a whole looks like the reference.",
-    )
+        return f"Drift: {first_few([test.name for test in moved])}", f"Largest: {moved[0].sentence}."
+    largest = sorted((c for c in report.cohorts if c.drifted), key=lambda cohort: -cohort.effect)
+    cohorts = first_few([f"{cohort.name} ({cohort.column})" for cohort in largest])
+    return f"Drift within cohorts: {cohorts}", "The window as a whole looks like the reference."
 
 
 def _tiles(report: DriftReport, evidence: PageData) -> str:
@@ -236,17 +233,25 @@ def _grid(images: Sequence[tuple[Images, str]]) -> str:
 
 
 def _cohorts(report: DriftReport, evidence: PageData) -> str:
-    ranked = sorted(report.cohorts, key=lambda cohort: (cohort.cohort, -cohort.effect))[:24]
-    picture = charts.heat_map(
-        ranked, evidence.reference.names, min((t.threshold for t in report.tests), default=0.1)
-    )
-    if not picture:
+    known = [cohort for cohort in report.cohorts if cohort.effects]
+    if not known:
         return ""
-    return (
-        '<h2>Drift by cohort</h2><p class="soft">KS distance of each cohort from the same cohort of the '
-        "reference: predicted classes, then thirds of brightness. Bold: drifted.</p>"
-        f'<div class="wide">{picture}</div>'
+    ranked = sorted(known, key=lambda cohort: (not cohort.drifted, -cohort.effect))
+    shown, left = ranked[:_MOST_COHORTS], ranked[_MOST_COHORTS:]
+    threshold = min((t.threshold for t in report.tests), default=0.1)
+    picture = charts.heat_map(
+        sorted(shown, key=lambda cohort: (cohort.cohort, -cohort.effect)), evidence.reference.names, threshold
     )
+    said = (
+        "KS distance of each cohort from the same cohort of before: thirds of brightness, predicted classes "
+    )
+    said += "and groups of users. Bold: drifted."
+    if left:
+        moved = sum(cohort.drifted for cohort in left)
+        said += f" {len(shown)} of {len(known)} cohorts are shown; {moved or 'none'} of the others drifted."
+    if thin := len(report.cohorts) - len(known):
+        said += f" {thin} more have too few images to be compared."
+    return f'<h2>Drift by cohort</h2><p class="soft">{said}</p><div class="wide">{picture}</div>'
 
 
 def _notes(report: DriftReport, evidence: PageData) -> str:

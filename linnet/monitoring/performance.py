@@ -18,6 +18,7 @@ from linnet.monitoring.history import PERFORMANCE_FILE
 from linnet.monitoring.online_fdr import adjusted
 from linnet.monitoring.segments import accuracy_falls, segment_accuracy
 from linnet.monitoring.window import WINDOW_FILE, Rows
+from linnet.pages.names import first_few
 from linnet.records import ConfusionDrift, DriftReport, Interval, PerformanceReport, Window
 from linnet.statistics.intervals import difference, quantile_of_normal, wilson
 from linnet.statistics.metrics import confusion_matrix
@@ -221,14 +222,14 @@ def _doubts(window: Window, drift: DriftReport, accuracy: Interval | None, estim
     """Why the estimate without labels is unproven; none if its assumptions hold as far as can be seen."""
     doubts = []
     if not window.enough:
-        doubts.append(f"only {window.rows} images were served in the window")
+        doubts.append(f"only {window.extent} can be judged in the window")
     moved = [test.name for test in drift.tests if test.drifted and test.kind != "output"]
     if moved:
         doubts.append(
-            f"the images are not like those the confidence was calibrated on ({', '.join(moved[:4])} moved)"
+            f"the images are not like those the confidence was calibrated on ({first_few(moved)} moved)"
         )
-    elif cohorts := [f"{c.cohort} {c.value}" for c in drift.cohorts if c.drifted]:
-        doubts.append(f"images of {', '.join(cohorts[:4])} are not like those of the reference")
+    elif cohorts := [cohort.name for cohort in drift.cohorts if cohort.drifted]:
+        doubts.append(f"images of {first_few(cohorts)} are not like those of the reference")
     if not any(test.kind == "embedding" for test in drift.tests):
         doubts.append("embeddings were not compared, since no images were kept")
     if accuracy and (accuracy.low > estimate.high or accuracy.high < estimate.low):

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from linnet.monitoring.given_labels import given_labels
+from linnet.monitoring.given_labels import Answered, Labels, given_labels
 from linnet.records.prediction_log import served_files, served_schema
 
 logger = logging.getLogger(__name__)
@@ -45,16 +45,18 @@ class ServedRequest:
     images: tuple[ServedImage, ...]
 
 
-def find_request(log: Path, name: str) -> ServedRequest | None:
-    """The newest request in the log with this id, or with an image whose sample id this is; None: none.
+def find_requests(log: Path, name: str) -> list[ServedRequest]:
+    """What was answered under this id, or to an image whose sample id this is, the newest first.
 
-    Files are read from the newest on; one that cannot be read is told and passed over.
+    Ids are their senders': several models may have been asked under one, or a request sent again.
+    Each answer is one of its own, with its own images. A file that cannot be read is told and passed over.
     """
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     wanted = (ds.field("request_id") == name) | (ds.field("sample_id") == name)
-    for path in reversed(list(served_files(log))):
+    answers: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for path in served_files(log):
         try:
             source = ds.dataset(str(path), schema=served_schema(), format="parquet")
             rows = source.to_table(filter=wanted).to_pylist()
@@ -63,16 +65,23 @@ def find_request(log: Path, name: str) -> ServedRequest | None:
         except (OSError, ValueError, pa.ArrowException) as error:
             logger.warning("%s: its requests are not looked at, as it cannot be read: %s", path, error)
             continue
-        if rows:
-            newest = max(rows, key=lambda row: row["at"])
-            return _request([row for row in rows if row["request_id"] == newest["request_id"]], log)
-    return None
+        for row in rows:
+            key = (row["at"], row["model"], row["version"], row["request_id"])
+            answers.setdefault(key, []).append(row)
+    answered: dict[str, list[Answered]] = {}
+    for row in (row for rows in answers.values() for row in rows if row["ok"]):
+        one = row["request_id"], row["index"] or 0, row["at"], row["sample_id"]
+        answered.setdefault(row["model"], []).append(one)
+    labels = {
+        model: given_labels(log, model, ones, min(at for _, _, at, _ in ones)).labels
+        for model, ones in answered.items()
+    }
+    found = [_request(rows, labels.get(rows[0]["model"], {})) for rows in answers.values()]
+    return sorted(found, key=lambda one: one.at, reverse=True)
 
 
-def _request(rows: list[dict[str, Any]], log: Path) -> ServedRequest:
+def _request(rows: list[dict[str, Any]], labels: Labels) -> ServedRequest:
     first = rows[0]
-    answers = [(row["request_id"], row["index"] or 0, row["at"], row["sample_id"]) for row in rows]
-    labels = given_labels(log, first["model"], answers, min(row["at"] for row in rows)).labels
 
     def image_of(row: dict[str, Any]) -> ServedImage:
         label, at = labels.get((row["request_id"], row["index"] or 0, row["sample_id"]), (None, None))

@@ -261,7 +261,7 @@ def _open_window(places: Places, at: datetime, span: timedelta, seen: _Seen) -> 
 
 def _too_few(drift: DriftReport, config: MonitoringConfig) -> str:
     return (
-        f"the window that is still open holds {drift.window.rows} images of the champion since "
+        f"the window that is still open holds {drift.window.extent} of the champion since "
         f"{drift.window.start:%H:%M} UTC, and {config.min_rows} are needed for a verdict: "
         "--minutes looks further back"
     )

@@ -11,10 +11,13 @@ from linnet.artifacts.onnx_model import Floats, Images, PackagedModel
 from linnet.config import DEFAULT_TASK
 from linnet.packaging.held_out import TestSplit
 from linnet.progress import Progress
+from linnet.tasks.agree import agreement_of
 
 if TYPE_CHECKING:
     from torch import nn
 
+_SAME = 0.999
+"""How far two answers agree that are the same but for the last digits of a number in them."""
 _BATCH = 500
 _BATCH_BYTES = 32 << 20
 
@@ -44,6 +47,7 @@ def compare_outputs(
     """
     step = max(1, min(_BATCH, _BATCH_BYTES // max(int(np.prod(split.images.shape[1:])) * 4, 1)))
     same, largest, total = 0, 0.0, len(split.labels)
+    agreement = agreement_of(packaged.package.task)
     for start in range(0, total, step):
         images = np.ascontiguousarray(split.images[start : start + step])
         features = np.ascontiguousarray(split.features[start : start + step])
@@ -51,7 +55,7 @@ def compare_outputs(
         found, _ = packaged.predict(images, features)
         largest = max(largest, packaged.answer.difference(expected, found))
         pairs = zip(packaged.answer.labels(expected), packaged.answer.labels(found), strict=True)
-        same += sum(one == other for one, other in pairs)
+        same += sum(agreement(one, other) >= _SAME for one, other in pairs)
         if progress:
             progress("parity with torch", min(start + step, total), total)
     return Parity(total, largest, same / total)

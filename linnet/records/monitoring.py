@@ -30,13 +30,20 @@ class Window(Record):
     failed: int
     """Requests of this version that reached the model and got no answer."""
     late: int
-    """Images whose row was written after the window was closed; they are counted in `rows`."""
+    """Images whose row was written after the window was closed; they are counted in `served`."""
     images: int
     """Images among `rows` whose pixels were kept."""
     latency_p50_ms: float
     latency_p95_ms: float
     enough: bool
     """Whether there are at least `monitoring.min_rows` images."""
+
+    @property
+    def extent(self) -> str:
+        """How many images the window's figures are of, in words: a sample is never told as the whole."""
+        if self.rows < self.served:
+            return f"a sample of {self.rows:,} of {self.served:,} images"
+        return f"{self.rows:,} images"
 
 
 class DriftTest(Record):
@@ -105,6 +112,11 @@ class CohortDrift(Record):
     adjusted: float = 1.0
     """Smallest p-value of the cohort's columns after Benjamini and Hochberg over all cohorts."""
     drifted: bool = False
+
+    @property
+    def name(self) -> str:
+        """Which cohort, with whose value it is: two segments may have the same one."""
+        return f"{self.cohort}={self.value}"
 
 
 class DriftReport(Record):

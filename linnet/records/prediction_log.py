@@ -81,16 +81,22 @@ def new_file(folder: Path, kind: str, number: int) -> Path:
 
 
 def served_files(folder: Path) -> Iterator[Path]:
-    """The served files below a folder, the oldest first of each; a folder that cannot be read is told."""
-    walked = os.walk(folder, onerror=lambda error: logger.warning("its rows are left out: %s", error))
-    return iter(
-        sorted(
-            Path(place, name)
-            for place, _, names in walked
-            for name in names
-            if name.startswith(f"{SERVED}-") and name.endswith(".parquet")
-        )
-    )
+    """The served files below a folder, the oldest first of each; a folder that cannot be read is told.
+
+    Linked folders count, such as one on another disk; each folder once, however many links lead to it.
+    """
+    told = lambda error: logger.warning("its rows are left out: %s", error)  # noqa: E731
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, onerror=told, followlinks=True):
+        folders.sort()  # which of two ways to one folder is taken must not change between two looks
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [
+            Path(place, name) for name in names if name.startswith(f"{SERVED}-") and name.endswith(".parquet")
+        ]
+    return iter(sorted(found))
 
 
 def models_in(path: Path) -> tuple[str, str] | None:

@@ -1,11 +1,11 @@
 """Aliases moved by compare-and-swap, each move in the ledger: the one way to change what is served.
 
 A move is: intent on disk, traffic, alias, ledger line, intent gone; all under a file lock. It happens
-wholly or not at all: if a part fails, those before it are taken back. Whoever takes the lock next
-finishes or forgets what a kill left between, and the alias decides which: a moved alias gets its line
-and its traffic, else traffic goes back to whom the alias names. The lock is of this machine; several
-machines with one registry are guarded by the comparison just before the move alone, since MLflow offers
-no compare-and-swap.
+wholly or not at all: if a part fails, those before it are taken back, and the intent stays if that fails
+too. Whoever takes the lock next finishes or forgets what a kill or such a failure left between, and the
+alias decides which: a moved alias gets its line and its traffic, else traffic goes back to whom the alias
+names. The lock is of this machine; several machines with one registry are guarded by the comparison just
+before the move alone, since MLflow offers no compare-and-swap.
 """
 
 from __future__ import annotations
@@ -254,20 +254,28 @@ class ModelRegistry:
                 self._serve(entry, entry.version)
             self.store.set_alias(entry.model, alias, entry.version)
             self.ledger.append(entry)
-        except LinnetError:
-            self._take_back(entry)
+        except LinnetError as error:
+            try:
+                self._take_back(entry)
+            except LinnetError as second:  # the intent stays, so that the next repair settles it
+                raise RegistryError(
+                    f"{error}; and what was changed before could not be taken back: {second}; "
+                    "the engine, or the next command that changes the model, settles it"
+                ) from error
             intent.unlink()
             raise
         self._end_challenge(entry)
         intent.unlink()
 
     def _take_back(self, entry: LedgerEntry) -> None:
-        """As it was before a move that failed, as far as that can be done; the error tells of the failure."""
-        with contextlib.suppress(LinnetError):
-            if self.store.alias(entry.model, _ALIAS[entry.action]) == entry.version:
-                self.store.set_alias(entry.model, _ALIAS[entry.action], entry.previous)
-        with contextlib.suppress(LinnetError):
-            self._serve(entry, entry.previous)
+        """As it was before a move that failed; an alias that stays keeps its traffic.
+
+        Raises:
+            LinnetError: the alias, or then the traffic, cannot be put back.
+        """
+        if self.store.alias(entry.model, _ALIAS[entry.action]) == entry.version:
+            self.store.set_alias(entry.model, _ALIAS[entry.action], entry.previous)
+        self._serve(entry, entry.previous)
 
     def _repair(self, model: str, *, strict: bool) -> None:
         """`strict`: raises if the traffic cannot follow; else a move that comes next is not kept away."""

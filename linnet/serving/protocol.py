@@ -167,7 +167,7 @@ def model_metadata(
                 "name": answer.output_name,
                 "datatype": "FP32",
                 "shape": [-1, *answer.row_shape(package.height, package.width)],
-                "parameters": {"classes": list(package.classes)},
+                "parameters": {"classes": list(package.classes), "task": package.task},
             },
             {"name": EMBEDDING, "datatype": "FP32", "shape": [-1, embedding]},
             {"name": "class", "datatype": "BYTES", "shape": [-1]},

@@ -23,8 +23,16 @@ def part(task: str, name: str) -> ModuleType:
     """The module `name` of a task.
 
     Raises:
-        ConfigError: this version of Linnet knows no such task.
+        ConfigError: this version of Linnet knows no such task, or the task has no such part.
     """
     if task not in TASKS:
         raise ConfigError("data.task", f"'{task}' is unknown to this version", f"known: {', '.join(TASKS)}")
-    return import_module(f"linnet.tasks.{task}.{name}")
+    wanted = f"linnet.tasks.{task}.{name}"
+    try:
+        return import_module(wanted)
+    except ModuleNotFoundError as error:
+        if error.name != wanted:
+            raise
+        raise ConfigError(
+            "data.task", f"is {task}, which has no '{name}'", "ask a task that has it"
+        ) from error

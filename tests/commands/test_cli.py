@@ -37,7 +37,7 @@ COMMANDS = {
         "--detach",
     },
     "down": set(),
-    "predict": {"images", "--name", "--config", "--json"},
+    "predict": {"images", "--name", "--config", "--json", "--draw", "--out"},
     "status": {"--name", "--json"},
     "diagnose": {"config", "--name", "--minutes", "--json"},
     "backup": {"file", "--with-keys", "--force", "--dry-run"},

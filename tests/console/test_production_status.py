@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -307,3 +308,22 @@ def test_live_accuracy_is_that_of_the_newest_window_that_labels_came_for_and_say
     assert "0.420 (" in accuracy.summary and "from 2026-11-24 09:00 to 10:00 UTC" in accuracy.summary
     shown = str(production.drift(found))
     assert "42.0" in shown and "in the newest window that labels came for" in shown
+
+
+def test_rollout_that_another_linnet_began_is_under_way_all_the_same(state: Path) -> None:
+    """Its state was passed over, and the console said that none was under way."""
+    folder = state / "rollouts"
+    folder.mkdir(parents=True)
+    told = {"candidate": "9", "percent": 25, "phase": "running", "model": "m", "steps": [{"new": 1}]}
+    (folder / "m.json").write_text(json.dumps(told))
+    found = Context().sources.canary("m")
+    assert found is not None and (found.version, found.phase, found.alive) == ("9", "running", False)
+    assert ("Rollout is stuck", "ticket", "rollout") in firing(known(canary=found))
+
+
+def test_drift_alert_counts_the_quantities_that_it_does_not_name() -> None:
+    report = drift()
+    tests = tuple(report.tests[0].model_copy(update={"name": f"q{k}"}) for k in range(5))
+    listed = alerts(known(drift=report.model_copy(update={"tests": tests})), LEVELS, RetrainingConfig())
+    (told,) = [alert.summary for alert in listed if alert.name == "Input drift"]
+    assert "q1" in told and "q2" not in told and told.endswith(" and 3 more")

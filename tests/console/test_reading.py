@@ -17,6 +17,7 @@ from linnet.console.samples import Filters, SampleTable
 from linnet.console.settings_form import changed, fields, parse, sections
 from linnet.console.sources import Sources, TimedCache
 from linnet.errors import RunError
+from linnet.records.prediction_log import served_files
 from linnet.serving.log import LogEntry, PredictionLog
 from linnet.serving.predictor import Prediction
 from linnet.tasks.answer import answer_of
@@ -66,8 +67,25 @@ def test_damaged_file_of_the_log_is_left_out_and_told(
     """The error budget was of the other files, and nobody was told."""
     write_log(tmp_path, [0])
     (tmp_path / "served-x.parquet").write_bytes(b"no parquet")
-    assert PredictionLogReader(tmp_path).summary("m").requests == 1
+    found = PredictionLogReader(tmp_path).summary("m")
+    assert found.requests == 1
+    (why,) = found.unread
+    assert "served-x.parquet: its requests are not counted" in why
+    (tmp_path / "served-x.parquet").unlink()
+    assert PredictionLogReader(tmp_path).summary("m").unread == ()
     assert "served-x.parquet: its requests are not counted" in caplog.text
+
+
+def test_folder_that_is_linked_into_the_log_is_counted_once(tmp_path: Path) -> None:
+    """A folder that was moved to another disk and linked from where it was had vanished, untold."""
+    write_log(tmp_path / "disk", [0, 0])
+    log = tmp_path / "log"
+    write_log(log, [1])
+    (log / "pod").symlink_to(tmp_path / "disk")
+    (log / "again").symlink_to(tmp_path / "disk")
+    (log / "round").symlink_to(log)
+    assert PredictionLogReader(log).summary("m").classes == {"a": 2, "b": 1}
+    assert len(list(served_files(log))) == 2
 
 
 def test_files_of_one_name_in_two_folders_are_both_counted(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from linnet.console.context import Context
+from linnet.console.health import health
 from linnet.console.markup import left_out
-from linnet.console.pages import data, models, monitoring, release
+from linnet.console.pages import data, models, monitoring, overview, release
 from linnet.console.production_status import watched
 from linnet.errors import RegistryError, StorageError
 from linnet.monitoring.history import history_folder
@@ -113,6 +115,14 @@ def test_records_of_production_are_named_on_the_page_of_monitoring(
     (folder / "drift.json").write_text("{")
     seen = watched(context, champion.name)
     assert len(seen.unread) == 1 and "drift.json" in seen.unread[0]
+    told = health(
+        replace(seen, broken_configs=("c.toml: broken",)), context.sources.served("m"), None, None, []
+    )
+    unsure = [line.words for line in told.lines if "left out" in line.what.lower()]
+    assert unsure == [seen.unread[0], "c.toml: broken"] and told.state != "well"
+    monkeypatch.setattr(context.sources, "models", lambda: [champion.name])
+    monkeypatch.setattr(context.sources, "versions", lambda model: [champion])
+    assert any(need.why == seen.unread[0] for need in overview.load(context, champion.name).extra_needs)
     page = str(monitoring.page(seen, counts, unread))
     assert page.count("left out, as it cannot be read") == 2
 

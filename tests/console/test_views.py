@@ -225,3 +225,16 @@ def test_small_pieces() -> None:
     assert 'datetime="2026-11-24T12:00:00+00:00"' in when(BEGAN) and "12:00:00 UTC" in when(BEGAN)
     assert pager(0, 10, 10, "/x") == "" and 'href="/x?page=1"' in pager(0, 10, 11, "/x")
     assert 'class="n" scope="col">N' in table((">N",), [(1,)])
+
+
+def test_tables_say_of_how_many_they_show_the_first() -> None:
+    """The twelve commonest of 300 classes, or twenty lines of a ledger, stood as if they were all."""
+    counts = {f"class {number}": 300 - number for number in range(300)}
+    assert "12 of 300 classes, the commonest" in overview.class_bars(counts)
+    assert " of " not in overview.class_bars({"a": 1, "b": 2})
+    one = LedgerEntry(
+        at=BEGAN, actor="a", action="register", model="m", version="1", previous=None, reason=""
+    )
+    entries = [one] * 30
+    assert "20 of 30 lines, the newest" in models.ledger_table(entries, most=20)
+    assert " of " not in models.ledger_table(entries)

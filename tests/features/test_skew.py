@@ -183,7 +183,10 @@ def test_redacted_images_are_left_out_and_the_report_says_so(tmp_path: Path) -> 
     package = serve(tmp_path, images, share=1.0)
     end = datetime.now(UTC) + timedelta(seconds=1)
     config = MonitoringConfig()
-    write_window(tmp_path / "log", "tiny", "1", end - timedelta(hours=1), end, config, tmp_path / "window")
-    found = audit_window(tmp_path / "window", package, "skew", tmp_path / "audit", redacted=True)
-    assert found.by_pixels == 0 and found.by_store == 60 and "redacted" in found.notes[0]
+    window = tmp_path / "window"
+    about = write_window(tmp_path / "log", "tiny", "1", end - timedelta(hours=1), end, config, window)
+    about.model_copy(update={"served": 90}).save(window / "window.json")
+    found = audit_window(window, package, "skew", tmp_path / "audit", redacted=True)
+    assert found.notes[0].startswith("a sample of 60 of 90 images was audited")
+    assert found.by_pixels == 0 and found.by_store == 60 and "redacted" in found.notes[1]
     assert json.loads((tmp_path / "audit" / "skew.json").read_text())["verdict"] == "pass"

@@ -15,7 +15,7 @@ import pytest
 from linnet.monitoring.given_labels import given_labels
 from linnet.monitoring.log_tail import LogTail
 from linnet.monitoring.recent import LabelledWindow, labelled_window
-from linnet.monitoring.request_lookup import find_request
+from linnet.monitoring.request_lookup import find_requests
 from linnet.records.prediction_log import feedback_schema, new_file, served_schema
 from linnet.serving.feedback import Feedback
 from linnet.vision.decode import encode_png, sample_id
@@ -117,9 +117,10 @@ def test_what_is_shown_of_a_request_and_of_a_rollout_goes_by_time_too(tmp_path: 
     serve(tmp_path / "log", ("x", 0, A))
     serve(tmp_path / "log", ("x", 1, B))
     label(tmp_path / "log", ("x", 0.5, "cat"))
-    request = find_request(tmp_path / "log", "x")
-    assert request is not None and request.images[0].sample_id == sample_id(B)
-    assert request.images[0].label is None
+    told = {
+        image.sample_id: image.label for one in find_requests(tmp_path / "log", "x") for image in one.images
+    }
+    assert told == {sample_id(A): "cat", sample_id(B): None}
     assert LogTail(tmp_path / "log", "m", START + 0.9 * DAY, START + 2 * DAY).labels() == {}
     assert LogTail(tmp_path / "log", "m", START, START + 2 * DAY).labels() == {("x", 0): "cat"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from linnet.console.actions import Operator
 from linnet.console.audit import AuditLog
 from linnet.console.sources import Sources
-from linnet.errors import LinnetError, ServingError
+from linnet.errors import LinnetError, RegistryError, ServingError
 from linnet.registry.champion import ModelRegistry, interrupted_moves
+from linnet.registry.protocol import Alias
 from linnet.serving.champion_traffic import ServerTraffic
 from linnet.storage.paths import state_dir
 from tests.doubles.registry import MemoryRegistry
@@ -46,6 +48,13 @@ def champion_of(registry: ModelRegistry) -> str | None:
 
 def moves(registry: ModelRegistry) -> list[tuple[str, str]]:
     return [(e.action, e.version) for e in registry.ledger.entries() if e.action != "register"]
+
+
+def fail(problem: str) -> Callable[..., None]:
+    def failing(*_: object) -> None:
+        raise RegistryError(problem)
+
+    return failing
 
 
 def test_version_that_the_server_refuses_does_not_become_champion(submit: Submit) -> None:
@@ -112,6 +121,46 @@ def test_traffic_that_cannot_be_mended_keeps_no_later_promotion_away(
     assert registry.promote("tiny", "3", "2", override="why").version == traffic.champion == "3"
     assert moves(registry) == [("promote", "1"), ("promote", "2"), ("promote", "3")]
     assert not interrupted_moves(state_dir())
+
+
+def test_failed_move_whose_traffic_cannot_go_back_keeps_its_intent(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = registry_with(traffic := StubbornTraffic(), submit)
+    traffic.refused = "1"
+    with monkeypatch.context() as patch:
+        patch.setattr(registry.store, "set_alias", fail("database is locked"))
+        with pytest.raises(LinnetError, match=r"database is locked.*version 1 cannot be loaded"):
+            registry.promote("tiny", "2", "1", override="why")
+    assert (traffic.champion, champion_of(registry)) == ("2", "1")
+    assert [move.version for move in interrupted_moves(state_dir())] == ["2"], "or nobody ever settles it"
+    traffic.refused = ""
+    registry.repair("tiny")
+    assert traffic.champion == "1" and moves(registry) == [("promote", "1")]
+    assert not interrupted_moves(state_dir())
+
+
+def test_failed_move_whose_alias_cannot_go_back_is_finished_later(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = registry_with(traffic := StubbornTraffic(), submit)
+    moved = registry.store.set_alias
+
+    def once(model: str, alias: Alias, version: str | None) -> None:
+        monkeypatch.setattr(registry.store, "set_alias", fail("the database is full"))
+        moved(model, alias, version)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry.ledger, "append", fail("no space left"))
+        monkeypatch.setattr(registry.store, "set_alias", once)
+        with pytest.raises(LinnetError, match=r"no space left.*the database is full"):
+            registry.promote("tiny", "2", "1", override="why")
+    assert traffic.champion == "2" == champion_of(registry), "traffic and alias name one version"
+    assert [move.version for move in interrupted_moves(state_dir())] == ["2"]
+    monkeypatch.setattr(registry.store, "set_alias", moved)
+    registry.repair("tiny")
+    assert moves(registry) == [("promote", "1"), ("promote", "2")]
+    assert traffic.champion == "2" == champion_of(registry) and not interrupted_moves(state_dir())
 
 
 def test_audit_says_failed_only_where_nothing_changed(

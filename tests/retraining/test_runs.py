@@ -54,6 +54,13 @@ def test_runs_are_found_beside_one_that_cannot_be_read(spoiled: Path) -> None:
     assert spoiled.name in linnet("runs", "list")
 
 
+def test_list_says_that_there_are_more_runs() -> None:
+    for _ in range(2):
+        began("tiny")
+    assert "the newest 1; --limit shows more" in linnet("runs", "list", "--limit", "1")
+    assert "--limit" not in linnet("runs", "list", "--limit", "2")
+
+
 def test_training_set_of_another_use_case_with_the_same_data_is_not_taken() -> None:
     """Its people's labels and its production windows are in it."""
     made = began("shoes") / "build-features" / "training_set"

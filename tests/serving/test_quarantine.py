@@ -16,7 +16,7 @@ import pytest
 from linnet.commands import requests as commands
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected
-from linnet.monitoring.request_lookup import find_request
+from linnet.monitoring.request_lookup import find_requests
 from linnet.records.refused import body_of, refused_files, refused_requests
 from linnet.serving.messages import Request
 from linnet.serving.quarantine import BURST, Quarantine, sweep
@@ -112,13 +112,13 @@ def test_served_request_is_shown_with_its_answer_feedback_and_image(
     )
     assert status == 200, body
     label = {"labels": [{"request_id": "order-17", "label": "dark"}]}
-    wait_for(lambda: find_request(home / "serving" / "log", "order-17") is not None)
+    wait_for(lambda: find_requests(home / "serving" / "log", "order-17"))
     assert server.client.request("POST", "/feedback/tiny", json.dumps(label).encode())[0] == 200
     told = linnet("requests", "show", "order-17", "-o", str(tmp_path / "image.png"))
     assert "bright" in told and "labelled dark" in told and "answered" in told
     assert (tmp_path / "image.png").read_bytes()[:4] == b"\x89PNG"
-    sample = find_request(home / "serving" / "log", "order-17").images[0].sample_id  # type: ignore[union-attr]
-    assert "order-17" in str(find_request(home / "serving" / "log", sample or "")), "by its sample's id, too"
+    sample = find_requests(home / "serving" / "log", "order-17")[0].images[0].sample_id
+    assert "order-17" in str(find_requests(home / "serving" / "log", sample or "")), "by its sample's id, too"
     assert "no request 'nobody'" in linnet("requests", "show", "nobody", status=1)
 
 
@@ -216,7 +216,7 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path, caplog: pytest.LogCa
     for folder, name in ((log, "served-20260101T000000-1.parquet"), (refused, "20260101T000000-1-1.refused")):
         folder.mkdir()
         (folder / name).write_bytes(b"no such file")
-    assert find_request(log, "order-17") is None and list(refused_requests(refused)) == []
+    assert find_requests(log, "order-17") == [] and list(refused_requests(refused)) == []
     assert "served-20260101T000000-1.parquet: its requests are not looked at" in caplog.text
     assert "20260101T000000-1-1.refused: this refused request cannot be read" in caplog.text
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from linnet.commands.drawn_answer import draw_answer
 from linnet.config import DataConfig, GatesConfig, TrainConfig, parse_config
 from linnet.data.init_config import config_for
 from linnet.data.layout import understand
@@ -359,3 +360,20 @@ def test_images_that_are_not_stretched_are_refused() -> None:
     MODEL.check(TrainConfig(augment="photo", min_crop=1.0, policy="none", color=0.2))
     with pytest.raises(ConfigError, match=r"data\.fit.*squash"):
         TARGET.check(DataConfig(fit="pad"))
+
+
+def test_answer_is_drawn_over_its_photo_and_nothing_is_written_over(tmp_path: Path) -> None:
+    photo, out = tmp_path / "photo.png", tmp_path / "out.png"
+    Image.fromarray(np.full((200, 400), 30, np.uint8)).save(photo)
+    said = {"predictions": [{"class": "cat", "probability": 0.9, "box": [0.25, 0.5, 0.5, 0.75]}]}
+    draw_answer(photo, said, "detection", out)
+    drawn = np.asarray(Image.open(out)).astype(int)
+    assert drawn.shape == (200, 400, 3)
+    colored = np.abs(drawn - drawn.mean(axis=2, keepdims=True)).max(axis=2) > 20
+    y, x = np.nonzero(colored)
+    assert (x.min(), x.max(), y.min(), y.max()) == (100, 200, 100, 149)
+    for wrong, problem in ((out, "there already"), (tmp_path / "out.jpg", "no .png")):
+        with pytest.raises(ConfigError, match=problem):
+            draw_answer(photo, said, "detection", wrong)
+    with pytest.raises(ConfigError, match="classification, which has no 'draw'"):
+        draw_answer(photo, {"predictions": []}, "classification", tmp_path / "other.png")

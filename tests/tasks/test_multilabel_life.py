@@ -159,12 +159,12 @@ def test_server_lists_the_classes_that_reach_their_thresholds(training_set: Path
     images = np.load(training_set / "images-test.npy")
     truth = np.load(training_set / "labels-test.npy")
     said = served.predict(images, None)
-    labels = served.answer.labels(said.probabilities)
+    labels = served.answer.labels(said.output)
     target, agreement = target_of(SEVERAL), agreement_of(SEVERAL)
     scores = [agreement(a, target.decode(b, CLASSES)) for a, b in zip(labels, truth, strict=True)]
     assert np.mean(scores) > 0.8 and "" in labels and any("|" in label for label in labels)
     for row in range(8):
-        listed = served.answer.listed(said.probabilities[row])
+        listed = served.answer.listed(said.output[row])
         assert served.answer.said(listed) == labels[row]
         chances = [one["probability"] for one in listed]
         assert chances == sorted(chances, reverse=True)

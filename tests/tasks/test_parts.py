@@ -18,7 +18,7 @@ from linnet.tasks.model import model_of
 from linnet.tasks.parts import TASKS
 from linnet.tasks.score import score_of
 from linnet.tasks.summary import summary_of
-from linnet.tasks.target import Targets, UnknownClass, target_of
+from linnet.tasks.target import Target, Targets, UnknownClass, target_of
 
 ROOT = Path(linnet.__file__).parent
 NAMED_ELSEWHERE = {"config/data.py": "the table"}
@@ -26,8 +26,23 @@ NAMED_ELSEWHERE = {"config/data.py": "the table"}
 CLASSES = ("Bag", "Coat", "Shirt")
 
 
-def surely(rows: Targets, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Boxes as a detector that is sure of these would answer them."""
+def labelled(target: Target, *names: str) -> str:
+    """A label of these classes, in quarters of an image of 8 x 8 where it says where they are."""
+    if not target.spatial:
+        return target.label(names)
+    quarters = [
+        (name, {"bbox": [4 * k, 0, 4, 4], "segmentation": [[4 * k, 0, 4 * k + 4, 0, 4 * k + 4, 4, 4 * k, 4]]})
+        for k, name in enumerate(names)
+    ]
+    return target.of_objects(quarters, 8, 8)
+
+
+def surely(target: Target, rows: Targets, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Output of a model that is sure of these targets."""
+    if not target.spatial:
+        return target.matrix(rows, 3).astype(np.float32)
+    if len(shape) == 3:
+        return np.stack([rows, np.ones_like(rows)], axis=1).astype(np.float32)
     output = np.zeros((len(rows), *shape), np.float32)
     for image, row in zip(output, rows, strict=True):
         there = row[row[:, 0] >= 0]
@@ -38,17 +53,17 @@ def surely(rows: Targets, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
 @pytest.mark.parametrize("task", TASKS)
 def test_task_has_the_parts_of_its_life_cycle(task: str) -> None:
     target = target_of(task)
-    label = target.label(CLASSES[:2] if target.several else CLASSES[:1])
+    label = labelled(target, *(CLASSES[:2] if target.several else CLASSES[:1]))
     rows = target.encode([label, label], CLASSES, 8, 8)
     assert target.problem(rows, 3) == "" and target.decode(rows[1], CLASSES) == label
     assert target.read(target.cell(label)) == label == target.renamed(label, str)
     assert target.counts(rows, 3).tolist() == target.matrix(rows, 3).sum(axis=0).tolist()
     assert len(target.groups(rows)) == 2 and agreement_of(task)(label, label) == 1.0
     with pytest.raises(UnknownClass, match="Hat"):
-        target.encode([label, target.label(("Hat",))], CLASSES, 8, 8)
+        target.encode([label, labelled(target, "Hat")], CLASSES, 8, 8)
     answer = answer_of(task, CLASSES)
-    shape = answer.row_shape(32, 32)
-    sure = surely(rows, shape) if target.spatial else target.matrix(rows, 3).astype(np.float32)
+    shape = answer.row_shape(8, 8)
+    sure = surely(target, rows, shape)
     assert answer.problem(sure) == "" and answer.labels(sure) == [label, label]
     assert answer.problem(np.full((1, *shape), np.nan, np.float32))
     packed = answer.packed(sure)

@@ -75,12 +75,14 @@ def register(context: Context, app: FastAPI) -> None:
     """Adds the pages."""
 
     @ui.page("/models", title="Models · Linnet")
-    async def listing(request: Request, page: int = 0) -> None:
+    async def listing(request: Request, page: int = 0, of: str = "") -> None:
         with shell.frame("Models", role_of(request)):
             shell.head("Models", "Versions with their evidence, and who made them champion.")
             await shell.shown(
                 lambda: [listed(context, name) for name in context.sources.models()],
-                lambda found: _list(context, request, found, max(page, 0)),
+                lambda found: _list(
+                    context, request, found, max(page, 0), of or (found[0].name if found else "")
+                ),
             )
 
     @ui.page("/models/{name}/{version}", title="Model version · Linnet")
@@ -107,7 +109,8 @@ def listed(context: Context, name: str) -> Listed:
     return Listed(name, versions, ledger, unread)
 
 
-def _list(context: Context, request: Request, found: list[Listed], page: int) -> None:
+def _list(context: Context, request: Request, found: list[Listed], page: int, of: str) -> None:
+    """All models; `page` is that of the versions of the model `of`, and the others begin with their newest."""
     if not found:
         shell.html(
             empty(
@@ -123,10 +126,15 @@ def _list(context: Context, request: Request, found: list[Listed], page: int) ->
                 earlier = sum(entry.action == "promote" for entry in one.ledger) > 1
                 if context.operator(request).may_act and earlier:
                     _rollback(context, request, one.name)
-            part = one.versions[page * view.PAGE : (page + 1) * view.PAGE]
-            pages = pager(page, view.PAGE, len(one.versions), "/models")
-            shell.html(join([left_out(one.unread), view.versions_table(part), pages]))
-        shell.html(section("Ledger", view.ledger_table(one.ledger[:20])))
+            shell.html(versions_of(one, page if one.name == of else 0))
+        shell.html(section("Ledger", view.ledger_table(one.ledger, most=20)))
+
+
+def versions_of(one: Listed, page: int) -> Html:
+    """A page of a model's versions."""
+    part = one.versions[page * view.PAGE : (page + 1) * view.PAGE]
+    pages = pager(page, view.PAGE, len(one.versions), address("models", of=one.name))
+    return join([left_out(one.unread), view.versions_table(part), pages])
 
 
 def _rollback(context: Context, request: Request, name: str) -> None:

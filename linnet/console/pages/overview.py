@@ -62,6 +62,7 @@ def load(context: Context, wanted: str) -> view.Overview:
         canary=sources.canary(model),
         extra_needs=(
             *(view.Need("warn", "A config is left out", why, "/monitoring") for why in seen.broken_configs),
+            *(view.Need("warn", "A record cannot be read", why, "/monitoring") for why in seen.unread),
             *(
                 view.Need(
                     "bad" if alert.severity == "page" else "warn",

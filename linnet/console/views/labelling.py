@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from linnet.console.markup import Html, address, chip, empty, join, link, prose, table, tag, tile, tiles, when
+from linnet.console.markup import (
+    Html,
+    address,
+    chip,
+    empty,
+    join,
+    link,
+    of_all,
+    prose,
+    table,
+    tag,
+    tile,
+    tiles,
+    when,
+)
 from linnet.labels.status import LabelStatus
 from linnet.pages.numbers import duration, percent
 
@@ -34,7 +48,8 @@ def queue(found: LabelStatus | None) -> Html:
         for one in found.rounds[::-1][:10]
     ]
     shown = table(("Round", "Complete", "?Label set", "Caused"), rows, "Labelling rounds")
-    return join([figures, tag("div", shown, style="margin-top:12px")])
+    note = of_all(len(rows), len(found.rounds), "rounds, the newest")
+    return join([figures, tag("div", shown, note, style="margin-top:12px")])
 
 
 def tile_of(found: LabelStatus | None) -> Html:

@@ -15,6 +15,7 @@ from linnet.console.markup import (
     facts,
     join,
     link,
+    of_all,
     section,
     table,
     tag,
@@ -54,11 +55,11 @@ def versions_table(versions: Sequence[ModelVersion]) -> Html:
     )
 
 
-def ledger_table(entries: Sequence[LedgerEntry]) -> Html:
-    """Who moved which alias, and why; the newest first."""
+def ledger_table(entries: Sequence[LedgerEntry], most: int | None = None) -> Html:
+    """Who moved which alias, and why; the newest first, and how many there are in all."""
     if not entries:
         return empty("The ledger is empty", "Every registration, promotion and rollback gets a line.")
-    return table(
+    shown = table(
         ("When", "Event", "?Actor", "Reason"),
         (
             (
@@ -67,10 +68,11 @@ def ledger_table(entries: Sequence[LedgerEntry]) -> Html:
                 entry.actor,
                 tag("span", entry.reason, class_="soft small"),
             )
-            for entry in entries
+            for entry in entries[:most]
         ),
         "Ledger",
     )
+    return join([shown, of_all(len(entries[:most]), len(entries), "lines, the newest")])
 
 
 _TONES = {"promote": "good", "rollback": "bad", "challenge": "accent"}

@@ -16,6 +16,7 @@ from linnet.console.markup import (
     empty,
     join,
     link,
+    of_all,
     prose,
     split_bar,
     table,
@@ -66,7 +67,10 @@ def needs(view: Overview) -> list[Need]:
     found: list[Need] = []
     champion, served = view.champion, view.served
     if champion is not None and served.problem:
-        found.append(Need("warn", "No server is running", served.problem, "/release"))
+        unserved = f"Version {champion.version} of {champion.name} is not served"
+        found.append(
+            Need("warn", unserved if served.url else "No server is running", served.problem, "/release")
+        )
     elif champion is not None and served.champion not in ("", champion.version):
         why = f"The server answers with version {served.champion}; the champion is {champion.version}."
         found.append(Need("bad", "The server does not serve the champion", why, "/release"))
@@ -247,11 +251,12 @@ def _result(record: RunRecord) -> str:
 
 
 def class_bars(counts: dict[str, int], most: int = 12) -> Html:
-    """Classes with their share as bars, the commonest first."""
+    """Classes with their share as bars, the commonest first, and how many there are in all."""
     total = sum(counts.values()) or 1
     top = max(counts.values(), default=1)
     rows = [
         (name, bar(count / top), f"{count:,}", percent(count / total))
         for name, count in sorted(counts.items(), key=lambda item: -item[1])[:most]
     ]
-    return table(("Class", "", ">Count", ">Share"), rows, "Classes")
+    shown = table(("Class", "", ">Count", ">Share"), rows, "Classes")
+    return join([shown, of_all(len(rows), len(counts), "classes, the commonest")])

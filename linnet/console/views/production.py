@@ -161,7 +161,7 @@ def _window(found: Watched, report: DriftReport) -> Html:
     measured = found.performance.accuracy if found.performance else None
     words = [
         chip(report.verdict, _LIGHTS[report.verdict], mark=True),
-        f" {window.rows:,} images of version {window.version}, ",
+        f" {window.extent} of version {window.version}, ",
         when(window.start),
         " to ",
         when(window.end),

@@ -11,6 +11,7 @@ from linnet.console.markup import (
     empty,
     join,
     link,
+    of_all,
     problem,
     section,
     split_bar,
@@ -54,6 +55,8 @@ def _split(champion: str, candidate: str, share: float, about: Html) -> Html:
     )
 
 
+RELEASES = 10
+"""The newest, in full."""
 PHASES = {
     "running": ("under way", "accent"),
     "paused": ("paused", "warn"),
@@ -187,19 +190,16 @@ def judgements(found: Sequence[MetricJudgement]) -> Html:
 
 
 def history(found: Sequence[tuple[str, RolloutDecision]]) -> Html:
-    """All releases that runs here came to, the newest first and in full."""
+    """The newest releases that runs here came to, in full."""
     if not found:
         return empty("No release yet", "A candidate that passes its gates is released behind a canary.")
-    return join(
-        [
-            decision(*found[0]),
-            *(
-                tag(
-                    "details",
-                    tag("summary", f"Version {rollout.version}: {rollout.verdict}"),
-                    decision(run_id, rollout),
-                )
-                for run_id, rollout in found[1:10]
-            ),
-        ]
-    )
+    earlier = [
+        tag(
+            "details",
+            tag("summary", f"Version {rollout.version}: {rollout.verdict}"),
+            decision(run_id, rollout),
+        )
+        for run_id, rollout in found[1:RELEASES]
+    ]
+    note = of_all(len(earlier) + 1, len(found), "releases, the newest; the page of its run has each")
+    return join([decision(*found[0]), *earlier, note])

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from linnet.console.markup import Html, address, card, chip, empty, facts, link, prose, table, tag, when
+from linnet.console.markup import (
+    Html,
+    address,
+    card,
+    chip,
+    empty,
+    facts,
+    link,
+    of_all,
+    prose,
+    table,
+    tag,
+    when,
+)
 from linnet.console.production_status import Retraining
 from linnet.records import RetrainingEntry
 
@@ -47,6 +60,7 @@ def retraining(found: Retraining, currency: str, allowed: float) -> Html:
     if found.entries:
         head = ("When", "Event", "Run", "?Actor", "Reason")
         parts.append(table(head, [_entry(entry) for entry in found.entries], "Retraining ledger"))
+        parts.append(of_all(len(found.entries), found.count, "lines, the newest"))
     return tag("div", *parts, class_="stack")
 
 

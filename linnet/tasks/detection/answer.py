@@ -20,6 +20,8 @@ USUAL = 0.3
 """Threshold where none was chosen."""
 FAINT = 0.05
 """Scores below this are no part of what two outputs must have in common."""
+_ROUNDING = 1e-5
+"""Scores that were scaled may be out of order by so little."""
 SCORE, CLASS = 4, 5
 """Columns."""
 
@@ -40,7 +42,8 @@ class _Boxes:
         number = output[..., CLASS]
         if not ((number == np.round(number)) & (number >= 0) & (number < max(len(self._classes), 1))).all():
             return f"a class number that is none of {len(self._classes)}"
-        return "scores that are not sorted" if (np.diff(output[..., SCORE], axis=1) > 0).any() else ""
+        rises = np.diff(output[..., SCORE], axis=1).max(initial=0.0) > _ROUNDING
+        return "scores that are not sorted" if rises else ""
 
     def labels(self, output: Output) -> list[str]:
         return [

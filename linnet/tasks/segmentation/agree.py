@@ -9,7 +9,7 @@ from statistics import mean
 
 import numpy as np
 
-from linnet.tasks.segmentation.masks import Indices, of_indices, read, resized
+from linnet.tasks.segmentation.masks import Indices, of_indices, parsed, resized
 
 _ENOUGH = 0.5
 """Mean agreement of the people whose answers become one; below, each saw something else."""
@@ -22,7 +22,7 @@ def agreement(first: str, second: str) -> float:
     Dice, "Measures of the Amount of Ecologic Association Between Species" (1945). Of different sizes both
     are brought to the smaller height and width.
     """
-    names = sorted({*read(first).runs, *read(second).runs})
+    names = sorted({*parsed(first).runs, *parsed(second).runs})
     if not names:
         return 1.0
     one, other = _alike([first, second], names)
@@ -36,7 +36,7 @@ def consensus(labels: Sequence[str]) -> str | None:
     """
     if len(labels) > 1 and mean(agreement(a, b) for a, b in combinations(labels, 2)) < _ENOUGH:
         return None
-    names = sorted({name for label in labels for name in read(label).runs})
+    names = sorted({name for label in labels for name in parsed(label).runs})
     maps = np.stack(_alike(labels, names))
     found = np.zeros(maps.shape[1:], np.uint8)
     for k in range(1, len(names) + 1):
@@ -46,7 +46,7 @@ def consensus(labels: Sequence[str]) -> str | None:
 
 def _alike(labels: Sequence[str], names: Sequence[str]) -> list[Indices]:
     """The maps of several texts at one size."""
-    maps = [read(label).indices(names) for label in labels]
+    maps = [parsed(label).indices(names) for label in labels]
     height, width = min(one.shape[0] for one in maps), min(one.shape[1] for one in maps)
     return [resized(one, height, width) for one in maps]
 

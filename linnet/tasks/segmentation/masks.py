@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -97,11 +98,12 @@ def of_masks(masks: Sequence[tuple[str, rle.Mask]], height: int, width: int) -> 
     return of_indices(found, names), claimed
 
 
-def read(text: str) -> Segmentation:
-    """A text that says which class each pixel belongs to.
+@lru_cache(4096)
+def parsed(text: str) -> Segmentation:
+    """A text that was written here: its masks are looked at where they are drawn.
 
     Raises:
-        ValueError: what is wrong with it, such as two classes for a pixel, or an empty mask.
+        ValueError: it is no JSON of a segmentation.
     """
     try:
         about = json.loads(text)
@@ -115,14 +117,24 @@ def read(text: str) -> Segmentation:
         raise ValueError(f"no segmentation: {text[:60]!r} ({error!s:.80})") from error
     if height < 1 or width < 1 or height * width > MOST_PIXELS or len(runs) > MOST_CLASSES:
         raise ValueError(f"a segmentation of {height} x {width} pixels and {len(runs)} classes")
-    found = Segmentation(height, width, runs)
-    total = sum(_pixels(found, name) for name in runs)
-    together = np.zeros((height, width), np.bool_)
-    for name in runs if len(runs) > 1 else ():
-        together |= found.mask(name)
-    if len(runs) > 1 and int(together.sum()) != total:
+    return Segmentation(height, width, runs)
+
+
+def read(text: str) -> Segmentation:
+    """A text that somebody else wrote, in one spelling.
+
+    Raises:
+        ValueError: what is wrong with it, such as two classes for a pixel, or an empty mask.
+    """
+    found = parsed(text)
+    total = sum(_pixels(found, name) for name in found.runs)
+    masks = {name: found.mask(name) for name in found.runs}
+    together = np.zeros((found.height, found.width), np.bool_)
+    for mask in masks.values():
+        together |= mask
+    if int(together.sum()) != total:
         raise ValueError("a segmentation with pixels that two classes claim")
-    return Segmentation(height, width, {name: rle.encode(found.mask(name)) for name in runs})
+    return Segmentation(found.height, found.width, {name: rle.encode(mask) for name, mask in masks.items()})
 
 
 def _pixels(found: Segmentation, name: str) -> int:

@@ -31,7 +31,8 @@ class SegmentationNetwork(PixelNetwork):
         self.flip_average = bool(architecture["flip_average"])
         self.backbone, channels, strides = _backbone(architecture)
         _check_size(architecture, strides)
-        if architecture["kind"] == "timm":
+        self._timm = architecture["kind"] == "timm"
+        if self._timm:
             _take_constants(self, self.backbone, architecture["channels"])
         blocks = len(strides) - 1 if strides[0] == STRIDE else len(strides)
         widths = [max(_NARROWEST, _WIDEST >> place) for place in range(blocks)]
@@ -56,9 +57,9 @@ class SegmentationNetwork(PixelNetwork):
     def _decoded(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the pixels alone, and pooled activations."""
         seen = pixels
-        if self.architecture["kind"] == "timm" and pixels.shape[1] == 1:
+        if self._timm and pixels.shape[1] == 1:
             seen = pixels.expand(-1, 3, -1, -1)
-        maps = self.backbone(seen)
+        maps = _maps_of(self.backbone, seen) if self._timm else self.backbone(seen)
         # Of a backbone whose first map is a quarter of the image, the last block has none beside it.
         around = [pixels, *maps] if self._halves(maps, pixels) else [pixels[:, :, ::2, ::2], *maps]
         logits: Tensor = self.head(self.decoder(around))
@@ -69,7 +70,7 @@ class SegmentationNetwork(PixelNetwork):
 
     def _fit_pixels(self, images: Tensor) -> None:
         """A backbone of timm's keeps the constants that it was trained with."""
-        if self.architecture["kind"] != "timm":
+        if not self._timm:
             super()._fit_pixels(images)
 
 
@@ -108,17 +109,24 @@ def _backbone(architecture: dict[str, Any]) -> tuple[nn.Module, list[int], list[
 
     name = architecture["backbone"]
     problem, remedy = f"{name} gives no maps at halved sizes", "name a convolutional network, such as auto"
+    size = architecture["height"], architecture["width"]
+    backbone: Any = create_backbone(name, *size, num_classes=0)
     try:
-        backbone: Any = create_backbone(
-            name, architecture["height"], architecture["width"], features_only=True
-        )
-    except ConfigError as error:
+        with torch.no_grad():
+            maps = _maps_of(backbone.eval(), torch.zeros(1, 3, *size))
+    except Exception as error:  # each of timm's networks complains in its own way
         raise ConfigError("train.backbone", f"{problem} ({error})", remedy) from error
-    channels, strides = list(backbone.feature_info.channels()), list(backbone.feature_info.reduction())
+    strides = [size[0] // one.shape[2] for one in maps]
     first = strides[0]
     if first not in (STRIDE, 2 * STRIDE) or strides != [first << place for place in range(len(strides))]:
         raise ConfigError("train.backbone", f"{problem}, but at {strides}", remedy)
-    return backbone, channels, strides
+    return backbone.train(), [int(one.shape[1]) for one in maps], strides
+
+
+def _maps_of(backbone: Any, pixels: Tensor) -> list[Tensor]:
+    """The maps of one of timm's networks, from the finest; all with the names of its own weights."""
+    found: list[Tensor] = backbone.forward_intermediates(pixels, intermediates_only=True)
+    return found
 
 
 def _check_size(architecture: dict[str, Any], strides: list[int]) -> None:
@@ -133,7 +141,7 @@ def _check_size(architecture: dict[str, Any], strides: list[int]) -> None:
 
 def _take_constants(network: PixelNetwork, backbone: Any, channels: int) -> None:
     """The pixels' mean and scale that a backbone of timm's was trained with."""
-    about = backbone.pretrained_cfg if hasattr(backbone, "pretrained_cfg") else backbone.default_cfg
+    about = backbone.pretrained_cfg
     mean, deviation = (torch.tensor(about[key], dtype=torch.float32) * 255 for key in ("mean", "std"))
     if channels == 1:
         mean, deviation = mean.mean(0, keepdim=True), deviation.mean(0, keepdim=True)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from linnet.config import DataConfig
 from linnet.errors import ConfigError
 from linnet.tasks.segmentation.coco import mask_of_coco
-from linnet.tasks.segmentation.masks import MOST_CLASSES, of_indices, of_masks, read, resized, text_of
+from linnet.tasks.segmentation.masks import MOST_CLASSES, of_indices, of_masks, parsed, read, resized, text_of
 from linnet.tasks.target import Object, Target, Targets, UnknownClass
 
 
@@ -40,7 +40,7 @@ max_cohort_gap = 0.35
 
     def joined(self, labels: Sequence[str]) -> str:
         """Of one image; the masks of the later ones lie on top."""
-        parts = [read(label) for label in labels]
+        parts = [parsed(label) for label in labels]
         if len({(one.height, one.width) for one in parts}) > 1:
             raise ValueError("masks of several sizes")
         masks = [(name, one.mask(name)) for one in parts for name in one.runs]
@@ -63,7 +63,7 @@ max_cohort_gap = 0.35
         return of_masks(masks, height, width)[0].text
 
     def renamed(self, label: str, name_of: Callable[[str], str]) -> str:
-        one = read(label)
+        one = parsed(label)
         names = {name: name_of(name) for name in one.runs}
         if len(set(names.values())) < len(names):
             masks = [(names[name], one.mask(name)) for name in one.runs]
@@ -71,13 +71,13 @@ max_cohort_gap = 0.35
         return text_of(one.height, one.width, {names[name]: runs for name, runs in one.runs.items()})
 
     def misfit(self, label: str, height: int, width: int) -> str:
-        one = read(label)
+        one = parsed(label)
         if (one.height, one.width) == (height, width):
             return ""
         return f"its masks have {one.height} x {one.width} pixels, and the image {height} x {width}"
 
     def classes(self, label: str) -> tuple[str, ...]:
-        return tuple(read(label).runs)
+        return tuple(parsed(label).runs)
 
     def known(self, labels: Sequence[str], classes: Sequence[str]) -> list[str]:
         return [label for label in labels if set(self.classes(label)) <= set(classes)]
@@ -86,7 +86,7 @@ max_cohort_gap = 0.35
         found = np.zeros((len(labels), height, width), np.uint8)
         known = set(classes)
         for row, label in enumerate(labels):
-            one = read(label)
+            one = parsed(label)
             if other := sorted(one.runs.keys() - known):
                 raise UnknownClass(row, other[0])
             found[row] = resized(one.indices(classes), height, width)
