@@ -20,7 +20,8 @@ from pathlib import Path
 from linnet.artifacts.windows import MANIFEST, windows_dir
 from linnet.config import DEFAULT_TASK
 from linnet.errors import InvalidImage, StorageError
-from linnet.monitoring.log_reader import read_feedback, read_served
+from linnet.monitoring.given_labels import given_labels
+from linnet.monitoring.log_reader import read_served
 from linnet.storage.files import write_text, writing
 from linnet.tasks.agree import agreement_of
 from linnet.tasks.target import target_of
@@ -76,6 +77,8 @@ def labelled_window(
 ) -> LabelledWindow:
     """Kept images answered in [start, end) whose label came; equal pixels once, with the newest label.
 
+    A label is of the image that its request id named when it came (`linnet.monitoring.given_labels`).
+
     `version`: the one that answered; None: any. `answers`: label and moment by sample id, of images that
     annotators were asked about; they count as feedback does, and the newest of both has the say.
     `disputed`: the images on which annotators do not agree. `by_chance`: those that they were asked about
@@ -90,17 +93,22 @@ def labelled_window(
     """
     if not log.is_dir():
         return LabelledWindow([])
-    feedback = read_feedback(log, model)
     served = read_served(log, model, version, start, end, end)
+    columns = ["request_id", "index", "at", "sample_id", "image", "predicted"]
+    rows = served.rows.select(columns).to_pylist()
+    answered_ones = [(row["request_id"], row["index"] or 0, row["at"], row["sample_id"]) for row in rows]
+    feedback = given_labels(log, model, answered_ones, start)
     found: dict[str, tuple[datetime, Labelled]] = {}
     unused: Counter[str] = Counter()
     apart: set[str] = set()
     target, agreement = target_of(task), agreement_of(task)
     scores: list[tuple[datetime, float]] = []
-    columns = ["request_id", "index", "at", "sample_id", "image", "predicted"]
-    for row in served.rows.select(columns).to_pylist():
+    for row in rows:
         name = row["sample_id"]
-        sent, answered = feedback.labels.get((row["request_id"], row["index"])), (answers or {}).get(name)
+        sent, answered = (
+            feedback.labels.get((row["request_id"], row["index"] or 0, name)),
+            (answers or {}).get(name),
+        )
         given = max((one for one in (sent, answered) if one), key=lambda one: one[1], default=None)
         if given is None:
             if name in disputed:
@@ -117,6 +125,7 @@ def labelled_window(
     notes = [f"{count} label(s) {why}" for why, count in sorted(unused.items())]
     if apart:
         notes.append(f"{len(apart)} image(s) {_DISPUTED}")
+    notes += feedback.notes
     for damaged in (*feedback.damaged, *served.damaged):
         logger.warning("%s: left out: %s", log, damaged)
         notes.append(f"the log's {damaged}")

@@ -55,7 +55,8 @@ def test_window_goes_by_version_and_time(serve: Serve) -> None:
     log = serve(pictures(5, 1), version="2")
     next(log.glob("served*")).rename(log / "served-of-another-process.parquet")
     serve(pictures(7, 2), at=(datetime.now(UTC) - 5 * HOUR).timestamp())
-    give_labels(log, {f"r{k}": CLASSES[0] for k in range(7)})
+    for hours in (-4, 0):  # the ids name other images of another version since
+        give_labels(log, {f"r{k}": CLASSES[0] for k in range(7)}, hours_later=hours)
     assert (len(window(log)), len(window(log, "2")), len(window(log, "1", 6 * HOUR))) == (0, 5, 7)
     assert len(window(log, None, 6 * HOUR)) == 12, "of any version"
 
