@@ -50,7 +50,10 @@ class BakeCollector:
     new_package: Path
     last_package: Path
     most: int
-    """Rows of each version that are looked at."""
+    """Rows of each version whose labels are waited for, and whose kept images are replayed.
+
+    Failures, answers that are none, and latencies are counted over all rows.
+    """
     tail: LogTail
     evidence: BakeEvidence = field(default_factory=BakeEvidence)
     _waiting: dict[Key, _Answer] = field(default_factory=dict)
@@ -93,9 +96,9 @@ class BakeCollector:
         return self.evidence
 
     def _count(self, path: Path, rows: pa.Table, side: VersionEvidence) -> None:
-        rows = rows.slice(0, max(self.most - int(side.requests), 0))
         if not rows.num_rows:
             return
+        remembered = max(self.most - int(side.requests), 0)
         ok = np.asarray(rows["ok"].to_pylist(), bool)
         sure = rows["confidence"].to_numpy(zero_copy_only=False).astype(float)
         with np.errstate(invalid="ignore"):
@@ -105,8 +108,8 @@ class BakeCollector:
         side.answers += int(ok.sum())
         side.invalid += int((ok & ~valid).sum())
         side.latencies.add(rows["latency_ms"].to_numpy(zero_copy_only=False).astype(float)[ok])
-        told = rows.select(["request_id", "index", "predicted", "kept_for"]).to_pylist()
-        for row, answered in zip(told, ok, strict=True):
+        told = rows.select(["request_id", "index", "predicted", "kept_for"]).slice(0, remembered).to_pylist()
+        for row, answered in zip(told, ok[:remembered], strict=True):
             if answered and row["predicted"] is not None:
                 kept = path if row["kept_for"] == RANDOM else None
                 self._waiting[row["request_id"], row["index"]] = _Answer(side, row["predicted"], kept)
