@@ -15,7 +15,7 @@ import numpy as np
 
 from linnet.artifacts.onnx_model import PackagedModel
 from linnet.deployment.bake import BakeEvidence
-from linnet.deployment.evidence import VersionEvidence
+from linnet.deployment.evidence import GroupCounts, VersionEvidence
 from linnet.deployment.first_release import FirstReleaseBaseline
 from linnet.errors import ServingError
 from linnet.monitoring.log_tail import Key, LogTail
@@ -108,9 +108,12 @@ class BakeCollector:
         side.answers += int(ok.sum())
         side.invalid += int((ok & ~valid).sum())
         side.latencies.add(rows["latency_ms"].to_numpy(zero_copy_only=False).astype(float)[ok])
-        told = rows.select(["request_id", "index", "predicted", "kept_for"]).slice(0, remembered).to_pylist()
-        for row, answered in zip(told, ok[:remembered], strict=True):
-            if answered and row["predicted"] is not None:
+        told = rows.select(["request_id", "index", "predicted", "kept_for", "segments"]).to_pylist()
+        for number, (row, answered) in enumerate(zip(told, ok, strict=True)):
+            for segment, value in row["segments"] or ():
+                group = self.evidence.groups.setdefault(f"{segment}={value}", GroupCounts())
+                group.add(candidate=side is self.evidence.served, failed=not answered)
+            if number < remembered and answered and row["predicted"] is not None:
                 kept = path if row["kept_for"] == RANDOM else None
                 self._waiting[row["request_id"], row["index"]] = _Answer(side, row["predicted"], kept)
 

@@ -95,8 +95,11 @@ def _submit(run: AskedRun) -> str:
     """See linnet.retraining.submission.Submit."""
     assert run.asked.request is not None
     config = parse_config(run.asked.config)
+    host = host_of(config.engine)
+    if run.asked.kind == "labels-asked":
+        return submit_pipeline("labeling", config, run.asked.request, host, key=run.key).run_id
     window = keep_recent(config)
     if window is not None:
         data = config.data.model_copy(update={"extra_window": str(window)})
         config = config.model_copy(update={"data": data})
-    return submit_pipeline("training", config, run.asked.request, host_of(config.engine), key=run.key).run_id
+    return submit_pipeline("training", config, run.asked.request, host, key=run.key).run_id

@@ -70,5 +70,7 @@ def show_skew(found: SkewReport) -> None:
         for one in found.examples[:10]:
             table.add_row(one.request_id, one.what, one.served, one.offline, one.source)
         console.print(table)
+        if (left := found.differences - len(found.examples[:10])) > 0:
+            console.print(f"and {left:,} more")
     for note in (*found.libraries, *found.notes):
         console.print(note)

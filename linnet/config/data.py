@@ -135,6 +135,8 @@ class LabelsConfig(Section):
     """Corrections with less agreement among annotators than this are left out."""
     budget: int = Field(default=200, ge=0)
     """How many samples `request_labels` asks people about after a run."""
+    requests_only: bool = False
+    """Ask about images that users sent alone, drawn by chance among those kept so, as drift does."""
     annotators: int = Field(default=1, ge=1, le=20)
     """People who answer each question."""
     tie_breaker: bool = True

@@ -22,6 +22,9 @@ class RetrainingConfig(Section):
     lower bound of the estimate lies beyond it."""
     min_new_labels: int = Field(default=500, ge=0)
     """Labels that came since the champion's training data, and are needed before drift can ask."""
+    label_budget: int = Field(default=500, ge=0)
+    """Most images that drift asks people about at once, where labels are missing: images that users sent,
+    drawn by chance. The next such round waits for `cooldown_hours`, and for answers. 0: drift asks nobody."""
     trigger_after_labels: int = Field(default=0, ge=0)
     """So many new labels ask for a run by themselves; 0: never."""
     max_age_days: float = Field(default=0.0, ge=0)

@@ -16,6 +16,7 @@ from linnet.config import RetrainingConfig, ServiceLevelsConfig
 from linnet.console.slo import SloStatus
 from linnet.console.sources import Canary, ServerStatus
 from linnet.deployment.bake_report import bake_sentence
+from linnet.pages.names import first_few
 from linnet.records import BakeReport, DriftReport, ModelVersion, PerformanceReport, SkewReport
 from linnet.records.restarts import Restart
 
@@ -155,7 +156,9 @@ def _model(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Aler
     drift, champion = known.drift, known.champion
     unseen = known.unwatched or "no window was monitored yet"
     words = (
-        unseen if drift is None else "; ".join(drift.reasons[:2]) or f"the newest window is {drift.verdict}"
+        unseen
+        if drift is None
+        else first_few(drift.reasons, 2, "; ") or f"the newest window is {drift.verdict}"
     )
     told = drift is not None and drift.verdict != "insufficient"
     drifts = drift.verdict == "drift" if drift is not None and told else None
@@ -193,7 +196,7 @@ def _fallen(labelled: PerformanceReport | None, levels: ServiceLevelsConfig) -> 
     if not fallen:
         return
     worst = sorted(fallen, key=lambda name: -fallen[name])
-    words = "; ".join(f"{name} by at least {fallen[name]:.3f}" for name in worst[:5])
+    words = first_few([f"{name} by at least {fallen[name]:.3f}" for name in worst], 5, "; ")
     far = fallen[worst[0]] > limit + levels.page_accuracy_gap
     severity: Literal["page", "ticket"] = "page" if far else "ticket"
     yield Alert("Accuracy fell", "firing", severity, f"{words}; {limit:g} is tolerated", "accuracy")

@@ -25,9 +25,10 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import ReleaseConfig
-from linnet.deployment.evidence import VersionEvidence, share
+from linnet.deployment.evidence import GroupCounts, VersionEvidence, share
 from linnet.deployment.findings import percent
 from linnet.deployment.first_release import FirstReleaseBaseline, judge_p95
+from linnet.deployment.groups import worse_groups
 from linnet.deployment.sequential import FREQUENT, RARE, MeanEvidence, difference_bounds, share_bounds
 from linnet.records import MetricJudgement
 
@@ -48,6 +49,8 @@ class BakeEvidence:
     """What the last champion served; its fields that nobody fills are 0."""
     gains: MeanEvidence = field(default_factory=MeanEvidence.empty)
     """Of labelled images that both answered: (1 + score of the new - score of the last champion) / 2."""
+    groups: dict[str, GroupCounts] = field(default_factory=dict)
+    """By `segment=value`; the last champion's of before the promotion."""
 
     def add_pairs(self, new: npt.ArrayLike, last: npt.ArrayLike) -> None:
         """Takes in scores in [0, 1] of both versions on the same labelled images, in the order of arrival."""
@@ -61,7 +64,7 @@ def judge_bake(
     evidence: BakeEvidence, config: ReleaseConfig, last: FirstReleaseBaseline
 ) -> tuple[MetricJudgement, ...]:
     """Judges errors, validity, p95 and accuracy; `last`: what the last champion's package says of itself."""
-    levels = config.alpha / METRICS, config.beta
+    levels = config.alpha / (METRICS + bool(evidence.groups)), config.beta
     new, before = evidence.served, evidence.before
     errors = _share_judgement(
         "errors", (new.failed, new.requests), (before.failed, before.requests), config, levels
@@ -70,9 +73,9 @@ def judge_bake(
         "validity", (new.invalid, new.answers), (before.invalid, before.answers), config, levels
     )
     tolerated = config.max_latency_ratio * float(np.nan_to_num(before.latencies.quantile(_P95)))
-    return errors, validity, judge_p95(new, config, last, levels, tolerated), _accuracy(
-        evidence, config, last, levels
-    )  # fmt: skip
+    p95 = judge_p95(new, config, last, levels, tolerated)
+    accuracy = _accuracy(evidence, config, last, levels)
+    return errors, validity, p95, accuracy, *worse_groups(evidence.groups, config, levels[0])
 
 
 def bake_verdict(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import isfinite, nan
 from typing import Any
 
@@ -64,6 +64,25 @@ class VersionEvidence:
             self.classes = np.zeros((*self.shape, 0))
 
 
+@dataclass(slots=True)
+class GroupCounts:
+    """Requests of one group of users, and those of them that failed, of the candidate and of the champion."""
+
+    requests: int = 0
+    failed: int = 0
+    champion_requests: int = 0
+    champion_failed: int = 0
+
+    def add(self, *, candidate: bool, failed: bool) -> None:
+        """Counts a request."""
+        if candidate:
+            self.requests += 1
+            self.failed += failed
+        else:
+            self.champion_requests += 1
+            self.champion_failed += failed
+
+
 _NUMBERS = ("seen", "requests", "failed", "answers", "invalid", "answered")
 _MEANS = ("n", "total", "squares", "weights", "weighted", "spent")
 
@@ -86,6 +105,8 @@ class RolloutEvidence:
         self.unanswered: Any = 0
         self.mirrored: Any = 0
         self.agreed: Any = 0
+        self.groups: dict[str, GroupCounts] = {}
+        """By `segment=value`, as requests say whom they come from."""
         self.names: list[str] = []
         self._places: dict[str, int] = {}
         floors = {"median": config.median_floor_ms}
@@ -151,7 +172,8 @@ class RolloutEvidence:
                 "latencies": [[int(place), int(side.latencies.counts[place])] for place in filled],
             }
         tails = {name: tail.state() for name, tail in self.tails.items()}
-        counts = {key: int(getattr(self, key)) for key in ("unanswered", "mirrored")}
+        counts: dict[str, Any] = {key: int(getattr(self, key)) for key in ("unanswered", "mirrored")}
+        counts["groups"] = {name: asdict(group) for name, group in self.groups.items()}
         return {**counts, "agreed": float(self.agreed), "names": self.names, "tails": tails, **sides}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -164,6 +186,8 @@ class RolloutEvidence:
             for key in ("unanswered", "mirrored"):
                 setattr(self, key, int(state[key]))
             self.agreed = float(state["agreed"])
+            groups = state.get("groups", {})  # a rollout that an older Linnet began has none
+            self.groups = {str(name): GroupCounts(**group) for name, group in groups.items()}
             self.names = [str(name) for name in state["names"]]
             self._places = {name: place for place, name in enumerate(self.names)}
             for name, tail in self.tails.items():
@@ -192,6 +216,9 @@ class RolloutEvidence:
             side.requests += 1
             ok = record.ok and isfinite(record.latency_ms)
             side.failed += not ok
+            for name, value in record.segments.items():
+                group = self.groups.setdefault(f"{name}={value}", GroupCounts())
+                group.add(candidate=version == self._candidate, failed=not ok)
             if not ok:
                 continue
             side.answers += 1

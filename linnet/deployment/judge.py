@@ -17,6 +17,9 @@ judgements. Nine metrics, each with evidence that may be looked at any time (see
 - confidence: mean of the confidence of the predicted class.
 - accuracy:   share of correct answers, where the sender of the traffic knows the labels.
 
+Where requests say which group of users they come from (`serving.segments`), the errors of each are judged
+too: one that is proven worse is `bad`, though the whole looks well.
+
 A metric is `bad` if proven worse than its margin allows, `good` if proven within it, else `unknown`.
 "Bad" is proven to `alpha` divided by the number of judged metrics (Bonferroni), so that a candidate that
 is no worse is ever called bad, by any metric at any of arbitrarily many looks, with probability of at
@@ -37,6 +40,7 @@ from linnet.config import JudgedMetric, ReleaseConfig
 from linnet.deployment.evidence import QUANTILES, RolloutEvidence
 from linnet.deployment.findings import describe_metric
 from linnet.deployment.first_release import FirstReleaseBaseline, judge_alone
+from linnet.deployment.groups import worse_groups
 from linnet.deployment.sequential import FREQUENT, RARE, SOME, Counts, difference_evidence, share_evidence
 from linnet.records import JudgeVerdict, MetricJudgement
 
@@ -51,9 +55,9 @@ class Budget:
     beta: float
 
     @classmethod
-    def of(cls, config: ReleaseConfig) -> Budget:
-        """The share of each judged metric."""
-        return cls(config.alpha / len(config.metrics), config.beta)
+    def of(cls, config: ReleaseConfig, evidence: RolloutEvidence) -> Budget:
+        """The share of each judged metric; all groups of users together have one, too."""
+        return cls(config.alpha / (len(config.metrics) + bool(evidence.groups)), config.beta)
 
 
 def judge(
@@ -70,19 +74,21 @@ def judge(
     """
     if reference is not None:
         return judge_alone(evidence.candidate, evidence.unanswered, config, reference)
-    budget = Budget.of(config)
+    budget = Budget.of(config, evidence)
     found = verdicts(evidence, config)
+    groups = worse_groups(evidence.groups, config, budget.alpha)
     if verdict_only:
-        return tuple(_brief(metric, _word(*found[metric])) for metric in config.metrics)
-    return tuple(
+        return (*(_brief(metric, _word(*found[metric])) for metric in config.metrics), *groups)
+    told = (
         describe_metric(metric, evidence, config, (budget.alpha, budget.beta), _word(*found[metric]))
         for metric in config.metrics
     )
+    return (*told, *groups)
 
 
 def verdicts(evidence: RolloutEvidence, config: ReleaseConfig) -> dict[JudgedMetric, tuple[Bools, Bools]]:
     """Per judged metric whether it is proven bad and proven good, in the shape of the evidence."""
-    budget = Budget.of(config)
+    budget = Budget.of(config, evidence)
     ours, theirs = evidence.candidate, evidence.champion
     missed = evidence.unanswered
     found: dict[JudgedMetric, tuple[Bools, Bools]] = {}

@@ -140,7 +140,7 @@ temperature, and with it every confidence, is uncertain.</p>{% endif %}</div></d
 <div class="shots">{% for s in mistakes %}{{ shot(s) }}{% endfor %}</div>{% endif %}
 {% if suspects %}<h2>Labels to look at again</h2>
 <p class="soft">The model contradicts these labels as firmly as it is usually right about the class it names instead.
-{{ report.suspects|length }}{{ " or more" if report.suspects|length >= 500 else "" }} samples are suspects;
+{{ report.suspects_counted }} samples are suspects;
 the likeliest {{ suspects|length }} are shown. Some labels here are wrong, others are hard samples.</p>
 <div class="shots">{% for s in suspects %}{{ shot(s) }}{% endfor %}</div>{% endif %}
 

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from linnet.errors import DataError
 from linnet.labels.select import CandidatePool
 from linnet.records import EvaluationReport
-from linnet.records.prediction_log import models_in, served_files
+from linnet.records.prediction_log import RANDOM, models_in, served_files
 from linnet.storage.paths import prediction_log_dir
 from linnet.tasks.answer import Output, answer_of
 from linnet.tasks.target import target_of
@@ -85,6 +85,7 @@ def read_candidates(
         embeddings=np.concatenate([known.embeddings, blank])[keep],
         suspects=[key for key in known.suspects if key in labels],
         requests=list(asked),
+        fair=[key for key, row in asked.items() if row[2]],
         gold=[key for key in _gold(known, labels, report) if key in labels],
         audit=[key for key in test.ids if key in labels],
         task=report.task,
@@ -179,18 +180,20 @@ def _tell(problem: str) -> None:
     logger.warning(problem)
 
 
-def _requests(model: str, report: EvaluationReport) -> dict[str, tuple[Output, bytes]]:
-    """Output [1, ...] and image of the latest requests whose image the prediction log kept, by sample_id.
+def _requests(model: str, report: EvaluationReport) -> dict[str, tuple[Output, bytes, bool]]:
+    """Output [1, ...] and image of the latest requests whose image the prediction log kept, by sample_id, and
+    whether it was kept by chance.
 
     Those of a version with other classes than the evaluation's are left out, and that is told: its numbers
     would be read as of these classes.
     """
-    found: dict[str, tuple[str, Output, bytes]] = {}
+    found: dict[str, tuple[str, Output, bytes, bool]] = {}
     columns = ["model", "version", "ok", "sample_id", "probabilities", "predicted", "image"]
     others: set[str] = set()
     for file in _log_files(model):
         try:
-            rows = pq.read_table(file, columns=columns).to_pylist()
+            more = ["kept_for"] if "kept_for" in pq.read_schema(file).names else []  # older files have none
+            rows = pq.read_table(file, columns=[*columns, *more]).to_pylist()
         except (OSError, pa.ArrowException) as error:
             _tell(f"requests in {file} are not asked about: {error}")
             continue
@@ -200,14 +203,19 @@ def _requests(model: str, report: EvaluationReport) -> dict[str, tuple[Output, b
             version = str(row["version"])
             said = _unpacked(report, row["probabilities"] or [], str(row["predicted"]))
             if said is not None:
-                found.setdefault(row["sample_id"], (version, said, row["image"]))
+                fair = (row.get("kept_for") or RANDOM) == RANDOM
+                found.setdefault(row["sample_id"], (version, said, row["image"], fair))
             else:
                 others.add(version)
         if len(found) >= _LATEST_REQUESTS:
             break
     for version in sorted(others):
         _tell(f"requests to version {version} of {model} are not asked about: it has other classes")
-    return {key: (said, image) for key, (version, said, image) in found.items() if version not in others}
+    return {
+        key: (said, image, fair)
+        for key, (version, said, image, fair) in found.items()
+        if version not in others
+    }
 
 
 def _unpacked(report: EvaluationReport, values: list[float], predicted: str) -> Output | None:

@@ -14,7 +14,7 @@ from linnet.config import LabelsConfig
 from linnet.errors import StorageError
 from linnet.labels.candidates import Candidates, read_candidates
 from linnet.labels.queue import LabelRequest, LabelRequests, enqueue, queued, queued_batch
-from linnet.labels.select import select
+from linnet.labels.select import BY_CHANCE, SHARES, select
 from linnet.labels.table import LabelTable
 from linnet.records import DatasetManifest, EvaluationReport
 from linnet.tasks.answer import answer_of
@@ -65,7 +65,7 @@ def request_labels(
 
 def _batch(candidates: Candidates, config: LabelsConfig) -> str:
     """The batch that candidates and budget make: 16 hex digits."""
-    text = json.dumps([candidates.digest, config.budget])
+    text = json.dumps([candidates.digest, config.budget, *(["requests"] if config.requests_only else [])])
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -85,8 +85,9 @@ def _choose(
         embeddings=pool.embeddings[wanted] if pool.embeddings is not None else None,
     )
     place = {key: i for i, key in enumerate(pool.ids)}
+    shares = BY_CHANCE if config.requests_only else SHARES
     requests: list[LabelRequest] = []
-    for choice in select(rest, config.budget, seed=int(batch, 16)):
+    for choice in select(rest, config.budget, shares, seed=int(batch, 16)):
         said = np.nan_to_num(pool.output[place[choice.sample_id]])[None]
         known = choice.sample_id in candidates.labels
         label = target.cell(candidates.labels[choice.sample_id]) if known else ""

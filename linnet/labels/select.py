@@ -13,7 +13,9 @@ from linnet.config import DEFAULT_TASK
 from linnet.tasks.answer import Output
 from linnet.tasks.summary import summary_of
 
-Strategy = Literal["random", "audit", "gold", "suspect", "production", "margin", "entropy", "diverse"]
+Strategy = Literal[
+    "random", "audit", "gold", "suspect", "production", "drift", "margin", "entropy", "diverse"
+]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -28,7 +30,9 @@ SHARES: Mapping[Strategy, float] = {
     "diverse": 0.20,
 }
 """Parts of the budget. Random comes first: drawn from all, it is an unbiased sample of the pool."""
-UNBIASED: frozenset[str] = frozenset({"random", "audit", "gold"})
+BY_CHANCE: Mapping[Strategy, float] = {"drift": 1.0}
+"""Where `labels.requests_only` is set: what users sent, by chance: it says how well the model does."""
+UNBIASED: frozenset[str] = frozenset({"random", "audit", "gold", "drift"})
 """Strategies whose samples measure something: people must not see a model's answer to them."""
 
 
@@ -45,6 +49,8 @@ class CandidatePool:
     """Ids of samples with a doubtful label, the most doubtful first."""
     requests: Sequence[str] = ()
     """Ids of samples that users sent to the served model, and that nobody labelled."""
+    fair: Sequence[str] = ()
+    """Those of them whose image was kept by chance, whatever it shows."""
     gold: Sequence[str] = ()
     """Ids of samples whose label is known for certain, to measure annotators by."""
     audit: Sequence[str] = ()
@@ -93,12 +99,20 @@ def select(
             # What a measuring strategy lacks goes on; what was owed to it does not swell the measurement.
             due = quotas[name] if name in UNBIASED else owed + quotas[name]
             owed += quotas[name] - _take(taken, name, *ranking, due)
+    if set(shares) <= UNBIASED:
+        return _chosen(pool, taken, wants)  # filled up with others it would measure nothing
     owed += quotas.get("diverse", 0)
     if pool.embeddings is not None and shares.get("diverse"):
         owed -= _take_diverse(taken, pool.embeddings, owed, rankings["random"][0])
     owed -= _take(taken, "margin", *rankings["margin"], owed)
     owed -= _take(taken, "production", *rankings["production"], owed)
     _take(taken, "audit", *rankings["audit"], owed)  # nothing else is left to ask about
+    return _chosen(pool, taken, wants)
+
+
+def _chosen(
+    pool: CandidatePool, taken: Mapping[int, tuple[Strategy, float]], wants: Mapping[Strategy, set[int]]
+) -> list[SelectedSample]:
     return [
         SelectedSample(pool.ids[i], (first, *(n for n in wants if n != first and i in wants[n])), score)
         for i, (first, score) in taken.items()
@@ -155,9 +169,9 @@ def _rankings(pool: CandidatePool, seed: int) -> dict[Strategy, tuple[Ints, Call
     figures = summary_of(pool.task, pool.thresholds)
     unsure, spread = 1.0 - figures.margin(pool.output), figures.entropy(pool.output)
     place = {name: i for i, name in enumerate(pool.ids)}
-    audit, requests, gold, suspects = (
+    audit, requests, gold, suspects, fair = (
         np.array([place[name] for name in dict.fromkeys(ids) if name in place], np.int64)
-        for ids in (pool.audit, pool.requests, pool.gold, pool.suspects)
+        for ids in (pool.audit, pool.requests, pool.gold, pool.suspects, pool.fair)
     )
     apart = np.concatenate([audit, requests])
     shuffled = np.random.default_rng(seed).permutation(len(pool.ids))
@@ -177,6 +191,7 @@ def _rankings(pool: CandidatePool, seed: int) -> dict[Strategy, tuple[Ints, Call
             requests[np.argsort(-unsure[requests], kind="stable")],
             lambda i: float(unsure[i]),
         ),
+        "drift": (shuffled[np.isin(shuffled, fair)], lambda _: 0.0),
         "margin": (free(np.argsort(-unsure, kind="stable")), lambda i: float(unsure[i])),
         "entropy": (free(np.argsort(-spread, kind="stable")), lambda i: float(spread[i])),
     }

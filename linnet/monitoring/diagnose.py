@@ -8,7 +8,7 @@ deploy, is the model's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from linnet.config import RetrainingConfig, ServiceLevelsConfig
@@ -171,17 +171,23 @@ def _weigh_fault(model: bool, weight: int, sentence: str) -> Finding:
     return _finding("model" if model else "infrastructure", weight, sentence)
 
 
+def _first_five(sentences: Sequence[str]) -> list[str]:
+    """A finding each; the last says how many are left out."""
+    shown, left = list(sentences[:5]), len(sentences) - 5
+    return [*shown[:-1], f"{shown[-1]}, and {left} more"] if left > 0 else shown
+
+
 def _accuracy(symptoms: Symptoms, retraining: RetrainingConfig) -> Iterator[Finding]:
     lost = symptoms.loss is not None and symptoms.loss.low > retraining.max_accuracy_loss
     deploy = recent_deploy(symptoms)
-    for sentence in symptoms.input_drift[:5]:
+    for sentence in _first_five(symptoms.input_drift):
         yield _finding("data", 3 if lost else 2, f"inputs drifted: {sentence}")
-    for sentence in symptoms.output_drift[:5]:
+    for sentence in _first_five(symptoms.output_drift):
         if symptoms.input_drift:
             yield _finding("data", 1, f"predictions moved with the inputs: {sentence}")
         else:
             yield _finding("model", 2 if deploy else 1, f"predictions moved, inputs did not: {sentence}")
-    for sentence in symptoms.earlier_drift[:5]:
+    for sentence in _first_five(symptoms.earlier_drift):
         yield _finding(
             "data", 1, f"inputs or answers drifted in the last full window, and no more: {sentence}"
         )

@@ -11,10 +11,13 @@ from pathlib import Path
 from linnet.errors import StorageError
 from linnet.monitoring.history import DRIFT_FILE, PERFORMANCE_FILE, history_folder
 from linnet.monitoring.recent import LabelledWindow
-from linnet.records import DriftReport, PerformanceReport, RetrainingEvidence, WindowFinding
+from linnet.records import DriftReport, Interval, PerformanceReport, RetrainingEvidence, WindowFinding
+from linnet.statistics.intervals import difference, wilson
 
 logger = logging.getLogger(__name__)
 MOST_WINDOWS = 50
+MIN_LABELLED, LEVEL = 30, 0.95
+"""Fewest labels that the accuracy lost is measured by, and the level of its interval."""
 Span = tuple[datetime, datetime | None]
 """A rollout: from, to; None: it is under way."""
 
@@ -28,6 +31,8 @@ class ServedChampion:
     registered_at: datetime | None
     rolled_back: datetime | None = None
     """When one before it was rolled back by itself."""
+    open_questions: int = 0
+    """Questions that people did not answer yet."""
 
 
 def gather_evidence(
@@ -56,6 +61,7 @@ def gather_evidence(
             thin += 1
         else:
             findings.append(finding)
+    loss, count = _recent_loss(folder, findings, labelled)
     return RetrainingEvidence(
         model=served.model,
         champion=served.version,
@@ -66,9 +72,36 @@ def gather_evidence(
         new_labels=len(labelled.images),
         label_notes=labelled.notes,
         rollout_active=any(end is None for _, end in rollouts),
+        recent_loss=loss,
+        recent_labelled=count,
+        open_questions=served.open_questions,
         rolled_back=served.rolled_back,
         facts={"drift_report": str(found[-1])} if found else {},
     )
+
+
+def _recent_loss(
+    folder: Path, findings: Sequence[WindowFinding], labelled: LabelledWindow
+) -> tuple[Interval | None, int]:
+    """Accuracy lost on what was served since drift began, whenever its labels came; and of how many images.
+
+    A window is judged once, when it closes; people answer later.
+    """
+    since = None
+    for window in sorted(findings, key=lambda one: one.start, reverse=True):
+        if not window.violates:
+            break
+        since = window.start
+    scores = [score for at, score in labelled.scores if since is not None and at >= since]
+    if since is None or len(scores) < MIN_LABELLED:
+        return None, len(scores)
+    newest = sorted(folder.glob(f"*/{PERFORMANCE_FILE}"))
+    if not newest:
+        return None, len(scores)
+    about = PerformanceReport.load(newest[-1])
+    held = DriftReport.load(newest[-1].with_name(DRIFT_FILE)).reference_held_out
+    before = wilson(min(about.reference_accuracy * held, held), held, LEVEL)
+    return difference(before, wilson(sum(scores), len(scores), LEVEL)), len(scores)
 
 
 def _finding(folder: Path, rollouts: Sequence[Span]) -> WindowFinding | None:

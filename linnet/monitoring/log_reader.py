@@ -108,22 +108,27 @@ def first_and_last(folder: Path) -> tuple[datetime, datetime] | None:
 class ReadFeedback:
     """True labels that came later for a model."""
 
-    labels: dict[tuple[str, int], tuple[str, datetime]]
-    """(Request id, image in the request) to label and arrival."""
+    given: dict[tuple[str, int], tuple[tuple[str, datetime], ...]]
+    """(Request id, image in the request) to every label and its arrival, the last one last: which answer
+    each was given for is told by `linnet.monitoring.given_labels`."""
     damaged: tuple[str, ...]
     """Files, and rows of files, that could not be read."""
+
+    @property
+    def labels(self) -> dict[tuple[str, int], tuple[str, datetime]]:
+        """(Request id, image in the request) to the last label and its arrival."""
+        return {key: given[-1] for key, given in self.given.items()}
 
 
 def read_feedback(folder: Path, model: str, files: Iterable[Path] | None = None) -> ReadFeedback:
     """True labels that came later for a model; of `files` alone, where they are named.
 
     Parquet or JSON lines (`feedback*`) with request_id, label, at and, for requests of several images,
-    index; a row without `model` is of whatever model answered that request. Of several answers to one
-    image the last one counts. No file: no labels.
+    index; a row without `model` is of whatever model answered that request. No file: no labels.
     """
     import pyarrow as pa
 
-    found: dict[tuple[str, int], tuple[str, datetime]] = {}
+    found: dict[tuple[str, int], list[tuple[str, datetime]]] = {}
     damaged = []
     for path in sorted(folder.glob("feedback*") if files is None else files):
         wrong: list[str] = []
@@ -134,13 +139,14 @@ def read_feedback(folder: Path, model: str, files: Iterable[Path] | None = None)
                 except (KeyError, TypeError, ValueError) as error:
                     wrong.append(f"row {number}: {type(error).__name__}: {error}")
                     continue
-                if key is not None and (key not in found or moment >= found[key][1]):
-                    found[key] = label, moment
+                if key is not None:
+                    found.setdefault(key, []).append((label, moment))
         except (OSError, ValueError, pa.ArrowException) as error:
             damaged.append(f"{path.name}: {error}")
         if wrong:
             damaged.append(f"{path.name}: {len(wrong)} rows cannot be read, the first is {wrong[0]}")
-    return ReadFeedback(found, tuple(damaged))
+    ordered = {key: tuple(sorted(given, key=lambda one: one[1])) for key, given in found.items()}
+    return ReadFeedback(ordered, tuple(damaged))
 
 
 def _feedback_rows(path: Path) -> Iterator[dict[str, Any] | str]:

@@ -22,6 +22,7 @@ _SPILL = timedelta(hours=1)
 """A row is written at most this long after it was answered."""
 _COLUMNS = (
     "request_id", "index", "version", "predicted", "confidence", "latency_ms", "ok", "sample_id", "kept_for",
+    "segments",
 )  # fmt: skip
 
 
@@ -75,7 +76,10 @@ class LogTail:
         return source.to_table(columns=columns, filter=chosen)
 
     def labels(self) -> dict[Key, str]:
-        """Labels that came, the oldest first; damaged files are told."""
+        """Labels that came since `start`, the oldest first; damaged files are told.
+
+        An older one is of an earlier answer, whose request id a client may have used again.
+        """
         changed = []
         for path in self.folder.glob("feedback*"):
             try:
@@ -89,4 +93,4 @@ class LogTail:
         for damaged in found.damaged:
             logger.warning("%s: left out: %s", self.folder, damaged)
         arrived = sorted(found.labels.items(), key=lambda item: item[1][1])
-        return {key: label for key, (label, _) in arrived}
+        return {key: label for key, (label, came) in arrived if came >= self.start}

@@ -10,9 +10,8 @@ from pathlib import Path
 from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig
 from linnet.monitoring.history import earlier_performance, past_p_values, segment_baseline
-from linnet.monitoring.log_reader import read_feedback
 from linnet.monitoring.measure import compare_with_reference
-from linnet.monitoring.performance import judge
+from linnet.monitoring.performance import judge, labels_of
 from linnet.monitoring.window import Rows, damaged_files, last_closed, write_window
 from linnet.records import DriftReport, PerformanceReport
 
@@ -67,7 +66,7 @@ def judge_open_window(
             break
     baseline, earlier = segment_baseline(model, version, starts[0]), earlier_performance(model, starts[0])
     drift = compare_with_reference(window, rows, reference, None, config, past, baseline)
-    given = read_feedback(log, model)
-    notes = tuple(f"the log's file {one} is left out" for one in (*damaged, *given.damaged))
+    given = labels_of(rows, window, log)
+    notes = tuple(f"the log's file {one} is left out" for one in (*damaged, *given.damaged)) + given.notes
     report = judge(window, rows, reference, given.labels, drift, config, earlier)
     return OpenWindow(drift, report, notes)

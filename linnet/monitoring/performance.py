@@ -13,11 +13,12 @@ import numpy.typing as npt
 from linnet.artifacts.reference import Reference
 from linnet.config import MonitoringConfig
 from linnet.monitoring.drift import compare_classes
+from linnet.monitoring.given_labels import GivenLabels, Image, given_labels
 from linnet.monitoring.history import PERFORMANCE_FILE
-from linnet.monitoring.log_reader import read_feedback
 from linnet.monitoring.online_fdr import adjusted
 from linnet.monitoring.segments import accuracy_falls, segment_accuracy
 from linnet.monitoring.window import WINDOW_FILE, Rows
+from linnet.pages.names import first_few
 from linnet.records import ConfusionDrift, DriftReport, Interval, PerformanceReport, Window
 from linnet.statistics.intervals import difference, quantile_of_normal, wilson
 from linnet.statistics.metrics import confusion_matrix
@@ -26,7 +27,7 @@ from linnet.tasks.target import Target, target_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Feedback = Mapping[tuple[str, int], tuple[str, datetime]]
+Feedback = Mapping[Image, tuple[str, datetime]]
 
 _MIN_CLASS_ROWS = 20
 """Fewest labelled images of a class for a test of its row of the confusion matrix."""
@@ -53,14 +54,27 @@ def measure_performance(
     reference = Reference.load(package)
     about = Window.load(window / WINDOW_FILE)
     rows = Rows.load(window, len(reference.features), len(reference.classes), reference.answer)
-    given = read_feedback(feedback, about.model)
+    given = labels_of(rows, about, feedback)
     report = judge(about, rows, reference, given.labels, drift, config, earlier)
     report = report.model_copy(
-        update={"notes": tuple(f"labels that cannot be read: {one}" for one in given.damaged)}
+        update={
+            "notes": (
+                *given.notes,
+                *(f"labels that cannot be read: {one}" for one in given.damaged),
+                *(f"later answers that cannot be read: {one}" for one in given.unread),
+            )
+        }
     )
     out.mkdir(parents=True, exist_ok=True)
     report.save(out / PERFORMANCE_FILE)
     return report
+
+
+def labels_of(rows: Rows, window: Window, log: Path) -> GivenLabels:
+    """The labels that came for a window's rows."""
+    moments = (at.astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC) for at in rows.at)
+    answers = zip(rows.request_id, rows.index, moments, rows.sample_id, strict=True)
+    return given_labels(log, window.model, answers, window.start)
 
 
 def judge(
@@ -72,7 +86,7 @@ def judge(
     config: MonitoringConfig,
     earlier: Sequence[PerformanceReport] = (),
 ) -> PerformanceReport:
-    """The report; `feedback` maps (request id, image) to label and arrival, other rows' do no harm."""
+    """The report; `feedback` maps images to label and arrival, other rows' do no harm."""
     target, size = target_of(reference.task), len(reference.classes)
     given, labels, delays, unknown = _join(rows, reference.classes, target, feedback)
     output = rows.output[given]
@@ -190,7 +204,7 @@ def _join(
     """Rows whose label came, these labels, seconds until they did, and labels of no known class."""
     known = set(classes)
     given, labels, delays, unknown = [], [], [], 0
-    for row, key in enumerate(zip(rows.request_id, rows.index, strict=True)):
+    for row, key in enumerate(zip(rows.request_id, rows.index, rows.sample_id, strict=True)):
         if key not in feedback:
             continue
         label, moment = feedback[key]
@@ -212,10 +226,10 @@ def _doubts(window: Window, drift: DriftReport, accuracy: Interval | None, estim
     moved = [test.name for test in drift.tests if test.drifted and test.kind != "output"]
     if moved:
         doubts.append(
-            f"the images are not like those the confidence was calibrated on ({', '.join(moved[:4])} moved)"
+            f"the images are not like those the confidence was calibrated on ({first_few(moved)} moved)"
         )
-    elif cohorts := [f"{c.cohort} {c.value}" for c in drift.cohorts if c.drifted]:
-        doubts.append(f"images of {', '.join(cohorts[:4])} are not like those of the reference")
+    elif cohorts := [cohort.name for cohort in drift.cohorts if cohort.drifted]:
+        doubts.append(f"images of {first_few(cohorts)} are not like those of the reference")
     if not any(test.kind == "embedding" for test in drift.tests):
         doubts.append("embeddings were not compared, since no images were kept")
     if accuracy and (accuracy.low > estimate.high or accuracy.high < estimate.low):

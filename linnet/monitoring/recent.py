@@ -20,8 +20,10 @@ from pathlib import Path
 from linnet.artifacts.windows import MANIFEST, windows_dir
 from linnet.config import DEFAULT_TASK
 from linnet.errors import InvalidImage, StorageError
-from linnet.monitoring.log_reader import read_feedback, read_served
+from linnet.monitoring.given_labels import given_labels
+from linnet.monitoring.log_reader import read_served
 from linnet.storage.files import write_text, writing
+from linnet.tasks.agree import agreement_of
 from linnet.tasks.target import target_of
 from linnet.vision.decode import decode
 
@@ -47,6 +49,9 @@ class LabelledWindow:
     """In order of their sample ids."""
     notes: tuple[str, ...] = ()
     """Labels that came and cannot be used, counted by reason, and files that could not be read."""
+    scores: tuple[tuple[datetime, float], ...] = ()
+    """When each labelled image was served, and how right the answer was, 0 to 1: of labels that users sent,
+    and of people's answers about images drawn by chance."""
 
 
 _NOT_KEPT = (
@@ -68,12 +73,16 @@ def labelled_window(
     answers: Mapping[str, tuple[str, datetime]] | None = None,
     task: str = DEFAULT_TASK,
     disputed: Collection[str] = (),
+    by_chance: Collection[str] = (),
 ) -> LabelledWindow:
     """Kept images answered in [start, end) whose label came; equal pixels once, with the newest label.
 
+    A label is of the image that its request id named when it came (`linnet.monitoring.given_labels`).
+
     `version`: the one that answered; None: any. `answers`: label and moment by sample id, of images that
     annotators were asked about; they count as feedback does, and the newest of both has the say.
-    `disputed`: the images on which annotators do not agree.
+    `disputed`: the images on which annotators do not agree. `by_chance`: those that they were asked about
+    whatever they show, so that the answers say how well the model does.
 
     Left out and counted: disputed images without feedback; labels of images that were not kept; labels that
     are no class of the model (a new class needs a new config); and images that were redacted before they were
@@ -84,15 +93,22 @@ def labelled_window(
     """
     if not log.is_dir():
         return LabelledWindow([])
-    feedback = read_feedback(log, model)
     served = read_served(log, model, version, start, end, end)
+    columns = ["request_id", "index", "at", "sample_id", "image", "predicted"]
+    rows = served.rows.select(columns).to_pylist()
+    answered_ones = [(row["request_id"], row["index"] or 0, row["at"], row["sample_id"]) for row in rows]
+    feedback = given_labels(log, model, answered_ones, start)
     found: dict[str, tuple[datetime, Labelled]] = {}
     unused: Counter[str] = Counter()
     apart: set[str] = set()
-    target = target_of(task)
-    for row in served.rows.select(["request_id", "index", "at", "sample_id", "image"]).to_pylist():
+    target, agreement = target_of(task), agreement_of(task)
+    scores: list[tuple[datetime, float]] = []
+    for row in rows:
         name = row["sample_id"]
-        sent, answered = feedback.labels.get((row["request_id"], row["index"])), (answers or {}).get(name)
+        sent, answered = (
+            feedback.labels.get((row["request_id"], row["index"] or 0, name)),
+            (answers or {}).get(name),
+        )
         given = max((one for one in (sent, answered) if one), key=lambda one: one[1], default=None)
         if given is None:
             if name in disputed:
@@ -100,6 +116,8 @@ def labelled_window(
             continue
         label, came = given
         known = set(classes).issuperset(target.classes(label))
+        if known and row["predicted"] is not None and (sent or name in by_chance):
+            scores.append((row["at"], agreement(row["predicted"], label)))
         if why := _why_unused(known, row["image"], name):
             unused[why] += 1
         elif name not in found or came >= found[name][0]:
@@ -107,10 +125,11 @@ def labelled_window(
     notes = [f"{count} label(s) {why}" for why, count in sorted(unused.items())]
     if apart:
         notes.append(f"{len(apart)} image(s) {_DISPUTED}")
+    notes += feedback.notes
     for damaged in (*feedback.damaged, *served.damaged):
         logger.warning("%s: left out: %s", log, damaged)
         notes.append(f"the log's {damaged}")
-    return LabelledWindow([found[name][1] for name in sorted(found)], tuple(notes))
+    return LabelledWindow([found[name][1] for name in sorted(found)], tuple(notes), tuple(scores))
 
 
 def _why_unused(known: bool, image: bytes | None, wanted: str) -> str:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from linnet.monitoring.log_reader import read_feedback
+from linnet.monitoring.given_labels import Answered, Labels, given_labels
 from linnet.records.prediction_log import served_files, served_schema
 
 logger = logging.getLogger(__name__)
-Labels = Mapping[tuple[str, int], tuple[str, datetime]]
-"""(Request id, image in the request) to label and arrival."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +68,14 @@ def find_requests(log: Path, name: str) -> list[ServedRequest]:
         for row in rows:
             key = (row["at"], row["model"], row["version"], row["request_id"])
             answers.setdefault(key, []).append(row)
-    models = {rows[0]["model"] for rows in answers.values()} if any(log.glob("feedback*")) else set()
-    labels = {model: read_feedback(log, model).labels for model in models}
+    answered: dict[str, list[Answered]] = {}
+    for row in (row for rows in answers.values() for row in rows if row["ok"]):
+        one = row["request_id"], row["index"] or 0, row["at"], row["sample_id"]
+        answered.setdefault(row["model"], []).append(one)
+    labels = {
+        model: given_labels(log, model, ones, min(at for _, _, at, _ in ones)).labels
+        for model, ones in answered.items()
+    }
     found = [_request(rows, labels.get(rows[0]["model"], {})) for rows in answers.values()]
     return sorted(found, key=lambda one: one.at, reverse=True)
 
@@ -81,7 +84,7 @@ def _request(rows: list[dict[str, Any]], labels: Labels) -> ServedRequest:
     first = rows[0]
 
     def image_of(row: dict[str, Any]) -> ServedImage:
-        label, at = labels.get((row["request_id"], row["index"]), (None, None))
+        label, at = labels.get((row["request_id"], row["index"] or 0, row["sample_id"]), (None, None))
         return ServedImage(
             row["index"], row["predicted"], row["confidence"], tuple(row["probabilities"] or ()),
             tuple(row["features"] or ()), row["sample_id"], row["image"], label, at,

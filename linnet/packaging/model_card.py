@@ -133,8 +133,8 @@ def _limits(report: EvaluationReport) -> list[Part]:
             f"{worst.samples:,} images."
         )
     limits.append(
-        f"{len(report.suspects):,} test labels are doubtful; where they are wrong, so are the numbers above. "
-        "The numbers hold for images like those of the test split, and say nothing of others."
+        f"{report.suspects_counted} test labels are doubtful; where they are wrong, so are the numbers "
+        "above. The numbers hold for images like those of the test split, and say nothing of others."
     )
     return limits
 

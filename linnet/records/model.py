@@ -9,6 +9,9 @@ from typing import Any, Literal
 from linnet.config import DEFAULT_TASK
 from linnet.records.record import Interval, Record, Verdict
 
+MOST_SUSPECTS = 500
+"""Samples with a doubtful label that a report names."""
+
 
 class PretrainedWeights(Record):
     """The weights that a backbone started from."""
@@ -139,13 +142,19 @@ class EvaluationReport(Record):
     """ECE before temperature scaling."""
     comparison: Comparison | None
     suspects: tuple[str, ...]
-    """Sample ids whose label is doubtful, the most doubtful first (at most 500)."""
+    """Sample ids whose label is doubtful, the most doubtful first (at most `MOST_SUSPECTS`)."""
     test_digest: str = ""
     """Digest of the test samples' ids and labels: two reports compare only if it is the same. Empty: the
     report is of an older Linnet."""
     regressions: tuple[RegressionSet, ...] = ()
     """A set a production window, and one of all together if there are several; `samples`, `metrics` and all
     else are of the dataset's own test split, which no window changes."""
+
+    @property
+    def suspects_counted(self) -> str:
+        """How many labels are doubtful, in words: where the list was cut, there may be more."""
+        count = len(self.suspects)
+        return f"{count:,} or more" if count >= MOST_SUSPECTS else f"{count:,}"
 
 
 class ModelPackage(Record):

@@ -50,6 +50,13 @@ class RetrainingEvidence(Record):
     label_notes: tuple[str, ...] = ()
     """Labels beside these that cannot be trained on, counted by reason, and files that could not be read."""
     rollout_active: bool = False
+    recent_loss: Interval | None = None
+    """Reference accuracy minus that on all images served since drift began whose label came, also by people
+    who were asked about images drawn by chance; None: too few came."""
+    recent_labelled: int = 0
+    """How many these are."""
+    open_questions: int = 0
+    """Questions that people were asked and did not answer yet."""
     rolled_back: datetime | None = None
     """When a champion was last rolled back by itself after its promotion."""
     facts: dict[str, Any] = {}
@@ -74,6 +81,8 @@ class RetrainingDecision(Record):
     cause: RetrainingCause | None
     reason: str
     """One sentence."""
+    ask_labels: int = 0
+    """So many images people are asked about now, as labels are missing; 0: nobody is asked."""
     conditions: tuple[Condition, ...]
 
 
@@ -82,7 +91,10 @@ class RetrainingEntry(Record):
 
     at: datetime
     model: str
-    kind: Literal["decision", "asked", "not-submitted", "submitted", "ended", "outcome", "breaker-reset"]
+    kind: Literal[
+        "decision", "asked", "labels-asked", "not-submitted", "submitted", "ended", "outcome", "breaker-reset"
+    ]
+    """`asked`: a training run; `labels-asked`: a labelling round."""
     actor: str
     key: str = ""
     """Names one asked-for run through all of its lines."""

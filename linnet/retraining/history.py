@@ -28,6 +28,8 @@ class History:
     runs: tuple[PastRun, ...] = ()
     failures: int = 0
     """Runs in a row, up to the newest that ended, that failed or were refused; a reset begins anew."""
+    last_round: datetime | None = None
+    """When people were last asked for labels."""
 
     @property
     def active(self) -> int:

@@ -54,6 +54,7 @@ class RetrainingLedger:
         self._log = ChainedLog(base, RetrainingEntry, RetrainingError)
         self._lock = base.with_suffix(".lock")
         self._runs: dict[str, AskedRun] = {}
+        self._rounds: dict[str, AskedRun] = {}
         self._failures = 0
         self.decisions = {"yes": 0, "no": 0}
         self.newest: RetrainingDecision | None = None
@@ -91,8 +92,8 @@ class RetrainingLedger:
 
     @property
     def waiting(self) -> list[AskedRun]:
-        """Runs that were asked for, and that nobody submitted yet."""
-        known = self._runs.values()
+        """Runs and labelling rounds that were asked for, and that nobody submitted yet."""
+        known = [*self._runs.values(), *self._rounds.values()]
         return [run for run in known if not run.submitted and not run.ended and run.asked.request]
 
     @property
@@ -107,7 +108,8 @@ class RetrainingLedger:
             state = run.ended.state if run.ended else ""
             cost = run.ended.cost if run.ended else None
             past.append(PastRun(run.asked.at, run.ended is not None, state, cost))
-        return History(tuple(past), self._failures)
+        rounds = [asked.asked.at for asked in self._rounds.values()]
+        return History(tuple(past), self._failures, max(rounds, default=None))
 
     def _take(self, entry: RetrainingEntry) -> None:
         if entry.kind == "decision":
@@ -118,6 +120,10 @@ class RetrainingLedger:
             self._failures = 0
         elif entry.kind == "asked":
             self._runs[entry.key] = AskedRun(entry)
+        elif entry.kind == "labels-asked":
+            self._rounds[entry.key] = AskedRun(entry)
+        elif entry.key in self._rounds:
+            self._follow_round(self._rounds[entry.key], entry)
         elif entry.key in self._runs:
             run = self._runs[entry.key]
             if entry.kind == "submitted":
@@ -132,3 +138,12 @@ class RetrainingLedger:
                     self._failures += 1
                 elif entry.state == "succeeded":
                     self._failures = 0
+
+    def _follow_round(self, asked: AskedRun, entry: RetrainingEntry) -> None:
+        """What became of a labelling round: it is over once it was submitted."""
+        if entry.kind == "submitted":
+            asked.submitted = entry
+        elif entry.kind == "not-submitted":
+            asked.refused = entry
+        else:
+            asked.ended = entry

@@ -22,6 +22,7 @@ from linnet.records import (
     WindowFinding,
 )
 from linnet.retraining.history import History
+from linnet.retraining.questions import questions, still_open
 
 DAY, MONTH = timedelta(days=1), timedelta(days=30)
 
@@ -51,6 +52,9 @@ def decide(
     else:
         met = [item.detail for item in triggers[cause]]
         reason = f"{cause} asks for a run: {'; '.join(met)}"
+    ask = 0 if cause is not None else questions(triggers["drift"], evidence, history, config, at)
+    if ask:
+        reason += f"; people are asked about {ask} images that users sent"
     return RetrainingDecision(
         at=at,
         model=evidence.model,
@@ -58,6 +62,7 @@ def decide(
         request=cause is not None and not stopped,
         cause=cause,
         reason=reason,
+        ask_labels=ask,
         conditions=(*(item for conditions in triggers.values() for item in conditions), *guards),
     )
 
@@ -104,7 +109,7 @@ def _drift(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Cond
     newest = windows[-1] if windows else None
     left_out = _left_out(evidence)
     aside = f"; left out: {left_out}" if left_out else ""
-    loss = newest.loss if newest else None
+    loss = (newest.loss or evidence.recent_loss) if newest else None
     if loss is None:
         came = (
             f"{newest.labelled} labels of its images came" if newest and newest.labelled else "no labels came"
@@ -118,6 +123,11 @@ def _drift(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Cond
         lost = (
             f"accuracy lost {loss.value:.3f} (at least {loss.low:.3f}, at most {loss.high:.3f}), "
             f"tolerated {config.max_accuracy_loss:g}"
+            + (
+                ""
+                if newest and newest.loss
+                else f"; on {evidence.recent_labelled} labelled since drift began"
+            )
         )
     return (
         Condition(
@@ -141,7 +151,8 @@ def _drift(evidence: RetrainingEvidence, config: RetrainingConfig) -> tuple[Cond
             name="drift.labels",
             met=evidence.new_labels >= config.min_new_labels,
             detail=_labels_told(evidence, f"{config.min_new_labels} are needed")
-            + _missing(config.min_new_labels - evidence.new_labels, "min_new_labels"),
+            + _missing(config.min_new_labels - evidence.new_labels, "min_new_labels")
+            + still_open(evidence),
         ),
     )  # fmt: skip
 

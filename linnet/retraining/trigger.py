@@ -62,6 +62,8 @@ class Trigger:
             self._note("decision", actor, decision=decision)
             if decision.request:
                 self._ask(decision, evidence, actor)
+            elif decision.ask_labels:
+                self._ask_people(decision, actor)
         return decision
 
     def settle(self) -> None:
@@ -89,6 +91,17 @@ class Trigger:
         self._note(
             "asked", actor, key=key, before=before, reason=decision.reason, request=request, config=self.plan
         )
+
+    def _ask_people(self, decision: RetrainingDecision, actor: str) -> None:
+        """Asks for a labelling round about what users sent."""
+        key = f"{self.ledger.model}-labels-{decision.at:%Y%m%d%H%M%S}-{secrets.token_hex(3)}"
+        labels = {**self.plan.get("labels", {}), "budget": decision.ask_labels, "requests_only": True}
+        request = RunRequest(
+            cause="drift", actor=actor, reason=decision.reason,
+            evidence={"key": key, "conditions": [item.model_dump() for item in decision.conditions]},
+        )  # fmt: skip
+        plan = {**self.plan, "labels": labels}
+        self._note("labels-asked", actor, key=key, reason=decision.reason, request=request, config=plan)
 
     def _settle(self, evidence: RetrainingEvidence) -> None:
         for run in self.ledger.runs:

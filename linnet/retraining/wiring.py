@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _RELEASE = "release"
+BY_DRIFT = "drift"
+"""Why people were asked about an image (`linnet.labels.select`): a round that drift opened drew it."""
 _MOST_ROLLOUTS = 50
 
 
@@ -103,6 +105,7 @@ def evidence_of(config: Config) -> RetrainingEvidence:
         champion.version if champion else None,
         champion.created_at if champion else None,
         rolled_back_at(registry.ledger.entries(model)),
+        _open_questions(config.name),
     )
     return gather_evidence(served, _rollouts(model), labelled(config))
 
@@ -122,9 +125,21 @@ def labelled(config: Config, of_champion: bool = True) -> LabelledWindow:
     version = None
     if of_champion:
         since, version = max(champion.created_at, since), champion.version
-    answers, disputed = _answers(config)
+    answers, disputed, fair = _answers(config)
     log, classes = prediction_log_dir(), package.classes
-    return labelled_window(log, model, version, since, now(), classes, answers, package.task, disputed)
+    return labelled_window(log, model, version, since, now(), classes, answers, package.task, disputed, fair)
+
+
+def _open_questions(dataset: str) -> int:
+    """Questions that drift had people asked, and that nobody answered yet."""
+    from linnet.labels.queue import queued
+    from linnet.labels.store import database
+    from linnet.labels.table import LabelTable
+
+    if not database(dataset).exists():
+        return 0
+    asked = {request.sample_id for request in queued(dataset) if request.reasons[0] == BY_DRIFT}
+    return len(asked - {row.sample_id for row in LabelTable(dataset).history()}) if asked else 0
 
 
 def keep_recent(config: Config) -> Path | None:
@@ -141,17 +156,21 @@ def keep_recent(config: Config) -> Path | None:
     return write_recent(found.images, config.name, config.data.task) if found.images else None
 
 
-def _answers(config: Config) -> tuple[dict[str, tuple[str, datetime]], set[str]]:
-    """What annotators hold together of each sample, and since when; and on which they do not agree."""
+def _answers(config: Config) -> tuple[dict[str, tuple[str, datetime]], set[str], set[str]]:
+    """What annotators hold together of each sample, and since when; on which they do not agree; and of which
+    they were asked by chance, since there was drift.
+    """
     from linnet.labels.consensus import consensus
     from linnet.labels.table import LabelTable
     from linnet.tasks.target import target_of
 
     table, target = LabelTable(config.name), target_of(config.data.task)
-    together = consensus(table.as_of(table.horizon()), config.data.task)
+    rows = table.as_of(table.horizon())
+    together = consensus(rows, config.data.task)
     agreed = [one for one in together if one.label and one.agreement >= config.labels.min_agreement]
     answers = {one.sample_id: (target.read(one.label), one.created_at) for one in agreed}
-    return answers, {one.sample_id for one in together} - answers.keys()
+    disputed = {one.sample_id for one in together} - answers.keys()
+    return answers, disputed, {row.sample_id for row in rows if row.reason == BY_DRIFT}
 
 
 def _rollouts(model: str) -> list[Span]:

@@ -1,7 +1,8 @@
 """True labels that come later, by request id: Parquet files beside the prediction log.
 
-A label is confirmed when it is on disk. Sending it again changes nothing; sending another label for
-the same image is a correction, and the last one counts.
+A label is confirmed when it is on disk. Sending it again soon changes nothing; sending another label for
+the same image is a correction, and the last one counts. A label that is sent again later is written again:
+a client may have used the request id for another image since.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from linnet.storage.files import replacing
 from linnet.tasks.target import Target, target_of
 
 logger = logging.getLogger(__name__)
+_RETRIES = timedelta(minutes=10)
+"""For how long the same label of the same image is taken for a client's retry."""
 FILE_ROWS = 10_000
 """Labels a file; the file that is being filled is written anew with each batch."""
 BATCH_SECONDS = 0.05
@@ -35,6 +38,8 @@ _TOLD = 5
 Row = dict[str, Any]
 _Image = tuple[str, str, int]
 """Model, request id and place in the request: clients name requests, and may name two models' alike."""
+_Known = dict[_Image, tuple[str, datetime]]
+"""The last label of an image, and when it came."""
 
 
 class Feedback:
@@ -50,7 +55,7 @@ class Feedback:
         written again. `most_bytes`: of all label files; then labels are refused until there is room.
         """
         self._folder, self._remembered, self._most_bytes = folder, remembered, most_bytes
-        self._known: dict[_Image, str] | None = None
+        self._known: _Known | None = None
         self._rows: list[Row] = []
         self._number = 0
         self._path: Path | None = None
@@ -78,7 +83,7 @@ class Feedback:
         loop = asyncio.get_running_loop()
         if self._known is None:
             self._known = await loop.run_in_executor(self._pool, _read_known, self._folder, self._remembered)
-        new = [row for row in rows if self._known.get(_image(row)) != row["label"]]
+        new = [row for row in rows if not _is_retry(row, self._known.get(_image(row)))]
         if new:
             self._waiting += new
             if self._batch is None or self._batch.done():
@@ -106,7 +111,7 @@ class Feedback:
         for row in rows:
             image = _image(row)
             self._known.pop(image, None)  # what was sent last stays longest
-            self._known[image] = row["label"]
+            self._known[image] = row["label"], row["at"]
         for image in list(islice(self._known, max(len(self._known) - self._remembered, 0))):
             del self._known[image]
         return len(rows)
@@ -204,11 +209,15 @@ def _image(row: Row) -> _Image:
     return row.get("model") or "", row["request_id"], row["index"]
 
 
-def _read_known(folder: Path, most: int) -> dict[_Image, str]:
+def _is_retry(row: Row, known: tuple[str, datetime] | None) -> bool:
+    return known is not None and known[0] == row["label"] and row["at"] - known[1] < _RETRIES
+
+
+def _read_known(folder: Path, most: int) -> _Known:
     """The newest `most` labels on disk, the oldest of them first; a damaged file is told and passed over."""
     from pyarrow import parquet
 
-    known: dict[_Image, str] = {}
+    known: _Known = {}
     for path in sorted(folder.glob(f"{FEEDBACK}-*.parquet"), reverse=True):
         try:
             rows = parquet.read_table(path).to_pylist()
@@ -216,7 +225,7 @@ def _read_known(folder: Path, most: int) -> dict[_Image, str]:
             logger.warning("%s: cannot be read (%s); labels in it may be written again", path, error)
             continue
         for row in reversed(rows):
-            known.setdefault(_image(row), row["label"])
+            known.setdefault(_image(row), (row["label"], row["at"]))
         if len(known) >= most:
             break
     return dict(reversed(list(known.items())[:most]))

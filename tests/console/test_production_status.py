@@ -319,3 +319,11 @@ def test_rollout_that_another_linnet_began_is_under_way_all_the_same(state: Path
     found = Context().sources.canary("m")
     assert found is not None and (found.version, found.phase, found.alive) == ("9", "running", False)
     assert ("Rollout is stuck", "ticket", "rollout") in firing(known(canary=found))
+
+
+def test_drift_alert_counts_the_quantities_that_it_does_not_name() -> None:
+    report = drift()
+    tests = tuple(report.tests[0].model_copy(update={"name": f"q{k}"}) for k in range(5))
+    listed = alerts(known(drift=report.model_copy(update={"tests": tests})), LEVELS, RetrainingConfig())
+    (told,) = [alert.summary for alert in listed if alert.name == "Input drift"]
+    assert "q1" in told and "q2" not in told and told.endswith(" and 3 more")

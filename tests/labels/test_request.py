@@ -185,6 +185,26 @@ def test_request_labels_unsure_production_requests_are_asked_about(samples: Path
     assert len(requests) == 10 and others <= set(IDS)
 
 
+def test_request_labels_that_drift_asks_are_requests_that_were_kept_by_chance(
+    samples: Path, tmp_path: Path
+) -> None:
+    """And an ordinary round of the same evaluation is another batch, which asks as before."""
+    log = tmp_path / "state" / "serving" / "log"
+    log.mkdir(parents=True)
+    reasons = {"p0": "random", "p1": "uncertain", "p2": "random", "p3": "unlike", "p4": None}
+    rows = [
+        logged("d", key, [0.4, 0.35, 0.25], key.encode()) | {"kept_for": why} for key, why in reasons.items()
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), log / "served-1.parquet")
+    evaluation, drift = evaluate(tmp_path / "e"), LabelsConfig(budget=10, requests_only=True)
+    asked = request_labels(evaluation, samples, drift, "d", tmp_path / "o")
+    assert {one.sample_id for one in asked} == {"p0", "p2", "p4"}, "of an older Linnet: drawn by chance"
+    assert {one.reasons[0] for one in asked} == {"drift"} and {one.label for one in asked} == {""}
+    assert request_labels(evaluation, samples, drift, "d", tmp_path / "o") == asked
+    others = request_labels(evaluation, samples, CONFIG, "d", tmp_path / "o2")
+    assert {one.sample_id for one in others if one.reasons[0] == "production"} == {"p1", "p3"}
+
+
 def write_log(log: Path, number: int, model: str, key: str) -> None:
     log.mkdir(parents=True, exist_ok=True)
     row = logged(model, key, [0.4, 0.35, 0.25], b"x")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linnet.labels.select import SHARES, CandidatePool, k_center, select, split_budget
+from linnet.labels.select import BY_CHANCE, SHARES, UNBIASED, CandidatePool, k_center, select, split_budget
 from linnet.tasks.summary import summary_of
 
 FIGURES = summary_of(CandidatePool([], np.zeros((0, 2))).task)
@@ -170,3 +170,16 @@ def test_select_gold_and_production_take_their_own_samples_only() -> None:
     unsure = FIGURES.margin(some.output)
     asked = sorted((20, 21, 22, 23), key=lambda i: unsure[i])[:3]
     assert [c.sample_id for c in taken["production"]] == [f"s{i}" for i in asked]
+
+
+def test_select_by_chance_takes_requests_that_were_kept_by_chance_and_no_others() -> None:
+    """Filled up with what a model doubts, or with training images, the answers would measure nothing."""
+    requests = tuple(f"s{i}" for i in range(30, 60))
+    given = pool(requests=requests, fair=requests[:20])
+    chosen = select(given, 8, BY_CHANCE, seed=1)
+    assert len(chosen) == 8 and {one.reasons for one in chosen} == {("drift",)}
+    assert {one.sample_id for one in chosen} <= set(requests[:20])
+    assert {one.sample_id for one in select(given, 40, BY_CHANCE)} == set(requests[:20])
+    assert not select(pool(), 8, BY_CHANCE), "nothing was kept: nobody is asked"
+    assert "drift" in UNBIASED, "people are not shown what the model said"
+    assert all(one.reasons[0] != "drift" for one in select(given, 40))

@@ -147,6 +147,15 @@ def test_hint_alone_blames_nobody_but_is_shown() -> None:
     assert found.fault is None and len(found.findings) == 1
 
 
+def test_quantities_that_drifted_beyond_the_first_five_are_counted() -> None:
+    sentences = tuple(f"feature {k}" for k in range(9))
+    for changes in ({"input_drift": sentences}, {"output_drift": sentences}, {"earlier_drift": sentences}):
+        said = [one.sentence for one in diagnosed(**changes).findings if "feature" in one.sentence]
+        assert len(said) == 5 and said[-1].count("feature 4, and 4 more") == 1, said
+    said = [one.sentence for one in diagnosed(input_drift=sentences[:5]).findings]
+    assert not any("more" in sentence.partition("feature")[2] for sentence in said[:5])
+
+
 def test_deploys_of_the_last_day_are_listed_or_at_least_the_newest() -> None:
     assert [d.version for d in diagnosed(deploys=(deploy(1, "3"), deploy(2), deploy(30, "1"))).deploys] == [
         "3",

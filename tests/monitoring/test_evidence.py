@@ -94,3 +94,23 @@ def test_missing_record_is_no_error(watched: DriftReport) -> None:
     (folder,) = history_folder("tiny", "1").iterdir()
     (folder / "performance.json").unlink()
     assert gather_evidence(CHAMPION, (), NONE).windows[0].labelled == 0
+
+
+def test_labels_that_come_after_a_window_closed_tell_what_was_lost(watched: DriftReport) -> None:
+    """The window was judged without labels; people answered about its images later."""
+    start = watched.window.start
+    scores = [(start + timedelta(seconds=k), float(k % 2)) for k in range(100)]
+    before = [(start - HOUR, 1.0)] * 500
+    found = gather_evidence(CHAMPION, (), LabelledWindow([], scores=(*before, *scores)))
+    assert found.windows[0].loss is None and found.recent_labelled == 100
+    assert found.recent_loss is not None and found.recent_loss.low > 0.3, "half of them were right"
+    few = gather_evidence(CHAMPION, (), LabelledWindow([], scores=tuple(scores[:20])))
+    assert few.recent_loss is None and few.recent_labelled == 20
+
+
+def test_nothing_is_lost_where_nothing_drifts(watched: DriftReport) -> None:
+    (folder,) = history_folder("tiny", "1").iterdir()
+    watched.model_copy(update={"verdict": "stable"}).save(folder / "drift.json")
+    scores = ((watched.window.start, 0.0),) * 100
+    found = gather_evidence(CHAMPION, (), LabelledWindow([], scores=scores))
+    assert found.recent_loss is None and found.recent_labelled == 0

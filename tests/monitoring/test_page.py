@@ -14,10 +14,10 @@ from linnet.config import MonitoringConfig
 from linnet.errors import ConfigError
 from linnet.monitoring import evidently, page
 from linnet.monitoring.measure import measure_drift
-from linnet.monitoring.performance import measure_performance
+from linnet.monitoring.performance import _doubts, measure_performance
 from linnet.monitoring.publish import publish
 from linnet.monitoring.window import Rows
-from linnet.records import CohortDrift
+from linnet.records import CohortDrift, Interval
 from tests.monitoring.conftest import Serve, pictures, window_of
 
 CONFIG = MonitoringConfig(min_rows=200)
@@ -137,5 +137,8 @@ def test_cohorts_that_drifted_come_first_and_those_left_out_are_counted(
     assert "24 of 30 cohorts are shown; 6 of the others drifted" in html
     assert "<h1>Drift within cohorts: class=c29 (brightness), class=c28 (brightness)" in html, "largest first"
     assert "class=c26 (brightness) and 26 more</h1>" in html
+    many = report.model_copy(update={"cohorts": tuple(cohort("class", f"c{k}", 0.5, True) for k in range(9))})
+    sure = Interval(value=0.9, low=0.8, high=1.0)
+    assert "class=c3 and 5 more are not like" in " ".join(_doubts(report.window, many, None, sure))
     html = shown(cohort("country", "de", 0.5, drifted=True), cohort("language", "de"))
     assert "country=de</text>" in html and "language=de</text>" in html and "cohorts are shown" not in html

@@ -12,6 +12,7 @@ import pytest
 
 from linnet.artifacts.reference import Reference, SortedSample
 from linnet.config import MonitoringConfig
+from linnet.monitoring.given_labels import Labels
 from linnet.monitoring.measure import compare_with_reference, measure_drift
 from linnet.monitoring.performance import (
     compare_confusion,
@@ -22,16 +23,16 @@ from linnet.monitoring.performance import (
 )
 from linnet.monitoring.window import Rows
 from linnet.records import DriftReport, Interval, PerformanceReport
+from linnet.vision.decode import sample_id
 from linnet.vision.statistics import FEATURES
 from tests.monitoring.conftest import Serve, pictures, truth, window_of
 from tests.serving.packages import CLASSES
 
 CONFIG = MonitoringConfig(min_rows=200)
-Given = dict[tuple[str, int], tuple[str, datetime]]
 
 
 def judged(
-    champion: Path, log: Path, tmp: Path, feedback: Given | None = None, drift: DriftReport | None = None
+    champion: Path, log: Path, tmp: Path, feedback: Labels | None = None, drift: DriftReport | None = None
 ) -> PerformanceReport:
     window = window_of(log, tmp / "window", CONFIG)
     rows = Rows.load(tmp / "window", len(FEATURES), len(CLASSES))
@@ -40,10 +41,13 @@ def judged(
     return judge(window, rows, reference, feedback or {}, found, CONFIG)
 
 
-def labels_of(images: np.ndarray, count: int, late: float = 600.0, turn: int = 0) -> Given:
+def labels_of(images: np.ndarray, count: int, late: float = 600.0, turn: int = 0) -> Labels:
     at = datetime.now(UTC) + timedelta(seconds=late)
     right = truth(images)
-    return {(f"r{i}", 0): (CLASSES[(right[i] + turn) % len(CLASSES)], at) for i in range(count)}
+    return {
+        (f"r{i}", 0, sample_id(images[i])): (CLASSES[(right[i] + turn) % len(CLASSES)], at)
+        for i in range(count)
+    }
 
 
 def test_labels_give_accuracy_delay_and_confusion(champion: Path, serve: Serve, tmp_path: Path) -> None:
@@ -73,8 +77,11 @@ def test_labels_of_other_requests_and_of_new_classes_do_no_harm(
     champion: Path, serve: Serve, tmp_path: Path
 ) -> None:
     at = datetime.now(UTC)
-    odd = {("nobody", 0): ("dark", at), ("r1", 0): ("purple", at), ("r2", 7): ("dark", at)}
-    report = judged(champion, serve(pictures(300, 9)), tmp_path, odd)
+    images = pictures(300, 9)
+    first, second = sample_id(images[1]), sample_id(images[2])
+    odd: Labels = {("nobody", 0, first): ("dark", at), ("r1", 0, first): ("purple", at)}
+    odd |= {("r2", 7, second): ("dark", at), ("r3", 0, second): ("dark", at)}
+    report = judged(champion, serve(images), tmp_path, odd)
     assert report.labelled == 0 and report.accuracy is None
     assert any("1 labels that came name no class" in doubt for doubt in report.doubts)
 

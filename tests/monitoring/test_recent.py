@@ -55,7 +55,8 @@ def test_window_goes_by_version_and_time(serve: Serve) -> None:
     log = serve(pictures(5, 1), version="2")
     next(log.glob("served*")).rename(log / "served-of-another-process.parquet")
     serve(pictures(7, 2), at=(datetime.now(UTC) - 5 * HOUR).timestamp())
-    give_labels(log, {f"r{k}": CLASSES[0] for k in range(7)})
+    for hours in (-4, 0):  # the ids name other images of another version since
+        give_labels(log, {f"r{k}": CLASSES[0] for k in range(7)}, hours_later=hours)
     assert (len(window(log)), len(window(log, "2")), len(window(log, "1", 6 * HOUR))) == (0, 5, 7)
     assert len(window(log, None, 6 * HOUR)) == 12, "of any version"
 
@@ -260,3 +261,17 @@ def test_recent_window_that_does_not_fit_is_refused(dataset: DataConfig, tmp_pat
     manifest.write_text(written.replace("images/", "images/x"))
     with pytest.raises(DataError, match="is not named by its sample id"):
         ingest(joined, "x", tmp_path / "samples")
+
+
+def test_scores_are_of_labels_that_users_sent_and_of_answers_drawn_by_chance(serve: Serve) -> None:
+    images = pictures(12, 3)
+    log = serve(images)
+    moment = datetime.now(UTC)
+    names = [sample_id(image) for image in images]
+    answers = dict.fromkeys(names[4:10], (CLASSES[0], moment))
+    give_labels(log, {f"r{k}": CLASSES[0] for k in range(4)})
+    found = labelled_window(
+        log, "tiny", "1", moment - HOUR, moment + HOUR, CLASSES, answers, by_chance=set(names[4:7])
+    )
+    assert len(found.images) == 10 and len(found.scores) == 7, "three were asked about as the model doubted"
+    assert {score for _, score in found.scores} <= {0.0, 1.0}

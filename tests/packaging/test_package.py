@@ -16,13 +16,14 @@ from linnet.artifacts.reference import Reference
 from linnet.artifacts.validation_logits import write_validation_logits
 from linnet.config import GatesConfig, ServingConfig
 from linnet.errors import DataError, PackagingError, ServingError
+from linnet.packaging import model_card, smoke_test
 from linnet.packaging import package as module
-from linnet.packaging import smoke_test
 from linnet.packaging.gates import evaluate_package_gates
 from linnet.packaging.held_out import golden_rows
 from linnet.packaging.package import package
 from linnet.packaging.parity import Parity
-from linnet.records import GateDecision, ModelPackage, StageRecord, TrainingSetManifest
+from linnet.records import EvaluationReport, GateDecision, ModelPackage, StageRecord, TrainingSetManifest
+from linnet.records.model import MOST_SUSPECTS
 from linnet.vision.decode import resize
 from tests.packaging.folders import CLASSES, COUNT, Folders, make_folders
 
@@ -90,6 +91,15 @@ def test_model_card_names_data_metrics_cohorts_and_limits(
         text = (packed[0] / file).read_text()
         for expected in ("d" * 32, "0.8500", "brightness", "Limits", "Intended use", "How to load", *CLASSES):
             assert expected in text, (file, expected)
+
+
+@pytest.mark.parametrize(
+    ("count", "says"), [(7, "7 test labels"), (MOST_SUSPECTS, "500 or more test labels")]
+)
+def test_model_card_says_where_doubtful_labels_were_cut(count: int, says: str) -> None:
+    report = EvaluationReport.model_construct(cohorts=(), suspects=tuple(map(str, range(count))))
+    (limits,) = model_card._limits(report)
+    assert str(limits).startswith(f"{says} are doubtful")
 
 
 def test_package_whose_onnx_differs_is_refused(

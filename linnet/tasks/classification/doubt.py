@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from linnet.records.model import MOST_SUSPECTS
 from linnet.statistics.metrics import Floats, Ints, Predictions
 
 
-def label_suspects(predictions: Predictions, limit: int = 500) -> Ints:
+def label_suspects(predictions: Predictions, limit: int = MOST_SUSPECTS) -> Ints:
     """Indices of at most `limit` samples with a doubtful label, the most doubtful first.
 
     A sample is a suspect if the model is as sure of another class as it is, on average, of that

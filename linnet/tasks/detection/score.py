@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from linnet.config import EvaluationConfig
 from linnet.records import CohortResult, Interval
+from linnet.records.model import MOST_SUSPECTS
 from linnet.statistics import intervals
 from linnet.statistics.catalog import BY_KEY, Metric
 from linnet.statistics.metrics import equal_mass_bins
@@ -25,7 +26,6 @@ _EDGES = FAINT, 0.95
 """Bounds of a threshold: beyond them it follows single boxes."""
 _ENOUGH = 10
 """Validation objects of a class from which its threshold is chosen; fewer keep the usual one."""
-_MOST_SUSPECTS = 500
 _SURE = 0.9
 """Score of a box that no label knows, from which the label is doubtful."""
 
@@ -129,7 +129,7 @@ class _Boxes:
 
     def suspects(self, results: Found) -> npt.NDArray[np.int64]:
         order = self.ranked(results)
-        return order[results.unknown[order] >= _SURE][:_MOST_SUSPECTS]
+        return order[results.unknown[order] >= _SURE][:MOST_SUSPECTS]
 
 
 def _drawn(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from linnet.config import EvaluationConfig
 from linnet.records import CohortResult, Interval
+from linnet.records.model import MOST_SUSPECTS
 from linnet.statistics import intervals
 from linnet.statistics.bootstrap import sample_weights
 from linnet.statistics.catalog import BY_KEY, Metric
@@ -28,7 +29,6 @@ _EDGES = 0.05, 0.95
 """Bounds of a threshold: beyond them it follows single samples."""
 _ENOUGH = 10
 """Validation samples of a class from which its threshold is chosen; fewer keep the usual one."""
-_MOST_SUSPECTS = 500
 _SURE = 0.95
 """Probability that contradicts a label."""
 
@@ -181,7 +181,7 @@ class _Sets:
 
     def suspects(self, results: LabelSets) -> npt.NDArray[np.int64]:
         order = self.ranked(results)
-        return order[_against(results)[order] >= _SURE][:_MOST_SUSPECTS]
+        return order[_against(results)[order] >= _SURE][:MOST_SUSPECTS]
 
 
 def _against(results: LabelSets) -> Floats:

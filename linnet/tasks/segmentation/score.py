@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from linnet.config import EvaluationConfig
 from linnet.records import CohortResult, Interval
+from linnet.records.model import MOST_SUSPECTS
 from linnet.statistics import intervals
 from linnet.statistics.bootstrap import sample_weights
 from linnet.statistics.catalog import BY_KEY, Metric
@@ -29,7 +30,6 @@ _FITTED_PIXELS = 400_000
 """Pixels from which the temperature is fitted, evenly spread over the images."""
 _BATCH_VALUES = 1 << 24
 """Values of logits at full size that are held at a time."""
-_MOST_SUSPECTS = 500
 _DOUBTFUL = 0.5
 """Score below which a label is doubtful, if the answer is sure of its pixels."""
 _SURE = 0.9
@@ -147,7 +147,7 @@ class _Masks:
     def suspects(self, results: Maps) -> npt.NDArray[np.int64]:
         order = self.ranked(results)
         doubtful = (results.scores[order] < _DOUBTFUL) & (results.confidence[order] >= _SURE)
-        return order[doubtful][:_MOST_SUSPECTS]
+        return order[doubtful][:MOST_SUSPECTS]
 
 
 class _Sums:
