@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from linnet.tasks.draw import Pixels
 from linnet.tasks.segmentation.masks import parsed, resized
 from linnet.vision.rle import Mask
 
-Pixels = npt.NDArray[np.uint8]
 _TINT = 0.25
 """Share of the color within a mask: what is under it is still seen."""
 _WORDS = 160
