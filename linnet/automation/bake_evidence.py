@@ -50,7 +50,10 @@ class BakeCollector:
     new_package: Path
     last_package: Path
     most: int
-    """Rows of each version that are looked at."""
+    """Rows of each version whose labels are waited for, and whose kept images are replayed.
+
+    Failures, answers that are none, and latencies are counted over all rows.
+    """
     tail: LogTail
     evidence: BakeEvidence = field(default_factory=BakeEvidence)
     _waiting: dict[Key, _Answer] = field(default_factory=dict)
@@ -93,9 +96,9 @@ class BakeCollector:
         return self.evidence
 
     def _count(self, path: Path, rows: pa.Table, side: VersionEvidence) -> None:
-        rows = rows.slice(0, max(self.most - int(side.requests), 0))
         if not rows.num_rows:
             return
+        remembered = max(self.most - int(side.requests), 0)
         ok = np.asarray(rows["ok"].to_pylist(), bool)
         sure = rows["confidence"].to_numpy(zero_copy_only=False).astype(float)
         with np.errstate(invalid="ignore"):
@@ -106,11 +109,11 @@ class BakeCollector:
         side.invalid += int((ok & ~valid).sum())
         side.latencies.add(rows["latency_ms"].to_numpy(zero_copy_only=False).astype(float)[ok])
         told = rows.select(["request_id", "index", "predicted", "kept_for", "segments"]).to_pylist()
-        for row, answered in zip(told, ok, strict=True):
+        for number, (row, answered) in enumerate(zip(told, ok, strict=True)):
             for segment, value in row["segments"] or ():
                 group = self.evidence.groups.setdefault(f"{segment}={value}", GroupCounts())
                 group.add(candidate=side is self.evidence.served, failed=not answered)
-            if answered and row["predicted"] is not None:
+            if number < remembered and answered and row["predicted"] is not None:
                 kept = path if row["kept_for"] == RANDOM else None
                 self._waiting[row["request_id"], row["index"]] = _Answer(side, row["predicted"], kept)
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -57,6 +57,11 @@ def serve_champions(
     """
     models, serving = _models_to_serve(names, configs)
     command = _server_command(models, serving, port)
+
+    def again(wanted: list[str]) -> list[str]:
+        left_out: dict[str, str] = {}
+        return _server_command(*_models_to_serve(wanted or names, configs, left_out), port, left_out)
+
     what = ", ".join(f"{one.name} version {one.version}" for one in models)
     for told in _kept(models, serving):
         console.print(told, soft_wrap=True)
@@ -68,28 +73,39 @@ def serve_champions(
             console.print(f"{name} is not served: {why}", style="red", soft_wrap=True, markup=False)
         return
     console.print(f"serving {what}; Ctrl-C stops it")
-    _serve_here([*command, "--parent", str(os.getpid())], console, keep)
+    _serve_here(command, again, console, keep)
 
 
-def _serve_here(command: list[str], console: Console, keep: bool) -> NoReturn:
-    """Serves until Ctrl-C, or until it ends as it was told; a server that is killed is started again."""
+def _serve_here(
+    command: list[str], again: Callable[[list[str]], list[str]], console: Console, keep: bool
+) -> NoReturn:
+    """Serves until Ctrl-C, or until it ends as it was told; a server that is killed is started again.
+
+    `again`: the command then, of the names of the models that the killed one had: their champions may be
+    others by now, and models may have been added.
+    """
     attempt = 0
     while True:
         began = time.monotonic()
-        process = subprocess.Popen(command)
+        process = subprocess.Popen([*command, "--parent", str(os.getpid())])
         try:
             status = process.wait()
             last = ServerState.last(server_state_file())
             listened = last is not None and last.pid == process.pid
-            if status == 0 or not (
-                listened and keep
-            ):  # `linnet down` ended it, or it never came up: it has said why
+            if status == 0 or last is None or not (listened and keep):
+                # `linnet down` ended it, or it never came up: it has said why
                 raise typer.Exit(status)
             attempt = 1 if time.monotonic() - began > CALM_SECONDS else attempt + 1
             with suppress(OSError):
                 write_restart("server", attempt, "")
             console.print(f"the server ended (status {status}) and is started again", style="red")
             time.sleep(min(2.0 ** (attempt - 1), LONGEST_PAUSE) if attempt > 1 else 0)
+            try:
+                command = again(last.wanted)
+            except LinnetError as error:  # to serve what it served is better than nothing
+                console.print(
+                    f"it serves the versions that it was started with: {error}", style="red", soft_wrap=True
+                )
         except KeyboardInterrupt:
             process.terminate()  # a terminal told it as well; it answers what it has, and ends
             try:

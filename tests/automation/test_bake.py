@@ -180,6 +180,18 @@ def test_failing_champion_is_rolled_back_without_labels(staged: Staged) -> None:
     assert "errors 16.67% of 240 against 0.00% of 400" in report.reason
 
 
+def test_failures_after_the_most_images_are_counted(staged: Staged) -> None:
+    """What a busy service failed after its first `bake_images` rows was judged by nobody."""
+    stage = staged(release=ReleaseConfig(bake_images=100))
+    stage.serve("1", 400, -1.0)
+    stage.serve("2", 100, 0.01)
+    assert stage.look().verdict == "baking"
+    stage.serve("2", 60, 0.02, failed=60)
+    report = stage.look()
+    assert (report.verdict, stage.champion) == ("rollback", "1"), report.reason
+    assert "of 220 against 0.00% of 400" in report.reason and report.labelled == 100, "labels are bounded"
+
+
 def test_sound_champion_stays_and_its_trial_ends(staged: Staged) -> None:
     stage = staged()
     stage.serve("1", 200, -1.0)
