@@ -47,10 +47,14 @@ def gather_evidence(
             model=served.model, champion=None, trained_until=None, windows=(), new_labels=0
         )
     folder = history_folder(served.model, served.version)
-    found = sorted(folder.glob(f"*/{DRIFT_FILE}"))[-MOST_WINDOWS:]
+    found = sorted(folder.glob(f"*/{DRIFT_FILE}"))
     findings: list[WindowFinding] = []
     thin = unread = 0
-    for path in found:
+    for path in reversed(
+        found
+    ):  # thin windows, of a quiet weekend say, leave the busy ones before them in sight
+        if len(findings) == MOST_WINDOWS:
+            break
         try:
             finding = _finding(path.parent, rollouts)
         except StorageError as error:

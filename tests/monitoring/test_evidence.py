@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from linnet.config import MonitoringConfig
-from linnet.monitoring.evidence import ServedChampion, gather_evidence
+from linnet.monitoring.evidence import MOST_WINDOWS, ServedChampion, gather_evidence
 from linnet.monitoring.history import history_folder, keep
 from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import measure_performance
@@ -70,6 +70,17 @@ def test_window_with_too_little_for_a_verdict_says_nothing(watched: DriftReport)
     (folder,) = history_folder("tiny", "1").iterdir()
     watched.model_copy(update={"verdict": "insufficient"}).save(folder / "drift.json")
     assert gather_evidence(CHAMPION, (), NONE).windows == ()
+
+
+def test_quiet_weekend_pushes_no_drift_out_of_sight(watched: DriftReport) -> None:
+    """Only the newest 50 windows were looked at, and thin ones were among them."""
+    folder = history_folder("tiny", "1")
+    thin = watched.model_copy(update={"verdict": "insufficient"})
+    for number in range(MOST_WINDOWS + 10):
+        thin.save(folder / f"9{number:03}" / "drift.json")  # sorts after the window of today
+    found = gather_evidence(CHAMPION, (), NONE)
+    assert [window.violates for window in found.windows] == [True]
+    assert found.thin_windows == MOST_WINDOWS + 10
 
 
 def test_other_versions_windows_are_not_the_champions(watched: DriftReport) -> None:
