@@ -21,9 +21,7 @@ from linnet.tasks.target import target_of
 from linnet.vision import rle
 
 CLASSES_FILE = "classes.txt"
-_MASKS = frozenset(
-    ["mask", "masks", "segmentation", "segmentations", "segmentationclass", "annotations", "labels"]
-)
+_MASKS = frozenset(["mask", "masks", "segmentations", "segmentationclass", "annotations", "labels"])
 _IMAGES = frozenset(["image", "images", "img", "imgs", "jpegimages", "photos"])
 _MODES = ("1", "L", "P", "I", "I;16")
 
