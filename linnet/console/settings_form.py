@@ -54,6 +54,8 @@ def _fields(section: str, above: str, model: type[Section], values: dict[str, An
         if name in inner:
             yield from _fields(section, f"{above}{name}.", inner[name], value)
             continue
+        if get_origin(info.annotation) is dict:  # its keys are a user's own: the config's file sets them
+            continue
         bounds = limits(info)
         yield Field(
             section=section,

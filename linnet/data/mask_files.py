@@ -17,7 +17,7 @@ from linnet.data.folder_tree import Folder
 from linnet.data.rows import invalid_rows
 from linnet.data.understanding import Understanding, label_of, new_understanding, split_among
 from linnet.errors import DataError
-from linnet.tasks.target import target_of
+from linnet.tasks.target import COCO_MASK, target_of
 from linnet.vision import rle
 
 CLASSES_FILE = "classes.txt"
@@ -102,7 +102,7 @@ def _label(mask: Path, names: tuple[str, ...], task: str) -> str:
         raise ValueError(f"the value {odd[-1]} is no class: 0 is background, and {len(names)} is the last")
     size = list(values.shape)
     objects: list[tuple[str, dict[str, Any]]] = [
-        (names[int(k) - 1], {"segmentation": {"size": size, "counts": rle.encode(values == k)}})
+        (names[int(k) - 1], {COCO_MASK: {"size": size, "counts": rle.encode(values == k)}})
         for k in present
         if k
     ]

@@ -20,6 +20,8 @@ Targets = npt.NDArray[Any]
 """A row a sample: what it is depends on the task."""
 
 
+COCO_MASK = "segmentation"
+"""Where an annotation of COCO has its polygons or runs."""
 Object = tuple[str, Mapping[str, Any]]
 """A class, and where it is, as an annotation of COCO says it: `bbox` or `segmentation`, in pixels."""
 
