@@ -15,7 +15,7 @@ from pathlib import Path
 from linnet.errors import DataError
 from linnet.records import Split, now
 from linnet.records.record import Record
-from linnet.storage.files import file_name
+from linnet.storage.files import file_name, files_in_each
 from linnet.storage.paths import state_dir
 
 MANIFEST = "manifest.csv"
@@ -67,8 +67,12 @@ def windows_dir(name: str) -> Path:
 
 
 def all_windows(name: str) -> list[ProductionWindow]:
-    """Every whole window of a use case, the oldest first (those of an older Linnet have no moment)."""
-    found = [path.parent for path in windows_dir(name).glob(f"*/{MANIFEST}")]
+    """Every whole window of a use case, the oldest first (those of an older Linnet have no moment).
+
+    Raises:
+        StorageError: their folder cannot be listed.
+    """
+    found = [path.parent for path in files_in_each(windows_dir(name), MANIFEST)]
     found.sort(key=lambda folder: ("T" in folder.name, folder.name))
     return [ProductionWindow(f"window-{folder.name}", folder) for folder in found]
 

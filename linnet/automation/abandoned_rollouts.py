@@ -37,13 +37,15 @@ class AbandonedRollouts:
         for journal in journals():
             try:
                 settle_abandoned(journal)
-            except (LinnetError, OSError):  # the next look tries again
-                continue
+            except (LinnetError, OSError) as error:
+                self._tell_once(f"{journal.path} is not settled yet, and will be tried again: {error}")
             except Exception as error:  # noqa: BLE001  such as of an older Linnet: it hides no other
-                problem = f"{journal.path} cannot be settled: {type(error).__name__}: {error}"
-                if problem not in self._told:
-                    self._told.add(problem)
-                    print(problem, flush=True)
+                self._tell_once(f"{journal.path} cannot be settled: {type(error).__name__}: {error}")
+
+    def _tell_once(self, problem: str) -> None:
+        if problem not in self._told:
+            self._told.add(problem)
+            print(problem, flush=True)
 
 
 def settle_abandoned(journal: Journal) -> bool:

@@ -24,6 +24,7 @@ from linnet.registry.connect import connect
 from linnet.retraining.known_models import KnownModel
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
+from linnet.storage.files import files_in_each
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T", bound=Record)
@@ -128,9 +129,8 @@ def _gauge(name: str, keys: list[str], labels: list[str], value: float) -> Gauge
 
 def _windows(champion: ModelVersion) -> Iterator[Metric]:
     """What the newest window says, and the newest that labels came for; a damaged record hides no other."""
-    folders = sorted(
-        path.parent for path in history_folder(champion.name, champion.version).glob(f"*/{DRIFT_FILE}")
-    )
+    kept = files_in_each(history_folder(champion.name, champion.version), DRIFT_FILE)
+    folders = [path.parent for path in kept]
     if not folders:
         return
     newest, labels = folders[-1], [champion.name, champion.version]

@@ -9,6 +9,7 @@ import typer
 
 from linnet.commands.reason import Reason, given
 from linnet.commands.terminal import progress_bars, terminal
+from linnet.errors import LinnetError
 
 ConfigPath = Annotated[Path, typer.Argument(help="A config file, such as configs/fashion.toml.")]
 
@@ -50,13 +51,23 @@ def data_windows(config: ConfigPath) -> None:
 
     loaded = load_config(config)
     table = Table("window", "images", "takes part", title=f"windows of {loaded.name}", title_justify="left")
+    unread = []
     for window in all_windows(loaded.name):
-        images = sum(1 for _ in (window.folder / "images").iterdir())
-        gone = window.withdrawal
+        try:
+            images = sum(1 for _ in (window.folder / "images").iterdir())
+            gone = window.withdrawal
+        except (LinnetError, OSError) as error:  # it hides none of the others; a run refuses it
+            unread.append(f"{window.name}: {error}")
+            table.add_row(window.name, "?", "it cannot be read")
+            continue
         part = f"no: withdrawn by {gone.actor}: {gone.reason}" if gone else f"yes: {loaded.data.windows}"
         table.add_row(window.name, f"{images:,}", part)
     empty = f"no window of {loaded.name} is kept yet: retraining keeps those that it trains on"
     terminal().print(table if table.row_count else empty)
+    for problem in unread:
+        terminal(stderr=True).print(problem, style="red", soft_wrap=True)
+    if unread:
+        raise typer.Exit(1)
 
 
 @data_app.command("withdraw")

@@ -102,6 +102,8 @@ def _training_set(model: str) -> Path:
         found = folder / "build-features" / "training_set"
         if (found / "training_set.json").exists() and model in ("", record.model_name):
             return found
+    if model:
+        raise DataError(model, "no run here made a training set of it", "run its config first")
     return state_dir() / "latest" / "build-features" / "training_set"
 
 

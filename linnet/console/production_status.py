@@ -44,6 +44,7 @@ from linnet.records.restarts import restarts
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
 from linnet.run.model_config import model_config
+from linnet.storage.files import files_in_each, is_there
 from linnet.storage.paths import prediction_log_dir
 from linnet.vision.decode import decode
 from linnet.vision.thumbnail import thumbnail
@@ -160,7 +161,7 @@ def _refused() -> Iterator[tuple[RefusedRequest, Path]]:
 
 
 def _windows(champion: ModelVersion, unread: list[str]) -> tuple[tuple[Path, DriftReport], ...]:
-    files = sorted(history_folder(champion.name, champion.version).glob(f"*/{DRIFT_FILE}"))[-WINDOWS:]
+    files = files_in_each(history_folder(champion.name, champion.version), DRIFT_FILE)[-WINDOWS:]
     read = ((file.parent, _read(DriftReport, file.parent, DRIFT_FILE, unread)) for file in reversed(files))
     return tuple((folder, report) for folder, report in read if report is not None)
 
@@ -172,7 +173,7 @@ def _labelled(champion: ModelVersion) -> PerformanceReport | None:
 
 def _read(kind: type[R], folder: Path | None, name: str, unread: list[str]) -> R | None:
     """A record of a model's production; None: there is none, or it cannot be read, which `unread` is told."""
-    if folder is None or not (folder / name).exists():
+    if folder is None or not is_there(folder / name):
         return None
     try:
         return kind.load(folder / name)

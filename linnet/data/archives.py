@@ -14,6 +14,7 @@ from pathlib import Path
 
 from linnet.data.digest import quick_digest
 from linnet.data.folder_tree import Folder, utf8, walk
+from linnet.data.tables import ENDINGS as TABLES
 from linnet.data.understanding import split_named
 from linnet.errors import DataError
 from linnet.progress import Progress
@@ -39,13 +40,16 @@ def opened(location: Path, progress: Progress | None = None) -> Path:
     The shards train-000.tar, train-001.tar, ... become folders below `train`, and so may name a split.
 
     Raises:
-        DataError: an archive cannot be unpacked, leads out of its folder or needs more room than there is.
+        DataError: an archive cannot be unpacked, leads out of its folder or needs more room than there is; or
+            a table, or what is packed in another way, lies beside archives.
         StorageError: the disk is full or not writable.
     """
     if location.is_file() and is_archive(location.name):
         archives = [location]
     elif location.is_dir() and not (tree := walk(location)).holds_images():
         archives = _packed(tree, ENDINGS)
+        if archives:
+            _refuse_what_is_beside(tree, archives)
     else:
         archives = []
     if not archives:
@@ -112,6 +116,24 @@ def unpack(archive: Path, out: Path, named: str) -> None:
 def _packed(tree: Folder, endings: tuple[str, ...]) -> list[Path]:
     files = (path for folder in tree.everything() for path in folder.others)
     return sorted(path for path in files if path.name.lower().endswith(endings))
+
+
+def _refuse_what_is_beside(tree: Folder, archives: list[Path]) -> None:
+    """Refuses to leave out, without a word, labels or images that lie beside archives.
+
+    A table that is called like a shard is that shard's, whose files have their labels with them.
+    """
+    shards = {path.with_name(path.name.partition(".")[0]) for path in archives}
+    tables = [p for p in _packed(tree, TABLES) if p.with_name(p.name.partition(".")[0]) not in shards]
+    others = [path for path in _packed(tree, _OTHERS) if path not in archives]
+    for found, problem in (
+        (tables, "lies beside packed files, and may hold the labels of what is in them"),
+        (others, "lies beside packed files, and is packed in a way that is not read"),
+    ):
+        if found:
+            more = f" (and {len(found) - 1} more)" if found[1:] else ""
+            remedy = "unpack them all by hand, or move away what is not to be read"
+            raise DataError(str(tree.path), f"{utf8(found[0].name)}{more} {problem}", remedy)
 
 
 def _places(archives: list[Path], root: Path, copy: Path) -> dict[Path, Path]:

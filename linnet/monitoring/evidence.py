@@ -13,6 +13,7 @@ from linnet.monitoring.history import DRIFT_FILE, PERFORMANCE_FILE, history_fold
 from linnet.monitoring.recent import LabelledWindow
 from linnet.records import DriftReport, Interval, PerformanceReport, RetrainingEvidence, WindowFinding
 from linnet.statistics.intervals import difference, wilson
+from linnet.storage.files import files_in_each
 
 logger = logging.getLogger(__name__)
 MOST_WINDOWS = 50
@@ -47,7 +48,7 @@ def gather_evidence(
             model=served.model, champion=None, trained_until=None, windows=(), new_labels=0
         )
     folder = history_folder(served.model, served.version)
-    found = sorted(folder.glob(f"*/{DRIFT_FILE}"))
+    found = files_in_each(folder, DRIFT_FILE)
     findings: list[WindowFinding] = []
     thin = unread = 0
     for path in reversed(
@@ -99,7 +100,7 @@ def _recent_loss(
     scores = [score for at, score in labelled.scores if since is not None and at >= since]
     if since is None or len(scores) < MIN_LABELLED:
         return None, len(scores)
-    newest = sorted(folder.glob(f"*/{PERFORMANCE_FILE}"))
+    newest = files_in_each(folder, PERFORMANCE_FILE)
     if not newest:
         return None, len(scores)
     about = PerformanceReport.load(newest[-1])

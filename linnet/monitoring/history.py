@@ -14,7 +14,7 @@ from pathlib import Path
 from linnet.errors import StorageError
 from linnet.monitoring.cohort_drift import BASELINE_FILE, Baseline, add_window
 from linnet.records import DriftReport, PerformanceReport, Window
-from linnet.storage.files import file_name, writing
+from linnet.storage.files import file_name, files_in_each, writing
 from linnet.storage.paths import state_dir
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def past_reports(model: str, version: str, before: datetime | None = None) -> li
     One that cannot be read is told and left out: no later window would be judged otherwise.
     """
     reports = []
-    for path in sorted(history_folder(model, version).glob(f"*/{DRIFT_FILE}")):
+    for path in files_in_each(history_folder(model, version), DRIFT_FILE):
         try:
             report = DriftReport.load(path)
         except StorageError as error:
@@ -49,7 +49,7 @@ def past_reports(model: str, version: str, before: datetime | None = None) -> li
 
 def performance_reports(model: str, version: str) -> Iterator[PerformanceReport]:
     """How well the version did in each window, the newest first; what cannot be read is told and left out."""
-    for path in sorted(history_folder(model, version).glob(f"*/{PERFORMANCE_FILE}"), reverse=True):
+    for path in reversed(files_in_each(history_folder(model, version), PERFORMANCE_FILE)):
         try:
             yield PerformanceReport.load(path)
         except StorageError as error:
@@ -58,11 +58,10 @@ def performance_reports(model: str, version: str) -> Iterator[PerformanceReport]
 
 def earlier_performance(model: str, before: datetime) -> list[PerformanceReport]:
     """How well the model did in its last labelled windows before a moment, whichever version was champion."""
-    folder = history_folder(model, "any").parent
+    versions = files_in_each(history_folder(model, "any").parent, "")
+    windows = [path for version in versions for path in files_in_each(version, PERFORMANCE_FILE)]
     found = []
-    for path in sorted(
-        folder.glob(f"*/*/{PERFORMANCE_FILE}"), key=lambda path: path.parent.name, reverse=True
-    ):
+    for path in sorted(windows, key=lambda path: path.parent.name, reverse=True):
         try:
             report = PerformanceReport.load(path)
         except StorageError as error:
@@ -78,7 +77,7 @@ def earlier_performance(model: str, before: datetime) -> list[PerformanceReport]
 def segment_baseline(model: str, version: str, before: datetime) -> Baseline:
     """What each group of users sent in the version's first windows, before a moment."""
     baseline = Baseline()
-    for path in sorted(history_folder(model, version).glob(f"*/{BASELINE_FILE}"))[:FIRST_WINDOWS]:
+    for path in files_in_each(history_folder(model, version), BASELINE_FILE)[:FIRST_WINDOWS]:
         if path.parent.name >= f"{before:%Y%m%dT%H%M%S}":
             break
         try:

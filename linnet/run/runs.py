@@ -25,6 +25,7 @@ from typing import Any
 
 from linnet.errors import RunError, StorageError
 from linnet.records import RunRecord, RunRequest, StageRecord, now
+from linnet.storage.files import files_in_each
 from linnet.storage.paths import state_dir
 
 logger = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ def folders() -> list[Path]:
             return RunRecord.load(folder / "run.json").started_at.timestamp()
         return 0.0
 
-    found = sorted((file.parent for file in runs_dir().glob("*/run.json")), key=second, reverse=True)
+    found = sorted((file.parent for file in files_in_each(runs_dir(), "run.json")), key=second, reverse=True)
     ordered: list[Path] = []
     for _, same in groupby(found, key=second):  # names tell seconds, records tell microseconds
         several = list(same)

@@ -45,6 +45,34 @@ def write_text(path: Path, text: str) -> None:
         scratch.write_text(text, "utf-8")
 
 
+def files_in_each(folder: Path, name: str) -> list[Path]:
+    """The files `name` of all folders in `folder`, by the folders' names; none where there is no such folder.
+
+    One that may not be looked at is listed, too: whoever reads it is told. (A glob passes over it.)
+
+    Raises:
+        StorageError: `folder` cannot be listed.
+    """
+    try:
+        inside = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise translate_storage(error, folder) from error
+    return [path / name for path in inside if is_there(path / name)]
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file, or nobody may know: then whoever reads it is told."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def file_name(text: str) -> str:
     """A name, such as a model's, as a part of a path: everything unusual becomes `_`."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", text)

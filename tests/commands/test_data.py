@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from linnet.artifacts.windows import all_windows, kept_windows
 from linnet.cli import app
+from linnet.errors import StorageError
 from linnet.monitoring.recent import write_recent
 from linnet.vision.decode import encode_png
 from tests.monitoring.conftest import pictures
@@ -40,3 +41,16 @@ def test_windows_are_listed_and_one_is_withdrawn_with_its_reason(config: str) ->
     assert kept_windows("shop") == [] and all_windows("shop") == [window], "and nothing is deleted"
     told = CliRunner().invoke(app, ["data", "windows", config])
     assert "swapped" in told.output
+
+
+def test_window_that_cannot_be_read_is_listed_and_hides_no_other(config: str) -> None:
+    for seed in (6, 9):
+        write_recent(labelled([encode_png(image) for image in pictures(seed, 4)]), "shop")
+    bad, good = all_windows("shop")
+    (bad.folder / "withdrawn.json").write_text("{")
+    told = CliRunner().invoke(app, ["data", "windows", config])
+    assert told.exit_code == 1 and "withdrawn.json" in told.stderr
+    for window in (bad, good):
+        assert window.name[:20] in told.stdout
+    with pytest.raises(StorageError):
+        kept_windows("shop")

@@ -100,6 +100,29 @@ def test_archive_beside_a_table_or_idx_files_is_left_alone(home: Path) -> None:
     assert not (home / "home" / "data" / "unpacked").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("labels.csv", "labels.csv lies beside packed files, and may hold the labels"),
+        ("more.rar", "more.rar lies beside packed files, and is packed in a way that is not read"),
+        ("pets/more.7z", "more.7z lies beside packed files"),
+    ],
+)
+def test_what_lies_beside_an_archive_is_never_left_out_unsaid(home: Path, name: str, words: str) -> None:
+    """The classes were the folders in the archive, and the table beside it was not mentioned."""
+    tar(home / "data" / "images.tar", pets())
+    (home / "data" / name).parent.mkdir(exist_ok=True)
+    (home / "data" / name).write_text("path,label\ncat/0.png,dog\n")
+    with pytest.raises(DataError, match=words):
+        opened(home / "data")
+
+
+def test_table_of_a_shard_is_no_table_of_labels(home: Path) -> None:
+    shard(home / "shards" / "00000.tar", 0)
+    (home / "shards" / "00000.parquet").write_bytes(b"what a tool that packs shards says of this one")
+    assert len(understand(opened(home / "shards")).images) == 8
+
+
 def test_change_of_an_archive_is_seen_and_one_that_is_gone_leaves_nothing(home: Path) -> None:
     shard(home / "shards" / "a-0.tar", 0)
     shard(home / "shards" / "a-1.tar", 8)
