@@ -203,11 +203,18 @@ class Sources:
         """
         return ServerClient.from_state(server_state_file(), model=model)
 
-    def evidence_of(self, version: ModelVersion) -> RunEvidence | None:
-        """The evidence of the run that made a version; None where it is not on this machine."""
+    def evidence_of(self, version: ModelVersion, unread: list[str] | None = None) -> RunEvidence | None:
+        """The evidence of the run that made a version; None where it is not on this machine.
+
+        Nor where its record cannot be read: `unread` is told so.
+        """
         try:
             return self.evidence(version.tags.get("run", ""))
-        except LinnetError:
+        except RunError:
+            return None
+        except LinnetError as error:
+            if unread is not None:
+                unread.append(f"the run of version {version.version}: {error}")
             return None
 
     @contextmanager

@@ -92,7 +92,7 @@ def test_package_that_cannot_be_read_is_named_on_the_page_of_its_version(tmp_pat
     (tmp_path / "package.json").write_text("{")
     shown = version("7", "champion")
     sources: Any = SimpleNamespace(
-        version=lambda *_: shown, evidence_of=lambda _: None, package=lambda _: tmp_path,
+        version=lambda *_: shown, evidence_of=lambda *_: None, package=lambda _: tmp_path,
         ledger=lambda _: [], champion=lambda _: shown,
     )  # fmt: skip
     context: Any = SimpleNamespace(sources=sources)
@@ -125,6 +125,21 @@ def test_records_of_production_are_named_on_the_page_of_monitoring(
     assert any(need.why == seen.unread[0] for need in overview.load(context, champion.name).extra_needs)
     page = str(monitoring.page(seen, counts, unread))
     assert page.count("left out, as it cannot be read") == 2
+
+
+def test_run_whose_record_is_damaged_is_not_said_to_be_elsewhere(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = version("7", "champion").model_copy(update={"tags": {"run": BAD}})
+    monkeypatch.setattr(context.sources, "champion", lambda model: made)
+    unread: list[str] = []
+    assert context.sources.evidence_of(made, unread) is not None and not unread
+    damage(BAD, "run.json")
+    assert context.sources.evidence_of(made, unread) is None
+    assert len(unread) == 1 and unread[0].startswith("the run of version 7: ") and BAD in unread[0]
+    assert monitoring.trained_counts(context, "fashion") == ({}, unread)
+    elsewhere = made.model_copy(update={"tags": {"run": "fashion-20250101-100000-aaaa"}})
+    assert context.sources.evidence_of(elsewhere, unread) is None and len(unread) == 1
 
 
 def test_words_of_a_file_cannot_become_markup() -> None:

@@ -151,13 +151,14 @@ def _rollback(context: Context, request: Request, name: str) -> None:
 def _load(context: Context, name: str, version: str) -> ModelPageData:
     sources = context.sources
     found = sources.version(name, version)
-    evidence = sources.evidence_of(found)
+    unread: list[str] = []
+    evidence = sources.evidence_of(found, unread)
     comparison = evidence.evaluation.comparison if evidence and evidence.evaluation else None
     other = None
     if comparison is not None:
         rival = next((v for v in sources.versions(name) if v.version == comparison.champion), None)
-        other = sources.evidence_of(rival) if rival else None
-    unread = [] if evidence is None else list(evidence.unread)
+        other = sources.evidence_of(rival, unread) if rival else None
+    unread += evidence.unread if evidence else ()
     try:
         package = ModelPackage.load(sources.package(found) / "package.json")
     except LinnetError as error:
@@ -192,13 +193,12 @@ def _version(context: Context, request: Request, found: ModelPageData) -> None:
         ),
     ]
     if found.evidence is None or report is None:
+        away = "The run that made this version left its files elsewhere; MLflow holds its metrics."
+        missing = ("The evidence is not whole", "Why stands above; MLflow holds the metrics.")
         parts.append(
             tag(
                 "section",
-                empty(
-                    "The evidence is not on this machine",
-                    "The run that made this version left its files elsewhere; MLflow holds its metrics.",
-                ),
+                empty(*(missing if found.unread else ("The evidence is not on this machine", away))),
             )
         )
     else:

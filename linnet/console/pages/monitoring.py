@@ -128,11 +128,12 @@ def _rendered(name: str, folder: Path, model: str) -> Html:
 
 def trained_counts(context: Context, model: str) -> tuple[dict[str, int], list[str]]:
     """Training images a class of the champion's run, empty where that is not here; and why they lack."""
+    unread: list[str] = []
     try:
         champion = context.sources.champion(model) if model else None
-        evidence = context.sources.evidence_of(champion) if champion else None
+        evidence = context.sources.evidence_of(champion, unread) if champion else None
         samples = runs.artifact(evidence.folder, "ingest", "samples") if evidence else None
         manifest = DatasetManifest.load(samples / "manifest.json") if samples else None
     except LinnetError as error:
         return {}, [f"the classes of the training images: {error}"]
-    return ({} if manifest is None else manifest.counts.get("train", {})), []
+    return ({} if manifest is None else manifest.counts.get("train", {})), unread
