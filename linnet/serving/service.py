@@ -95,6 +95,8 @@ class Service:
         self.records: deque[dict[str, Any]] = deque()
         self.lost = 0
         self._deadline, self._capacity, self._in_flight = deadline, capacity, 0
+        self._unsent = 0
+        """Answers whose senders did not say yet that they went out: they are logged then."""
         self._batcher = Batcher(capacity, max_batch, threads, self._ran)
         self._prepare = ThreadPoolExecutor(1, "prepare")
         self._mirrors: set[asyncio.Task[None]] = set()
@@ -133,8 +135,10 @@ class Service:
         finally:
             self._in_flight -= 1
         total = time.perf_counter() - began
+        self._unsent += 1
 
         def finish() -> None:
+            self._unsent -= 1
             self._finish(call, predictor, mirror, outcome, total)
 
         return outcome, finish
@@ -154,7 +158,7 @@ class Service:
         self._batcher.end()
         await asyncio.get_running_loop().run_in_executor(None, self.close)
         # What ran until now, or was refused, comes to its end.
-        await _within(MIRROR_SECONDS, lambda: not self._in_flight and not self._mirrors)
+        await _within(MIRROR_SECONDS, lambda: not (self._in_flight or self._mirrors or self._unsent))
 
     def close(self) -> None:
         """Ends the threads when their work is done."""

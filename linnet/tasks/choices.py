@@ -7,8 +7,7 @@ from itertools import zip_longest
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from linnet.errors import ConfigError
-from linnet.tasks.label_form import CANNOT_TELL
+from linnet.tasks.label_form import CANNOT_TELL, refuse_classes
 
 _NO_HOTKEY = 9
 
@@ -24,9 +23,7 @@ class Choices:
         Raises:
             ConfigError: a class is called as an answer of another meaning.
         """
-        if taken := sorted({*extra, CANNOT_TELL}.intersection(classes)):
-            problem = f"a class is called {taken[0]!r}, which is an answer of its own in the labelling form"
-            raise ConfigError("data.classes", problem, "rename the class")
+        refuse_classes(classes, {*extra, CANNOT_TELL})
         self.classes, self.extra = tuple(classes), tuple(extra)
         self._question, self._kind = question, kind
 

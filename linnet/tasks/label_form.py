@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from linnet.errors import ConfigError
 from linnet.tasks.parts import part
 
 DYNAMIC_IMPORTS = ("linnet.tasks.*.label_form",)
@@ -16,6 +17,17 @@ CANNOT_TELL = "cannot tell"
 
 class BadAnswer(Exception):
     """An annotation that says nothing that Linnet can use; the text says why."""
+
+
+def refuse_classes(classes: Sequence[str], answers: Collection[str]) -> None:
+    """Refuses a class that is called as an answer of another meaning: what came back could be either.
+
+    Raises:
+        ConfigError: names the class.
+    """
+    if taken := sorted(set(answers).intersection(classes)):
+        problem = f"a class is called {taken[0]!r}, which is an answer of its own in the labelling form"
+        raise ConfigError("data.classes", problem, "rename the class")
 
 
 class LabelForm(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +61,8 @@ def test_sample_of_a_window_is_never_shown_as_the_whole(
     champion: Path, serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, log, folder = MonitoringConfig(max_rows=100, min_rows=50), serve(pictures(300, 3)), tmp_path / "w"
-    answers = (
-        f'{{"request_id": "r{k}", "label": "dark", "at": "2026-03-01T12:00:00Z"}}\n' for k in range(300)
-    )
+    told = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    answers = (f'{{"request_id": "r{k}", "label": "dark", "at": "{told}"}}\n' for k in range(300))
     (log / "feedback.jsonl").write_text("".join(answers))
     window_of(log, folder, config)
     drift = measure_drift(folder, champion, config, (), tmp_path)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from linnet.commands import requests as commands
+from linnet.commands.requests_show import printable
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected
 from linnet.monitoring.request_lookup import find_requests
@@ -186,7 +187,7 @@ def test_damaged_file_hides_no_other_and_hostile_text_stays_text(tmp_path: Path)
     (tmp_path / "29990101T000000-1-1.refused").write_bytes(b"\xff\xfe no JSON")
     ((found, path),) = refused_requests(tmp_path)
     assert (found.problem, found.model, body_of(path)) == (evil, evil, b"x")
-    assert "\x1b" not in commands._printable(found.problem) and "\n" not in commands._printable(found.problem)
+    assert "\x1b" not in printable(found.problem) and "\n" not in printable(found.problem)
 
 
 def test_ids_of_refused_requests_are_whole_at_80_columns(

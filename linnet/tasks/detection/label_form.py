@@ -8,7 +8,7 @@ from xml.sax.saxutils import quoteattr
 
 from linnet.tasks.detection.boxes import Box, boxes_of, inside, text_of
 from linnet.tasks.detection.target import MOST
-from linnet.tasks.label_form import CANNOT_TELL, BadAnswer, LabelForm, Status
+from linnet.tasks.label_form import CANNOT_TELL, BadAnswer, LabelForm, Status, refuse_classes
 
 NO_OBJECT = "no object"
 """Asked for by name: a form that is sent empty may be an accident."""
@@ -20,6 +20,8 @@ class Rectangles:
     """A `RectangleLabels` of the classes, and `Choices` of what is said of the whole image."""
 
     def __init__(self, classes: Sequence[str]) -> None:
+        """Raises ConfigError: a class is called as an answer of another meaning."""
+        refuse_classes(classes, {NO_OBJECT, CANNOT_TELL})
         self.classes = tuple(classes)
 
     def config(self) -> str:

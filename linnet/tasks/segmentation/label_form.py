@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from linnet.errors import ConfigError
-from linnet.tasks.label_form import CANNOT_TELL, BadAnswer, LabelForm, Status
+from linnet.tasks.label_form import CANNOT_TELL, BadAnswer, LabelForm, Status, refuse_classes
 from linnet.tasks.segmentation import brush
 from linnet.tasks.segmentation.masks import of_masks, parsed
 
@@ -21,9 +20,7 @@ class Brushes:
 
     def __init__(self, classes: Sequence[str]) -> None:
         """Raises ConfigError: a class is called as an answer of another meaning."""
-        if taken := sorted({NOTHING, CANNOT_TELL}.intersection(classes)):
-            problem = f"a class is called {taken[0]!r}, which is an answer of its own in the labelling form"
-            raise ConfigError("data.classes", problem, "rename the class")
+        refuse_classes(classes, {NOTHING, CANNOT_TELL})
         self.classes = tuple(classes)
 
     def config(self) -> str:
