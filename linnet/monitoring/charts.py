@@ -62,7 +62,10 @@ def distributions(reference: SortedSample, window: npt.NDArray[np.floating]) -> 
 
 
 def class_mix(classes: Sequence[str], then: Sequence[float], now: Sequence[float], most: int = 12) -> str:
-    """Share of each predicted class, reference above window: those that changed most, in label order."""
+    """Share of each predicted class, reference above window: those that changed most, in label order.
+
+    Of more than `most` classes it says how many are shown.
+    """
     change = np.abs(np.asarray(now) - np.asarray(then))
     shown = sorted(np.argsort(-change, kind="stable")[:most])
     top = max(max(then[k], now[k]) for k in shown) or 1.0
@@ -84,6 +87,11 @@ def class_mix(classes: Sequence[str], then: Sequence[float], now: Sequence[float
     return (
         f'<svg class="mix" viewBox="0 0 {left + width + 84} {height}" role="img" aria-label="class mix">'
         f"{''.join(parts)}</svg>"
+        + (
+            f"<small>the {most} of {len(classes):,} classes that changed most</small>"
+            if classes[most:]
+            else ""
+        )
     )
 
 

@@ -13,7 +13,7 @@ from linnet.artifacts.reference import Reference
 from linnet.commands.drift_show import show_drift
 from linnet.config import MonitoringConfig
 from linnet.errors import ConfigError
-from linnet.monitoring import evidently, page
+from linnet.monitoring import charts, evidently, page
 from linnet.monitoring.measure import measure_drift
 from linnet.monitoring.performance import _doubts, measure_performance
 from linnet.monitoring.publish import publish
@@ -142,3 +142,10 @@ def test_cohorts_that_drifted_come_first_and_those_left_out_are_counted(
     assert "class=c3 and 5 more are not like" in " ".join(_doubts(report.window, many, None, sure))
     html = shown(cohort("country", "de", 0.5, drifted=True), cohort("language", "de"))
     assert "country=de</text>" in html and "language=de</text>" in html and "cohorts are shown" not in html
+
+
+@pytest.mark.parametrize(("count", "told"), [(12, False), (300, True)])
+def test_class_mix_of_many_classes_says_how_many_it_shows(count: int, told: bool) -> None:
+    shares = [1 / count] * count
+    drawn = charts.class_mix([f"class {k}" for k in range(count)], shares, shares)
+    assert drawn.count('class="name"') == 12 and ("the 12 of 300 classes" in drawn) == told
