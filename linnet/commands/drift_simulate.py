@@ -103,7 +103,11 @@ def _training_set(model: str) -> Path:
         if (found / "training_set.json").exists() and model in ("", record.model_name):
             return found
     if model:
-        raise DataError(model, "no run here made a training set of it", "run its config first")
+        raise DataError(
+            model,
+            "no run here made a training set of it",
+            "run its config, or name a folder with --training-set",
+        )
     return state_dir() / "latest" / "build-features" / "training_set"
 
 

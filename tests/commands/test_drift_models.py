@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from linnet.commands import drift_simulate
+from linnet.errors import DataError
 from linnet.features import skew
 from linnet.records import RunRecord, RunRequest
 from linnet.run.runs import runs_dir
@@ -37,14 +38,17 @@ def runs(state: Path) -> Path:
     return state
 
 
-@pytest.mark.parametrize(
-    ("asked", "found"), [("fashion", "fashion"), ("digits", "digits"), ("", "digits"), ("nobody", "latest")]
-)
+@pytest.mark.parametrize(("asked", "found"), [("fashion", "fashion"), ("digits", "digits"), ("", "digits")])
 def test_pictures_are_of_the_newest_run_of_the_model_that_is_asked(
     runs: Path, asked: str, found: str
 ) -> None:
     """Issue 14: with fashion served and digits run last, digits were sent to the fashion model."""
     assert found in str(drift_simulate._training_set(asked).relative_to(runs))
+
+
+def test_model_whose_training_set_is_not_here_is_not_given_another_s(runs: Path) -> None:
+    with pytest.raises(DataError, match="hands: no run here made a training set of it"):
+        drift_simulate._training_set("hands")
 
 
 @pytest.fixture
