@@ -10,6 +10,7 @@ import contextlib
 import time
 from datetime import datetime
 
+from linnet.automation.told_once import ToldOnce
 from linnet.deployment.journal import UNDER_WAY, Journal
 from linnet.deployment.rollout_commands import journals
 from linnet.errors import LinnetError, RolloutError
@@ -27,7 +28,7 @@ class AbandonedRollouts:
 
     def __init__(self) -> None:
         self._next = 0.0
-        self._told: set[str] = set()
+        self._tell_once = ToldOnce()
 
     def tick(self) -> None:
         """Settles what was left behind, if it is time to look; a state that cannot be is told once."""
@@ -41,11 +42,6 @@ class AbandonedRollouts:
                 self._tell_once(f"{journal.path} is not settled yet, and will be tried again: {error}")
             except Exception as error:  # noqa: BLE001  such as of an older Linnet: it hides no other
                 self._tell_once(f"{journal.path} cannot be settled: {type(error).__name__}: {error}")
-
-    def _tell_once(self, problem: str) -> None:
-        if problem not in self._told:
-            self._told.add(problem)
-            print(problem, flush=True)
 
 
 def settle_abandoned(journal: Journal) -> bool:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from linnet.automation.bake_evidence import BakeCollector
+from linnet.automation.told_once import ToldOnce
 from linnet.config import ReleaseConfig
 from linnet.deployment.bake import bake_verdict, judge_bake
 from linnet.deployment.bake_report import bake_file, bake_report
@@ -41,7 +42,7 @@ class PromotionWatch:
     def __init__(self, clock: Callable[[], datetime] = now) -> None:
         self.clock = clock
         self._next = 0.0
-        self._told: set[str] = set()
+        self._tell_once = ToldOnce()
         self._trials: dict[str, Trial] = {}
         self._thread: threading.Thread | None = None
 
@@ -79,11 +80,6 @@ class PromotionWatch:
         self._trials[entry.model] = trial
         if trial.look(self.clock()).verdict != "baking":
             del self._trials[entry.model]  # with the last champion that it has loaded
-
-    def _tell_once(self, problem: str) -> None:
-        if problem not in self._told:
-            self._told.add(problem)
-            print(problem, flush=True)
 
 
 def _is_over(entry: LedgerEntry) -> bool:

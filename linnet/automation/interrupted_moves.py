@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 
+from linnet.automation.told_once import ToldOnce
 from linnet.config import RegistryConfig
 from linnet.errors import LinnetError, RegistryError
 from linnet.records import LedgerEntry
@@ -28,7 +29,7 @@ class InterruptedMoves:
 
     def __init__(self) -> None:
         self._next = 0.0
-        self._told: set[str] = set()
+        self._told = ToldOnce()
         self._failed: dict[str, tuple[float, float]] = {}
         """Moves whose repair failed: when it is tried again, and how long it waits for that."""
         self._thread: threading.Thread | None = None
@@ -45,9 +46,7 @@ class InterruptedMoves:
             self._thread.start()
 
     def _tell_once(self, problem: str) -> None:
-        if problem not in self._told:
-            self._told.add(problem)
-            print(f"a move that was begun cannot be settled: {problem}", flush=True)
+        self._told(f"a move that was begun cannot be settled: {problem}")
 
     def _due(self, move: LedgerEntry) -> bool:
         return time.monotonic() >= self._failed.get(_key(move), (0.0, 0.0))[0]

@@ -34,6 +34,16 @@ class UnknownClass(ValueError):
         self.row, self.name = row, name
 
 
+def rarest_classes(there: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """The rarest class that each sample has, of [N, K]; K where it has none: [N]."""
+    samples, classes = there.shape
+    if not samples or not classes:
+        return np.zeros(samples, np.int64)
+    rarity = np.where(there, there.sum(axis=0, dtype=np.int64), np.iinfo(np.int64).max)
+    rarest: npt.NDArray[np.int64] = np.where(there.any(axis=1), rarity.argmin(axis=1), classes)
+    return rarest.astype(np.int64)
+
+
 class Target(Protocol):
     """The labels of a task."""
 

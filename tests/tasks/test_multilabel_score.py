@@ -7,9 +7,10 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score, recall_score
 
 from linnet.config import EvaluationConfig
+from linnet.statistics.temperature import binary_temperature
 from linnet.tasks.multilabel.agree import agreement
 from linnet.tasks.multilabel.answer import answer
-from linnet.tasks.multilabel.score import SCORE, LabelSets, best_thresholds, fit_temperature, point_values
+from linnet.tasks.multilabel.score import SCORE, LabelSets, best_thresholds, point_values
 from linnet.tasks.multilabel.target import TARGET
 from linnet.tasks.score import Fitted
 
@@ -80,8 +81,8 @@ def test_temperature_undoes_what_logits_were_scaled_by() -> None:
     rng = np.random.default_rng(2)
     logits = rng.normal(size=(4000, 3)) * 2
     targets = (rng.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(np.uint8)
-    assert fit_temperature(logits * 3, targets) == pytest.approx(3, rel=0.06)
-    assert np.isnan(fit_temperature(np.full((2, 3), np.nan), np.zeros((2, 3), np.uint8)))
+    assert binary_temperature(logits * 3, targets) == pytest.approx(3, rel=0.06)
+    assert np.isnan(binary_temperature(np.full((2, 3), np.nan), np.zeros((2, 3), np.uint8)))
 
 
 def test_broken_probabilities_score_nothing_and_suspect_nobody() -> None:

@@ -11,17 +11,17 @@ from linnet.config import EvaluationConfig
 from linnet.records import CohortResult, Interval
 from linnet.records.model import MOST_SUSPECTS
 from linnet.statistics import intervals
+from linnet.statistics.bootstrap import sample_weights
 from linnet.statistics.catalog import BY_KEY, Metric
 from linnet.statistics.metrics import equal_mass_bins
 from linnet.statistics.reliability import ReliabilityBin, reliability
+from linnet.statistics.temperature import binary_temperature
 from linnet.tasks.detection.answer import FAINT, USUAL
 from linnet.tasks.detection.found import Found, rescaled
 from linnet.tasks.detection.precision import average_precisions
 from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score
 from linnet.tasks.target import Targets
 
-_LOWEST, _HIGHEST = 0.05, 20.0
-"""Bounds of the temperature."""
 _EDGES = FAINT, 0.95
 """Bounds of a threshold: beyond them it follows single boxes."""
 _ENOUGH = 10
@@ -58,10 +58,7 @@ class _Boxes:
 
     def intervals(self, results: Found, config: EvaluationConfig) -> dict[str, Interval]:
         level, rng = config.confidence, np.random.default_rng(config.seed)
-        weights = rng.exponential(
-            size=(config.resamples, results.samples)
-        )  # Bayesian bootstrap: Rubin (1981)
-        weights /= weights.mean(axis=1, keepdims=True)
+        weights = np.concatenate(list(sample_weights(results.samples, config.resamples, rng)))
         values = {
             key: float(row[0]) for key, row in _drawn(results, np.ones((1, results.samples)), config).items()
         }
@@ -175,22 +172,8 @@ def _calibration(results: Found, weights: Floats, bins: int) -> Floats:
 
 
 def fit_temperature(claimed: Floats, right: npt.NDArray[np.bool_]) -> float:
-    """The temperature of the scores' logits under which being right [D] is likeliest.
-
-    With one observation's worth of a log-normal prior around 1. Returns 1 for no boxes.
-    """
-    if not len(claimed):
-        return 1.0
-    values = np.log(claimed) - np.log1p(-np.minimum(claimed, 1 - 1e-9))
-    low, high = -np.log(_HIGHEST), -np.log(_LOWEST)
-    for _ in range(40):  # bisection: the loss is convex in the inverse temperature
-        middle = (low + high) / 2.0
-        beta = float(np.exp(middle))
-        slope = beta * float(((1 / (1 + np.exp(-values * beta)) - right) * values).mean()) + middle / len(
-            values
-        )
-        low, high = (middle, high) if slope < 0 else (low, middle)
-    return float(np.exp(-(low + high) / 2.0))
+    """The temperature of the scores' logits under which being right [D] is likeliest; 1 for no boxes."""
+    return binary_temperature(np.log(claimed) - np.log1p(-np.minimum(claimed, 1 - 1e-9)), right)
 
 
 def _best_threshold(results: Found, k: int) -> float:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from linnet.config import DataConfig
 from linnet.errors import ConfigError
 from linnet.tasks.detection.boxes import Box, boxes_of, checked, text_of
-from linnet.tasks.target import Object, Target, Targets, UnknownClass
+from linnet.tasks.target import Object, Target, Targets, UnknownClass, rarest_classes
 
 MOST = 100
 """Boxes of an image, as COCO counts them."""
@@ -148,11 +148,7 @@ flip = true  # false where left and right tell classes apart
 
     def groups(self, targets: Targets) -> npt.NDArray[np.int64]:
         """The rarest class that an image has; one more than the last class where it has none."""
-        classes = int(targets[..., 0].max(initial=0)) + 1
-        there = self.matrix(targets, classes)
-        rarity = np.where(there, there.sum(axis=0, dtype=np.int64), np.iinfo(np.int64).max)
-        rarest = rarity.argmin(axis=1) if len(targets) else np.zeros(0, np.int64)
-        return np.where(there.any(axis=1), rarest, classes).astype(np.int64)
+        return rarest_classes(self.matrix(targets, int(targets[..., 0].max(initial=0)) + 1))
 
     def matrix(self, targets: Targets, classes: int) -> npt.NDArray[np.bool_]:
         there: npt.NDArray[np.bool_] = (targets[..., 0, None] == np.arange(classes)).any(axis=1)

@@ -17,12 +17,11 @@ from linnet.statistics.bootstrap import sample_weights
 from linnet.statistics.catalog import BY_KEY, Metric
 from linnet.statistics.metrics import equal_mass_bins
 from linnet.statistics.reliability import ReliabilityBin, reliability
+from linnet.statistics.temperature import binary_temperature, sigmoid
 from linnet.tasks.multilabel.answer import USUAL
 from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score
 from linnet.tasks.target import Targets
 
-_LOWEST, _HIGHEST = 0.05, 20.0
-"""Bounds of the temperature."""
 _LEAST = 1e-12
 """A probability of 0 or 1 has no logit."""
 _EDGES = 0.05, 0.95
@@ -94,13 +93,13 @@ class _Sets:
     gated: tuple[str, ...] = ("accuracy", "macro_f1", "micro_f1", "map")
 
     def fit(self, logits: Logits, targets: Targets) -> Fitted:
-        temperature = fit_temperature(logits, targets)
+        temperature = binary_temperature(logits, targets)
         if not np.isfinite(temperature):
             return Fitted(temperature, (USUAL,) * targets.shape[1])
-        return Fitted(temperature, best_thresholds(_sigmoid(logits / temperature), targets > 0))
+        return Fitted(temperature, best_thresholds(sigmoid(logits / temperature), targets > 0))
 
     def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> LabelSets:
-        return self.described(targets, _sigmoid(logits / fitted.temperature), fitted.thresholds)
+        return self.described(targets, sigmoid(logits / fitted.temperature), fitted.thresholds)
 
     def described(self, targets: Targets, output: Floats, thresholds: tuple[float, ...]) -> LabelSets:
         return LabelSets(targets > 0, output, np.asarray(thresholds, np.float64))
@@ -128,7 +127,7 @@ class _Sets:
     def uncalibrated(self, results: LabelSets, temperature: float) -> LabelSets:
         sure = np.clip(results.probabilities, _LEAST, 1 - _LEAST)
         logits = (np.log(sure) - np.log1p(-sure)) * temperature
-        return LabelSets(results.targets, _sigmoid(logits), results.thresholds)
+        return LabelSets(results.targets, sigmoid(logits), results.thresholds)
 
     def reliability(self, results: LabelSets, bins: int) -> tuple[ReliabilityBin, ...]:
         """Whether a sample has a class: N times K statements."""
@@ -188,29 +187,6 @@ def _against(results: LabelSets) -> Floats:
     """How surely a sample's label is contradicted in one class at least: [N]."""
     against: Floats = np.where(results.targets, 1 - results.probabilities, results.probabilities).max(axis=1)
     return against
-
-
-def fit_temperature(logits: Logits, targets: Targets) -> float:
-    """The temperature that minimises the binary cross-entropy of `targets` [N, K] under logits [N, K].
-
-    With one observation's worth of a log-normal prior around 1, so that no mistake in validation does not
-    ask for temperature 0. Returns 1 for no samples, NaN for logits that are not finite.
-    """
-    if not len(targets):
-        return 1.0
-    values, wanted = logits.astype(np.float64), targets.astype(np.float64)
-    if not np.isfinite(values).all():
-        return float("nan")
-
-    def slope(log_beta: float) -> float:
-        beta = float(np.exp(log_beta))
-        return beta * float(((_sigmoid(values * beta) - wanted) * values).mean()) + log_beta / wanted.size
-
-    low, high = -np.log(_HIGHEST), -np.log(_LOWEST)
-    for _ in range(40):  # bisection: the loss is convex in the inverse temperature
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return float(np.exp(-(low + high) / 2.0))
 
 
 def best_thresholds(probabilities: Floats, targets: npt.NDArray[np.bool_]) -> tuple[float, ...]:
@@ -320,12 +296,6 @@ def _gaps(results: LabelSets, bins: int) -> tuple[Floats, int]:
 
 def _ratio(part: float, whole: float, otherwise: float = float("nan")) -> float:
     return float(part / whole) if whole else otherwise
-
-
-def _sigmoid(logits: Logits) -> Floats:
-    with np.errstate(over="ignore"):
-        probabilities: Floats = 1.0 / (1.0 + np.exp(-logits.astype(np.float64)))
-    return probabilities
 
 
 SCORE: Score = _Sets()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import DataConfig, problem_of
-from linnet.tasks.target import Object, Target, Targets, UnknownClass
+from linnet.tasks.target import Object, Target, Targets, UnknownClass, rarest_classes
 
 BETWEEN = "|"
 """Between the classes of a label."""
@@ -120,9 +120,7 @@ max_cohort_gap = 0.35
 
     def groups(self, targets: Targets) -> npt.NDArray[np.int64]:
         """The rarest class that a sample has; one more than the last class where it has none."""
-        rarity = np.where(targets > 0, targets.sum(axis=0, dtype=np.int64), np.iinfo(np.int64).max)
-        rarest = rarity.argmin(axis=1) if len(targets) else np.zeros(0, np.int64)
-        return np.where(targets.any(axis=1), rarest, targets.shape[1]).astype(np.int64)
+        return rarest_classes(targets > 0)
 
     def matrix(self, targets: Targets, classes: int) -> npt.NDArray[np.bool_]:  # noqa: ARG002
         return targets > 0

@@ -13,7 +13,7 @@ from linnet.config import DataConfig
 from linnet.errors import ConfigError
 from linnet.tasks.segmentation.coco import mask_of_coco
 from linnet.tasks.segmentation.masks import MOST_CLASSES, of_indices, of_masks, parsed, read, resized, text_of
-from linnet.tasks.target import Object, Target, Targets, UnknownClass
+from linnet.tasks.target import Object, Target, Targets, UnknownClass, rarest_classes
 
 
 class _Masks:
@@ -102,12 +102,7 @@ max_cohort_gap = 0.35
 
     def groups(self, targets: Targets) -> npt.NDArray[np.int64]:
         """The rarest class that a sample has; one more than the last class where it has none."""
-        last = int(targets.max(initial=0))
-        there = self.matrix(targets, last)
-        rarity = np.where(there, there.sum(axis=0), len(targets) + 1)
-        if not last:
-            return np.zeros(len(targets), np.int64)
-        return np.where(there.any(axis=1), rarity.argmin(axis=1), last).astype(np.int64)
+        return rarest_classes(self.matrix(targets, int(targets.max(initial=0))))
 
     def matrix(self, targets: Targets, classes: int) -> npt.NDArray[np.bool_]:
         flat = targets.reshape(len(targets), -1)
