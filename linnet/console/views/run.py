@@ -234,6 +234,7 @@ def training(report: TrainingReport | None) -> Html:
         [[row.get("loss", float("nan")) for row in rows]], ("training loss",), "Loss per epoch"
     )
     words = f"{report.parameters:,} weights, {report.device}, {report.precision}, {duration(report.seconds)}"
+    words += f". {report.cross_validated}" if report.cross_validated else ""
     if not accuracy:
         return section("Training", tag("p", words, class_="soft"))
     return section(
