@@ -32,6 +32,7 @@ from linnet.training.progress import Progress
 from linnet.vision.fusion import FusionNetwork
 
 Fold = dict[str, float]
+AfterFold = Callable[[list[Fold]], None]
 Learn = Callable[[TrainingSet, Path], None]
 """Trains on a training set with all checkpoints in a folder, and leaves `model.pt` there."""
 _DONE = "folds.json"
@@ -44,7 +45,7 @@ def cross_validate(
     say: Progress,
     learn: Learn,
     kept: Kept | None = None,
-    after_fold: Callable[[list[Fold]], None] = lambda _: None,
+    after_fold: AfterFold | None = None,
 ) -> tuple[Fold, ...]:
     """A row a fold: its `images`, `validation_accuracy` and `validation_macro_f1` on them.
 
@@ -80,7 +81,8 @@ def cross_validate(
         rows.append({"images": float(len(asked)), **row})
         write_text(done, json.dumps({"name": name, "rows": rows}))
         shutil.rmtree(folder, ignore_errors=True)
-        after_fold(rows)
+        if after_fold:
+            after_fold(rows)
     return tuple(rows)
 
 

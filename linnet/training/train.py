@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -24,7 +24,7 @@ from linnet.training.averaging import WeightAverage
 from linnet.training.best import Best
 from linnet.training.dataset import Batches, SplitData, TrainingSet, read_training_set
 from linnet.training.device import choose_device, choose_precision, describe_device, prepare_threads
-from linnet.training.folds import Fold, cross_validate
+from linnet.training.folds import AfterFold, Fold, cross_validate
 from linnet.training.frozen import fit_frozen
 from linnet.training.measure import epochs_of, library_versions, validate
 from linnet.training.meter import Meter
@@ -32,12 +32,11 @@ from linnet.training.mixing import Mixing
 from linnet.training.optimizer import Optimiser, learning_rate_factor
 from linnet.training.photo_augmentation import PhotoAugmentation
 from linnet.training.prepare import hold_norms, learning_rate_scales, prepare_network
-from linnet.training.progress import Progress, silent
+from linnet.training.progress import AfterEpoch, Progress, silent
 from linnet.vision.fusion import FusionNetwork
 from linnet.vision.networks import save_model
 
 REPORT = "training.json"
-AfterEpoch = Callable[[dict[str, float]], None]
 
 
 def train(
@@ -55,8 +54,8 @@ def train(
     then the epochs follow, in which all weights move. After every epoch a checkpoint goes to `work`;
     the same call continues from there. On a CPU the weights are a function of data, config and number
     of threads, bit by bit, interrupted or not. With `config.processes > 1` the processes are started
-    here, through torchrun. `after_epoch` is given each epoch's row of the history, and may raise to end
-    the training; with several processes it is not asked. With `config.folds` a cross-validation goes first.
+    here, through torchrun. `after_epoch` is given each epoch's row of the history, those of before an
+    interruption first, and may raise to end the training. With `config.folds` a cross-validation goes first.
 
     Raises:
         TrainingError: the training set or the initial weights cannot be used, or the loss diverged.
@@ -65,7 +64,8 @@ def train(
     """
     say = progress or silent
     if config.processes > 1 and not distributed.is_worker():
-        distributed.launch(training_set, config, out, work, say, cached=cache is not None)
+        cached = cache is not None
+        distributed.launch(training_set, config, out, work, say, cached=cached, after_epoch=after_epoch)
         return TrainingReport.load(out / REPORT)
     place = distributed.join(config)
     try:
@@ -83,7 +83,7 @@ def cross_validated(
     work: Path,
     say: Progress,
     kept: Kept | None,
-    after_fold: Callable[[list[Fold]], None] = lambda _: None,
+    after_fold: AfterFold | None = None,
 ) -> tuple[Fold, ...]:
     """The rows of `config.folds` trainings in this process; see `folds.cross_validate`."""
 
@@ -124,7 +124,7 @@ def _train(
         augment_of(data.task),
     )
     prepare_threads(config, device, batches.size * data.height * data.width)
-    weights = _class_weights(data, task, config.class_weight_power, device) if config.class_weights else None
+    weights = class_weights(data, task, config.class_weight_power, device) if config.class_weights else None
     optimiser = Optimiser(network, config, learning_rate_scales(network, config) if origin else None)
     average, best = WeightAverage(network, config.ema_decay), Best(config)
     saved, note = checkpoint.load_checkpoint(work, name)
@@ -140,6 +140,9 @@ def _train(
         average.load_state_dict(saved["average"])
         best.load_state_dict(saved["best"])
         history, unseen = saved["history"], saved["unseen"]
+        if after_epoch and place.rank == 0:
+            for row in history:
+                after_epoch(row)
     resumed, started = epochs_of(history), time.perf_counter()
     total = batches.steps * config.epochs
 
@@ -157,7 +160,7 @@ def _train(
                 "unseen": unseen,
             }
             checkpoint.save_checkpoint(work, name, state)
-        if after_epoch:
+        if after_epoch and place.rank == 0:
             after_epoch(row)
 
     # The other processes get the head from the first one.
@@ -230,7 +233,7 @@ def _to_device(split: SplitData, device: torch.device) -> SplitData:
     return split.to(device) if split.images.nbytes < free / 4 else split
 
 
-def _class_weights(data: TrainingSet, task: Model, power: float, device: torch.device) -> Tensor:
+def class_weights(data: TrainingSet, task: Model, power: float, device: torch.device) -> Tensor:
     """Inverse class frequencies to a power, float32 [K], scaled so that the mean weight of a sample is 1."""
     counts = task.counts(data.train.labels, len(data.classes))
     weights = counts.clamp_min(1).double() ** -power
