@@ -64,7 +64,7 @@ class TrainingReport(Record):
     def cross_validation(self) -> dict[str, float]:
         """Mean and standard deviation over the folds: `folds_accuracy`, `folds_accuracy_deviation` and the
         same of `macro_f1`; empty without a cross-validation."""
-        found = {}
+        found: dict[str, float] = {}
         for name in ("accuracy", "macro_f1") if self.folds else ():
             values = [row[f"validation_{name}"] for row in self.folds]
             found |= {f"folds_{name}": mean(values), f"folds_{name}_deviation": stdev(values)}
