@@ -29,9 +29,8 @@ def metrics_of(submission: Submission) -> list[tuple[str, float, int]]:
 
 def evidence_files(submission: Submission) -> list[tuple[Path, str]]:
     """Files to show with the run, and the artefact folder of each."""
-    wanted = [(submission.evaluation, "evaluation", ("evaluation.json", "gates.json", "report.html"))]
-    wanted += [
-        (submission.package, "package", ("package.json", "gates.json", "model_card.md", "sbom.cdx.json"))
-    ]
+    evaluation: tuple[str, ...] = ("evaluation.json", "gates.json", "report.html")
+    package: tuple[str, ...] = ("package.json", "gates.json", "model_card.md", "sbom.cdx.json")
+    wanted = [(submission.evaluation, "evaluation", evaluation), (submission.package, "package", package)]
     paths = [(folder / name, where) for folder, where, names in wanted for name in names]
     return [(path, where) for path, where in paths if path.is_file()]
