@@ -1,7 +1,7 @@
 """The default preset for photos beside logistic regression on the same frozen backbone, on real pictures.
 
 Both sides get the same splits of the sets of `benchmarks.transfer_sets`, at several split seeds. (a) is what
-people do by hand: scikit-learn's logistic regression (C = 1, standardised) on the activations of timm's
+people do by hand: scikit-learn's logistic regression (C = 1, standardized) on the activations of timm's
 EfficientNet-Lite0, from the training and the validation split. A difference comes with its interval: paired,
 over the test pictures of all seeds.
 

@@ -147,12 +147,13 @@ def _cell(text: str) -> str:
 
 
 def walk(command: Any, path: str = "linnet") -> Iterator[tuple[str, Any]]:
-    """All commands that do something, with their full names. (Typer brings its own copy of click.)"""
+    """All commands that do something and are shown, with full names. (Typer has its own copy of click.)"""
     if not hasattr(command, "commands"):
         yield path, command
         return
     for name, inner in command.commands.items():
-        yield from walk(inner, f"{path} {name}")
+        if not inner.hidden:
+            yield from walk(inner, f"{path} {name}")
 
 
 def _command(path: str, command: Any) -> str:

@@ -180,7 +180,7 @@ def _performance(report: PerformanceReport, labels: list[str]) -> Iterator[Metri
         falls.add_metric([*labels, cohort, value], fall)
     yield falls
     if not report.confusion:
-        return  # classes that do not exclude each other are not taken for one another
+        return  # classes that do not exclude each other are not confused with one another
     confusion = GaugeMetricFamily(
         names.CONFUSION, "labelled requests", labels=[*_VERSION, "actual", "predicted"]
     )

@@ -29,7 +29,7 @@ class TrainingReport(Record):
     """What training did: `training.json` beside `model.pt`."""
 
     history: tuple[dict[str, float], ...]
-    """A row an epoch: epoch, loss, train_accuracy, validation_accuracy, validation_macro_f1,
+    """One row per epoch: epoch, loss, train_accuracy, validation_accuracy, validation_macro_f1,
     images_per_second, seconds; waiting: the share of an epoch's time in which the loop stood still until its
     next batch was read and augmented. Epoch 0: the head on a frozen pretrained backbone, without it."""
     parameters: int
@@ -137,7 +137,7 @@ class EvaluationReport(Record):
     """A probability a class from which on it is named, chosen on the validation split, where the task has
     them."""
     temperature: float
-    """Fitted on the validation split by minimising the negative log-likelihood."""
+    """Fitted on the validation split by minimizing the negative log-likelihood."""
     ece_before: float
     """ECE before temperature scaling."""
     comparison: Comparison | None

@@ -27,7 +27,7 @@ def metrics_of(submission: Submission) -> list[tuple[str, float, int]]:
 
 
 def evidence_files(submission: Submission) -> list[tuple[Path, str]]:
-    """Files to show with the run, and the artefact folder of each."""
+    """Files to show with the run, and the artifact folder of each."""
     wanted = [(submission.evaluation, "evaluation", ("evaluation.json", "gates.json", "report.html"))]
     wanted += [(submission.package, "package", ("package.json", "gates.json", "model_card.md"))]
     paths = [(folder / name, where) for folder, where, names in wanted for name in names]

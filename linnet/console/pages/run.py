@@ -30,7 +30,7 @@ class RunPageData:
     tasks: list[graph.PipelineTask]
     log: str
     gives: tuple[str, ...] = ()
-    """Artefacts that the picked step gave."""
+    """Artifacts that the picked step gave."""
 
     @property
     def under_way(self) -> bool:
@@ -62,7 +62,7 @@ def load(context: Context, run_id: str, step: str) -> RunPageData:
 
 
 def _gives(folder: Path, step: str) -> tuple[str, ...]:
-    """The artefacts in the step's own folder; another backend leaves none here."""
+    """The artifacts in the step's own folder; another backend leaves none here."""
     named = folder / step
     own = named if named.exists() else next(folder.glob(f"artifacts/*/{step}"), None)
     if own is None:

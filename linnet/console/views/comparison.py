@@ -58,7 +58,7 @@ def _metrics(first: RunEvidence, second: RunEvidence) -> Html:
 
 
 def change(metric: comparison.MetricChange) -> Html:
-    """By how much a metric moved, coloured by whether that is good."""
+    """By how much a metric moved, colored by whether that is good."""
     tones = {"better": "good", "worse": "bad"}
     return chip(metric.words, tones.get(metric.verdict, ""))
 

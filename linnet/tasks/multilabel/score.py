@@ -190,7 +190,7 @@ def _against(results: LabelSets) -> Floats:
 
 
 def best_thresholds(probabilities: Floats, targets: npt.NDArray[np.bool_]) -> tuple[float, ...]:
-    """A threshold a class: that of the best F1 on these samples, in the middle between two of them.
+    """One threshold per class: that of the best F1 on these samples, in the middle between two of them.
 
     Of equal ones the nearest to 0.5; a class with fewer than 10 samples keeps 0.5.
     """
