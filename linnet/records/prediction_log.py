@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 logger = logging.getLogger(__name__)
+Told = Callable[[OSError], None]
+"""What is called of a folder that cannot be read."""
 SERVED, FEEDBACK = "served", "feedback"
 LIBRARIES = b"libraries"
 """Key in a served file's metadata: JSON of the versions that the server ran with."""
@@ -80,29 +83,51 @@ def new_file(folder: Path, kind: str, number: int) -> Path:
     return folder / f"{kind}-{datetime.now(UTC):{_STAMP}}-{os.getpid()}-{number:06d}.parquet"
 
 
-def served_files(folder: Path) -> Iterator[Path]:
-    """The served files below a folder, the oldest first of each; a folder that cannot be read is told.
+def served_files(folder: Path, told: Told | None = None) -> Iterator[Path]:
+    """The served files below a folder, the oldest first; `told` of a folder that cannot be read, or a log.
 
     Linked folders count, such as one on another disk; each folder once, however many links lead to it.
     """
-    told = lambda error: logger.warning("its rows are left out: %s", error)  # noqa: E731
+    return _files(folder, lambda name: name.startswith(f"{SERVED}-") and name.endswith(".parquet"), told)
+
+
+def feedback_files(folder: Path, told: Told | None = None) -> Iterator[Path]:
+    """The files of labels below a folder, as `served_files`; also what a person lays there."""
+    return _files(folder, lambda name: name.startswith(FEEDBACK), told)
+
+
+def _files(folder: Path, wanted: Callable[[str], bool], told: Told | None) -> Iterator[Path]:
+    def unread(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # there is none, or it was deleted just now
+            (told or _log_unread)(error)
+
     found, seen = [], set()
-    for place, folders, names in os.walk(folder, onerror=told, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=unread, followlinks=True):
         folders.sort()  # which of two ways to one folder is taken must not change between two looks
         if (real := os.path.realpath(place)) in seen:
             folders.clear()
             continue
         seen.add(real)
-        found += [
-            Path(place, name) for name in names if name.startswith(f"{SERVED}-") and name.endswith(".parquet")
-        ]
+        found += [Path(place, name) for name in names if wanted(name)]
     return iter(sorted(found))
 
 
-def models_in(path: Path) -> tuple[str, str] | None:
-    """The first and the last, by name, of the models whose rows a served file holds; None: nobody knows.
+def _log_unread(error: OSError) -> None:
+    logger.warning("its rows are left out: %s", error)
 
-    Only the file's footer is read. Rows of a server are of one model a file.
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the footer of a served file says of its rows."""
+
+    models: tuple[str, str] | None
+    """The first and the last model by name; None: nobody knows. Rows of a server are of one model a file."""
+    images: int
+    """How many rows have one; at most so many, where nobody counted."""
+
+
+def holds(path: Path) -> Held:
+    """What a served file holds; only its footer is read.
 
     Raises:
         OSError, ValueError: the file cannot be read.
@@ -111,13 +136,17 @@ def models_in(path: Path) -> tuple[str, str] | None:
 
     metadata = pq.read_metadata(path)
     columns = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
-    if "model" not in columns:
-        return None
-    groups = [metadata.row_group(i).column(columns["model"]) for i in range(metadata.num_row_groups)]
-    known = [group.statistics for group in groups if group.statistics and group.statistics.has_min_max]
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    images = 0
+    if "image" in columns:
+        for group in groups:
+            part = group.column(columns["image"])
+            images += part.num_values - (part.statistics.null_count if part.statistics else 0)
+    names = [group.column(columns["model"]).statistics for group in groups] if "model" in columns else []
+    known = [one for one in names if one and one.has_min_max]
     if not known or len(known) < len(groups):
-        return None
-    return min(one.min for one in known), max(one.max for one in known)
+        return Held(None, images)
+    return Held((min(one.min for one in known), max(one.max for one in known)), images)
 
 
 def written_at(path: Path) -> datetime:

@@ -18,6 +18,8 @@ def test_what_is_read_of_distributions_is_what_importlib_says() -> None:
         assert found["versions"][name] == own[name].version
         needs = [text for text in own[name].requires or () if "extra ==" not in text]
         assert found["needs"][name] == [packages._normal(re.split(r"[^\w.-]", text)[0]) for text in needs]
-        tops = {file.parts[0] for file in own[name].files or () if file.suffix == ".py" and len(file.parts) > 1}
+        tops = {
+            file.parts[0] for file in own[name].files or () if file.suffix == ".py" and len(file.parts) > 1
+        }
         for top in tops - {"..", "__pycache__"}:
             assert name in found["providers"][top.split(".")[0]]
