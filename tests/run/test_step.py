@@ -69,7 +69,7 @@ def test_run_step_input_changed_under_its_path_works_again(tmp_path: Path, run_f
 
 
 @pytest.mark.parametrize(
-    "changed", [{"cached": False}, {"acts": True}, {"still_valid": lambda values: values != {"n": 1}}]
+    "changed", [{"cached": False}, {"side_effects": True}, {"still_valid": lambda values: values != {"n": 1}}]
 )
 def test_run_step_not_cacheable_works_each_time(
     tmp_path: Path, run_folder: Path, changed: dict[str, Any]
