@@ -1,6 +1,7 @@
 """What a step tells while it works: how far it is, and what it measured; whoever watches reads it there.
 
-In the run's folder: `progress.json`, and `live/TASK.jsonl`, one line per measurement (per epoch of a training).
+In the run's folder: `progress.json`, and `live/TASK.jsonl`, one line per measurement (of a
+training: per epoch).
 """
 
 from __future__ import annotations
