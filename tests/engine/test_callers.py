@@ -26,8 +26,7 @@ from tests.engine.engines import RunningEngine, client_of, quiet
 from tests.shallow import shallow
 
 NOBODY = 65534
-RUNS = "/apis/v2beta1/runs"
-KEEP_ALIVE = "/linnet/v1/keep-alive"
+RUNS, KEEP_ALIVE = "/apis/v2beta1/runs", "/linnet/v1/keep-alive"
 FOREIGN: dict[str, Any] = {
     "data.location": "/etc",
     "data.extra_window": "/etc/ssl",
