@@ -377,3 +377,12 @@ def test_answer_is_drawn_over_its_photo_and_nothing_is_written_over(tmp_path: Pa
             draw_answer(photo, said, "detection", wrong)
     with pytest.raises(ConfigError, match="classification, which has no 'draw'"):
         draw_answer(photo, {"predictions": []}, "classification", tmp_path / "other.png")
+
+
+def test_images_are_grouped_by_their_smallest_box() -> None:
+    rows = TARGET.encode(
+        ["[]", label_of([("cat", 0, 0, 40, 20)]), label_of([("cat", 0, 0, 40, 20), ("dog", 0, 0, 6, 6)])],
+        CLASSES, HIGH, WIDE,
+    )  # fmt: skip
+    groups = TARGET.cohorts(rows)["object_size"].tolist()
+    assert groups[0] == "no object" and groups[1] == "10 % and more" and groups[2] == "under 2 %"
