@@ -96,6 +96,13 @@ class Score(Protocol):
     def confusion(self, results: Any) -> tuple[tuple[int, ...], ...]:
         """Counts of true (rows) and named class (columns); none where classes do not exclude each other."""
 
+    def mistakes(self, results: Any) -> dict[str, npt.NDArray[np.int64]]:
+        """How many mistakes of each kind a sample has, [N] by the kind's words; none where only right and
+        wrong can be told apart."""
+
+    def groups(self, results: Any) -> dict[str, npt.NDArray[np.str_]]:
+        """Cohorts by what labels hold, beyond their classes: [N] by column."""
+
     def ranked(self, results: Any) -> npt.NDArray[np.int64]:
         """All samples, the most doubtful label first: for whoever has a budget to spend on labels."""
 

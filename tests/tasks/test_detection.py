@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,14 @@ from linnet.config import DataConfig, GatesConfig, TrainConfig, parse_config
 from linnet.data.init_config import config_for
 from linnet.data.layout import understand
 from linnet.errors import ConfigError, DataError
-from linnet.tasks.answer import answer_of
 from linnet.tasks.augment import Moves
 from linnet.tasks.detection.augment import AUGMENT
-from linnet.tasks.detection.boxes import Box, boxes_of, text_of
+from linnet.tasks.detection.boxes import Box, text_of
 from linnet.tasks.detection.label_form import NO_OBJECT, label_form
 from linnet.tasks.detection.model import MODEL
-from linnet.tasks.detection.network import boxes_at, decoded
-from linnet.tasks.detection.target import MOST, TARGET
+from linnet.tasks.detection.target import TARGET
 from linnet.tasks.label_form import CANNOT_TELL, BadAnswer
 from linnet.tasks.score import score_of
-from linnet.vision.networks import plan_architecture
 
 CLASSES = ("cat", "dog")
 WIDE, HIGH = 64, 48
@@ -250,103 +246,10 @@ def test_box_that_leaves_the_image_is_cut_and_one_that_is_gone_is_no_box() -> No
     assert TARGET.decode(found[0].numpy(), CLASSES) == text_of([Box("cat", 0.3, 0.3, 0.8, 0.8)])
 
 
-def perfect(targets: torch.Tensor, size: int) -> torch.Tensor:
-    """Logits [N, 2 + 4, size, size] of a network that knows the boxes."""
-    logits = torch.full((len(targets), 6, size, size), -9.0)
-    for n, row in enumerate(targets):
-        for number, left, top, right, bottom in row[row[:, 0] >= 0].tolist():
-            x, y = int((left + right) / 2 * size), int((top + bottom) / 2 * size)
-            logits[n, int(number), y, x] = 9.0
-            middle = (x + 0.5) / size, (y + 0.5) / size
-            away = (middle[0] - left, middle[1] - top, right - middle[0], bottom - middle[1])
-            logits[n, 2:, y, x] = torch.tensor(away).mul(size).log()
-    return logits
-
-
-def test_what_a_knowing_network_says_is_decoded_to_its_boxes_and_costs_least() -> None:
-    labels = [text_of([Box("cat", 0.1, 0.1, 0.4, 0.5), Box("dog", 0.5, 0.45, 0.95, 0.9)]), text_of([])]
-    targets = torch.from_numpy(TARGET.encode(labels, CLASSES, 64, 64))
-    logits = perfect(targets, 8)
-    output = MODEL.output(logits, 1.0).numpy()
-    answer = answer_of("detection", CLASSES)
-    assert output.shape == (2, MOST, 6) and answer.problem(output) == ""
-    for said, true in zip(answer.labels(output), labels, strict=True):
-        np.testing.assert_allclose(
-            [box[1:] for box in boxes_of(said)], [box[1:] for box in boxes_of(true)], atol=1e-5
-        )
-        assert [box.name for box in boxes_of(said)] == [box.name for box in boxes_of(true)]
-    assert MODEL.right(MODEL.named(logits), targets).tolist() == pytest.approx([1.0, 1.0], abs=1e-4)
-    known = MODEL.losses(logits, targets, None, 0.0, 0.0)
-    assert known.shape == (2,) and torch.isfinite(known).all()
-    worse = logits.clone()
-    worse[:, :2] = -worse[:, :2]
-    assert (MODEL.losses(worse, targets, None, 0.0, 0.0) > known).all()
-
-
-def test_second_peak_of_an_object_is_left_out_and_boxes_of_other_classes_stay() -> None:
-    logits = torch.full((1, 6, 8, 8), -9.0)
-    logits[0, 2:] = 1.0
-    logits[0, 0, 2, 2], logits[0, 0, 2, 4] = 3.0, 2.0  # of one class, whose boxes overlap by more than 0.6?
-    logits[0, 1, 2, 2] = 1.0
-    sides = boxes_at(logits[:, 2:])[0]
-    first, second = sides[:, 2, 2], sides[:, 2, 4]
-    width = first[2] - first[0]
-    wide = torch.tensor(np.log(4.5))
-    logits[0, 2, 2, 2], logits[0, 4, 2, 2] = wide, wide
-    logits[0, 2, 2, 4], logits[0, 4, 2, 4] = wide, wide
-    assert width > 0 and second[0] > first[0]
-    found = decoded(logits, 1.0)[0]
-    there = found[found[:, 4] > 0]
-    assert there[:, 5].tolist() == [0.0, 1.0], "the less sure box of the same class repeats the first"
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """So small a network takes minutes with several threads where others use the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_detector_learns_four_pictures_and_its_output_is_bounded() -> None:
-    side = 32
-    plan = plan_architecture(
-        height=side, width=side, channels=1, features=3, classes=2, base=8, flip_average=False
-    )
-    torch.manual_seed(0)
-    network = MODEL.network(plan).train()
-    images = torch.zeros((4, side, side, 1), dtype=torch.uint8)
-    images[0, 4:16, 6:20], images[1, 14:28, 10:26], images[2, 2:12, 2:12], images[3] = 255, 120, 255, 10
-    labels = [
-        text_of([Box("cat", 6 / 32, 4 / 32, 20 / 32, 16 / 32)]),
-        text_of([Box("dog", 10 / 32, 14 / 32, 26 / 32, 28 / 32)]),
-        text_of([Box("cat", 2 / 32, 2 / 32, 12 / 32, 12 / 32)]),
-        text_of([]),
-    ]
-    targets = torch.from_numpy(TARGET.encode(labels, CLASSES, side, side))
-    network.fit_constants(images, torch.rand(4, 3))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
-    for _ in range(60):
-        logits, embedding = network(images, torch.zeros(4, 3))
-        loss = MODEL.losses(logits, targets, None, 0.0, 0.0).mean()
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    assert embedding.shape[0] == 4
-    scores = MODEL.right(MODEL.named(logits), targets)
-    assert scores.mean() > 0.75, scores
-    output = MODEL.output(logits, 2.0).detach().numpy()
-    assert answer_of("detection", CLASSES).problem(output) == ""
-    results = MODEL.results(MODEL.named(logits), targets, 2)
-    assert results["validation_accuracy"] == pytest.approx(float(scores.mean()), abs=1e-6)
-
-
 @pytest.mark.parametrize(
     "setting",
     [
-        {"mixup": 0.2}, {"cutmix": 1.0}, {"balanced_sampling": True}, {"focal_gamma": 2.0}, {"epochs": 0},
+        {"mixup": 0.2}, {"cutmix": 1.0}, {"balanced_sampling": True}, {"epochs": 0},
         {"augment": "photo"}, {"augment": "photo", "min_crop": 1.0},
         {"augment": "photo", "min_crop": 1.0, "policy": "none", "rotation": 10.0},
     ],

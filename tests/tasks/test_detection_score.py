@@ -149,6 +149,58 @@ def test_each_metric_falls_by_the_mistake_that_it_is_for() -> None:
     assert all(one["accuracy"].value < best["accuracy"].value for one in found.values())
 
 
+def said(*boxes: tuple[float, ...]) -> Floats:
+    output = np.zeros((1, MOST, 6))
+    output[0, : len(boxes)] = np.reshape(boxes, (-1, 6))
+    return output
+
+
+@pytest.mark.parametrize(
+    ("boxes", "expected"),
+    [
+        ([], {"missed object": 2}),
+        ([(0.1, 0.1, 0.5, 0.5, 0.9, 0), (0.6, 0.6, 0.9, 0.9, 0.8, 1)], {}),
+        (
+            [(0.1, 0.1, 0.5, 0.5, 0.9, 0), (0.1, 0.1, 0.5, 0.48, 0.8, 0), (0.6, 0.6, 0.9, 0.9, 0.7, 1)],
+            {"duplicate": 1},
+        ),
+        ([(0.1, 0.1, 0.5, 0.5, 0.9, 2), (0.6, 0.6, 0.9, 0.9, 0.8, 1)], {"wrong class": 1}),
+        ([(0.1, 0.1, 0.3, 0.3, 0.9, 0), (0.6, 0.6, 0.9, 0.9, 0.8, 1)], {"poor box": 1}),
+        ([(0.1, 0.7, 0.3, 0.9, 0.9, 0), (0.6, 0.6, 0.9, 0.9, 0.8, 1)], {"background": 1, "missed object": 1}),
+        ([(0.1, 0.1, 0.5, 0.5, 0.2, 0), (0.6, 0.6, 0.9, 0.9, 0.8, 1)], {"missed object": 1}),
+    ],
+)
+def test_each_mistake_is_counted_as_what_it_is(
+    boxes: list[tuple[float, ...]], expected: dict[str, int]
+) -> None:
+    label = text_of([Box("Bag", 0.1, 0.1, 0.5, 0.5), Box("Coat", 0.6, 0.6, 0.9, 0.9)])
+    results = SCORE.described(TARGET.encode([label], CLASSES, 9, 9), said(*boxes), (0.3,) * 3)
+    counts = SCORE.mistakes(results)
+    assert {kind: int(count[0]) for kind, count in counts.items() if count[0]} == expected
+    assert len(counts) == 5
+
+
+def test_mistakes_add_up_to_the_false_positives_and_never_miss_more_than_there_is() -> None:
+    targets, output = drawn(np.random.default_rng(6), images=60)
+    results = SCORE.described(targets, output.astype(np.float64), (0.3,) * 3)
+    counts = SCORE.mistakes(results)
+    false = sum(count for kind, count in counts.items() if kind != "missed object")
+    np.testing.assert_array_equal(false, (results.named - results.hits).sum(axis=1))
+    assert (counts["missed object"] <= (results.objects - results.hits).sum(axis=1)).all()
+    assert all(count.sum() > 0 for kind, count in counts.items() if kind != "wrong class")
+
+
+def test_images_are_grouped_by_their_objects() -> None:
+    labels = [
+        text_of(Box("Bag", 0.1 * n, 0.0, 0.1 * n + 0.05 * size, 0.5) for n in range(count))
+        for count, size in ((0, 1), (1, 1), (2, 2), (5, 3), (4, 4))
+    ]
+    targets = TARGET.encode(labels, CLASSES, 9, 9)
+    groups = SCORE.groups(SCORE.described(targets, np.zeros((5, MOST, 6)), (0.3,) * 3))
+    assert groups["objects"].tolist() == ["0", "1", "2", "4 or more", "4 or more"]
+    assert groups["smallest object"].tolist()[0] == "no object" and len(set(groups["smallest object"])) == 4
+
+
 def test_score_of_an_image_is_how_far_its_answer_agrees_with_the_label() -> None:
     targets, output = drawn(np.random.default_rng(5), images=40)
     results = SCORE.described(targets, output.astype(np.float64), (0.4, 0.5, 0.6))

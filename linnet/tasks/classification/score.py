@@ -104,6 +104,12 @@ class _OneClass:
     def confusion(self, results: Predictions) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(int(n) for n in row) for row in results.confusion)
 
+    def mistakes(self, results: Predictions) -> dict[str, npt.NDArray[np.int64]]:  # noqa: ARG002
+        return {}
+
+    def groups(self, results: Predictions) -> dict[str, npt.NDArray[np.str_]]:  # noqa: ARG002
+        return {}
+
     def ranked(self, results: Predictions) -> npt.NDArray[np.int64]:
         return rank_by_label_error(results)
 

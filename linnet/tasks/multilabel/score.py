@@ -172,6 +172,12 @@ class _Sets:
     def confusion(self, results: LabelSets) -> tuple[tuple[int, ...], ...]:  # noqa: ARG002
         return ()
 
+    def mistakes(self, results: LabelSets) -> dict[str, npt.NDArray[np.int64]]:  # noqa: ARG002
+        return {}
+
+    def groups(self, results: LabelSets) -> dict[str, npt.NDArray[np.str_]]:  # noqa: ARG002
+        return {}
+
     def ranked(self, results: LabelSets) -> npt.NDArray[np.int64]:
         """By the class that is contradicted most surely."""
         if results.not_finite:

@@ -138,6 +138,12 @@ class _Masks:
     def confusion(self, results: Maps) -> tuple[tuple[int, ...], ...]:  # noqa: ARG002  of pixels, not of images
         return ()
 
+    def mistakes(self, results: Maps) -> dict[str, npt.NDArray[np.int64]]:  # noqa: ARG002
+        return {}
+
+    def groups(self, results: Maps) -> dict[str, npt.NDArray[np.str_]]:  # noqa: ARG002
+        return {}
+
     def ranked(self, results: Maps) -> npt.NDArray[np.int64]:
         """By how surely an answer contradicts its label."""
         if results.not_finite:
