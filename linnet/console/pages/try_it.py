@@ -187,9 +187,8 @@ def drawn_in(task: str, sent: explain.Pixels, label: str) -> Html:
     """The image with what the answer says is where."""
     height, width, channels = sent.shape
     scale = _DRAWN / max(height, width)
-    shown = resize(
-        sent, *(max(1, round(side * scale)) for side in (height, width)), color_of(channels), "squash"
-    )
+    rows, columns = (max(1, round(side * scale)) for side in (height, width))
+    shown = resize(sent, rows, columns, color_of(channels))
     picture = thumbnail(draw_of(task)(shown, label, "orange"), _DRAWN)
     style = "max-width:100%;border-radius:8px"
     return section("Where", tag("img", src=picture, alt="your image, with the answer drawn in", style=style))
