@@ -46,7 +46,7 @@ from linnet.training.train import train
 from linnet.vision.statistics import FEATURES, brightness_cohort, brightness_edges, image_statistics
 from tests.serving.running import running
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a detector is trained
 
 CLASSES = ("bright", "dark")
 SIDE = 32

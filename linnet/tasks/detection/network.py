@@ -138,12 +138,17 @@ def _taken(boxes: Tensor, order: Tensor) -> Tensor:
 
 def _repeated(boxes: Tensor) -> Tensor:
     """The largest overlap of each box with a surer one; boxes [N, Q, 4] are sorted: [N, Q]."""
-    low = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
-    high = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
-    shared = (high - low).clamp(min=0).prod(dim=3)
-    area = (boxes[:, :, 2:] - boxes[:, :, :2]).clamp(min=0).prod(dim=2)
+    left, top, right, bottom = (boxes[:, :, side] for side in range(_SIDES))
+    shared = _shared(left, right) * _shared(top, bottom)
+    area = (right - left).clamp(min=0) * (bottom - top).clamp(min=0)
     union = area[:, :, None] + area[:, None, :] - shared
     overlap = shared / union.clamp(min=1e-9)
     count = boxes.shape[1]
     before = torch.ones(count, count, device=boxes.device).triu(1)  # [surer, box]
     return (overlap * before).amax(dim=1)
+
+
+def _shared(low: Tensor, high: Tensor) -> Tensor:
+    """The common length of each two of the stretches from `low` to `high` [N, Q]: [N, Q, Q]."""
+    first, last = torch.maximum(low[:, :, None], low[:, None]), torch.minimum(high[:, :, None], high[:, None])
+    return (last - first).clamp(min=0)
