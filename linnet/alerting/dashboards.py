@@ -57,7 +57,7 @@ def _executive(model: str, config: ServiceLevelsConfig) -> list[Panel]:
     )
     everything = f'{{model="{model}",cohort="all"}}'
     return [
-        Panel("Error budget left", "Share of the 30-day budget; below zero the promise is broken.", budgets,
+        Panel("Error budget left", "Share of the 30-day budget; below zero the objective is missed.", budgets,
                "percentunit", "stat", 24, 6, red_below=0.0),
         Panel("Accuracy", "On labelled feedback, with its interval; labels come late.", (
             ("accuracy {{version}}", f"{names.ACCURACY}{everything}"),
@@ -135,7 +135,7 @@ def _debug(model: str) -> list[Panel]:
         Panel("Predicted classes", "Share in the newest window, beside the reference.",
               (("{{of}} {{predicted}}", f"{names.PREDICTED_SHARE}{mine}"),), "percentunit", "bargauge",
               height=10),
-        Panel("Accuracy by cohort", "Upper bounds below the promise alert.",
+        Panel("Accuracy by cohort", "Upper bounds below the level of the objective's alert.",
               (("{{version}} {{cohort}}={{value}}", f"{names.ACCURACY}{mine}"),), "percentunit",
               "table", height=10),
         Panel("Groups of users", "Requests a second by what they say of their users (serving.segments).",

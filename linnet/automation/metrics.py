@@ -186,7 +186,7 @@ def _performance(report: PerformanceReport, labels: list[str]) -> Iterator[Metri
     yield falls
     yield _gauge(names.LABELS_CONTRADICT, _VERSION, labels, report.contradicted)
     if not report.confusion:
-        return  # classes that do not exclude each other are not taken for one another
+        return  # classes that do not exclude each other are not confused with one another
     confusion = GaugeMetricFamily(
         names.CONFUSION, "labelled requests", labels=[*_VERSION, "actual", "predicted"]
     )

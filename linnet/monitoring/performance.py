@@ -173,7 +173,7 @@ def _contradicted(
 def compare_confusion(
     confusion: Ints, reference: Reference, config: MonitoringConfig
 ) -> tuple[ConfusionDrift, ...]:
-    """What each class is taken for, against the held-out images; classes with fewer than 20 labels left out.
+    """What each class is predicted as, against the held-out images; without classes of fewer than 20 labels.
 
     Chi-squared tests a row, cells with small expectations merged, adjusted over the classes.
     """

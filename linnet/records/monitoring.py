@@ -152,7 +152,7 @@ class DriftReport(Record):
 
 
 class ConfusionDrift(Record):
-    """What one class is taken for, now and on the held-out images."""
+    """What one class is predicted as, now and on the held-out images."""
 
     label: str
     rows: int

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from linnet.data.layout import understand
 from linnet.errors import ConfigError, DataError
 from linnet.tasks.augment import Moves
 from linnet.tasks.detection.augment import AUGMENT
-from linnet.tasks.detection.boxes import Box, text_of
+from linnet.tasks.detection.boxes import Box, boxes_of, text_of
 from linnet.tasks.detection.label_form import NO_OBJECT, label_form
 from linnet.tasks.detection.model import MODEL
 from linnet.tasks.detection.target import TARGET
@@ -41,7 +43,7 @@ def pixel_boxes(draw: st.DrawFn) -> tuple[str, int, int, int, int]:
     )  # fmt: skip
 
 
-def label_of(boxes: list[tuple[str, int, int, int, int]]) -> str:
+def label_of(boxes: Sequence[tuple[str, int, int, int, int]]) -> str:
     return text_of(Box(name, a / WIDE, b / HIGH, c / WIDE, d / HIGH) for name, a, b, c, d in boxes)
 
 
@@ -84,14 +86,15 @@ def picture(folder: Path, name: str) -> None:
     Image.fromarray(pixels).save(folder / name)
 
 
-EXPORTED = [[("cat", 3, 5, 20, 30), ("dog", 0, 0, WIDE, HIGH)], [("dog", 10, 4, 33, 47)], []]
+Exported = Sequence[Sequence[tuple[str, int, int, int, int]]]
+EXPORTED: Exported = [[("cat", 3, 5, 20, 30), ("dog", 0, 0, WIDE, HIGH)], [("dog", 10, 4, 33, 47)], []]
 
 
-def write_coco(root: Path) -> None:
+def write_coco(root: Path, exported: Exported) -> None:
     images = [{"id": n, "file_name": f"{n}.png", "width": WIDE, "height": HIGH} for n in range(3)]
     marked = [
         {"id": n, "image_id": n, "category_id": CLASSES.index(name), "bbox": [a, b, c - a, d - b]}
-        for n, boxes in enumerate(EXPORTED)
+        for n, boxes in enumerate(exported)
         for name, a, b, c, d in boxes
     ]
     names = [{"id": k, "name": name} for k, name in enumerate(CLASSES)]
@@ -99,8 +102,8 @@ def write_coco(root: Path) -> None:
     (root / "instances.json").write_text(json.dumps(content))
 
 
-def write_voc(root: Path) -> None:
-    for n, boxes in enumerate(EXPORTED):
+def write_voc(root: Path, exported: Exported) -> None:
+    for n, boxes in enumerate(exported):
         objects = "".join(
             f"<object><name>{name}</name><bndbox><xmin>{a + 1}</xmin><ymin>{b + 1}</ymin><xmax>{c}</xmax>"
             f"<ymax>{d}</ymax></bndbox></object>"
@@ -112,10 +115,10 @@ def write_voc(root: Path) -> None:
         )
 
 
-def write_yolo(root: Path) -> None:
+def write_yolo(root: Path, exported: Exported) -> None:
     (root / "data.yaml").write_text("train: images\nnames: [cat, dog]\n")
     (root / "labels").mkdir()
-    for n, boxes in enumerate(EXPORTED):
+    for n, boxes in enumerate(exported):
         lines = [
             f"{CLASSES.index(name)} {(a + c) / 2 / WIDE} {(b + d) / 2 / HIGH} "
             f"{(c - a) / WIDE} {(d - b) / HIGH}"
@@ -124,12 +127,12 @@ def write_yolo(root: Path) -> None:
         (root / "labels" / f"{n}.txt").write_text("\n".join(lines))
 
 
-def write_label_studio(root: Path) -> None:
+def write_label_studio(root: Path, exported: Exported) -> None:
     form = label_form(CLASSES)
     tasks = [
         {"id": n, "data": {"image": f"{n}.png"},
          "annotations": [{"result": form.prediction(label_of(boxes), 1.0, "")["result"] if boxes else []}]}
-        for n, boxes in enumerate(EXPORTED)
+        for n, boxes in enumerate(exported)
     ]  # fmt: skip
     (root / "project.json").write_text(json.dumps(tasks))
 
@@ -139,10 +142,41 @@ def test_export_of_boxes_is_read_to_the_pixel_and_its_task_is_found(write: Any, 
     where = "images/" if write is write_yolo else ""
     for n in range(3):
         picture(tmp_path, f"{where}{n}.png")
-    write(tmp_path)
+    write(tmp_path, EXPORTED)
     found = understand(tmp_path)
     assert found.task == "detection"
     assert [image.label for image in found.images] == [label_of(boxes) for boxes in EXPORTED]
+
+
+def both(exported: Exported) -> bool:
+    """Whether both classes are there, as a dataset must have two."""
+    return {name for boxes in exported for name, *_ in boxes} == set(CLASSES)
+
+
+def in_pixels(box: Box) -> tuple[str, int, int, int, int]:
+    left, top, right, bottom = (
+        round(side * whole) for side, whole in zip(box[1:], (WIDE, HIGH, WIDE, HIGH), strict=True)
+    )
+    return box.name, left, top, right, bottom
+
+
+WRITERS = write_coco, write_voc, write_yolo, write_label_studio
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.lists(pixel_boxes(), max_size=5, unique=True), min_size=3, max_size=3).filter(both))
+def test_boxes_go_from_each_format_to_each_other_and_back_without_loss(exported: Exported) -> None:
+    """What one format was read as is written in the next, in a ring and back again."""
+    first = [label_of(boxes) for boxes in exported]
+    for write in (*WRITERS, *reversed(WRITERS)):
+        with TemporaryDirectory() as name:
+            root = Path(name)
+            for n in range(3):
+                picture(root, f"{'images/' if write is write_yolo else ''}{n}.png")
+            write(root, exported)
+            read = [image.label for image in understand(root, task="detection").images]
+        assert read == first, write.__name__
+        exported = [[in_pixels(box) for box in boxes_of(label)] for label in read]
 
 
 def test_config_of_an_export_of_boxes_can_be_run(tmp_path: Path) -> None:
@@ -176,7 +210,7 @@ def test_config_of_an_export_of_boxes_can_be_run(tmp_path: Path) -> None:
 def test_export_with_wrong_boxes_names_their_images(
     about: dict[str, Any], problem: str, tmp_path: Path
 ) -> None:
-    write_coco(tmp_path)
+    write_coco(tmp_path, EXPORTED)
     for n in range(3):
         picture(tmp_path, f"{n}.png")
     content = json.loads((tmp_path / "instances.json").read_text())

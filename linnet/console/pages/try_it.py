@@ -179,7 +179,7 @@ def _reasons(context: Context, version: ModelVersion, image: bytes) -> Html:
     evidence = context.sources.evidence_of(version)
     training_set = training_set_of(evidence.folder) if evidence else None
     if training_set is not None:
-        parts.append(neighbours(context.index.nearest(model, training_set, embedding[0])))
+        parts.append(neighbors(context.index.nearest(model, training_set, embedding[0])))
     return join(parts)
 
 
@@ -194,7 +194,7 @@ def drawn_in(task: str, sent: explain.Pixels, label: str) -> Html:
     return section("Where", tag("img", src=picture, alt="your image, with the answer drawn in", style=style))
 
 
-def neighbours(near: explain.Nearest) -> Html:
+def neighbors(near: explain.Nearest) -> Html:
     """The nearest training images; where a sample was looked through, of how many."""
     shots = [
         tag(
