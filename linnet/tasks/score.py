@@ -110,6 +110,18 @@ class Score(Protocol):
         """Samples with a doubtful label, the most doubtful first; at most 500."""
 
 
+class Undivided:
+    """A score of labels that are not made of objects."""
+
+    def mistakes(self, results: Any) -> dict[str, npt.NDArray[np.int64]]:  # noqa: ARG002
+        """No kinds of mistake."""
+        return {}
+
+    def groups(self, results: Any) -> dict[str, npt.NDArray[np.str_]]:  # noqa: ARG002
+        """No cohorts of its own."""
+        return {}
+
+
 def score_of(task: str) -> Score:
     """The measures of a task.
 

@@ -11,7 +11,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from linnet.config import EvaluationConfig
+from linnet.config import EvaluationConfig, GatesConfig
+from linnet.evaluation.measure import measure
+from linnet.evaluation.sample_images import ReportData, mistakes
 from linnet.tasks.answer import answer_of
 from linnet.tasks.detection.agree import agreement, consensus
 from linnet.tasks.detection.boxes import Box, boxes_of, text_of
@@ -19,6 +21,7 @@ from linnet.tasks.detection.found import rescaled
 from linnet.tasks.detection.precision import average_precisions
 from linnet.tasks.detection.score import SCORE, fit_temperature
 from linnet.tasks.detection.target import MOST, TARGET
+from linnet.tasks.score import Fitted
 
 CLASSES = ("Bag", "Coat", "Shirt")
 SIDE = 1000.0
@@ -188,6 +191,30 @@ def test_mistakes_add_up_to_the_false_positives_and_never_miss_more_than_there_i
     np.testing.assert_array_equal(false, (results.named - results.hits).sum(axis=1))
     assert (counts["missed object"] <= (results.objects - results.hits).sum(axis=1)).all()
     assert all(count.sum() > 0 for kind, count in counts.items() if kind != "wrong class")
+
+
+def test_report_counts_each_kind_of_mistake_with_its_interval_and_shows_images_of_it() -> None:
+    targets, output = drawn(np.random.default_rng(6), images=60)
+    thresholds, config = (0.3,) * 3, EvaluationConfig(resamples=100)
+    results = SCORE.described(targets, output.astype(np.float64), thresholds)
+    ids = [f"{n:032d}" for n in range(60)]
+    brightness = {"brightness": np.array(["dark", "bright"] * 30)}
+    fitted = Fitted(1.0, thresholds)
+    report = measure(results, results, ids, CLASSES, brightness, fitted, None, config, "detection")
+    counts = SCORE.mistakes(results)
+    for kind, rate in report.mistakes.items():
+        assert rate.value == counts[kind].mean() and rate.low <= rate.value < rate.high
+    assert {"objects", "smallest object", "brightness"} <= {row.cohort for row in report.cohorts}
+    answer = answer_of("detection", CLASSES, thresholds)
+    data = ReportData(
+        results, results, np.zeros((60, 24, 24, 1), np.uint8), ids, config, GatesConfig(), 60,
+        truth=[TARGET.decode(row, CLASSES) for row in targets], said=answer.labels(output),
+        sure=answer.confidence(output),
+    )  # fmt: skip
+    shots = mistakes(report, data)
+    assert len({shot["id"] for shot in shots}) == len(shots) >= 15
+    shown = [kind for kind in counts if any(f"<b>{kind}: " in shot["text"] for shot in shots)]
+    assert shown == [kind for kind in counts if counts[kind].any()]
 
 
 def test_images_are_grouped_by_their_objects() -> None:

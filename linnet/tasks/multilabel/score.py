@@ -19,7 +19,7 @@ from linnet.statistics.metrics import equal_mass_bins, ratio
 from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.statistics.temperature import binary_temperature, sigmoid
 from linnet.tasks.multilabel.answer import USUAL
-from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score
+from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score, Undivided
 from linnet.tasks.target import Targets
 
 _LEAST = 1e-12
@@ -76,7 +76,7 @@ class LabelSets:
         return np.where(self.finite, scores, 0.0)
 
 
-class _Sets:
+class _Sets(Undivided):
     metrics: tuple[Metric, ...] = tuple(
         BY_KEY[key]
         for key in (
@@ -171,12 +171,6 @@ class _Sets:
 
     def confusion(self, results: LabelSets) -> tuple[tuple[int, ...], ...]:  # noqa: ARG002
         return ()
-
-    def mistakes(self, results: LabelSets) -> dict[str, npt.NDArray[np.int64]]:  # noqa: ARG002
-        return {}
-
-    def groups(self, results: LabelSets) -> dict[str, npt.NDArray[np.str_]]:  # noqa: ARG002
-        return {}
 
     def ranked(self, results: LabelSets) -> npt.NDArray[np.int64]:
         """By the class that is contradicted most surely."""
