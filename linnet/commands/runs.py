@@ -27,7 +27,10 @@ from linnet.errors import RegistryError, RunError
 from linnet.records import RunRequest
 from linnet.run import runs
 from linnet.run.log import own_lines
+from linnet.storage.files import listed
 
+_PAGE = 100
+"""Runs that a host is asked for at once; it gives no more than it likes."""
 runs_app = typer.Typer(help="Look at runs, end them, and let them go on.", no_args_is_help=True)
 
 Cause = Literal["person", "merge", "drift", "labels", "schedule"]
@@ -84,10 +87,9 @@ def runs_list(
     rows: list[tuple[str, str, str, datetime, datetime | None]] = []
     if host:
         with _client(host) as client:
-            page = client.list_runs(page_size=limit, sort_by="created_at desc")
-        for run in page.runs or []:
+            found_there, more = _newest_runs(client, limit)
+        for run in found_there:
             rows.append((run.run_id, str(run.state).lower(), "", run.created_at, run.finished_at))
-        more = bool(page.next_page_token)
     else:
         found = [record for _, record in islice(runs.readable(), limit + 1)]
         more = len(found) > limit
@@ -97,6 +99,20 @@ def runs_list(
     _print_runs(rows)
     if more:
         terminal().print(f"the newest {len(rows)}; --limit shows more", style="dim")
+
+
+def _newest_runs(client: Any, limit: int) -> tuple[list[Any], bool]:
+    """The newest runs of a host, and whether there are more: it gives so many at once, and no more."""
+    runs_there: list[Any] = []
+    token = ""
+    while True:
+        page = client.list_runs(
+            page_size=min(limit - len(runs_there), _PAGE), page_token=token, sort_by="created_at desc"
+        )
+        runs_there += page.runs or []
+        token = page.next_page_token or ""
+        if not token or len(runs_there) >= limit:
+            return runs_there[:limit], bool(token) or len(runs_there) > limit
 
 
 def _print_runs(rows: list[tuple[str, str, str, datetime, datetime | None]]) -> None:
@@ -182,9 +198,9 @@ def runs_log(
         _print_log([folder / "log.txt"], raw)
         return
     named = task.replace("_", "-")
-    found = [file for file in (folder / "logs").glob("*.txt") if file.stem.endswith(named)]
+    found = [file for file in listed(folder / "logs", "*.txt") if file.stem.endswith(named)]
     if not found:
-        known = ", ".join(sorted(file.stem.rpartition(".")[2] for file in (folder / "logs").glob("*.txt")))
+        known = ", ".join(sorted(file.stem.rpartition(".")[2] for file in listed(folder / "logs", "*.txt")))
         raise RunError(
             f"the run {folder.name} has no output of a task {task!r} (there is: {known or 'none'})"
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from urllib.parse import quote, urlsplit
 from linnet.config import MonitoringConfig
 from linnet.errors import LinnetError
 from linnet.monitoring import metric_names as names
+from linnet.monitoring.history import DRIFT_FILE
 from linnet.monitoring.open_window import judge_open_window
 from linnet.process.model_server import ServerState
 from linnet.records import Deploy, DriftReport, Interval, SuspectSample, Symptoms, VersionTraffic, now
@@ -271,7 +273,15 @@ def _too_few(drift: DriftReport, config: MonitoringConfig) -> str:
 def _newest(places: Places, seen: _Seen) -> tuple[Path, dict[str, Any]] | None:
     """Folder and drift report of the newest window that the champion served."""
     found = []
-    for path in places.windows.rglob("drift.json"):
+
+    def unread(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # no window was kept yet
+            seen.notes.append(f"its windows are not looked at: {error}")
+
+    for folder, _, files in os.walk(places.windows, onerror=unread):
+        if DRIFT_FILE not in files:
+            continue
+        path = Path(folder) / DRIFT_FILE
         report = _read(path, seen)
         window = report.get("window", {})
         if window.get("model") == places.model and places.champion in (None, window.get("version")):

@@ -57,6 +57,10 @@ class RetrainingEvidence(Record):
     """How many these are."""
     open_questions: int = 0
     """Questions that people were asked and did not answer yet."""
+    round_run: str = ""
+    """The run that a complete labelling round asked for, while it is under way."""
+    round_closed: datetime | None = None
+    """When the newest round that asked for a run was complete."""
     rolled_back: datetime | None = None
     """When a champion was last rolled back by itself after its promotion."""
     facts: dict[str, Any] = {}

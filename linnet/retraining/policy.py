@@ -254,13 +254,21 @@ def _guards(
         detail=f"{history.active or 'no'} run that was asked for is under way",
     )
     yield Condition(
+        name="guard.round",
+        met=not evidence.round_run,
+        detail=f"run {evidence.round_run} of a complete labelling round is under way, with the same labels"
+        if evidence.round_run
+        else "no run of a labelling round is under way",
+    )
+    yield Condition(
         name="guard.breaker",
         met=history.failures < config.breaker_failures,
         detail=f"{history.failures} runs in a row failed, the breaker opens at {config.breaker_failures}"
         + ("" if history.failures < config.breaker_failures else
            ": look at them, then `linnet retraining reset-breaker`"),
     )  # fmt: skip
-    rest = timedelta(hours=config.cooldown_hours) - (at - history.last) if history.last else timedelta()
+    last = max((moment for moment in (history.last, evidence.round_closed) if moment), default=None)
+    rest = timedelta(hours=config.cooldown_hours) - (at - last) if last else timedelta()
     yield Condition(
         name="guard.cooldown",
         met=rest <= timedelta(),

@@ -131,6 +131,8 @@ def test_decide_says_why_labels_that_came_do_not_count() -> None:
         ({}, past(13, state=""), {}, "guard.active"),
         ({}, History(failures=3), {}, "guard.breaker"),
         ({}, past(11.9), {}, "guard.cooldown"),
+        ({"round_run": "tiny-1", "round_closed": AT - 30 * HOUR}, History(), {}, "guard.round"),
+        ({"round_closed": AT - 11.9 * HOUR}, past(30), {}, "guard.cooldown"),
         ({"rolled_back": AT - timedelta(hours=11.9)}, History(), {}, "guard.rolled_back"),
         ({}, past(23, 13), {}, "guard.daily"),
         ({}, past(600, 500, cost=50.0), {}, "guard.cost"),

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from nicegui import run, ui
 
 from linnet.console import settings_form, shell
-from linnet.console.configs import bases
+from linnet.console.configs import Bases, read_bases
 from linnet.console.context import Context, role_of
 from linnet.console.markup import (
     address,
@@ -35,6 +35,8 @@ NAV = shell.NavItem(
 )
 
 PAGE = 25
+OFFERED = 200
+"""Runs that the comparison offers."""
 
 
 def register(context: Context, app: FastAPI) -> None:
@@ -63,7 +65,10 @@ def register(context: Context, app: FastAPI) -> None:
             if not context.operator(request).may_act:
                 shell.html(problem("Viewers cannot start runs: log in with the operator's token."))
                 return
-            await shell.shown(lambda: _bases(context), lambda found: _form(context, request, found, config))
+            await shell.shown(
+                lambda: read_bases(context.sources.runs()),
+                lambda found: _form(context, request, found, config),
+            )
 
     @ui.page("/compare", title="Compare runs · Linnet")
     async def compare(request: Request, a: str = "", b: str = "") -> None:
@@ -110,8 +115,18 @@ def _list(found: list[RunRecord], unread: list[str], page: int, state: str) -> N
     )
 
 
+def offered(found: list[RunRecord], a: str, b: str) -> tuple[dict[str, str], str]:
+    """The runs to choose from, and what to say of the others; `a` and `b` are among them."""
+    among = [*found[:OFFERED], *(record for record in found[OFFERED:] if record.run_id in (a, b))]
+    told = f"Offered are the newest {OFFERED} of {len(found):,} runs; /compare?a=ID&b=ID takes any."
+    names = {record.run_id: f"{record.run_id} · {record.state}" for record in among}
+    return names, told if len(found) > OFFERED else ""
+
+
 def _choose(found: list[RunRecord], a: str, b: str) -> None:
-    names = {record.run_id: f"{record.run_id} · {record.state}" for record in found[:200]}
+    names, told = offered(found, a, b)
+    if told:
+        shell.html(tag("p", told, class_="soft small"))
     with ui.element("section").classes("grid two"):
         for label, chosen, other, first in (("Run A", a, b, True), ("Run B", b, a, False)):
 
@@ -124,11 +139,9 @@ def _choose(found: list[RunRecord], a: str, b: str) -> None:
             ).props("outlined dense").style("width:100%")
 
 
-def _bases(context: Context) -> dict[str, dict[str, Any]]:
-    return {name: config.values() for name, config in bases(context.sources.runs()).items()}
-
-
-def _form(context: Context, request: Request, found: dict[str, dict[str, Any]], chosen: str) -> None:
+def _form(context: Context, request: Request, read: Bases, chosen: str) -> None:
+    found = {name: config.values() for name, config in read.configs.items()}
+    shell.html(left_out(read.left_out))
     if not found:
         shell.html(
             empty("No config here", "`linnet init NAME --data FOLDER` writes one for your own images.")
