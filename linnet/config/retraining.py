@@ -32,8 +32,7 @@ class RetrainingConfig(Section):
     schedule_days: float = Field(default=0.0, ge=0)
     """Days after the last run at which one is asked for whatever happened; 0: never."""
     cooldown_hours: float = Field(default=12.0, ge=0)
-    """Shortest time between a run, which the policy or a complete labelling round asked for, and the next one
-    that the policy asks for."""
+    """Shortest time between two runs that the policy asks for."""
     runs_per_day: int = Field(default=2, ge=1)
     """Runs that the policy may ask for in any 24 hours."""
     cost_per_month: float = Field(default=100.0, gt=0)

@@ -230,6 +230,13 @@ def _off(cause: str, setting: str) -> Condition:
     return Condition(name=f"{cause}.off", met=False, detail=f"retraining.{setting} is 0")
 
 
+def _active(evidence: RetrainingEvidence, history: History) -> Condition:
+    told = f"{history.active or 'no'} run that was asked for is under way"
+    if evidence.training:
+        told = f"training run {evidence.training} is under way"
+    return Condition(name="guard.active", met=not (history.active or evidence.training), detail=told)
+
+
 def _guards(
     evidence: RetrainingEvidence, history: History, config: RetrainingConfig, at: datetime
 ) -> Iterable[Condition]:
@@ -248,18 +255,7 @@ def _guards(
         met=not evidence.rollout_active,
         detail="a rollout is under way" if evidence.rollout_active else "no rollout is under way",
     )
-    yield Condition(
-        name="guard.active",
-        met=history.active == 0,
-        detail=f"{history.active or 'no'} run that was asked for is under way",
-    )
-    yield Condition(
-        name="guard.round",
-        met=not evidence.round_run,
-        detail=f"run {evidence.round_run} of a complete labelling round is under way, with the same labels"
-        if evidence.round_run
-        else "no run of a labelling round is under way",
-    )
+    yield _active(evidence, history)
     yield Condition(
         name="guard.breaker",
         met=history.failures < config.breaker_failures,
@@ -267,8 +263,7 @@ def _guards(
         + ("" if history.failures < config.breaker_failures else
            ": look at them, then `linnet retraining reset-breaker`"),
     )  # fmt: skip
-    last = max((moment for moment in (history.last, evidence.round_closed) if moment), default=None)
-    rest = timedelta(hours=config.cooldown_hours) - (at - last) if last else timedelta()
+    rest = timedelta(hours=config.cooldown_hours) - (at - history.last) if history.last else timedelta()
     yield Condition(
         name="guard.cooldown",
         met=rest <= timedelta(),

@@ -106,10 +106,9 @@ def evidence_of(config: Config) -> RetrainingEvidence:
         champion.created_at if champion else None,
         rolled_back_at(registry.ledger.entries(model)),
         _open_questions(config.name),
+        _training(model),
     )
-    run_id, closed = _round_run(config.name)
-    found = gather_evidence(served, _rollouts(model), labelled(config))
-    return found.model_copy(update={"round_run": run_id, "round_closed": closed})
+    return gather_evidence(served, _rollouts(model), labelled(config))
 
 
 def labelled(config: Config, of_champion: bool = True) -> LabelledWindow:
@@ -144,16 +143,12 @@ def _open_questions(dataset: str) -> int:
     return len(asked - {row.sample_id for row in LabelTable(dataset).history()}) if asked else 0
 
 
-def _round_run(dataset: str) -> tuple[str, datetime | None]:
-    """The run under way that a labelling round asked for, if any; when the newest such round was complete."""
-    from linnet.labels.rounds import Rounds
-    from linnet.labels.store import database
-
-    if not database(dataset).exists():
-        return "", None
-    asked = [one for one in Rounds(dataset).closed().values() if one.run_id]
-    active = (one.run_id for one in asked if RecordedRuns().end(one.run_id) is None)
-    return next(active, ""), max((one.closed_at for one in asked), default=None)
+def _training(model: str) -> str:
+    """The training run of a model that is under way here, whoever asked for it; empty: none is."""
+    ours = runs.readable(runs.recorded, among=runs.alive_folders())
+    return next(
+        (folder.name for folder, one in ours if one.pipeline == "training" and one.model_name == model), ""
+    )
 
 
 def keep_recent(config: Config) -> Path | None:
