@@ -23,19 +23,23 @@ class Bases:
     """Why others, which somebody may look for here, are not among them."""
 
 
-def bases(records: list[RunRecord]) -> dict[str, Config]:
-    """Configs to begin with: the files in `configs/` and here, then those of each model's last runs."""
-    return read_bases(records).configs
+def bases(records: list[RunRecord], also: str = "") -> dict[str, Config]:
+    """Configs to begin with: the files in `configs/` and here, then those of each model's last runs.
+
+    `also`: the name of one more, such as `run ID`: any run here can be run again, however old it is.
+    """
+    return read_bases(records, also).configs
 
 
-def read_bases(records: list[RunRecord]) -> Bases:
+def read_bases(records: list[RunRecord], also: str = "") -> Bases:
     """The same, with what cannot be read."""
     found, left_out = config_files(), broken_config_files()
     several: Counter[str] = Counter()
     older: list[str] = []
     for record in records:
         several[record.model_name] += 1
-        if several[record.model_name] > LAST_RUNS:  # a busy model hides no other
+        is_last = several[record.model_name] <= LAST_RUNS  # a busy model hides no other
+        if not is_last and also != f"run {record.run_id}":
             continue
         try:
             found[f"run {record.run_id}"] = Config.parse(record.config)

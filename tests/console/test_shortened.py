@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linnet.console.pages.models import Listed, versions_of
-from linnet.console.pages.runs import offered
 from linnet.console.production_status import Retraining
 from linnet.console.samples import Filters, SampleTable
 from linnet.console.sources import ServerStatus
 from linnet.console.views import overview, release, retraining
 from linnet.records import DatasetManifest, RetrainingEntry
-from tests.console.records import evidence, run_record, version
+from tests.console.records import evidence, version
 from tests.console.test_views import view
 
 AT = datetime(2026, 11, 28, tzinfo=UTC)
@@ -65,10 +64,3 @@ def test_samples_offer_the_first_values_of_a_cohort_and_say_of_how_many(tmp_path
     table = SampleTable(tmp_path)
     assert len(table.cohorts) == 500 and "the first 500 of 700 values of patient" in table.cohorts_left
     assert table.page(Filters(cohort="patient=patient-0699"), 0)[1] == 1, "any may be asked for"
-
-
-def test_comparison_offers_the_newest_runs_and_says_of_how_many() -> None:
-    found = [run_record(f"fashion-{n}") for n in range(230)]
-    names, told = offered(found, "fashion-229", "")
-    assert len(names) == 201 and "fashion-229" in names, "the one that is shown is chosen"
-    assert "the newest 200 of 230 runs" in told and offered(found[:200], "", "")[1] == ""
