@@ -132,19 +132,27 @@ def _joined(where: str, rows: list[RawRow], target: Target) -> list[RawRow]:
     """One row an image, with the classes of all its rows.
 
     Raises:
-        DataError: the rows of an image differ in something else than their classes.
+        DataError: the rows of an image differ in something else than their classes, or make no one label.
     """
     found: dict[str, RawRow] = {}
     problems: list[str] = []
+    apart: list[str] = []
     for row in rows:
         first = found.setdefault(row.origin, row)
-        label = target.joined((first.label, row.label))
+        try:
+            label = target.joined((first.label, row.label))
+        except ValueError as error:
+            apart.append(f"{row.origin}: {error}")
+            continue
         if replace(row, label="") != replace(first, label=""):
             problems.append(f"{row.origin}: its rows differ in split, time, cohort or group")
         found[row.origin] = replace(first, label=label)
     if problems:
         raise invalid_rows(where, f"{len(problems)} row(s) contradict another of the same image", problems,
                            "make them equal but for the label")  # fmt: skip
+    if apart:
+        problem = f"the rows of {len(apart)} image(s) make no one label"
+        raise invalid_rows(where, problem, apart, "correct these rows")
     return list(found.values())
 
 
