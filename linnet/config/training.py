@@ -35,6 +35,10 @@ class TrainConfig(Section):
     patience: int = Field(default=0, ge=0)
     """Epochs without a better validation result after which training stops and the best weights are kept;
     0: train to the end and keep the last weights."""
+    folds: int = Field(default=0, ge=0, le=20)
+    """Cross-validation, for few images: training and validation split are cut into so many parts (3 or more),
+    and each is answered by a network that learned from the others. `linnet tune` then goes by the mean.
+    Near duplicates may stand in different parts. 0: none; the validation split alone measures."""
     watch: Literal["accuracy", "macro_f1"] = "accuracy"
     """Validation result that `patience` goes by."""
     clip_norm: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -128,4 +132,8 @@ class TrainConfig(Section):
             raise ValueError(
                 "balanced_sampling and class_weights both even out the classes; keep one of them"
             )
+        if self.folds in (1, 2):
+            raise ValueError(f"folds is {self.folds}; set it to 3 or more, or to 0 for no cross-validation")
+        if self.folds and self.processes > 1:
+            raise ValueError("folds wants one process; set processes to 1, or folds to 0")
         return self

@@ -32,12 +32,8 @@ def colored(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    """Weights of the tiny network in a safetensors file (random, as the tests need no ImageNet)."""
-    torch.manual_seed(5)
-    state = timm.create_model(TINY, pretrained=False).state_dict()
-    save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "tiny.safetensors")
-    return tmp_path / "tiny.safetensors"
+def weights(tiny_weights: Path) -> Path:
+    return tiny_weights
 
 
 def tuned(file: Path, **values: object) -> TrainConfig:

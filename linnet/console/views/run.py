@@ -232,6 +232,7 @@ def training(report: TrainingReport | None, told: LiveStep | None) -> Html:
         words = (
             f"{report.parameters:,} weights, {report.device}, {report.precision}, {duration(report.seconds)}"
         )
+        words += f". {report.cross_validated}" if report.cross_validated else ""
         rows: Sequence[Mapping[str, float]] = report.history
     elif told is not None and told.rows:
         words, rows = "It came to no end: these epochs were over.", told.rows
