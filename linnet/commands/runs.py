@@ -29,8 +29,6 @@ from linnet.run import runs
 from linnet.run.log import own_lines
 from linnet.storage.files import listed
 
-_PAGE = 100
-"""Runs that a host is asked for at once; it gives no more than it likes."""
 runs_app = typer.Typer(help="Look at runs, end them, and let them go on.", no_args_is_help=True)
 
 Cause = Literal["person", "merge", "drift", "labels", "schedule"]
@@ -86,8 +84,10 @@ def runs_list(
     """List runs, the newest first."""
     rows: list[tuple[str, str, str, datetime, datetime | None]] = []
     if host:
+        from linnet.launch.listing import newest_runs
+
         with _client(host) as client:
-            found_there, more = _newest_runs(client, limit)
+            found_there, more = newest_runs(client, limit)
         for run in found_there:
             rows.append((run.run_id, str(run.state).lower(), "", run.created_at, run.finished_at))
     else:
@@ -99,20 +99,6 @@ def runs_list(
     _print_runs(rows)
     if more:
         terminal().print(f"the newest {len(rows)}; --limit shows more", style="dim")
-
-
-def _newest_runs(client: Any, limit: int) -> tuple[list[Any], bool]:
-    """The newest runs of a host, and whether there are more: it gives so many at once, and no more."""
-    runs_there: list[Any] = []
-    token = ""
-    while True:
-        page = client.list_runs(
-            page_size=min(limit - len(runs_there), _PAGE), page_token=token, sort_by="created_at desc"
-        )
-        runs_there += page.runs or []
-        token = page.next_page_token or ""
-        if not token or len(runs_there) >= limit:
-            return runs_there[:limit], bool(token) or len(runs_there) > limit
 
 
 def _print_runs(rows: list[tuple[str, str, str, datetime, datetime | None]]) -> None:

@@ -55,6 +55,11 @@ class _Seen:
     values: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def skipped(self, error: OSError) -> None:
+        """Notes a folder that cannot be listed; one that is not there yet is none."""
+        if not isinstance(error, FileNotFoundError):
+            self.notes.append(f"what lies in it is not looked at: {error}")
+
 
 def gather(places: Places, minutes: float = 30.0, at: datetime | None = None) -> Symptoms:
     """What can be seen now; the last `minutes` of the log are held against four times as long before."""
@@ -141,8 +146,7 @@ def _log(places: Places, at: datetime, span: timedelta, seen: _Seen) -> None:
     import pyarrow.dataset as ds
 
     since = at - 5 * span
-    unread = lambda error: seen.notes.append(f"its requests are not counted: {error}")  # noqa: E731
-    files = [p for p in served_files(places.log, unread) if _changed_at(p) >= since.timestamp()]
+    files = [p for p in served_files(places.log, seen.skipped) if _changed_at(p) >= since.timestamp()]
     if not files:
         seen.notes.append(f"{places.log}: nothing was logged in the last {5 * span}")
         return
@@ -273,12 +277,7 @@ def _too_few(drift: DriftReport, config: MonitoringConfig) -> str:
 def _newest(places: Places, seen: _Seen) -> tuple[Path, dict[str, Any]] | None:
     """Folder and drift report of the newest window that the champion served."""
     found = []
-
-    def unread(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):  # no window was kept yet
-            seen.notes.append(f"its windows are not looked at: {error}")
-
-    for folder, _, files in os.walk(places.windows, onerror=unread):
+    for folder, _, files in os.walk(places.windows, onerror=seen.skipped):
         if DRIFT_FILE not in files:
             continue
         path = Path(folder) / DRIFT_FILE

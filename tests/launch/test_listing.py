@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from linnet.commands.runs import _newest_runs
+from linnet.launch.listing import newest_runs
 
 
 class Host:
@@ -23,4 +23,4 @@ class Host:
     ("limit", "found", "more"), [(2, 2, True), (5, 5, True), (7, 7, False), (20, 7, False)]
 )
 def test_runs_of_a_host_are_asked_for_page_by_page(limit: int, found: int, more: bool) -> None:
-    assert _newest_runs(Host(), limit) == (list(range(found)), more)
+    assert newest_runs(Host(), limit) == (list(range(found)), more)
