@@ -1,7 +1,7 @@
 """The default preset for photos beside what else people do with the same network, on real pictures.
 
 All sides get the same splits of the sets of `benchmarks.transfer_sets`, at several split seeds, and the same
-weights. (a) is what people do by hand: scikit-learn's logistic regression (C = 1, standardised) on the
+weights. (a) is what people do by hand: scikit-learn's logistic regression (C = 1, standardized) on the
 activations of timm's EfficientNet-Lite0, from the training and the validation split. What the frozen backbone
 makes of a picture depends on no split, so it is computed once; its share stands in the seconds of both. A
 difference comes with its interval: paired, over the test pictures of all seeds.

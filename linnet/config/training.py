@@ -31,7 +31,7 @@ class TrainConfig(Section):
     layer_decay: Fraction = Field(default=0.75, gt=0, le=1)
     """Each stage of a pretrained backbone learns at this share of the rate of the stage behind it."""
     freeze_norm: bool = True
-    """Keep the batch normalisation statistics of a pretrained backbone as they are."""
+    """Keep the batch normalization statistics of a pretrained backbone as they are."""
     patience: int = Field(default=0, ge=0)
     """Epochs without a better validation result after which training stops and the best weights are kept;
     0: train to the end and keep the last weights."""
@@ -50,7 +50,7 @@ class TrainConfig(Section):
     batch_size: int = Field(default=256, ge=2)
     """Images a step, over all processes; small sets use fewer, so that an epoch has 16 steps."""
     optimizer: Literal["sgd", "muon", "adamw"] = "sgd"
-    """How weights move: Nesterov SGD, AdamW, or Muon (orthogonalised momentum; inner convolutions only)."""
+    """How weights move: Nesterov SGD, AdamW, or Muon (orthogonalized momentum; inner convolutions only)."""
     learning_rate: float = Field(default=0.2, gt=0, allow_inf_nan=False)
     """Peak learning rate of SGD or AdamW; AdamW wants about a hundredth of SGD's."""
     muon_learning_rate: float = Field(default=0.1, gt=0, allow_inf_nan=False)

@@ -97,7 +97,7 @@ def manifest_rows(
             problems.append(f"{place}: {error}")
     if problems:
         raise invalid_rows(
-            str(path), f"{len(problems)} row(s) are wrong", problems, "mend or remove these rows"
+            str(path), f"{len(problems)} row(s) are wrong", problems, "fix or remove these rows"
         )
     if not rows:
         raise DataError(str(path), "has no rows", "list at least one image of each of 2 classes")

@@ -30,7 +30,7 @@ def check_agreed(where: str, rows: list[RawRow], people: list[str]) -> None:
 
 
 def joined_rows(where: str, rows: list[RawRow], target: Target) -> list[RawRow]:
-    """One row an image, with the classes of all its rows.
+    """One row per image, with the classes of all its rows.
 
     Raises:
         DataError: the rows of an image differ in something else than their classes, or make no one label.

@@ -58,7 +58,7 @@ def _sections(
     training: TrainingReport,
     about: TrainingSetManifest,
 ) -> list[tuple[str, list[Part]]]:
-    color = "grey" if package.channels == 1 else "RGB"
+    color = "gray" if package.channels == 1 else "RGB"
     some = "each that it shows" if package.thresholds else "one"
     use = (
         f"Names {some} of {len(package.classes)} classes for an image: {', '.join(package.classes)}. "

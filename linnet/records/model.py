@@ -32,7 +32,7 @@ class TrainingReport(Record):
     """What training did: `training.json` beside `model.pt`."""
 
     history: tuple[dict[str, float], ...]
-    """A row an epoch: epoch, loss, train_accuracy, validation_accuracy, validation_macro_f1,
+    """One row per epoch: epoch, loss, train_accuracy, validation_accuracy, validation_macro_f1,
     images_per_second, seconds; waiting: the share of an epoch's time in which the loop stood still until its
     next batch was read and augmented. Epoch 0: the head on a frozen pretrained backbone, without it."""
     parameters: int
@@ -49,7 +49,7 @@ class TrainingReport(Record):
     weights: PretrainedWeights | None = None
     """What a pretrained backbone started from."""
     folds: tuple[dict[str, float], ...] = ()
-    """A row a part of a cross-validation: images, validation_accuracy, validation_macro_f1 on them, of a
+    """One row per part of a cross-validation: images, validation_accuracy, validation_macro_f1 on them, of a
     network that did not learn from them."""
 
     @property
@@ -172,7 +172,7 @@ class EvaluationReport(Record):
     """A probability a class from which on it is named, chosen on the validation split, where the task has
     them."""
     temperature: float
-    """Fitted on the validation split by minimising the negative log-likelihood."""
+    """Fitted on the validation split by minimizing the negative log-likelihood."""
     ece_before: float
     """ECE before temperature scaling."""
     comparison: Comparison | None

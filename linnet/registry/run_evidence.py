@@ -28,7 +28,7 @@ def metrics_of(submission: Submission) -> list[tuple[str, float, int]]:
 
 
 def evidence_files(submission: Submission) -> list[tuple[Path, str]]:
-    """Files to show with the run, and the artefact folder of each."""
+    """Files to show with the run, and the artifact folder of each."""
     evaluation: tuple[str, ...] = ("evaluation.json", "gates.json", "report.html")
     package: tuple[str, ...] = ("package.json", "gates.json", "model_card.md", "sbom.cdx.json")
     wanted = [(submission.evaluation, "evaluation", evaluation), (submission.package, "package", package)]

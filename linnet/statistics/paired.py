@@ -61,7 +61,7 @@ def _shows(margin: float, pairs: int, confidence: float) -> bool:
 
 
 def _score(difference: float, gained: float, lost: float, pairs: int) -> float:
-    """Standardised distance of the data from a true `difference`; falls as the difference grows."""
+    """Standardized distance of the data from a true `difference`; falls as the difference grows."""
     b = -gained - lost + (2 * pairs - gained + lost) * difference
     c = -lost * difference * (1.0 - difference)
     root = np.sqrt(max(b * b - 8.0 * pairs * c, 0.0))

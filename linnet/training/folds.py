@@ -47,7 +47,7 @@ def cross_validate(
     kept: Kept | None = None,
     after_fold: AfterFold | None = None,
 ) -> tuple[Fold, ...]:
-    """A row a fold: its `images`, `validation_accuracy` and `validation_macro_f1` on them.
+    """One row per fold: its `images`, `validation_accuracy` and `validation_macro_f1` on them.
 
     Of `config.folds` equal parts, with equal shares of every class, one is held back in turn and another
     stands in for the validation split (by which penalties and epochs are chosen, so that it may not measure);

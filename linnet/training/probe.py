@@ -136,7 +136,7 @@ def _fit_head(
 
 
 class _Ridge:
-    """Logistic regression on standardised embeddings, solved for one penalty after another.
+    """Logistic regression on standardized embeddings, solved for one penalty after another.
 
     Each solution starts from the one before: go from the strongest penalty to the weakest.
     """
@@ -151,7 +151,7 @@ class _Ridge:
         self._offset = torch.zeros(classes, requires_grad=True)
 
     def solve(self, strength: float) -> Self:
-        """Minimises mean cross-entropy plus half of strength / N times the squared weights."""
+        """Minimizes mean cross-entropy plus half of strength / N times the squared weights."""
         solver = torch.optim.LBFGS(
             [self._matrix, self._offset],
             max_iter=_ITERATIONS,
@@ -172,7 +172,7 @@ class _Ridge:
 
     @torch.no_grad()
     def head(self) -> tuple[Tensor, Tensor]:
-        """Weight [K, D] and bias [K] on embeddings as they are: the standardising constants are in them."""
+        """Weight [K, D] and bias [K] on embeddings as they are: the standardizing constants are in them."""
         weight = self._matrix * self._scale
         return weight, self._offset - weight @ self._mean
 

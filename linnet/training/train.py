@@ -29,7 +29,7 @@ from linnet.training.frozen import fit_frozen
 from linnet.training.measure import epochs_of, library_versions, validate
 from linnet.training.meter import Meter
 from linnet.training.mixing import Mixing
-from linnet.training.optimizer import Optimiser, learning_rate_factor
+from linnet.training.optimizer import Optimizer, learning_rate_factor
 from linnet.training.photo_augmentation import PhotoAugmentation
 from linnet.training.prepare import hold_norms, learning_rate_scales, prepare_network
 from linnet.training.progress import AfterEpoch, Progress, silent
@@ -125,7 +125,7 @@ def _train(
     )
     prepare_threads(config, device, batches.size * data.height * data.width)
     weights = class_weights(data, task, config.class_weight_power, device) if config.class_weights else None
-    optimiser = Optimiser(network, config, learning_rate_scales(network, config) if origin else None)
+    optimizer = Optimizer(network, config, learning_rate_scales(network, config) if origin else None)
     average, best = WeightAverage(network, config.ema_decay), Best(config)
     saved, note = checkpoint.load_checkpoint(work, name)
     notes += [note] if note else []
@@ -136,7 +136,7 @@ def _train(
     """What the head said of the validation images before it learned from them, too."""
     if saved:
         network.load_state_dict(saved["network"])
-        optimiser.load_state_dict(saved["optimiser"])
+        optimizer.load_state_dict(saved["optimizer"])
         average.load_state_dict(saved["average"])
         best.load_state_dict(saved["best"])
         history, unseen = saved["history"], saved["unseen"]
@@ -153,7 +153,7 @@ def _train(
         if place.rank == 0:
             state = {
                 "network": network.state_dict(),
-                "optimiser": optimiser.state_dict(),
+                "optimizer": optimizer.state_dict(),
                 "average": average.state_dict(),
                 "best": best.state_dict(),
                 "history": history,
@@ -191,7 +191,7 @@ def _train(
             loss.backward()  # type: ignore[no-untyped-call]
             if config.clip_norm:
                 nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
-            optimiser.step(factor)
+            optimizer.step(factor)
             average.update()
             meter.add(step, factor, loss, logits, batch.labels)
         row = meter.finish()

@@ -95,7 +95,7 @@ def search(
 
     Args:
         training_set: what `build_features` wrote; its test split is never looked at.
-        folder: keeps the search's journal, a folder a data set, config and space below it.
+        folder: keeps the search's journal, one folder per data set, config and space below it.
         track: is told of every trial that ended, with the search's name, such as for MLflow.
 
     Raises:

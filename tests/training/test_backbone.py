@@ -208,7 +208,7 @@ def test_settings_that_do_not_go_together_are_a_config_error(
 
 
 def test_grey_images_reach_the_backbone_three_times_over(weights: Path, tmp_path: Path) -> None:
-    made = make_training_set(tmp_path / "grey", side=40, channels=1, count=64)
+    made = make_training_set(tmp_path / "gray", side=40, channels=1, count=64)
     train(made, tuned(weights), tmp_path / "out", tmp_path / "work")
     model = load_model(tmp_path / "out")
     images = torch.from_numpy(np.load(made / "images-validation.npy"))

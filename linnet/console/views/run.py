@@ -210,7 +210,7 @@ def log_card(text: str) -> Html:
 
 
 def plain(text: str) -> str:
-    """A log without the colours of a terminal, and without what KFP's executor says of itself."""
+    """A log without the colors of a terminal, and without what KFP's executor says of itself."""
     return "".join(own_lines(_COLOUR.sub("", text).splitlines(keepends=True)))
 
 
