@@ -21,7 +21,7 @@ from linnet.statistics.metrics import (
 )
 from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.tasks.classification.doubt import label_suspects, rank_by_label_error
-from linnet.tasks.score import CLASS, Fitted, Logits, Score
+from linnet.tasks.score import CLASS, Fitted, Logits, Score, Undivided
 from linnet.tasks.target import Targets
 
 _LOWEST, _HIGHEST = 0.05, 20.0
@@ -32,7 +32,7 @@ _PRIOR_SPREAD = 1.0
 """Spread of log temperature in the weak prior that keeps the fit finite without validation errors."""
 
 
-class _OneClass:
+class _OneClass(Undivided):
     metrics: tuple[Metric, ...] = METRICS
     gated: tuple[str, ...] = ("accuracy", "macro_f1", "auc")
 

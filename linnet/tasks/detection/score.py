@@ -18,6 +18,7 @@ from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.statistics.temperature import binary_temperature
 from linnet.tasks.detection.answer import FAINT, USUAL
 from linnet.tasks.detection.found import Found, rescaled
+from linnet.tasks.detection.mistakes import groups, mistakes
 from linnet.tasks.detection.precision import average_precisions
 from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score
 from linnet.tasks.target import Targets
@@ -117,6 +118,12 @@ class _Boxes:
 
     def confusion(self, results: Found) -> tuple[tuple[int, ...], ...]:  # noqa: ARG002
         return ()
+
+    def mistakes(self, results: Found) -> dict[str, npt.NDArray[np.int64]]:
+        return mistakes(results)
+
+    def groups(self, results: Found) -> dict[str, npt.NDArray[np.str_]]:
+        return groups(results)
 
     def ranked(self, results: Found) -> npt.NDArray[np.int64]:
         """By the surest box that the label does not know."""

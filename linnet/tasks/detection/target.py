@@ -16,7 +16,7 @@ import numpy.typing as npt
 from linnet.config import DataConfig
 from linnet.errors import ConfigError
 from linnet.tasks.detection.boxes import Box, boxes_of, checked, text_of
-from linnet.tasks.target import Object, Target, Targets, UnknownClass, rarest_classes
+from linnet.tasks.target import Cohorts, Object, Target, Targets, UnknownClass, by_size, rarest_classes
 
 MOST = 100
 """Boxes of an image, as COCO counts them."""
@@ -154,6 +154,12 @@ flip = true  # false where left and right tell classes apart
     def matrix(self, targets: Targets, classes: int) -> npt.NDArray[np.bool_]:
         there: npt.NDArray[np.bool_] = (targets[..., 0, None] == np.arange(classes)).any(axis=1)
         return there
+
+    def cohorts(self, targets: Targets) -> Cohorts:
+        """By the smallest box of an image."""
+        areas = (targets[..., 3] - targets[..., 1]) * (targets[..., 4] - targets[..., 2])
+        least = np.where(targets[..., 0] >= 0, areas, np.inf).min(axis=1, initial=np.inf)
+        return by_size(np.where(np.isfinite(least), least, np.nan))
 
     def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:
         counts: npt.NDArray[np.int64] = self.matrix(targets, classes).sum(axis=0, dtype=np.int64)

@@ -21,7 +21,7 @@ from linnet.statistics.bootstrap import sample_weights
 from linnet.statistics.catalog import BY_KEY, Metric
 from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.tasks.classification.score import fit_temperature, softmax
-from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score
+from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score, Undivided
 from linnet.tasks.segmentation.overlap import Maps, shares
 from linnet.tasks.segmentation.upsampling import upsampled
 from linnet.tasks.target import Targets
@@ -35,7 +35,7 @@ _DOUBTFUL = 0.5
 _SURE = 0.9
 
 
-class _Masks:
+class _Masks(Undivided):
     metrics: tuple[Metric, ...] = tuple(
         BY_KEY[key]
         for key in (
