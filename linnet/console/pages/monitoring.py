@@ -73,7 +73,7 @@ def register(context: Context, app: FastAPI) -> None:
 
 def runbooks_of(context: Context, model: str) -> str:
     """The folder or address of a model's runbooks: `service_levels.runbooks`."""
-    config = context.sources.kept.get(("config", model), 30.0, lambda: model_config(model).config)
+    config = context.sources.kept.get(("model config", model), 30.0, lambda: model_config(model)).config
     return config.service_levels.runbooks
 
 
