@@ -35,7 +35,12 @@ class AbandonedRollouts:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LOOK_SECONDS
-        for journal in journals():
+        try:
+            found = journals()
+        except LinnetError as error:
+            self._tell_once(f"rollouts are not looked at: {error}")
+            return
+        for journal in found:
             try:
                 settle_abandoned(journal)
             except (LinnetError, OSError) as error:

@@ -52,10 +52,10 @@ class PromotionWatch:
         if working or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LOOK_SECONDS
-        self._thread = threading.Thread(target=self.look, name="bake", daemon=True)
+        self._thread = threading.Thread(target=self.judge_all, name="bake", daemon=True)
         self._thread.start()
 
-    def look(self) -> None:
+    def judge_all(self) -> None:
         """Judges every champion on trial once; what keeps one from it is told once, and hides no other."""
         try:
             promotions = on_trial(ledger_of(state_dir()).entries())
@@ -78,7 +78,7 @@ class PromotionWatch:
             self._trials.pop(entry.model, None)
             return
         self._trials[entry.model] = trial
-        if trial.look(self.clock()).verdict != "baking":
+        if trial.judge(self.clock()).verdict != "baking":
             del self._trials[entry.model]  # with the last champion that it has loaded
 
 
@@ -96,9 +96,16 @@ class Trial:
     """One promotion while it is judged."""
 
     def __init__(
-        self, entry: LedgerEntry, registry: ModelRegistry, config: ReleaseConfig, collector: BakeCollector
+        self,
+        entry: LedgerEntry,
+        registry: ModelRegistry,
+        config: ReleaseConfig,
+        collector: BakeCollector,
+        doubt: str = "",
     ) -> None:
+        """`doubt`: why `config` may not be the one that people mean."""
         self.entry, self._registry, self._config, self._collector = entry, registry, config, collector
+        self._doubt = (doubt,) if doubt else ()
         self._ends = entry.at + timedelta(hours=config.bake_hours)
 
     @classmethod
@@ -108,7 +115,8 @@ class Trial:
         Raises:
             LinnetError: registry or packages cannot be read.
         """
-        config = model_config(entry.model).config
+        found = model_config(entry.model)
+        config = found.config
         release = config.release
         if not release.bake_hours or release.kserve.service or not entry.previous:
             return None
@@ -122,9 +130,9 @@ class Trial:
             most=release.bake_images,
             tail=LogTail(prediction_log_dir(), entry.model, entry.at - span, entry.at + span),
         )
-        return cls(entry, registry, release, collector)
+        return cls(entry, registry, release, collector, found.doubt)
 
-    def look(self, moment: datetime) -> BakeReport:
+    def judge(self, moment: datetime) -> BakeReport:
         """Looks once, acts on what is proven, and writes down what is known.
 
         Raises:
@@ -137,7 +145,7 @@ class Trial:
         return report
 
     def _judged(self, moment: datetime) -> BakeReport:
-        evidence = self._collector.look()
+        evidence = self._collector.collect()
         until = self._ends + timedelta(days=self._config.bake_label_days)
         judgements = judge_bake(evidence, self._config, self._collector.baseline)
         verdict, reason = bake_verdict(judgements, over=moment >= until)
@@ -151,7 +159,7 @@ class Trial:
             promoted_at=self.entry.at, ends_at=self._ends, labels_until=until, at=moment,
             verdict=state, reason=reason, images=int(evidence.served.answers),
             labelled=int(evidence.served.answered), same_images=int(evidence.gains.n), judgements=judgements,
-            notes=self._collector.notes(),
+            notes=self._doubt + self._collector.notes(),
         )  # fmt: skip
 
     def _rolled_back(self, report: BakeReport) -> BakeReport:

@@ -60,13 +60,13 @@ def watch(config: Config, host: Host, actor: str) -> Watch:
     Raises:
         RunError: the host refused it.
     """
-    from pipelines.compile import compile_pipeline
+    from linnet.automation.submission import compile_for
 
     planned = plan(config)
     _stopped(config.model_name).unlink(missing_ok=True)
     client = host.client()
     with tempfile.TemporaryDirectory() as scratch, silence_sdk(), translate_api_errors(host.url):
-        package = compile_pipeline("monitoring", config, Path(scratch) / "monitoring.yaml")
+        package = compile_for(host, "monitoring", config, Path(scratch) / "monitoring.yaml")
         experiment = client.create_experiment(config.name).experiment_id
         _remove(client, experiment, planned.name)
         request = RunRequest(cause="schedule", actor=actor, reason="a window is closed")
@@ -76,7 +76,7 @@ def watch(config: Config, host: Host, actor: str) -> Watch:
             pipeline_package_path=str(package),
             params={"end": "[[ScheduledTime]]", "request": request.model_dump(mode="json")},
         )  # fmt: skip
-    host.stay()
+    host.keep_alive()
     return planned
 
 
@@ -107,6 +107,8 @@ def watch_served(models: Sequence[str], actor: str) -> tuple[list[str], list[str
         try:
             if _watch_unwatched(model, actor):
                 watched.append(model)
+                if doubt := model_config(model).doubt:
+                    problems.append(f"windows of {model}: {doubt}; `linnet drift watch CONFIG` takes another")
         except (LinnetError, OSError) as error:
             problems.append(f"windows of {model} are not judged by themselves: {error}")
     return watched, problems

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,8 @@ from linnet.config import load_config
 from linnet.errors import ConfigError
 
 app = typer.Typer(help="Service levels as Prometheus rules and Grafana dashboards.", no_args_is_help=True)
+
+_KINDS: tuple[Literal["page", "ticket"], ...] = ("page", "ticket")
 
 ConfigPaths = Annotated[
     list[Path], typer.Argument(help="Config files, a model each, such as configs/fashion.toml.")
@@ -33,7 +35,7 @@ def generate(
     ] = "127.0.0.1:8888",
     alertmanager: Annotated[str, typer.Option(help="host:port of Alertmanager.")] = "127.0.0.1:9093",
     interval: Annotated[str, typer.Option(help="How often Prometheus scrapes and evaluates.")] = "15s",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written.")] = False,
 ) -> None:
     """Write Prometheus rules, Alertmanager routes and three Grafana dashboards a model from configs.
 
@@ -47,6 +49,7 @@ def generate(
       linnet alerts generate configs/fashion.toml configs/digits.toml --target 10.0.0.4:8090 --dry-run
     """
     from linnet.alerting.files import AlertedModel, alert_files, write_alert_files
+    from linnet.alerting.receivers import is_told, secrets_of
 
     models: dict[str, AlertedModel] = {}
     for path in config:
@@ -69,8 +72,9 @@ def generate(
     console = terminal()
     for name in files:
         console.print(f"{'would write' if dry_run else 'wrote'} {output / name}")
-    for model, kind in ((model, kind) for model in models for kind in ("page", "ticket")):
-        if not getattr(models[model].levels, f"{kind}_webhook"):
-            console.print(
-                f"nobody gets a {kind} of {model}: set service_levels.{kind}_webhook", style="yellow"
-            )
+    for model, kind in ((model, kind) for model in models for kind in _KINDS):
+        if not is_told(kind, models[model].levels):
+            said = f"nobody gets a {kind} of {model}: set service_levels.{kind}_webhook, {kind}_slack or"
+            console.print(f"{said} {kind}_email", style="yellow", soft_wrap=True)
+    for name in sorted({one for model in models.values() for one in secrets_of(model.levels)}):
+        console.print(f"put the secret into {output / 'alertmanager' / name}, readable by Alertmanager alone")

@@ -16,11 +16,11 @@ from linnet.artifacts.windows import SOURCE
 from linnet.cache.store import Cache
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
+from linnet.evaluation.cached_predictor import CachedPredictor
 from linnet.evaluation.candidates import CalibratedPredictions, write_candidates
 from linnet.evaluation.champion import ChampionAnswers, ask_champion
 from linnet.evaluation.compare import agreements, compare_to_champion
 from linnet.evaluation.gates import evaluate_gates
-from linnet.evaluation.known import Known
 from linnet.evaluation.measure import measure
 from linnet.evaluation.predict import Floats32, Outputs
 from linnet.evaluation.regressions import regression_sets
@@ -30,6 +30,7 @@ from linnet.progress import Progress
 from linnet.records import Comparison, EvaluationReport, GateDecision, RegressionSet
 from linnet.tasks.answer import answer_of
 from linnet.tasks.score import Results, score_of
+from linnet.tasks.target import target_of
 
 EVALUATION_FILE, GATES_FILE = "evaluation.json", "gates.json"
 PREDICTIONS_FILE, REPORT_FILE = "predictions.npz", "report.html"
@@ -80,11 +81,11 @@ def evaluate(
             str(training_set), "the test split is empty", "add images, or raise data.test_fraction"
         )
     network = load_network(model, whole.task)
-    known = Known(network, training_set, cache)
-    tuning = _unseen(model, known.predict(validation, "validation", progress), training_set)
-    outputs = known.predict(whole, "test", progress)
+    predictor = CachedPredictor(network, training_set, cache)
+    tuning = _unseen(model, predictor.predict(validation, "validation", progress), training_set)
+    outputs = predictor.predict(whole, "test", progress)
     score = score_of(whole.task)
-    fitted = score.fit(tuning.logits, validation.labels)
+    fitted = score.fit(tuning.logits, validation.labels, len(whole.classes))
     everything = score.results(whole.labels, outputs.logits, fitted)
     calibrated = score.described(test.labels, everything.output[:own], fitted.thresholds)
     uncalibrated = score.results(test.labels, outputs.logits[:own], replace(fitted, temperature=1.0))
@@ -92,7 +93,8 @@ def evaluate(
     said = answer.labels(everything.output)
     truth = whole.truth
     rival = None if champion is None else ask_champion(whole, champion, champion_version, progress)
-    cohorts = {name: values for name, values in test.cohorts.items() if name != SOURCE}
+    own_cohorts = {name: values for name, values in test.cohorts.items() if name != SOURCE}
+    cohorts = target_of(whole.task).cohorts(test.labels) | own_cohorts
     compared = None if rival is None else _compare(calibrated, test, said, truth, rival, evaluation)
     report = measure(
         calibrated, uncalibrated, test.ids, test.classes, cohorts, fitted, compared, evaluation, whole.task
@@ -109,7 +111,7 @@ def evaluate(
     )  # fmt: skip
     _write(out, report, decision, evidence, test, outputs.embeddings[:own])
     tuned = CalibratedPredictions(validation, tuning, fitted)
-    write_candidates(out, known, training_set, tuned, evaluation.max_label_candidates, progress)
+    write_candidates(out, predictor, training_set, tuned, evaluation.max_label_candidates, progress)
     return report, decision
 
 

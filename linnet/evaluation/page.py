@@ -118,6 +118,11 @@ in training, or for features that are not finite.</p>{% endif %}
 <td class="n">{{ share|percent }}</td></tr>{% else %}<tr><td colspan="4">no mistakes</td></tr>{% endfor %}</table></div></div>
 <p class="soft small">Rows are true classes, columns predicted ones; shade is the share of the row{{ confusion_cut }}.</p>{% endif %}
 
+{% if report.mistakes %}<h2>Kinds of mistake</h2>
+<div class="wide"><table><tr><th>Kind</th><th class="n">An image</th><th class="n">{{ level }} interval</th></tr>
+{% for kind, rate in report.mistakes.items() %}<tr><td>{{ kind|capitalize }}</td><td class="n">{{ rate.value|plain }}</td>
+<td class="n">{{ "%.4f – %.4f"|format(rate.low, rate.high) }}</td></tr>{% endfor %}</table></div>{% endif %}
+
 {% if diagram %}<h2>Calibration</h2>
 <div class="pair"><div class="card">{{ diagram }}<p class="small"><span class="key before"></span>before
 <span class="key after"></span>after temperature scaling</p></div>
@@ -136,7 +141,8 @@ temperature, and with it every confidence, is uncertain.</p>{% endif %}</div></d
 
 {% macro shot(s) %}<figure><img alt="{{ s.alt }}" src="{{ s.image }}"><figcaption>{{ s.text }}<br>
 <code title="{{ s.id }}">{{ s.id[:12] }}</code></figcaption></figure>{% endmacro %}
-{% if mistakes %}<h2>{{ "The surest mistake of each common confusion" if confusion else "The worst answers" }}</h2>
+{% if mistakes %}<h2>{{ "The surest mistake of each common confusion" if confusion else "Images of each kind of mistake"
+if report.mistakes else "The worst answers" }}</h2>
 <div class="shots">{% for s in mistakes %}{{ shot(s) }}{% endfor %}</div>{% endif %}
 {% if suspects %}<h2>Labels to look at again</h2>
 <p class="soft">The model contradicts these labels as firmly as it is usually right about the class it names instead.
@@ -158,7 +164,8 @@ METHODS = (
     "Brier score and log loss: percentile bootstrap, stratified by class.",
     "Calibration error: bootstrap within bins of equal mass, deliberately wide; its lower bound is 0 where a "
     "perfectly calibrated model would often look as bad. Temperature: Guo et al. 2017.",
-    "Comparison: Tango's score interval for paired proportions (1998).",
+    "Comparison: Tango's score interval for paired proportions (1998); of scores between 0 and 1 it is that of "
+    "as many differences of their usual size as have their spread.",
     "Label suspects: confident learning, ranked by normalized margin (Northcutt et al. 2021).",
     "Intervals take the number of test samples a class as given, and the test split as a fair sample.",
 )

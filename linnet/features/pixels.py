@@ -33,7 +33,7 @@ def image_shape(data: DataConfig) -> tuple[int, int, int]:
 def decode_samples(
     samples: Path, manifest: DatasetManifest, data: DataConfig, out: Path, progress: Progress | None = None
 ) -> pd.DataFrame:
-    """Decodes every sample and writes `images-<split>.npy`; returns a row a sample, in file order.
+    """Decodes every sample and writes `images-<split>.npy`; returns one row per sample, in file order.
 
     The pixels go straight to memory-mapped files, so that memory stays bounded by a batch. Large
     images are decoded in threads, as many as cores: Pillow lets go of the interpreter meanwhile.
@@ -82,6 +82,7 @@ def _decoded(
     samples: Path, manifest: DatasetManifest, columns: list[str], data: DataConfig
 ) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.uint8]]]:
     """Batches of the table with their resized pixels [n, H, W, C]."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     shape = image_shape(data)
@@ -104,7 +105,7 @@ def _decoded(
                     for index, image in enumerate(each(pixels, rows)):
                         stacked[index] = image
                     yield batch.select(columns).to_pandas(), stacked
-            except OSError as error:
+            except (OSError, pa.ArrowException) as error:
                 raise DataError(str(samples / shard), f"cannot be read: {error}", "ingest again") from error
 
 

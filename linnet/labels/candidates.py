@@ -39,7 +39,7 @@ GOLD_CONFIDENCE = 0.97
 _LATEST_REQUESTS = 2_000
 _LOG_FILES = 5_000
 """Of the model's files that hold an image, the newest that are read, until they held enough of them: a quiet
-server writes a file a request."""
+server writes one file per request."""
 _MOST_FOOTERS = 50_000
 """The newest files that are looked at for those: a busy server writes two a second."""
 Floats32 = npt.NDArray[np.float32]
@@ -162,7 +162,9 @@ def _log_files(model: str) -> list[Path]:
 
     A file that cannot be read is told and passed over.
     """
-    newest = sorted(served_files(prediction_log_dir()), reverse=True)[:_MOST_FOOTERS]
+    # By their names, which begin with the time: some may lie in folders, such as those of another month.
+    files = sorted(served_files(prediction_log_dir()), key=lambda path: path.name, reverse=True)
+    newest = files[:_MOST_FOOTERS]
     return list(islice((file for file in newest if _may_hold(file, model)), _LOG_FILES))
 
 

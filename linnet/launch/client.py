@@ -50,24 +50,29 @@ class Host:
             client._healthz_api.healthz_service_get_healthz()
         return client
 
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether it is this machine's own engine, also where somebody named it by its address."""
+        own = self.engine or running_engine()
+        return own is not None and own.url == self.url
+
     def token(self) -> str:
         """The bearer token that it is sent: the owner's, which goes to nobody but this machine's own engine.
 
         Raises:
             StorageError: others may have read or written the owner's token.
         """
-        own = self.engine or running_engine()
-        return owner_token() if own is not None and own.url == self.url else token()
+        return owner_token() if self.is_this_machine else token()
 
     def headers(self) -> dict[str, str]:
         """The headers by which it knows who calls."""
         return {"Authorization": f"Bearer {self.token()}"} if self.token() else {}
 
-    def stay(self) -> None:
+    def keep_alive(self) -> None:
         """Lets an engine that a run started stay when no run is left."""
-        self._tell("stay")
+        self._tell("keep-alive")
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Lets an engine that was started here end, if nobody else uses it, and waits for it.
 
         Also one that this process started in the place of a killed one.
@@ -77,9 +82,9 @@ class Host:
         state = running_engine()
         if state is None or state.pid not in _started:
             return
-        Host(state.url)._tell("hurry")
+        Host(state.url)._tell("exit-when-idle")
         until = time.monotonic() + background.STOP_SECONDS
-        while state.runs() and time.monotonic() < until and not self._used():
+        while state.is_running() and time.monotonic() < until and not self._used():
             time.sleep(0.02)
 
     def _tell(self, word: str) -> None:
@@ -112,7 +117,7 @@ def temporary_host(config: EngineConfig, host: str = "") -> Iterator[Host]:
     try:
         yield where
     finally:
-        where.leave()
+        where.release()
 
 
 def running_engine() -> EngineState | None:
@@ -138,7 +143,7 @@ def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool
     command = [sys.executable, "-m", "linnet.engine", "--config-json", settings.model_dump_json()]
     command += ["--until-idle"] if until_idle else []
     output = engine_dir() / "engine.log"
-    process, state = background.start(command, output, find=_listening, failed=_failed)
+    process, state = background.start(command, output, read_state=_listening, error_for=_failed)
     if state.pid == process.pid:
         _started.add(state.pid)
     return Host(state.url, state, started_here=state.pid == process.pid, config=config)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.artifacts.reference import SortedSample
+from linnet.statistics.distances import jensen_shannon
 
 Floats = npt.NDArray[np.float64]
 Values = npt.NDArray[np.floating[Any]]
@@ -153,18 +154,6 @@ def psi(expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:
     return float(((second - first) * np.log(second / first)).sum())
 
 
-def jensen_shannon(expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:
-    """Jensen-Shannon distance, base 2, 0 to 1: Lin (1991); Endres & Schindelin (2003) for the root."""
-    first, second = expected / expected.sum(), found / found.sum()
-    middle = (first + second) / 2.0
-
-    def divergence(part: Floats) -> float:
-        inside = part > 0
-        return float((part[inside] * np.log2(part[inside] / middle[inside])).sum())
-
-    return float(np.sqrt(max((divergence(first) + divergence(second)) / 2.0, 0.0)))
-
-
 def spread(points: Values) -> float:
     """Standard deviation of a sample's points; 1 for a constant, whose distances stay in its own unit."""
     deviation = float(points.std(dtype=np.float64))
@@ -189,7 +178,7 @@ def _largest_gap(points: Values, below: Ints, upto: Ints, rows: int) -> float:
 def _wasserstein(points: Values, window: Values) -> float:
     """Integral of |F - G| for sorted points [K] (F) and window [n] (G), in O(n + K log n).
 
-    Between neighbouring points F is constant and G rises, so their difference changes its sign at most
+    Between neighboring points F is constant and G rises, so their difference changes its sign at most
     once, at a quantile of the window; the integral of G up to t is (j t - S_j) / n with the number j and
     the sum S_j of the values up to t.
     """
@@ -219,7 +208,7 @@ def _wasserstein(points: Values, window: Values) -> float:
 def _sums_up_to(window: Values, first: Ints, second: Ints, origin: float) -> tuple[Floats, Floats, float]:
     """Sums of the first j values less `origin`, for every j in `first` and `second`; and of all values.
 
-    Only the sums between neighbouring j are taken: a running sum over the window would cost as much
+    Only the sums between neighboring j are taken: a running sum over the window would cost as much
     memory traffic as sorting it.
     """
     marks, back = np.unique(np.concatenate([first, second, [0, len(window)]]), return_inverse=True)

@@ -1,4 +1,4 @@
-"""The run store: a folder a run under `.linnet/runs/`, true at any moment, readable by a person.
+"""The run store: one folder per run under `.linnet/runs/`, true at any moment, readable by a person.
 
 run.json (RunRecord), stages/TASK.json (StageRecord), progress.json, pipeline.yaml, log.txt,
 artifacts/ (what the steps wrote) and a link to each task's outputs.
@@ -25,7 +25,7 @@ from typing import Any
 
 from linnet.errors import RunError, StorageError
 from linnet.records import RunRecord, RunRequest, StageRecord, now
-from linnet.storage.files import files_in_each
+from linnet.storage.files import files_in_each, listed
 from linnet.storage.paths import state_dir
 
 logger = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ def stages(folder: Path) -> list[StageRecord]:
 
 def stage_files(folder: Path) -> list[Path]:
     """The record of each stage of a run that has begun, named by its task."""
-    return sorted((folder / "stages").glob("[!.]*.json"))
+    return listed(folder / "stages", "[!.]*.json")
 
 
 def artifact(folder: Path, task: str, output: str) -> Path | None:
@@ -256,9 +256,22 @@ def end_with_worker(grace: float = 10.0) -> None:
     threading.Thread(target=watch, daemon=True, name="end-with-worker").start()
 
 
+def latest_evaluation(model: str) -> Path:
+    """The folder of the newest run's evaluation of a registered model.
+
+    Raises:
+        RunError: no run of it has evaluated a model.
+    """
+    for folder, record in readable(recorded):
+        found = artifact(folder, "evaluate", "report")
+        if found is not None and (found / "candidates.npz").exists() and record.model_name == model:
+            return found
+    raise RunError(f"no run has evaluated a model '{model}' yet: `linnet run` does")
+
+
 def alive_folders() -> list[Path]:
     """The runs that have their process, however many there are: no record is read for it."""
-    return [lock.parent for lock in sorted(runs_dir().glob("*/lock")) if alive(lock.parent)]
+    return [lock.parent for lock in files_in_each(runs_dir(), "lock") if alive(lock.parent)]
 
 
 def alive(folder: Path) -> bool:

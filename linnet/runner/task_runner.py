@@ -34,6 +34,7 @@ from linnet.runner.input_artifacts import digest_of
 from linnet.runner.placeholders import Names
 from linnet.runner.spec import Spec
 from linnet.runner.task_io import ExecutorTask
+from linnet.storage.files import listed
 
 logger = logging.getLogger(__name__)
 STOP_SECONDS = 4.0
@@ -140,7 +141,7 @@ class TaskRunner:
         return None
 
     def finished(self, node: Node, arguments: dict[str, Any]) -> TaskOutcome | None:
-        """How a task ended in an earlier life with the same inputs; an importer's artefact at once."""
+        """How a task ended in an earlier life with the same inputs; an importer's artifact at once."""
         leaf = self._task(node, arguments)
         if leaf.is_importer and not remote.is_remote(leaf.address):
             return TaskOutcome(True, leaf.imported())
@@ -331,7 +332,7 @@ class TaskRunner:
         """The finished tasks of this run before its worker was gone; a program that outlived it is ended."""
         finished = {}
         sweep(self.folder)
-        for file in (self.folder / "tasks").glob("[!.]*.json"):
+        for file in listed(self.folder / "tasks", "[!.]*.json"):
             try:
                 record = TaskRecord.load(file)
                 known = ("SUCCEEDED", "FAILED") if self._closing else ("SUCCEEDED",)
@@ -349,7 +350,7 @@ class TaskRunner:
 def recorded_outputs(
     outputs: Mapping[str, Any], digests: bool = False
 ) -> tuple[dict[str, Any], list[ArtifactRecord]]:
-    """A task's outputs as values and records; `digests`: with those of the artefacts' bytes."""
+    """A task's outputs as values and records; `digests`: with those of the artifacts' bytes."""
     parameters, artifacts = {}, []
     for name, value in outputs.items():
         items = value if isinstance(value, list) else [value]
@@ -370,7 +371,7 @@ def recorded_outputs(
 
 
 def _digest(arguments: Mapping[str, Any]) -> str:
-    """Digest of a task's inputs: values of parameters, places of artefacts."""
+    """Digest of a task's inputs: values of parameters, places of artifacts."""
 
     def plain(value: Any) -> Any:
         if not is_artifact(value):

@@ -14,9 +14,11 @@ import pytest
 
 from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.pace import Pace, Window
+from linnet.deployment.page import render
+from linnet.deployment.release import _with_traffic
 from linnet.deployment.replay import Replayer, Traffic
 from linnet.errors import RolloutError
-from linnet.records import TrainingSetManifest
+from linnet.records import RolloutDecision, TrainingSetManifest, now
 from linnet.vision.decode import decode
 
 TRAFFIC = Traffic((b"a", b"b"), ("A", "B"))
@@ -26,18 +28,18 @@ class Answering(BaseHTTPRequestHandler):
     """Knows the class of `a` but not of `b`; what else it does, the path of the server decides."""
 
     protocol_version = "HTTP/1.1"
-    behaviour = "well"
+    behavior = "well"
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         assert self.path == "/predict/tiny" and self.headers["Content-Type"] == "image/png"
-        if self.behaviour == "hangs up":
+        if self.behavior == "hangs up":
             self.connection.close()
             return
         content = json.dumps({"predictions": [{"class": "A", "probability": 1.0}]}).encode()
-        if self.behaviour == "babbles":
+        if self.behavior == "babbles":
             content = b"<html>"
-        self.send_response(500 if self.behaviour == "fails" and body == b"b" else 200)
+        self.send_response(500 if self.behavior == "fails" and body == b"b" else 200)
         self.send_header("Linnet-Model", "tiny")
         self.send_header("Linnet-Model-Version", "7")
         self.send_header("Content-Length", str(len(content)))
@@ -55,7 +57,7 @@ class Quiet(ThreadingHTTPServer):
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    handler = type("Handler", (Answering,), {"behaviour": getattr(request, "param", "well")})
+    handler = type("Handler", (Answering,), {"behavior": getattr(request, "param", "well")})
     with Quiet(("127.0.0.1", 0), handler) as http:
         thread = threading.Thread(target=http.serve_forever, args=(0.05,))
         thread.start()
@@ -197,7 +199,18 @@ def shown(traffic: Traffic) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
 
 
 def test_traffic_of_a_large_training_set_is_bounded(tmp_path: Path) -> None:
-    assert len(Traffic.of_training_set(training_set(tmp_path, 5000)).bodies) == 4096
+    traffic = Traffic.of_training_set(training_set(tmp_path, 5000))
+    assert len(traffic.bodies) == 4096
+    told = "the replay sends 4,096 of 5,000 images of the production split, drawn at random"
+    assert traffic.cut == told
+    start = now()
+    ended = RolloutDecision(
+        model="m", version="2", champion="1", verdict="promote", steps=(), reason="proven",
+        started_at=start, ended_at=start,
+    )  # fmt: skip
+    replayer = Replayer("http://127.0.0.1:1", "m", traffic, Pace(1.0))
+    assert told in render(_with_traffic(ended, replayer), []), "as if all had been asked about"
+    assert Traffic.of_training_set(training_set(tmp_path, 10)).cut == ""
 
 
 def test_half_of_the_traffic_is_of_what_windows_taught(tmp_path: Path) -> None:

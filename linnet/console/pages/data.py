@@ -209,7 +209,11 @@ def _filters(found: DatasetPageData) -> Html:
         choice("predicted", "Predicted (of the test split)", list(table.manifest.classes), found.predicted),
     ]
     if table.cohorts:
-        choices.append(choice("cohort", "Cohort", table.cohorts, filters.cohort))
+        offered = table.cohorts
+        if filters.cohort and filters.cohort not in offered:
+            offered = [filters.cohort, *offered]
+        choices.append(choice("cohort", "Cohort", offered, filters.cohort))
     button = tag("button", "Show", type="submit", class_="button")
     style = "display:flex;gap:12px;flex-wrap:wrap;align-items:end;margin-bottom:14px"
-    return tag("form", kept, *choices, only, button, method="get", action="/data#samples", style=style)
+    form = tag("form", kept, *choices, only, button, method="get", action="/data#samples", style=style)
+    return join([form, tag("p", table.cohorts_left, class_="soft small") if table.cohorts_left else ""])

@@ -74,7 +74,7 @@ def register(context: Context, app: FastAPI) -> None:
 
 def runbooks_of(context: Context, model: str) -> str:
     """The folder or address of a model's runbooks: `service_levels.runbooks`."""
-    config = context.sources.kept.get(("config", model), 30.0, lambda: model_config(model).config)
+    config = context.sources.kept.get(("model config", model), 30.0, lambda: model_config(model)).config
     return config.service_levels.runbooks
 
 
@@ -91,7 +91,7 @@ def page(found: Watched, trained: dict[str, int], unread: Sequence[str] = ()) ->
             *(problem(f"left out, so that defaults may judge: {why}") for why in found.broken_configs),
             left_out((*found.unread, *unread)),
             section("Alerts", view.alerts(found.alerts, found.model)),
-            _part("promises", "Service level objectives", view.promises(found.promises)),
+            _part("objectives", "Service level objectives", view.objectives(found.objectives)),
             monitoring.page(found.log, trained),
             _part("requests", "One request", search("")),
             _part("refused", "Refused requests", view.refused(found)),

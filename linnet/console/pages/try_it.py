@@ -19,6 +19,8 @@ from linnet.errors import ImageTooLarge, LinnetError
 from linnet.pages.numbers import percent
 from linnet.records import ModelVersion
 from linnet.serving.predictor import Predictor
+from linnet.tasks.draw import draw_of
+from linnet.tasks.target import target_of
 from linnet.vision.decode import color_of, read_image, resize
 from linnet.vision.formats import ACCEPT, NAMES
 from linnet.vision.thumbnail import thumbnail
@@ -28,6 +30,8 @@ NAV = shell.NavItem("Try it", "/try", '<path d="M12 16V4M7 9l5-5 5 5M4 16v4h16v-
 
 _SHOWN = 320
 """Pixels of the longer side at which the image is shown as it was sent."""
+_DRAWN = 640
+"""Pixels of the longer side at which the answer is drawn in."""
 
 _DROP = f"""
 <label class="drop" id="drop"><b>Drop an image here, or choose one</b>{NAMES}
@@ -171,8 +175,21 @@ def _reasons(context: Context, version: ModelVersion, image: bytes) -> Html:
         ),
     )
     parts = [section("What it looked at", tag("div", *figures, class_="shots"))]
+    if target_of(about.task).spatial:
+        parts.insert(0, drawn_in(about.task, sent, model.answer.labels(output)[0]))
     evidence = context.sources.evidence_of(version)
     training_set = training_set_of(evidence.folder) if evidence else None
     if training_set is not None:
         parts.append(neighbors(context.index.nearest(model, training_set, embedding[0])))
     return join(parts)
+
+
+def drawn_in(task: str, sent: explain.Pixels, label: str) -> Html:
+    """The image with what the answer says is where."""
+    height, width, channels = sent.shape
+    scale = _DRAWN / max(height, width)
+    rows, columns = (max(1, round(side * scale)) for side in (height, width))
+    shown = resize(sent, rows, columns, color_of(channels))
+    picture = thumbnail(draw_of(task)(shown, label, "orange"), _DRAWN)
+    style = "max-width:100%;border-radius:8px"
+    return section("Where", tag("img", src=picture, alt="your image, with the answer drawn in", style=style))

@@ -11,7 +11,7 @@ from linnet.report.comparison import MetricChange
 
 
 def change(metric: MetricChange) -> Html:
-    """By how much a metric moved, coloured by whether that is good."""
+    """By how much a metric moved, colored by whether that is good."""
     tones = {"better": "good", "worse": "bad"}
     return chip(metric.words, tones.get(metric.verdict, ""))
 

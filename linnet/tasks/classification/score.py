@@ -21,7 +21,7 @@ from linnet.statistics.metrics import (
 )
 from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.tasks.classification.doubt import label_suspects, rank_by_label_error
-from linnet.tasks.score import CLASS, Fitted, Logits, Score
+from linnet.tasks.score import CLASS, Fitted, Logits, Score, Undivided
 from linnet.tasks.target import Targets
 
 _LOWEST, _HIGHEST = 0.05, 20.0
@@ -32,11 +32,11 @@ _PRIOR_SPREAD = 1.0
 """Spread of log temperature in the weak prior that keeps the fit finite without validation errors."""
 
 
-class _OneClass:
+class _OneClass(Undivided):
     metrics: tuple[Metric, ...] = METRICS
     gated: tuple[str, ...] = ("accuracy", "macro_f1", "auc")
 
-    def fit(self, logits: Logits, targets: Targets) -> Fitted:
+    def fit(self, logits: Logits, targets: Targets, classes: int = 0) -> Fitted:  # noqa: ARG002
         return Fitted(fit_temperature(logits, targets))
 
     def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> Predictions:
@@ -120,7 +120,7 @@ def softmax(logits: Logits, temperature: float = 1.0) -> Floats:
 
 
 def fit_temperature(logits: Logits, labels: Ints) -> float:
-    """The temperature that minimises the negative log-likelihood of `labels` [N] under logits [N, K].
+    """The temperature that minimizes the negative log-likelihood of `labels` [N] under logits [N, K].
 
     Guo et al., "On Calibration of Modern Neural Networks" (2017), arXiv 1706.04599. One observation's
     worth of a log-normal prior around 1 is added: without a single error in validation the likelihood

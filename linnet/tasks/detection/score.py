@@ -13,11 +13,12 @@ from linnet.records.model import MOST_SUSPECTS
 from linnet.statistics import intervals
 from linnet.statistics.bootstrap import sample_weights
 from linnet.statistics.catalog import BY_KEY, Metric
-from linnet.statistics.metrics import equal_mass_bins
+from linnet.statistics.metrics import equal_mass_bins, ratio
 from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.statistics.temperature import binary_temperature
 from linnet.tasks.detection.answer import FAINT, USUAL
 from linnet.tasks.detection.found import Found, rescaled
+from linnet.tasks.detection.mistakes import groups, mistakes
 from linnet.tasks.detection.precision import average_precisions
 from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score
 from linnet.tasks.target import Targets
@@ -39,8 +40,11 @@ class _Boxes:
     )  # fmt: skip
     gated: tuple[str, ...] = ("accuracy", "macro_f1", "map", "map50")
 
-    def fit(self, logits: Logits, targets: Targets) -> Fitted:
-        classes = int(max(targets[..., 0].max(initial=0), logits[..., 5].max(initial=0))) + 1
+    def fit(self, logits: Logits, targets: Targets, classes: int = 0) -> Fitted:
+        classes = max(
+            classes,
+            int(max(targets[..., 0].max(initial=0), np.nan_to_num(logits[..., 5]).max(initial=0))) + 1,
+        )
         raw = Found(targets, logits.astype(np.float64), np.full(classes, USUAL))
         if raw.not_finite:
             return Fitted(float("nan"), (USUAL,) * classes)
@@ -91,9 +95,9 @@ class _Boxes:
         for k, name in enumerate(classes):
             precisions = average_precisions(results.of_class(k), once)[0]
             found[name] = {
-                "precision": _ratio(hits[k], named[k], 0.0),
-                "recall": _ratio(hits[k], objects[k]),
-                "f1": _ratio(2 * hits[k], objects[k] + named[k]) if objects[k] else float("nan"),
+                "precision": ratio(hits[k], named[k], 0.0),
+                "recall": ratio(hits[k], objects[k]),
+                "f1": ratio(2 * hits[k], objects[k] + named[k]) if objects[k] else float("nan"),
                 "false_positive_rate": (named[k] - hits[k]) / results.samples,
                 "average_precision": float(precisions.mean()),
                 "average_precision_50": float(precisions[0]),
@@ -117,6 +121,12 @@ class _Boxes:
 
     def confusion(self, results: Found) -> tuple[tuple[int, ...], ...]:  # noqa: ARG002
         return ()
+
+    def mistakes(self, results: Found) -> dict[str, npt.NDArray[np.int64]]:
+        return mistakes(results)
+
+    def groups(self, results: Found) -> dict[str, npt.NDArray[np.str_]]:
+        return groups(results)
 
     def ranked(self, results: Found) -> npt.NDArray[np.int64]:
         """By the surest box that the label does not know."""
@@ -188,10 +198,6 @@ def _best_threshold(results: Found, k: int) -> float:
     f1 = np.where(named > 0, f1[np.maximum(named, 1) - 1], 0.0)
     best = np.flatnonzero(f1 >= f1.max() - 1e-12)
     return float(cuts[best[np.abs(cuts[best] - USUAL).argmin()]])
-
-
-def _ratio(part: float, whole: float, otherwise: float = float("nan")) -> float:
-    return float(part / whole) if whole else otherwise
 
 
 SCORE: Score = _Boxes()
