@@ -10,11 +10,12 @@ from components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Model]) -> None:
     """Trains; a killed training goes on from its last checkpoint."""
+    from functools import partial
     from pathlib import Path
     from shutil import rmtree
 
     from linnet.config import TrainConfig
-    from linnet.run.step import hold_gpus, progress, run_step, work_dir
+    from linnet.run.step import hold_gpus, measured, progress, run_step, work_dir
 
     config = TrainConfig.parse(train)
     weights = {name: Path(getattr(config, name)) for name in ("init_weights", "weights")}
@@ -24,7 +25,8 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
         from linnet.training.train import train
 
         checkpoints = work_dir("train", config.values(), code=__file__)
-        report = train(Path(training_set.path), config, out["model"], checkpoints, progress, open_cache())
+        given, tell = Path(training_set.path), partial(measured, "train")
+        report = train(given, config, out["model"], checkpoints, progress, open_cache(), tell)
         rmtree(checkpoints, ignore_errors=True)
         hold_gpus(config.processes if report.device.startswith("cuda") else 0)
         waited = {} if report.waiting is None else {"waiting_for_batches": round(report.waiting, 4)}

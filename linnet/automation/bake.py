@@ -151,6 +151,7 @@ class Trial:
             promoted_at=self.entry.at, ends_at=self._ends, labels_until=until, at=moment,
             verdict=state, reason=reason, images=int(evidence.served.answers),
             labelled=int(evidence.served.answered), same_images=int(evidence.gains.n), judgements=judgements,
+            notes=self._collector.notes(),
         )  # fmt: skip
 
     def _rolled_back(self, report: BakeReport) -> BakeReport:

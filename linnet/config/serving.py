@@ -86,8 +86,8 @@ class ReleaseConfig(Section):
     the last champion, and one that is proven worse is rolled back by itself, which pages. 0: no trial. One
     that a person promoted is not judged."""
     bake_images: int = Field(default=50_000, ge=100)
-    """Most images of that time whose labels are waited for, and that the last champion is asked about; as
-    many of the last champion's. Failures and latencies are counted over all."""
+    """Most labelled images of that time that the last champion is asked about, too. Failures, latencies and
+    labels are counted over all."""
     bake_label_days: float = Field(default=7.0, ge=0)
     """Labels that come this long after it still count for what was served in it."""
     check_interval_seconds: float = Field(default=0.25, gt=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
-from math import isfinite
 from urllib.parse import quote
 
 from linnet.console.markup import Html, when
@@ -14,53 +13,6 @@ from linnet.launch.graph import PipelineTask
 _BOX, _HIGH, _GAP_X, _GAP_Y = 136, 46, 26, 16
 _ACROSS = 6
 """Steps side by side; the graph goes on below, so that it fits a screen."""
-
-
-def curve(
-    lines: Sequence[Sequence[float]], labels: Sequence[str], caption: str, x_name: str = "epoch"
-) -> Html:
-    """One or two lines over steps 1..N, with their legend; empty where nothing is finite."""
-    every = [value for line in lines for value in line if isfinite(value)]
-    longest = max((len(line) for line in lines), default=0)
-    if longest < 2 or not every:
-        return Html("")
-    low, high = min(every), max(every)
-    air = max((high - low) * 0.08, 1e-3)
-    within = high <= 1.0  # a share has no room above one
-    low, high = low - air, min(high + air, 1.0) if within else high + air
-    width, height, left, top = 460, 180, 46, 8
-
-    def x(step: int) -> float:
-        return round(left + (width - left - 10) * step / (longest - 1), 1)
-
-    def y(value: float) -> float:
-        return round(top + height - height * (value - low) / (high - low), 1)
-
-    parts = [
-        f'<svg class="curve" viewBox="0 0 {width} {top + height + 36}" role="img" aria-label="{escape(caption)}">'
-    ]
-    for tick in range(5):
-        value = low + (high - low) * tick / 4
-        parts.append(f'<line class="grid" x1="{left}" x2="{width - 10}" y1="{y(value)}" y2="{y(value)}"/>')
-        parts.append(
-            f'<text class="tick" x="{left - 8}" y="{y(value) + 4}" text-anchor="end">{value:.3g}</text>'
-        )
-    for step in sorted({0, longest // 2, longest - 1}):
-        parts.append(
-            f'<text class="tick" x="{x(step)}" y="{top + height + 18}" text-anchor="middle">{step + 1}</text>'
-        )
-    middle = left + (width - left) / 2
-    parts.append(
-        f'<text class="tick" x="{middle}" y="{top + height + 33}" text-anchor="middle">{escape(x_name)}</text>'
-    )
-    for number, line in enumerate(lines):
-        points = " ".join(f"{x(step)},{y(value)}" for step, value in enumerate(line) if isfinite(value))
-        parts.append(f'<polyline class="line{" second" if number else ""}" points="{points}"/>')
-    keys = "".join(
-        f'<span><i class="{"second" if number else ""}"></i>{escape(label)}</span>'
-        for number, label in enumerate(labels)
-    )
-    return Html("".join(parts) + f'</svg><div class="legend">{keys}</div>')
 
 
 def dag(tasks: Sequence[PipelineTask], states: dict[str, tuple[str, str]], picked: str, target: str) -> Html:

@@ -81,7 +81,12 @@ class PredictionLogReader:
 
         unread: list[str] = []
         with self._lock:
-            names = {str(path): path for path in served_files(self._folder)}
+            names = {
+                str(path): path
+                for path in served_files(
+                    self._folder, lambda error: unread.append(f"its requests are not counted: {error}")
+                )
+            }
             self._files = {name: found for name, found in self._files.items() if name in names}
             for name, path in names.items():
                 if name in self._files:

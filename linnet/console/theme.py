@@ -10,10 +10,12 @@ LOGO = (
     '<circle cx="23.6" cy="11.4" r="1.3" fill="var(--card)"/></svg>'
 )
 
+_LIGHT, _DARK = f"{LIGHT};--teal:#00788a;--pink:#b0318c", f"{DARK};--teal:#58c5d6;--pink:#f08bd0"
+"""Ten curves in one picture ask for two colors more than pages have."""
 STYLE = (
-    f":root{{color-scheme:light;{LIGHT}}}\n"
-    f"@media (prefers-color-scheme:dark){{:root{{color-scheme:dark;{DARK}}}}}\n"
-    f"html[data-theme=light]{{color-scheme:light;{LIGHT}}}html[data-theme=dark]{{color-scheme:dark;{DARK}}}\n"
+    f":root{{color-scheme:light;{_LIGHT}}}\n"
+    f"@media (prefers-color-scheme:dark){{:root{{color-scheme:dark;{_DARK}}}}}\n"
+    f"html[data-theme=light]{{color-scheme:light;{_LIGHT}}}html[data-theme=dark]{{color-scheme:dark;{_DARK}}}\n"
     """
 *{box-sizing:border-box}
 html{scrollbar-gutter:stable}
@@ -94,6 +96,7 @@ font-size:14px;font-weight:550}.tabs a:hover{background:var(--hover);text-decora
 .pager{display:flex;gap:10px;align-items:center;justify-content:flex-end;margin-top:12px;font-size:14px;color:var(--soft)}
 pre.log{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:14px 16px;margin:0;overflow:auto;
 max-height:420px;font-size:12.5px;line-height:1.5;white-space:pre-wrap;overflow-wrap:anywhere}
+pre.log{display:flex;flex-direction:column-reverse}
 svg text{fill:var(--ink);font:12px Inter,system-ui,sans-serif}svg .tick{fill:var(--soft);font-size:11px}
 svg .name{font-size:13px}svg .count{font-size:12px}svg .count.strong{fill:var(--on)}
 .whisker{width:160px;height:20px;display:block}.rail{stroke:var(--line)}.mark{stroke:var(--ink);stroke-width:1.6;
@@ -102,10 +105,15 @@ stroke-dasharray:3 2}.span{stroke-width:4;stroke-linecap:round;opacity:.45}.span
 .confusion,.diagram,.curve{width:100%;height:auto;display:block}.confusion{max-width:520px}.curve{max-width:640px}.curve.wider{max-width:none}.diagram{max-width:340px}
 .own{fill:var(--accent)}.other{fill:var(--warm)}svg .grid{stroke:var(--line)}.ideal{stroke:var(--soft);stroke-dasharray:5 4}
 .error{stroke:var(--accent);opacity:.5}.before{fill:none;stroke:var(--warm);stroke-width:1.8}.after{fill:var(--accent)}
-.line{fill:none;stroke:var(--accent);stroke-width:2;stroke-linejoin:round}.line.second{stroke:var(--warm);
-stroke-dasharray:5 4}.legend{font-size:13px;color:var(--soft);display:flex;gap:16px;flex-wrap:wrap;margin-top:6px}
-.legend i{display:inline-block;width:18px;height:3px;border-radius:2px;background:var(--accent);vertical-align:middle;
-margin-right:6px}.legend i.second{background:var(--warm)}
+.line{fill:none;stroke-width:2;stroke-linejoin:round}
+.k0{--k:var(--accent)}.k1{--k:var(--warm);stroke-dasharray:5 4}.k2{--k:var(--good)}.k3{--k:var(--bad);stroke-dasharray:2 3}
+.k4{--k:var(--unknown)}.k5{--k:var(--warn);stroke-dasharray:8 3}.k6{--k:var(--teal)}.k7{--k:var(--pink);stroke-dasharray:5 4}
+.k8{--k:var(--soft)}.k9{--k:var(--ink);stroke-dasharray:2 3}.curve .line,.curve circle{stroke:var(--k)}.curve circle{fill:var(--k)}
+.curve circle{stroke-dasharray:none}.curve circle:hover{stroke-width:5}.curve circle.hidden{opacity:0}.curve circle.hidden:hover{opacity:1}
+.values{margin-top:6px;font-size:13px}.values .button{margin:8px 0}.values .wide{max-height:300px;overflow:auto}
+.legend{font-size:13px;color:var(--soft);display:flex;gap:16px;flex-wrap:wrap;margin-top:6px}
+.legend i{display:inline-block;width:18px;height:3px;border-radius:2px;background:var(--k);vertical-align:middle;
+margin-right:6px}
 .dag{width:100%;overflow-x:auto}.dag svg{display:block;margin:0 auto;max-width:none}
 .dag .edge{fill:none;stroke:var(--line);stroke-width:1.8}.dag .edge.gate{stroke-dasharray:5 4}
 .dag .box{fill:var(--raised);stroke:var(--line);stroke-width:1.3}.dag a:hover .box,.dag a:focus .box{stroke:var(--accent)}

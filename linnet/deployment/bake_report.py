@@ -25,7 +25,12 @@ def bake_report(model: str) -> BakeReport | None:
 
 
 def bake_sentence(report: BakeReport) -> str:
-    """The report in a sentence."""
+    """The report in a sentence; what is not in its figures at the end."""
+    notes = f" (note: {'; '.join(report.notes)})" if report.notes else ""
+    return _outcome(report) + notes
+
+
+def _outcome(report: BakeReport) -> str:
     since = f"since {report.promoted_at:%Y-%m-%d %H:%M} UTC"
     seen = f"{report.images:,} images, {report.labelled:,} labelled, {since}"
     against = f"version {report.version} against version {report.last}"

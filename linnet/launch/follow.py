@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -15,16 +14,16 @@ from typing import NoReturn
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from linnet.errors import RunError, StorageError
 from linnet.launch.client import local_engine, running_engine, translate_api_errors
+from linnet.launch.step_words import bar, left, measured
 from linnet.launch.submit import STOP_SECONDS, Submitted
 from linnet.records import RunRecord, StageRecord, now
-from linnet.run import ending, runs
+from linnet.run import ending, live, runs
 
 _LOOK_SECONDS = 0.15
 _LOOK_REMOTE_SECONDS = 2.0
@@ -216,17 +215,16 @@ def _show_lines(folder: Path, ended: Callable[[], bool], console: Console) -> No
 
 
 def under_way(folder: Path) -> str:
-    """The stage that is running, since when and how far it is; empty where none is."""
+    """The stage that is running, since when, how far it is and what it measured last; empty where none is."""
     running = [stage for stage in runs.stages(folder) if stage.state == "running"]
     if not running:
         return "" if _begun(folder) else "waits for other runs to end (engine.concurrent_runs)"
+    task = running[-1].task
     elapsed = (now() - running[-1].started_at).total_seconds()
-    try:
-        told = json.loads((folder / "progress.json").read_text())
-        progress = f"  {told['what']}: {told['done']:,} of {told['total']:,}"
-    except (OSError, ValueError, KeyError):
-        progress = ""
-    return f"{running[-1].task:<15} {elapsed:6.0f} s so far{progress}"
+    told, rows = live.read_progress(folder), live.read_rows(folder, task)
+    progress = f"  {told.what}: {told.done:,} of {told.total:,}{left(told)}" if told else ""
+    last = f"; {live.words(rows[-1])}" if rows else ""
+    return f"{task:<15} {elapsed:6.0f} s so far{progress}{last}"
 
 
 def _begun(folder: Path) -> bool:
@@ -244,21 +242,13 @@ def _table(folder: Path, spinner: Spinner) -> Table:
     for stage in runs.stages(folder):
         if stage.state == "running":
             elapsed = (now() - stage.started_at).total_seconds()
-            table.add_row(spinner, stage.task, f"{elapsed:.0f} s", _bar(folder))
+            table.add_row(spinner, stage.task, f"{elapsed:.0f} s", bar(folder))
+            for line in measured(folder, stage.task):
+                table.add_row("", "", "", Text(line, "dim"))
         else:
             mark = Text("✓", "green") if stage.state == "succeeded" else Text("✗", "red")
             table.add_row(mark, stage.task, f"{stage.seconds:.1f} s", describe(stage, seconds=False))
     return table
-
-
-def _bar(folder: Path) -> Table | str:
-    try:
-        told = json.loads((folder / "progress.json").read_text())
-    except (OSError, ValueError):
-        return ""
-    bar = Table.grid(padding=(0, 1))
-    bar.add_row(ProgressBar(total=max(told["total"], 1), completed=told["done"], width=24), told["what"])
-    return bar
 
 
 def describe(stage: StageRecord, seconds: bool = True) -> Text:

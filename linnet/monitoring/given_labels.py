@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -60,13 +61,20 @@ def given_labels(log: Path, model: str, answers: Iterable[Answered], start: date
     for key, moments in used.items():
         ordered = sorted(moments, key=lambda one: one[0])
         for label, came in feedback.given[key]:
-            answered = [sample for at, sample in ordered if at <= came]
-            if not answered and ordered[0][0] <= came + _CLOCKS:
-                answered = [ordered[0][1]]
-            if answered and (image := (*key, answered[-1])) in asked:
+            place = answer_meant([at for at, _ in ordered], came)
+            if place is not None and (image := (*key, ordered[place][1])) in asked:
                 labels[image] = label, came
-            early += not answered and came >= start
+            early += place is None and came >= start
     return GivenLabels(labels, _notes(labels, used, early), feedback.damaged, tuple(unread))
+
+
+def answer_meant(answered: Sequence[datetime], came: datetime) -> int | None:
+    """Which of the answers of one name, by their moments in ascending order, a label was given for.
+
+    The newest when it came; None: it is older than all of them.
+    """
+    place = bisect_right(answered, came) - 1
+    return place if place >= 0 else 0 if answered[0] <= came + _CLOCKS else None
 
 
 def _notes(
@@ -102,8 +110,8 @@ def _answers_of(
     wanted = ds.field("request_id").isin(sorted(requests)) & (ds.field("model") == model) & ds.field("ok")
     wanted &= ds.field("at") >= pa.scalar(start, schema.field("at").type)
     found: list[Answered] = []
-    unread = []
-    for path in served_files(log):
+    unread: list[str] = []
+    for path in served_files(log, lambda error: unread.append(f"{error.filename}: {error.strerror}")):
         try:
             if written_at(path) < start - _SPILL:
                 continue

@@ -17,7 +17,15 @@ import numpy as np
 
 from linnet.errors import StorageError
 from linnet.records import utc_time
-from linnet.records.prediction_log import LIBRARIES, RANDOM, served_files, served_schema, written_at
+from linnet.records.prediction_log import (
+    LIBRARIES,
+    RANDOM,
+    Told,
+    feedback_files,
+    served_files,
+    served_schema,
+    written_at,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +46,7 @@ class LogWindow:
     libraries: dict[str, dict[str, int]]
     """Rows by library and version, as far as the files say."""
     damaged: tuple[str, ...]
-    """Files that could not be read."""
+    """Files and folders that could not be read."""
 
 
 def read_served(
@@ -59,9 +67,11 @@ def read_served(
     Raises:
         StorageError: `folder` is not there, or holds no log.
     """
-    files, damaged, kept = [], [], 0
+    files, kept = [], 0
+    damaged: list[str] = []
     libraries: Counter[tuple[str, str]] = Counter()
-    for path in _files(folder, start):
+    unread = lambda error: damaged.append(f"{error.filename}: {error.strerror}")  # noqa: E731
+    for path in _files(folder, start, unread):
         try:
             about = _read_footer(path, model, start, end)
         except (OSError, ValueError) as error:
@@ -129,8 +139,10 @@ def read_feedback(folder: Path, model: str, files: Iterable[Path] | None = None)
     import pyarrow as pa
 
     found: dict[tuple[str, int], list[tuple[str, datetime]]] = {}
-    damaged = []
-    for path in sorted(folder.glob("feedback*") if files is None else files):
+    damaged: list[str] = []
+    if files is None:
+        files = feedback_files(folder, lambda error: damaged.append(f"{error.filename}: {error.strerror}"))
+    for path in sorted(files):
         wrong: list[str] = []
         try:
             for number, row in enumerate(_feedback_rows(path), 1):
@@ -205,13 +217,13 @@ def _read_footer(path: Path, model: str, start: datetime, end: datetime) -> _Foo
     return _Footer(rows, images, said)
 
 
-def _files(folder: Path, start: datetime | None) -> Iterator[Path]:
+def _files(folder: Path, start: datetime | None, unread: Told | None = None) -> Iterator[Path]:
     """Log files that may hold rows from `start` on: a file is written after its rows."""
     if not folder.is_dir():
         raise StorageError(
             f"{folder}: there is no prediction log; `linnet up` starts a server that writes one"
         )
-    for path in served_files(folder):
+    for path in served_files(folder, unread):
         if start is None or written_at(path) >= start - _SPILL:
             yield path
 

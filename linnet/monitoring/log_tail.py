@@ -7,23 +7,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from linnet.monitoring.answer_index import Key, key_of
 from linnet.monitoring.log_reader import read_feedback
-from linnet.records.prediction_log import served_files, served_schema, written_at
+from linnet.records.prediction_log import feedback_files, served_files, served_schema, written_at
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.dataset as ds
 
 logger = logging.getLogger(__name__)
-Key = tuple[str, int]
-"""Request id, and image in the request."""
 _SPILL = timedelta(hours=1)
 """A row is written at most this long after it was answered."""
-_COLUMNS = (
-    "request_id", "index", "version", "predicted", "confidence", "latency_ms", "ok", "sample_id", "kept_for",
-    "segments",
-)  # fmt: skip
+_COLUMNS = "request_id", "index", "version", "predicted", "confidence", "latency_ms", "ok", "segments"
+_ANSWER = "request_id", "index", "at", "version", "predicted", "ok", "kept_for", "sample_id"
 
 
 @dataclass
@@ -34,6 +32,8 @@ class LogTail:
     model: str
     start: datetime
     end: datetime
+    unread: dict[str, str] = field(default_factory=dict)
+    """Files and folders that cannot be read, by their names: why."""
     _read: set[Path] = field(default_factory=set)
     _labels: dict[Path, tuple[int, int]] = field(default_factory=dict)
     """Modification time and size of the label files that were read: a text file may grow."""
@@ -46,51 +46,76 @@ class LogTail:
         import pyarrow as pa
         import pyarrow.dataset as ds
 
-        schema = served_schema()
-        first, last = (pa.scalar(moment, schema.field("at").type) for moment in (self.start, self.end))
-        wanted = (ds.field("at") >= first) & (ds.field("at") < last) & (ds.field("model") == self.model)
-        for path in served_files(self.folder):
+        for path in served_files(self.folder, self._folder_unread):
             if path in self._read:
                 continue
             self._read.add(path)
             try:
                 if not self.start <= written_at(path) <= self.end + _SPILL:
                     continue
-                source = ds.dataset(str(path), schema=schema, format="parquet")
-                yield path, source.to_table(columns=list(_COLUMNS), filter=wanted)
+                source = ds.dataset(str(path), schema=served_schema(), format="parquet")
+                yield path, source.to_table(columns=list(_COLUMNS), filter=self._ours())
             except (OSError, ValueError, pa.ArrowException) as error:
-                logger.warning("%s: left out: %s", path, error)
+                self._leave_out(path.name, error)
 
-    def kept(self, path: Path, keys: set[Key]) -> pa.Table:
-        """request_id, index, sample_id, features and image of some of a file's rows; none if it is gone."""
+    def answers(self, path: Path, keys: set[Key], *, images: bool = False) -> list[dict[str, Any]]:
+        """Rows of the model in this time that answered these; none if it is gone or damaged (told).
+
+        Each has request_id, index, at, version, predicted, ok, kept_for and sample_id; with `images`
+        features and image too.
+        """
+        import pyarrow as pa
         import pyarrow.dataset as ds
 
-        columns = ["request_id", "index", "sample_id", "features", "image"]
-        schema = served_schema()
-        if not path.exists():
-            import pyarrow as pa
+        wanted = self._ours() & ds.field("request_id").isin([request for request, _ in keys])
+        columns = [*_ANSWER, *(("features", "image") if images else ())]
+        try:
+            source = ds.dataset(str(path), schema=served_schema(), format="parquet")
+            rows: list[dict[str, Any]] = source.to_table(columns=columns, filter=wanted).to_pylist()
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, pa.ArrowException) as error:
+            self._leave_out(path.name, error)
+            return []
+        return [row for row in rows if key_of(row) in keys]
 
-            return pa.schema([schema.field(name) for name in columns]).empty_table()
-        source = ds.dataset(str(path), schema=schema, format="parquet")
-        chosen = ds.field("request_id").isin([request for request, _ in keys]) & ds.field("image").is_valid()
-        return source.to_table(columns=columns, filter=chosen)
+    def labels(self) -> Iterator[tuple[Key, str, datetime]]:
+        """Labels that came since `start`, with when, the oldest first; damaged files are told.
 
-    def labels(self) -> dict[Key, str]:
-        """Labels that came since `start`, the oldest first; damaged files are told.
-
-        An older one is of an earlier answer, whose request id a client may have used again.
+        An older one is of an earlier answer, whose request id a client may have used again. Those of a
+        file that grew are told again.
         """
         changed = []
-        for path in self.folder.glob("feedback*"):
+        for path in feedback_files(self.folder, self._folder_unread):
             try:
                 state = path.stat()
             except FileNotFoundError:
+                continue
+            except OSError as error:
+                self._leave_out(path.name, error)
                 continue
             if self._labels.get(path) != (state.st_mtime_ns, state.st_size):
                 self._labels[path] = state.st_mtime_ns, state.st_size
                 changed.append(path)
         found = read_feedback(self.folder, self.model, changed)
         for damaged in found.damaged:
-            logger.warning("%s: left out: %s", self.folder, damaged)
-        arrived = sorted(found.labels.items(), key=lambda item: item[1][1])
-        return {key: label for key, (label, came) in arrived if came >= self.start}
+            self._leave_out(damaged.partition(":")[0], damaged)
+        given = [(key, label, came) for key, told in found.given.items() for label, came in told]
+        return iter(sorted((one for one in given if one[2] >= self.start), key=lambda one: one[2]))
+
+    def _ours(self) -> ds.Expression:
+        import pyarrow as pa
+        import pyarrow.dataset as ds
+
+        moment = served_schema().field("at").type
+        first, last = (pa.scalar(one, moment) for one in (self.start, self.end))
+        return (ds.field("at") >= first) & (ds.field("at") < last) & (ds.field("model") == self.model)
+
+    def _folder_unread(self, error: OSError) -> None:
+        self._leave_out(str(error.filename), error)
+
+    def _leave_out(self, name: str, why: object) -> None:
+        """Tells what cannot be read, once a reason."""
+        if self.unread.get(name) != str(why):
+            self.unread[name] = str(why)
+            logger.warning("%s: left out: %s: %s", self.folder, name, why)

@@ -139,7 +139,8 @@ def _log(places: Places, at: datetime, span: timedelta, seen: _Seen) -> None:
     import pyarrow.dataset as ds
 
     since = at - 5 * span
-    files = [p for p in served_files(places.log) if _changed_at(p) >= since.timestamp()]
+    unread = lambda error: seen.notes.append(f"its requests are not counted: {error}")  # noqa: E731
+    files = [p for p in served_files(places.log, unread) if _changed_at(p) >= since.timestamp()]
     if not files:
         seen.notes.append(f"{places.log}: nothing was logged in the last {5 * span}")
         return

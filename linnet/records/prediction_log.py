@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 logger = logging.getLogger(__name__)
+Told = Callable[[OSError], None]
+"""What is called of a folder that cannot be read."""
 SERVED, FEEDBACK = "served", "feedback"
 LIBRARIES = b"libraries"
 """Key in a served file's metadata: JSON of the versions that the server ran with."""
@@ -80,23 +82,37 @@ def new_file(folder: Path, kind: str, number: int) -> Path:
     return folder / f"{kind}-{datetime.now(UTC):{_STAMP}}-{os.getpid()}-{number:06d}.parquet"
 
 
-def served_files(folder: Path) -> Iterator[Path]:
-    """The served files below a folder, the oldest first of each; a folder that cannot be read is told.
+def served_files(folder: Path, told: Told | None = None) -> Iterator[Path]:
+    """The served files below a folder, the oldest first; `told` of a folder that cannot be read, or a log.
 
     Linked folders count, such as one on another disk; each folder once, however many links lead to it.
     """
-    told = lambda error: logger.warning("its rows are left out: %s", error)  # noqa: E731
+    return _files(folder, lambda name: name.startswith(f"{SERVED}-") and name.endswith(".parquet"), told)
+
+
+def feedback_files(folder: Path, told: Told | None = None) -> Iterator[Path]:
+    """The files of labels below a folder, as `served_files`; also what a person lays there."""
+    return _files(folder, lambda name: name.startswith(FEEDBACK), told)
+
+
+def _files(folder: Path, wanted: Callable[[str], bool], told: Told | None) -> Iterator[Path]:
+    def unread(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # there is none, or it was deleted just now
+            (told or _log_unread)(error)
+
     found, seen = [], set()
-    for place, folders, names in os.walk(folder, onerror=told, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=unread, followlinks=True):
         folders.sort()  # which of two ways to one folder is taken must not change between two looks
         if (real := os.path.realpath(place)) in seen:
             folders.clear()
             continue
         seen.add(real)
-        found += [
-            Path(place, name) for name in names if name.startswith(f"{SERVED}-") and name.endswith(".parquet")
-        ]
+        found += [Path(place, name) for name in names if wanted(name)]
     return iter(sorted(found))
+
+
+def _log_unread(error: OSError) -> None:
+    logger.warning("its rows are left out: %s", error)
 
 
 def models_in(path: Path) -> tuple[str, str] | None:

@@ -112,4 +112,6 @@ class BakeReport(Record):
     labelled: int = 0
     same_images: int = 0
     """Labelled images that the last champion was asked about too."""
+    notes: tuple[str, ...] = ()
+    """What is not in these figures, and why."""
     judgements: tuple[MetricJudgement, ...] = ()

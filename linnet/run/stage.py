@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import threading
@@ -14,21 +13,9 @@ from typing import Any, Literal
 from linnet.errors import LinnetError, RunError
 from linnet.process.state import started_at
 from linnet.records import StageRecord, now
+from linnet.run.live import forget_progress
 from linnet.run.runs import run_dir
-from linnet.storage.files import write_text
 
-
-def progress(what: str, done: int, total: int) -> None:
-    """Tells whoever follows the run how far a step is; at most ten times a second."""
-    folder = run_dir()
-    moment = time.monotonic()
-    if folder is None or (done < total and moment - _last_progress.get(what, 0.0) < 0.1):
-        return
-    _last_progress[what] = moment
-    write_text(folder / "progress.json", json.dumps({"what": what, "done": done, "total": total}))
-
-
-_last_progress: dict[str, float] = {}
 _gpus_held = 0
 
 
@@ -49,7 +36,7 @@ class Stage:
         self.started: datetime = now() - timedelta(seconds=age)
         self.clock = time.monotonic() - age
         if (folder := run_dir()) is not None:
-            (folder / "progress.json").unlink(missing_ok=True)  # it told of the step before
+            forget_progress(folder)
         self._save(StageRecord(task=task, state="running", started_at=self.started))
 
     def spent(self) -> dict[str, float]:

@@ -22,12 +22,14 @@ from linnet.cache.key import Key, explain
 from linnet.cache.store import Cache, StepResult, open_cache
 from linnet.errors import RunError
 from linnet.records import StageRecord
+from linnet.run.live import measured, progress
 from linnet.run.runs import DRY_RUN, KEYS, end_with_worker, run_dir
-from linnet.run.stage import Stage, deadline, hold_gpus, progress
+from linnet.run.stage import Stage, deadline, hold_gpus
+from linnet.run.usage import sampled
 from linnet.storage.files import translate_storage, write_text
 from linnet.storage.paths import state_dir
 
-__all__ = ["Artifact", "DryRunStop", "hold_gpus", "preparing", "progress", "run_step", "work_dir"]
+__all__ = ["Artifact", "DryRunStop", "hold_gpus", "measured", "preparing", "progress", "run_step", "work_dir"]
 
 Paths = Mapping[str, Path]
 Work = Callable[[Paths], Mapping[str, Any] | None]
@@ -177,7 +179,8 @@ def _work_and_store(
     targets = {name: Path(artifact.path) for name, artifact in outputs.items()}
     before = stage.spent()
     try:
-        values = dict(work({name: staged / name for name in targets}) or {})
+        with sampled(stage.task):
+            values = dict(work({name: staged / name for name in targets}) or {})
         spent = {name: seconds - before[name] for name, seconds in stage.spent().items()}
         metadata = {name: dict(artifact.metadata) for name, artifact in outputs.items()}
         result = StepResult(values=values, **spent, metadata=metadata, run=run.name if run else "")

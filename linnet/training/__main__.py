@@ -12,7 +12,7 @@ from linnet.cache.store import open_cache
 from linnet.config import TrainConfig
 from linnet.errors import ConfigError, LinnetError
 from linnet.training import distributed
-from linnet.training.progress import shown
+from linnet.training.progress import row_line, shown
 from linnet.training.train import train
 
 
@@ -23,7 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
         config = read_config(options.config, options.set)
         with shown() as progress:
             cache = open_cache() if options.cache else None
-            report = train(options.training_set, config, options.out, options.work, progress, cache)
+            tell = row_line if distributed.is_worker() else None  # to who started the processes
+            report = train(options.training_set, config, options.out, options.work, progress, cache, tell)
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on from the checkpoint in {options.work}", file=sys.stderr)
         return 130

@@ -20,7 +20,7 @@ from linnet.config import TrainConfig
 from linnet.errors import TrainingError
 from linnet.process.cpus import available_cpus
 from linnet.training.device import choose_device
-from linnet.training.progress import Progress, parse_line
+from linnet.training.progress import AfterEpoch, Progress, parse_line, parse_row
 
 _PATIENCE = timedelta(hours=6)
 """How long processes wait for the first one, which alone computes a frozen backbone's activations."""
@@ -77,11 +77,19 @@ def agreed(flag: bool, place: Rank, device: torch.device) -> bool:
 
 
 def launch(
-    training_set: Path, config: TrainConfig, out: Path, work: Path, say: Progress, *, cached: bool = False
+    training_set: Path,
+    config: TrainConfig,
+    out: Path,
+    work: Path,
+    say: Progress,
+    *,
+    cached: bool = False,
+    after_epoch: AfterEpoch | None = None,
 ) -> None:
     """Runs this training in `config.processes` processes and waits for them.
 
     `cached`: whether they may keep the activations of a frozen backbone in the content cache.
+    `after_epoch`: is given each epoch's row of the history, and ends the training where it raises.
 
     Raises:
         ConfigError: there is not a GPU for each of them.
@@ -111,6 +119,8 @@ def launch(
                 for text in child.stdout:
                     if found := parse_line(text):
                         say(*found)
+                    elif after_epoch and (row := parse_row(text)):
+                        after_epoch(row)
             except BaseException:
                 child.terminate()  # torchrun passes it on to the processes
                 raise

@@ -69,7 +69,8 @@ class Meter:
             row = self.finish()
             if self._say:
                 self._say(
-                    f"epoch {self._epoch + 1}/{self._config.epochs}: accuracy {row['train_accuracy']:.3f}, "
+                    f"epoch {self._epoch + 1}/{self._config.epochs}: loss {row['loss']:.4g}, "
+                    f"accuracy {row['train_accuracy']:.3f}, "
                     f"{row['images_per_second']:,.0f} images/s",
                     step + 1,
                     self._total,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from linnet.progress import Progress, silent
 
-__all__ = ["Progress", "line", "parse_line", "shown", "silent"]
+AfterEpoch = Callable[[dict[str, float]], None]
+"""Given an epoch's row of the history, once it is over; may raise to end the training."""
+
+__all__ = ["AfterEpoch", "Progress", "line", "parse_line", "parse_row", "row_line", "shown", "silent"]
 
 
 def line(what: str, done: int, total: int) -> None:
@@ -23,6 +26,19 @@ def parse_line(text: str) -> tuple[str, int, int] | None:
         return None
     found = json.loads(text)
     return found["progress"], found["done"], found["total"]
+
+
+def row_line(row: dict[str, float]) -> None:
+    """Prints {"measured": row} on a line of its own."""
+    print(json.dumps({"measured": row}), flush=True)
+
+
+def parse_row(text: str) -> dict[str, float] | None:
+    """What `row_line` printed, or None if the text is something else."""
+    if not text.startswith('{"measured"'):
+        return None
+    row: dict[str, float] = json.loads(text)["measured"]
+    return row
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -31,12 +31,11 @@ from linnet.training.mixing import Mixing
 from linnet.training.optimizer import Optimiser, learning_rate_factor
 from linnet.training.photo_augmentation import PhotoAugmentation
 from linnet.training.prepare import hold_norms, learning_rate_scales, prepare_network
-from linnet.training.progress import Progress, silent
+from linnet.training.progress import AfterEpoch, Progress, silent
 from linnet.vision.fusion import FusionNetwork
 from linnet.vision.networks import save_model
 
 REPORT = "training.json"
-AfterEpoch = Callable[[dict[str, float]], None]
 
 
 def train(
@@ -54,8 +53,8 @@ def train(
     then the epochs follow, in which all weights move. After every epoch a checkpoint goes to `work`;
     the same call continues from there. On a CPU the weights are a function of data, config and number
     of threads, bit by bit, interrupted or not. With `config.processes > 1` the processes are started
-    here, through torchrun. `after_epoch` is given each epoch's row of the history, and may raise to end
-    the training; with several processes it is not asked.
+    here, through torchrun. `after_epoch` is given each epoch's row of the history, those of before an
+    interruption first, and may raise to end the training.
 
     Raises:
         TrainingError: the training set or the initial weights cannot be used, or the loss diverged.
@@ -64,7 +63,8 @@ def train(
     """
     say = progress or silent
     if config.processes > 1 and not distributed.is_worker():
-        distributed.launch(training_set, config, out, work, say, cached=cache is not None)
+        cached = cache is not None
+        distributed.launch(training_set, config, out, work, say, cached=cached, after_epoch=after_epoch)
         return TrainingReport.load(out / REPORT)
     place = distributed.join(config)
     try:
@@ -121,6 +121,9 @@ def _train(
         average.load_state_dict(saved["average"])
         best.load_state_dict(saved["best"])
         history, unseen = saved["history"], saved["unseen"]
+        if after_epoch and place.rank == 0:
+            for row in history:
+                after_epoch(row)
     resumed, started = epochs_of(history), time.perf_counter()
     total = batches.steps * config.epochs
 
@@ -138,7 +141,7 @@ def _train(
                 "unseen": unseen,
             }
             checkpoint.save_checkpoint(work, name, state)
-        if after_epoch:
+        if after_epoch and place.rank == 0:
             after_epoch(row)
 
     # The other processes get the head from the first one.

@@ -109,7 +109,7 @@ class Stage:
             request = f"{version}-{hours}-{number}"
             prediction = predictor.predict(np.full((1, 8, 8, 1), level, np.uint8), None)
             log.offer(LogEntry(request, moment, "tiny", version, predictor.answer, 1.5, prediction, None))
-            at = datetime.now(UTC).isoformat()
+            at = datetime.fromtimestamp(moment + 60, UTC).isoformat()
             told.append(json.dumps({"request_id": request, "label": label_of(level), "at": at}))
         for number in range(failed):
             request = f"{version}-{hours}-failed-{number}"
@@ -118,6 +118,23 @@ class Stage:
         if labelled:
             with (prediction_log_dir() / "feedback-people.jsonl").open("a") as file:
                 file.write("\n".join(told) + "\n")
+
+    def serve_again(self, request: str, level: int, at: float, blocks: int = 0) -> None:
+        """A request of this id that version 2 answered so many hours after the promotion."""
+        predictor = Predictor.load("2", self.packages["2"], 1)
+        log = PredictionLog(prediction_log_dir(), 1_000_000, 1.0, blocks)
+        log.start()
+        pixels = np.full((1, 8, 8, 1), level, np.uint8)
+        pixels[0, 0, 0] -= 1  # one level alone is pixelated to itself
+        moment = (self.promoted_at + timedelta(hours=at)).timestamp()
+        prediction = predictor.predict(pixels, None)
+        log.offer(LogEntry(request, moment, "tiny", "2", predictor.answer, 1.5, prediction, None))
+        log.close()
+
+    def label(self, request: str, label: str, at: float) -> None:
+        moment = (self.promoted_at + timedelta(hours=at)).isoformat()
+        with (prediction_log_dir() / "feedback-people.jsonl").open("a") as file:
+            file.write(json.dumps({"request_id": request, "label": label, "at": moment}) + "\n")
 
     def look(self) -> BakeReport:
         self.watch.look()
@@ -189,7 +206,55 @@ def test_failures_after_the_most_images_are_counted(staged: Staged) -> None:
     stage.serve("2", 60, 0.02, failed=60)
     report = stage.look()
     assert (report.verdict, stage.champion) == ("rollback", "1"), report.reason
-    assert "of 220 against 0.00% of 400" in report.reason and report.labelled == 100, "labels are bounded"
+    assert "of 220 against 0.00% of 400" in report.reason and report.labelled == 160
+
+
+def test_labels_of_answers_after_the_most_images_count_and_the_sentence_says_what_does_not(
+    staged: Staged,
+) -> None:
+    """A service of one request a second had the labels of half of its trial counted, the first half's."""
+    stage = staged("permuted", ReleaseConfig(bake_images=100))
+    stage.serve("1", 120, -1.0, labelled=False)
+    stage.serve("2", 120, 0.01, labelled=False)
+    assert stage.look().labelled == 0
+    stage.serve("2", 180, 0.02)
+    report = stage.look()
+    assert (report.labelled, report.same_images) == (180, 100)
+    assert "80 labelled images were not shown to the last champion: 100 were" in bake_sentence(report)
+    assert report.verdict == "rollback", "by labels that were not counted before"
+
+
+def test_label_counts_for_the_image_that_its_request_named_when_it_came(staged: Staged) -> None:
+    stage = staged()
+    stage.serve_again("again", 20, at=0.01)
+    stage.label("again", label_of(20), at=0.02)
+    stage.serve_again("again", 240, at=0.03)
+    stage.label("again", label_of(240), at=0.04)
+    report = stage.look()
+    assert (report.labelled, report.same_images) == (2, 2)
+    accuracy = next(one for one in report.judgements if one.metric == "accuracy")
+    assert accuracy.candidate == 1.0, "the first label was held against the second image"
+    assert "1 labelled request id(s) name different images" in bake_sentence(report)
+    stage.label("again", label_of(20), at=0.05)
+    report = stage.look()
+    assert report.labelled == 2 and "1 label(s) were corrected after" in bake_sentence(report)
+
+
+def test_what_a_label_cannot_be_counted_for_is_told(staged: Staged) -> None:
+    stage = staged()
+    stage.serve_again("new", 20, at=0.01)
+    stage.label("new", "of tomorrow", at=0.02)
+    stage.serve_again("pixelated", 20, at=0.01, blocks=4)
+    stage.label("pixelated", label_of(20), at=0.02)
+    (prediction_log_dir() / "served-20260101T000000-1-000001.parquet").write_bytes(b"damaged")
+    (prediction_log_dir() / "feedback-people.csv").write_text("request_id")
+    (prediction_log_dir() / "elsewhere").symlink_to("elsewhere")
+    report = stage.look()
+    told = bake_sentence(report)
+    assert "1 labels of classes that the model does not know are not counted" in told
+    assert "1 labelled images could not be shown to the last champion" in told
+    assert "1 file(s) of the log cannot be read, such as feedback-people.csv" in told, told
+    assert (report.labelled, report.same_images) == (1, 0)
 
 
 def test_sound_champion_stays_and_its_trial_ends(staged: Staged) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +29,7 @@ from linnet.errors import DataError
 from linnet.launch import follow
 from linnet.records import RunRecord, RunRequest, StageRecord
 from linnet.run import ending, runs
+from linnet.run.live import append
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ODD = ("scan[red].png", "ok[/b]", "[bold]x", ":smile:", "a[/]b")
@@ -207,3 +210,23 @@ def test_paths_of_a_run_s_result_are_whole_on_a_narrow_terminal(
         (line,) = [line for line in lines if line[:2] == "  " and line.endswith(str(name))]
         found = Path(os.path.normpath(Path.cwd() / line[20:].strip()))
         assert found.resolve() == (folder / name).resolve(), line
+
+
+def test_training_is_watched_on_the_terminal(tmp_path: Path) -> None:
+    """Epochs, pace, time left and what it takes of the machine; today's run said `for 24 s` alone."""
+    (tmp_path / "stages").mkdir()
+    began = datetime.now(UTC) - timedelta(seconds=70)
+    StageRecord(task="train", state="running", started_at=began).save(tmp_path / "stages" / "train.json")
+    at = began.timestamp()
+    told = {"what": "epoch 3/5: loss 0.3", "done": 50, "total": 100, "began": 0, "since": at, "at": at + 70}
+    (tmp_path / "progress.json").write_text(json.dumps(told))
+    for epoch in range(1, 6):
+        append(tmp_path / "live" / "train.jsonl", {"epoch": epoch, "loss": 1 / epoch})
+    append(tmp_path / "live" / "train.usage.jsonl", {"at": 2.0, "cpus": 1.5, "memory_mb": 900.0, "gpu": 0.93})
+    out = io.StringIO()
+    Console(file=out, width=120).print(follow._table(tmp_path, Spinner("dots")))
+    shown = out.getvalue()
+    for words in ("epoch 3/5: loss 0.3, 1 min", "epoch 5: loss 0.2", "1.5 processors", "GPU 93 %"):
+        assert words in shown, shown
+    assert "epoch 2:" not in shown  # the last three alone
+    assert "epoch 5: loss 0.2" in follow.under_way(tmp_path)

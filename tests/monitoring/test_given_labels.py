@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from linnet.monitoring.given_labels import given_labels
+from linnet.monitoring.log_reader import read_feedback
 from linnet.monitoring.log_tail import LogTail
 from linnet.monitoring.recent import LabelledWindow, labelled_window
 from linnet.monitoring.request_lookup import find_requests
@@ -121,8 +122,10 @@ def test_what_is_shown_of_a_request_and_of_a_rollout_goes_by_time_too(tmp_path: 
         image.sample_id: image.label for one in find_requests(tmp_path / "log", "x") for image in one.images
     }
     assert told == {sample_id(A): "cat", sample_id(B): None}
-    assert LogTail(tmp_path / "log", "m", START + 0.9 * DAY, START + 2 * DAY).labels() == {}
-    assert LogTail(tmp_path / "log", "m", START, START + 2 * DAY).labels() == {("x", 0): "cat"}
+    assert list(LogTail(tmp_path / "log", "m", START + 0.9 * DAY, START + 2 * DAY).labels()) == []
+    assert list(LogTail(tmp_path / "log", "m", START, START + 2 * DAY).labels()) == [
+        (("x", 0), "cat", START + 0.5 * DAY)
+    ]
 
 
 def test_a_label_sent_again_later_is_written_as_its_request_id_may_name_another_image(tmp_path: Path) -> None:
@@ -140,3 +143,19 @@ def test_a_label_sent_again_later_is_written_as_its_request_id_may_name_another_
     early = pa.table(rows | {"at": [datetime.now(UTC) - timedelta(hours=1)]}, feedback_schema())
     pq.write_table(early, new_file(tmp_path, "feedback", 0))
     assert asyncio.run(take("cat", "cat")) == [1, 0], "a client's retry is written once"
+
+
+def test_labels_in_folders_count_and_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """Answers in folders of the log were read, and their labels beside them were not."""
+    moved = tmp_path / "log" / "january"
+    moved.mkdir(parents=True)
+    serve(moved, ("x", 0, A))
+    label(moved, ("x", 0.5, "cat"))
+    (tmp_path / "log" / "elsewhere").symlink_to("elsewhere")
+    window = whole(tmp_path / "log")
+    assert found(window) == {"A": "cat"}
+    read = read_feedback(tmp_path / "hidden", "m")
+    assert (read.given, read.damaged) == ({}, ()), "no log, no labels"
+    (tmp_path / "hidden").symlink_to("hidden")
+    assert "hidden" in read_feedback(tmp_path / "hidden", "m").damaged[0]
+    assert "hidden" in given_labels(tmp_path / "hidden", "m", [], START).damaged[0]

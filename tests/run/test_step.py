@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from linnet.cache import key as cache_key
 from linnet.errors import DataError, DatasetUnavailable, RunError, StorageError
 from linnet.records import StageRecord
+from linnet.run.live import read_progress
 from linnet.run.runs import DRY_RUN
 from linnet.run.step import DryRunStop, preparing, progress, run_step, work_dir
 
@@ -194,11 +194,8 @@ def test_run_step_killed_leaves_no_half_entry(tmp_path: Path, run_folder: Path, 
 
 def test_progress_is_readable_at_any_time(run_folder: Path) -> None:
     progress("training", 10, 10)
-    assert json.loads((run_folder / "progress.json").read_text()) == {
-        "what": "training",
-        "done": 10,
-        "total": 10,
-    }
+    told = read_progress(run_folder)
+    assert told is not None and (told.what, told.done, told.total) == ("training", 10, 10)
 
 
 def test_run_step_begins_without_the_progress_of_the_step_before(tmp_path: Path, run_folder: Path) -> None:

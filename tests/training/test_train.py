@@ -71,6 +71,24 @@ def test_train_on_stripes_learns_them_and_writes_model_and_report(
     assert right > 0.95
 
 
+def test_epochs_are_told_as_they_end_and_again_where_a_training_goes_on(
+    made: Path, quick: TrainConfig, tmp_path: Path
+) -> None:
+    told: list[dict[str, float]] = []
+
+    def until_second(row: dict[str, float]) -> None:
+        told.append(row)
+        if row["epoch"] == 2.0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(made, quick, tmp_path / "out", tmp_path / "work", after_epoch=until_second)
+    assert [row["epoch"] for row in told] == [1.0, 2.0]
+    again: list[dict[str, float]] = []
+    report = train(made, quick, tmp_path / "out", tmp_path / "work", after_epoch=again.append)
+    assert again == list(report.history) and again[:2] == told
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "muon"])
 def test_two_runs_with_one_seed_give_the_same_weights(
     made: Path, quick: TrainConfig, tmp_path: Path, optimizer: str
@@ -162,8 +180,11 @@ def test_cuda_without_gpu_is_a_config_error(made: Path, quick: TrainConfig, tmp_
 def test_two_processes_learn_and_write_one_result(made: Path, quick: TrainConfig, tmp_path: Path) -> None:
     said: list[str] = []
     config = changed(quick, processes=2)
-    report = train(made, config, tmp_path / "out", tmp_path / "work", lambda what, *_: said.append(what))
+    told: list[dict[str, float]] = []
+    say = lambda what, *_: said.append(what)  # noqa: E731
+    report = train(made, config, tmp_path / "out", tmp_path / "work", say, after_epoch=told.append)
     assert report.history[-1]["validation_accuracy"] > 0.95
+    assert told == list(report.history)
     assert report.config["processes"] == 2
     assert any("epoch 3/3" in what for what in said)
     load_model(tmp_path / "out")

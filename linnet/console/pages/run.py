@@ -12,8 +12,12 @@ from linnet.console import shell
 from linnet.console.context import Context, role_of
 from linnet.console.markup import address, card, heading, join, link, section, tag
 from linnet.console.views import run as view
+from linnet.console.views.live import LiveStep, under_way
 from linnet.launch import graph
+from linnet.records import RunRecord, StageRecord
 from linnet.report.evidence import RunEvidence
+from linnet.run.live import read_progress, read_rows
+from linnet.run.usage import read_usage
 
 PLACE = 3
 
@@ -31,6 +35,8 @@ class RunPageData:
     log: str
     gives: tuple[str, ...] = ()
     """Artefacts that the picked step gave."""
+    live: LiveStep | None = None
+    """What the step under way tells; of a run that ended, what its training told."""
 
     @property
     def under_way(self) -> bool:
@@ -56,9 +62,25 @@ def load(context: Context, run_id: str, step: str) -> RunPageData:
     compiled = next((file for file in files if file.exists()), files[0])
     kept = context.sources.kept
     tasks = kept.get(("tasks", compiled), 3600.0, lambda: graph.tasks(compiled)) if compiled.exists() else []
+    stage = _watched(evidence.record)
+    live = _live(evidence.folder, stage) if stage else None
+    step = step or (stage.task.replace("_", "-") if stage and stage.state == "running" else "")
     if not step:
-        return RunPageData(evidence, tasks, "")
-    return RunPageData(evidence, tasks, _log(evidence.folder, step), _gives(evidence.folder, step))
+        return RunPageData(evidence, tasks, "", live=live)
+    return RunPageData(evidence, tasks, _log(evidence.folder, step), _gives(evidence.folder, step), live)
+
+
+def _watched(record: RunRecord) -> StageRecord | None:
+    """The step that is under way; of a run that ended, its training."""
+    running = [stage for stage in record.stages if stage.state == "running"]
+    if record.state == "running" and running:
+        return running[-1]
+    return next((stage for stage in record.stages if stage.task == "train"), None)
+
+
+def _live(folder: Path, stage: StageRecord) -> LiveStep:
+    told = read_progress(folder) if stage.state == "running" else None
+    return LiveStep(stage, told, read_rows(folder, stage.task), read_usage(folder, stage.task))
 
 
 def _gives(folder: Path, step: str) -> tuple[str, ...]:
@@ -137,8 +159,14 @@ def _actions(context: Context, request: Request, found: RunPageData) -> None:
 
 
 def _body(found: RunPageData, step: str) -> str:
-    evidence = found.evidence
+    evidence, live = found.evidence, found.live
+    watched = live if live and found.under_way and live.stage.state == "running" else None
     parts: list[object] = [tag("section", view.summary(evidence))]
+    if watched is not None:
+        epochs = evidence.record.config.get("train", {}).get("epochs")
+        parts.append(under_way(watched, int(epochs) if epochs and watched.stage.task == "train" else None))
+        if not step:
+            parts.append(section("", view.log_card(found.log)))
     if found.tasks:
         parts.append(section("Steps", card("", view.graph(evidence, found.tasks, step))))
     if step:
@@ -146,7 +174,7 @@ def _body(found: RunPageData, step: str) -> str:
         task = next((t for t in found.tasks if t.name == step), None)
         parts.append(tag("section", view.step(stage, task, found.log, found.gives)))
     parts.append(section("Gates", view.gates(evidence.gates, view.intervals_of(evidence))))
-    parts += [view.canary(evidence), view.training(evidence.training)]
+    parts += [view.canary(evidence), view.training(evidence.training, None if watched else live)]
     if evidence.pages:
-        parts.append(section("Pages that the run wrote", view.pages(evidence)))
+        parts.append(section("Reports", view.pages(evidence)))
     return join(parts)

@@ -34,3 +34,18 @@
     if (event.target.closest("[data-theme-switch]")) window.linnetTheme();
   });
 })();
+// A table as a file: the button's own, so that it is what the reader sees.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-csv]"), table = button?.parentElement.querySelector("table");
+  if (!table) return;
+  const cell = (text) => {  // a spreadsheet would run what begins like a formula
+    const safe = /^[=+@\t\r]|^-(?![\d.])/.test(text) ? "'" + text : text;
+    return '"' + safe.replaceAll('"', '""') + '"';
+  };
+  const rows = [...table.rows].map((row) => [...row.cells].map((one) => cell(one.innerText.trim())).join(","));
+  const file = new Blob([rows.join("\r\n") + "\r\n"], {type: "text/csv"});
+  const link = Object.assign(document.createElement("a"), {href: URL.createObjectURL(file)});
+  link.download = (button.dataset.csv || "table").replaceAll(/[^\w-]+/g, "-").toLowerCase() + ".csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+});

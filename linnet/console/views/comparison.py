@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linnet.console import charts
+from linnet.console.curves import Line, curves
 from linnet.console.markup import Html, address, card, chip, empty, join, link, section, table, tag, when
 from linnet.pages.numbers import number
 from linnet.records import Gate
@@ -76,8 +76,8 @@ def _gate_pairs(first: RunEvidence, second: RunEvidence) -> Html:
 
 def _curves(first: RunEvidence, second: RunEvidence) -> Html:
     lines = [
-        [row.get("validation_accuracy", float("nan")) for row in one.training.history] if one.training else []
-        for one in (first, second)
+        Line.of(name, one.training.history if one.training else (), "validation_accuracy")
+        for name, one in (("A", first), ("B", second))
     ]
-    drawn = charts.curve(lines, ("A", "B"), "Validation accuracy per epoch")
+    drawn = curves(lines, "Validation accuracy per epoch")
     return section("Validation accuracy", card("", drawn)) if drawn else Html("")

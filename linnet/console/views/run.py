@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -24,6 +24,7 @@ from linnet.console.markup import (
     tiles,
     when,
 )
+from linnet.console.views.live import LiveStep, history, machine
 from linnet.evaluation import plots
 from linnet.launch.graph import PipelineTask
 from linnet.pages.numbers import duration, money, number, percent
@@ -177,7 +178,7 @@ def step(stage: StageRecord | None, task: PipelineTask | None, log: str, gives: 
             ("At most", duration(task.timeout_seconds) if task.timeout_seconds else "no limit"),
         ]
     pairs += [(name.replace("_", " "), _value(value)) for name, value in stage.values.items() if value != ""]
-    body = tag("div", card(stage.task.replace("_", "-"), facts(pairs)), _log(log), class_="grid two")
+    body = tag("div", card(stage.task.replace("_", "-"), facts(pairs)), log_card(log), class_="grid two")
     return join([problem(stage.error) if stage.error else "", body])
 
 
@@ -197,10 +198,10 @@ def _value(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _log(text: str) -> Html:
-    return card(
-        "Log", tag("pre", text or "This step wrote nothing.", class_="log", tabindex="0", aria_label="Log")
-    )
+def log_card(text: str) -> Html:
+    """What a step said; the end of it, where that is long."""
+    said = tag("span", text or "This step wrote nothing.")  # in a box that is turned round: its end is seen
+    return card("Log", tag("pre", said, class_="log", tabindex="0", aria_label="Log"))
 
 
 def plain(text: str) -> str:
@@ -220,26 +221,22 @@ def log_of(text: str, task: str, most: int = 200) -> str:
     return "\n".join(found[-most:])
 
 
-def training(report: TrainingReport | None) -> Html:
-    """How training went: loss and accuracy per epoch."""
-    if report is None or not report.history:
+def training(report: TrainingReport | None, told: LiveStep | None) -> Html:
+    """How training went, per epoch: by its report, or, where it came to no end, by what it told until then."""
+    if report is not None:
+        words = (
+            f"{report.parameters:,} weights, {report.device}, {report.precision}, {duration(report.seconds)}"
+        )
+        rows: Sequence[Mapping[str, float]] = report.history
+    elif told is not None and told.rows:
+        words, rows = "It came to no end: these epochs were over.", told.rows
+    else:
         return Html("")
-    rows = report.history
-    accuracy = charts.curve(
-        [[row.get(key, float("nan")) for row in rows] for key in ("validation_accuracy", "train_accuracy")],
-        ("validation accuracy", "training accuracy"),
-        "Accuracy per epoch",
-    )
-    loss = charts.curve(
-        [[row.get("loss", float("nan")) for row in rows]], ("training loss",), "Loss per epoch"
-    )
-    words = f"{report.parameters:,} weights, {report.device}, {report.precision}, {duration(report.seconds)}"
-    if not accuracy:
-        return section("Training", tag("p", words, class_="soft"))
-    return section(
-        "Training",
-        tag("p", words, class_="soft"),
-        tag("div", card("", accuracy), card("", loss), class_="grid two"),
+    return join(
+        [
+            section("Training", tag("p", words, class_="soft"), history(rows)),
+            machine(told.usage) if told else "",
+        ]
     )
 
 
