@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.console.browser import console
 from tests.e2e.use_case import UseCase
-from tests.fuzzing import Fuzzer, Sent, requests_of
+from tests.fuzzing import Fuzzer, Sent, counts, requests_of
 
-COUNTS = [
-    pytest.param(2_000, marks=pytest.mark.slow),
-    pytest.param(100_000, marks=[pytest.mark.proof, pytest.mark.timeout(4 * 3600)]),
-]
 MOST_GROWTH_MB = 250.0
 UNEXPECTED = b"This did not work; the server"
 """What a page says of an error that was meant for nobody."""
@@ -89,7 +85,9 @@ def description(case: UseCase) -> dict[str, Any]:
     """All routes as the console has them, and those that its gate and the websocket answer."""
     command = [sys.executable, "-m", "tests.console.described"]
     place = case.place() | {"cwd": Path(__file__).parents[2]}
-    spec: dict[str, Any] = json.loads(subprocess.run(command, **place, capture_output=True, check=True).stdout)
+    spec: dict[str, Any] = json.loads(
+        subprocess.run(command, **place, capture_output=True, check=True).stdout
+    )
     words = [{"name": name, "in": "query", **STRING} for name in ("token", "next")]
     polling = [
         {"name": name, "in": "query", **STRING}
@@ -120,13 +118,18 @@ def serves(there: Console) -> None:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize(("count", "part"), counts())
 def test_no_request_makes_the_console_fail_grow_or_speak_python(
-    fuzzed: Console, use_case: UseCase, count: int
+    fuzzed: Console, use_case: UseCase, count: int, part: int
 ) -> None:
     def known(parameters: dict[str, Any], draw: random.Random) -> None:
         """Most requests are for what is there."""
-        there = {"run_id": fuzzed.runs, "model": ["photos"], "version": ["1", "2"], "name": ["photos", "drift"]}
+        there = {
+            "run_id": fuzzed.runs,
+            "model": ["photos"],
+            "version": ["1", "2"],
+            "name": ["photos", "drift"],
+        }
         for name in set(parameters) & set(there):
             if draw.random() < 0.6:
                 parameters[name] = draw.choice(there[name])
@@ -134,8 +137,8 @@ def test_no_request_makes_the_console_fail_grow_or_speak_python(
     roles = [fuzzed.fuzzer(), fuzzed.fuzzer("viewer"), fuzzed.fuzzer("operator"), fuzzed.fuzzer("operator")]
     stranger = roles[0]
     before, unexpected = fuzzed.memory_mb(), []
-    for number, one in enumerate(requests_of(description(use_case), count, count, known)):
-        fuzzer = roles[number // 2 % len(roles)]
+    for number, one in enumerate(requests_of(description(use_case), count, part, known, 2)):
+        fuzzer = roles[number // 5 % len(roles)]
         status, content = fuzzer.send(one)
         if UNEXPECTED in content:
             unexpected.append(f"{one!r:.400}")
@@ -144,8 +147,7 @@ def test_no_request_makes_the_console_fail_grow_or_speak_python(
             assert not opened, f"without a session: {one}"
         if number % 500 == 0:
             serves(fuzzed)
-            if number % 5000 == 0:
-                print(number, f"{fuzzed.memory_mb() - before:.0f} MB more", flush=True)
+            print(number, f"{fuzzed.memory_mb() - before:.0f} MB more", flush=True)
     faults = [fault for one in roles for fault in one.faults]
     assert not faults, f"{len(faults)} faults: " + "\n".join(sorted(set(faults))[:12])
     assert not unexpected, f"{len(unexpected)} unexpected: " + "\n".join(unexpected[:12])
@@ -158,3 +160,80 @@ def test_no_request_makes_the_console_fail_grow_or_speak_python(
     assert "Traceback" not in said, said[said.index("Traceback") - 300 :][:4000]
     for one in roles:
         one.close()
+
+
+FORGED = "operator.9999999999.00.00"
+GARBAGE: list[str | bytes] = [
+    "", "2probe", "5", "3", "40", "41", "42", '42["event"]', '42["event",null]', '42["event",{}]', '42["event",[]]',
+    '42["handshake",{}]', '42["handshake",{"client_id":null}]', '42["ack",{"client_id":1}]', '42["log",7]',
+    '42["javascript_response",{"client_id":"x"}]', '42["' + "a" * 70_000 + '"]', "4" * 100_000, "45-", "451-[", "46",
+    '451-["event",{"_placeholder":true,"num":0}]', '42["event",{"client_id":{"$gt":""}}]', "\ud7ff", "4\x002", "42[" * 20_000,
+    b"", b"\x00" * 70_000, b"4", bytes(range(256)),
+]  # fmt: skip
+"""What no page sends: frames of engine.io and socket.io that are cut off, too long, of other types or of no kind."""
+
+
+def opened(
+    there: Console, headers: dict[str, str], query: str = "EIO=4&transport=websocket"
+) -> ClientConnection:
+    url = there.url.replace("http://", "ws://") + f"{SOCKET}?{query}"
+    return connect(url, additional_headers=headers, origin=None, open_timeout=30, close_timeout=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Cookie": ""},
+        {"Cookie": f"linnet_console={FORGED}"},
+        {"Cookie": "\x00\xff; =; ;;"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Host": "evil.example"},
+        {"X-Forwarded-Host": "127.0.0.1"},
+    ],
+)
+def test_websocket_opens_for_no_stranger(fuzzed: Console, headers: dict[str, str]) -> None:
+    """Neither without a session, nor with one from a page of somebody else's."""
+    name = fuzzed.cookie("operator").partition("=")[0]
+    foreign = "Host" in headers or headers.get("Origin") is not None
+    given = {"Origin": fuzzed.url, **headers}
+    if foreign:
+        given["Cookie"] = fuzzed.cookie("operator")
+    elif "Cookie" in given:
+        given["Cookie"] = given["Cookie"].replace("linnet_console=", f"{name}=")
+    with pytest.raises((InvalidStatus, InvalidHandshake)) as refused:
+        opened(fuzzed, given)
+    assert getattr(refused.value, "response", None) is None or refused.value.response.status_code in (
+        400,
+        401,
+        403,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("count", "part"), counts(400))
+def test_no_frame_on_the_websocket_makes_the_console_fail_or_grow(
+    fuzzed: Console, count: int, part: int
+) -> None:
+    draw, before, sent = random.Random(part), fuzzed.memory_mb(), 0
+    headers = {"Origin": fuzzed.url, "Cookie": fuzzed.cookie("viewer")}
+    while sent < count // 10:
+        with opened(fuzzed, headers) as socket:
+            assert str(socket.recv(30)).startswith("0{")
+            try:
+                socket.send("40")
+                for _ in range(draw.randint(1, 10)):
+                    sent += 1
+                    frame = draw.choice(GARBAGE)
+                    if frame and draw.random() < 0.3:
+                        frame = frame[: draw.randrange(len(frame))]
+                    socket.send(frame)
+            except WebSocketException:
+                continue  # it hung up, as it may
+    serves(fuzzed)
+    assert fuzzed.memory_mb() - before < MOST_GROWTH_MB
+    said = fuzzed.log.read_text()
+    assert "Traceback" not in said, said[said.index("Traceback") - 300 :][:4000]

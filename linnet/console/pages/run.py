@@ -65,8 +65,8 @@ def load(context: Context, run_id: str, step: str) -> RunPageData:
     stage = _watched(evidence.record)
     live = _live(evidence.folder, stage) if stage else None
     step = step or (stage.task.replace("_", "-") if stage and stage.state == "running" else "")
-    if not step:
-        return RunPageData(evidence, tasks, "", live=live)
+    if step not in {begun.task.replace("_", "-") for begun in evidence.record.stages}:
+        return RunPageData(evidence, tasks, "", live=live)  # an address may say anything: it names no file
     return RunPageData(evidence, tasks, _log(evidence.folder, step), _gives(evidence.folder, step), live)
 
 
