@@ -9,6 +9,7 @@ from components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def record_run(
+    pipeline: str,
     name: str,
     request: dict[str, Any],
     cost: dict[str, Any],
@@ -21,5 +22,5 @@ def record_run(
 
     # A cluster's driver tells the state in the words of ML Metadata, earlier ones in those of the API.
     worked = status.state in ("COMPLETE", "CACHED", "SUCCEEDED")
-    record = close(name, request, worked=worked, prices=cost)
+    record = close(pipeline, name, request, worked=worked, prices=cost)
     mirror_from_cluster(record, registry)

@@ -137,6 +137,8 @@ def _kind(annotation: Any) -> str:
     if get_origin(annotation) is Annotated:
         kind, field = get_args(annotation)
         return ", ".join([_kind(kind), *limits(field)])
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return f"tables with {', '.join(f'`{name}`' for name in annotation.model_fields)}"
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(_kind(part) for part in get_args(annotation))
     return {str: "text", int: "whole number", float: "number", bool: "true or false"}[annotation]

@@ -27,6 +27,7 @@ from linnet.commands import (
     retraining,
     rollout,
     runs,
+    runs_remark,
     status,
     training,
     tune,
@@ -84,6 +85,7 @@ app.add_typer(drift.drift_app, name="drift")
 app.add_typer(drift.skew_app, name="skew")
 app.add_typer(retraining.app, name="retraining")
 app.add_typer(alerts.app, name="alerts")
+runs.runs_app.command("remark")(runs_remark.runs_remark)
 app.add_typer(runs.runs_app, name="runs")
 app.add_typer(data.data_app, name="data")
 app.add_typer(cache.app, name="cache")

@@ -7,7 +7,7 @@ from kfp import dsl
 from components.request_labels import request_labels as request_labels_step
 from linnet.config import Config
 from pipelines.labelled_samples import answered_samples
-from pipelines.task_defaults import place, recorded
+from pipelines.placement import Placement
 
 
 def labeling_pipeline(config: Config) -> Any:
@@ -17,6 +17,9 @@ def labeling_pipeline(config: Config) -> Any:
     the answers that a run collects are those of earlier rounds, and the round that it opens is collected
     by the next run, or by `linnet labels serve`.
     """
+
+    placement = Placement.of(config)
+    place = placement.place
 
     @dsl.pipeline(name="linnet-labeling", description="One labelling round: collect answers, ask anew")
     def linnet_labeling(
@@ -28,8 +31,8 @@ def labeling_pipeline(config: Config) -> Any:
         cost: dict[str, Any] = config.cost.values(),
         request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        with recorded(name, request, cost, registry):
-            head = answered_samples(name, data, validation, labels)
+        with placement.recorded("labeling", name, request, cost, registry):
+            head = answered_samples(placement, name, data, validation, labels)
             asked = request_labels_step(name=name, labels=labels, registry=registry, samples=head.samples)
             place(asked, minutes=10).after(head.answers)
 

@@ -8,7 +8,7 @@ from kfp import dsl
 from components.collect_labels import collect_labels as collect_labels_step
 from components.ingest import ingest as ingest_step
 from components.validate import validate as validate_step
-from pipelines.task_defaults import place
+from pipelines.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,14 @@ class Answered:
     """The task that froze the answers, once the samples were found sound."""
 
 
-def answered_samples(name: Any, data: Any, validation: Any, labels: Any, **judged_by: Any) -> Answered:
+def answered_samples(
+    placement: Placement, name: Any, data: Any, validation: Any, labels: Any, **judged_by: Any
+) -> Answered:
     """`ingest -> validate -> collect_labels`, traced into the DAG that is being built.
 
     `judged_by`: the sections `gates` and `evaluation`, where a model is to be judged on these samples.
     """
+    place = placement.place
     raw = place(ingest_step(name=name, data=data), minutes=60, cpu="2", memory="4G").set_retry(2, "30s")
     samples = raw.outputs["samples"]
     checked = place(

@@ -15,11 +15,14 @@ from components.measure_performance import measure_performance as measure_perfor
 from components.observe_window import observe_window as observe_window_step
 from components.publish_window import publish_window as publish_window_step
 from linnet.config import Config
-from pipelines.task_defaults import place, recorded
+from pipelines.placement import Placement
 
 
 def monitoring_pipeline(config: Config) -> Any:
     """The monitoring DAG with the config's values as the defaults of its parameters."""
+
+    placement = Placement.of(config)
+    place = placement.place
 
     @dsl.pipeline(
         name="linnet-monitoring", description="A window of traffic against the champion's reference"
@@ -34,7 +37,7 @@ def monitoring_pipeline(config: Config) -> Any:
         cost: dict[str, Any] = config.cost.values(),
         request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        with recorded(name, request, cost, registry):
+        with placement.recorded("monitoring", name, request, cost, registry):
             observed = place(
                 observe_window_step(name=name, registry=registry, monitoring=monitoring, end=end),
                 minutes=15,

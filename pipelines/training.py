@@ -13,11 +13,14 @@ from components.request_labels import request_labels as request_labels_step
 from components.train import train as train_step
 from linnet.config import Config
 from pipelines.labelled_samples import answered_samples
-from pipelines.task_defaults import place, recorded
+from pipelines.placement import Placement
 
 
 def training_pipeline(config: Config) -> Any:
     """The training DAG with the config's values as the defaults of its parameters, a section each."""
+
+    placement = Placement.of(config)
+    place = placement.place
 
     @dsl.pipeline(name="linnet-training", description="Raw images to a champion that came through its canary")
     def linnet_training(
@@ -35,8 +38,10 @@ def training_pipeline(config: Config) -> Any:
         cost: dict[str, Any] = config.cost.values(),
         request: dict[str, Any] = {},  # noqa: B006  who asked for the run, and why
     ) -> None:
-        with recorded(name, request, cost, registry):
-            head = answered_samples(name, data, validation, labels, gates=gates, evaluation=evaluation)
+        with placement.recorded("training", name, request, cost, registry):
+            head = answered_samples(
+                placement, name, data, validation, labels, gates=gates, evaluation=evaluation
+            )
             samples, batch = head.samples, head.answers.outputs["batch"]
             joined = place(
                 build_features_step(name=name, data=data, features=features, samples=samples, batch=batch),
@@ -48,7 +53,8 @@ def training_pipeline(config: Config) -> Any:
             fitted = place(
                 train_step(train=train, training_set=training_set), minutes=24 * 60, cpu="4", memory="16G"
             )
-            fitted.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1).set_retry(2, "60s")
+            placement.place_on_gpus(fitted)
+            fitted.set_retry(2, "60s")
             # Threads that wait spin for some 20 microseconds only (libgomp's default is milliseconds):
             # on two cores the first epoch took 27 s instead of 33, and a busy machine hurts less.
             _declare(fitted, {"GOMP_SPINCOUNT": "20000"})

@@ -60,13 +60,13 @@ def watch(config: Config, host: Host, actor: str) -> Watch:
     Raises:
         RunError: the host refused it.
     """
-    from pipelines.compile import compile_pipeline
+    from linnet.automation.submission import compile_for
 
     planned = plan(config)
     _stopped(config.model_name).unlink(missing_ok=True)
     client = host.client()
     with tempfile.TemporaryDirectory() as scratch, silence_sdk(), translate_api_errors(host.url):
-        package = compile_pipeline("monitoring", config, Path(scratch) / "monitoring.yaml")
+        package = compile_for(host, "monitoring", config, Path(scratch) / "monitoring.yaml")
         experiment = client.create_experiment(config.name).experiment_id
         _remove(client, experiment, planned.name)
         request = RunRequest(cause="schedule", actor=actor, reason="a window is closed")

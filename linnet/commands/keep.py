@@ -1,4 +1,5 @@
-"""The process beside `linnet up`: starts again what ended, and has every window of what is served judged.
+"""The process beside `linnet up`: starts again what ended, has every window of what is served
+judged, and collects answers once people are asked.
 
 `python -m linnet.commands.keep`; `linnet up` starts it and `linnet down` ends it before all others.
 """
@@ -32,7 +33,7 @@ from linnet.storage.paths import server_state_file, state_dir
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 WATCH_SECONDS = 60.0
-"""Between two looks for served models whose windows nobody judges."""
+"""Between two looks for served models whose windows nobody judges, and for questions that people got."""
 _STOP_SECONDS = 10.0
 
 
@@ -47,7 +48,7 @@ def keeper_runs() -> bool:
 
 
 def start_keeper(
-    configs: list[Path], engine: EngineConfig, *, parts: bool, server: bool, windows: bool
+    configs: list[Path], engine: EngineConfig, *, parts: bool, server: bool, windows: bool, labels: bool
 ) -> bool:
     """Starts it, if none runs; whether it did.
 
@@ -57,6 +58,7 @@ def start_keeper(
         parts: whether anything is to be started again.
         server: whether the server is its to keep, too; one in a terminal is that terminal's.
         windows: whether windows are to be judged by themselves.
+        labels: whether answers are to be collected once people are asked.
 
     Raises:
         LinnetError: it did not start.
@@ -65,7 +67,7 @@ def start_keeper(
         return False
     command = [sys.executable, "-m", "linnet.commands.keep", "--engine-json", engine.model_dump_json()]
     command += [word for path in configs for word in ("--config", str(path))]
-    flags = {"--parts": parts, "--server": server, "--windows": windows}
+    flags = {"--parts": parts, "--server": server, "--windows": windows, "--labels": labels}
     command += [flag for flag, wanted in flags.items() if wanted]
 
     def find(process: background.Process) -> ProcessState | None:
@@ -155,6 +157,18 @@ def watch_windows() -> None:
         logger.warning(problem)
 
 
+def collect_answers(configs: list[Path]) -> None:
+    """Starts the label service of each config of which people are asked by now, and that has none."""
+    from linnet.commands.label_services import start_label_service
+
+    for path in configs:
+        try:
+            if (url := start_label_service(path)) is not None:
+                logger.info("answers about %s are collected; their metrics are at %s", path, url)
+        except LinnetError as error:
+            logger.warning("answers about %s are not collected: %s", path, error)
+
+
 def main() -> None:
     """Runs until SIGTERM."""
     words = argparse.ArgumentParser("linnet.commands.keep")
@@ -163,6 +177,7 @@ def main() -> None:
     words.add_argument("--parts", action="store_true")
     words.add_argument("--server", action="store_true")
     words.add_argument("--windows", action="store_true")
+    words.add_argument("--labels", action="store_true")
     given = words.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
 
@@ -178,9 +193,12 @@ def main() -> None:
     while True:
         if given.parts:
             watched.tick(time.monotonic())
-        if given.windows and time.monotonic() >= next_watch:
+        if time.monotonic() >= next_watch:
             next_watch = time.monotonic() + WATCH_SECONDS
-            watch_windows()
+            if given.windows:
+                watch_windows()
+            if given.labels:
+                collect_answers(given.config)
         time.sleep(LOOK_SECONDS)
 
 

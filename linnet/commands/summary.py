@@ -114,7 +114,7 @@ def show_comparison(first: RunEvidence, second: RunEvidence, console: Console) -
         for what in ("state", "started_at", "commit")
     ]
     facts.append(("cause", Text(a.request.cause), Text(b.request.cause)))
-    facts += [(key, _said(one), _said(other)) for key, one, other in comparison.settings(first, second)]
+    facts += [(key, _said(one), _said(other)) for key, (one, other) in comparison.settings(first, second)]
     _print_pairs(facts, console)
     scores = Table("metric", title="metrics", title_justify="left", title_style="bold")
     for column in ("A", "B", "change"):
@@ -127,7 +127,7 @@ def show_comparison(first: RunEvidence, second: RunEvidence, console: Console) -
     judged = Table(
         Column("gate", overflow="fold"), "A", "B", title="gates", title_justify="left", title_style="bold"
     )
-    for name, *pair in comparison.gates(first, second):
+    for name, pair in comparison.gates(first, second):
         judged.add_row(name, *(_judged(gate) for gate in pair))
     console.print(judged if judged.row_count else "neither run was judged by a gate")
 

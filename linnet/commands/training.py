@@ -76,17 +76,24 @@ def compile_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path(
         "linnet-training.yaml"
     ),
+    pipeline: Annotated[
+        str, typer.Option("--pipeline", help="Which pipeline: training, labeling or monitoring.")
+    ] = "training",
     settings: Settings = None,
 ) -> None:
-    """Compile the pipeline to a KFP file: the same for this machine and for Kubeflow Pipelines.
+    """Compile a pipeline to a file for Kubeflow Pipelines, with what the section `cluster` gives its pods.
 
-    Example:
+    Examples:
 
       linnet compile configs/fashion.toml -o training.yaml
-    """
-    from pipelines.compile import compile_pipeline
 
-    compile_pipeline("training", load_config(config, parse_settings(settings or [])), output)
+      linnet compile configs/fashion.toml --pipeline monitoring -o monitoring.yaml
+    """
+    from pipelines.compile import PIPELINES, compile_pipeline
+
+    if pipeline not in PIPELINES:
+        raise typer.BadParameter(f"{pipeline!r} is none of {', '.join(PIPELINES)}", param_hint="--pipeline")
+    compile_pipeline(pipeline, load_config(config, parse_settings(settings or [])), output)
     terminal().print(f"wrote {output}: upload it to Kubeflow Pipelines, or run it here with `linnet run`")
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from linnet.commands.console import show_links
 from linnet.commands.serve import ConfigPaths, Names, serve_champions, serve_too, stop_server
 from linnet.commands.terminal import terminal
-from linnet.config import EngineConfig, load_config, load_engine_config
+from linnet.config import EngineConfig, load_engine_config
 from linnet.errors import ConfigError, LinnetError, NoChampion, ServingError
 from linnet.process.interruption import terminable
 from linnet.process.model_server import ServerState
@@ -139,9 +139,9 @@ def _start(asked: Asked, parts: Parts, started: ExitStack, out: Console) -> None
     if parts.labels and [path for path in configs if _labels(path, out)]:
         started.callback(stop_services)
         began = True
-    if parts.keeper or parts.watch:
+    if parts.keeper or parts.watch or (parts.labels and configs):
         try:
-            _keep(settings, configs, started, keep=parts.keeper, server=asked.detach, windows=parts.watch)
+            _keep(settings, configs, started, parts, server=asked.detach)
         except LinnetError as error:  # nobody goes without answers for want of it
             out.print(str(error), style="red", soft_wrap=True)
     try:
@@ -160,12 +160,13 @@ def _start(asked: Asked, parts: Parts, started: ExitStack, out: Console) -> None
 
 
 def _keep(
-    engine: EngineConfig, configs: list[Path], started: ExitStack, *, keep: bool, server: bool, windows: bool
+    engine: EngineConfig, configs: list[Path], started: ExitStack, parts: Parts, *, server: bool
 ) -> None:
     """Starts the process that starts others again; it ends before them."""
     from linnet.commands.keep import start_keeper, stop_keeper
 
-    if start_keeper(configs, engine, parts=keep, server=server, windows=windows):
+    labels = parts.labels and bool(configs)
+    if start_keeper(configs, engine, parts=parts.keeper, server=server, windows=parts.watch, labels=labels):
         started.callback(stop_keeper)
 
 
@@ -252,22 +253,16 @@ def _console(port: int | None, out: Console) -> bool:
 
 def _labels(config: Path, out: Console) -> bool:
     """Starts the label service where people were asked and a label server is at hand; whether it did."""
-    from linnet.automation.label_service import PORT, service_of
-    from linnet.labels.connect import find_server
-    from linnet.labels.queue import queued
-    from linnet.process.sidecar import free_port
+    from linnet.commands.label_services import start_label_service
 
-    loaded = load_config(config)
-    service = service_of(loaded.name)
     try:
-        if service.running() or not queued(loaded.name) or find_server(loaded.labels) is None:
-            return False
-        url = service.start(str(config), "--port", str(free_port("127.0.0.1", PORT))).url
+        url = start_label_service(config)
     except LinnetError as error:
         out.print(f"answers are not collected: {error}", soft_wrap=True)
         return False
-    out.print(f"answers are collected; their metrics are at {url}/labels/metrics")
-    return True
+    if url is not None:
+        out.print(f"answers are collected; their metrics are at {url}/labels/metrics")
+    return url is not None
 
 
 def _wait(console: Console) -> None:

@@ -7,6 +7,7 @@ the same values reach a laptop and a cluster. A field's meaning and unit stand u
 from __future__ import annotations
 
 from linnet.config.class_names import normal, problem_of
+from linnet.config.cluster import ClusterConfig
 from linnet.config.cost import CostConfig
 from linnet.config.data import (
     DEFAULT_TASK,
@@ -58,6 +59,7 @@ __all__ = [
     "SECTIONS",
     "SMALL_SIDE",
     "Choice",
+    "ClusterConfig",
     "Config",
     "ContainerSetting",
     "CostConfig",

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
+from linnet.config.cluster import ClusterConfig
 from linnet.config.cost import CostConfig
 from linnet.config.data import DataConfig, FeaturesConfig, LabelsConfig, ValidationConfig
 from linnet.config.engine import EngineConfig
@@ -37,6 +38,7 @@ SECTIONS: dict[str, type[Section]] = {
     "cost": CostConfig,
     "monitoring": MonitoringConfig,
     "engine": EngineConfig,
+    "cluster": ClusterConfig,
     "service_levels": ServiceLevelsConfig,
     "retraining": RetrainingConfig,
 }
@@ -58,6 +60,7 @@ class Config(Section):
     cost: CostConfig = CostConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
     engine: EngineConfig = EngineConfig()
+    cluster: ClusterConfig = ClusterConfig()
     service_levels: ServiceLevelsConfig = ServiceLevelsConfig()
     retraining: RetrainingConfig = RetrainingConfig()
     tune: TuneConfig = TuneConfig()

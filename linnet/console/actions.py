@@ -18,6 +18,7 @@ from linnet.records import RunRequest
 from linnet.registry.champion import current_actor
 from linnet.registry.connect import connect
 from linnet.run import runs
+from linnet.run.remarks import write_remarks
 from linnet.serving.champion_traffic import ServerTraffic
 
 T = TypeVar("T")
@@ -86,8 +87,8 @@ class Operator:
             lambda: order(journal_of(model), command, self.actor, reason),
         )
 
-    def start_run(self, values: dict[str, Any], reason: str) -> str:
-        """Starts the training pipeline with a config; returns the run's id.
+    def start_run(self, values: dict[str, Any], reason: str, base: str = "") -> str:
+        """Starts the training pipeline with a config; returns the run's id. `base`: what it began with.
 
         Raises:
             ConfigError: a setting is wrong, or reaches where no config here does.
@@ -97,11 +98,24 @@ class Operator:
             from linnet.automation.submission import submit_pipeline
 
             config = parse_config(values)
-            refuse_foreign_places(config, bases(self._sources.runs()).values())
+            refuse_foreign_places(config, bases(self._sources.runs(), base).values())
             request = RunRequest(cause="person", actor=self.actor, reason=reason, commit=runs.commit())
             return submit_pipeline("training", config, request, self._host(config.engine)).run_id
 
         return self._do("start a run", str(values.get("name", "")), reason, work)
+
+    def remark(self, run_id: str, tags: str, note: str) -> str:
+        """Says something of a run, in place of what was said before; returns its id.
+
+        Raises:
+            RunError: there is no such run, or a tag is no word.
+        """
+
+        def work() -> str:
+            write_remarks(runs.find(run_id), tags, note)
+            return run_id
+
+        return self._do("remark", run_id, f"{tags} | {note}"[:500], work)
 
     def terminate(self, run_id: str, reason: str) -> str:
         """Ends a run that is under way; returns its id.

@@ -13,13 +13,17 @@ from linnet.records import RunRecord
 LAST_RUNS = 10
 
 
-def bases(records: list[RunRecord]) -> dict[str, Config]:
-    """Configs to begin with: the files in `configs/` and here, then those of each model's last runs."""
+def bases(records: list[RunRecord], also: str = "") -> dict[str, Config]:
+    """Configs to begin with: the files in `configs/` and here, then those of each model's last runs.
+
+    `also`: the name of one more, such as `run ID`: any run here can be run again, however old it is.
+    """
     found = config_files()
     several: Counter[str] = Counter()
     for record in records:
         several[record.model_name] += 1
-        if several[record.model_name] > LAST_RUNS:  # a busy model hides no other
+        is_last = several[record.model_name] <= LAST_RUNS  # a busy model hides no other
+        if not is_last and also != f"run {record.run_id}":
             continue
         try:
             found[f"run {record.run_id}"] = Config.parse(record.config)

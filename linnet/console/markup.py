@@ -222,7 +222,7 @@ def pager(page: int, size: int, total: int, target: str) -> Html:
     if not last:
         return Html("")
     sign = "&" if "?" in target else "?"
-    earlier = link("← Newer", f"{target}{sign}page={page - 1}") if page else ""
-    later = link("Older →", f"{target}{sign}page={page + 1}") if page < last else ""
+    earlier = link("← Previous", f"{target}{sign}page={page - 1}") if page else ""
+    later = link("Next →", f"{target}{sign}page={page + 1}") if page < last else ""
     shown = f"{page * size + 1}–{min(total, (page + 1) * size)} of {total:,}"
     return tag("div", earlier, tag("span", shown), later, class_="pager")

@@ -145,6 +145,12 @@ display:block}figcaption{font-size:12.5px;line-height:1.4;margin-top:7px;overflo
 .field{display:block;margin-bottom:14px}.field label,.login label{display:block;font-size:13px;font-weight:580;margin-bottom:4px}
 input[type=password]:not(.q-field__native),select:not(.q-field__native){width:100%;font:inherit;color:var(--ink);
 background:var(--card);border:1px solid var(--line);border-radius:9px;padding:8px 11px;min-height:40px}
+.asked{display:flex;flex-wrap:wrap;gap:8px 12px;align-items:center;margin-bottom:14px}.asked .picker{flex-basis:100%}
+.search{flex:1 1 220px;max-width:460px;font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--line);
+border-radius:9px;padding:7px 11px;min-height:38px}.columns{display:grid;gap:10px 18px;margin-top:10px;
+grid-template-columns:repeat(auto-fill,minmax(min(100%,220px),1fr));align-items:start}
+fieldset{border:1px solid var(--line);border-radius:10px;padding:6px 12px 10px;margin:0;min-width:0}legend{font-size:13px;color:var(--soft)}
+fieldset label{display:block;font-size:13.5px;padding:3px 0;overflow-wrap:anywhere}.chosen{margin-top:10px;align-items:center}
 .login{min-height:100vh;display:grid;place-items:center;padding:20px}.login form{width:min(100%,400px);padding:30px}
 .login h1{margin-bottom:6px}.login .brand{padding:0 0 18px}.login input{margin-bottom:14px}
 .login .button{width:100%}

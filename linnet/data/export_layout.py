@@ -146,8 +146,11 @@ def _task_of(export: Export, several: str) -> str:
     """What is asked where nobody says it: the places of objects, where all are known; or their classes."""
     objects = [about for one in export.told for _, about in one.objects]
     sized = all(one.height for one in export.told if one.classes)
-    if objects and sized and all("bbox" in about for about in objects):
-        return next(one for one in TASKS if target_of(one).spatial)
+    if objects and sized:
+        for task in TASKS:
+            target = target_of(task)
+            if target.spatial and all(target.mark in about for about in objects):
+                return task
     return several if _tells_of_several(export) else DEFAULT_TASK
 
 

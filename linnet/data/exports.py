@@ -230,7 +230,6 @@ def _label_studio(search: ExportSearch) -> Export | None:
             if image is None:
                 continue
             entry = told.setdefault((path, image), Told(image, path))
-            entry.height = entry.width = marks.PERCENT
             for answer in answers_of(task):
                 entry.classes |= {choice for choice, _ in answer}
                 wholes[path, image].append({choice for choice, about in answer if about is None})
@@ -242,6 +241,8 @@ def _label_studio(search: ExportSearch) -> Export | None:
     for key, answers in drawn.items():
         alike = all(one == answers[0] for one in answers)
         told[key].objects = answers[0] if alike else [(name, {}) for one in answers for name, _ in one]
+    for one in told.values():
+        one.height, one.width = marks.size_of(one.objects)
     return Export("label-studio", list(told.values()), boxes) if told else None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from linnet.data.marks import of_label_studio
 
 Choice = tuple[str, dict[str, Any] | None]
-"""A class, and where it is, as COCO would tell it in percent; None: the whole image is called so."""
+"""A class, and where it is, as COCO would tell it (`marks`); None: the whole image is called so."""
 
 
 def image_of(task: Any) -> str | None:
@@ -50,4 +50,4 @@ def _choices(annotation: dict[str, Any]) -> Iterator[Choice]:
                 continue
             for choice in listed:
                 if isinstance(choice, str):
-                    yield choice, None if key == "choices" else of_label_studio(key, value)
+                    yield choice, None if key == "choices" else of_label_studio(key, result)

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from linnet.errors import DataError
 from linnet.labels.select import CandidatePool
 from linnet.records import EvaluationReport
-from linnet.records.prediction_log import RANDOM, models_in, served_files
+from linnet.records.prediction_log import RANDOM, holds, served_files
 from linnet.storage.paths import prediction_log_dir
 from linnet.tasks.answer import Output, answer_of
 from linnet.tasks.target import target_of
@@ -37,10 +37,11 @@ CANDIDATES_FILE, PREDICTIONS_FILE = "candidates.npz", "predictions.npz"
 GOLD_CONFIDENCE = 0.97
 """A label is taken as known where a model that did not train on it is so sure of the very same one."""
 _LATEST_REQUESTS = 2_000
-_LOG_FILES = 200
-"""Of the model's files, the newest that are read."""
+_LOG_FILES = 5_000
+"""Of the model's files that hold an image, the newest that are read, until they held enough of them: a quiet
+server writes a file a request."""
 _MOST_FOOTERS = 50_000
-"""The newest files that are looked at for the model's: a busy server writes two a second."""
+"""The newest files that are looked at for those: a busy server writes two a second."""
 Floats32 = npt.NDArray[np.float32]
 
 
@@ -157,7 +158,7 @@ def log_state(model: str) -> list[tuple[str, int, int]]:
 
 
 def _log_files(model: str) -> list[Path]:
-    """The newest files that may hold rows of the model, the newest first: those of busier ones do not count.
+    """The newest files that may hold an image of the model, the newest first: others do not count.
 
     A file that cannot be read is told and passed over.
     """
@@ -167,11 +168,11 @@ def _log_files(model: str) -> list[Path]:
 
 def _may_hold(file: Path, model: str) -> bool:
     try:
-        held = models_in(file)
+        held = holds(file)
     except (OSError, ValueError) as error:
         _tell(f"requests in {file} are not asked about: {error}")
         return False
-    return held is None or held[0] <= model <= held[1]
+    return held.images > 0 and (held.models is None or held.models[0] <= model <= held.models[1])
 
 
 @lru_cache(1000)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from linnet.errors import LinnetError
 from linnet.labels.label_set import digest_of, snapshot
 from linnet.labels.rounds import Round, Rounds
+from linnet.labels.select import BY_DRIFT
 from linnet.labels.table import LabelTable
-from linnet.labels.trigger import RunTrigger
+from linnet.labels.trigger import NO_RUN, RunTrigger
 from linnet.records import RunRequest
 
 
@@ -34,7 +36,7 @@ def settle(name: str, trigger: RunTrigger | None, told: Callable[[str], None] | 
         except LinnetError as error:
             problems[batch] = error
             continue
-        if run_id:
+        if run_id and run_id != NO_RUN:
             started.append(run_id)
             if told is not None:
                 told(run_id)
@@ -57,8 +59,10 @@ def _settle(name: str, rounds: Rounds, batch: str, closed: Round, trigger: RunTr
         rounds.set_version(batch, version)
     if trigger is None or closed.run_id:
         return ""
-    run_id = trigger.request_run(run_request(name, batch, version), version, run_key(name, batch))
-    rounds.set_run(batch, run_id)
+    asked = run_request(name, batch, version, closed.closed_at)
+    run_id = trigger.request_run(asked, version, run_key(name, batch))
+    if run_id:
+        rounds.set_run(batch, run_id)
     return run_id
 
 
@@ -67,7 +71,7 @@ def run_key(name: str, batch: str) -> str:
     return f"labels/{name}/{batch}"
 
 
-def run_request(name: str, batch: str, version: str) -> RunRequest:
+def run_request(name: str, batch: str, version: str, closed_at: datetime) -> RunRequest:
     """Why the run is asked for: the batch and its label set stand in the run's record."""
     file = Path(version)
     answers = [row for row in LabelTable(name).history() if row.batch == batch]
@@ -80,6 +84,8 @@ def run_request(name: str, batch: str, version: str) -> RunRequest:
             "batch": batch,
             "label_set": digest_of(file),
             "version": version,
+            "closed_at": closed_at.isoformat(),
+            "by_drift": any(row.reason == BY_DRIFT for row in answers),
             "answers": len(answers),
             "annotators": sorted({row.annotator for row in answers}),
         },

@@ -30,7 +30,9 @@ SHARES: Mapping[Strategy, float] = {
     "diverse": 0.20,
 }
 """Parts of the budget. Random comes first: drawn from all, it is an unbiased sample of the pool."""
-BY_CHANCE: Mapping[Strategy, float] = {"drift": 1.0}
+BY_DRIFT: Strategy = "drift"
+"""Why people were asked: the retraining policy lacked labels to prove what drift cost."""
+BY_CHANCE: Mapping[Strategy, float] = {BY_DRIFT: 1.0}
 """Where `labels.requests_only` is set: what users sent, by chance: it says how well the model does."""
 UNBIASED: frozenset[str] = frozenset({"random", "audit", "gold", "drift"})
 """Strategies whose samples measure something: people must not see a model's answer to them."""

@@ -6,6 +6,9 @@ from typing import Protocol
 
 from linnet.records import RunRequest
 
+NO_RUN = "none"
+"""In the place of a run's id: no run is wanted for this round."""
+
 
 class RunTrigger(Protocol):
     """Whoever can start a training run."""
@@ -13,7 +16,8 @@ class RunTrigger(Protocol):
     def request_run(self, request: RunRequest, version: str, key: str) -> str:
         """Asks for one run that trains with the label set `version` (a `.dvc` file); the run's id.
 
-        Idempotent by `key`: asked again, after a kill too, it names the run that there is.
+        Idempotent by `key`: asked again, after a kill too, it names the run that there is. Empty: not now,
+        and the round stays due. `NO_RUN`: none is wanted; later runs train with the labels.
         """
 
 

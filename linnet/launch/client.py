@@ -50,14 +50,19 @@ class Host:
             client._healthz_api.healthz_service_get_healthz()
         return client
 
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether it is this machine's own engine, also where somebody named it by its address."""
+        own = self.engine or running_engine()
+        return own is not None and own.url == self.url
+
     def token(self) -> str:
         """The bearer token that it is sent: the owner's, which goes to nobody but this machine's own engine.
 
         Raises:
             StorageError: others may have read or written the owner's token.
         """
-        own = self.engine or running_engine()
-        return owner_token() if own is not None and own.url == self.url else token()
+        return owner_token() if self.is_this_machine else token()
 
     def headers(self) -> dict[str, str]:
         """The headers by which it knows who calls."""

@@ -34,6 +34,8 @@ class ServedChampion:
     """When one before it was rolled back by itself."""
     open_questions: int = 0
     """Questions that people did not answer yet."""
+    training: str = ""
+    """The training run of the model that is under way; empty: none is."""
 
 
 def gather_evidence(
@@ -77,6 +79,7 @@ def gather_evidence(
         new_labels=len(labelled.images),
         label_notes=labelled.notes,
         rollout_active=any(end is None for _, end in rollouts),
+        training=served.training,
         recent_loss=loss,
         recent_labelled=count,
         open_questions=served.open_questions,

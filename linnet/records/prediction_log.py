@@ -10,6 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,10 +116,18 @@ def _log_unread(error: OSError) -> None:
     logger.warning("its rows are left out: %s", error)
 
 
-def models_in(path: Path) -> tuple[str, str] | None:
-    """The first and the last, by name, of the models whose rows a served file holds; None: nobody knows.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the footer of a served file says of its rows."""
 
-    Only the file's footer is read. Rows of a server are of one model a file.
+    models: tuple[str, str] | None
+    """The first and the last model by name; None: nobody knows. Rows of a server are of one model a file."""
+    images: int
+    """How many rows have one; at most so many, where nobody counted."""
+
+
+def holds(path: Path) -> Held:
+    """What a served file holds; only its footer is read.
 
     Raises:
         OSError, ValueError: the file cannot be read.
@@ -127,13 +136,17 @@ def models_in(path: Path) -> tuple[str, str] | None:
 
     metadata = pq.read_metadata(path)
     columns = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
-    if "model" not in columns:
-        return None
-    groups = [metadata.row_group(i).column(columns["model"]) for i in range(metadata.num_row_groups)]
-    known = [group.statistics for group in groups if group.statistics and group.statistics.has_min_max]
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    images = 0
+    if "image" in columns:
+        for group in groups:
+            part = group.column(columns["image"])
+            images += part.num_values - (part.statistics.null_count if part.statistics else 0)
+    names = [group.column(columns["model"]).statistics for group in groups] if "model" in columns else []
+    known = [one for one in names if one and one.has_min_max]
     if not known or len(known) < len(groups):
-        return None
-    return min(one.min for one in known), max(one.max for one in known)
+        return Held(None, images)
+    return Held((min(one.min for one in known), max(one.max for one in known)), images)
 
 
 def written_at(path: Path) -> datetime:

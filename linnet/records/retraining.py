@@ -9,7 +9,7 @@ from linnet.records.record import Interval, Record
 from linnet.records.run import RunRequest
 
 RetrainingCause = Literal["drift", "labels", "staleness", "schedule"]
-RetrainingSource = Literal["monitoring", "alert", "person"]
+RetrainingSource = Literal["monitoring", "alert", "person", "labels"]
 
 
 class WindowFinding(Record):
@@ -50,6 +50,8 @@ class RetrainingEvidence(Record):
     label_notes: tuple[str, ...] = ()
     """Labels beside these that cannot be trained on, counted by reason, and files that could not be read."""
     rollout_active: bool = False
+    training: str = ""
+    """The training run of the model that is under way, whoever asked for it; empty: none is."""
     recent_loss: Interval | None = None
     """Reference accuracy minus that on all images served since drift began whose label came, also by people
     who were asked about images drawn by chance; None: too few came."""

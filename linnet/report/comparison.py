@@ -1,4 +1,4 @@
-"""Two runs side by side: the settings that differ, what that did to the metrics, and the gates of both."""
+"""Runs side by side: the settings that differ, what that did to the metrics, and their gates."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ class MetricChange:
         return "better" if (self.change > 0) == self.metric.more_is_better else "worse"
 
 
-def settings(first: RunEvidence, second: RunEvidence) -> list[tuple[str, str | None, str | None]]:
-    """Dotted name and both values of each setting that differs; None where a run has no such setting."""
-    a, b = (flattened(_whole(Config.as_named_now(one.record.config))) for one in (first, second))
-    return [(key, a.get(key), b.get(key)) for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
+def settings(*found: RunEvidence) -> list[tuple[str, list[str | None]]]:
+    """Dotted name and each run's value of each setting that differs; None where a run has no such setting."""
+    flat = [flattened(_whole(Config.as_named_now(one.record.config))) for one in found]
+    values = {key: [one.get(key) for one in flat] for key in sorted({key for one in flat for key in one})}
+    return [(key, each) for key, each in values.items() if len(set(each)) > 1]
 
 
 def metrics(first: RunEvidence, second: RunEvidence) -> list[MetricChange] | None:
@@ -67,10 +68,11 @@ def metrics(first: RunEvidence, second: RunEvidence) -> list[MetricChange] | Non
     ]
 
 
-def gates(first: RunEvidence, second: RunEvidence) -> list[tuple[str, Gate | None, Gate | None]]:
-    """Name and both judgements of each gate; None where a run was not judged by it."""
-    a, b = ({gate.name: gate for _, gate in one.gates} for one in (first, second))
-    return [(name, a.get(name), b.get(name)) for name in {**a, **b}]
+def gates(*found: RunEvidence) -> list[tuple[str, list[Gate | None]]]:
+    """Name and each run's judgement of each gate; None where a run was not judged by it."""
+    named = [{gate.name: gate for _, gate in one.gates} for one in found]
+    names = dict.fromkeys(name for one in named for name in one)
+    return [(name, [one.get(name) for one in named]) for name in names]
 
 
 def _whole(config: dict[str, Any]) -> dict[str, Any]:

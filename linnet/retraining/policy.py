@@ -230,6 +230,13 @@ def _off(cause: str, setting: str) -> Condition:
     return Condition(name=f"{cause}.off", met=False, detail=f"retraining.{setting} is 0")
 
 
+def _active(evidence: RetrainingEvidence, history: History) -> Condition:
+    told = f"{history.active or 'no'} run that was asked for is under way"
+    if evidence.training:
+        told = f"training run {evidence.training} is under way"
+    return Condition(name="guard.active", met=not (history.active or evidence.training), detail=told)
+
+
 def _guards(
     evidence: RetrainingEvidence, history: History, config: RetrainingConfig, at: datetime
 ) -> Iterable[Condition]:
@@ -248,11 +255,7 @@ def _guards(
         met=not evidence.rollout_active,
         detail="a rollout is under way" if evidence.rollout_active else "no rollout is under way",
     )
-    yield Condition(
-        name="guard.active",
-        met=history.active == 0,
-        detail=f"{history.active or 'no'} run that was asked for is under way",
-    )
+    yield _active(evidence, history)
     yield Condition(
         name="guard.breaker",
         met=history.failures < config.breaker_failures,

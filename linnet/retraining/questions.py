@@ -25,7 +25,7 @@ def questions(
     Drift must be proven as it must for a run. Questions that wait for an answer already count as asked.
     """
     proven = all(one.met for one in drift if one.name in PROOF)
-    if not (config.enabled and proven) or evidence.rollout_active or history.active:
+    if not (config.enabled and proven) or evidence.rollout_active or evidence.training or history.active:
         return 0
     if history.last_round and at - history.last_round < timedelta(hours=config.cooldown_hours):
         return 0

@@ -106,6 +106,7 @@ def evidence_of(config: Config) -> RetrainingEvidence:
         champion.created_at if champion else None,
         rolled_back_at(registry.ledger.entries(model)),
         _open_questions(config.name),
+        _training(model),
     )
     return gather_evidence(served, _rollouts(model), labelled(config))
 
@@ -140,6 +141,14 @@ def _open_questions(dataset: str) -> int:
         return 0
     asked = {request.sample_id for request in queued(dataset) if request.reasons[0] == BY_DRIFT}
     return len(asked - {row.sample_id for row in LabelTable(dataset).history()}) if asked else 0
+
+
+def _training(model: str) -> str:
+    """The training run of a model that is under way here, whoever asked for it; empty: none is."""
+    ours = runs.readable(runs.recorded, among=runs.alive_folders())
+    return next(
+        (folder.name for folder, one in ours if one.pipeline == "training" and one.model_name == model), ""
+    )
 
 
 def keep_recent(config: Config) -> Path | None:

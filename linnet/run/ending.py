@@ -26,16 +26,16 @@ NEGATIVE_VERDICTS = ("fail", "rollback", "inconclusive")
 
 
 def close(
-    name: str, request: dict[str, Any], worked: bool, prices: dict[str, Any] | None = None
+    pipeline: str, name: str, request: dict[str, Any], worked: bool, prices: dict[str, Any] | None = None
 ) -> RunRecord:
-    """What the exit handler does: closes the record of the run that this process belongs to."""
+    """What the exit handler of `pipeline` does: closes the record of the run that this process belongs to."""
     folder = run_dir()
     if folder is None:
         raise RunError("neither LINNET_RUN_DIR nor LINNET_RUN_ID names the run to close")
     if not (folder / "run.json").exists():  # submitted straight to a cluster: it has no record yet
         RunRecord(
             run_id=folder.name,
-            pipeline="training",
+            pipeline=pipeline,
             config={"name": name, **({"cost": prices} if prices else {})},
             commit=str(request.get("commit") or commit()),
             request=RunRequest.model_validate(request or {"cause": "person", "actor": "cluster"}),

@@ -29,7 +29,7 @@ NOTED = {
     "imagePullSecret", "imagePullPolicy", "nodeAffinity", "nodeSelector", "podAffinity", "podMetadata",
     "securityContext", "tolerations",
 }  # fmt: skip
-"""Settings that place or name a pod: they can change no result."""
+"""Settings that place or name a pod: they can change no result, here or there."""
 GIVEN = {
     "activeDeadlineSeconds", "configMapAsEnv", "configMapAsVolume", "emptyDirMounts", "fieldPathAsEnv",
     "enabledSharedMemory", "genericEphemeralVolume", "pvcMount", "secretAsEnv", "secretAsVolume",

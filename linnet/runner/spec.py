@@ -130,9 +130,10 @@ class Spec:
 
     @cached_property
     def code(self) -> str:
-        """Digest of what the pipeline would execute: everything but defaults of parameters and KFP's caching.
+        """Digest of what the pipeline would execute.
 
-        Two files compiled from one pipeline for two configs have one and the same.
+        Left out are defaults of parameters, KFP's caching, and how much of a machine a task asks for: two
+        files compiled from one pipeline for two configs have one and the same.
         """
         pipeline = copy.deepcopy(self.pipeline)
         for parameter in pipeline["root"].get("inputDefinitions", {}).get("parameters", {}).values():
@@ -140,6 +141,8 @@ class Spec:
         for component in [pipeline["root"], *pipeline.get("components", {}).values()]:
             for task in component.get("dag", {}).get("tasks", {}).values():
                 task.pop("cachingOptions", None)  # the SDK's `enable_caching` sets it at submission
+        for executor in pipeline["deploymentSpec"].get("executors", {}).values():
+            executor.get("container", {}).pop("resources", None)
         text = json.dumps([plain(pipeline), plain(self.platform)], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from linnet.records.prediction_log import models_in, served_files, written_at
+from linnet.records.prediction_log import holds, served_files, written_at
 from linnet.storage.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,9 @@ def delete_images(folder: Path, days: Mapping[str, float], otherwise: float, now
     for path in served_files(folder):
         try:
             age = (now - written_at(path).timestamp()) / 86_400
-            if age > shortest and age > min(days.get(name, otherwise) for name in models_in(path) or ("",)):
+            if age > shortest and age > min(
+                days.get(name, otherwise) for name in holds(path).models or ("",)
+            ):
                 deleted += _clear(path)
         except Exception as error:  # noqa: BLE001  what is wrong with one file must not keep another's images
             logger.warning("%s: its old images cannot be deleted: %s", path, error)

@@ -53,6 +53,9 @@ class Target(Protocol):
     spatial: bool
     """Whether a label says where in the image its classes are, so that names alone make none."""
 
+    mark: str
+    """Where an annotation of COCO says so: its key; empty: it is not asked where."""
+
     gates: str
     """The gates of a new config, as lines of TOML; empty: what the data can show."""
 

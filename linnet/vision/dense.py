@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from linnet.errors import ConfigError
 from linnet.vision.fusion import PixelNetwork
 from linnet.vision.networks import build_network
 
@@ -20,6 +21,7 @@ class DenseNetwork(PixelNetwork):
     """
 
     def __init__(self, architecture: dict[str, Any]) -> None:
+        """Raises ConfigError: the backbone gives no maps, each half as large as the one before."""
         super().__init__(architecture)
         whole = build_network(architecture)
         self.pixel_mean.copy_(whole.pixel_mean)
@@ -30,15 +32,13 @@ class DenseNetwork(PixelNetwork):
         else:
             self.stem, self.body = whole.get_submodule("stem"), whole.get_submodule("body")
         self.encode = self._encoder()
-        size = architecture["height"], architecture["width"]
-        was = self.training
-        with torch.no_grad():
-            maps = self.eval().maps(torch.zeros(1, architecture["channels"], *size))
-        self.train(was)
+        maps = self._tried()
         self.channels = tuple(int(one.shape[1]) for one in maps)
         """Of each map, from the finest."""
-        self.strides = tuple(round(size[0] / one.shape[2]) for one in maps)
+        self.strides = tuple(round(architecture["height"] / one.shape[2]) for one in maps)
         """Pixels that a place of each map stands for."""
+        if self.strides != tuple(self.strides[0] << place for place in range(len(maps))):
+            raise self._unfit(f"but at {list(self.strides)}")
 
     def forward(self, images: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """What the head says, N rows, and the embedding float32 [N, D] of uint8 images [N, H, W, C]."""
@@ -66,6 +66,21 @@ class DenseNetwork(PixelNetwork):
             else:
                 found.append(after)
         return found
+
+    def _tried(self) -> list[Tensor]:
+        """The maps of one image: asked by a try, because the attributes of timm's networks differ."""
+        about, was = self.architecture, self.training
+        try:
+            with torch.no_grad():
+                return self.eval().maps(torch.zeros(1, about["channels"], about["height"], about["width"]))
+        except Exception as error:  # each of timm's networks complains in its own way
+            raise self._unfit(f"({error})") from error
+        finally:
+            self.train(was)
+
+    def _unfit(self, why: str) -> ConfigError:
+        problem = f"{self.architecture.get('backbone', 'small')} gives no maps at halved sizes, {why}"
+        return ConfigError("train.backbone", problem, "name a convolutional network, such as auto")
 
     def _fit_pixels(self, images: Tensor) -> None:
         """A pretrained backbone keeps the constants that it was trained with."""

@@ -92,6 +92,7 @@ COMMANDS = {
     "runs show": {"run_id", "--host"},
     "runs compare": {"first", "second"},
     "runs mirror": set(),
+    "runs remark": {"run_id", "--tags", "--note"},
     "runs log": {"run_id", "--task", "--raw"},
     "runs follow": {"run_id", "--host"},
     "runs terminate": {"run_id", "--host"},

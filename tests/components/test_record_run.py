@@ -35,5 +35,5 @@ def test_final_status_of_any_host_is_understood(
         error_code=None,
         error_message=None,
     )
-    record_run.python_func(name="x", request={}, cost={}, registry={}, status=status)
+    record_run.python_func(pipeline="training", name="x", request={}, cost={}, registry={}, status=status)
     assert RunRecord.load(folder / "run.json").state == recorded

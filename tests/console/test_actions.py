@@ -90,6 +90,7 @@ IN_THE_COMMAND_LINE = {
     "start_run": {"run", "submit"},
     "terminate": {"runs terminate"},
     "retry": {"runs resume"},
+    "remark": {"runs remark"},
     "send_rollout_command": {f"rollout {command}" for command in get_args(Command)},
 }
 """What an operator can do in the console, and the commands that do the same."""

@@ -155,7 +155,7 @@ def test_texts_from_data_are_escaped_everywhere() -> None:
         run.heading_facts(record),
         run.gates(found.gates, run.intervals_of(found)),
         run.canary(found),
-        comparison.compare(found, evidence()),
+        comparison.compare([found, evidence()]),
         run.step(record.stages[0], None, EVIL),
         models.ledger_table(ledger),
         models.versions_table([version(EVIL)]),
@@ -172,7 +172,7 @@ def test_comparison_names_what_differs_and_which_way() -> None:
         record=run_record("fashion-2", config={"name": "fashion", "train": {"epochs": 9}}),
         evaluation=evaluation(0.95),
     )
-    markup = check(comparison.compare(evidence(), other))
+    markup = check(comparison.compare([evidence(), other]))
     assert re.search(r"<code>train.epochs</code></td><td>3</td><td>9</td>", markup)
     assert 'class="chip good">+0.0500' in markup and 'class="chip bad">+0.0500' in markup  # accuracy, Brier
 

@@ -7,16 +7,11 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
-import sqlite3
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +23,12 @@ from linnet.errors import LabelServerError
 from linnet.labels import local_label_studio
 from linnet.labels.table import LabelTable
 from linnet.records import now
+from tests.e2e.label_lab import ENVIRONMENT, People, keep_empty, take_empty
 from tests.e2e.use_case import COLORS, CONFIG, UseCase
 from tests.labels.contract import check_contract, choice
 from tests.labels.queue import fill
 
-ENVIRONMENT = Path(__file__).parents[2] / ".linnet" / "label-studio" / "venv"
-"""Label Studio itself is installed once a checkout; its data is new in every test."""
-EMPTY = ENVIRONMENT.with_name(f"empty-{local_label_studio.VERSION}")
-"""Its database after the first start, with the state file that knows its user: to make it takes a minute."""
 BUDGET = 200
-DATABASE = "label_studio.sqlite3"
 LABELS = f"""
 [labels]
 budget = {BUDGET}
@@ -49,46 +40,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @dataclass
-class Lab:
-    case: UseCase
-    server: local_label_studio.Studio
-    people: dict[str, str]
-    """API token of each annotator."""
+class Lab(People):
+    """The people of one use case."""
 
-    def client(self, who: str = "") -> httpx.Client:
-        token = self.people[who] if who else self.server.token
-        headers = {"Authorization": f"Token {token}"}
-        return httpx.Client(base_url=self.server.url, headers=headers, timeout=120)
-
-    def project(self, title: str) -> int:
-        """Its number; 0: there is none."""
-        with self.client() as client:
-            found = client.get("/api/projects/", params={"page_size": 100}).json()["results"]
-            return next((int(one["id"]) for one in found if one["title"] == title), 0)
-
-    def hooks(self, title: str) -> list[dict[str, Any]]:
-        with self.client() as client:
-            number = self.project(title)
-            found = client.get("/api/webhooks/", params={"project": number}).json() if number else []
-            return list(found)
-
-    def tasks(self, title: str = "Linnet photos") -> list[dict[str, Any]]:
-        with self.client() as client:
-            query = {"project": self.project(title), "page_size": 1000, "fields": "all"}
-            found: list[dict[str, Any]] = client.get("/api/tasks", params=query).json()["tasks"]
-            return found
-
-    def answer(self, who: str, answers: dict[int, str]) -> None:
-        """One person answers tasks by their id, as the web page would; None of them twice."""
-        with self.client(who) as client:
-
-            def give(item: tuple[int, str]) -> None:
-                path, label = f"/api/tasks/{item[0]}/annotations", item[1]
-                body = {"result": [], "was_cancelled": True} if label == "skip" else choice(label)
-                client.post(path, json={**body, "lead_time": 2.0}).raise_for_status()
-
-            with ThreadPoolExecutor(2) as pool:
-                list(pool.map(give, answers.items()))
+    case: UseCase = field(kw_only=True)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +60,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             (pytest.fail if os.environ.get("LINNET_REQUIRE_DEBIAN") else pytest.skip)(reason)
         raise
     try:
-        yield Lab(case, server, _people(server))
+        found = Lab(server, case=case)
+        found.invite(*NOISE)
+        yield found
     finally:
         local_label_studio.stop(server)
         if before is None:
@@ -116,18 +73,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 def _up() -> local_label_studio.Studio:
     """A server without projects; its tables are made once a checkout."""
-    data = local_label_studio.folder() / "data"
-    if EMPTY.exists():
-        data.mkdir(parents=True)
-        shutil.copy(EMPTY / DATABASE, data)
-        shutil.copy(EMPTY / "server.json", local_label_studio.folder())
-        return local_label_studio.up(environment=ENVIRONMENT)
+    home = local_label_studio.folder()
+    take_empty(home)
     server = local_label_studio.up(environment=ENVIRONMENT)
-    made = Path(tempfile.mkdtemp(dir=EMPTY.parent))
-    with closing(sqlite3.connect(data / DATABASE)) as one, closing(sqlite3.connect(made / DATABASE)) as two:
-        one.backup(two)
-    shutil.copy(local_label_studio.folder() / "server.json", made)
-    made.rename(EMPTY)
+    keep_empty(home)
     return server
 
 
@@ -136,22 +85,6 @@ def state(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The lab's own state folder, in place of a test's."""
     monkeypatch.setenv("LINNET_HOME", str(lab.case.state))
     return lab.case.state
-
-
-def _people(server: local_label_studio.Studio) -> dict[str, str]:
-    """The annotators' accounts, made as people make them: by an invitation. Their API tokens."""
-    with httpx.Client(headers={"Authorization": f"Token {server.token}"}, timeout=120) as owner:
-        invitation = server.url + owner.get(f"{server.url}/api/invite").json()["invite_url"]
-    found = {}
-    for name in NOISE:
-        with httpx.Client(base_url=server.url, timeout=120, follow_redirects=True) as person:
-            hidden = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', person.get(invitation).text)
-            assert hidden is not None
-            form = {"email": f"{name}@example.org", "password": f"secret-of-{name}"}
-            form["csrfmiddlewaretoken"] = hidden[1]
-            person.post(invitation, data=form, headers={"Referer": invitation}).raise_for_status()
-            found[name] = str(person.get("/api/current-user/token").json()["token"])
-    return found
 
 
 def test_contract_holds_for_the_real_server_with_images_in_tasks_and_in_its_storage(lab: Lab) -> None:

@@ -21,6 +21,7 @@ from linnet.labels.request import request_labels
 from linnet.labels.rounds import Rounds
 from linnet.labels.table import LabelRow, LabelTable
 from linnet.records import EvaluationReport
+from linnet.records.prediction_log import served_schema
 from tests.labels.sample_tables import CLASSES, write_samples
 
 CONFIG = LabelsConfig(budget=10)
@@ -234,6 +235,22 @@ def test_request_labels_finds_requests_of_a_quiet_model_beside_a_busy_one(
     requests = request_labels(evaluate(tmp_path / "e"), samples, CONFIG, "d", tmp_path / "o")
     assert [one.sample_id for one in requests if one.reasons[0] == "production"] == ["quiet"]
     assert [Path(file).name for file, *_ in log_state("d")] == ["served-20260101T000000-1-000000.parquet"]
+
+
+def test_request_labels_that_drift_asks_are_found_in_as_many_files_as_it_takes(
+    samples: Path, tmp_path: Path
+) -> None:
+    """A quiet server writes a file a request, most without an image: 200 files held some 25 images."""
+    log = tmp_path / "state" / "serving" / "log"
+    log.mkdir(parents=True)
+    for number in range(600):
+        image = f"{number}".encode() if number % 2 == 0 and number < 560 else None
+        rows = [logged("d", f"p{number}", [0.4, 0.35, 0.25], image)]
+        file = log / f"served-20260101T000000-1-{number:06d}.parquet"
+        pq.write_table(pa.Table.from_pylist(rows, served_schema()), file)
+    evaluation, drift = evaluate(tmp_path / "e"), LabelsConfig(budget=270, requests_only=True)
+    assert len(request_labels(evaluation, samples, drift, "d", tmp_path / "o")) == 270
+    assert len(log_state("d")) == 280, "files without an image change nothing"
 
 
 def test_request_labels_gold_is_held_out_and_known(samples: Path, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ def test_settings_that_differ_are_named_and_whole_numbers_are_the_same_as_floats
     )
     second = evidence(record=run_record(config={"name": "m", "train": {"epochs": 3, "lr": 0.2}}))
     assert comparison.settings(first, second) == [
-        ("train.ema", "True", None),
-        ("train.lr", "0.1", "0.2"),
+        ("train.ema", ["True", None]),
+        ("train.lr", ["0.1", "0.2"]),
     ]
 
 
@@ -54,6 +54,6 @@ def test_report_takes_the_champion_from_the_same_samples_alone() -> None:
 
 def test_gates_of_a_run_that_was_not_judged_are_missing_not_failed() -> None:
     judged, not_judged = evidence(passed=False), evidence(decisions=())
-    for name, a, b in comparison.gates(judged, not_judged):
+    for name, (a, b) in comparison.gates(judged, not_judged):
         assert a is not None and a.name == name and b is None
-    assert [name for name, _, _ in comparison.gates(judged, not_judged)]
+    assert [name for name, _ in comparison.gates(judged, not_judged)]

@@ -129,6 +129,7 @@ def test_decide_says_why_labels_that_came_do_not_count() -> None:
         ({"champion": None}, History(), {}, "guard.champion"),
         ({"rollout_active": True}, History(), {}, "guard.rollout"),
         ({}, past(13, state=""), {}, "guard.active"),
+        ({"training": "by-a-person"}, History(), {}, "guard.active"),
         ({}, History(failures=3), {}, "guard.breaker"),
         ({}, past(11.9), {}, "guard.cooldown"),
         ({"rolled_back": AT - timedelta(hours=11.9)}, History(), {}, "guard.rolled_back"),

@@ -46,6 +46,7 @@ def test_proven_drift_without_labels_asks_people_under_the_shipped_settings() ->
         ({"new_labels": 500}, 0),
         ({"windows": UNLABELLED[:2]}, 0),
         ({"rollout_active": True}, 0),
+        ({"training": "of-a-round"}, 0),
         ({"champion": None}, 0),
     ],
 )

@@ -58,7 +58,8 @@ def test_exit_handler_on_a_cluster_makes_the_record_of_a_run_that_was_submitted_
 ) -> None:
     Stage("train").end("succeeded", values={"loss": 0.1})
     request: dict[str, Any] = {"cause": "schedule", "actor": "cluster", "commit": "abc"}
-    record = ending.close("d", request, worked=True, prices={"cpu_hour": 3600.0})
+    record = ending.close("monitoring", "d", request, worked=True, prices={"cpu_hour": 3600.0})
+    assert record.pipeline == "monitoring"
     assert (record.run_id, record.state, record.commit) == ("3f2a-run", "succeeded", "abc")
     assert record.request.cause == "schedule" and record.stages[0].values == {"loss": 0.1}
     assert record.cost is not None and record.cost.cost >= record.cost.cpu_seconds > 0, (
@@ -72,11 +73,11 @@ def test_exit_handler_on_a_cluster_notes_what_failed_and_its_record_goes_on_afte
     on_cluster: list[RunRecord],
 ) -> None:
     Stage("train").end("failed", error=RunError("no GPU"))
-    assert ending.close("d", {}, worked=False).state == "failed"
+    assert ending.close("training", "d", {}, worked=False).state == "failed"
     again = RunRecord.load(runs.runs_dir() / "3f2a-run" / "run.json")
     assert again.error == "no GPU" and again.request.actor == "cluster"
     Stage("train").end("succeeded")
-    assert ending.close("d", {}, worked=True).state == "succeeded"
+    assert ending.close("training", "d", {}, worked=True).state == "succeeded"
 
 
 def test_exit_handler_on_this_machine_leaves_the_mirror_to_the_engine(
@@ -90,7 +91,7 @@ def test_exit_handler_on_this_machine_leaves_the_mirror_to_the_engine(
 
 def test_exit_handler_without_a_run_says_which_variables_name_it() -> None:
     with pytest.raises(RunError, match="LINNET_RUN_DIR nor LINNET_RUN_ID"):
-        ending.close("d", {}, worked=True)
+        ending.close("training", "d", {}, worked=True)
 
 
 def test_commit_of_a_run_is_the_one_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -11,12 +12,14 @@ from nicegui import run, ui
 from linnet.console import shell
 from linnet.console.context import Context, role_of
 from linnet.console.markup import address, card, heading, join, link, section, tag
+from linnet.console.remarks_dialog import remarks_dialog
 from linnet.console.views import run as view
 from linnet.console.views.live import LiveStep, under_way
 from linnet.launch import graph
 from linnet.records import RunRecord, StageRecord
 from linnet.report.evidence import RunEvidence
 from linnet.run.live import read_progress, read_rows
+from linnet.run.remarks import RunRemarks, read_remarks
 from linnet.run.usage import read_usage
 
 PLACE = 3
@@ -35,6 +38,7 @@ class RunPageData:
     log: str
     gives: tuple[str, ...] = ()
     """Artefacts that the picked step gave."""
+    remarks: RunRemarks = field(default_factory=RunRemarks)
     live: LiveStep | None = None
     """What the step under way tells; of a run that ended, what its training told."""
 
@@ -49,6 +53,7 @@ def register(context: Context, app: FastAPI) -> None:
 
     @ui.page("/runs/{run_id}", title="Run · Linnet")
     async def one(request: Request, run_id: str, step: str = "") -> None:
+        ui.page_title(f"{run_id[:100]} · Linnet")
         with shell.frame("Runs", role_of(request)):
             await shell.shown(
                 lambda: load(context, run_id, step), lambda found: _draw(context, request, found, step)
@@ -65,9 +70,11 @@ def load(context: Context, run_id: str, step: str) -> RunPageData:
     stage = _watched(evidence.record)
     live = _live(evidence.folder, stage) if stage else None
     step = step or (stage.task.replace("_", "-") if stage and stage.state == "running" else "")
+    said = read_remarks(evidence.folder)
     if step not in {begun.task.replace("_", "-") for begun in evidence.record.stages}:
-        return RunPageData(evidence, tasks, "", live=live)  # an address may say anything: it names no file
-    return RunPageData(evidence, tasks, _log(evidence.folder, step), _gives(evidence.folder, step), live)
+        return RunPageData(evidence, tasks, "", remarks=said, live=live)  # an address names no file
+    log, gives = _log(evidence.folder, step), _gives(evidence.folder, step)
+    return RunPageData(evidence, tasks, log, gives, said, live)
 
 
 def _watched(record: RunRecord) -> StageRecord | None:
@@ -107,17 +114,24 @@ def _log(folder: Path, step: str) -> str:
 
 def _draw(context: Context, request: Request, found: RunPageData, step: str) -> None:
     record = found.evidence.record
+    page = address("runs", record.run_id)
     with ui.element("div").classes("top"):
         top = shell.html("")
         with ui.element("div").classes("actions"):
-            shell.html(tag("a", "Compare", href=address("compare", a=record.run_id), class_="button"))
+            shell.html(tag("a", "Compare", href=address("compare", run=record.run_id), class_="button"))
             if context.operator(request).may_act:
+                again = address("runs", "new", config=f"run {record.run_id}")
+                shell.html(tag("a", "Run again", href=again, class_="button"))
+                ask = remarks_dialog(found.remarks, partial(_remark, context, request, record.run_id), page)
+                shell.Button("Tags and note", ask)
                 _actions(context, request, found)
     body = shell.html("")
 
     def draw(now: RunPageData) -> None:
         top.set_content(
-            heading(record.run_id, view.heading_facts(now.evidence.record), link("Runs", "/runs"))
+            heading(
+                record.run_id, view.heading_facts(now.evidence.record, now.remarks), link("Runs", "/runs")
+            )
         )
         body.set_content(_body(now, step))
 
@@ -136,6 +150,10 @@ def _draw(context: Context, request: Request, found: RunPageData, step: str) -> 
             ui.navigate.reload()
 
     timer = ui.timer(LOOK_SECONDS, look, immediate=False)
+
+
+def _remark(context: Context, request: Request, run_id: str, tags: str, note: str) -> str:
+    return context.operator(request).remark(run_id, tags, note)
 
 
 def _actions(context: Context, request: Request, found: RunPageData) -> None:

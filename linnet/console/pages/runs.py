@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
 from nicegui import run, ui
@@ -10,7 +11,9 @@ from nicegui import run, ui
 from linnet.console import settings_form, shell
 from linnet.console.configs import bases
 from linnet.console.context import Context, role_of
+from linnet.console.curves import MOST
 from linnet.console.markup import (
+    Html,
     address,
     empty,
     facts,
@@ -18,14 +21,18 @@ from linnet.console.markup import (
     join,
     left_out,
     link,
-    pager,
     problem,
     prose,
     tag,
 )
-from linnet.console.views import comparison, overview
+from linnet.console.run_table import PAGE, Metrics, Row, TableQuery, chosen, offered
+from linnet.console.views import comparison
+from linnet.console.views import run_table as view
 from linnet.errors import LinnetError
 from linnet.records import RunRecord
+from linnet.run.remarks import read_remarks
+from linnet.run.runs import runs_dir
+from linnet.statistics.catalog import BY_KEY
 
 PLACE = 2
 NAV = shell.NavItem(
@@ -34,25 +41,20 @@ NAV = shell.NavItem(
     '<circle cx="5" cy="6" r="2.5"/><circle cx="19" cy="6" r="2.5"/><circle cx="12" cy="18" r="2.5"/><path d="M7.5 6h9M6.5 8l4 8M17.5 8l-4 8"/>',
 )
 
-PAGE = 25
-
 
 def register(context: Context, app: FastAPI) -> None:
     """Adds the pages."""
 
     @ui.page("/runs", title="Runs · Linnet")
-    async def listing(request: Request, page: int = 0, state: str = "") -> None:
+    async def listing(request: Request) -> None:
+        query = TableQuery.parse(request.query_params.multi_items())
         with shell.frame("Runs", role_of(request)):
             with ui.element("div").classes("top"):
                 shell.html(heading("Runs", "Each from its data to its release, and why it ended as it did."))
-                links = [tag("a", "Compare two", href="/compare", class_="button")]
                 if context.operator(request).may_act:
-                    links.append(tag("a", "New run", href="/runs/new", class_="button primary"))
-                shell.html(tag("div", *links, class_="actions"))
-            await shell.shown(
-                lambda: (context.sources.runs(), context.sources.unread_runs()),
-                lambda found: _list(*found, max(page, 0), state),
-            )
+                    new = tag("a", "New run", href="/runs/new", class_="button primary")
+                    shell.html(tag("div", new, class_="actions"))
+            await shell.shown(lambda: _listed(context, query), shell.html)
 
     @ui.page("/runs/new", title="New run · Linnet")
     async def new(request: Request, config: str = "") -> None:
@@ -63,69 +65,71 @@ def register(context: Context, app: FastAPI) -> None:
             if not context.operator(request).may_act:
                 shell.html(problem("Viewers cannot start runs: log in with the operator's token."))
                 return
-            await shell.shown(lambda: _bases(context), lambda found: _form(context, request, found, config))
+            await shell.shown(
+                lambda: _bases(context, config), lambda found: _form(context, request, found, config)
+            )
 
     @ui.page("/compare", title="Compare runs · Linnet")
-    async def compare(request: Request, a: str = "", b: str = "") -> None:
+    async def compare(request: Request, setting: str = "", metric: str = "") -> None:
+        asked = request.query_params
+        named = [*asked.getlist("run"), asked.get("a", ""), asked.get("b", "")]
+        picked = list(dict.fromkeys(name for name in named if name))[:MOST]
         with shell.frame("Runs", role_of(request)):
-            shell.head(
-                "Compare two runs", "Settings, metrics, gates and curves side by side.", link("Runs", "/runs")
-            )
-            await shell.shown(context.sources.runs, lambda found: _choose(found, a, b))
-            if a and b:
+            about = "Settings, metrics, curves, gates and confusions side by side, of two to ten runs."
+            shell.head("Compare runs", about, link("Runs", "/runs"))
+            await shell.shown(context.sources.runs, lambda found: _choose(found, picked))
+            if len(picked) > 1:
                 await shell.shown(
-                    lambda: (context.sources.evidence(a), context.sources.evidence(b)),
-                    lambda both: shell.html(comparison.compare(*both)),
+                    lambda: [context.sources.evidence(name) for name in picked],
+                    lambda found: shell.html(comparison.compare(found, setting, metric)),
                 )
 
 
-def _list(found: list[RunRecord], unread: list[str], page: int, state: str) -> None:
-    states = ["", *sorted({record.state for record in found})]
-    tabs = [
-        tag(
-            "a",
-            name.capitalize() or "All",
-            href=address("runs", state=name) if name else "/runs",
-            aria_current="page" if name == state else None,
-        )
-        for name in states
-    ]
-    shown = [record for record in found if state in ("", record.state)]
-    part = shown[page * PAGE : (page + 1) * PAGE]
-    table = (
-        overview.runs_table(part)
-        if part
-        else empty("No runs here", "`linnet run configs/fashion.toml` starts one, and so does New run.")
-    )
-    target = address("runs", state=state) if state else "/runs"
-    shell.html(
-        join(
-            [
-                left_out(unread),
-                tag("nav", *tabs, class_="tabs", aria_label="State"),
-                table,
-                pager(page, PAGE, len(shown), target),
-            ]
-        )
-    )
+def _listed(context: Context, query: TableQuery) -> Html:
+    records, unread = context.sources.runs(), list(context.sources.unread_runs())
+    rows: list[Row] = []
+    for record in records:
+        try:
+            rows.append(Row(record, read_remarks(runs_dir() / record.run_id)))
+        except LinnetError as error:
+            unread.append(f"what was said of run {record.run_id}: {error}")
+            rows.append(Row(record))
+    titles = [metric.key for metric in BY_KEY.values() if metric.headline]
+    columns = context.sources.kept.get(("columns", len(rows)), 30.0, lambda: offered(rows, titles))
+    metrics = _metrics_of(context)
+    found = chosen(rows, query, metrics)
+    states = sorted({row.record.state for row in rows})
+    page = found[query.page * PAGE : (query.page + 1) * PAGE]
+    return join([left_out(unread), view.listing(page, len(found), query, columns, states, metrics)])
 
 
-def _choose(found: list[RunRecord], a: str, b: str) -> None:
-    names = {record.run_id: f"{record.run_id} · {record.state}" for record in found[:200]}
-    with ui.element("section").classes("grid two"):
-        for label, chosen, other, first in (("Run A", a, b, True), ("Run B", b, a, False)):
+def _metrics_of(context: Context) -> Metrics:
+    def of(run_id: str) -> dict[str, float]:
+        try:
+            report = context.sources.evidence(run_id).evaluation
+        except LinnetError:
+            return {}
+        return {key: one.value for key, one in report.metrics.items()} if report else {}
 
-            def go(event: Any, other: str = other, first: bool = first) -> None:
-                left, right = (event.value, other) if first else (other, event.value)
-                ui.navigate.to(address("compare", a=left or "", b=right or ""))
-
-            ui.select(
-                names, label=label, value=chosen if chosen in names else None, with_input=True, on_change=go
-            ).props("outlined dense").style("width:100%")
+    return of
 
 
-def _bases(context: Context) -> dict[str, dict[str, Any]]:
-    return {name: config.values() for name, config in bases(context.sources.runs()).items()}
+def _choose(found: list[RunRecord], picked: list[str]) -> None:
+    """One box that takes several: what is picked stands in the page's address, which can be sent."""
+    names = {record.run_id: f"{record.run_id} · {record.state}" for record in found}
+
+    def go(event: Any) -> None:
+        wanted = [("run", str(name)) for name in event.value or []][:MOST]
+        ui.navigate.to("/compare" + (f"?{urlencode(wanted)}" if wanted else ""))
+
+    known = [name for name in picked if name in names]
+    ui.select(names, label="Runs", value=known, multiple=True, with_input=True, on_change=go).props(
+        "outlined dense use-chips"
+    ).style("width:100%;margin-bottom:20px")
+
+
+def _bases(context: Context, chosen: str) -> dict[str, dict[str, Any]]:
+    return {name: config.values() for name, config in bases(context.sources.runs(), chosen).items()}
 
 
 def _form(context: Context, request: Request, found: dict[str, dict[str, Any]], chosen: str) -> None:
@@ -140,7 +144,7 @@ def _form(context: Context, request: Request, found: dict[str, dict[str, Any]], 
     with ui.element("section").classes("card"):
         ui.select(
             list(found),
-            label="Begin with",
+            label="Start from",
             value=base,
             on_change=lambda e: ui.navigate.to(address("runs", "new", config=e.value)),
         ).props("outlined dense").style("width:100%;margin-bottom:14px")
@@ -153,7 +157,7 @@ def _form(context: Context, request: Request, found: dict[str, dict[str, Any]], 
         values = settings_form.changed(found[base], given)
         button.disable()
         try:
-            run_id = await run.io_bound(context.operator(request).start_run, values, reason.value or "")
+            run_id = await run.io_bound(context.operator(request).start_run, values, reason.value or "", base)
         except LinnetError as error:
             said.set_content(problem(str(error)))
             ui.run_javascript("scrollTo({top: 0})")

@@ -224,9 +224,9 @@ def runs_table(records: Sequence[RunRecord]) -> Html:
                 chip(record.state, mark=True),
                 record.request.cause,
                 when(record.started_at, ago=True),
-                duration(_took(record)),
+                duration(took(record)),
                 money(record.cost.cost, record.cost.currency) if record.cost else "–",
-                tag("span", _result(record), class_="soft small"),
+                tag("span", result(record), class_="soft small"),
             )
             for record in records
         ),
@@ -234,13 +234,15 @@ def runs_table(records: Sequence[RunRecord]) -> Html:
     )
 
 
-def _took(record: RunRecord) -> float | None:
+def took(record: RunRecord) -> float | None:
+    """Seconds from a run's start to its end, or to now while it is under way."""
     if record.ended_at is None:
         return (now() - record.started_at).total_seconds() if record.state == "running" else None
     return (record.ended_at - record.started_at).total_seconds()
 
 
-def _result(record: RunRecord) -> str:
+def result(record: RunRecord) -> str:
+    """What came of a run: its accuracy, or why it failed."""
     if record.error:
         line = record.error.splitlines()[0]
         return line if len(line) <= 90 else line[:89] + "…"

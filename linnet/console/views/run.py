@@ -31,12 +31,14 @@ from linnet.pages.numbers import duration, money, number, percent
 from linnet.records import Gate, Interval, RunRecord, StageRecord, TrainingReport, now
 from linnet.report.evidence import RunEvidence
 from linnet.run.log import own_lines
+from linnet.run.remarks import RunRemarks
 
+NOTHING_SAID = RunRemarks()
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def heading_facts(record: RunRecord) -> Html:
-    """The line under the run's name."""
+def heading_facts(record: RunRecord, said: RunRemarks = NOTHING_SAID) -> Html:
+    """The line under the run's name, with its tags and note."""
     request = record.request
     parts: list[object] = [
         chip(record.state, mark=True),
@@ -46,6 +48,9 @@ def heading_facts(record: RunRecord) -> Html:
     ]
     if request.reason:
         parts.append(f" · {request.reason}")
+    parts += [join([" ", chip(name)]) for name in said.tags]
+    if said.note:
+        parts.append(tag("div", said.note, class_="soft small"))
     return join(parts)
 
 

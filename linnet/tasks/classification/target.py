@@ -14,6 +14,7 @@ from linnet.tasks.target import Object, Target, Targets, UnknownClass
 
 class _OneClass:
     spatial = False
+    mark = ""
     several = False
     gates = training = ""
 

@@ -26,6 +26,7 @@ NOTHING = -1.0
 
 class _Boxes:
     spatial = several = True
+    mark = "bbox"
     gates = """\
 min_accuracy = 0.3  # quality of an image's boxes: overlaps of what is found, over all
 min_macro_f1 = 0.3

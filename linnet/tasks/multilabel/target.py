@@ -24,6 +24,7 @@ NONE = "[]"
 
 class _Classes:
     spatial = False
+    mark = ""
     several = True
     gates = """\
 min_accuracy = 0.4  # mean overlap of the named and the true classes

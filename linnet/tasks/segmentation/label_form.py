@@ -7,8 +7,8 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from linnet.tasks.label_form import CANNOT_TELL, BadAnswer, LabelForm, Status, refuse_classes
-from linnet.tasks.segmentation import brush
 from linnet.tasks.segmentation.masks import of_masks, parsed
+from linnet.vision import brush
 
 NOTHING = "nothing of these"
 """Asked for by name: a form that is sent empty may be an accident."""

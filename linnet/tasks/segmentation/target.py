@@ -13,11 +13,12 @@ from linnet.config import DataConfig
 from linnet.errors import ConfigError
 from linnet.tasks.segmentation.coco import mask_of_coco
 from linnet.tasks.segmentation.masks import MOST_CLASSES, of_indices, of_masks, parsed, read, resized, text_of
-from linnet.tasks.target import Object, Target, Targets, UnknownClass, rarest_classes
+from linnet.tasks.target import COCO_MASK, Object, Target, Targets, UnknownClass, rarest_classes
 
 
 class _Masks:
     spatial = several = True
+    mark = COCO_MASK
     gates = """\
 min_accuracy = 0.3
 min_mean_iou = 0.3
@@ -72,7 +73,7 @@ max_cohort_gap = 0.35
 
     def misfit(self, label: str, height: int, width: int) -> str:
         one = parsed(label)
-        if (one.height, one.width) == (height, width):
+        if not one.runs or (one.height, one.width) == (height, width):  # nothing is nothing at any size
             return ""
         return f"its masks have {one.height} x {one.width} pixels, and the image {height} x {width}"
 

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import decode_rle, encode_rle
 
 from linnet.tasks.label_form import CANNOT_TELL, BadAnswer, label_form_of
-from linnet.tasks.segmentation import brush
 from linnet.tasks.segmentation.label_form import NOTHING, label_form
 from linnet.tasks.segmentation.masks import of_indices
 from linnet.tasks.segmentation.target import TARGET
-from linnet.vision import rle
+from linnet.vision import brush, rle
 from tests.tasks.segmentation.scenes import CLASSES, maps
 
 
