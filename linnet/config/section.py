@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from linnet.errors import ConfigError
 
 Fraction = float  # a share in [0, 1]
+_LONGEST_SHOWN = 200
+"""Characters of a wrong value that its error repeats."""
 
 
 class Section(BaseModel):
@@ -81,5 +83,8 @@ def _explain(model: type[Section], where: str, error: ValidationError) -> Config
     problem = first["msg"].removeprefix("Value error, ")
     if not field:
         return ConfigError(full, problem)
-    described = model.model_fields[field.split(".")[0]].description if field else None
-    return ConfigError(full, f"{problem}, but it is {first['input']!r}", described or "")
+    described = " ".join((model.model_fields[field.split(".")[0]].description or "").split())
+    given = repr(first["input"])
+    if len(given) > _LONGEST_SHOWN:
+        given = f"{given[:_LONGEST_SHOWN]}... ({len(given):,} characters)"
+    return ConfigError(full, f"{problem}, but it is {given}", described)

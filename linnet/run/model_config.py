@@ -33,5 +33,5 @@ def model_config(model: str) -> ModelConfig:
                 return ModelConfig(Config.parse(record.config), f"run {folder.name}")
             except ConfigError:
                 continue  # of another Linnet
-    default = Config(name=use_case_name(model), registry=RegistryConfig(model=model))
+    default = Config(name=use_case_name(model), registry=RegistryConfig.of_registered(model))
     return ModelConfig(default, DEFAULTS)

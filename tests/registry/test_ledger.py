@@ -71,9 +71,7 @@ def test_ledger_that_was_cut_off_at_its_end_is_named(ledger: Ledger, kept: float
     lines = ledger.path.read_bytes().splitlines(keepends=True)
     ledger.path.write_bytes(b"".join(lines[: int(kept)]) + (lines[2][:40] if kept % 1 else b""))
     for act in (ledger.verify, ledger.entries, lambda: ledger.append(entry("4"))):
-        with pytest.raises(
-            RegistryError, match=rf"with line {int(kept)}, and promotions.head knows of 3"
-        ):
+        with pytest.raises(RegistryError, match=rf"with line {int(kept)}, and promotions.head knows of 3"):
             act()
     ledger.path.unlink()
     with pytest.raises(RegistryError, match="ends with line 0"):
