@@ -3,7 +3,7 @@
 Two measurements on Fashion-MNIST, both with the product's own selection, training and suspects list,
 and a narrow network of few epochs: two plans times five trainings a seed are compared with one
 another, not with a record. What the budget goes to and how suspects are ranked was settled on seeds
-100 and 101, which are not among those reported. A process a core, each with one thread.
+100 and 101, which are not among those reported. One process per core, each with one thread.
 
 * Active learning: from 2,000 labelled images, four rounds of 500 that `linnet.labels.select` chose,
   against four rounds of 500 at random; test accuracy after each, mean over seeds, plotted.

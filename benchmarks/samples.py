@@ -6,7 +6,7 @@ the three secrets that it creates, and the volume claim that one sample is given
 must come to is taken from there too: those in `failing/` fail, all others succeed; an exception is listed
 with its reason.
 
-Writes a line a sample while it runs, and the table of docs/engine.md at the end (`--table FILE` keeps it,
+Writes one line per sample while it runs, and the table of docs/engine.md at the end (`--table FILE` keeps it,
 `--results FILE` keeps the outcomes, so that a run that was stopped goes on).
 """
 
@@ -47,7 +47,7 @@ SECONDS = 1200
 _NO_PROGRAM = (
     "its command is my_program, which its image (ubi9/python-311) does not have: it was made to compile"
 )
-_ARTIFACT = "its input is an artefact, and no field of a request holds one: a cluster's driver fails the run"
+_ARTIFACT = "its input is an artifact, and no field of a request holds one: a cluster's driver fails the run"
 FAIL_ANYWHERE = {
     # comp raises where the variable that its input names is empty; nothing in the file sets one. KFP's own
     # test of it (pipeline_e2e_test.go, "env-var.yaml") has its API server set the variable.
@@ -235,10 +235,10 @@ def cause(reason: str) -> str:
     kinds = {
         r"SubprocessRunner only supports": "a container component: it runs Python ones alone",
         r"Inner task failed|finished with status": "a task fails that succeeds on a cluster",
-        r"missing \d+ required argument": "a pipeline input that is an artefact",
+        r"missing \d+ required argument": "a pipeline input that is an artifact",
         r"more than a plain Linux": "an image that is more than a plain Linux or Python, and no container",
         r"needs a container|cannot get it": "an image that needs a container, and none can be run here",
-        r"artefact": "a pipeline input that is an artefact, which no request gives: a cluster fails it",
+        r"artifact": "a pipeline input that is an artifact, which no request gives: a cluster fails it",
         r"Kubernetes setting|volume claim|pod field": "a Kubernetes setting",
     }
     return next((name for pattern, name in kinds.items() if re.search(pattern, reason)), reason[:120])

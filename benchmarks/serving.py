@@ -105,7 +105,7 @@ def write_requests(folder: Path) -> None:
 def raw(
     package: Path, seconds: float, count: int, python: str = sys.executable, engine: str = "ort"
 ) -> float:
-    """Images a second of the bare engine: one process a core, one thread each."""
+    """Images a second of the bare engine: one process per core, one thread each."""
     command = [python, str(HERE / "peers" / "bare.py"), engine, str(package), str(seconds), str(count)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(CORES)]
     return sum(float(process.communicate()[0]) for process in running)

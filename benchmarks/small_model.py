@@ -17,7 +17,7 @@ from linnet.artifacts.onnx_model import GOLDEN_FILE, MODEL_FILE, PACKAGE_FILE, P
 from linnet.artifacts.reference import REFERENCE_FILE
 from linnet.data.fetch import fetch
 from linnet.data.idx import read_idx
-from linnet.packaging.reference import summarise
+from linnet.packaging.reference import summarize
 from linnet.records import ModelPackage, TrainingSetManifest, now
 from linnet.vision.statistics import FEATURES, image_statistics
 
@@ -67,7 +67,7 @@ def make_champion(folder: Path, data: dict[str, npt.NDArray[Any]]) -> tuple[Imag
     model = PackagedModel.load(folder)
     seen, features = images[held], image_statistics(images[held])
     probabilities, embedding = model.predict(seen, features)
-    summarise(
+    summarize(
         about,
         image_statistics(images[trained]),
         seen,

@@ -125,7 +125,8 @@ def _tiles(folder: Path) -> PictureSet:
     photographs = sorted((folder / "mate-backgrounds").rglob("nature/*.jpg"))
     wallpapers = (folder / "plasma-workspace-wallpapers").rglob("contents/images/*.*")
     photographs += sorted(path for path in wallpapers if int(path.stem.split("x")[0]) >= 1920)
-    images, labels, classes = [], [], []
+    images, labels = [], []
+    classes: list[str] = []
     for path in photographs:
         pixels = decode(path.read_bytes(), max_pixels=_LARGEST).pixels
         corners = [

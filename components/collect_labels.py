@@ -51,5 +51,5 @@ def collect_labels(
         parameters={"name": name, "labels": labels},
         inputs={"samples": samples},
         outputs={"batch": batch},
-        world=lambda: {"answers": answers_digest(name, config, version_now())},
+        extra_inputs=lambda: {"answers": answers_digest(name, config, version_now())},
     )

@@ -24,6 +24,6 @@ def decide_retraining(name: str, registry: dict[str, Any], retraining: dict[str,
         parameters={"name": name, "registry": registry, "retraining": retraining},
         inputs={},
         outputs={},
-        acts=True,
+        side_effects=True,
     )
     return str(values["request"])

@@ -36,5 +36,5 @@ def ingest(name: str, data: dict[str, Any], samples: dsl.Output[dsl.Dataset]) ->
         parameters={"name": name, "data": data, "source": source},
         inputs={},
         outputs={"samples": samples},
-        world=lambda: {"windows": windows_identity(name)},
+        extra_inputs=lambda: {"windows": windows_identity(name)},
     )

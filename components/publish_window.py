@@ -38,5 +38,5 @@ def publish_window(
         parameters={"name": name, "version": version},
         inputs={"window": window, "drift": drift, "performance": performance, "skew": skew},
         outputs={"report": report},
-        acts=True,
+        side_effects=True,
     )

@@ -45,6 +45,6 @@ def register(
         parameters={"name": name, "registry": registry, "settings": settings},
         inputs={"package": package},
         outputs={"ticket": ticket},
-        acts=True,
+        side_effects=True,
     )
     return str(values["version"])

@@ -64,6 +64,6 @@ def release(
         parameters={"release": release, "serving": serving, "version": version},
         inputs={},
         outputs={"rollout": rollout},
-        acts=True,
+        side_effects=True,
     )
     return str(values["verdict"])

@@ -23,9 +23,9 @@ def request_labels(
     from linnet.labels.candidates import log_state
     from linnet.labels.connect import find_server
     from linnet.labels.export_after_run import offer
-    from linnet.labels.latest import latest_evaluation
     from linnet.labels.queue import is_queued
     from linnet.labels.request import request_labels
+    from linnet.run.runs import latest_evaluation
     from linnet.run.step import preparing, run_step
 
     config = LabelsConfig.parse(labels)
@@ -49,7 +49,7 @@ def request_labels(
         parameters={"name": name, "labels": labels, "model": model},
         inputs={"report": evaluation, "samples": samples},
         outputs={"requests": requests},
-        world=lambda: {"production": log_state(model)},
+        extra_inputs=lambda: {"production": log_state(model)},
         still_valid=still_queued,
-        needed=False,
+        required=False,
     )

@@ -32,7 +32,8 @@ def train(train: dict[str, Any], training_set: dsl.Input[dsl.Dataset], model: ds
         waited = {} if report.waiting is None else {"waiting_for_batches": round(report.waiting, 4)}
         return {
             "epochs": int(report.history[-1]["epoch"]),
-            "validation_accuracy": report.history[-1]["validation_accuracy"],
+            "validation_accuracy": report.kept["validation_accuracy"],
+            **report.cross_validation,
             **waited,
         }
 

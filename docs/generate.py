@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from linnet import records
 from linnet.cli import app
 from linnet.config import SECTIONS, Config, Section
-from linnet.config.error_messages import limits, meaning, tables
+from linnet.config.error_messages import limits, tables
 
 REFERENCE = Path(__file__).parent / "reference.md"
 _HEAD = """\
@@ -64,7 +64,7 @@ a model speaks the Open Inference Protocol v2 (see the README).
 
 def reference() -> str:
     """The whole page."""
-    name = f"\n`name`: {Config.model_fields['name'].description}\n"
+    name = f"\n`name`: {Config.meaning('name')}\n"
     sections = "".join(_section(key, section) for key, section in SECTIONS.items())
     commands = "".join(_command(path, command) for path, command in walk(typer.main.get_command(app)))
     parts = (_HEAD + name, sections, _COMMANDS + commands, _components(), _records(), _routes())
@@ -114,16 +114,18 @@ def _routes() -> str:
 
 def _section(key: str, section: type[Section]) -> str:
     inner = tables(section)
-    rows = "".join(_row(name, field) for name, field in section.model_fields.items() if name not in inner)
-    below = "".join(f"\n{meaning(section.model_fields[name])}\n" for name in inner)
+    rows = "".join(
+        _row(section, name, field) for name, field in section.model_fields.items() if name not in inner
+    )
+    below = "".join(f"\n{section.meaning(name)}\n" for name in inner)
     below += "".join(_section(f"{key}.{name}", kind) for name, kind in inner.items())
     return f"\n### [{key}]\n\n| field | type | default | meaning |\n|---|---|---|---|\n{rows}{below}"
 
 
-def _row(name: str, field: FieldInfo) -> str:
+def _row(section: type[Section], name: str, field: FieldInfo) -> str:
     kind = ", ".join([_kind(field.annotation), *limits(field)])
     default = json.dumps(field.get_default())
-    return f"| `{name}` | {_cell(kind)} | `{_cell(default)}` | {_cell(meaning(field))} |\n"
+    return f"| `{name}` | {_cell(kind)} | `{_cell(default)}` | {_cell(section.meaning(name))} |\n"
 
 
 def _kind(annotation: Any) -> str:
@@ -149,12 +151,13 @@ def _cell(text: str) -> str:
 
 
 def walk(command: Any, path: str = "linnet") -> Iterator[tuple[str, Any]]:
-    """All commands that do something, with their full names. (Typer brings its own copy of click.)"""
+    """All commands that do something and are shown, with full names. (Typer has its own copy of click.)"""
     if not hasattr(command, "commands"):
         yield path, command
         return
     for name, inner in command.commands.items():
-        yield from walk(inner, f"{path} {name}")
+        if not inner.hidden:
+            yield from walk(inner, f"{path} {name}")
 
 
 def _command(path: str, command: Any) -> str:

@@ -143,7 +143,7 @@ class RegistryUnreachable(RegistryError):
     def __init__(self, url: str, problem: str) -> None:
         self.url, self.problem = url, problem
         super().__init__(
-            f"the registry at {url} does not answer: {problem}; start it, or mend registry.tracking_uri"
+            f"the registry at {url} does not answer: {problem}; start it, or fix registry.tracking_uri"
         )
 
 

@@ -10,7 +10,7 @@ import sys
 from kfp import components, local
 
 REFUSALS = ("not supported", "not yet supported", "Unsupported", "unsupported", "only supports", "cannot run")
-REFUSALS += ("required argument",)  # an artefact as the input of a pipeline, which the benchmark cannot give
+REFUSALS += ("required argument",)  # an artifact as the input of a pipeline, which the benchmark cannot give
 
 
 def main(file: str, arguments: str) -> None:

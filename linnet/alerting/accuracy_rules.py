@@ -54,6 +54,13 @@ def _fall_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any]
             "LinnetAccuracyFellFar", f"{fall} > {limit + config.page_accuracy_gap:g}", "page", model, config,
             "accuracy", words,
         ),
+        alert_rule(
+            "LinnetAccuracyEstimatedFell", f'{names.ESTIMATED_FALL}{{model="{model}"}} > {limit:g}', "ticket",
+            model, config, "accuracy",
+            "no labels came, and by its calibrated confidence version {{ $labels.version }} lost at least "
+            "{{ $value | printf `%.3f` }} of its accuracy",
+            retraining="consider", rollout="silenced",
+        ),
     ]  # fmt: skip
 
 

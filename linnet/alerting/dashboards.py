@@ -57,7 +57,7 @@ def _executive(model: str, config: ServiceLevelsConfig) -> list[Panel]:
     )
     everything = f'{{model="{model}",cohort="all"}}'
     return [
-        Panel("Error budget left", "Share of the 30-day budget; below zero the promise is broken.", budgets,
+        Panel("Error budget left", "Share of the 30-day budget; below zero the objective is missed.", budgets,
                "percentunit", "stat", 24, 6, red_below=0.0),
         Panel("Accuracy", "On labelled feedback, with its interval; labels come late.", (
             ("accuracy {{version}}", f"{names.ACCURACY}{everything}"),
@@ -135,9 +135,23 @@ def _debug(model: str) -> list[Panel]:
         Panel("Predicted classes", "Share in the newest window, beside the reference.",
               (("{{of}} {{predicted}}", f"{names.PREDICTED_SHARE}{mine}"),), "percentunit", "bargauge",
               height=10),
-        Panel("Accuracy by cohort", "Upper bounds below the promise alert.",
+        Panel("Accuracy by cohort", "Upper bounds below the level of the objective's alert.",
               (("{{version}} {{cohort}}={{value}}", f"{names.ACCURACY}{mine}"),), "percentunit",
               "table", height=10),
+        Panel("Groups of users", "Requests a second by what they say of their users (serving.segments).",
+              (("{{segment}}={{value}} {{outcome}}", "sum by (segment, value, outcome) "
+                f"(rate({names.SEGMENT_REQUESTS}{mine}[5m]))"),), "reqps"),
+        Panel("Fall by group", "How far accuracy is proven to lie below what the group had.",
+              (("{{version}} {{cohort}}={{value}}", f"{names.ACCURACY_FALL}{mine}"),), "percentunit",
+              "bargauge"),
+        Panel("Trial after promotion", "Hours since a promotion, and since one was proven worse.", (
+            ("promoted {{version}}", f"(time() - {names.CHAMPION_PROMOTED}{mine}) / 3600"),
+            ("proven worse {{version}}", f"(time() - ({names.BAKE_REGRESSED}{mine} > 0)) / 3600"),
+        ), "h"),
+        Panel("Labels", "1: labels stopped; and the share that contradicts sure answers.", (
+            ("stopped", f"{names.LABELS_STOPPED}{mine}"),
+            ("contradict {{version}}", f"{names.LABELS_CONTRADICT}{mine}"),
+        )),
         Panel("Queue", "Requests being answered, and waiting.", (
             ("in flight {{instance}}", f"{names.IN_FLIGHT}{here}"),
             ("queue {{instance}}", f"{names.QUEUE}{here}"),
@@ -151,7 +165,10 @@ def _debug(model: str) -> list[Panel]:
         Panel("Mirrored", "Whether the other version agreed.",
               (("{{version}} {{outcome}}", f"sum by (version, outcome) (rate({names.MIRRORED}{mine}[5m]))"),),
               "reqps"),
-        Panel("Memory", "Resident bytes, a server.", (("{{instance}}", f"{names.MEMORY}{here}"),), "bytes"),
+        Panel("Memory", "Resident bytes a worker, and what it had settled at.", (
+            ("{{instance}} {{worker}}", f"{names.MEMORY}{here}"),
+            ("settled {{instance}} {{worker}}", f"{names.MEMORY_SETTLED}{here}"),
+        ), "bytes"),
         Panel("Retraining", "Decisions an hour, active runs, and the breaker.", (
             ("{{decision}}", f"increase({names.RETRAINING_DECISIONS}{mine}[1h])"),
             ("active", f"{names.RETRAINING_ACTIVE}{mine}"),

@@ -12,6 +12,7 @@ from typing import Any
 
 from linnet.alerting.accuracy_rules import accuracy_alerts
 from linnet.alerting.alert import alert_rule
+from linnet.alerting.around_rules import around_alerts
 from linnet.alerting.service_levels import ServiceLevel, service_levels
 from linnet.config import ServiceLevelsConfig
 from linnet.monitoring import metric_names as names
@@ -66,6 +67,7 @@ def rule_groups(model: str, config: ServiceLevelsConfig) -> dict[str, Any]:
         "burn": [*recorded, *burns],  # one group: its rules follow one another at the same moment
         "server": [*_rollout_alerts(model, config), *_server_alerts(model, config)],
         "model": [*accuracy_alerts(model, config), *_model_alerts(model, config)],
+        "around": around_alerts(model, job(model), config),
     }
     return {"groups": [{"name": f"linnet-{model}-{name}", "rules": rules} for name, rules in groups.items()]}
 

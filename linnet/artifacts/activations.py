@@ -20,7 +20,7 @@ from linnet.vision.fusion import FusionNetwork
 
 _TASK, _FILE = "backbone", "activations"
 _IMAGES, _PIXELS = 1000, 1_600_000
-"""At most so many images, and pixels (32 images of 224 x 224), go through a network at once."""
+"""At most this many images, and pixels (32 images of 224 x 224), go through a network at once."""
 
 
 @dataclass(frozen=True)

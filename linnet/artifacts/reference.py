@@ -224,7 +224,7 @@ class Reference:
 
 
 def _packed(samples: tuple[SortedSample, ...], most: int) -> Floats:
-    """A row a sample, float32 [C, most], filled up with NaN."""
+    """One row per sample, float32 [C, most], filled up with NaN."""
     packed = np.full((len(samples), most), np.nan, np.float32)
     for row, sample in enumerate(samples):
         packed[row, : len(sample.points)] = sample.points

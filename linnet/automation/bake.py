@@ -52,10 +52,10 @@ class PromotionWatch:
         if working or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LOOK_SECONDS
-        self._thread = threading.Thread(target=self.look, name="bake", daemon=True)
+        self._thread = threading.Thread(target=self.judge_all, name="bake", daemon=True)
         self._thread.start()
 
-    def look(self) -> None:
+    def judge_all(self) -> None:
         """Judges every champion on trial once; what keeps one from it is told once, and hides no other."""
         try:
             promotions = on_trial(ledger_of(state_dir()).entries())
@@ -78,7 +78,7 @@ class PromotionWatch:
             self._trials.pop(entry.model, None)
             return
         self._trials[entry.model] = trial
-        if trial.look(self.clock()).verdict != "baking":
+        if trial.judge(self.clock()).verdict != "baking":
             del self._trials[entry.model]  # with the last champion that it has loaded
 
 
@@ -124,7 +124,7 @@ class Trial:
         )
         return cls(entry, registry, release, collector)
 
-    def look(self, moment: datetime) -> BakeReport:
+    def judge(self, moment: datetime) -> BakeReport:
         """Looks once, acts on what is proven, and writes down what is known.
 
         Raises:
@@ -137,7 +137,7 @@ class Trial:
         return report
 
     def _judged(self, moment: datetime) -> BakeReport:
-        evidence = self._collector.look()
+        evidence = self._collector.collect()
         until = self._ends + timedelta(days=self._config.bake_label_days)
         judgements = judge_bake(evidence, self._config, self._collector.baseline)
         verdict, reason = bake_verdict(judgements, over=moment >= until)

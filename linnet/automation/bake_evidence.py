@@ -65,7 +65,7 @@ class BakeCollector:
         """What the last champion's package says of itself."""
         return FirstReleaseBaseline(self._old.latency_p95_ms, self._old.metrics.get("accuracy", 0.0), 0)
 
-    def look(self) -> BakeEvidence:
+    def collect(self) -> BakeEvidence:
         """Takes in all rows and labels that came.
 
         Raises:

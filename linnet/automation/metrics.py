@@ -16,7 +16,8 @@ from linnet.config import RegistryConfig, RetrainingConfig
 from linnet.deployment.bake_report import bake_report
 from linnet.errors import LinnetError
 from linnet.monitoring import metric_names as names
-from linnet.monitoring.history import DRIFT_FILE, history_folder, performance_reports
+from linnet.monitoring.history import DRIFT_FILE, earlier_performance, history_folder, performance_reports
+from linnet.monitoring.label_stream import labels_stopped
 from linnet.records import DriftReport, Interval, ModelVersion, PerformanceReport, Record, SkewReport, now
 from linnet.records.restarts import totals
 from linnet.registry.champion import ModelRegistry
@@ -148,7 +149,11 @@ def _windows(champion: ModelVersion) -> Iterator[Metric]:
     known = performance_reports(champion.name, champion.version)
     if (report := next(known, None)) is None:
         return
+    before = earlier_performance(champion.name, report.window.start)
+    yield _gauge(names.LABELS_STOPPED, _MODEL, labels[:1], float(bool(labels_stopped([report, *before]))))
     yield _gauge(names.ESTIMATED_ACCURACY, _VERSION, labels, report.estimate.value)
+    unseen = report.loss if report.accuracy is None else None  # the estimate's, where it holds
+    yield _gauge(names.ESTIMATED_FALL, _VERSION, labels, max(unseen.low, 0.0) if unseen else 0.0)
     labelled = next((one for one in chain([report], known) if one.accuracy is not None), None)
     if labelled is not None:
         yield from _performance(labelled, labels)
@@ -179,8 +184,9 @@ def _performance(report: PerformanceReport, labels: list[str]) -> Iterator[Metri
         cohort, _, value = named.partition("=")
         falls.add_metric([*labels, cohort, value], fall)
     yield falls
+    yield _gauge(names.LABELS_CONTRADICT, _VERSION, labels, report.contradicted)
     if not report.confusion:
-        return  # classes that do not exclude each other are not taken for one another
+        return  # classes that do not exclude each other are not confused with one another
     confusion = GaugeMetricFamily(
         names.CONFUSION, "labelled requests", labels=[*_VERSION, "actual", "predicted"]
     )

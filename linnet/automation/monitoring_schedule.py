@@ -76,7 +76,7 @@ def watch(config: Config, host: Host, actor: str) -> Watch:
             pipeline_package_path=str(package),
             params={"end": "[[ScheduledTime]]", "request": request.model_dump(mode="json")},
         )  # fmt: skip
-    host.stay()
+    host.keep_alive()
     return planned
 
 

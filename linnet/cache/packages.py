@@ -12,6 +12,9 @@ import re
 import sys
 import sysconfig
 from collections.abc import Iterable
+from email.message import Message
+from email.parser import HeaderParser
+from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
@@ -22,6 +25,8 @@ ABSENT = "absent"
 """The version of what is not installed: a step may import it within `try`."""
 _ALONE = {"kfp", "kfp-kubernetes"}
 """Distributions that only carry a step: what they need in turn does not reach its result."""
+_FIRST_TWO = re.compile(r'^"?([^/,"\n]+)(?:/([^/,"\n]+))?', re.MULTILINE)
+"""The first two parts of a path that a RECORD names."""
 
 
 def versions_of(imported: Iterable[str], memo: Memo | None = None) -> dict[str, str]:
@@ -57,10 +62,18 @@ def _installed(memo: Memo | None) -> dict[str, Any]:
     if memo is not None and (known := memo.recall_as(name, signature)) is not None:
         kept: dict[str, Any] = json.loads(known)
         return kept
-    about = _read(folders)
-    if memo is not None and at_rest(max((state[1] for state in states), default=0)):
+    if not at_rest(max((state[1] for state in states), default=0)):
+        return _read(folders)
+    about = _read_once(tuple(folders), signature)
+    if memo is not None:
         memo.keep_as(name, signature, json.dumps(about))
     return about
+
+
+@lru_cache(maxsize=2)
+def _read_once(folders: tuple[str, ...], signature: str) -> dict[str, Any]:  # noqa: ARG001
+    """What folders of that signature hold: they were at rest, so it vouches for them."""
+    return _read(list(folders))
 
 
 def _states(folder: str) -> list[tuple[str, int]]:
@@ -81,13 +94,14 @@ def _read(folders: list[str]) -> dict[str, Any]:
     needs: dict[str, list[str]] = {}
     versions: dict[str, str] = {}
     for distribution in metadata.distributions(path=folders):
-        name = _normal(str(distribution.metadata["Name"] or ""))
+        about = _about(distribution)
+        name = _normal(about["Name"] or "")
         if not name or name in versions:
             continue
-        versions[name] = distribution.version
+        versions[name] = about["Version"]
         needs[name] = [
             _normal(match[0])
-            for text in distribution.requires or ()
+            for text in about.get_all("Requires-Dist") or ()
             if "extra ==" not in text and (match := re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", text))
         ]
         for module in _modules(distribution):
@@ -95,16 +109,21 @@ def _read(folders: list[str]) -> dict[str, Any]:
     return {"providers": providers, "needs": needs, "versions": versions}
 
 
+def _about(distribution: metadata.Distribution) -> Message:
+    """The head of its metadata. `distribution.metadata` parses the long description as well, at each use."""
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    return HeaderParser().parsestr(text.partition("\n\n")[0])
+
+
 def _modules(distribution: metadata.Distribution) -> set[str]:
     """What it lets a program import: its top modules; of a namespace that it shares, the parts too."""
     found = set()
-    for line in (distribution.read_text("RECORD") or "").splitlines():
-        first, *rest = line.split(",")[0].strip('"').split("/")
+    for first, second in set(_FIRST_TWO.findall(distribution.read_text("RECORD") or "")):
         if first.endswith((".dist-info", ".data")) or first in ("..", "__pycache__"):
             continue
         found.add(first.split(".")[0])
-        if rest:
-            found.add(f"{first}.{rest[0].split('.')[0]}")
+        if second:
+            found.add(f"{first}.{second.split('.')[0]}")
     return found
 
 

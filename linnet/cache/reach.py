@@ -15,7 +15,8 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +151,9 @@ def read_sources(library: Path, memo: Memo | None = None) -> dict[str, Source]:
             sources[name], told[name] = _plain_source(before[1], before[2]), before
             continue
         rested = at_rest(state[-1])
-        sources[name] = _read(path, name)
+        sources[name] = _read_once(path, name, state) if rested else _read(path, name)
         if rested:
-            told[name] = [list(state), sources[name].digest, astuple(sources[name].imports)]
+            told[name] = [list(state), sources[name].digest, _values(sources[name].imports)]
     if memo is not None and told != known and is_local(library / "x"):
         memo.keep_as(memory, boot_id(), json.dumps(told))
     return sources
@@ -164,11 +165,21 @@ def _recall(memo: Memo | None, name: str) -> dict[str, Any]:
     return known
 
 
+def _values(imports: Imports) -> list[Any]:
+    return [imports.modules, imports.names, imports.strings, imports.exports]
+
+
 def _plain_source(digest: str, values: list[Any]) -> Source:
     modules, names, strings, exports = values
     pairs = tuple((module, name) for module, name in names)
     handed = None if exports is None else tuple((here, origin, there) for here, origin, there in exports)
     return Source(digest, Imports(tuple(modules), pairs, tuple(strings), handed))
+
+
+@lru_cache(maxsize=4096)
+def _read_once(path: str, name: str, state: tuple[int, int, int, int]) -> Source:  # noqa: ARG001
+    """What stands in a file that was at rest in that state: this process reads it once."""
+    return _read(path, name)
 
 
 def _read(path: str, name: str) -> Source:

@@ -1,6 +1,6 @@
 """The content cache: a step's outputs, kept under a key made of everything they depend on.
 
-kfp's own local cache hashes artefact URIs, so that it serves stale data when a file changes under its
+kfp's own local cache hashes artifact URIs, so that it serves stale data when a file changes under its
 path; this one hashes bytes, on the way in (the inputs) and on the way out (a stored output whose bytes
 no longer match its digest is a miss). Nothing heavy is imported: the key is looked up before the step
 imports what it works with, on a laptop and on a cluster alike.
@@ -239,7 +239,7 @@ class Cache:
                 return False
             target.chmod(READ_ONLY)
             if file_digest(target) != file.digest:
-                shared.remove(_blob_name(file))  # damaged there: the next result mends it
+                shared.remove(_blob_name(file))  # damaged there: the next result fixes it
                 return False
             self.blobs.add(target, file)
             return True

@@ -33,7 +33,7 @@ def generate(
     ] = "127.0.0.1:8888",
     alertmanager: Annotated[str, typer.Option(help="host:port of Alertmanager.")] = "127.0.0.1:9093",
     interval: Annotated[str, typer.Option(help="How often Prometheus scrapes and evaluates.")] = "15s",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written.")] = False,
 ) -> None:
     """Write Prometheus rules, Alertmanager routes and three Grafana dashboards a model from configs.
 

@@ -21,7 +21,7 @@ FORMATS = (".parquet", ".csv")
 
 
 class AnswerTable:
-    """Takes answers of `/predict`: one row an image, `class` and `probability` of the likeliest.
+    """Takes answers of `/predict`: one row per image, `class` and `probability` of the likeliest.
 
     `predictions` holds the whole answer as JSON; `error` says why there is none.
     """

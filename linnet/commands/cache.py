@@ -25,15 +25,16 @@ from linnet.runner.sweep import remove, shared_folders, to_drop
 app = typer.Typer(help="Look at the content cache, check it, and shrink it.", no_args_is_help=True)
 
 
-@app.command("ls")
-def ls(
+@app.command("list")
+@app.command("ls", hidden=True)  # the name before
+def list_command(
     task: Annotated[str, typer.Option(help="Only the entries of this step.")] = "",
 ) -> None:
     """List what the cache keeps, the last used first.
 
     Example:
 
-      linnet cache ls --task train
+      linnet cache list --task train
     """
     entries = cached_entries(open_cache())
     table = _table(held for held in reversed(entries) if task in ("", held.task))

@@ -29,7 +29,7 @@ ConfigPath = Annotated[
     Path | None, typer.Option("--config", help="A config, for its model, registry and monitoring settings.")
 ]
 Minutes = Annotated[
-    float | None, typer.Option(min=0.01, help="Look back so many minutes; default: to the first row.")
+    float | None, typer.Option(min=0.01, help="Look back this many minutes; default: to the first row.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the records as JSON.")]
 
@@ -93,7 +93,7 @@ def watch(
     config: OptionalConfig = None,
     name: ModelName = "",
     stop: Annotated[bool, typer.Option("--stop", help="Do not watch any more.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say when it would look.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show when it would look.")] = False,
 ) -> None:
     """Look at every window by itself, and let the policy decide after each whether to retrain.
 
@@ -130,7 +130,12 @@ def audit(
     config: ConfigPath = None,
     minutes: Minutes = None,
     known: Annotated[
-        bool, typer.Option("--known", help="All images are of the dataset: unknown pixels are a difference.")
+        bool,
+        typer.Option(
+            "--require-known-images",
+            "--known",
+            help="All images are of the dataset: unknown pixels are a difference.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -144,7 +149,7 @@ def audit(
 
       linnet skew audit
 
-      linnet skew audit --config configs/fashion.toml --minutes 60 --known
+      linnet skew audit --config configs/fashion.toml --minutes 60 --require-known-images
     """
     from linnet.features.skew import audit_window
     from linnet.records import ModelPackage

@@ -18,9 +18,9 @@ def show_drift(drift: DriftReport, performance: PerformanceReport, page: Path) -
     """Verdict, largest effects, accuracy, and where the page is."""
     console = terminal()
     window = drift.window
-    colour = {"drift": "red", "stable": "green", "insufficient": "yellow"}[drift.verdict]
+    color = {"drift": "red", "stable": "green", "insufficient": "yellow"}[drift.verdict]
     facts = f": {window.model} version {window.version}, {window.extent}"
-    console.print(Text.assemble((drift.verdict, f"bold {colour}"), facts))
+    console.print(Text.assemble((drift.verdict, f"bold {color}"), facts))
     if drift.tests:
         table = Table("quantity", "effect", "matters from", "adjusted p", "")
         ordered = sorted(drift.tests, key=lambda test: -test.severity)
@@ -58,13 +58,13 @@ def show_drift(drift: DriftReport, performance: PerformanceReport, page: Path) -
 def show_skew(found: SkewReport) -> None:
     """Verdict, what was compared, and the first differences."""
     console = terminal()
-    colour = "green" if found.verdict == "pass" else "red"
+    color = "green" if found.verdict == "pass" else "red"
     facts = (
         f": {found.differences:,} differences in {found.compared:,} of "
         f"{found.rows:,} rows ({found.by_store:,} by the feature store, {found.by_pixels:,} by kept images, "
         f"{found.unknown:,} could not be compared)"
     )
-    console.print(Text.assemble((found.verdict, f"bold {colour}"), facts))
+    console.print(Text.assemble((found.verdict, f"bold {color}"), facts))
     if found.examples:
         table = Table("request", "what", "served", "offline", "by")
         for one in found.examples[:10]:

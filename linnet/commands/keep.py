@@ -70,13 +70,13 @@ def start_keeper(
     flags = {"--parts": parts, "--server": server, "--windows": windows, "--labels": labels}
     command += [flag for flag, wanted in flags.items() if wanted]
 
-    def find(process: background.Process) -> ProcessState | None:
+    def read_state(process: background.Process) -> ProcessState | None:
         state = ProcessState.read(keeper_state_file())
         return state if state is not None and state.pid == process.pid else None
 
     background.start(
-        command, keeper_state_file().with_name("keeper.log"), find=find,
-        failed=lambda said: LinnetError(f"what ends is not started again: {said or 'the keeper ended'}"),
+        command, keeper_state_file().with_name("keeper.log"), read_state=read_state,
+        error_for=lambda said: LinnetError(f"what ends is not started again: {said or 'the keeper ended'}"),
     )  # fmt: skip
     return True
 
@@ -111,7 +111,9 @@ def watchdog(configs: list[Path], engine: EngineConfig, server: bool) -> Watchdo
     def start_engine() -> None:
         last = EngineState.last(engine_state_file())
         port = port_of(last.url) if last else 0
-        local_engine(engine.model_copy(update={"port": port}), fresh_port=False, until_idle=False).stay()
+        local_engine(
+            engine.model_copy(update={"port": port}), fresh_port=False, until_idle=False
+        ).keep_alive()
 
     def start_console() -> None:
         last = EngineState.last(CONSOLE.state_file)

@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 
 ConfigPath = Annotated[Path, typer.Argument(help="The use case's config, such as configs/fashion.toml.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0: the one of last time, or a free one.")]
 
 
@@ -211,8 +211,9 @@ def serve_command(
     run_label_service(load_config(config), host, port, told, seconds, run)
 
 
-@app.command("cut")
-def cut_command(
+@app.command("snapshot")
+@app.command("cut", hidden=True)  # the name before
+def snapshot_command(
     config: ConfigPath,
     as_of: Annotated[str, typer.Option(help="Labels known at this time (ISO 8601); empty: now.")] = "",
 ) -> None:
@@ -220,9 +221,9 @@ def cut_command(
 
     Examples:
 
-      linnet labels cut configs/fashion.toml
+      linnet labels snapshot configs/fashion.toml
 
-      linnet labels cut configs/fashion.toml --as-of 2026-11-01T00:00:00Z
+      linnet labels snapshot configs/fashion.toml --as-of 2026-11-01T00:00:00Z
     """
     from linnet.labels.label_set import digest_of, snapshot
 

@@ -65,7 +65,7 @@ def show(version: Version, name: Model = "", tracking_uri: Tracking = "") -> Non
 
 @app.command("promote")
 def promote(version: Version, reason: Reason = "", name: Model = "", tracking_uri: Tracking = "") -> None:
-    """Make a version the champion without a canary; who and why stand in the ledger.
+    """Make a version the champion without a canary; the ledger records who and why.
 
     A rollout that is under way is ended first.
 
@@ -106,7 +106,7 @@ def rollback(reason: Reason = "", name: Model = "", tracking_uri: Tracking = "")
 
 @app.command("allow")
 def allow(version: Version, reason: Reason = "", name: Model = "", tracking_uri: Tracking = "") -> None:
-    """Let a version that was rolled back be released again; who and why stand in the ledger.
+    """Let a version that was rolled back be released again; the ledger records who and why.
 
     A rollback is for good otherwise: neither that version nor the same model under another number is
     released by a run.

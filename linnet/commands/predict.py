@@ -36,7 +36,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     name: Name = "",
     config: ConfigPath = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON, a line an image.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON, one line per image.")] = False,
     draw: Annotated[
         Path | None, typer.Option("--draw", help="Draw the answer over the image, too: a new .png file.")
     ] = None,

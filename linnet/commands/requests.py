@@ -81,8 +81,8 @@ def replay(
         list[str] | None, typer.Argument(help="Ids of refused requests; none: all that are kept.")
     ] = None,
     reason: ReasonName = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 100,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest first.")] = 100,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent.")] = False,
 ) -> None:
     """Send refused requests again to the server that runs, such as after a limit was raised.
 

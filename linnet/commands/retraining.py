@@ -157,10 +157,10 @@ def _what(entry: RetrainingEntry) -> str:
 
 
 def _show(decision: RetrainingDecision, console: Console) -> None:
-    colour = "green" if decision.request else "yellow"
+    color = "green" if decision.request else "yellow"
     verdict = "a run was asked for" if decision.request else "no run"
     when = f" at {decision.at:%Y-%m-%d %H:%M:%S} UTC, asked by {decision.source}"
-    console.print(Text.assemble((verdict, f"bold {colour}"), when))
+    console.print(Text.assemble((verdict, f"bold {color}"), when))
     console.print(decision.reason)
     table = Table("condition", "met", "found")
     for condition in decision.conditions:

@@ -100,7 +100,7 @@ def runs_list(
 
 
 def _print_runs(rows: list[tuple[str, str, str, datetime, datetime | None]]) -> None:
-    """A line a run, its id first and whole, whatever the width of the terminal: it is there to be copied."""
+    """One line per run, its id first and whole, whatever the width of the terminal, to be copied."""
     console = terminal()
     width = max((len(row[0]) for row in rows), default=3)
     console.print(

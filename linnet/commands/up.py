@@ -221,7 +221,7 @@ def _engine(config: EngineConfig, port: int | None, console: Console) -> bool:
     elif "port" not in config.model_fields_set:
         config = config.model_copy(update={"port": _expected(config.bind, config.port, "engine", console)})
     host = local_engine(config, fresh_port=False, until_idle=False)
-    host.stay()
+    host.keep_alive()
     console.print(f"the engine answers kfp.Client at {host.url}")
     return host.started_here
 

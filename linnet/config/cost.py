@@ -1,4 +1,4 @@
-"""Section of money: what computing is estimated to cost."""
+"""Prices for the cost estimate."""
 
 from __future__ import annotations
 

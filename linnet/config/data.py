@@ -34,7 +34,7 @@ DEFAULT_TASK: Task = "classification"
 class DataConfig(Section):
     renamed: ClassVar = {"recent": "extra_window"}
     kind: Literal["idx", "folder", "manifest"] = "folder"
-    """How the raw dataset is laid out: IDX files, one folder a class, or a CSV/Parquet of paths."""
+    """How the raw dataset is laid out: IDX files, one folder per class, or a CSV/Parquet of paths."""
     location: FileOrAddress = "data.dvc"
     """A `.dvc` file that names the dataset by digest, or the path of the raw folder or manifest, or where
     such a folder, manifest or archive lies: s3://, gs://, az://, https://."""
@@ -57,7 +57,7 @@ class DataConfig(Section):
     fit: Literal["squash", "crop", "pad"] = "squash"
     """How an image of another shape is brought to that size: stretched, its middle cut out, or bars added."""
     color: Literal["gray", "rgb"] = "gray"
-    """Colour mode that every image is converted to."""
+    """Color mode that every image is converted to."""
     validation_fraction: Fraction = Field(default=0.05, gt=0, lt=0.5)
     """Share of the training images held out to choose temperature and to watch training."""
     production_fraction: Fraction = Field(default=0.05, gt=0, lt=0.5)
@@ -159,13 +159,13 @@ class LabelsConfig(Section):
     train_after_labels: int = Field(default=0, ge=0)
     """Labels after which a training run is requested; 0: when every task of a batch is answered."""
     version: File = ""
-    """A `.dvc` file of `linnet labels cut`: train with exactly those labels; empty: all known now."""
+    """A `.dvc` file of `linnet labels snapshot`: train with exactly those labels; empty: all known now."""
 
 
 class FeaturesConfig(Section):
     service: str = "image_classifier_v1"
     """Feast feature service that the model is tied to."""
     online: bool = True
-    """Whether features are also materialised to the online store."""
+    """Whether features are also materialized to the online store."""
     online_splits: tuple[Literal["train", "validation", "test", "production"], ...] = ("production",)
     """Splits whose samples can be asked for by id while serving; training samples are not."""

@@ -1,4 +1,4 @@
-"""The settings in words: what a field means, what it takes and within which limits, for forms and pages."""
+"""The settings in words: what a field takes and within which limits, for forms and pages."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from pydantic.fields import FieldInfo
 from linnet.config.section import Section
 
 _SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "pattern": "matches"}
-
-
-def meaning(field: FieldInfo) -> str:
-    """The text under a field, on one line."""
-    return " ".join((field.description or "").split())
 
 
 def limits(field: FieldInfo) -> list[str]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
+import inspect
 import json
 import math
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,7 +24,7 @@ _LONGEST_SHOWN = 200
 class Section(BaseModel):
     """Base of all sections: frozen, keyword-only, strict about types, and closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     moved: ClassVar[dict[str, str]] = {}
     """Settings of older versions, with what to do instead: passed over in what they recorded, and refused
     where a person writes them (`root.load_config`)."""
@@ -52,6 +57,11 @@ class Section(BaseModel):
                 kept[key] = inner.as_named_now(value)
         return kept
 
+    @classmethod
+    def meaning(cls, field: str) -> str:
+        """The text under a field, on one line; empty: it has none."""
+        return _docstrings(cls).get(field, "")
+
     def values(self) -> dict[str, Any]:
         """The section as plain JSON values, defaults included."""
         return self.model_dump(mode="json")
@@ -83,8 +93,35 @@ def _explain(model: type[Section], where: str, error: ValidationError) -> Config
     problem = first["msg"].removeprefix("Value error, ")
     if not field:
         return ConfigError(full, problem)
-    described = " ".join((model.model_fields[field.split(".")[0]].description or "").split())
     given = repr(first["input"])
     if len(given) > _LONGEST_SHOWN:
         given = f"{given[:_LONGEST_SHOWN]}... ({len(given):,} characters)"
-    return ConfigError(full, f"{problem}, but it is {given}", described)
+    return ConfigError(full, f"{problem}, but it is {given}", model.meaning(field.split(".")[0]))
+
+
+@cache
+def _docstrings(section: type[Section]) -> dict[str, str]:
+    """The texts under a section's fields, by the field.
+
+    Read from the source when an error, a form or a page asks. pydantic would do it for every section as its
+    class is made (`use_attribute_docstrings`), which costs each process that imports the config 0.2 s.
+    """
+    found: dict[str, str] = {}
+    for kind in reversed(section.__mro__):
+        if issubclass(kind, Section):
+            tree = ast.parse(Path(inspect.getfile(kind)).read_text("utf-8"))
+            found |= next(
+                _texts_below(node.body)
+                for node in tree.body
+                if isinstance(node, ast.ClassDef) and node.name == kind.__name__
+            )
+    return found
+
+
+def _texts_below(body: list[ast.stmt]) -> dict[str, str]:
+    found = {}
+    for field, text in pairwise(body):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                found[name] = " ".join(words.split())
+    return found

@@ -1,4 +1,4 @@
-"""Section of the service levels: what users are promised, and who is told when a promise breaks."""
+"""Section of the service levels: objectives that users rely on, and who is told when one is missed."""
 
 from __future__ import annotations
 

@@ -31,10 +31,14 @@ class TrainConfig(Section):
     layer_decay: Fraction = Field(default=0.75, gt=0, le=1)
     """Each stage of a pretrained backbone learns at this share of the rate of the stage behind it."""
     freeze_norm: bool = True
-    """Keep the batch normalisation statistics of a pretrained backbone as they are."""
+    """Keep the batch normalization statistics of a pretrained backbone as they are."""
     patience: int = Field(default=0, ge=0)
     """Epochs without a better validation result after which training stops and the best weights are kept;
     0: train to the end and keep the last weights."""
+    folds: int = Field(default=0, ge=0, le=20)
+    """Cross-validation, for few images: training and validation split are cut into so many parts (3 or more),
+    and each is answered by a network that learned from the others. `linnet tune` then goes by the mean.
+    Near duplicates may stand in different parts. 0: none; the validation split alone measures."""
     watch: Literal["accuracy", "macro_f1"] = "accuracy"
     """Validation result that `patience` goes by."""
     clip_norm: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -46,7 +50,7 @@ class TrainConfig(Section):
     batch_size: int = Field(default=256, ge=2)
     """Images a step, over all processes; small sets use fewer, so that an epoch has 16 steps."""
     optimizer: Literal["sgd", "muon", "adamw"] = "sgd"
-    """How weights move: Nesterov SGD, AdamW, or Muon (orthogonalised momentum; inner convolutions only)."""
+    """How weights move: Nesterov SGD, AdamW, or Muon (orthogonalized momentum; inner convolutions only)."""
     learning_rate: float = Field(default=0.2, gt=0, allow_inf_nan=False)
     """Peak learning rate of SGD or AdamW; AdamW wants about a hundredth of SGD's."""
     muon_learning_rate: float = Field(default=0.1, gt=0, allow_inf_nan=False)
@@ -128,4 +132,8 @@ class TrainConfig(Section):
             raise ValueError(
                 "balanced_sampling and class_weights both even out the classes; keep one of them"
             )
+        if self.folds in (1, 2):
+            raise ValueError(f"folds is {self.folds}; set it to 3 or more, or to 0 for no cross-validation")
+        if self.folds and self.processes > 1:
+            raise ValueError("folds wants one process; set processes to 1, or folds to 0")
         return self

@@ -13,8 +13,8 @@ from linnet.config.places import Reach
 from linnet.config.section import Section
 from linnet.config.training import TrainConfig
 
-_FIXED = {"seed", "device", "processes", "precision", "weights_sha256"}
-"""Settings that no search may choose: luck, and where it runs."""
+_FIXED = {"seed", "folds", "device", "processes", "precision", "weights_sha256"}
+"""Settings that no search may choose: luck, how it is measured, and where it runs."""
 _SEARCHABLE = tuple(
     name
     for name, field in TrainConfig.model_fields.items()
@@ -48,9 +48,10 @@ class TuneConfig(Section):
     minutes: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Minutes after which no further trial begins; 0 for no limit."""
     metric: Literal["accuracy", "macro_f1"] = "macro_f1"
-    """Validation result that is searched for."""
+    """Validation result that is searched for; with `train.folds` its mean over the folds."""
     prune: bool = True
-    """Stop a trial that does worse after an epoch than half of the earlier ones did after that epoch."""
+    """Stop a trial that does worse after an epoch (with `train.folds`: a fold) than half of the earlier ones
+    did after that one."""
     space: dict[str, Range | Choice] = Field(default_factory=dict)
     """Settings of `train`, each with the values to choose from, or with `low` and `high`. Empty: a space
     that suits the network."""

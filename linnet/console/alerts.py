@@ -49,7 +49,7 @@ class ProductionState:
     at: datetime
     champion: ModelVersion | None
     served: ServerStatus
-    promises: tuple[SloStatus, ...] = ()
+    objectives: tuple[SloStatus, ...] = ()
     drift: DriftReport | None = None
     """Of the newest monitored window."""
     labelled: PerformanceReport | None = None
@@ -111,7 +111,7 @@ def _serving(known: ProductionState, levels: ServiceLevelsConfig) -> Iterator[Al
     yield Alert(
         "Champion is served", _state(other), "page", nobody if champion is None else words, "not-serving"
     )
-    yield from (_objective(status, levels) for status in known.promises)
+    yield from (_objective(status, levels) for status in known.objectives)
     canary = known.canary
     stuck = canary is not None and (not canary.alive or canary.seconds > 60 * levels.rollout_minutes)
     words = (

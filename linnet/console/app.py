@@ -1,4 +1,4 @@
-"""The console on a FastAPI app: pages, artefacts, and the gate around everything."""
+"""The console on a FastAPI app: pages, artifacts, and the gate around everything."""
 
 from __future__ import annotations
 

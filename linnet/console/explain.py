@@ -1,8 +1,8 @@
 """Why a model said what it said: which pixels mattered, and which training images look alike to it.
 
 Saliency by occlusion (Zeiler and Fergus 2014, arXiv 1311.2901): a patch is covered with the image's
-mean colour, and the fall of the class's probability is that patch's weight. It asks the packaged model, the
-very artefact that serves, features included; gradients (Captum) would need the network before its
+mean color, and the fall of the class's probability is that patch's weight. It asks the packaged model, the
+very artifact that serves, features included; gradients (Captum) would need the network before its
 export, which a registry does not keep.
 """
 
@@ -30,7 +30,7 @@ _GRID = 12
 """Patches along the longer side, overlapping by half."""
 _SHOWN = 112
 _MOST_NEIGHBOURS_OF = 5_000
-"""Training images that neighbours are looked for among; a fixed sample of larger sets."""
+"""Training images that neighbors are looked for among; a fixed sample of larger sets."""
 _BATCH = 256
 
 
@@ -58,14 +58,14 @@ def occlusion(model: PackagedModel, image: Pixels, target: int) -> npt.NDArray[n
 
 
 def heat(image: Pixels, weights: npt.NDArray[np.float32]) -> str:
-    """A data URI: the image in grey, blue where pixels speak for the class and orange where against it."""
-    grey = image.astype(np.float32).mean(axis=2, keepdims=True)
+    """A data URI: the image in gray, blue where pixels speak for the class and orange where against it."""
+    gray = image.astype(np.float32).mean(axis=2, keepdims=True)
     strength = weights / max(float(np.abs(weights).max()), 1e-6)
     towards = np.where(
         strength[..., None] >= 0, np.array([40, 120, 255], np.float32), np.array([255, 120, 20], np.float32)
     )
     share = np.abs(strength)[..., None] * 0.75
-    mixed = (np.repeat(grey, 3, axis=2) * 0.6 + 60) * (1 - share) + towards * share
+    mixed = (np.repeat(gray, 3, axis=2) * 0.6 + 60) * (1 - share) + towards * share
     pixels = np.clip(mixed, 0, 255).astype(np.uint8)
     scale = _SHOWN / max(pixels.shape[:2])
     if scale > 1:  # smooth where the picture is small, since a patch is coarser than a pixel
@@ -74,7 +74,7 @@ def heat(image: Pixels, weights: npt.NDArray[np.float32]) -> str:
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class Neighbor:
     """A training image near another one."""
 
     sample_id: str
@@ -88,7 +88,7 @@ class Neighbour:
 class Nearest:
     """The training images nearest to an image, of those that were looked through."""
 
-    images: list[Neighbour]
+    images: list[Neighbor]
     among: int
     """Training images that were looked through: all, or a fixed sample of them."""
     of: int
@@ -112,7 +112,7 @@ class TrainingIndex:
         likeness = vectors @ unit
         found = np.argsort(-likeness, kind="stable")[:most]
         images = [
-            Neighbour(
+            Neighbor(
                 sample_id=split.ids[which[i]],
                 label=target_of(split.task).decode(split.labels[which[i]], split.classes),
                 similarity=float(likeness[i]),

@@ -106,12 +106,12 @@ def _traffic(found: Watched, served: ServerStatus, canary: Canary | None) -> Sta
 
 
 def _levels(found: Watched) -> Iterator[StatusLine]:
-    for promise in found.promises:
-        kept = f"{percent(promise.kept, 3)} kept of {percent(promise.objective, 2)} promised in 30 days"
-        left = f", {percent(promise.budget_left, 0)} of the error budget left"
-        words = kept + left if promise.total else "no requests yet"
-        spent = promise.budget_left is not None and promise.budget_left < 0
-        yield StatusLine(f"{promise.title}, 30 days", "not well" if spent else "info", words)
+    for objective in found.objectives:
+        kept = f"{percent(objective.kept, 3)} kept of {percent(objective.objective, 2)} promised in 30 days"
+        left = f", {percent(objective.budget_left, 0)} of the error budget left"
+        words = kept + left if objective.total else "no requests yet"
+        spent = objective.budget_left is not None and objective.budget_left < 0
+        yield StatusLine(f"{objective.title}, 30 days", "not well" if spent else "info", words)
 
 
 def _labels(labels: LabelStatus | str | None) -> StatusLine:

@@ -24,7 +24,7 @@ TONES = {
     "rollback": "bad",
     "insufficient": "unknown",
 }
-"""The colour of a state; others are grey."""
+"""The color of a state; others are gray."""
 _VOID = frozenset({"img", "input", "br"})
 _ADDRESSES = frozenset({"href", "src", "action", "formaction", "poster"})
 _SAFE_ADDRESS = re.compile(
@@ -91,7 +91,7 @@ def link(text: object, target: str) -> Html:
 
 
 def chip(state: str, tone: str = "", mark: bool = False) -> Html:
-    """A state in its colour; `mark` sets a tick or a cross before it, for who does not see colours."""
+    """A state in its color; `mark` sets a tick or a cross before it, for who does not see colors."""
     tone = tone or TONES.get(state, "")
     return tag("span", _MARKS.get(tone, "") if mark else "", state, class_=f"chip {tone}".strip())
 

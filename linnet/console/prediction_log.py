@@ -40,7 +40,7 @@ class LogFile:
 
 @dataclass(frozen=True, eq=False)
 class LogSummary:
-    """The whole log. `at` (seconds since the epoch), `answered` and `latencies` (ms) have a row a request.
+    """The whole log. `at` (seconds since the epoch), `answered` and `latencies` (ms) have one row per request.
 
     `classes` counts images; all else counts requests, however many images one brings.
     """

@@ -16,7 +16,7 @@ from linnet.config import Config, broken_config_files
 from linnet.console.alerts import Alert, ProductionState, alerts
 from linnet.console.context import Context
 from linnet.console.prediction_log import LogSummary
-from linnet.console.slo import SloStatus, promises
+from linnet.console.slo import SloStatus, objectives
 from linnet.deployment.bake_report import bake_file
 from linnet.errors import LinnetError
 from linnet.labels.status import LabelStatus, status
@@ -78,7 +78,7 @@ class Watched:
     config: Config
     champion: ModelVersion | None
     log: LogSummary
-    promises: tuple[SloStatus, ...]
+    objectives: tuple[SloStatus, ...]
     windows: tuple[tuple[Path, DriftReport], ...]
     """Folder and report of the champion's monitored windows, the newest first."""
     performance: PerformanceReport | None
@@ -112,7 +112,7 @@ def _watched(context: Context, model: str) -> Watched:
     broken = context.sources.kept.get("broken configs", 30.0, lambda: tuple(broken_config_files()))
     champion = context.sources.champion(model) if model else None
     log, at = context.log.summary(model), now()
-    kept = promises(log, config.service_levels, at.timestamp())
+    kept = objectives(log, config.service_levels, at.timestamp())
     unread = list(log.unread)
     windows = _windows(champion, unread) if champion else ()
     newest = windows[0][0] if windows else None
@@ -126,7 +126,7 @@ def _watched(context: Context, model: str) -> Watched:
         at=at,
         champion=champion,
         served=context.sources.served(model),
-        promises=kept,
+        objectives=kept,
         drift=windows[0][1] if windows else None,
         labelled=labelled,
         unwatched="" if windows or not model else unwatched(model),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 from linnet.config import SECTIONS, Section, assign
-from linnet.config.error_messages import limits, meaning, tables
+from linnet.config.error_messages import limits, tables
 from linnet.config.places import Reach
 
 Kind = Literal["text", "integer", "number", "switch", "choice", "list"]
@@ -62,7 +62,7 @@ def _fields(section: str, above: str, model: type[Section], values: dict[str, An
             name=above + name,
             kind=_kind(info.annotation),
             value=value,
-            help=meaning(info) + (f" ({', '.join(bounds)})" if bounds else ""),
+            help=model.meaning(name) + (f" ({', '.join(bounds)})" if bounds else ""),
             choices=_choices(info.annotation),
             reaches=any(isinstance(mark, Reach) for mark in info.metadata),
         )

@@ -58,7 +58,7 @@ class SloStatus:
         return ""
 
 
-def promises(log: LogSummary, levels: ServiceLevelsConfig, at: float) -> tuple[SloStatus, ...]:
+def objectives(log: LogSummary, levels: ServiceLevelsConfig, at: float) -> tuple[SloStatus, ...]:
     """How each objective stands at the moment `at`, in seconds since the epoch."""
     bad = {"availability": ~log.answered, "latency": log.answered & (log.latencies > levels.latency_ms)}
     titles = {

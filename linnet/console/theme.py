@@ -1,4 +1,4 @@
-"""How the console looks: one accent colour, light and dark, and one stylesheet for all pages."""
+"""How the console looks: one accent color, light and dark, and one stylesheet for all pages."""
 
 from __future__ import annotations
 

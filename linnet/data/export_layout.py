@@ -114,7 +114,7 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
             found.take(path, label, split)
     if wrong:
         problem = f"is a {TITLES[export.kind]} export, and {len(wrong)} image(s) have no usable label"
-        raise invalid_rows(str(found.where), problem, wrong, "mend or remove these annotations")
+        raise invalid_rows(str(found.where), problem, wrong, "fix or remove these annotations")
     return missing
 
 

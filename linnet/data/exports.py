@@ -58,7 +58,7 @@ class ExportSearch:
     _jsons: list[tuple[Path, Any]] | None = None
 
     def notes(self) -> list[str]:
-        """A line a reason: how many files were not read for it, and the first of them."""
+        """One line per reason: how many files were not read for it, and the first of them."""
         by_reason: dict[str, list[str]] = defaultdict(list)
         for path, reason in self.unread.items():
             by_reason[reason].append(utf8(path.relative_to(self.tree.path).as_posix()))
@@ -212,7 +212,7 @@ def _text(path: Path) -> str:
     try:
         return decoded(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(str(path), f"is not readable as text: {error}", "mend or remove it") from error
+        raise DataError(str(path), f"is not readable as text: {error}", "fix or remove it") from error
 
 
 def _label_studio(search: ExportSearch) -> Export | None:

@@ -77,7 +77,7 @@ def _has_splits(where: Path, root: Folder, classes: set[str], layout: Layout) ->
         remedy = "`linnet init --layout classes` takes all of them as classes; else move the splits apart"
     else:
         problem = f"{shown_splits} look like splits, but hold images and no class folders"
-        remedy = "put a folder a class into each; `linnet init --layout classes` takes them as classes"
+        remedy = "put one folder per class into each; `linnet init --layout classes` takes them as classes"
     raise DataError(str(where), problem, remedy)
 
 

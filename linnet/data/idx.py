@@ -42,7 +42,7 @@ def read_idx(folder: Path, classes: tuple[str, ...]) -> RawDataset:
     if unknown:
         problem = f"{len(unknown)} row(s) have a label beyond the {len(names)} names in data.classes"
         raise invalid_rows(
-            str(folder), problem, unknown, "name every class in data.classes, or mend the labels"
+            str(folder), problem, unknown, "name every class in data.classes, or fix the labels"
         )
     return RawDataset(str(folder), class_names(str(folder), {row.label for row in rows}, names), rows)
 

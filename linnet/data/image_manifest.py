@@ -98,7 +98,7 @@ def manifest_rows(
             problems.append(f"{place}: {error}")
     if problems:
         raise invalid_rows(
-            str(path), f"{len(problems)} row(s) are wrong", problems, "mend or remove these rows"
+            str(path), f"{len(problems)} row(s) are wrong", problems, "fix or remove these rows"
         )
     if not rows:
         raise DataError(str(path), "has no rows", "list at least one image of each of 2 classes")
@@ -129,7 +129,7 @@ def _check_agreed(where: str, rows: list[RawRow], people: list[str]) -> None:
 
 
 def _joined(where: str, rows: list[RawRow], target: Target) -> list[RawRow]:
-    """One row an image, with the classes of all its rows.
+    """One row per image, with the classes of all its rows.
 
     Raises:
         DataError: the rows of an image differ in something else than their classes.

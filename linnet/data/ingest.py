@@ -209,7 +209,7 @@ def _check_fit(raw: RawDataset, seen: list[Seen], target: Target) -> None:
     ]
     if wrong:
         raise invalid_rows(
-            raw.where, f"{len(wrong)} label(s) do not fit their images", wrong, "mend the labels"
+            raw.where, f"{len(wrong)} label(s) do not fit their images", wrong, "fix the labels"
         )
 
 

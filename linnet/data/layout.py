@@ -84,7 +84,7 @@ class _Tables:
     """Why others cannot be read."""
 
     def broken_notes(self) -> list[str]:
-        """A line a table that was left out for it."""
+        """One line per table that was left out for it."""
         return [f"{utf8(str(error)).splitlines()[0].rstrip(':')}; it was not read" for error in self.broken]
 
 

@@ -64,7 +64,7 @@ def read_masks(tree: Folder, classes: tuple[str, ...], task: str) -> Understandi
     wrong += [f"{found.origin(path)}: there is no image of that name" for path in masks.values()]
     if wrong:
         problem = f"holds masks, and {len(wrong)} image(s) or mask(s) cannot be used"
-        raise invalid_rows(str(tree.path), problem, wrong, "mend or remove these")
+        raise invalid_rows(str(tree.path), problem, wrong, "fix or remove these")
     found.notes.append(
         f"read as images with masks: 0 is background, 1 to {len(names)} are {', '.join(names)}"
     )

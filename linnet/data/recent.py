@@ -13,7 +13,7 @@ from linnet.data.rows import RawDataset, RawRow
 from linnet.errors import DataError
 from linnet.tasks.target import target_of
 
-NO_CLASS = "of a production window, and its label is no class of the dataset"
+NO_CLASS = "of a production window, and its label is not one of the dataset's classes"
 _HEX = set("0123456789abcdef")
 
 
@@ -25,8 +25,9 @@ def with_windows(raw: RawDataset, config: DataConfig, kept: list[ProductionWindo
     trained on, or the window is `data.extra_window`.
 
     Raises:
-        DataError: a window cannot be read; or a label of `data.extra_window` is no class of the dataset (of
-            an earlier window such rows are left out, and counted: the classes may have changed since).
+        DataError: a window cannot be read; or a label of `data.extra_window` is not one of the dataset's
+            classes (of an earlier window such rows are left out, and counted: the classes may
+            have changed since).
     """
     asked = Path(config.extra_window).expanduser() if config.extra_window else None
     windows = [window for window in kept if asked is None or window.folder.resolve() != asked.resolve()]
@@ -41,7 +42,9 @@ def with_windows(raw: RawDataset, config: DataConfig, kept: list[ProductionWindo
             if not known.issuperset(target.classes(row.label)):
                 if window.folder == asked:
                     raise DataError(
-                        str(asked), f"its label {row.label} is no class of the dataset", "leave it out"
+                        str(asked),
+                        f"its label {row.label} is not one of the dataset's classes",
+                        "leave it out",
                     )
                 left_out.append(LeftOut(row.origin, NO_CLASS))
             elif sample_id in found:

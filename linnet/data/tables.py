@@ -66,7 +66,7 @@ def _csv(path: Path, text: str) -> tuple[list[str], Rows]:
         raise DataError(
             str(path),
             f"{len(uneven)} line(s) have not as many cells as the header:{shown}{more}\n"
-            "Mend these lines; quote cells that hold a comma",
+            "Fix these lines; quote cells that hold a comma",
         )
     return names, ((place, dict(zip(names, cells, strict=True))) for place, cells in lines)
 

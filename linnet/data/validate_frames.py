@@ -35,7 +35,7 @@ class Table:
     """Columns that every shard has, plus `decoding` ("ok" or what is wrong), `pixel_digest`,
     `size` and `decoded_size` ("HxWxC"), and `splits` (in how many splits the sample_id stands)."""
     columns: pd.DataFrame
-    """A row a required column and shard: column, shard, expected and found type."""
+    """One row per required column and shard: column, shard, expected and found type."""
     missing: set[str] = field(default_factory=set)
 
 
@@ -85,7 +85,7 @@ def class_frame(
     previous: ValidationReport | None,
     unjudged: tuple[str, ...] = (),
 ) -> pd.DataFrame:
-    """A row a class that the config, the manifest or the accepted version names.
+    """One row per class that the config, the manifest or the accepted version names.
 
     Columns: class, images (in all splits), train, test (empty for an `unjudged` class), named_by (who
     expects it).

@@ -74,7 +74,7 @@ def simulate(
 ) -> StudyResult:
     """Runs `trials` rollouts under continuous looking, one look every `check_interval_seconds` of traffic.
 
-    `load`: factor on all latencies of a look, such as a busy neighbour's, from its number.
+    `load`: factor on all latencies of a look, such as a busy neighbor's, from its number.
     """
     rng = np.random.default_rng(seed)
     each = max(int(config.replay_rps * config.check_interval_seconds), 1)

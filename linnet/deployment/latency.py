@@ -1,7 +1,7 @@
 """Is the candidate slower? A test of the tail that may be looked at any time, and holds on a busy machine.
 
 A look's requests were routed at random and served in the same period. Whatever made some of them slow
-(load, a neighbour, a collection of garbage) met both versions alike, so if the candidate is no slower,
+(load, a neighbor, a collection of garbage) met both versions alike, so if the candidate is no slower,
 the slow ones among them are spread over the versions as lots are. Given how many requests each version
 answered and how many were slow, the number of slow ones that are the candidate's is then hypergeometric
 (Fisher's exact test), and with odds ratio theta it is Fisher's noncentral hypergeometric. The product

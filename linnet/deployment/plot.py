@@ -58,7 +58,7 @@ def share_plot(shares: list[tuple[float, int]], marks: Iterable[RolloutMark], en
     """Traffic over time as steps, with a flag wherever a person or the judge decided something.
 
     `shares`: (seconds, percent), the percent holding up to that moment; `ended`: the verdict in words;
-    `good`: its class of colour.
+    `good`: its class of color.
     """
     frame = Frame(720, 190, shares[-1][0], 0.0, 100.0)
     base = frame.y(0)

@@ -90,12 +90,12 @@ def _end_when_idle(server: uvicorn.Server, engine: Engine) -> None:
         time.sleep(0.05)
     idle = 0.0
     while idle < IDLE_SECONDS:
-        hurried = engine.hurry.wait(0.25)
-        if engine.stay.is_set():
+        hurried = engine.exit_when_idle.wait(0.25)
+        if engine.keep_alive.is_set():
             return
         if engine.supervisor.busy() or engine.store.where("recurring", status="ENABLED"):
             idle = 0.0
-            engine.hurry.clear()
+            engine.exit_when_idle.clear()
         else:
             idle += IDLE_SECONDS if hurried else 0.25
     engine.idle.set()

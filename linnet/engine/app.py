@@ -91,8 +91,8 @@ def create_app(engine: Engine, guard: Guard) -> FastAPI:
     )
     app.add_api_route("/apis/v2beta1/healthz", _health)
     app.add_api_route("/apis/v2beta1/auth", _authorized)
-    app.add_api_route("/linnet/v1/stay", _stay, methods=["POST"])
-    app.add_api_route("/linnet/v1/hurry", _hurry, methods=["POST"])
+    app.add_api_route("/linnet/v1/keep-alive", _keep_alive, methods=["POST"])
+    app.add_api_route("/linnet/v1/exit-when-idle", _exit_when_idle, methods=["POST"])
     app.add_exception_handler(LinnetError, _refused)
     app.add_exception_handler(HTTPException, _unknown)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -108,15 +108,15 @@ def _authorized() -> dict[str, Any]:
     return {}
 
 
-def _stay(request: Request) -> dict[str, Any]:
+def _keep_alive(request: Request) -> dict[str, Any]:
     """An engine that `linnet run` started does not end by itself any more."""
-    engine_of(request).stay.set()
+    engine_of(request).keep_alive.set()
     return {}
 
 
-def _hurry(request: Request) -> dict[str, Any]:
+def _exit_when_idle(request: Request) -> dict[str, Any]:
     """An engine that `linnet run` started ends now, if nothing is under way; any other does not care."""
-    engine_of(request).hurry.set()
+    engine_of(request).exit_when_idle.set()
     return {}
 
 

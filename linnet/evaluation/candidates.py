@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from linnet.artifacts.training_set import HeldOut, read_split
 from linnet.errors import StorageError
-from linnet.evaluation.known import Known
+from linnet.evaluation.cached_predictor import CachedPredictor
 from linnet.evaluation.predict import Outputs
 from linnet.progress import Progress
 from linnet.tasks.answer import answer_of
@@ -31,7 +31,7 @@ class CalibratedPredictions:
 
 def write_candidates(
     out: Path,
-    known: Known,
+    predictor: CachedPredictor,
     training_set: Path,
     tuned: CalibratedPredictions,
     most: int,
@@ -51,9 +51,9 @@ def write_candidates(
     train, rows = _drawn(read_split(training_set, "train"), tuned.outputs, most)
     said = [tuned.outputs]
     if len(production):
-        said.append(known.predict(production, "production", progress))
+        said.append(predictor.predict(production, "production", progress))
     if len(train):
-        said.append(known.predict_rows(train, "train", rows, progress))
+        said.append(predictor.predict_rows(train, "train", rows, progress))
     splits = [split for split in (tuned.split, production, train) if len(split)]
     said = [one for one in said if len(one.logits)]
     labels = np.concatenate([split.labels for split in splits])

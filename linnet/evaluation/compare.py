@@ -24,9 +24,10 @@ def compare_to_champion(
     """Difference of the mean score; scores [N] each, of the same samples, and how far the answers agree."""
     difference = candidate - champion
     gained, lost = np.maximum(difference, 0.0).sum(), np.maximum(-difference, 0.0).sum()
+    squares = float((difference**2).sum())
     return Comparison(
         champion=version,
-        difference=paired_difference(float(gained), float(lost), len(candidate), confidence),
+        difference=paired_difference(float(gained), float(lost), len(candidate), confidence, squares),
         agreement=agreement,
         candidate_only_right=int((difference > 0).sum()),
         champion_only_right=int((difference < 0).sum()),

@@ -16,11 +16,11 @@ from linnet.artifacts.windows import SOURCE
 from linnet.cache.store import Cache
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.errors import DataError, StorageError
+from linnet.evaluation.cached_predictor import CachedPredictor
 from linnet.evaluation.candidates import CalibratedPredictions, write_candidates
 from linnet.evaluation.champion import ChampionAnswers, ask_champion
 from linnet.evaluation.compare import agreements, compare_to_champion
 from linnet.evaluation.gates import evaluate_gates
-from linnet.evaluation.known import Known
 from linnet.evaluation.measure import measure
 from linnet.evaluation.predict import Floats32, Outputs
 from linnet.evaluation.regressions import regression_sets
@@ -80,9 +80,9 @@ def evaluate(
             str(training_set), "the test split is empty", "add images, or raise data.test_fraction"
         )
     network = load_network(model, whole.task)
-    known = Known(network, training_set, cache)
-    tuning = _unseen(model, known.predict(validation, "validation", progress), training_set)
-    outputs = known.predict(whole, "test", progress)
+    predictor = CachedPredictor(network, training_set, cache)
+    tuning = _unseen(model, predictor.predict(validation, "validation", progress), training_set)
+    outputs = predictor.predict(whole, "test", progress)
     score = score_of(whole.task)
     fitted = score.fit(tuning.logits, validation.labels)
     everything = score.results(whole.labels, outputs.logits, fitted)
@@ -109,7 +109,7 @@ def evaluate(
     )  # fmt: skip
     _write(out, report, decision, evidence, test, outputs.embeddings[:own])
     tuned = CalibratedPredictions(validation, tuning, fitted)
-    write_candidates(out, known, training_set, tuned, evaluation.max_label_candidates, progress)
+    write_candidates(out, predictor, training_set, tuned, evaluation.max_label_candidates, progress)
     return report, decision
 
 

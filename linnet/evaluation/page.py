@@ -158,7 +158,8 @@ METHODS = (
     "Brier score and log loss: percentile bootstrap, stratified by class.",
     "Calibration error: bootstrap within bins of equal mass, deliberately wide; its lower bound is 0 where a "
     "perfectly calibrated model would often look as bad. Temperature: Guo et al. 2017.",
-    "Comparison: Tango's score interval for paired proportions (1998).",
+    "Comparison: Tango's score interval for paired proportions (1998); of scores between 0 and 1 it is that of "
+    "as many differences of their usual size as have their spread.",
     "Label suspects: confident learning, ranked by normalized margin (Northcutt et al. 2021).",
     "Intervals take the number of test samples a class as given, and the test split as a fair sample.",
 )

@@ -1,4 +1,4 @@
-"""Pictures of the report as inline SVG: crisp on any screen, coloured by the page's own variables.
+"""Pictures of the report as inline SVG: crisp on any screen, colored by the page's own variables.
 
 Every function returns markup that is safe to place in a page; class names are escaped here.
 """

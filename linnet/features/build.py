@@ -50,7 +50,7 @@ def build_features(
         samples: folder of `ingest` (manifest.json and shards).
         labels: folder of `collect_labels` (labels.json and labels.parquet).
         features: names the feature service.
-        data: size and colour that images are brought to.
+        data: size and color that images are brought to.
         name: the use case; it has a feature store of its own.
         out: folder of the training set; what was there is replaced.
         progress: is told ("decode" or "online store", done, total).
@@ -77,7 +77,7 @@ def build_features(
         store.apply()
         _record(store, table, effective, as_of, prepared)
         if features.online:
-            _materialise(store, features, table, as_of, prepared, progress)
+            _materialize(store, features, table, as_of, prepared, progress)
         joined = _join(store, features.service, table, as_of, prepared)
         store.mark(**{_held(data): _contents(manifest, features, batch)})
     return _write(out, table, joined, manifest, batch, features, data)
@@ -123,7 +123,7 @@ def _record(
     record(path, effective, as_of, moment)
 
 
-def _materialise(
+def _materialize(
     store: FeatureStore,
     features: FeaturesConfig,
     table: pd.DataFrame,
@@ -135,7 +135,7 @@ def _materialise(
 
     Not by `feast materialize-incremental`, which goes by event time: a row that was written today
     for an image captured long ago would never come online. Nor all of it: Feast's SQLite store keeps
-    a row a value, and 70,000 samples cost 13 s and 240 MB. What is online already is left alone.
+    one row per value, and 70,000 samples cost 13 s and 240 MB. What is online already is left alone.
     """
     history = read_history(store.statistics_file())
     assert history is not None, "rows were recorded a moment ago"

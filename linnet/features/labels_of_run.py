@@ -52,7 +52,7 @@ def effective_labels(samples: pd.DataFrame, labels: Path) -> pd.DataFrame:
 def encoded_labels(
     labels: pd.Series[str], sample_ids: pd.Series[str], manifest: DatasetManifest, height: int, width: int
 ) -> Targets:
-    """The labels as an array, a row a sample, classes in the manifest's order, images of that size.
+    """The labels as an array, one row per sample, classes in the manifest's order, images of that size.
 
     Raises:
         DataError: a label names no class of the dataset; the message names both and a sample.

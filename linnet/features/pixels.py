@@ -33,7 +33,7 @@ def image_shape(data: DataConfig) -> tuple[int, int, int]:
 def decode_samples(
     samples: Path, manifest: DatasetManifest, data: DataConfig, out: Path, progress: Progress | None = None
 ) -> pd.DataFrame:
-    """Decodes every sample and writes `images-<split>.npy`; returns a row a sample, in file order.
+    """Decodes every sample and writes `images-<split>.npy`; returns one row per sample, in file order.
 
     The pixels go straight to memory-mapped files, so that memory stays bounded by a batch. Large
     images are decoded in threads, as many as cores: Pillow lets go of the interpreter meanwhile.

@@ -146,7 +146,7 @@ class FeatureStore:
         created_by_then: bool = False,
         model_input: str = "",
     ) -> pd.DataFrame:
-        """Point-in-time join: of every sample the values that held at its time, a row a sample in order.
+        """Point-in-time join: of every sample the values that held at its time, one row per sample in order.
 
         Args:
             service: a Feast feature service.

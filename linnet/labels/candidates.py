@@ -39,7 +39,7 @@ GOLD_CONFIDENCE = 0.97
 _LATEST_REQUESTS = 2_000
 _LOG_FILES = 5_000
 """Of the model's files that hold an image, the newest that are read, until they held enough of them: a quiet
-server writes a file a request."""
+server writes one file per request."""
 _MOST_FOOTERS = 50_000
 """The newest files that are looked at for those: a busy server writes two a second."""
 Floats32 = npt.NDArray[np.float32]

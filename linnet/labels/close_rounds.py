@@ -20,7 +20,7 @@ def settle(name: str, trigger: RunTrigger | None, told: Callable[[str], None] | 
 
     Each step is done once and noted afterwards, and doing it again gives the same: the set is that of
     the moment at which the round was closed, and the run is asked for under the round's own key. So a
-    kill between any two of them is mended by the next call. Without a `trigger` only sets are cut.
+    kill between any two of them is fixed by the next call. Without a `trigger` only sets are cut.
     `told` is given the id of each run as it is started, whatever becomes of the rounds after it.
 
     Raises:

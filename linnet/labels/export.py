@@ -132,7 +132,7 @@ def _project(
     rounds.set_project(server.name, number)
     if problem := interface.fits(server.project(number).parsed_config):
         remedy = (
-            f"mend the labelling config of project {number} ('{title}'), or set labels.project to a new title"
+            f"fix the labelling config of project {number} ('{title}'), or set labels.project to a new title"
         )
         raise LabelServerError(server.url, problem, remedy)
     return number

@@ -142,7 +142,7 @@ def _committed(root: Path, folder: Path) -> str:
         raise StorageError(f"{folder}: DVC took more than {_COMMIT_SECONDS} s to keep it") from error
     digest = done.stdout.strip().rpartition("\n")[2]
     if done.returncode or not digest.endswith(".dir"):
-        said = done.stderr.strip().rpartition("\n")[2] or "it said nothing"
+        said = done.stderr.strip().rpartition("\n")[2] or "it exited without output"
         raise StorageError(f"{folder}: DVC cannot keep it: {said}")
     return digest
 
@@ -159,7 +159,7 @@ def _dvc_text(digest: str, folder: Path, wdir: str) -> str:
     }
     text = yaml.safe_dump({"outs": [out], "wdir": wdir}, sort_keys=False)
     known = f"{about['answers']} answers known at {about['as_of']}"
-    return f"# Labels of {about['name']}: {known} (linnet labels cut).\n{text}"
+    return f"# Labels of {about['name']}: {known} (linnet labels snapshot).\n{text}"
 
 
 def _project_root(start: Path) -> Path | None:

@@ -54,7 +54,7 @@ class LabelStudio:
         self._upload = images == "server"
         self._people: dict[int, str] = {}
         self._token = token
-        self._client = httpx.Client(base_url=self._url, timeout=_TIMEOUT, headers=self._authorisation())
+        self._client = httpx.Client(base_url=self._url, timeout=_TIMEOUT, headers=self._authorization())
 
     def __repr__(self) -> str:
         return f"LabelStudio({self._url!r})"  # no token in a log or a traceback
@@ -203,7 +203,7 @@ class LabelStudio:
             self._people = {int(one["id"]): str(one["email"]) for one in self._json("GET", "/api/users/")}
         return self._people.get(person, f"user {person}")
 
-    def _authorisation(self) -> dict[str, str]:
+    def _authorization(self) -> dict[str, str]:
         """A personal access token is a JWT (it has dots) and is exchanged; a legacy one goes as it is."""
         return {} if "." in self._token else {"Authorization": f"Token {self._token}"}
 
@@ -221,13 +221,13 @@ class LabelStudio:
                 answer = self._client.request(method, path, **more)
         except httpx.HTTPError as error:
             problem = f"does not answer ({type(error).__name__}: {error})"
-            remedy = "start it (`linnet labels up`), or mend labels.server"
+            remedy = "start it (`linnet labels up`), or fix labels.server"
             raise LabelServerError(self._url, problem, remedy, transient=True) from error
         if answer.is_success:
             return json_of(answer, self._url)
         if answer.status_code in (401, 403):
             remedy = (
-                f"mend labels.token_file or {TOKEN_VARIABLE}: Label Studio shows it under Account & Settings"
+                f"fix labels.token_file or {TOKEN_VARIABLE}: Label Studio shows it under Account & Settings"
             )
             raise LabelServerError(self._url, f"refuses the token ({answer.status_code})", remedy)
         if answer.status_code == 404 and project is not None:

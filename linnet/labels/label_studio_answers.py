@@ -22,7 +22,7 @@ def json_of(answer: httpx.Response, url: str) -> Any:
         return answer.json()
     except ValueError as error:
         problem = "answers something that is not JSON: is it a Label Studio server?"
-        raise LabelServerError(url, problem, "mend labels.server") from error
+        raise LabelServerError(url, problem, "fix labels.server") from error
 
 
 def complaint_of(answer: httpx.Response) -> str:

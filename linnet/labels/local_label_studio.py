@@ -121,7 +121,7 @@ def stop(studio: Studio) -> None:
         while time.monotonic() < deadline:
             if (child := _children.get(studio.pid)) is not None:
                 child.poll()
-            if not studio.runs():
+            if not studio.is_running():
                 if child is not None:
                     child.wait()  # it ended between the two looks
                 return
@@ -213,7 +213,7 @@ def _wait(studio: Studio, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is not None:
             said = log.read_text("utf-8", "replace").strip().splitlines()
             raise LabelServerError(
-                studio.url, f"ended: {said[-1] if said else 'it said nothing'}", f"see {log}"
+                studio.url, f"ended: {said[-1] if said else 'it exited without output'}", f"see {log}"
             )
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(f"{studio.url}/health", timeout=5).status_code == 200:

@@ -68,11 +68,11 @@ class Host:
         """The headers by which it knows who calls."""
         return {"Authorization": f"Bearer {self.token()}"} if self.token() else {}
 
-    def stay(self) -> None:
+    def keep_alive(self) -> None:
         """Lets an engine that a run started stay when no run is left."""
-        self._tell("stay")
+        self._tell("keep-alive")
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Lets an engine that was started here end, if nobody else uses it, and waits for it.
 
         Also one that this process started in the place of a killed one.
@@ -82,9 +82,9 @@ class Host:
         state = running_engine()
         if state is None or state.pid not in _started:
             return
-        Host(state.url)._tell("hurry")
+        Host(state.url)._tell("exit-when-idle")
         until = time.monotonic() + background.STOP_SECONDS
-        while state.runs() and time.monotonic() < until and not self._used():
+        while state.is_running() and time.monotonic() < until and not self._used():
             time.sleep(0.02)
 
     def _tell(self, word: str) -> None:
@@ -117,7 +117,7 @@ def temporary_host(config: EngineConfig, host: str = "") -> Iterator[Host]:
     try:
         yield where
     finally:
-        where.leave()
+        where.release()
 
 
 def running_engine() -> EngineState | None:
@@ -143,7 +143,7 @@ def local_engine(config: EngineConfig, fresh_port: bool = True, until_idle: bool
     command = [sys.executable, "-m", "linnet.engine", "--config-json", settings.model_dump_json()]
     command += ["--until-idle"] if until_idle else []
     output = engine_dir() / "engine.log"
-    process, state = background.start(command, output, find=_listening, failed=_failed)
+    process, state = background.start(command, output, read_state=_listening, error_for=_failed)
     if state.pid == process.pid:
         _started.add(state.pid)
     return Host(state.url, state, started_here=state.pid == process.pid, config=config)

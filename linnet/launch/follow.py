@@ -1,4 +1,4 @@
-"""Follows a run on the terminal: a line a stage, with a bar for the one that is under way."""
+"""Follows a run on the terminal: one line per stage, with a bar for the one that is under way."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def says_what_becomes_of(run_id: str = "", host: str = "") -> Iterator[Terminati
 
 
 def follow_remote(run: Submitted, console: Console) -> str:
-    """Tells a line a task of a run on a cluster until it ends; its last state. Ctrl-C terminates it."""
+    """Tells one line per task of a run on a cluster until it ends; its last state. Ctrl-C terminates it."""
     try:
         with says_what_becomes_of(run.run_id, run.host.url):
             return watch_remote(run, console)

@@ -31,7 +31,7 @@ def bar(test: DriftTest) -> str:
 
 
 def distributions(reference: SortedSample, window: npt.NDArray[np.floating]) -> str:
-    """Reference (grey, filled) and window (coloured line) as densities over one axis."""
+    """Reference (gray, filled) and window (colored line) as densities over one axis."""
     values = window[np.isfinite(window)]
     if not len(values) or not len(reference.points):
         return ""

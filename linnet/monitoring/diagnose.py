@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from linnet.config import RetrainingConfig, ServiceLevelsConfig
+from linnet.monitoring.diagnose_around import around
 from linnet.records import Deploy, Diagnosis, Fault, Finding, Symptoms, VersionTraffic
 
 RECENT = timedelta(hours=24)
@@ -32,7 +33,7 @@ def diagnose(symptoms: Symptoms, levels: ServiceLevelsConfig, retraining: Retrai
     """Which of the three is at fault, with every finding, the deploys and the samples to look at."""
     found = [
         *_server(symptoms), *_refusals(symptoms, levels), *_traffic(symptoms, levels),
-        *_accuracy(symptoms, retraining),
+        *_accuracy(symptoms, retraining), *around(symptoms, levels),
     ]  # fmt: skip
     findings = sorted(found, key=lambda finding: -finding.weight)
     fault: Fault | None = None

@@ -189,7 +189,7 @@ def _largest_gap(points: Values, below: Ints, upto: Ints, rows: int) -> float:
 def _wasserstein(points: Values, window: Values) -> float:
     """Integral of |F - G| for sorted points [K] (F) and window [n] (G), in O(n + K log n).
 
-    Between neighbouring points F is constant and G rises, so their difference changes its sign at most
+    Between neighboring points F is constant and G rises, so their difference changes its sign at most
     once, at a quantile of the window; the integral of G up to t is (j t - S_j) / n with the number j and
     the sum S_j of the values up to t.
     """
@@ -219,7 +219,7 @@ def _wasserstein(points: Values, window: Values) -> float:
 def _sums_up_to(window: Values, first: Ints, second: Ints, origin: float) -> tuple[Floats, Floats, float]:
     """Sums of the first j values less `origin`, for every j in `first` and `second`; and of all values.
 
-    Only the sums between neighbouring j are taken: a running sum over the window would cost as much
+    Only the sums between neighboring j are taken: a running sum over the window would cost as much
     memory traffic as sorting it.
     """
     marks, back = np.unique(np.concatenate([first, second, [0, len(window)]]), return_inverse=True)

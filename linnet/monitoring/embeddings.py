@@ -21,7 +21,7 @@ class EmbeddingDrift:
 
     rows: int
     statistic: float
-    """Studentised cross-MMD; standard normal if nothing moved."""
+    """Studentized cross-MMD; standard normal if nothing moved."""
     p_value: float
     auc: float
     """How well the window is told from the reference by the kernel's witness, fitted on the other half:
@@ -34,7 +34,7 @@ def compare_embeddings(reference: Embeddings, window: Embeddings, seed: int = 0)
     """Cross-MMD test of embeddings [M, D] of the reference and [N, D] of a window (at least 20 each).
 
     Shekhar, Kim & Ramdas, "A permutation-free kernel two-sample test" (NeurIPS 2022): each sample is
-    split in half, the mean difference of one half is tested along that of the other, and the studentised
+    split in half, the mean difference of one half is tested along that of the other, and the studentized
     statistic is normal under the null. So p-values need no permutations and have no floor, which
     control over many windows needs. Gaussian kernel; its bandwidth is the median distance within the
     reference (Gretton et al., JMLR 13, 2012). Columns are scaled by the reference.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import sqrt
 from pathlib import Path
@@ -15,11 +15,12 @@ from linnet.config import MonitoringConfig
 from linnet.monitoring.drift import compare_classes
 from linnet.monitoring.given_labels import GivenLabels, Image, given_labels
 from linnet.monitoring.history import PERFORMANCE_FILE
+from linnet.monitoring.label_stream import contradicted_share
 from linnet.monitoring.online_fdr import adjusted
 from linnet.monitoring.segments import accuracy_falls, segment_accuracy
 from linnet.monitoring.window import WINDOW_FILE, Rows
 from linnet.pages.names import first_few
-from linnet.records import ConfusionDrift, DriftReport, Interval, PerformanceReport, Window
+from linnet.records import CohortDrift, ConfusionDrift, DriftReport, Interval, PerformanceReport, Window
 from linnet.statistics.intervals import difference, quantile_of_normal, wilson
 from linnet.statistics.metrics import confusion_matrix
 from linnet.tasks.agree import agreement_of
@@ -103,7 +104,9 @@ def judge(
     hits, support = (named & truth).sum(axis=0), truth.sum(axis=0)
     accuracy = _share(right, len(labels), config.confidence)
     estimate = estimate_accuracy(rows.confidence, reference, config.confidence)
-    doubts = _doubts(window, drift, accuracy, estimate)
+    doubts = _doubts(
+        window, drift, accuracy, estimate, lambda cohort: _inputs_moved(cohort, reference, config)
+    )
     if unknown:
         doubts.append(f"{unknown} labels that came name no class of this version: a new class?")
     judged = accuracy or (estimate if not doubts else None)
@@ -131,6 +134,7 @@ def judge(
             if (interval := _share(int(hits[k]), int(support[k]), config.confidence))
         },
         segments=segment_accuracy(rows, given, scores, earlier, config.confidence),
+        contradicted=0.0 if target.several else _contradicted(rows.confidence[given], scores, named),
     )
     return report.model_copy(update={"falls": accuracy_falls(report, reference, config.confidence)})
 
@@ -159,10 +163,17 @@ def estimate_accuracy(confidence: npt.NDArray[np.floating], reference: Reference
     return Interval(value=value, low=max(value - half, 0.0), high=min(value + half, 1.0))
 
 
+def _contradicted(
+    confidence: npt.NDArray[np.floating], scores: Sequence[float], named: npt.NDArray[np.bool_]
+) -> float:
+    right = np.asarray(scores, float) > 0.5
+    return contradicted_share(confidence, right, named.argmax(axis=1).astype(np.int64))
+
+
 def compare_confusion(
     confusion: Ints, reference: Reference, config: MonitoringConfig
 ) -> tuple[ConfusionDrift, ...]:
-    """What each class is taken for, against the held-out images; classes with fewer than 20 labels left out.
+    """What each class is predicted as, against the held-out images; without classes of fewer than 20 labels.
 
     Chi-squared tests a row, cells with small expectations merged, adjusted over the classes.
     """
@@ -218,7 +229,18 @@ def _join(
     return np.asarray(given, np.int64), labels, np.asarray(delays), unknown
 
 
-def _doubts(window: Window, drift: DriftReport, accuracy: Interval | None, estimate: Interval) -> list[str]:
+def _inputs_moved(cohort: CohortDrift, reference: Reference, config: MonitoringConfig) -> bool:
+    """Whether what a cohort sends moved, and not only what the model says of it."""
+    return any(cohort.effects.get(name, 0.0) >= config.min_ks for name in reference.features)
+
+
+def _doubts(
+    window: Window,
+    drift: DriftReport,
+    accuracy: Interval | None,
+    estimate: Interval,
+    inputs_moved: Callable[[CohortDrift], bool],
+) -> list[str]:
     """Why the estimate without labels is unproven; none if its assumptions hold as far as can be seen."""
     doubts = []
     if not window.enough:
@@ -228,7 +250,7 @@ def _doubts(window: Window, drift: DriftReport, accuracy: Interval | None, estim
         doubts.append(
             f"the images are not like those the confidence was calibrated on ({first_few(moved)} moved)"
         )
-    elif cohorts := [cohort.name for cohort in drift.cohorts if cohort.drifted]:
+    elif cohorts := [cohort.name for cohort in drift.cohorts if cohort.drifted and inputs_moved(cohort)]:
         doubts.append(f"images of {first_few(cohorts)} are not like those of the reference")
     if not any(test.kind == "embedding" for test in drift.tests):
         doubts.append("embeddings were not compared, since no images were kept")

@@ -3,7 +3,7 @@
 Each kind is one of the changes that the literature tells apart. Severity 0 is no change, 1 the largest:
 
 - `blur`: a lens out of focus; Gaussian of sigma up to an eighth of the image's side.
-- `noise`: a poor sensor; Gaussian of up to 96 grey levels.
+- `noise`: a poor sensor; Gaussian of up to 96 gray levels.
 - `darken`: less light; down to a tenth of the brightness.
 - `invert`: an upstream change of format; the share of images that come as negatives.
 - `class-mix`: images with classes of one half become rarer, down to none (a change of the prior).
@@ -133,7 +133,7 @@ def _bytes(values: npt.NDArray[np.floating[Any]]) -> Images:
 
 
 def _foreign_images(shape: tuple[int, ...]) -> Images:
-    """Handwritten digits in the pool's size and colours: uint8 [N, H, W, C]."""
+    """Handwritten digits in the pool's size and colors: uint8 [N, H, W, C]."""
     from sklearn.datasets import load_digits
 
     height, width, channels = shape

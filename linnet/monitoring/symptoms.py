@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,8 +17,9 @@ from urllib.parse import quote, urlsplit
 
 from linnet.config import MonitoringConfig
 from linnet.errors import LinnetError
-from linnet.monitoring import metric_names as names
 from linnet.monitoring.open_window import judge_open_window
+from linnet.monitoring.server_symptoms import machine_symptoms, server_symptoms
+from linnet.monitoring.usual import labels_symptoms, of_cohorts, usual_requests
 from linnet.process.model_server import ServerState
 from linnet.records import Deploy, DriftReport, Interval, SuspectSample, Symptoms, VersionTraffic, now
 from linnet.records.prediction_log import served_files, served_schema
@@ -59,8 +60,13 @@ def gather(places: Places, minutes: float = 30.0, at: datetime | None = None) ->
     moment = at or now()
     seen = _Seen()
     _server(places, seen)
-    _machine(places, seen)
+    about, unknown = machine_symptoms(places.disk)
+    seen.values |= about
+    seen.notes += [unknown] if unknown else []
     _log(places, moment, timedelta(minutes=minutes), seen)
+    seen.values["usual_requests"] = usual_requests(
+        places.log, places.model, moment, timedelta(minutes=minutes)
+    )
     _windows(places, seen)
     _open_window(places, moment, timedelta(minutes=minutes), seen)
     return Symptoms.model_validate(
@@ -78,11 +84,12 @@ def _server(places: Places, seen: _Seen) -> None:
         return
     try:
         ready = _get(state.url, f"/v2/models/{quote(places.model, safe='')}/ready")[0] == 200
+        asked_at = time.time()
         text = _get(state.url, "/metrics")[1].decode()
     except (OSError, http.client.HTTPException) as error:
         seen.notes.append(f"{state.url} cannot be asked: {error}")
         return
-    seen.values |= {"reachable": True, "ready": ready, **_metrics(text, places.model)}
+    seen.values |= {"reachable": True, "ready": ready, **server_symptoms(text, places.model, asked_at)}
 
 
 def _get(url: str, path: str) -> tuple[int, bytes]:
@@ -94,44 +101,6 @@ def _get(url: str, path: str) -> tuple[int, bytes]:
         return answer.status, answer.read()
     finally:
         connection.close()
-
-
-def _metrics(text: str, model: str) -> dict[str, Any]:
-    from prometheus_client.parser import text_string_to_metric_families
-
-    refused: dict[int, int] = {}
-    reasons: dict[str, int] = {}
-    found: dict[str, Any] = {"computed": 0, "refused": refused, "refused_for": reasons, "serving": None}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            labels = sample.labels
-            if labels.get("model", model) != model:
-                continue
-            if sample.name == names.REQUESTS and labels["outcome"] != "rejected":
-                found["computed"] += int(sample.value)
-            elif sample.name == names.VALIDATION_FAILURES:
-                refused[int(labels["status"])] = refused.get(int(labels["status"]), 0) + int(sample.value)
-                if reason := labels.get("reason"):
-                    reasons[reason] = reasons.get(reason, 0) + int(sample.value)
-            elif sample.name == names.LOADED and labels["role"] in ("champion", "asleep") and sample.value:
-                found["serving"] = labels["version"]
-            elif sample.name == names.QUEUE:
-                found["queue"] = int(sample.value)
-            elif sample.name == names.LOG_DROPPED:
-                found["log_dropped"] = found.get("log_dropped", 0) + int(sample.value)
-    return found
-
-
-def _machine(places: Places, seen: _Seen) -> None:
-    folder = next(path for path in (places.disk, *places.disk.parents) if path.exists())
-    usage = shutil.disk_usage(folder)
-    seen.values["disk_free"] = usage.free / usage.total
-    try:
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        kilobytes = {key: int(lines[key].split()[0]) for key in ("MemTotal", "MemAvailable")}
-        seen.values["memory_free"] = kilobytes["MemAvailable"] / kilobytes["MemTotal"]
-    except (OSError, KeyError, ValueError):
-        seen.notes.append("the memory in use is not known on this system")
 
 
 def _log(places: Places, at: datetime, span: timedelta, seen: _Seen) -> None:
@@ -209,6 +178,8 @@ def _windows(places: Places, seen: _Seen) -> None:
     )
     seen.values["samples"] = (*seen.values.get("samples", ()), *strange)
     performance = _read(folder / "performance.json", seen)
+    seen.values |= of_cohorts(drift, performance)
+    seen.values |= labels_symptoms(places.windows, places.model)
     if performance.get("loss"):
         seen.values["loss"] = Interval.model_validate(performance["loss"])
     skew = _read(folder / "skew.json", seen)
@@ -222,7 +193,8 @@ def _skewed(report: dict[str, Any]) -> dict[str, Any]:
     if not differences and report.get("compared") == 0:
         why = next(reversed(report.get("notes", [])), "no row could be compared")
         return {"skew_uncompared": why, "skew_libraries": libraries}
-    return {"skew_differences": differences, "skew_libraries": libraries}
+    by_store = sum(one.get("source") == "store" for one in report.get("examples", []))
+    return {"skew_differences": differences, "skew_by_store": by_store, "skew_libraries": libraries}
 
 
 def _drifted(report: dict[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -58,7 +58,7 @@ def _sections(
     training: TrainingReport,
     about: TrainingSetManifest,
 ) -> list[tuple[str, list[Part]]]:
-    color = "grey" if package.channels == 1 else "RGB"
+    color = "gray" if package.channels == 1 else "RGB"
     some = "each that it shows" if package.thresholds else "one"
     use = (
         f"Names {some} of {len(package.classes)} classes for an image: {', '.join(package.classes)}. "
@@ -71,7 +71,7 @@ def _sections(
         f"Features: {package.feature_service} ({', '.join(package.features)})."
     )
     trained = (
-        f"{training.parameters:,} weights, {training.history[-1]['epoch']:.0f} epochs in "
+        f"{training.parameters:,} weights, {training.kept['epoch']:.0f} epochs in "
         f"{training.seconds:.0f} s on "
         f"{training.device} in {training.precision}; "
         + ", ".join(f"{key} {value}" for key, value in sorted(training.versions.items()))
@@ -80,7 +80,10 @@ def _sections(
     return [
         ("Intended use", [use]),
         ("Data", [data]),
-        ("Training", [trained, *_backbone(training), *training.notes]),
+        (
+            "Training",
+            [trained, *_backbone(training), *filter(None, [training.cross_validated]), *training.notes],
+        ),
         ("Metrics", [f"On {report.samples:,} test images, with intervals.", _metrics(report)]),
         ("Classes", [_classes(report)]),
         ("Cohorts", [_cohorts(report)]),

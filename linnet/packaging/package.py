@@ -18,6 +18,7 @@ from linnet.packaging.held_out import TestSplit, golden_rows, read_test_split
 from linnet.packaging.model_card import write_card
 from linnet.packaging.parity import Parity, compare_outputs, torch_output
 from linnet.packaging.reference import HELD_OUT, write_reference
+from linnet.packaging.sbom import write_sbom
 from linnet.packaging.smoke_test import REQUESTS, Latency, try_out
 from linnet.progress import Progress
 from linnet.records import (
@@ -120,7 +121,7 @@ def build_package(
 def judge_package(
     model: Path, evaluation: Path, training_set: Path, gates: GatesConfig, samples: int, out: Path
 ) -> tuple[ModelPackage, GateDecision]:
-    """Holds the package in `out` against the thresholds; adds gates.json, model_card.md and model_card.html.
+    """Holds the package in `out` against the thresholds; adds gates.json, the model card and the SBOM.
 
     Args:
         model, evaluation, training_set: what the package was built from.
@@ -139,6 +140,7 @@ def judge_package(
     training = TrainingReport.load(model / "training.json")
     about = TrainingSetManifest.load(training_set / "training_set.json")
     write_card(out, described, decision, report, training, about)
+    write_sbom(out, described, training)
     return described, decision
 
 

@@ -58,12 +58,12 @@ def write_reference(
     trained = np.concatenate([_read(training_set, "features", split) for split in TRAINED])
     images, features, labels = _held_out(training_set, held_out)
     said = _predict(packaged, images, features, progress)
-    reference = summarise(about, trained, images, features, labels, *said, packaged.package.thresholds)
+    reference = summarize(about, trained, images, features, labels, *said, packaged.package.thresholds)
     reference.save(out / REFERENCE_FILE)
     return reference
 
 
-def summarise(
+def summarize(
     about: TrainingSetManifest,
     trained: Floats,
     images: Images,

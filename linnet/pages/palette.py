@@ -1,4 +1,4 @@
-"""The colours of every page, console and report alike, in light and dark."""
+"""The colors of every page, console and report alike, in light and dark."""
 
 from __future__ import annotations
 

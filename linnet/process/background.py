@@ -30,8 +30,8 @@ def start(
     command: list[str],
     output: Path,
     *,
-    find: Callable[[Process], State | None],
-    failed: Callable[[str], LinnetError | None],
+    read_state: Callable[[Process], State | None],
+    error_for: Callable[[str], LinnetError | None],
     own_session: bool = True,
 ) -> tuple[Process, State]:
     """Starts a server and waits until it listens.
@@ -39,13 +39,13 @@ def start(
     Args:
         command: its words.
         output: the file that takes what it prints.
-        find: its state, once it has written one.
-        failed: the error to raise, given the last line that it printed (empty: nothing; without
+        read_state: its state, once it has written one.
+        error_for: the error to raise, given the last line that it printed (empty: nothing; without
             "error: ") or that it is late. None lets the wait go on: another process took its place.
         own_session: Ctrl-C here does not reach it.
 
     Raises:
-        LinnetError: what `failed` made of its end or of its silence. Nothing of it is left behind.
+        LinnetError: what `error_for` made of its end or of its silence. Nothing of it is left behind.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     with interruption.deferred_interrupts() as pressed, output.open("wb") as log:
@@ -60,7 +60,7 @@ def start(
     try:
         if pressed.is_set():
             raise KeyboardInterrupt
-        return process, _listening(process, output, find, failed)
+        return process, _listening(process, output, read_state, error_for)
     except BaseException:
         end(process)
         raise
@@ -78,20 +78,20 @@ def end(process: Process) -> None:
 def _listening(
     process: Process,
     output: Path,
-    find: Callable[[Process], State | None],
-    failed: Callable[[str], LinnetError | None],
+    read_state: Callable[[Process], State | None],
+    error_for: Callable[[str], LinnetError | None],
 ) -> State:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         gone = process.poll() is not None
-        state = find(process)
+        state = read_state(process)
         if state is not None:
             return state
-        if gone and (error := failed(_last_line(output))) is not None:
+        if gone and (error := error_for(_last_line(output))) is not None:
             raise error
         time.sleep(0.02)
     late = f"it did not listen within {START_SECONDS:.0f} seconds: see {output}"
-    raise failed(late) or LinnetError(late)
+    raise error_for(late) or LinnetError(late)
 
 
 def _last_line(output: Path) -> str:

@@ -98,12 +98,12 @@ class ServerProcess:
         """
         state_file.unlink(missing_ok=True)
 
-        def find(process: background.Process) -> ServerState | None:
+        def read_state(process: background.Process) -> ServerState | None:
             state = ServerState.read(state_file)
             return state if state is not None and state.pid == process.pid else None
 
         self._process, self.state = background.start(
-            command, output, find=find, failed=_failed, own_session=own_session
+            command, output, read_state=read_state, error_for=_failed, own_session=own_session
         )
 
     @property

@@ -61,7 +61,7 @@ class Sidecar:
         """
         command = [sys.executable, "-m", self.module, *words]
         output = self.folder / f"{self.name}.log"
-        process, state = background.start(command, output, find=self._state_of, failed=self._failed)
+        process, state = background.start(command, output, read_state=self._state_of, error_for=self._failed)
         _started[state.pid] = process
         return state
 

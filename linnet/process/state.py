@@ -42,7 +42,7 @@ class ProcessState:
     def read(cls, path: Path) -> Self | None:
         """The state of the server that wrote `path`; None if there is none, or its process is gone."""
         state = cls.last(path)
-        return state if state is not None and state.runs() else None
+        return state if state is not None and state.is_running() else None
 
     @classmethod
     def last(cls, path: Path) -> Self | None:
@@ -56,7 +56,7 @@ class ProcessState:
         """Writes the state file, whole, readable by its owner only (it may hold a token)."""
         write_secret(path, json.dumps(asdict(self)))
 
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         """Whether the very process that wrote it still runs."""
         try:
             os.kill(self.pid, 0)  # where there is no /proc, this is all that can be asked
@@ -69,7 +69,7 @@ class ProcessState:
     def wait_for_exit(self, seconds: float) -> bool:
         """Waits until its process is gone; whether it went in time."""
         until = time.monotonic() + seconds
-        while self.runs():
+        while self.is_running():
             if time.monotonic() > until:
                 return False
             time.sleep(0.02)
@@ -85,6 +85,6 @@ def running_servers(home: Path) -> list[str]:
 def _server_runs(path: Path) -> bool:
     try:
         values = json.loads(path.read_bytes())
-        return ProcessState(values["url"], values["pid"], values["instance"]).runs()
+        return ProcessState(values["url"], values["pid"], values["instance"]).is_running()
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -137,7 +137,7 @@ class LabelBatch(Record):
 
 
 class LabelSet(Record):
-    """Answers frozen by `linnet labels cut`: `label_set.json` beside answers.parquet and consensus.csv."""
+    """Answers frozen by `linnet labels snapshot`: `label_set.json`, answers.parquet, consensus.csv."""
 
     name: str
     as_of: datetime

@@ -55,6 +55,12 @@ class Symptoms(Record):
     """The same by reason: type, size, pixels, decode, shape, key and others."""
     computed: int = 0
     """Requests that a version was chosen for since then."""
+    memory_growth: str = ""
+    """Which process of the server grew since it had settled, and how far; empty: none."""
+    clock: str = ""
+    """How far the server's clock is off; empty: it is not."""
+    usual_requests: tuple[int, ...] = ()
+    """How many requests came in the same minutes of the days before, where the log reaches as far."""
     queue: int = 0
     log_dropped: int = 0
     disk_free: float = 1.0
@@ -76,6 +82,16 @@ class Symptoms(Record):
     """Whether a window with a verdict was found at all; else nothing is known of drift."""
     loss: Interval | None = None
     """Accuracy lost in the newest window; None: nobody can say."""
+    falls: dict[str, float] = {}
+    """How far accuracy is proven to lie below what it was, by cohort (`column=value`); 0: it is not."""
+    drifted_cohorts: tuple[str, ...] = ()
+    """Cohorts (`column=value`) whose inputs drifted in the newest window."""
+    labels_stopped: str = ""
+    """Why the newest window's labels are missing in earnest; empty: they are not."""
+    labels_contradict: float = 0.0
+    """Share of labels that contradict sure answers in nearly every class."""
+    skew_by_store: int = 0
+    """Of the differing values that are shown, those that the online store served."""
     skew_differences: int | None = None
     """Served values that the newest audit found to differ; None: never audited, or nothing was compared."""
     skew_libraries: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from math import isnan
+from statistics import mean, stdev
 from typing import Any, Literal
 
 from linnet.config import DEFAULT_TASK
@@ -23,13 +24,15 @@ class PretrainedWeights(Record):
     license: str
     sha256: str
     """Of the file; of weights from a hub, of all tensors by name."""
+    purl: str = ""
+    """Package URL of the package or hub that they came from, as bills of materials name it; empty: a file."""
 
 
 class TrainingReport(Record):
     """What training did: `training.json` beside `model.pt`."""
 
     history: tuple[dict[str, float], ...]
-    """A row an epoch: epoch, loss, train_accuracy, validation_accuracy, validation_macro_f1,
+    """One row per epoch: epoch, loss, train_accuracy, validation_accuracy, validation_macro_f1,
     images_per_second, seconds; waiting: the share of an epoch's time in which the loop stood still until its
     next batch was read and augmented. Epoch 0: the head on a frozen pretrained backbone, without it."""
     parameters: int
@@ -45,6 +48,38 @@ class TrainingReport(Record):
     """What a person should know, such as layers that could not take the initial weights."""
     weights: PretrainedWeights | None = None
     """What a pretrained backbone started from."""
+    folds: tuple[dict[str, float], ...] = ()
+    """One row per part of a cross-validation: images, validation_accuracy, validation_macro_f1 on them, of a
+    network that did not learn from them."""
+
+    @property
+    def kept(self) -> dict[str, float]:
+        """The row of the epoch whose weights were kept: with `patience` the best one, else the last."""
+        if not self.config.get("patience"):
+            return self.history[-1]
+        watched = f"validation_{self.config.get('watch', 'accuracy')}"
+        return max(self.history, key=lambda row: row[watched])
+
+    @property
+    def cross_validation(self) -> dict[str, float]:
+        """Mean and standard deviation over the folds: `folds_accuracy`, `folds_accuracy_deviation` and the
+        same of `macro_f1`; empty without a cross-validation."""
+        found: dict[str, float] = {}
+        for name in ("accuracy", "macro_f1") if self.folds else ():
+            values = [row[f"validation_{name}"] for row in self.folds]
+            found |= {f"folds_{name}": mean(values), f"folds_{name}_deviation": stdev(values)}
+        return found
+
+    @property
+    def cross_validated(self) -> str:
+        """The same in words; empty without."""
+        if not (found := self.cross_validation):
+            return ""
+        return (
+            f"Cross-validation in {len(self.folds)} parts: accuracy {found['folds_accuracy']:.4f} (standard "
+            f"deviation {found['folds_accuracy_deviation']:.4f}), macro F1 {found['folds_macro_f1']:.4f} "
+            f"({found['folds_macro_f1_deviation']:.4f})."
+        )
 
     @property
     def waiting(self) -> float | None:
@@ -137,7 +172,7 @@ class EvaluationReport(Record):
     """A probability a class from which on it is named, chosen on the validation split, where the task has
     them."""
     temperature: float
-    """Fitted on the validation split by minimising the negative log-likelihood."""
+    """Fitted on the validation split by minimizing the negative log-likelihood."""
     ece_before: float
     """ECE before temperature scaling."""
     comparison: Comparison | None
@@ -158,7 +193,7 @@ class EvaluationReport(Record):
 
 
 class ModelPackage(Record):
-    """What is served: `package.json` beside `model.onnx`, `golden.npz` and `model_card.md`.
+    """What is served: `package.json` beside `model.onnx`, `golden.npz`, `model_card.md` and `sbom.cdx.json`.
 
     ONNX inputs: image uint8 [N, H, W, C], features float32 [N, F]; outputs: what the task answers, float32
     with N rows (of classes, probabilities [N, K]), and embedding float32 [N, D].

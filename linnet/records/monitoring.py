@@ -152,7 +152,7 @@ class DriftReport(Record):
 
 
 class ConfusionDrift(Record):
-    """What one class is taken for, now and on the held-out images."""
+    """What one class is predicted as, now and on the held-out images."""
 
     label: str
     rows: int
@@ -210,6 +210,8 @@ class PerformanceReport(Record):
     """Of each group of users that labels came for."""
     falls: dict[str, float] = {}
     """How far accuracy is proven to lie below what it was, by cohort (`column=value`); 0: it is not."""
+    contradicted: float = 0.0
+    """Share of labels that contradict sure answers in nearly every class: they are given carelessly."""
     notes: tuple[str, ...] = ()
     """What was left out, and why."""
 

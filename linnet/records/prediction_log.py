@@ -1,6 +1,6 @@
 """The prediction log's files as server and readers both know them: names, columns, metadata.
 
-`served-<time>-<process>-<number>.parquet` has a row an image that was served; `feedback-...` a row a label
+`served-<time>-<process>-<number>.parquet` has one row per image that was served; `feedback-...` one per label
 that came for one. Columns that are added do no reader harm.
 """
 
@@ -31,7 +31,7 @@ _NAME = re.compile(r"[a-z]+-(\d{8}T\d{6})-.*\.parquet")
 
 
 def served_schema() -> pa.Schema:
-    """Columns of `served-*`: a row an image, and one for a request that failed.
+    """Columns of `served-*`: one row per image, and one for a request that failed.
 
     kept_for: why the image was kept: `random`, or what it was chosen for, so that it says nothing of the
     traffic as a whole. Older files have no such column: theirs were drawn at random. probabilities: what the
@@ -63,7 +63,7 @@ def served_schema() -> pa.Schema:
 
 
 def feedback_schema() -> pa.Schema:
-    """Columns of `feedback-*`: a row a label. Files of before there were several models have no `model`."""
+    """Columns of `feedback-*`: one row per label. Files older than several models have no `model`."""
     import pyarrow as pa
 
     return pa.schema(

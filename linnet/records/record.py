@@ -35,7 +35,7 @@ def utc_time(text: str) -> datetime:
 class Record(BaseModel):
     """Base of all records: immutable, closed to unknown fields, one JSON file each."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants", defer_build=True)
 
     def save(self, path: Path) -> None:
         """Writes the record as indented JSON, whole or not at all."""

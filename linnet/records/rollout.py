@@ -65,7 +65,7 @@ class JudgeSnapshot(Record):
 
 
 class RolloutMark(Record):
-    """Something that happened in a rollout: a step began, a person gave an order, it was taken up again."""
+    """Something that happened in a rollout: a step began, a person gave an order, it was resumed."""
 
     seconds: float
     what: str

@@ -22,7 +22,7 @@ def task_file(path: str) -> str:
 
 
 class ArtifactRecord(Record):
-    """An artefact that a task wrote."""
+    """An artifact that a task wrote."""
 
     output: str
     """The output's name."""

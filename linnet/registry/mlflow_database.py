@@ -51,7 +51,7 @@ def create_database(path: Path) -> None:
 def _add_default_experiment(engine: Any, folder: Path) -> None:
     """The experiment that MLflow wants to be there.
 
-    Its own first client makes it, with artefacts in the current folder, whose name it puts between quotes
+    Its own first client makes it, with artifacts in the current folder, whose name it puts between quotes
     as it is: one with a quote in it cannot be opened.
     """
     import sqlalchemy

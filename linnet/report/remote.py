@@ -36,7 +36,7 @@ _STATES = {
 def fetch_evidence(host: Host, run_id: str, scratch: Path) -> Path:
     """Lays what the host has of a run into `scratch`, and gives the run's folder there.
 
-    A host that is Kubeflow's own tells the run's state and parameters, and keeps its artefacts in its
+    A host that is Kubeflow's own tells the run's state and parameters, and keeps its artifacts in its
     object store: the report then says what is known.
 
     Raises:
@@ -54,7 +54,7 @@ def fetch_evidence(host: Host, run_id: str, scratch: Path) -> Path:
             for artifact in artifacts:
                 _fetch(client, run_id, artifact, folder)
         except (httpx.HTTPError, ValueError, KeyError) as error:
-            raise RunError(f"{host.url} does not give the artefacts of {run_id}: {error}") from error
+            raise RunError(f"{host.url} does not give the artifacts of {run_id}: {error}") from error
     _record(run, run_id, folder).save(folder / "run.json")
     return folder
 

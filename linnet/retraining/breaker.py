@@ -8,7 +8,7 @@ from linnet.retraining.ledger import RetrainingLedger
 
 
 def reset_breaker(ledger: RetrainingLedger, actor: str, reason: str) -> int:
-    """Writes down that somebody looked, and why retraining may go on; returns the failures forgiven.
+    """Writes down that somebody looked, and why retraining may go on; returns how many failures were counted.
 
     Raises:
         RetrainingError: no run has failed since the last success or reset.

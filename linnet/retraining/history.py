@@ -42,12 +42,12 @@ class History:
         return self.runs[-1].asked_at if self.runs else None
 
     def run_cost(self, config: RetrainingConfig) -> float:
-        """What one more run may cost: the dearest of the last few that told."""
+        """What one more run may cost: the most expensive of the last few that told."""
         told = [run.cost for run in self.runs if run.cost is not None]
         return max(told[-_DEAREST_OF:], default=config.run_cost)
 
     def spent(self, since: datetime, config: RetrainingConfig) -> float:
-        """Cost of the runs asked for since then; one that has not told counts as the dearest."""
+        """Cost of the runs asked for since then; one that has not told counts as the most expensive."""
         guess = self.run_cost(config)
         return sum(guess if run.cost is None else run.cost for run in self.runs if run.asked_at > since)
 

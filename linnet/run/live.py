@@ -1,6 +1,7 @@
 """What a step tells while it works: how far it is, and what it measured; whoever watches reads it there.
 
-In the run's folder: `progress.json`, and `live/TASK.jsonl`, a line a measurement (of a training, an epoch).
+In the run's folder: `progress.json`, and `live/TASK.jsonl`, one line per measurement (of a
+training: per epoch).
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def read_progress(folder: Path, clock: float | None = None) -> StepProgress | No
 
 
 def read_rows(folder: Path, task: str) -> list[dict[str, float]]:
-    """What a step of the run measured, a row an epoch; of an epoch that was told twice the last one.
+    """What a step of the run measured, one row per epoch; of an epoch that was told twice the last one.
 
     A training that was ended and goes on tells again what it knows.
     """

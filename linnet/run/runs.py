@@ -1,4 +1,4 @@
-"""The run store: a folder a run under `.linnet/runs/`, true at any moment, readable by a person.
+"""The run store: one folder per run under `.linnet/runs/`, true at any moment, readable by a person.
 
 run.json (RunRecord), stages/TASK.json (StageRecord), progress.json, pipeline.yaml, log.txt,
 artifacts/ (what the steps wrote) and a link to each task's outputs.
@@ -254,6 +254,19 @@ def end_with_worker(grace: float = 10.0) -> None:
         os._exit(130)
 
     threading.Thread(target=watch, daemon=True, name="end-with-worker").start()
+
+
+def latest_evaluation(model: str) -> Path:
+    """The folder of the newest run's evaluation of a registered model.
+
+    Raises:
+        RunError: no run of it has evaluated a model.
+    """
+    for folder, record in readable(recorded):
+        found = artifact(folder, "evaluate", "report")
+        if found is not None and (found / "candidates.npz").exists() and record.model_name == model:
+            return found
+    raise RunError(f"no run has evaluated a model '{model}' yet: `linnet run` does")
 
 
 def alive_folders() -> list[Path]:

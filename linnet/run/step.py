@@ -41,7 +41,7 @@ class DryRunStop(Exception):
 
 
 class Artifact(Protocol):
-    """The part of a KFP artefact that a step needs."""
+    """The part of a KFP artifact that a step needs."""
 
     path: str
     metadata: dict[str, Any]
@@ -56,10 +56,10 @@ def run_step(
     inputs: Mapping[str, Artifact | Path | None],
     outputs: Mapping[str, Artifact],
     cached: bool = True,
-    acts: bool = False,
-    world: Callable[[], Mapping[str, Any]] = dict,
+    side_effects: bool = False,
+    extra_inputs: Callable[[], Mapping[str, Any]] = dict,
     still_valid: Callable[[Mapping[str, Any]], bool] = lambda _: True,
-    needed: bool = True,
+    required: bool = True,
     finish: Finish = lambda _, values: dict(values),
 ) -> dict[str, Any]:
     """Runs one step of a pipeline and returns its scalar values.
@@ -69,15 +69,16 @@ def run_step(
         work: does the work; gets the folders to write (named as `outputs`), returns scalar values.
         code: the component's own file (`__file__`), part of the cache key.
         parameters: plain values, part of the cache key.
-        inputs: artefacts or paths whose contents are part of the cache key; None: there is none this time.
-        outputs: artefacts to produce, each a folder (or a file).
+        inputs: artifacts or paths whose contents are part of the cache key; None: there is none this time.
+        outputs: artifacts to produce, each a folder (or a file).
         cached: False for steps whose result depends on more than their inputs.
-        acts: True for steps that change the world (register, release); never cached, never in a dry run.
-        world: gives what else the result depends on, such as the answers that are known now; part of the
-            key, and asked again after the work: a result that may have seen another world is not kept.
+        side_effects: True for steps that change the world (register, release); never cached, and not done
+            in a dry run.
+        extra_inputs: gives what else the result depends on, such as the answers that are known now; part of
+            the key, and asked again after the work: a result that may have seen another world is not kept.
         still_valid: asked, with the stored values, before a hit is used; False where an effect outside
             the outputs is gone.
-        needed: False if no other step takes its outputs: a dry run goes on after it.
+        required: False if no other step takes its outputs: a dry run goes on after it.
         finish: is given the outputs' folders and the values, worked out or from the cache, and gives the
             values to return: for what is quickly decided from them by settings that are not in the key,
             so that another threshold does not do the work again.
@@ -92,25 +93,25 @@ def run_step(
     targets = {name: Path(artifact.path) for name, artifact in outputs.items()}
 
     def key_now() -> Key:
-        return _key(store, task, code, {**parameters, **world()}, inputs)
+        return _key(store, task, code, {**parameters, **extra_inputs()}, inputs)
 
     try:
         with deadline(task):
             key = key_now()
             stage.key = key.digest
             _note(key, parameters)
-            may_hit = cached and not acts
+            may_hit = cached and not side_effects
             result = store.get(key, targets) if may_hit else None
             if result is not None and still_valid(result.values):
                 stage.came_from_cache(result.seconds, result.cpu_seconds, result.gpu_seconds)
                 print(f"{task}: from the cache, which saves {result.seconds:.0f} s", flush=True)
             else:
                 again = "what it does besides its outputs has to be done again" if result else ""
-                _announce(store, key, cached, acts, again)
+                _announce(store, key, cached, side_effects, again)
                 result = _work_and_store(store, key, key_now if may_hit else None, work, outputs, stage)
     except DryRunStop as plan:
-        stage.end("skipped", values={"reason": str(plan)}, error=plan if needed else None)
-        if not needed:
+        stage.end("skipped", values={"reason": str(plan)}, error=plan if required else None)
+        if not required:
             return {}
         raise
     except BaseException as error:
@@ -158,11 +159,11 @@ def _note(key: Key, parameters: Mapping[str, Any]) -> None:
         write_text(folder / KEYS / f"{key.task}.json", json.dumps(told, default=str))
 
 
-def _announce(store: Cache, key: Key, cached: bool, acts: bool, again: str) -> None:
+def _announce(store: Cache, key: Key, cached: bool, side_effects: bool, again: str) -> None:
     """Says why the step works; in a dry run that is all that happens."""
-    why = "always runs" if acts or not cached else again or explain(key, store.latest(key.task))
+    why = "always runs" if side_effects or not cached else again or explain(key, store.latest(key.task))
     print(f"{key.task}: {why}", flush=True)
-    if DRY_RUN in os.environ and (cached or acts):
+    if DRY_RUN in os.environ and (cached or side_effects):
         raise DryRunStop(why)
 
 

@@ -23,7 +23,7 @@ def names_of(message: Mapping[str, Any], path_of: Callable[[str], str]) -> dict[
 
     Args:
         message: its ExecutorInput.
-        path_of: where its program finds an artefact with a URI.
+        path_of: where its program finds an artifact with a URI.
     """
     found: dict[str, str] = {"{{$.outputs.output_file}}": message["outputs"]["outputFile"]}
     for side in ("inputs", "outputs"):

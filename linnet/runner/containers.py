@@ -3,7 +3,7 @@
 A container is this run's: it is labelled with the run's folder, so that whoever ends the run (its worker,
 or the engine after a kill) finds it, also when the program that started it is gone. It runs as you, in the
 sense of the runtime: what it writes into the run's folder is yours, and the image's own USER is not taken.
-It sees the folder of its outputs and the artefacts that it is given, at the paths that they have outside,
+It sees the folder of its outputs and the artifacts that it is given, at the paths that they have outside,
 so that a path in a placeholder means the same on both sides.
 """
 
@@ -331,4 +331,4 @@ def _mount(mount: Mount) -> str:
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[-1] if lines else "it said nothing")[:300]
+    return (lines[-1] if lines else "it exited without output")[:300]

@@ -1,7 +1,7 @@
 """Tasks and groups of a run, and how values flow between them: the intermediate representation's meaning.
 
 Pure: nothing runs here. A `Scope` is one execution of a DAG (the pipeline, a group, a nested pipeline,
-an iteration of a loop) and holds a `Node` a task. Parameters are plain values; artefacts are the SDK's
+an iteration of a loop) and holds a `Node` a task. Parameters are plain values; artifacts are the SDK's
 objects, or lists of them.
 """
 
@@ -236,7 +236,7 @@ def first_error(node: Node) -> str:
 
 
 def argument_values(node: Node) -> dict[str, Any]:
-    """A task's inputs in their declared types, defaults and artefacts included; worked out once."""
+    """A task's inputs in their declared types, defaults and artifacts included; worked out once."""
     if node.arguments is None:
         node.arguments = _argument_values(node)
     return node.arguments
@@ -249,7 +249,7 @@ def _argument_values(node: Node) -> dict[str, Any]:
     declared = node.component.get("inputDefinitions", {}).get("parameters", {})
     for name, about in artifacts.items():
         if name not in node.inputs and not about.get("isOptional"):
-            raise RunError(f"{where} needs the artefact {name!r}, which no task before it wrote")
+            raise RunError(f"{where} needs the artifact {name!r}, which no task before it wrote")
     extra = {name: value for name, value in node.inputs.items() if name not in declared}
     return {**extra, **with_defaults(node.component, parameters, where, converted)}
 
@@ -317,7 +317,7 @@ def _first(scope: Scope, values: dict[str, Any], name: str, producers: list[tupl
 
 
 def collected(node: Node) -> dict[str, Any]:
-    """The outputs of a loop: a list for each, in the order of the items; lists of artefacts become one."""
+    """The outputs of a loop: a list for each, in the order of the items; lists of artifacts become one."""
     declared = node.component["dag"].get("outputs", {})
     each = [outputs_of(scope) for scope in node.inner]
     values: dict[str, Any] = {

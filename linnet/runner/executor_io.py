@@ -1,7 +1,7 @@
 """What passes between a task and its executor: the ExecutorInput, and what the program wrote.
 
 The truth is a cluster's launcher (backend/src/v2/component/launcher_v2.go): an output parameter that
-is declared and not written fails the task, an artefact that is not written is passed on without
+is declared and not written fails the task, an artifact that is not written is passed on without
 bytes, and whatever is not plain JSON is refused. kfp.local has these parts too, but it fills
 placeholders in data, takes no null, rounds whole numbers and loses the paths that a component sets.
 Messages are those of ExecutorInput and ExecutorOutput in api/v2alpha1/pipeline_spec.proto.
@@ -24,7 +24,7 @@ EXECUTOR_OUTPUT = "executor_output.json"
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artefact as it flows between tasks."""
+    """An artifact as it flows between tasks."""
 
     name: str
     uri: str
@@ -49,7 +49,7 @@ def executor_input(component: Mapping[str, Any], arguments: Mapping[str, Any], r
 
     Args:
         component: the task's component as the IR has it.
-        arguments: values by input; artefacts as `Artifact` or lists of them.
+        arguments: values by input; artifacts as `Artifact` or lists of them.
         root: the folder of its outputs.
     """
     inputs = component.get("inputDefinitions", {}).get("artifacts", {})
@@ -76,7 +76,7 @@ def executor_input(component: Mapping[str, Any], arguments: Mapping[str, Any], r
 
 
 def is_artifact(value: Any) -> bool:
-    """Whether a value is an artefact, or a list of them."""
+    """Whether a value is an artifact, or a list of them."""
     several = _listed(value)
     return bool(several) and all(isinstance(one, Artifact) for one in several)
 
@@ -147,9 +147,9 @@ def _from_file(file: Path, kind: str, name: str) -> Any:
 
 
 def _written(expected: Artifact, message: Any) -> Artifact:
-    """An artefact as its component left it."""
+    """An artifact as its component left it."""
     if not isinstance(message, dict):
-        raise RunError(f"{EXECUTOR_OUTPUT}: {expected.name} must be an artefact, not {message!r:.100}")
+        raise RunError(f"{EXECUTOR_OUTPUT}: {expected.name} must be an artifact, not {message!r:.100}")
     uri, metadata = message.get("uri") or expected.uri, _mapping(message, "metadata")
     check_finite(metadata, f"metadata of {expected.name!r}")
     custom = message.get("customPath") or message.get("custom_path")

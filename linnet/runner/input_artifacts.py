@@ -1,4 +1,4 @@
-"""The artefacts that a task is given: their bytes, and whether it left them as they were.
+"""The artifacts that a task is given: their bytes, and whether it left them as they were.
 
 On a cluster each pod has a copy of its own; here all tasks of a run read the same files, since what they
 hand on (images, checkpoints, packages) is large, and its place is what later steps record and link to.
@@ -22,13 +22,13 @@ State = int
 
 
 def artifacts_of(arguments: dict[str, Any]) -> list[Artifact]:
-    """The artefacts among a task's arguments."""
+    """The artifacts among a task's arguments."""
     values = [one for value in arguments.values() for one in (value if isinstance(value, list) else [value])]
     return [value for value in values if isinstance(value, Artifact)]
 
 
 def states_of(arguments: dict[str, Any], run: Path) -> dict[str, State]:
-    """How the artefacts stand, by place, that tasks of this run made: a look at each file, none is read."""
+    """How the artifacts stand, by place, that tasks of this run made: a look at each file, none is read."""
     places = {artifact.uri for artifact in artifacts_of(arguments)}
     own = run.absolute()
     return {uri: _state(uri) for uri in sorted(places) if "://" not in uri and Path(uri).is_relative_to(own)}
@@ -58,19 +58,19 @@ def _state(place: str) -> State:
 
 
 def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
-    """A link to a folder may lead round in a circle, and what is behind it is no part of the artefact."""
+    """A link to a folder may lead round in a circle, and what is behind it is no part of the artifact."""
     return entry.is_symlink() and entry.is_dir()
 
 
 def digest_of(uri: str) -> str:
-    """Digest of an artefact's bytes where they lie on this machine; nothing where they do not."""
+    """Digest of an artifact's bytes where they lie on this machine; nothing where they do not."""
     if "://" in uri:
         return ""
     return tree_digest(Path(uri), Memo(state_dir() / "cache" / "memo"))
 
 
 def is_as_written(artifact: ArtifactRecord) -> bool:
-    """Whether an artefact has the bytes that its task wrote; of one that an earlier version recorded, any."""
+    """Whether an artifact has the bytes that its task wrote; of one that an earlier version recorded, any."""
     if not artifact.digest:
         return "://" in artifact.uri or Path(artifact.uri).exists()
     return digest_of(artifact.uri) == artifact.digest

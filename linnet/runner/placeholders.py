@@ -45,7 +45,7 @@ class Names:
 
     job: Job
     root: str = ""
-    """The folder of the run's artefacts."""
+    """The folder of the run's artifacts."""
 
     def of(self, task: str, path: str) -> dict[str, str]:
         """The placeholders of a task by its name in the DAG and its path in the run, which identifies it."""

@@ -1,6 +1,6 @@
 """What an importer names elsewhere, brought to this machine: `.linnet/imports`.
 
-On a cluster the launcher of a task brings its inputs to /gcs, /s3 and so on, where the SDK's artefacts look
+On a cluster the launcher of a task brings its inputs to /gcs, /s3 and so on, where the SDK's artifacts look
 for them. Here the importer does it, once: a folder named by the digest of what came holds it, and an index
 remembers what an address held when, so that what did not change is not fetched again.
 
@@ -57,7 +57,7 @@ def local_path(uri: str) -> Path:
 
 
 def path_in_task(uri: str) -> str:
-    """Where the SDK's artefacts look for an address (kfp.dsl.types.artifact_types); empty: at the address."""
+    """Where the SDK's artifacts look for an address (kfp.dsl.types.artifact_types); empty: at the address."""
     for scheme, root in (("gs://", "/gcs"), ("s3://", "/s3"), ("minio://", "/minio")):
         if uri.startswith(scheme):
             return str(PurePosixPath(root) / uri.removeprefix(scheme))

@@ -106,7 +106,7 @@ def _drive(folder: Path, width: int, close: list[int], closing: str, containers:
 
 
 def _outputs(driver: Driver) -> dict[str, Any]:
-    """The pipeline's outputs, artefacts by their place."""
+    """The pipeline's outputs, artifacts by their place."""
     parameters, artifacts = recorded_outputs(driver.outputs())
     return {**parameters, **{a.output: a.uri for a in artifacts}}
 

@@ -35,7 +35,7 @@ _FETCHED = "fetched"
 
 @dataclass
 class ExecutorTask:
-    """A task that runs a program or imports an artefact, with its inputs."""
+    """A task that runs a program or imports an artifact, with its inputs."""
 
     spec: Spec
     node: Node
@@ -45,7 +45,7 @@ class ExecutorTask:
     """The folder for its outputs."""
     names: Names
     _given: dict[str, State] = field(default_factory=dict)
-    """How the artefacts stood that this run made and it is given, when it began."""
+    """How the artifacts stood that this run made and it is given, when it began."""
     notes: list[str] = field(default_factory=list)
     """What its pipeline asks for and a laptop gives in its own way."""
 
@@ -56,7 +56,7 @@ class ExecutorTask:
 
     @property
     def is_importer(self) -> bool:
-        """Whether it brings an artefact in and runs nothing."""
+        """Whether it brings an artifact in and runs nothing."""
         return "importer" in self.executor
 
     @property
@@ -149,7 +149,7 @@ class ExecutorTask:
         return replace(program, environment={}, mounts=(), container=box)
 
     def _own_mounts(self, arguments: dict[str, Any]) -> list[Mount]:
-        """What a container sees of this machine: the folder of its outputs, and the artefacts it is given."""
+        """What a container sees of this machine: the folder of its outputs, and the artifacts it is given."""
         mounts = [Mount(self.root.absolute(), str(self.root))]
         for uri in dict.fromkeys(artifact.uri for artifact in artifacts_of(arguments)):
             if not remote.is_remote(uri) and Path(uri).is_absolute() and Path(uri).exists():
@@ -170,7 +170,7 @@ class ExecutorTask:
         return found
 
     def note_changed_inputs(self) -> None:
-        """Notes which artefacts it was given and did not leave as they were."""
+        """Notes which artifacts it was given and did not leave as they were."""
         self.notes += [_CHANGED.format(uri) for uri in changed(self._given)]
 
     def outputs(self) -> dict[str, Any]:
@@ -212,7 +212,7 @@ class ExecutorTask:
         return Program(file, (), {}, log, imports=Import(self.address, setting, self.root / _FETCHED))
 
     def imported(self, local: str = "") -> dict[str, Any]:
-        """The artefact that an importer names (backend/src/v2/component/importer_launcher.go).
+        """The artifact that an importer names (backend/src/v2/component/importer_launcher.go).
 
         `local`: where it lies on this machine, if it was fetched.
 
@@ -257,7 +257,7 @@ def needs_container(container: dict[str, Any]) -> bool:
 def _placed(arguments: dict[str, Any], setting: ContainerSetting) -> tuple[dict[str, Any], list[Mount]]:
     """A task's inputs, and what it must see where the SDK looks for what was brought from elsewhere.
 
-    Where nothing can be mounted, or the SDK looks nowhere, such an artefact's address is its place here.
+    Where nothing can be mounted, or the SDK looks nowhere, such an artifact's address is its place here.
     """
     mounted: dict[str, Mount] = {}
 

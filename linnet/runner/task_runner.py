@@ -140,7 +140,7 @@ class TaskRunner:
         return None
 
     def finished(self, node: Node, arguments: dict[str, Any]) -> TaskOutcome | None:
-        """How a task ended in an earlier life with the same inputs; an importer's artefact at once."""
+        """How a task ended in an earlier life with the same inputs; an importer's artifact at once."""
         leaf = self._task(node, arguments)
         if leaf.is_importer and not remote.is_remote(leaf.address):
             return TaskOutcome(True, leaf.imported())
@@ -349,7 +349,7 @@ class TaskRunner:
 def recorded_outputs(
     outputs: Mapping[str, Any], digests: bool = False
 ) -> tuple[dict[str, Any], list[ArtifactRecord]]:
-    """A task's outputs as values and records; `digests`: with those of the artefacts' bytes."""
+    """A task's outputs as values and records; `digests`: with those of the artifacts' bytes."""
     parameters, artifacts = {}, []
     for name, value in outputs.items():
         items = value if isinstance(value, list) else [value]
@@ -370,7 +370,7 @@ def recorded_outputs(
 
 
 def _digest(arguments: Mapping[str, Any]) -> str:
-    """Digest of a task's inputs: values of parameters, places of artefacts."""
+    """Digest of a task's inputs: values of parameters, places of artifacts."""
 
     def plain(value: Any) -> Any:
         if not is_artifact(value):

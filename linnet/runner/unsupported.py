@@ -22,7 +22,7 @@ def unsupported_features(spec: Spec, setting: ContainerSetting = "auto") -> list
     """
     found = [f"pipeline setting {name!r}" for name in _pipeline_settings(spec)]
     found += [
-        f"the pipeline's input {name!r}, an artefact, which no request can give: import it in the pipeline"
+        f"the pipeline's input {name!r}, an artifact, which no request can give: import it in the pipeline"
         for name, about in spec.root.get("inputDefinitions", {}).get("artifacts", {}).items()
         if not about.get("isOptional")
     ]

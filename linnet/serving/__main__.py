@@ -41,8 +41,7 @@ def parse_arguments(arguments: list[str]) -> Launch:
     for field in _OVERRIDES:
         kind = int if ServingConfig.model_fields[field].annotation is int else float
         kind = str if field == "host" else kind  # type: ignore[assignment]
-        text = ServingConfig.model_fields[field].description
-        parser.add_argument(f"--{field.replace('_', '-')}", type=kind, help=text)
+        parser.add_argument(f"--{field.replace('_', '-')}", type=kind, help=f"the setting serving.{field}")
     options = parser.parse_args(arguments)
     try:
         values: dict[str, Any] = dict(json.loads(options.config_json))

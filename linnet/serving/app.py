@@ -35,7 +35,8 @@ from linnet.serving.predictor import Prediction, Predictor
 from linnet.serving.quarantine import Quarantine
 from linnet.serving.served_model import ServedModel
 from linnet.serving.service import Call, Inputs, PredictionOutcome
-from linnet.serving.upload import decodes_soon, entity_of, seconds_of
+from linnet.serving.upload import PNG, decodes_soon, entity_of, seconds_of, wants_picture
+from linnet.tasks.picture import picture_of
 
 logger = logging.getLogger(__name__)
 _BINARY_HEADER = "inference-header-content-length"
@@ -253,6 +254,8 @@ class App:
         files = files_of(request.body, request.headers)
         if len(files) == 1:
             return await self._predict_image(replace(request, body=files[0].data), model, request_name)
+        if wants_picture(request.headers):
+            raise RequestRejected(406, f"Accept: {PNG} is of one image; send each alone, or ask for JSON")
         names = ids_of_files(request_name, len(files))
 
         async def one(data: bytes, name: str) -> Response:
@@ -267,15 +270,19 @@ class App:
         return answer_to_form(request_name, files, names, answers)
 
     async def _predict_image(self, request: Request, model: ServedModel, request_name: str) -> Response:
-        body = request.body
+        body, pictured = request.body, wants_picture(request.headers)
         model.check_size(body)
         if model.asleep:
             await self._wake(model)
 
         def prepare(predictor: Predictor) -> Inputs:
+            if pictured and picture_of(predictor.package.task) is None:
+                raise RequestRejected(406, f"Accept: the answers of this model are no {PNG}; ask for JSON")
             return predictor.image_of(body), None
 
         def render(predictor: Predictor, prediction: Prediction, milliseconds: float) -> tuple[bytes, None]:
+            if pictured and (picture := picture_of(predictor.package.task)):
+                return picture(prediction.output[0]), None
             answer = {
                 "request_id": request_name,
                 "model": model.name,
@@ -286,7 +293,10 @@ class App:
             return json.dumps(answer, separators=(",", ":")).encode(), None
 
         heavy = not decodes_soon(body)
-        return await self._answer(request, model, request_name, None, prepare, render, heavy)
+        response = await self._answer(request, model, request_name, None, prepare, render, heavy)
+        if pictured and response.status == 200:
+            response.content_type = PNG
+        return response
 
     async def _infer(
         self, request: Request, model: ServedModel, version: str | None, request_name: str

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One answered request; becomes one row an image (one row in all if it failed)."""
+    """One answered request; becomes one row per image (one row in all if it failed)."""
 
     request_id: str
     at: float
@@ -233,7 +233,7 @@ class PredictionLog:
 
 
 def _columns(entries: list[LogEntry], reasons: list[str], blocks: int) -> dict[str, Any]:
-    """The table's columns: a row an image, and one for a request that failed.
+    """The table's columns: one row per image, and one for a request that failed.
 
     Built column by column: that the log costs little is part of how fast the server is.
     """

@@ -5,6 +5,7 @@ The supervisor adds the workers' values up; see `totals`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
+SETTLE_SECONDS = 600.0
+"""After a version was loaded or unloaded: caches are full, and what was compiled is."""
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SECONDS = (
     0.0005,
@@ -144,6 +147,32 @@ class Metrics:
 def process_values() -> list[list[Any]]:
     """The process's own metrics (memory, processor time, descriptors), as `Metrics.values` has them."""
     return _values(_process())
+
+
+class SettledMemory:
+    """Memory that a process holds once it has settled: some minutes after it loaded what it serves."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._since = clock, clock()
+        self._settled: float | None = None
+
+    def disturbed(self) -> None:
+        """What is loaded changes: it has to settle anew."""
+        self._since, self._settled = self._clock(), None
+
+    def values(self, resident: float) -> list[list[Any]]:
+        """As `Metrics.values`: bytes; what is held now, until nothing was disturbed for SETTLE_SECONDS."""
+        if self._settled is None and self._clock() - self._since >= SETTLE_SECONDS:
+            self._settled = resident
+        name = "process_settled_memory_bytes"
+        held = resident if self._settled is None else self._settled
+        return [[name, "Resident memory once the process had settled.", "gauge", [[name, {}, held]]]]
+
+
+def resident_memory(values: list[list[Any]]) -> float:
+    """Of `process_values`: bytes; 0 where the system does not say."""
+    found = [samples for name, _, _, samples in values if name == "process_resident_memory_bytes"]
+    return float(found[0][0][2]) if found and found[0] else 0.0
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,7 +51,7 @@ class Totals:
     def text(self, roles: dict[tuple[str, str], str], extra: list[Metric]) -> bytes:
         """Prometheus' text format. `roles`: (model, version) -> champion, candidate, idle or asleep."""
         registry = CollectorRegistry()
-        registry.register(_Fixed([*self._metrics(), self._loaded(roles), self._workers(), *extra]))
+        registry.register(_Fixed([*self._metrics(), self._loaded(roles), self._workers(), _clock(), *extra]))
         return generate_latest(registry)
 
     def _metrics(self) -> list[Metric]:
@@ -87,6 +88,12 @@ class Totals:
         family.add_metric(("running",), len(self._latest))
         family.add_metric(("replaced",), self.restarts)
         return family
+
+
+def _clock() -> Metric:
+    family = GaugeMetricFamily("linnet_server_time_seconds", "The server's clock, since the epoch.")
+    family.add_metric((), time.time())
+    return family
 
 
 class _Fixed:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from linnet.errors import RequestRejected
 
 _SOON_PIXELS = 256 * 256
 _SOON_BYTES = 32_768
+PNG = "image/png"
 ENTITY_HEADER, TIMEOUT_HEADER = "linnet-entity", "linnet-timeout"
 
 
@@ -23,6 +25,11 @@ def decodes_soon(data: bytes) -> bool:
         width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
         return width * height <= _SOON_PIXELS
     return data.startswith(b"\xff\xd8\xff") and len(data) <= _SOON_BYTES // 4
+
+
+def wants_picture(headers: Mapping[str, str]) -> bool:
+    """Whether an answer as a PNG is asked for: `Accept` names it first."""
+    return headers.get("accept", "").split(",")[0].split(";")[0].strip().lower() == PNG
 
 
 def entity_of(headers: dict[str, str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from linnet.serving.budget import Budget
 from linnet.serving.fleet import describe_predictor
 from linnet.serving.http import HttpServer
 from linnet.serving.messages import Request, Response
-from linnet.serving.metrics import process_values
+from linnet.serving.metrics import SettledMemory, process_values, resident_memory
 from linnet.serving.quarantine import Quarantine
 from linnet.serving.router import RoutingTable
 from linnet.serving.rpc import Channel, ChannelClosed
@@ -43,6 +43,8 @@ WAKE_SECONDS = 5.0
 """Longest time that a request waits for its model to be loaded; then it gets 503 and comes again."""
 PASSED_ON = 64
 """Requests that may wait for the supervisor's answer; more get 503."""
+_CHANGES_MEMORY = frozenset({"open", "close", "isolate", "stage", "keep", "drop", "unload", "sleep"})
+"""Questions after which the process holds more or less memory, for good reason."""
 
 
 class Worker:
@@ -51,6 +53,7 @@ class Worker:
     def __init__(self, listener: socket.socket, page: SharedPage, number: int) -> None:
         self._listener, self._page, self._number = listener, page, number
         self._models: dict[str, ServedModel] = {}
+        self._memory = SettledMemory()
         self._channel: Channel | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._acceptor: Acceptor | None = None
@@ -82,6 +85,8 @@ class Worker:
             "metrics": self._values,
             "drain": self._drain,
         }
+        if question in _CHANGES_MEMORY:
+            self._memory.disturbed()
         return await known[question](**given)
 
     async def _configure(
@@ -206,6 +211,7 @@ class Worker:
 
     async def _values(self) -> list[list[Any]]:
         own = process_values()
+        own = [*own, *self._memory.values(resident_memory(own))]
         if self._acceptor is not None:
             own = [*own, *self._app.unnamed.values()]
         return [*own, *(family for model in self._models.values() for family in model.metrics.values())]

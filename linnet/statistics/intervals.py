@@ -1,4 +1,4 @@
-"""Confidence intervals of every metric; all resampling is stratified by class and vectorised.
+"""Confidence intervals of every metric; all resampling is stratified by class and vectorized.
 
 Proportions have closed intervals. The others are conditional on the number of test samples a class.
 """

@@ -204,3 +204,8 @@ def calibration_error(predictions: Predictions, bins: int) -> float:
     which = equal_mass_bins(predictions.confidence, bins)
     gaps = np.bincount(which, predictions.confidence - predictions.correct, minlength=bins)
     return float(np.abs(gaps).sum() / predictions.samples)
+
+
+def ratio(part: float, whole: float, otherwise: float = float("nan")) -> float:
+    """A share of counts; `otherwise` where there is nothing that it could be a share of."""
+    return float(part / whole) if whole else otherwise

@@ -10,10 +10,15 @@ from linnet.records import Interval
 from linnet.statistics.intervals import quantile_of_normal, unknown
 
 
-def paired_difference(gained: float, lost: float, pairs: int, confidence: float) -> Interval:
+def paired_difference(
+    gained: float, lost: float, pairs: int, confidence: float, squares: float | None = None
+) -> Interval:
     """Score interval of (gained - lost) / pairs; NaN for no pairs.
 
-    What is gained and lost may be sums of differences in [0, 1]: they spread no more than whole ones.
+    What is gained and lost may be sums of differences in [0, 1], and `squares` that of their squares. It is
+    then the interval of as many differences of one size as have the same sum and spread; z squared whole ones
+    are added to the size, because those that are rare and large may not have been seen (simulated: a bound
+    is missed in at most 2.5 % where it shall be, of 100 samples on). None: they are all whole.
 
     It inverts the score test of a given difference, with the rarer cell at its restricted maximum
     likelihood: Tango, Statistics in Medicine 17 (1998). It keeps its coverage in small samples and
@@ -21,8 +26,12 @@ def paired_difference(gained: float, lost: float, pairs: int, confidence: float)
     """
     if pairs == 0:
         return unknown()
-    value = (gained - lost) / pairs
     z = quantile_of_normal(confidence)
+    if squares is not None and squares < gained + lost:
+        size = (squares + z * z) / (gained + lost + z * z)
+        found = paired_difference(gained / size, lost / size, pairs, confidence)
+        return Interval(value=found.value * size, low=found.low * size, high=found.high * size)
+    value = (gained - lost) / pairs
     return Interval(
         value=value,
         low=_crossing(lambda difference: _score(difference, gained, lost, pairs) > z, -1.0, value),
@@ -52,7 +61,7 @@ def _shows(margin: float, pairs: int, confidence: float) -> bool:
 
 
 def _score(difference: float, gained: float, lost: float, pairs: int) -> float:
-    """Standardised distance of the data from a true `difference`; falls as the difference grows."""
+    """Standardized distance of the data from a true `difference`; falls as the difference grows."""
     b = -gained - lost + (2 * pairs - gained + lost) * difference
     c = -lost * difference * (1.0 - difference)
     root = np.sqrt(max(b * b - 8.0 * pairs * c, 0.0))

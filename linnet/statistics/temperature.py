@@ -21,7 +21,7 @@ def sigmoid(logits: npt.NDArray[np.floating[Any]]) -> Floats:
 
 
 def binary_temperature(logits: npt.NDArray[np.floating[Any]], targets: npt.NDArray[Any]) -> float:
-    """The temperature that minimises the binary cross-entropy of `targets` under logits of the same shape.
+    """The temperature that minimizes the binary cross-entropy of `targets` under logits of the same shape.
 
     With one observation's worth of a log-normal prior around 1, so that no mistake in validation does not
     ask for temperature 0. Returns 1 for no samples, NaN for logits that are not finite.

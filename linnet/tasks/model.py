@@ -22,7 +22,7 @@ class Model(Protocol):
     """
 
     def network(self, architecture: dict[str, Any]) -> PixelNetwork:
-        """A backbone with the task's head, freshly initialised; see `vision.networks.build_network`.
+        """A backbone with the task's head, freshly initialized; see `vision.networks.build_network`.
 
         Raises:
             ConfigError: the description lacks a key, or is of a kind this version does not know.

@@ -1,4 +1,4 @@
-"""How well a model did on samples with labels: calibration, metrics with intervals, a score a sample.
+"""How well a model did on samples with labels: calibration, metrics with intervals, one score per sample.
 
 The score of a sample lies in [0, 1], and `accuracy` is its mean, whatever the task. A score has at most
 the spread of a coin that shows heads as often, so what holds for shares of right answers (Wilson's and
@@ -51,7 +51,7 @@ class Results(Protocol):
 
     @property
     def scores(self) -> Floats:
-        """A score a sample, in [0, 1]: [N]."""
+        """One score per sample, in [0, 1]: [N]."""
 
     @property
     def output(self) -> Floats:

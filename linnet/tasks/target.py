@@ -17,7 +17,7 @@ from linnet.tasks.parts import part
 
 DYNAMIC_IMPORTS = ("linnet.tasks.*.target",)
 Targets = npt.NDArray[Any]
-"""A row a sample: what it is depends on the task."""
+"""One row per sample: what it is depends on the task."""
 
 
 COCO_MASK = "segmentation"

@@ -35,10 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{prefix}{error}", file=sys.stderr)
         return error.exit_code
     if not distributed.is_worker():
-        last = report.history[-1]
+        kept = report.kept
         print(
-            f"{options.out}: validation accuracy {last['validation_accuracy']:.4f} after "
-            f"{last['epoch']:.0f} epochs, "
+            f"{options.out}: validation accuracy {kept['validation_accuracy']:.4f} after "
+            f"{kept['epoch']:.0f} epochs, "
             f"{report.seconds:.1f} s on {report.device} ({report.precision})"
         )
     return 0

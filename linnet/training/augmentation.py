@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on the device: what to do is drawn on the CPU, a row a sample."""
+"""Augmentation of whole batches on the device: what to do is drawn on the CPU, one row per sample."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AugmentationParams:
     offset: Tensor | None
     """int64 [N, 2]: top-left corner in the image padded by `shift`."""
     center: Tensor | None
-    """int64 [N, 2]: centre of the blanked square."""
+    """int64 [N, 2]: center of the blanked square."""
 
     def part(self, rows: slice) -> AugmentationParams:
         """The draws of some of the images."""

@@ -12,7 +12,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +45,26 @@ class SplitData:
     labels: Tensor
     mapped: bool
     """Whether the images stay on disk and are read batch by batch."""
+    pooled: Tensor | None = None
+    """What a frozen backbone makes of the images, float32 [N, D] on the CPU, where that is known already."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device) -> SplitData:
         """The split on a device."""
-        return SplitData(
-            self.images.to(device), self.features.to(device), self.labels.to(device), mapped=False
+        return replace(
+            self,
+            images=self.images.to(device),
+            features=self.features.to(device),
+            labels=self.labels.to(device),
+            mapped=False,
         )
+
+    def part(self, rows: Tensor) -> SplitData:
+        """Some of the samples, in memory."""
+        pooled = None if self.pooled is None else self.pooled[rows]
+        return SplitData(self.images[rows], self.features[rows], self.labels[rows], False, pooled)
 
 
 @dataclass(frozen=True)

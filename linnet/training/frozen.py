@@ -45,7 +45,9 @@ def fit_frozen(
     train, validation = (
         activations(
             network,
-            pooled_activations(network, split.images, name, device, precision, kept, say),
+            pooled_activations(network, split.images, name, device, precision, kept, say)
+            if split.pooled is None
+            else split.pooled,
             split.features,
             split.labels,
         )

@@ -32,11 +32,11 @@ def learning_rate_factor(schedule: str, step: int, steps: int, warm_up: float = 
     return left if schedule == "onecycle" else 0.5 - 0.5 * math.cos(math.pi * left)
 
 
-class Optimiser:
+class Optimizer:
     """All weights of a network under one `step`.
 
-    With `optimizer = "muon"` the inner convolutions move by orthogonalised momentum; their norm is
-    held constant, which batch normalisation makes harmless. Everything else moves by AdamW if that is
+    With `optimizer = "muon"` the inner convolutions move by orthogonalized momentum; their norm is
+    held constant, which batch normalization makes harmless. Everything else moves by AdamW if that is
     asked for, and by SGD with Nesterov momentum if not. Norms and biases do not decay. `scales` gives,
     by name, the weights that move at a share of the learning rate.
     """
@@ -81,7 +81,7 @@ class Optimiser:
         momentum.mul_(_MUON_MOMENTUM).add_(weight.grad)
         direction = weight.grad.add(momentum, alpha=_MUON_MOMENTUM)
         weight.mul_(len(weight) ** 0.5 / weight.norm().clamp_min(1e-7))
-        turned = orthogonalise(direction.flatten(1), self.precision)
+        turned = orthogonalize(direction.flatten(1), self.precision)
         weight.add_(turned.view_as(weight), alpha=-rate)
 
     def state_dict(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _groups(
     ]
 
 
-def orthogonalise(matrix: Tensor, precision: torch.dtype = torch.bfloat16, iterations: int = 5) -> Tensor:
+def orthogonalize(matrix: Tensor, precision: torch.dtype = torch.bfloat16, iterations: int = 5) -> Tensor:
     """A matrix [m, n] with the same singular vectors and singular values near 1 (0.7 to 1.2).
 
     Newton-Schulz iteration, which needs no decomposition (Jordan et al., "Muon", 2024). bfloat16 is

@@ -14,7 +14,7 @@ from torch import Tensor
 from linnet.config import TrainConfig
 
 _EDGE = 127
-"""Brightness of what comes in from outside when an image is turned: about 0 when normalised."""
+"""Brightness of what comes in from outside when an image is turned: about 0 when normalized."""
 _BLUR = (0.1, 2.0)
 """Standard deviation of a blur, in pixels."""
 _QUALITY = (20, 90)

@@ -18,7 +18,7 @@ from linnet.vision.fusion import PixelNetwork
 from linnet.vision.networks import plan_architecture
 
 _CONSTANTS_FROM = 20_000
-"""Training images, evenly spread, from which the normalising constants are computed."""
+"""Training images, evenly spread, from which the normalizing constants are computed."""
 
 
 def prepare_network(
@@ -50,7 +50,7 @@ def prepare_network(
 
 
 def hold_norms(network: nn.Module) -> None:
-    """Makes batch normalisation use the statistics that it came with, and leave them as they are."""
+    """Makes batch normalization use the statistics that it came with, and leave them as they are."""
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()

@@ -62,7 +62,11 @@ def take_pretrained(backbone: nn.Module, name: str, config: TrainConfig) -> Pret
         )
     _fit(backbone, name, given, source)
     return PretrainedWeights(
-        backbone=name, origin=_origin(source, path), license=_license(source, name, path), sha256=sha256
+        backbone=name,
+        origin=_origin(source, path),
+        license=_license(source, name, path),
+        sha256=sha256,
+        purl=_purl(source, path),
     )
 
 
@@ -160,6 +164,18 @@ def _origin(source: str, path: Path | None) -> str:
     if source in PACKAGES or Path(source) != path:
         return f"package {source} {metadata.version(source)}, {path.name}"
     return f"file {path.name}"
+
+
+def _purl(source: str, path: Path | None) -> str:
+    """Of PyPI or the model hub (https://github.com/package-url/purl-spec); empty for a file of one's own."""
+    if path is None:
+        named = source.removeprefix("hf-hub:")
+        if timm.is_model(source):
+            named = str(getattr(timm.get_pretrained_cfg(source), "hf_hub_id", "") or "")
+        return f"pkg:huggingface/{named}" if "/" in named else ""
+    if Path(source) == path:
+        return ""
+    return f"pkg:pypi/{source}@{metadata.version(source)}"
 
 
 def _license(source: str, name: str, path: Path | None) -> str:

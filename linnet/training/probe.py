@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from linnet.tasks.model import WholeImage
+from linnet.training.parts import even_parts
 from linnet.training.progress import Progress
 from linnet.vision.fusion import FusionNetwork
 
@@ -104,7 +104,8 @@ def _fit_head(
     # The first problem leaves out the validation split, the others a part of the training split each.
     asked, problems = [validation], [_Ridge(train, classes, weights, task)]
     if len(validation.labels) < _ENOUGH_VALIDATION:
-        for rows in _parts(task.groups(train.labels)):
+        part = even_parts(task.groups(train.labels), _FOLDS - 1)
+        for rows in (part == number for number in range(_FOLDS - 1) if number in part):
             asked.append(train.part(rows))
             problems.append(_Ridge(train.part(~rows).with_(validation), classes, weights, task))
     least, strength, unseen = math.inf, 0.0, torch.empty(0)
@@ -134,17 +135,8 @@ def _fit_head(
     )
 
 
-def _parts(labels: Tensor) -> list[Tensor]:
-    """Masks bool [N] of parts that hold equal shares of every class."""
-    order = np.random.default_rng(0).permutation(len(labels))
-    order = order[np.argsort(labels.numpy()[order], kind="stable")]
-    part = np.empty(len(labels), np.int64)
-    part[order] = np.arange(len(labels)) % (_FOLDS - 1)
-    return [torch.from_numpy(part == number) for number in range(_FOLDS - 1) if (part == number).any()]
-
-
 class _Ridge:
-    """Logistic regression on standardised embeddings, solved for one penalty after another.
+    """Logistic regression on standardized embeddings, solved for one penalty after another.
 
     Each solution starts from the one before: go from the strongest penalty to the weakest.
     """
@@ -159,7 +151,7 @@ class _Ridge:
         self._offset = torch.zeros(classes, requires_grad=True)
 
     def solve(self, strength: float) -> Self:
-        """Minimises mean cross-entropy plus half of strength / N times the squared weights."""
+        """Minimizes mean cross-entropy plus half of strength / N times the squared weights."""
         solver = torch.optim.LBFGS(
             [self._matrix, self._offset],
             max_iter=_ITERATIONS,
@@ -180,7 +172,7 @@ class _Ridge:
 
     @torch.no_grad()
     def head(self) -> tuple[Tensor, Tensor]:
-        """Weight [K, D] and bias [K] on embeddings as they are: the standardising constants are in them."""
+        """Weight [K, D] and bias [K] on embeddings as they are: the standardizing constants are in them."""
         weight = self._matrix * self._scale
         return weight, self._offset - weight @ self._mean
 

@@ -24,11 +24,12 @@ from linnet.training.averaging import WeightAverage
 from linnet.training.best import Best
 from linnet.training.dataset import Batches, SplitData, TrainingSet, read_training_set
 from linnet.training.device import choose_device, choose_precision, describe_device, prepare_threads
+from linnet.training.folds import AfterFold, Fold, cross_validate
 from linnet.training.frozen import fit_frozen
 from linnet.training.measure import epochs_of, library_versions, validate
 from linnet.training.meter import Meter
 from linnet.training.mixing import Mixing
-from linnet.training.optimizer import Optimiser, learning_rate_factor
+from linnet.training.optimizer import Optimizer, learning_rate_factor
 from linnet.training.photo_augmentation import PhotoAugmentation
 from linnet.training.prepare import hold_norms, learning_rate_scales, prepare_network
 from linnet.training.progress import AfterEpoch, Progress, silent
@@ -54,7 +55,7 @@ def train(
     the same call continues from there. On a CPU the weights are a function of data, config and number
     of threads, bit by bit, interrupted or not. With `config.processes > 1` the processes are started
     here, through torchrun. `after_epoch` is given each epoch's row of the history, those of before an
-    interruption first, and may raise to end the training.
+    interruption first, and may raise to end the training. With `config.folds` a cross-validation goes first.
 
     Raises:
         TrainingError: the training set or the initial weights cannot be used, or the loss diverged.
@@ -69,24 +70,42 @@ def train(
     place = distributed.join(config)
     try:
         with _own_threads():
-            return _train(training_set, config, out, work, say, place, cache, after_epoch)
+            data, kept = read_training_set(training_set), Kept(cache, training_set) if cache else None
+            folds = cross_validated(data, config, work, say, kept) if config.folds else ()
+            return _train(data, config, out, work, say, place, kept, after_epoch, folds)
     finally:
         distributed.leave(place)
 
 
+def cross_validated(
+    data: TrainingSet,
+    config: TrainConfig,
+    work: Path,
+    say: Progress,
+    kept: Kept | None,
+    after_fold: AfterFold | None = None,
+) -> tuple[Fold, ...]:
+    """The rows of `config.folds` trainings in this process; see `folds.cross_validate`."""
+
+    def learn(fold: TrainingSet, folder: Path) -> None:
+        _train(fold, config, folder, folder, say, distributed.Rank(), None, None, ())
+
+    return cross_validate(data, config, work, say, learn, kept, after_fold)
+
+
 def _train(
-    training_set: Path,
+    data: TrainingSet,
     config: TrainConfig,
     out: Path,
     work: Path,
     say: Progress,
     place: distributed.Rank,
-    cache: Cache | None,
+    kept: Kept | None,
     after_epoch: AfterEpoch | None,
+    folds: tuple[Fold, ...],
 ) -> TrainingReport:
     device = choose_device(config.device, place.local_rank)
     precision = choose_precision(config.precision, device)
-    data = read_training_set(training_set)
     task = model_of(data.task)
     task.check(config)
     network, origin, notes = prepare_network(data, task, config, device, precision)
@@ -105,8 +124,8 @@ def _train(
         augment_of(data.task),
     )
     prepare_threads(config, device, batches.size * data.height * data.width)
-    weights = _class_weights(data, task, config.class_weight_power, device) if config.class_weights else None
-    optimiser = Optimiser(network, config, learning_rate_scales(network, config) if origin else None)
+    weights = class_weights(data, task, config.class_weight_power, device) if config.class_weights else None
+    optimizer = Optimizer(network, config, learning_rate_scales(network, config) if origin else None)
     average, best = WeightAverage(network, config.ema_decay), Best(config)
     saved, note = checkpoint.load_checkpoint(work, name)
     notes += [note] if note else []
@@ -117,7 +136,7 @@ def _train(
     """What the head said of the validation images before it learned from them, too."""
     if saved:
         network.load_state_dict(saved["network"])
-        optimiser.load_state_dict(saved["optimiser"])
+        optimizer.load_state_dict(saved["optimizer"])
         average.load_state_dict(saved["average"])
         best.load_state_dict(saved["best"])
         history, unseen = saved["history"], saved["unseen"]
@@ -134,7 +153,7 @@ def _train(
         if place.rank == 0:
             state = {
                 "network": network.state_dict(),
-                "optimiser": optimiser.state_dict(),
+                "optimizer": optimizer.state_dict(),
                 "average": average.state_dict(),
                 "best": best.state_dict(),
                 "history": history,
@@ -147,7 +166,6 @@ def _train(
     # The other processes get the head from the first one.
     if isinstance(network, FusionNetwork) and origin and not history and place.rank == 0:
         began = time.perf_counter()
-        kept = Kept(cache, training_set) if cache else None
         final = config.epochs == 0
         alone = cast(WholeImage, task)
         fit = fit_frozen(network, data, alone, weights, device, precision, kept, say, final=final)
@@ -173,7 +191,7 @@ def _train(
             loss.backward()  # type: ignore[no-untyped-call]
             if config.clip_norm:
                 nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
-            optimiser.step(factor)
+            optimizer.step(factor)
             average.update()
             meter.add(step, factor, loss, logits, batch.labels)
         row = meter.finish()
@@ -192,6 +210,7 @@ def _train(
         resumed_from_epoch=resumed,
         notes=tuple(notes),
         weights=origin,
+        folds=folds,
     )
     if place.rank == 0:
         save_model(out, average.network())
@@ -214,7 +233,7 @@ def _to_device(split: SplitData, device: torch.device) -> SplitData:
     return split.to(device) if split.images.nbytes < free / 4 else split
 
 
-def _class_weights(data: TrainingSet, task: Model, power: float, device: torch.device) -> Tensor:
+def class_weights(data: TrainingSet, task: Model, power: float, device: torch.device) -> Tensor:
     """Inverse class frequencies to a power, float32 [K], scaled so that the mean weight of a sample is 1."""
     counts = task.counts(data.train.labels, len(data.classes))
     weights = counts.clamp_min(1).double() ** -power

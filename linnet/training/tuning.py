@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any, Literal
 
 import optuna
@@ -16,13 +17,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from linnet.artifacts.activations import Kept
 from linnet.cache.store import Cache
 from linnet.config import Choice, Range, TrainConfig, TuneConfig
 from linnet.errors import TrainingError
-from linnet.records import TrainingReport
 from linnet.training.dataset import read_training_set
+from linnet.training.folds import Fold
 from linnet.training.progress import Progress
-from linnet.training.train import train
+from linnet.training.train import cross_validated, train
 
 _STARTED = 4
 """Trials that are never stopped early: what the others are held against."""
@@ -93,7 +95,7 @@ def search(
 
     Args:
         training_set: what `build_features` wrote; its test split is never looked at.
-        folder: keeps the search's journal, a folder a data set, config and space below it.
+        folder: keeps the search's journal, one folder per data set, config and space below it.
         track: is told of every trial that ended, with the search's name, such as for MLflow.
 
     Raises:
@@ -154,28 +156,29 @@ def _answer(
     say: Progress,
     cache: Cache | None,
 ) -> float:
-    """The validation result of the model that training with these settings keeps."""
+    """The validation result of the model that training with these settings keeps, or its mean over folds."""
+    metric = f"validation_{tune.metric}"
 
     def after_epoch(row: dict[str, float]) -> None:
-        trial.report(row[f"validation_{tune.metric}"], int(row["epoch"]))
+        trial.report(row[metric], int(row["epoch"]))
         if int(row["epoch"]) < config.epochs and trial.should_prune():
+            raise optuna.TrialPruned
+
+    def after_fold(rows: list[Fold]) -> None:
+        trial.report(mean(row[metric] for row in rows), len(rows))
+        if len(rows) < config.folds and trial.should_prune():
             raise optuna.TrialPruned
 
     wanted = TrainConfig.parse({**config.values(), **chosen}, "train")
     work = home / f"trial-{trial.number}"
     try:
-        report = train(training_set, wanted, work / "out", work, say, cache, after_epoch)
+        if wanted.folds:
+            kept = Kept(cache, training_set) if cache else None
+            rows = cross_validated(read_training_set(training_set), wanted, work, say, kept, after_fold)
+            return mean(row[metric] for row in rows)
+        return train(training_set, wanted, work / "out", work, say, cache, after_epoch).kept[metric]
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return _result(report, wanted, f"validation_{tune.metric}")
-
-
-def _result(report: TrainingReport, config: TrainConfig, metric: str) -> float:
-    """Of the epoch whose weights are kept: the best by `watch` with patience, else the last."""
-    if not config.patience:
-        return report.history[-1][metric]
-    kept = max(report.history, key=lambda row: row[f"validation_{config.watch}"])
-    return kept[metric]
 
 
 def _suggest(trial: optuna.Trial, name: str, values: Range | Choice) -> Any:

@@ -39,7 +39,7 @@ def plan_backbone(
 
 
 def create_backbone(name: str, height: int, width: int, **more: Any) -> nn.Module:
-    """timm's network for images of a size, freshly initialised; nothing is downloaded.
+    """timm's network for images of a size, freshly initialized; nothing is downloaded.
 
     Raises:
         ConfigError: the network does not take images of that size.
@@ -57,7 +57,7 @@ def create_backbone(name: str, height: int, width: int, **more: Any) -> nn.Modul
 
 
 class BackboneNetwork(FusionNetwork):
-    """One of timm's networks, given pixels normalised as it is used to; a grey image three times over."""
+    """One of timm's networks, given pixels normalized as it is used to; a gray image three times over."""
 
     def __init__(self, architecture: dict[str, Any]) -> None:
         super().__init__(architecture)
@@ -74,7 +74,7 @@ class BackboneNetwork(FusionNetwork):
         self._end(_pooled_columns(self.backbone, architecture))
 
     def pool(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels [N, C, H, W] to pooled activations float32 [N, D']."""
+        """Normalized pixels [N, C, H, W] to pooled activations float32 [N, D']."""
         if self.architecture["channels"] == 1:
             pixels = pixels.expand(-1, 3, -1, -1)
         pooled: Tensor = self.backbone(pixels).float()

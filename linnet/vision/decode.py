@@ -1,7 +1,7 @@
 """From image bytes to the array a model sees: one function, used by ingest, features and server.
 
 Whatever happens to an image before the network happens here, so that training and serving cannot
-differ. (What comes after, scaling and normalising, travels inside the exported model.)
+differ. (What comes after, scaling and normalizing, travels inside the exported model.)
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _SUBFILE, _DNG = 254, 50706
 """Tags of TIFF."""
 
 BAR = 127
-"""Brightness of the bars beside an image that is padded: the middle, which normalisation makes about 0."""
+"""Brightness of the bars beside an image that is padded: the middle, which normalization makes about 0."""
 _MODES: dict[Color, str] = {"gray": "L", "rgb": "RGB"}
 
 
@@ -176,7 +176,7 @@ def resize(pixels: Pixels, height: int, width: int, color: Color, fit: Fit = "sq
     """Brings decoded pixels [h, w, c] to uint8 [height, width, 1 or 3], what a model is fed.
 
     `fit`: "squash" scales both sides by themselves; "crop" fills the size and cuts off what hangs over,
-    equally on both sides; "pad" shows all of the image, in the middle, with mid-grey bars.
+    equally on both sides; "pad" shows all of the image, in the middle, with mid-gray bars.
     An image that already has the size and the mode comes back unchanged. Resizing is bilinear with
     support that grows when shrinking (Pillow's `BILINEAR`, which filters and does not alias).
     """

@@ -1,6 +1,6 @@
 """What every network has: it fuses pixels with image statistics, and a linear head answers.
 
-Everything between uint8 pixels and logits happens inside `forward`: scaling, normalising (constants
+Everything between uint8 pixels and logits happens inside `forward`: scaling, normalizing (constants
 are buffers) and, in eval mode, averaging with the mirrored image. So the exported model takes what
 `linnet.vision.decode.resize` gives, and nothing about preprocessing is left for a server to repeat.
 """
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 ENCODED = 32
 """Columns that the image statistics are encoded into."""
 _CLAMP = 6.0
-"""Normalised features are clamped here, so that one absurd value cannot dominate the logits."""
+"""Normalized features are clamped here, so that one absurd value cannot dominate the logits."""
 
 
 class PixelNetwork(nn.Module):
@@ -57,7 +57,7 @@ class PixelNetwork(nn.Module):
 
     @torch.no_grad()
     def fit_constants(self, images: Tensor, features: Tensor) -> None:
-        """Sets the normalising constants from training images [N, H, W, C] and features [N, F]."""
+        """Sets the normalizing constants from training images [N, H, W, C] and features [N, F]."""
         self._fit_pixels(images)
         self.feature_mean.copy_(features.mean(dim=0, keepdim=True))
         deviation = features.std(dim=0, keepdim=True)
@@ -108,5 +108,5 @@ class FusionNetwork(PixelNetwork):
         return self.head.in_features - ENCODED
 
     def pool(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels [N, C, H, W] to pooled activations float32 [N, D']."""
+        """Normalized pixels [N, C, H, W] to pooled activations float32 [N, D']."""
         raise NotImplementedError

@@ -79,13 +79,13 @@ class ResidualNetwork(FusionNetwork):
         self._end(stages[-1])
 
     def pool(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels [N, C, H, W] to pooled activations float32 [N, D']."""
+        """Normalized pixels [N, C, H, W] to pooled activations float32 [N, D']."""
         pooled: Tensor = self.body(self.stem(pixels)).float().mean(dim=(2, 3))
         return pooled
 
 
 class ConvNorm(nn.Module):
-    """Convolution, batch normalisation, ReLU."""
+    """Convolution, batch normalization, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class Residual(nn.Module):
 
 
 def build_network(architecture: dict[str, Any]) -> FusionNetwork:
-    """The network that `architecture` (`plan_architecture`, `plan_backbone`) describes, freshly initialised.
+    """The network that `architecture` (`plan_architecture`, `plan_backbone`) describes, freshly initialized.
 
     Raises:
         ConfigError: the description lacks a key, or is of a kind this version does not know.

@@ -39,7 +39,7 @@ def image_statistics(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
     Columns (all in [0, 1] but entropy, in bits, 0 to 8): mean and standard deviation of luma; its
     10th, 50th and 90th percentile (lower); Shannon entropy of its histogram; share of pixels with
-    luma of at least 32; mean absolute difference of horizontal and of vertical neighbours; centre
+    luma of at least 32; mean absolute difference of horizontal and of vertical neighbors; center
     of mass of luma (0.5 for a black image); mean absolute difference from the mirror image.
     """
     if images.ndim != 4 or images.shape[3] not in (1, 3) or images.dtype != np.uint8:

@@ -85,7 +85,14 @@ def test_dashboards_ask_for_metrics_that_exist() -> None:
 def _known() -> set[str]:
     histograms = {f"{name}{end}" for name in (names.REQUEST_SECONDS, names.PREDICTION_SECONDS)
                   for end in ("_bucket", "_count")}  # fmt: skip
-    return {*names.SERVER, *names.MONITOR, *histograms, "up", *(r["record"] for r in RULES if "record" in r)}
+    return {
+        *names.SERVER,
+        *names.SERVER_GROUPS,
+        *names.MONITOR,
+        *histograms,
+        "up",
+        *(r["record"] for r in RULES if "record" in r),
+    }
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])

@@ -257,6 +257,41 @@ def accuracy_fell() -> Scenario:
     )
 
 
+def around() -> Scenario:
+    """A process grows, a clock jumps, labels stop and contradict, the estimate falls: after a good hour."""
+    version, here = f'model="{MODEL}",version="1"', f'{{{JOB},instance="a"}}'
+    return Scenario(
+        {
+            f"process_resident_memory_bytes{here}": gauge((HOUR, 3e8), (HOUR, 9e8)),
+            f"process_settled_memory_bytes{here}": gauge((2 * HOUR, 3e8)),
+            f"linnet_server_time_seconds{here}": f"0+15x{HOUR - 1} {HOUR * 15 + 60}+15x{HOUR}",
+            f'linnet_labels_stopped{{model="{MODEL}"}}': gauge((HOUR, 0), (HOUR, 1)),
+            f"linnet_labels_contradict{{{version}}}": gauge((HOUR, 0.01), (HOUR, 0.17)),
+            f"linnet_estimated_fall{{{version}}}": gauge((HOUR, 0.0), (HOUR, 0.04)),
+        },
+        {
+            HOUR * 15 - 15: set(),
+            2 * HOUR * 15 - 30: {
+                "LinnetMemoryGrows", "LinnetClockSkew", "LinnetLabelsStopped", "LinnetLabelsContradict",
+                "LinnetAccuracyEstimatedFell",
+            },
+        },
+        ("model", "around"),
+    )  # fmt: skip
+
+
+def traffic_fell() -> Scenario:
+    """Half of yesterday's callers do not ask any more."""
+    day, hour = 24 * 60, 60
+    return Scenario(
+        {requests("ok"): counter((day + hour, 100), (2 * hour, 50))},
+        {(day + hour) * 60: set(), (day + 3 * hour) * 60 - 60: {"LinnetTrafficFell"}},
+        ("around",),
+        step=60,
+        every=60,
+    )
+
+
 def unmonitored() -> Scenario:
     """A champion that nobody monitors is not quiet, it is unknown: that is told once a window was due."""
     created = f'linnet_champion_created_seconds{{model="{MODEL}",version="1"}}'
@@ -279,7 +314,8 @@ def little_traffic() -> Scenario:
 
 SCENARIOS = (
     outage, overload, slow, bad_input, down, absent, not_serving, rollout, stuck_rollout, lapsed_rollout,
-    promoted, model_trouble, rolled_back, accuracy_far, accuracy_fell, unmonitored, little_traffic,
+    promoted, model_trouble, rolled_back, accuracy_far, accuracy_fell, around, traffic_fell,
+    unmonitored, little_traffic,
 )  # fmt: skip
 
 

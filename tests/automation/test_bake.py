@@ -42,7 +42,7 @@ LEVELS = np.linspace(10, 250, 40).astype(np.uint8)
 
 
 def label_of(level: int) -> str:
-    """What people say of a grey level: as the tiny model does."""
+    """What people say of a gray level: as the tiny model does."""
     return CLASSES[min(int(level / 256 * len(CLASSES)), len(CLASSES) - 1)]
 
 
@@ -137,7 +137,7 @@ class Stage:
             file.write(json.dumps({"request_id": request, "label": label, "at": moment}) + "\n")
 
     def look(self) -> BakeReport:
-        self.watch.look()
+        self.watch.judge_all()
         report = bake_report("tiny")
         assert report is not None
         return report
@@ -170,7 +170,7 @@ def test_champion_that_labels_prove_worse_is_rolled_back_for_good(staged: Staged
     assert "was rolled back" in stage.registry.blocked("tiny", "2"), "it does not come back by itself"
     assert rolled_back_at(stage.registry.ledger.entries("tiny")) == line.at
     before = bake_file("tiny").read_bytes()
-    stage.watch.look()
+    stage.watch.judge_all()
     assert bake_file("tiny").read_bytes() == before, (
         "it is over, and the champion that came back is not on trial"
     )
@@ -294,14 +294,14 @@ def test_champion_moved_by_somebody_ends_the_trial(staged: Staged) -> None:
     with pytest.raises(PromotionConflict):
         stage.registry.rollback("tiny", "why", expected="1")
     stage.registry.rollback("tiny", "complaints")
-    stage.watch.look()
+    stage.watch.judge_all()
     assert bake_report("tiny") is None and len(stage.registry.ledger.entries("tiny")) == 5
 
 
 def test_no_trial_where_none_is_wanted(staged: Staged) -> None:
     stage = staged("permuted", ReleaseConfig(bake_hours=0.0))
     stage.serve("2", 300, 0.01)
-    stage.watch.look()
+    stage.watch.judge_all()
     assert bake_report("tiny") is None and stage.champion == "2"
 
 
@@ -310,15 +310,15 @@ def test_promotion_by_a_person_is_not_judged(staged: Staged) -> None:
     stage.registry.rollback("tiny", "a try")
     stage.registry.promote("tiny", "2", "1", override="I looked at it")
     stage.serve("2", 300, 0.01)
-    stage.watch.look()
+    stage.watch.judge_all()
     assert stage.champion == "2" and bake_report("tiny") is None
 
 
 def test_problem_of_one_model_is_told_once(staged: Staged, capsys: pytest.CaptureFixture[str]) -> None:
     stage = staged()
     shutil.rmtree(stage.packages["1"])
-    stage.watch.look()
-    stage.watch.look()
+    stage.watch.judge_all()
+    stage.watch.judge_all()
     assert capsys.readouterr().out.count("tiny version 2 is not judged") == 1
 
 

@@ -32,7 +32,8 @@ def work(out):
 
 switch.write_text(mode)
 try:
-    run_step("ingest", work, code=store.__file__, parameters={}, inputs={}, outputs={"out": Out}, acts=acts)
+    out = {"out": Out}
+    run_step("ingest", work, code=store.__file__, parameters={}, inputs={}, outputs=out, side_effects=acts)
     print(json.dumps(["done", ""]))
 except Exception as error:
     print(json.dumps([type(error).__name__, str(error)]))

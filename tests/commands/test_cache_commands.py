@@ -82,9 +82,9 @@ def test_explain_of_a_step_that_is_not_there_names_those_that_are(
 def test_ls_and_verify_look_at_every_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one_run(tmp_path, monkeypatch)
     one_run(tmp_path, monkeypatch, epochs=4)
-    listed = linnet("cache", "ls")
+    listed = linnet("cache", "list")
     assert listed.count("train") == 2 and "2 entries, 1.0 MB" in listed, "equal contents are counted once"
-    assert linnet("cache", "ls", "--task", "package").count("package") == 0
+    assert linnet("cache", "list", "--task", "package").count("package") == 0
     assert "2 entries are whole, 0 were not" in linnet("cache", "verify")
     (blob,) = [path for path in (open_cache().root / "blobs").rglob("*") if path.is_file()]
     blob.chmod(0o644)

@@ -62,7 +62,7 @@ COMMANDS = {
     "drift simulate": {"--kind", "--name", "--severity", "--rate", "--count", "--seconds", "--feedback"}
     | {"--training-set", "--seed", "--dry-run"},
     "drift watch": {"config", "--name", "--stop", "--dry-run"},
-    "skew audit": {"--name", "--config", "--minutes", "--known", "--json"},
+    "skew audit": {"--name", "--config", "--minutes", "--require-known-images", "--json"},
     "retraining why": {"config", "--name"},
     "retraining check": {"config", "--name", "--dry-run"},
     "retraining status": {"config", "--name"},
@@ -86,7 +86,8 @@ COMMANDS = {
     "labels round": {"config", "--host"},
     "labels status": {"config"},
     "labels serve": {"config", "--port", "--host", "--every", "--run"},
-    "labels cut": {"config", "--as-of"},
+    "labels cut": {"config", "--as-of"},  # the name before, not shown
+    "labels snapshot": {"config", "--as-of"},
     "labels show": {"config", "sample"},
     "runs list": {"--limit", "--host"},
     "runs show": {"run_id", "--host"},
@@ -104,7 +105,8 @@ COMMANDS = {
     "data windows": {"config"},
     "data withdraw": {"config", "window", "--reason"},
     "cache explain": {"run_id", "task", "--against"},
-    "cache ls": {"--task"},
+    "cache ls": {"--task"},  # the name before, not shown
+    "cache list": {"--task"},
     "cache verify": set(),
     "cache gc": {"--days", "--max-gb", "--dry-run"},
 }

@@ -41,7 +41,7 @@ def pid_of(case: UseCase, name: str) -> int | None:
     except (OSError, ValueError):  # it is being written
         return None
     found = ProcessState(values["url"], values["pid"], values["instance"])
-    return found.pid if found.runs() else None
+    return found.pid if found.is_running() else None
 
 
 def test_restart_asks_for_what_could_not_be_loaded_too_and_forgets_nothing_when_it_fails(

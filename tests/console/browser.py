@@ -93,7 +93,7 @@ class Browser:
         self.page.wait_for_selector(".skeleton", state="detached", timeout=60_000)
 
     def keep(self, name: str) -> None:
-        """A screenshot, as an artefact of the test."""
+        """A screenshot, as an artifact of the test."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=str(SCREENSHOTS / f"{name}.png"), full_page=True)
 

@@ -141,7 +141,14 @@ def test_websocket_needs_cookie_and_own_page(gate: AuthMiddleware, access: Conso
 
 @pytest.mark.parametrize(
     "path",
-    ["/apis/v2beta1/runs", "/health", "/healthz", "/linnet/v1/stay", "/_nicegui/3/static/x.js", "/nowhere"],
+    [
+        "/apis/v2beta1/runs",
+        "/health",
+        "/healthz",
+        "/linnet/v1/keep-alive",
+        "/_nicegui/3/static/x.js",
+        "/nowhere",
+    ],
 )
 def test_nothing_is_answered_without_a_session(gate: AuthMiddleware, path: str) -> None:
     assert ask(gate, "GET", path).status_code == 401

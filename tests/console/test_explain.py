@@ -64,6 +64,6 @@ def test_nearest_of_a_sample_say_of_how_many(tmp_path: Path, monkeypatch: pytest
     embedding = model.predict(np.load(folder / "images-train.npy")[5:6])[1][0]
     nearest = TrainingIndex(tmp_path / "kept").nearest(model, folder, embedding)
     assert (nearest.among, nearest.of) == (30, 40)
-    shown = str(try_it.neighbours(nearest))
+    shown = str(try_it.neighbors(nearest))
     assert "Of 30 of the 40 training images" in shown
-    assert "Of " not in str(try_it.neighbours(replace(nearest, among=40)))
+    assert "Of " not in str(try_it.neighbors(replace(nearest, among=40)))

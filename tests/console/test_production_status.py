@@ -16,7 +16,7 @@ from linnet.console.alerts import ProductionState, alerts, unmeasured
 from linnet.console.context import Context
 from linnet.console.prediction_log import LogSummary
 from linnet.console.production_status import Example, Retraining, Watched, _windows, watched
-from linnet.console.slo import promises
+from linnet.console.slo import objectives
 from linnet.console.sources import Canary, ServerStatus
 from linnet.console.views import labelling, production
 from linnet.console.views.retraining import retraining
@@ -53,7 +53,7 @@ def log(ages: list[float], bad: int = 0, slow: int = 0) -> LogSummary:
 
 
 def test_budget_and_burn_follow_from_the_log() -> None:
-    kept, fast = promises(log([60.0] * 100, bad=2, slow=5), LEVELS, AT)
+    kept, fast = objectives(log([60.0] * 100, bad=2, slow=5), LEVELS, AT)
     assert (kept.total, kept.bad, kept.kept) == (100, 2, pytest.approx(0.98))
     assert kept.budget_left == pytest.approx(-1.0), "twice the budget of one in a hundred"
     assert kept.burns["5m"] == kept.burns["3d"] == pytest.approx(2.0)
@@ -61,14 +61,14 @@ def test_budget_and_burn_follow_from_the_log() -> None:
 
 
 def test_old_requests_burn_no_short_window_and_leave_the_budget_after_thirty_days() -> None:
-    kept, _ = promises(log([7200.0] * 10, bad=10), LEVELS, AT)
+    kept, _ = objectives(log([7200.0] * 10, bad=10), LEVELS, AT)
     assert (kept.burns["1h"], kept.burns["6h"], kept.total) == (0.0, pytest.approx(100.0), 10)
-    assert promises(log([31 * 86_400.0] * 10, bad=10), LEVELS, AT)[0].budget_left is None
+    assert objectives(log([31 * 86_400.0] * 10, bad=10), LEVELS, AT)[0].budget_left is None
 
 
 @pytest.mark.parametrize(("bad", "least", "severity"), [(20, 5, "page"), (20, 50, ""), (0, 5, "")])
 def test_burn_pages_where_both_windows_burn_and_enough_failed(bad: int, least: int, severity: str) -> None:
-    assert promises(log([60.0] * 100, bad=bad), LEVELS, AT)[0].burning(least) == severity
+    assert objectives(log([60.0] * 100, bad=bad), LEVELS, AT)[0].burning(least) == severity
 
 
 def window(**more: Any) -> Window:
@@ -113,7 +113,7 @@ def known(**more: Any) -> ProductionState:
         "at": BEGAN,
         "champion": version("7", "champion").model_copy(update={"created_at": BEGAN - timedelta(days=1)}),
         "served": ServerStatus(url="http://127.0.0.1:1", champion="7"),
-        "promises": promises(log([60.0] * 100), LEVELS, AT),
+        "objectives": objectives(log([60.0] * 100), LEVELS, AT),
         "drift": drift("stable"),
         "labelled": performance(0.95),
         "skew": skew(0),
@@ -140,7 +140,7 @@ NOTHING = ProductionState(
     at=BEGAN,
     champion=None,
     served=ServerStatus(problem="No server runs"),
-    promises=promises(log([]), LEVELS, AT),
+    objectives=objectives(log([]), LEVELS, AT),
 )
 
 
@@ -181,9 +181,9 @@ def test_audit_that_compared_nothing_is_not_called_one_that_never_was() -> None:
     assert alert.firing and "pillow 9" in alert.summary
 
 
-def test_tiles_of_what_is_not_measured_have_their_own_colour() -> None:
+def test_tiles_of_what_is_not_measured_have_their_own_color() -> None:
     nothing = Watched(
-        "m", Config(name="m"), None, log([]), promises(log([]), LEVELS, AT), (), None, Retraining()
+        "m", Config(name="m"), None, log([]), objectives(log([]), LEVELS, AT), (), None, Retraining()
     )
     for shown in (production.drift_tile(nothing), production.budget_tile(nothing)):
         assert 'class="tile unknown"' in shown
@@ -200,7 +200,7 @@ CANARY = Canary("m", "8", "7", "running", True, 5, 60.0, (), ())
         ({"served": ServerStatus(problem="No server runs")}, ("Server", "page", "down")),
         ({"served": ServerStatus(champion="6")}, ("Champion is served", "page", "not-serving")),
         (
-            {"promises": promises(log([60.0] * 100, bad=50), LEVELS, AT)},
+            {"objectives": objectives(log([60.0] * 100, bad=50), LEVELS, AT)},
             ("Requests answered", "page", "availability"),
         ),
         ({"drift": drift()}, ("Input drift", "ticket", "drift")),
@@ -245,12 +245,12 @@ def test_page_escapes_what_comes_from_records() -> None:
     )
     report = drift(name=EVIL)
     found = Watched(
-        "m", Config(name="m"), version("7"), log([60.0]), promises(log([60.0]), LEVELS, AT), ((Path("/nowhere"), report),),
+        "m", Config(name="m"), version("7"), log([60.0]), objectives(log([60.0]), LEVELS, AT), ((Path("/nowhere"), report),),
         performance(0.9), Retraining(newest=decision, entries=(entry,)),
         tuple(alerts(known(served=ServerStatus(problem=EVIL)), LEVELS, RetrainingConfig())),
     )  # fmt: skip
     for markup in (
-        production.promises(found.promises),
+        production.objectives(found.objectives),
         production.alerts(found.alerts, EVIL),
         production.drift(found),
         production.refused(replace(found, refused=(HOSTILE,))),

@@ -177,7 +177,7 @@ def test_comparison_names_what_differs_and_which_way() -> None:
     assert 'class="chip good">+0.0500' in markup and 'class="chip bad">+0.0500' in markup  # accuracy, Brier
 
 
-def test_gate_that_failed_is_marked_by_more_than_colour() -> None:
+def test_gate_that_failed_is_marked_by_more_than_color() -> None:
     markup = check(run.gates(evidence(passed=False).gates, {}))
     assert "✗ fail" in markup and "0.8900 &lt; 0.9500" in markup
 
@@ -199,7 +199,7 @@ def test_graph_shows_each_step_with_its_state_and_wraps() -> None:
     assert int(re.search(r'svg width="(\d+)"', markup).group(1)) <= 1000  # type: ignore[union-attr]
 
 
-def test_log_of_a_step_leaves_out_other_steps_and_colours() -> None:
+def test_log_of_a_step_leaves_out_other_steps_and_colors() -> None:
     log = "Executing task \x1b[96m'train'\x1b[0m\n epoch 1\nTask 'train' finished\nExecuting task 'evaluate'\n other\n"
     assert run.log_of(log, "train") == "Executing task 'train'\n epoch 1\nTask 'train' finished"
 

@@ -175,7 +175,7 @@ def label_studio_apart(root: Path) -> None:
 
 
 def label_studio_rows_apart(root: Path) -> None:
-    """JSON-MIN of a project in which two people answered each task: a row an answer."""
+    """JSON-MIN of a project in which two people answered each task: one row per answer."""
     fill(root, "media", 4)
     first = json.loads(tasks([["cat"], ["dog"], ["cat"], ["dog"]], minimal=True))
     second = json.loads(tasks([["dog"], ["dog"], ["cat"], ["cat"]], minimal=True))
@@ -183,7 +183,7 @@ def label_studio_rows_apart(root: Path) -> None:
 
 
 def annotators_apart(root: Path) -> None:
-    """A table with a row an answer, in which two people disagree about two of four images."""
+    """A table with one row per answer, in which two people disagree about two of four images."""
     touch(root, *(f"{number}.png" for number in range(4)))
     rows = [f"{number}.png,{'cat' if number else 'dog'},ann" for number in range(4)]
     rows += [f"{number}.png,{'cat' if number > 2 else 'dog'},bob" for number in range(4)]

@@ -112,7 +112,7 @@ def test_ingest_duplicates_and_leaks_are_dropped_and_named(
     again = io.BytesIO()
     Image.open(io.BytesIO(picture(0))).save(again, "WEBP", lossless=True, exact=True)
     gray = decode(again.getvalue()).pixels
-    assert gray.shape[2] == 3  # WebP has no grey: other pixels for us, no duplicate
+    assert gray.shape[2] == 3  # WebP has no gray: other pixels for us, no duplicate
     stored = io.BytesIO()
     Image.open(io.BytesIO(picture(0))).save(stored, "PNG", compress_level=0)
     (root / "train" / "b" / "dup.png").write_bytes(stored.getvalue())

@@ -46,7 +46,7 @@ def test_config_for_digits_keeps_their_size_and_ingests(tmp_path: Path) -> None:
     assert min(manifest.counts["test"].values()) >= 20
 
 
-def test_config_for_colour_images_of_mixed_sizes_takes_the_median_side(
+def test_config_for_color_images_of_mixed_sizes_takes_the_median_side(
     tmp_path: Path, picture: Callable[..., bytes]
 ) -> None:
     sides = [(20, 400), (40, 300), (50, 500)]

@@ -85,7 +85,7 @@ FOUND: dict[str, tuple[Write, Layout, Found]] = {
     "csv in a folder around": (table("data/labels.csv", folder="data/"), "auto", FLAT),
     "parquet": (parquet, "auto", FLAT),
     "json lines of Hugging Face imagefolder": (json_lines, "auto", TRAIN_TEST),
-    "a table a split": (tables_by_split, "auto", TRAIN_TEST),
+    "one table per split": (tables_by_split, "auto", TRAIN_TEST),
     "kaggle": (kaggle, "auto", {("train", "cat"): 4, ("train", "dog"): 4}),
     "train and val": (splits("train", "val"), "auto", TRAIN_VAL),
     "Train_Set and TEST-set": (splits("Train_Set", "TEST-set"), "auto", TRAIN_TEST),
@@ -246,7 +246,7 @@ def test_layout_with_two_readings_or_none_is_refused_in_words(tmp_path: Path, na
 
 APART = {
     "one task, two answers": (label_studio_apart, 1),
-    "minimal JSON, a row an answer": (label_studio_rows_apart, 2),
+    "minimal JSON, one row per answer": (label_studio_rows_apart, 2),
     "two tasks of one image": (label_studio_tasks_apart, 1),
 }
 

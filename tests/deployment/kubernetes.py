@@ -31,7 +31,7 @@ BOUNDS = [1, 2, 5, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 300, 50
 
 
 @dataclass(slots=True)
-class Behaviour:
+class Behavior:
     """How the revision of a package answers."""
 
     error_rate: float = 0.0
@@ -41,9 +41,9 @@ class Behaviour:
 
 @dataclass(slots=True)
 class Cluster:
-    """The stand-in's state. `behaviours` maps storage URIs to how their revisions answer."""
+    """The stand-in's state. `behaviors` maps storage URIs to how their revisions answer."""
 
-    behaviours: dict[str, Behaviour]
+    behaviors: dict[str, Behavior]
     rate: float = 3000.0
     """Requests a second that users send."""
     rivals: int = 0
@@ -115,9 +115,9 @@ class Cluster:
         total, self.counted_at = (now - self.counted_at) * self.rate, now
         rng = np.random.default_rng(int(now * 1e6))
         for revision, share in self.shares().items():
-            behaviour = self.behaviours[self.revisions[revision]]
-            latencies = behaviour.median_ms * rng.lognormal(0.0, 0.5, round(total * share))
-            fails = rng.random(len(latencies)) < behaviour.error_rate
+            behavior = self.behaviors[self.revisions[revision]]
+            latencies = behavior.median_ms * rng.lognormal(0.0, 0.5, round(total * share))
+            fails = rng.random(len(latencies)) < behavior.error_rate
             for status, chosen in (("2xx", latencies[~fails]), ("5xx", latencies[fails])):
                 buckets = np.bincount(np.searchsorted(BOUNDS, chosen), minlength=len(BOUNDS) + 1)
                 before = self.counts.get((revision, status), np.zeros_like(buckets))
@@ -160,7 +160,7 @@ class Cluster:
             self.revisions[created] = uri
         else:
             created = old["latestCreatedRevision"]
-        loads = self.behaviours[self.revisions[created]].loads
+        loads = self.behaviors[self.revisions[created]].loads
         ready = created if loads else old["latestReadyRevision"]
         if not loads:
             info = {"message": "model.onnx is damaged", "reason": "ModelLoadFailed"}

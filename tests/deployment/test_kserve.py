@@ -19,7 +19,7 @@ from linnet.deployment.prometheus import DIALECTS, PrometheusRecords
 from linnet.deployment.rollout import Candidate, Rollout
 from linnet.deployment.traffic import LoadRefused
 from linnet.errors import ConfigError, RolloutError
-from tests.deployment.kubernetes import PATH, Behaviour, Cluster, serving
+from tests.deployment.kubernetes import PATH, Behavior, Cluster, serving
 
 ONE, TWO = "pvc://models/photos/1", "pvc://models/photos/2"
 RELEASE = ReleaseConfig(
@@ -52,7 +52,7 @@ def target(cluster: Cluster, prometheus: str = "http://127.0.0.1:9") -> Iterator
 
 
 def pair(**two: float | bool) -> Cluster:
-    return Cluster({ONE: Behaviour(), TWO: Behaviour(**two)})  # type: ignore[arg-type]
+    return Cluster({ONE: Behavior(), TWO: Behavior(**two)})  # type: ignore[arg-type]
 
 
 def test_service_that_linnet_never_saw_is_adopted_as_it_is() -> None:
@@ -138,7 +138,7 @@ def test_champion_that_somebody_else_changed_meanwhile_stops_the_rollout() -> No
                 self.service["metadata"]["annotations"][CHAMPION] = "9"
             return super().put(body)
 
-    cluster = Contested({ONE: Behaviour(), TWO: Behaviour()})
+    cluster = Contested({ONE: Behavior(), TWO: Behavior()})
     with target(cluster) as kserve:
         kserve.adopt("1")
         kserve.load("2", Path("package"))
@@ -257,12 +257,12 @@ def test_rollout_of_a_good_revision_is_promoted_on_prometheus_s_word(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("behaviour", "reason"), [({"error_rate": 0.15}, "errors"), ({"median_ms": 60.0}, "latency")]
+    ("behavior", "reason"), [({"error_rate": 0.15}, "errors"), ({"median_ms": 60.0}, "latency")]
 )
 def test_rollout_of_a_bad_revision_is_rolled_back_on_prometheus_s_word(
-    tmp_path: Path, behaviour: dict[str, float], reason: str, debian: Callable[[str, str], str]
+    tmp_path: Path, behavior: dict[str, float], reason: str, debian: Callable[[str, str], str]
 ) -> None:
-    cluster = pair(**behaviour)
+    cluster = pair(**behavior)
     with rollout(cluster, tmp_path, debian) as (release, _):
         decision = release.run()
     assert decision.verdict == "rollback"

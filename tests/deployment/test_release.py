@@ -63,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_training_set(folder: Path) -> None:
-    """A production split of grey images that the good model knows."""
+    """A production split of gray images that the good model knows."""
     levels = np.arange(256, dtype=np.int64)
     folder.mkdir()
     images = np.broadcast_to(levels.astype(np.uint8)[:, None, None, None], (256, 8, 8, 1))

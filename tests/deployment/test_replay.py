@@ -26,18 +26,18 @@ class Answering(BaseHTTPRequestHandler):
     """Knows the class of `a` but not of `b`; what else it does, the path of the server decides."""
 
     protocol_version = "HTTP/1.1"
-    behaviour = "well"
+    behavior = "well"
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         assert self.path == "/predict/tiny" and self.headers["Content-Type"] == "image/png"
-        if self.behaviour == "hangs up":
+        if self.behavior == "hangs up":
             self.connection.close()
             return
         content = json.dumps({"predictions": [{"class": "A", "probability": 1.0}]}).encode()
-        if self.behaviour == "babbles":
+        if self.behavior == "babbles":
             content = b"<html>"
-        self.send_response(500 if self.behaviour == "fails" and body == b"b" else 200)
+        self.send_response(500 if self.behavior == "fails" and body == b"b" else 200)
         self.send_header("Linnet-Model", "tiny")
         self.send_header("Linnet-Model-Version", "7")
         self.send_header("Content-Length", str(len(content)))
@@ -55,7 +55,7 @@ class Quiet(ThreadingHTTPServer):
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    handler = type("Handler", (Answering,), {"behaviour": getattr(request, "param", "well")})
+    handler = type("Handler", (Answering,), {"behavior": getattr(request, "param", "well")})
     with Quiet(("127.0.0.1", 0), handler) as http:
         thread = threading.Thread(target=http.serve_forever, args=(0.05,))
         thread.start()

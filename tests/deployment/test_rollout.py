@@ -14,7 +14,7 @@ from linnet.deployment.journal import Journal
 from linnet.deployment.rollout import Candidate, Rollout
 from linnet.errors import RolloutError
 from linnet.records import ServedRecord
-from tests.doubles.rollout_target import Behaviour, SimulatedTarget
+from tests.doubles.rollout_target import Behavior, SimulatedTarget
 
 FAST = ReleaseConfig(
     min_step_seconds=0.0, check_interval_seconds=0.001, deadline_seconds=30.0, max_error_increase=0.02,
@@ -33,8 +33,8 @@ def rollout(
     return Rollout(target, candidate, config, outcomes or target.outcomes, folder / "shop.json", reference)
 
 
-def pair(**behaviour: object) -> SimulatedTarget:
-    return SimulatedTarget("1", {"1": Behaviour(), "2": Behaviour(**behaviour)})  # type: ignore[arg-type]
+def pair(**behavior: object) -> SimulatedTarget:
+    return SimulatedTarget("1", {"1": Behavior(), "2": Behavior(**behavior)})  # type: ignore[arg-type]
 
 
 def test_rollout_of_a_good_candidate_walks_all_steps_and_promotes(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_rollout_of_a_good_candidate_walks_all_steps_and_promotes(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "metric"),
+    ("behavior", "metric"),
     [
         ({"error_rate": 0.1}, "errors"),
         ({"slowness": 10.0}, "latency"),
@@ -57,9 +57,9 @@ def test_rollout_of_a_good_candidate_walks_all_steps_and_promotes(tmp_path: Path
     ],
 )
 def test_rollout_of_a_bad_candidate_gives_all_traffic_back(
-    tmp_path: Path, behaviour: dict[str, float], metric: str
+    tmp_path: Path, behavior: dict[str, float], metric: str
 ) -> None:
-    target = pair(**behaviour)
+    target = pair(**behavior)
     decision = rollout(target, tmp_path).run()
     assert decision.verdict == "rollback"
     assert metric in decision.reason
@@ -108,7 +108,7 @@ def test_rollout_whose_server_falls_silent_after_the_proof_does_not_promote(
                 raise RolloutError("silence")
             return super().records(after)
 
-    target = Fading("1", {"1": Behaviour(), "2": Behaviour()})
+    target = Fading("1", {"1": Behavior(), "2": Behavior()})
     config = FAST.model_copy(update={"min_step_seconds": 0.1})
     decision = rollout(target, tmp_path, config).run()
     assert [step.verdict for step in decision.steps][-2:] == ["proceed", "inconclusive"]
@@ -123,7 +123,7 @@ def test_requests_that_were_lost_to_the_judge_are_told_once(tmp_path: Path) -> N
             self.lost = 1200 if self.table[2] else 0
             return cursor, found
 
-    decision = rollout(Forgetful("1", {"1": Behaviour(), "2": Behaviour()}), tmp_path).run()
+    decision = rollout(Forgetful("1", {"1": Behavior(), "2": Behavior()}), tmp_path).run()
     [told] = [mark.what for mark in decision.marks if "not judged" in mark.what]
     assert told.startswith("1,200 answered requests were not judged")
 
@@ -133,7 +133,7 @@ def test_rollout_whose_promotion_is_refused_is_no_promotion(tmp_path: Path) -> N
         def promote(self, version: str) -> None:
             raise RolloutError("not today")
 
-    target = Stubborn("1", {"1": Behaviour(), "2": Behaviour()})
+    target = Stubborn("1", {"1": Behavior(), "2": Behavior()})
     decision = rollout(target, tmp_path).run()
     assert decision.verdict == "inconclusive"
     assert "could not be promoted: not today" in decision.reason
@@ -141,7 +141,7 @@ def test_rollout_whose_promotion_is_refused_is_no_promotion(tmp_path: Path) -> N
 
 
 def test_rollout_of_a_first_candidate_needs_only_one_step(tmp_path: Path) -> None:
-    target = SimulatedTarget(None, {"2": Behaviour()})
+    target = SimulatedTarget(None, {"2": Behavior()})
     decision = rollout(target, tmp_path, reference=FirstReleaseBaseline(4.0, 0.93, 1000)).run()
     assert decision.verdict == "promote", decision.reason
     assert [step.percent for step in decision.steps] == [100]
@@ -149,7 +149,7 @@ def test_rollout_of_a_first_candidate_needs_only_one_step(tmp_path: Path) -> Non
 
 
 def test_rollout_of_a_bad_first_candidate_is_rolled_back(tmp_path: Path) -> None:
-    target = SimulatedTarget(None, {"2": Behaviour(accuracy=0.1)})
+    target = SimulatedTarget(None, {"2": Behavior(accuracy=0.1)})
     decision = rollout(target, tmp_path, reference=FirstReleaseBaseline(4.0, 0.93, 1000)).run()
     assert decision.verdict == "rollback"
     assert target.champion() is None
@@ -157,12 +157,12 @@ def test_rollout_of_a_bad_first_candidate_is_rolled_back(tmp_path: Path) -> None
 
 def test_rollout_without_champion_and_limits_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RolloutError, match="no champion"):
-        rollout(SimulatedTarget(None, {"2": Behaviour()}), tmp_path).run()
+        rollout(SimulatedTarget(None, {"2": Behavior()}), tmp_path).run()
 
 
 def test_rollout_of_the_champion_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RolloutError, match="already is the champion"):
-        rollout(SimulatedTarget("2", {"2": Behaviour()}), tmp_path).run()
+        rollout(SimulatedTarget("2", {"2": Behavior()}), tmp_path).run()
 
 
 def interrupted(target: SimulatedTarget, folder: Path, at: int) -> None:
@@ -193,7 +193,7 @@ def test_rollout_after_an_interruption_begins_anew_and_says_so(tmp_path: Path) -
 
 
 def test_rollout_after_a_kill_first_takes_traffic_from_the_left_over_candidate(tmp_path: Path) -> None:
-    target = SimulatedTarget("1", {"1": Behaviour(), "2": Behaviour(), "old": Behaviour(error_rate=1.0)})
+    target = SimulatedTarget("1", {"1": Behavior(), "2": Behavior(), "old": Behavior(error_rate=1.0)})
     target.load("old", tmp_path)
     target.route("old", 50, 0.5)
     state = {"phase": "running", "model": "shop", "candidate": "old", "champion": "1", "percent": 50}
@@ -251,7 +251,7 @@ def test_rollout_killed_at_any_call_goes_on_to_the_same_end(tmp_path: Path) -> N
     ends = []
     for at in (1, 2, 3, 4, 5, 6, 7, 9, 12, 14, 20, 30, 40, 50):
         folder = tmp_path / str(at)
-        target = Deadly("1", {"1": Behaviour(), "2": Behaviour()}, per_look=500)
+        target = Deadly("1", {"1": Behavior(), "2": Behavior()}, per_look=500)
         if not killed(target, folder, at):
             break
         before = json.loads((folder / "shop.json").read_text()) if (folder / "shop.json").exists() else {}
@@ -270,7 +270,7 @@ def test_rollout_killed_at_any_call_goes_on_to_the_same_end(tmp_path: Path) -> N
 
 def test_rollout_killed_while_it_gives_traffic_back_gives_it_back(tmp_path: Path) -> None:
     for at in range(4, 40):
-        target = Deadly("1", {"1": Behaviour(), "2": Behaviour(error_rate=0.3)}, per_look=500)
+        target = Deadly("1", {"1": Behavior(), "2": Behavior(error_rate=0.3)}, per_look=500)
         folder = tmp_path / str(at)
         if not killed(target, folder, at):
             return
@@ -292,7 +292,7 @@ def test_rollout_killed_just_after_the_promotion_says_promote(tmp_path: Path) ->
 
 
 def test_rollout_killed_and_run_with_other_settings_begins_anew(tmp_path: Path) -> None:
-    target = Deadly("1", {"1": Behaviour(), "2": Behaviour()}, per_look=500)
+    target = Deadly("1", {"1": Behavior(), "2": Behavior()}, per_look=500)
     assert killed(target, tmp_path, 9)
     other = FAST.model_copy(update={"alpha": 0.04})
     decision = rollout(target, tmp_path, other).run()

@@ -1,7 +1,7 @@
 """A traffic target in memory: tries out rollouts and judges without a server.
 
 It answers `per_look` requests whenever its records are asked for, by the routing table of that
-moment; each version behaves as its `Behaviour` says.
+moment; each version behaves as its `Behavior` says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from linnet.records import ServedRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behavior:
     """How a version answers."""
 
     error_rate: float = 0.0
@@ -34,13 +34,13 @@ class SimulatedTarget:
     """A `TrafficTarget`; `outcomes` is its labelled traffic."""
 
     def __init__(
-        self, champion: str | None, behaviours: dict[str, Behaviour], per_look: int = 50, seed: int = 0
+        self, champion: str | None, behaviors: dict[str, Behavior], per_look: int = 50, seed: int = 0
     ) -> None:
         self.table: tuple[str | None, str | None, int, float] = (champion, None, 0, 0.0)
         self.history: list[tuple[str | None, str | None, int, float]] = [self.table]
         """Every routing table that was in force: champion, candidate, percent, mirror."""
         self.loaded = {champion} if champion else set()
-        self._behaviours, self._per_look = behaviours, per_look
+        self._behaviors, self._per_look = behaviors, per_look
         self._random = random.Random(seed)
         self._outcomes: list[LabeledOutcome] = []
         self._served = self.lost = 0
@@ -52,7 +52,7 @@ class SimulatedTarget:
     def load(self, version: str, package: Path) -> None:
         """Loads a version that can be loaded."""
         self._check()
-        if not self._behaviours[version].loads:
+        if not self._behaviors[version].loads:
             raise LoadRefused(f"{package} is damaged")
         self.loaded.add(version)
 
@@ -94,7 +94,7 @@ class SimulatedTarget:
         self.history.append(table)
 
     def _check(self) -> None:
-        limits = [self._behaviours[version].silent_after for version in self.loaded]
+        limits = [self._behaviors[version].silent_after for version in self.loaded]
         if any(limit is not None and self._served >= limit for limit in limits):
             raise RolloutError("the simulated server does not answer")
 
@@ -103,19 +103,19 @@ class SimulatedTarget:
         draw = self._random.random
         version = candidate if champion is None or (candidate and draw() * 100 < percent) else champion
         assert version is not None
-        behaviour = self._behaviours[version]
+        behavior = self._behaviors[version]
         self._served += 1
-        ok = draw() >= behaviour.error_rate
+        ok = draw() >= behavior.error_rate
         mirrored = ok and champion is not None and candidate is not None and draw() < mirror
-        correct = draw() < behaviour.accuracy
+        correct = draw() < behavior.accuracy
         if ok:
             self._outcomes.append(LabeledOutcome(version, correct))
         return ServedRecord(
             at=float(self._served),
             version=version,
             ok=ok,
-            latency_ms=self._random.lognormvariate(0.7, 0.5) * behaviour.slowness,
+            latency_ms=self._random.lognormvariate(0.7, 0.5) * behavior.slowness,
             predicted="a" if ok else None,
             confidence=0.9 if ok else None,
-            agrees=draw() < self._behaviours[candidate or ""].agreement if mirrored else None,
+            agrees=draw() < self._behaviors[candidate or ""].agreement if mirrored else None,
         )

@@ -167,7 +167,7 @@ def test_loop_from_a_run_to_people_and_back_to_a_run(lab: Lab) -> None:
     learnt = {row["sample_id"]: row for row in pq.read_table(folder / "labels.parquet").to_pylist()}
     assert {key: row["label"] for key, row in learnt.items()} == _majorities(said)
     agreed = [learnt[key]["label"] == truth[key] for key in learnt]
-    assert sum(agreed) / len(agreed) > 0.9, "a third opinion mends most of what a careless one spoils"
+    assert sum(agreed) / len(agreed) > 0.9, "a third opinion fixes most of what a careless one spoils"
     assert all("@example.org" in row["annotator"] for row in learnt.values())
 
     shown = case.linnet("labels", "status", "photos.toml").stdout

@@ -97,7 +97,7 @@ def test_real_photos_end_with_a_champion_by_two_commands_and_it_answers(tmp_path
         case.linnet("down")
 
 
-def test_colour_photos_of_mixed_sizes_end_with_a_champion_and_a_summary(finished: UseCase) -> None:
+def test_color_photos_of_mixed_sizes_end_with_a_champion_and_a_summary(finished: UseCase) -> None:
     done = finished.linnet("runs", "show", finished.runs()[0].name)
     assert done.returncode == 0
     for words in ("gates: evaluation", "gates: package", "canary of version 1", "succeeded", "linnet up"):

@@ -33,7 +33,7 @@ class Traffic:
     kinds: tuple[Kind, ...] = ("blur",)
     severity: float = 0.0
     answers: list[tuple[float, float, float]] = field(default_factory=list)
-    """From, to, and the share that was named rightly."""
+    """From, to, and the share that was classified correctly."""
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

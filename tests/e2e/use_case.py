@@ -62,7 +62,7 @@ mirror_runs = false
 
 
 def write_photos(folder: Path, each: int = 50, noise: int = 25) -> None:
-    """Coloured blobs on dark noise, in mixed sizes: any classifier that works tells them apart."""
+    """Colored blobs on dark noise, in mixed sizes: any classifier that works tells them apart."""
     rng = np.random.default_rng(7)
     for name, color in COLORS.items():
         (folder / name).mkdir(parents=True)

@@ -314,7 +314,7 @@ def test_recurring_run_makes_runs_is_disabled_and_deleted(client: Any, package: 
         client.create_recurring_run(experiment, "x", cron_expression="61 * *", pipeline_package_path=package)
 
 
-def test_log_of_a_task_streams_while_it_runs_and_artefacts_are_listed(
+def test_log_of_a_task_streams_while_it_runs_and_artifacts_are_listed(
     engine: RunningEngine, client: Any
 ) -> None:
     run_id = run_of(client, sleeper, {"seconds": 2.0})

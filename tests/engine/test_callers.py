@@ -26,7 +26,7 @@ from tests.engine.engines import RunningEngine, client_of, quiet
 from tests.shallow import shallow
 
 NOBODY = 65534
-RUNS = "/apis/v2beta1/runs"
+RUNS, KEEP_ALIVE = "/apis/v2beta1/runs", "/linnet/v1/keep-alive"
 FOREIGN: dict[str, Any] = {
     "data.location": "/etc",
     "data.extra_window": "/etc/ssl",
@@ -99,7 +99,7 @@ def body(spec: dict[str, Any], key: str = "", value: Any = "", **more: Any) -> d
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
-@pytest.mark.parametrize("path", [RUNS, "/apis/v2beta1/pipelines", "/linnet/v1/stay", "/apis/v2beta1/auth"])
+@pytest.mark.parametrize("path", [RUNS, "/apis/v2beta1/pipelines", KEEP_ALIVE, "/apis/v2beta1/auth"])
 def test_other_user_of_the_machine_is_not_answered(engine: RunningEngine, path: str) -> None:
     program = (
         "import sys, urllib.request as r, urllib.error as e\n"

@@ -38,7 +38,7 @@ def sleep(seconds: float) -> None:
 
 @dsl.component(base_image="python:3.11")
 def note(folder: str, status: dsl.PipelineTaskFinalStatus) -> None:
-    """Writes down the state that it was told, a file a time."""
+    """Writes down the state that it was told, one file per time."""
     import os
     import uuid
 
@@ -268,7 +268,7 @@ def test_exit_task_that_hangs_is_ended_by_a_second_termination(client: Any, tmp_
     assert time.monotonic() - began < 30
 
 
-def test_run_is_resumed_only_with_artefacts_that_are_as_they_were_written(
+def test_run_is_resumed_only_with_artifacts_that_are_as_they_were_written(
     engine: RunningEngine, client: Any, tmp_path: Path
 ) -> None:
     @dsl.pipeline(name="writes-and-reads")

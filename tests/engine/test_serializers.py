@@ -49,7 +49,7 @@ def test_task_whose_record_cannot_be_read_is_shown_with_what_is_wrong(request_of
     V2beta1PipelineTaskDetail(state=broken["state"])  # the SDK knows the state
 
 
-def test_artefacts_of_a_run_are_listed_whole_or_not_at_all(request_of: Any) -> None:
+def test_artifacts_of_a_run_are_listed_whole_or_not_at_all(request_of: Any) -> None:
     """Who asks for a run's evidence must not take what is left for all of it."""
     with pytest.raises(ApiError, match="release") as caught:
         list_artifacts(request_of, "r1")

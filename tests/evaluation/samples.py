@@ -33,7 +33,7 @@ def predictions(samples: int = 400, classes: int = 4, strength: float = 3.0, see
 
 
 def write_training_set(folder: Path, test: int = 200, validation: int = 80, noise: int = 12) -> Path:
-    """Grey 8 x 8 images whose class is the quarter of the brightness scale they lie in."""
+    """Gray 8 x 8 images whose class is the quarter of the brightness scale they lie in."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
     sizes = {"test": test, "validation": validation, "production": 40, "train": 120}

@@ -20,7 +20,7 @@ def test_temperature_that_was_put_in_is_found(true: float) -> None:
     assert fit_temperature(logits * true, labels) == pytest.approx(true, rel=0.05)
 
 
-def test_temperature_minimises_the_likelihood_of_validation() -> None:
+def test_temperature_minimizes_the_likelihood_of_validation() -> None:
     rng = np.random.default_rng(1)
     labels = np.arange(3000) % 5
     logits = logits_for(labels, 5, rng, 2.0)

@@ -1,6 +1,6 @@
 """A small server that speaks the part of Label Studio's API that Linnet uses, for volume and for kills.
 
-tests/labels/contract.py holds it and the real server to the same behaviour.
+tests/labels/contract.py holds it and the real server to the same behavior.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def test_pull_unknown_task_and_label_outside_the_set_are_quarantined_with_the_re
     assert facts["annotator"] == "ann" and facts["result"]
     assert status("d").quarantined == 3
     lab.server.answer(lab.ids["s00000"], "ann", "coat", facts_id(lab, 0))
-    assert lab.pull().added == 1, "mended by the annotator, it counts"
+    assert lab.pull().added == 1, "fixed by the annotator, it counts"
 
 
 def facts_id(lab: Lab, number: int) -> int:

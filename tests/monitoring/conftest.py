@@ -14,7 +14,7 @@ import pytest
 from linnet.artifacts.reference import REFERENCE_FILE
 from linnet.config import MonitoringConfig, RegistryConfig
 from linnet.monitoring.window import write_window
-from linnet.packaging.reference import summarise
+from linnet.packaging.reference import summarize
 from linnet.records import GateDecision, RolloutDecision, TrainingSetManifest, Window
 from linnet.registry.connect import connect
 from linnet.registry.protocol import Submission
@@ -28,7 +28,7 @@ SIDE = 8
 
 
 def pictures(count: int, seed: int, low: int = 20, high: int = 236) -> np.ndarray:
-    """Noisy images around random grey levels: uint8 [count, 8, 8, 1]."""
+    """Noisy images around random gray levels: uint8 [count, 8, 8, 1]."""
     rng = np.random.default_rng(seed)
     levels = rng.integers(low, high, (count, 1, 1, 1))
     return np.clip(levels + rng.integers(-18, 19, (count, SIDE, SIDE, 1)), 0, 255).astype(np.uint8)
@@ -46,7 +46,7 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     predictor = Predictor.load("1", folder, 1)
     held, trained = pictures(2000, 1), pictures(4000, 2)
     predicted = predictor.predict(held, None)
-    summarise(
+    summarize(
         TrainingSetManifest(
             classes=CLASSES, features=FEATURES, feature_service="image_classifier_v1", height=SIDE,
             width=SIDE, channels=1, dataset_digest="d", labels_digest="", counts={},

@@ -254,7 +254,7 @@ def test_recent_window_that_does_not_fit_is_refused(dataset: DataConfig, tmp_pat
     manifest = window / "manifest.csv"
     written = manifest.read_text()
     manifest.write_text(written.replace("dark", "zebra"))
-    with pytest.raises(DataError, match="its label zebra is no class of the dataset"):
+    with pytest.raises(DataError, match="its label zebra is not one of the dataset's classes"):
         ingest(joined, "x", tmp_path / "samples")
     for image in (window / "images").iterdir():
         image.rename(image.with_name(f"x{image.name}"))

@@ -41,7 +41,7 @@ class Shops:
     def hour(
         self, number: int, *, wrong: float = 0.0, fr: tuple[int, int] = (20, 236), count: int = 400
     ) -> Seen:
-        """An hour's window: share of the labels of shop `fr` that are another class, and its grey levels."""
+        """An hour's window: share of the labels of shop `fr` that are another class, and its gray levels."""
         home = self.folder / f"hour{number}"
         log = PredictionLog(home / "log", 1_000_000, 0.0)
         log.start()

@@ -29,7 +29,7 @@ def test_no_severity_changes_nothing(kind: str) -> None:
 
 
 def texture(images: np.ndarray) -> float:
-    """Mean difference of neighbours plus mean brightness, in grey levels."""
+    """Mean difference of neighbors plus mean brightness, in gray levels."""
     values = images.astype(np.float64)
     return float(np.abs(np.diff(values, axis=2)).mean() + values.mean())
 

@@ -44,7 +44,7 @@ def test_state_of_a_process_whose_id_somebody_else_has_by_now_is_none(tmp_path: 
 def test_state_of_a_process_that_ended_and_was_not_collected_is_none(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
         state = ServerState.of(process.pid, "http://127.0.0.1:1", "secret")
-        assert state.runs() and not state.wait_for_exit(0.05)
+        assert state.is_running() and not state.wait_for_exit(0.05)
         process.kill()
         assert state.wait_for_exit(5) and Path(f"/proc/{process.pid}").exists()
 

@@ -119,7 +119,7 @@ def test_evidence_that_the_host_refuses_is_an_error_and_no_success(
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     monkeypatch.setattr(remote, "_run", lambda *_: SimpleNamespace())
     try:
-        with pytest.raises(RunError, match=r"does not give the artefacts of one: .*503"):
+        with pytest.raises(RunError, match=r"does not give the artifacts of one: .*503"):
             remote.fetch_evidence(Host(f"http://127.0.0.1:{server.server_port}"), "one", tmp_path)
     finally:
         server.shutdown()

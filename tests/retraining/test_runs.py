@@ -12,12 +12,12 @@ from linnet.commands.cache import _needed
 from linnet.commands.tune import last_training_set
 from linnet.config import Config, RegistryConfig
 from linnet.errors import RetrainingError, RunError
-from linnet.labels.latest import latest_evaluation
 from linnet.records import RunRequest, StageRecord, now
 from linnet.retraining import known_models
 from linnet.retraining.runs import RecordedRuns
 from linnet.retraining.wiring import _rollouts, trigger_of_model
 from linnet.run import runs
+from linnet.run.runs import latest_evaluation
 from tests.commands.test_cache_commands import linnet
 
 

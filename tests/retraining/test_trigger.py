@@ -142,7 +142,7 @@ def test_breaker_opens_after_three_failures_in_a_row_until_a_person_closes_it(st
     assert not stage.ask() and "reset-breaker" in stage.ledger.newest.reason  # type: ignore[union-attr]
     stage.restart()
     assert not stage.ask(), "the breaker survives a restart"
-    assert reset_breaker(stage.ledger, "ada", "the labels were wrong, and are mended") == 3
+    assert reset_breaker(stage.ledger, "ada", "the labels were wrong, and are fixed") == 3
     assert stage.ask()
 
 

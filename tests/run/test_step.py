@@ -69,7 +69,7 @@ def test_run_step_input_changed_under_its_path_works_again(tmp_path: Path, run_f
 
 
 @pytest.mark.parametrize(
-    "changed", [{"cached": False}, {"acts": True}, {"still_valid": lambda values: values != {"n": 1}}]
+    "changed", [{"cached": False}, {"side_effects": True}, {"still_valid": lambda values: values != {"n": 1}}]
 )
 def test_run_step_not_cacheable_works_each_time(
     tmp_path: Path, run_folder: Path, changed: dict[str, Any]
@@ -90,14 +90,14 @@ def test_run_step_in_another_world_works_again_and_keeps_nothing_of_a_world_that
         return {"n": world["answers"]}
 
     later = 0
-    assert step(tmp_path, work, world=lambda: world) == {"n": 1}
-    assert step(tmp_path, work, world=lambda: world) == {"n": 1} and record(run_folder).cached
+    assert step(tmp_path, work, extra_inputs=lambda: world) == {"n": 1}
+    assert step(tmp_path, work, extra_inputs=lambda: world) == {"n": 1} and record(run_folder).cached
     world["answers"], later = 2, 5
-    assert step(tmp_path, work, world=lambda: world) == {"n": 7} and not record(run_folder).cached
+    assert step(tmp_path, work, extra_inputs=lambda: world) == {"n": 7} and not record(run_folder).cached
     later = 0
-    assert step(tmp_path, work, world=lambda: world) == {"n": 7} and not record(run_folder).cached
+    assert step(tmp_path, work, extra_inputs=lambda: world) == {"n": 7} and not record(run_folder).cached
     world["answers"] = 2
-    assert step(tmp_path, work, world=lambda: world) == {"n": 2} and not record(run_folder).cached
+    assert step(tmp_path, work, extra_inputs=lambda: world) == {"n": 2} and not record(run_folder).cached
 
 
 def test_run_step_failure_is_recorded_and_keeps_what_was_written(tmp_path: Path, run_folder: Path) -> None:
@@ -156,7 +156,7 @@ def test_run_step_dry_run_says_why_and_does_nothing(
         step(tmp_path, work=lambda out: pytest.fail("worked"))
     assert record(run_folder).state == "skipped"
     with pytest.raises(DryRunStop, match="always"):
-        step(tmp_path, work=lambda out: pytest.fail("worked"), acts=True)
+        step(tmp_path, work=lambda out: pytest.fail("worked"), side_effects=True)
 
 
 def test_run_step_dry_run_passes_through_hits(
@@ -216,10 +216,10 @@ def test_step_that_nobody_needs_lets_a_dry_run_go_on(
     tmp_path: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(DRY_RUN, "1")
-    assert step(tmp_path, acts=True, needed=False) == {}
+    assert step(tmp_path, side_effects=True, required=False) == {}
     assert (record(run_folder).state, record(run_folder).exit_code) == ("skipped", 0)
     with pytest.raises(DryRunStop):
-        step(tmp_path, acts=True)
+        step(tmp_path, side_effects=True)
     assert record(run_folder).exit_code == 1
 
 

@@ -1,7 +1,7 @@
 """Builds tiny but real model packages, good and broken, for tests of the server and of releases.
 
 The good model bands the mean brightness of an image: with K classes, class k is the likeliest for
-brightness in [k / K, (k + 1) / K). So a test knows the right answer, and images of a single grey
+brightness in [k / K, (k + 1) / K). So a test knows the right answer, and images of a single gray
 level cover all classes.
 """
 
@@ -84,7 +84,7 @@ def make_package(
 
 
 def image_of(level: int, height: int = 8, width: int = 8, channels: int = 1) -> npt.NDArray[np.uint8]:
-    """An image [H, W, C] of one grey level."""
+    """An image [H, W, C] of one gray level."""
     return np.full((height, width, channels), level, np.uint8)
 
 
@@ -184,7 +184,7 @@ def _add_fault(nodes: list[Any], constants: dict[str, Any], broken: Broken | Non
     """Adds the nodes of the fault; returns the name of the tensor that holds the probabilities."""
     from onnx import TensorProto, helper
 
-    if broken == "slow":  # a chain that ends in zeros to add, but that no optimiser can fold
+    if broken == "slow":  # a chain that ends in zeros to add, but that no optimizer can fold
         constants["weights"] = np.full((512, 512), 1e-6, np.float32)
         constants["start"] = np.zeros((1, 512), np.float32)
         constants["first"] = np.zeros((1,), np.int64)

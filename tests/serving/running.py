@@ -70,7 +70,7 @@ def running(folder: Path, package: Path | None, version: str = "1", *flags: str)
 
 
 def png(level: int, side: int = 8) -> bytes:
-    """A PNG of one grey level."""
+    """A PNG of one gray level."""
     return encode_png(image_of(level, side, side))
 
 

@@ -55,6 +55,15 @@ def test_upload_is_answered_with_three_classes(server: RunningServer) -> None:
     assert answer["latency_ms"] > 0
 
 
+def test_picture_is_refused_where_answers_are_none(server: RunningServer) -> None:
+    status, answer = ask(server, "POST", "/predict/tiny", png(100), Accept="image/png")
+    assert status == 406 and "the answers of this model are no image/png" in answer["error"]
+    assert ask(server, "POST", "/predict/tiny", png(100), Accept="application/json, image/png")[0] == 200
+    body, kind = form(("a.png", png(1)), ("b.png", png(2)))
+    status, answer = ask(server, "POST", "/predict/tiny", body, Accept="image/png", Content_Type=kind)
+    assert status == 406 and "of one image" in answer["error"]
+
+
 def form(*files: tuple[str, bytes]) -> tuple[bytes, str]:
     sent = httpx.Request("POST", "http://a/", files=[("file", file) for file in files])
     return sent.read(), sent.headers["content-type"]

@@ -14,6 +14,7 @@ from linnet.errors import RequestRejected
 from linnet.serving.admin import Admin
 from linnet.serving.feedback import Feedback
 from linnet.serving.models import Models
+from linnet.serving.segments import SEGMENTS_HEADER
 from linnet.serving.shared import SharedPage
 from tests.serving.packages import make_package
 from tests.serving.running import RunningServer, running
@@ -43,6 +44,12 @@ def test_documented_route_takes_the_documented_methods_and_no_other(server: Runn
         assert (status != 405) == documented, (method, asked, status, content)
         if documented:
             assert b"no such route" not in content and status != 500, (method, asked, content)
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if path.endswith(("/infer", "/predict/{model}"))])
+def test_header_for_groups_of_users_is_documented_where_requests_are_answered(path: str) -> None:
+    named = {one.get("name", "").lower() for one in PATHS[path]["post"]["parameters"]}
+    assert SEGMENTS_HEADER in named
 
 
 def test_every_route_of_the_supervisor_is_documented() -> None:

@@ -59,3 +59,16 @@ def quick() -> TrainConfig:
     return TrainConfig(
         epochs=3, batch_size=20, width=8, learning_rate=0.1, flip=False, flip_average=False, shift=1
     )
+
+
+@pytest.fixture
+def tiny_weights(tmp_path: Path) -> Path:
+    """Weights of timm's tiny network in a safetensors file (random, as the tests need no ImageNet)."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(5)
+    state = timm.create_model("test_efficientnet", pretrained=False).state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "tiny.safetensors")
+    return tmp_path / "tiny.safetensors"

@@ -32,12 +32,8 @@ def colored(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    """Weights of the tiny network in a safetensors file (random, as the tests need no ImageNet)."""
-    torch.manual_seed(5)
-    state = timm.create_model(TINY, pretrained=False).state_dict()
-    save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "tiny.safetensors")
-    return tmp_path / "tiny.safetensors"
+def weights(tiny_weights: Path) -> Path:
+    return tiny_weights
 
 
 def tuned(file: Path, **values: object) -> TrainConfig:
@@ -212,7 +208,7 @@ def test_settings_that_do_not_go_together_are_a_config_error(
 
 
 def test_grey_images_reach_the_backbone_three_times_over(weights: Path, tmp_path: Path) -> None:
-    made = make_training_set(tmp_path / "grey", side=40, channels=1, count=64)
+    made = make_training_set(tmp_path / "gray", side=40, channels=1, count=64)
     train(made, tuned(weights), tmp_path / "out", tmp_path / "work")
     model = load_model(tmp_path / "out")
     images = torch.from_numpy(np.load(made / "images-validation.npy"))

@@ -47,7 +47,7 @@ def test_features_and_pixels_both_change_the_logits() -> None:
     assert not torch.allclose(logits, model(255 - images, features)[0])
 
 
-def test_constants_normalise_pixels_and_features_of_the_training_images() -> None:
+def test_constants_normalize_pixels_and_features_of_the_training_images() -> None:
     model, (images, features) = network(channels=3), inputs(channels=3, count=50)
     features[:, 2] = 7.0  # a constant column must not divide by zero
     model.fit_constants(images, features * 9 + 4)

@@ -229,7 +229,7 @@ def _promote(context: Context, request: Request, version: ModelVersion) -> None:
         context.operator(request).promote(version.name, version.version, reason)
         return address("models", version.name, version.version)
 
-    text = "It becomes the champion without a canary, and a running server answers with it at once. Your name and reason stand in the ledger."
+    text = "It becomes the champion without a canary, and a running server answers with it at once. Your name and reason are recorded in the ledger."
     shell.Button("Promote", shell.confirm(f"Promote {version.name} {version.version}?", text, "Promote", act))
 
 

@@ -91,7 +91,7 @@ def page(found: Watched, trained: dict[str, int], unread: Sequence[str] = ()) ->
             *(problem(f"left out, so that defaults may judge: {why}") for why in found.broken_configs),
             left_out((*found.unread, *unread)),
             section("Alerts", view.alerts(found.alerts, found.model)),
-            _part("promises", "Service level objectives", view.promises(found.promises)),
+            _part("objectives", "Service level objectives", view.objectives(found.objectives)),
             monitoring.page(found.log, trained),
             _part("refused", "Refused requests", view.refused(found)),
             _part("drift", "Drift", view.drift(found)),

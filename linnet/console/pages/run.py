@@ -37,7 +37,7 @@ class RunPageData:
     tasks: list[graph.PipelineTask]
     log: str
     gives: tuple[str, ...] = ()
-    """Artefacts that the picked step gave."""
+    """Artifacts that the picked step gave."""
     remarks: RunRemarks = field(default_factory=RunRemarks)
     live: LiveStep | None = None
     """What the step under way tells; of a run that ended, what its training told."""
@@ -91,7 +91,7 @@ def _live(folder: Path, stage: StageRecord) -> LiveStep:
 
 
 def _gives(folder: Path, step: str) -> tuple[str, ...]:
-    """The artefacts in the step's own folder; another backend leaves none here."""
+    """The artifacts in the step's own folder; another backend leaves none here."""
     named = folder / step
     own = named if named.exists() else next(folder.glob(f"artifacts/*/{step}"), None)
     if own is None:

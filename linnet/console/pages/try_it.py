@@ -173,11 +173,11 @@ def _reasons(context: Context, version: ModelVersion, image: bytes) -> Html:
     evidence = context.sources.evidence_of(version)
     training_set = training_set_of(evidence.folder) if evidence else None
     if training_set is not None:
-        parts.append(neighbours(context.index.nearest(model, training_set, embedding[0])))
+        parts.append(neighbors(context.index.nearest(model, training_set, embedding[0])))
     return join(parts)
 
 
-def neighbours(near: explain.Nearest) -> Html:
+def neighbors(near: explain.Nearest) -> Html:
     """The nearest training images; where a sample was looked through, of how many."""
     shots = [
         tag(

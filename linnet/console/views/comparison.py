@@ -95,7 +95,7 @@ def _measure(one: RunEvidence, key: str) -> float:
 
 
 def change(metric: comparison.MetricChange) -> Html:
-    """By how much a metric moved, coloured by whether that is good."""
+    """By how much a metric moved, colored by whether that is good."""
     tones = {"better": "good", "worse": "bad"}
     return chip(metric.words, tones.get(metric.verdict, ""))
 

@@ -32,19 +32,19 @@ _REFUSED = 20
 _LIGHTS = {"drift": "bad", "stable": "good", "insufficient": "unknown"}
 
 
-def promises(found: Sequence[SloStatus]) -> Html:
+def objectives(found: Sequence[SloStatus]) -> Html:
     """Each objective: what was promised, what was kept, the budget left, and how fast it burns."""
-    if not any(promise.total for promise in found):
+    if not any(objective.total for objective in found):
         return empty("No requests in 30 days", "Objectives are measured on requests: `linnet up` serves.")
     rows = [
         (
-            tag("b", promise.title),
-            percent(promise.objective, 2),
-            percent(promise.kept, 3),
-            join([bar(max(promise.budget_left or 0.0, 0.0)), percent(promise.budget_left, 0)]),
-            *(f"{promise.burns[window]:.1f}" for window in WINDOWS),
+            tag("b", objective.title),
+            percent(objective.objective, 2),
+            percent(objective.kept, 3),
+            join([bar(max(objective.budget_left or 0.0, 0.0)), percent(objective.budget_left, 0)]),
+            *(f"{objective.burns[window]:.1f}" for window in WINDOWS),
         )
-        for promise in found
+        for objective in found
     ]
     head = (
         "Objective",
@@ -264,10 +264,10 @@ def examples(found: Sequence[Example]) -> Html:
 
 def budget_tile(found: Watched) -> Html:
     """The error budget that is left, of the objective that has least."""
-    left = min((p.budget_left for p in found.promises if p.budget_left is not None), default=None)
+    left = min((p.budget_left for p in found.objectives if p.budget_left is not None), default=None)
     tone = "unknown" if left is None else "bad" if left <= 0 else "warn" if left < 0.25 else "good"
     note = "of 30 days" if left is not None else "no requests in 30 days"
-    return tile("Error budget left", percent(left, 0), note, tone, "/monitoring#promises")
+    return tile("Error budget left", percent(left, 0), note, tone, "/monitoring#objectives")
 
 
 def drift_tile(found: Watched) -> Html:

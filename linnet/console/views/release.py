@@ -64,7 +64,7 @@ PHASES = {
     "promoting": ("is being promoted", "good"),
     "returning": ("is being rolled back", "bad"),
 }
-"""A rollout's phases in words, with their colours."""
+"""A rollout's phases in words, with their colors."""
 
 
 def canary(found: Canary) -> Html:
@@ -119,7 +119,7 @@ TRIALS = {
     "rollback": ("rolled back", "bad"),
     "superseded": ("ended", ""),
 }
-"""How a champion's trial stands, in words, with their colours."""
+"""How a champion's trial stands, in words, with their colors."""
 
 
 def trial(report: BakeReport | None) -> Html:

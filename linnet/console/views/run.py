@@ -210,7 +210,7 @@ def log_card(text: str) -> Html:
 
 
 def plain(text: str) -> str:
-    """A log without the colours of a terminal, and without what KFP's executor says of itself."""
+    """A log without the colors of a terminal, and without what KFP's executor says of itself."""
     return "".join(own_lines(_COLOUR.sub("", text).splitlines(keepends=True)))
 
 
@@ -232,6 +232,7 @@ def training(report: TrainingReport | None, told: LiveStep | None) -> Html:
         words = (
             f"{report.parameters:,} weights, {report.device}, {report.precision}, {duration(report.seconds)}"
         )
+        words += f". {report.cross_validated}" if report.cross_validated else ""
         rows: Sequence[Mapping[str, float]] = report.history
     elif told is not None and told.rows:
         words, rows = "It came to no end: these epochs were over.", told.rows

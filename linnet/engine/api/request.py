@@ -34,9 +34,9 @@ class Engine:
     submissions: Submissions
     recurring: Recurring
     mirror: MlflowSync
-    stay: threading.Event = field(default_factory=threading.Event)
+    keep_alive: threading.Event = field(default_factory=threading.Event)
     """Set when `linnet up` wants it to stay, though a run started it."""
-    hurry: threading.Event = field(default_factory=threading.Event)
+    exit_when_idle: threading.Event = field(default_factory=threading.Event)
     """Set when whoever started it needs it no more: it need not wait for others then."""
     idle: threading.Event = field(default_factory=threading.Event)
     """Set when it ends because there is nothing left to do, and not because it was told to."""

@@ -1,4 +1,4 @@
-"""RunService, and what a run's folder holds: logs and artefacts."""
+"""RunService, and what a run's folder holds: logs and artifacts."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def read_log(request: Request, run_id: str, node_id: str, follow: bool = False) 
 
 @router.get("/linnet/v1/runs/{run_id}/artifacts")
 def list_artifacts(request: Request, run_id: str) -> dict[str, Any]:
-    """The artefacts of a run, each with its task, output, place, type and metadata; all of them, or none."""
+    """The artifacts of a run, each with its task, output, place, type and metadata; all of them, or none."""
     run = engine_of(request).store.get("run", run_id)
     tasks, unreadable = tasks_of(folder_of(run))
     for name, problem in unreadable.items():
@@ -122,15 +122,15 @@ def list_artifacts(request: Request, run_id: str) -> dict[str, Any]:
 def read_artifact(
     request: Request, run_id: str, node_id: str, output: str, number: int, path: str
 ) -> FileResponse:
-    """A file of an artefact; `path` is empty where the artefact is a file itself."""
+    """A file of an artifact; `path` is empty where the artifact is a file itself."""
     run = engine_of(request).store.get("run", run_id)
     written = [artifact for artifact in _task(run, node_id).artifacts if artifact.output == output]
     if number >= len(written):
-        raise ApiError("NOT_FOUND", f"the task {node_id} has no artefact {output} number {number}")
+        raise ApiError("NOT_FOUND", f"the task {node_id} has no artifact {output} number {number}")
     root = Path(written[number].uri).resolve()
     file = (root / path).resolve() if path else root
     if not file.is_relative_to(root) or not root.is_relative_to(runs.runs_dir()) or not is_a_file(file):
-        raise ApiError("NOT_FOUND", f"the artefact {output} of {node_id} has no file {path!r}")
+        raise ApiError("NOT_FOUND", f"the artifact {output} of {node_id} has no file {path!r}")
     return FileResponse(file)
 
 

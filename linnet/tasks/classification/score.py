@@ -120,7 +120,7 @@ def softmax(logits: Logits, temperature: float = 1.0) -> Floats:
 
 
 def fit_temperature(logits: Logits, labels: Ints) -> float:
-    """The temperature that minimises the negative log-likelihood of `labels` [N] under logits [N, K].
+    """The temperature that minimizes the negative log-likelihood of `labels` [N] under logits [N, K].
 
     Guo et al., "On Calibration of Modern Neural Networks" (2017), arXiv 1706.04599. One observation's
     worth of a log-normal prior around 1 is added: without a single error in validation the likelihood

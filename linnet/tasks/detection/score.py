@@ -13,7 +13,7 @@ from linnet.records.model import MOST_SUSPECTS
 from linnet.statistics import intervals
 from linnet.statistics.bootstrap import sample_weights
 from linnet.statistics.catalog import BY_KEY, Metric
-from linnet.statistics.metrics import equal_mass_bins
+from linnet.statistics.metrics import equal_mass_bins, ratio
 from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.statistics.temperature import binary_temperature
 from linnet.tasks.detection.answer import FAINT, USUAL
@@ -91,9 +91,9 @@ class _Boxes:
         for k, name in enumerate(classes):
             precisions = average_precisions(results.of_class(k), once)[0]
             found[name] = {
-                "precision": _ratio(hits[k], named[k], 0.0),
-                "recall": _ratio(hits[k], objects[k]),
-                "f1": _ratio(2 * hits[k], objects[k] + named[k]) if objects[k] else float("nan"),
+                "precision": ratio(hits[k], named[k], 0.0),
+                "recall": ratio(hits[k], objects[k]),
+                "f1": ratio(2 * hits[k], objects[k] + named[k]) if objects[k] else float("nan"),
                 "false_positive_rate": (named[k] - hits[k]) / results.samples,
                 "average_precision": float(precisions.mean()),
                 "average_precision_50": float(precisions[0]),
@@ -188,10 +188,6 @@ def _best_threshold(results: Found, k: int) -> float:
     f1 = np.where(named > 0, f1[np.maximum(named, 1) - 1], 0.0)
     best = np.flatnonzero(f1 >= f1.max() - 1e-12)
     return float(cuts[best[np.abs(cuts[best] - USUAL).argmin()]])
-
-
-def _ratio(part: float, whole: float, otherwise: float = float("nan")) -> float:
-    return float(part / whole) if whole else otherwise
 
 
 SCORE: Score = _Boxes()

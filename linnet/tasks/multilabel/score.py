@@ -15,7 +15,7 @@ from linnet.records.model import MOST_SUSPECTS
 from linnet.statistics import intervals
 from linnet.statistics.bootstrap import sample_weights
 from linnet.statistics.catalog import BY_KEY, Metric
-from linnet.statistics.metrics import equal_mass_bins
+from linnet.statistics.metrics import equal_mass_bins, ratio
 from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.statistics.temperature import binary_temperature, sigmoid
 from linnet.tasks.multilabel.answer import USUAL
@@ -145,10 +145,10 @@ class _Sets:
         precisions = average_precisions(results.targets, results.probabilities)
         return {
             name: {
-                "precision": _ratio(hits[k], named[k], 0.0),
-                "recall": _ratio(hits[k], support[k]),
-                "f1": _ratio(2 * hits[k], support[k] + named[k]) if support[k] else float("nan"),
-                "false_positive_rate": _ratio(wrong[k], others[k]),
+                "precision": ratio(hits[k], named[k], 0.0),
+                "recall": ratio(hits[k], support[k]),
+                "f1": ratio(2 * hits[k], support[k] + named[k]) if support[k] else float("nan"),
+                "false_positive_rate": ratio(wrong[k], others[k]),
                 "average_precision": float(precisions[k]),
                 "threshold": float(results.thresholds[k]),
                 "support": float(support[k]),
@@ -190,7 +190,7 @@ def _against(results: LabelSets) -> Floats:
 
 
 def best_thresholds(probabilities: Floats, targets: npt.NDArray[np.bool_]) -> tuple[float, ...]:
-    """A threshold a class: that of the best F1 on these samples, in the middle between two of them.
+    """One threshold per class: that of the best F1 on these samples, in the middle between two of them.
 
     Of equal ones the nearest to 0.5; a class with fewer than 10 samples keeps 0.5.
     """
@@ -292,10 +292,6 @@ def _gaps(results: LabelSets, bins: int) -> tuple[Floats, int]:
     places = rows * bins + which
     gaps = np.bincount(places, flat - results.targets.ravel(), minlength=results.samples * bins)
     return gaps.reshape(results.samples, bins).astype(np.float64), max(flat.size, 1)
-
-
-def _ratio(part: float, whole: float, otherwise: float = float("nan")) -> float:
-    return float(part / whole) if whole else otherwise
 
 
 SCORE: Score = _Sets()

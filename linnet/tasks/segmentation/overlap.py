@@ -49,7 +49,7 @@ class Maps:
 
     @cached_property
     def hits(self) -> Counts:
-        """Pixels a class that are answered rightly: [N, K]."""
+        """Pixels a class that are answered correctly: [N, K]."""
         return self._pixels(np.where(self.named == self.targets, self.named, 0))
 
     @cached_property

@@ -60,19 +60,19 @@ def optional_pipeline_input(word: str = "") -> None:
 
 
 @case(succeeded=("write", "read", "length", "expect", "expect-number"))
-def artefact_with_metadata() -> None:
+def artifact_with_metadata() -> None:
     made = parts.write(content="abc").outputs["out"]
     parts.expect(found=parts.read(data=made).output, wanted="abc")
     parts.expect_number(found=parts.length(data=made).output, wanted=3)
 
 
 @case(succeeded=("write-folder", "read-folder", "expect"))
-def artefact_that_is_a_folder() -> None:
+def artifact_that_is_a_folder() -> None:
     parts.expect(found=parts.read_folder(data=parts.write_folder().outputs["out"]).output, wanted="ab")
 
 
 @case(succeeded=("read-optional", "expect"))
-def artefact_that_is_optional() -> None:
+def artifact_that_is_optional() -> None:
     parts.expect(found=parts.read_optional().output, wanted="nothing")
 
 
@@ -152,7 +152,7 @@ def one_of_parameters() -> None:
 
 
 @case(succeeded=("text", "write-2", "read", "expect"), absent=("write", "write-3"))
-def one_of_artefacts() -> None:
+def one_of_artifacts() -> None:
     flag = parts.text(value="b")
     with dsl.If(flag.output == "a"):
         first = parts.write(content="1")
@@ -191,7 +191,7 @@ def loop_over_structs() -> None:
 
 
 @case(succeeded=("write", "write", "write", "read-all", "expect"))
-def loop_of_artefacts_collected() -> None:
+def loop_of_artifacts_collected() -> None:
     with dsl.ParallelFor(["a", "b", "c"]) as item:
         made = parts.write(content=item)
     parts.expect(found=parts.read_all(data=dsl.Collected(made.outputs["out"])).output, wanted="abc")

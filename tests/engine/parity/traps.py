@@ -101,7 +101,7 @@ def nulls_within_values(given: Dict[str, Any] = {}) -> None:  # noqa: B006
 
 
 @case(succeeded=("write-elsewhere", "read", "expect", "write-folder-elsewhere", "read-folder", "expect-2"))
-def artefacts_at_paths_of_their_own() -> None:
+def artifacts_at_paths_of_their_own() -> None:
     made = trap_parts.write_elsewhere(content="1").outputs["out"]
     parts.expect(found=parts.read(data=made).output, wanted="1")
     folder = trap_parts.write_folder_elsewhere().outputs["out"]

@@ -242,7 +242,7 @@ def run_here(program: Program, folder: Path, seed: int, width: int) -> tuple[Exp
 
 
 def run_in_worker(program: Program, width: int) -> Expected:
-    """The same by a run's real worker, with a process a task and records on disk."""
+    """The same by a run's real worker, with one process per task and records on disk."""
     _, folder = runs.create("random-dag", {"name": "random"}, RunRequest(cause="person", actor="test"))
     (folder / "tries").mkdir()
     (folder / "pipeline.json").write_text(compiled(program, folder / "tries").text())

@@ -14,16 +14,16 @@ from tests.tasks.segmentation.scenes import CLASSES
 def test_masks_are_tinted_and_outlined_where_they_are(channels: int) -> None:
     indices = np.zeros((20, 30), np.uint8)
     indices[5:15, 5:15], indices[5:15, 15:25] = 1, 2
-    grey = np.full((40, 60, channels), 100, np.uint8)
-    found = draw(grey, of_indices(indices, CLASSES).text, "red")
-    assert found.shape == (40, 60, 3) and (grey == 100).all()
+    gray = np.full((40, 60, channels), 100, np.uint8)
+    found = draw(gray, of_indices(indices, CLASSES).text, "red")
+    assert found.shape == (40, 60, 3) and (gray == 100).all()
     red = (found == (255, 0, 0)).all(axis=2)
     assert red[10, 10:50].all() and red[10:30, 29:31].all(), "the border of two classes, too"
     assert not red[12:28, 12:28].any() and (found[20, 20] == (139, 75, 75)).all()
     outside = np.ones((40, 60), bool)
     outside[10:30, 10:50] = False
     assert (found[outside] == 100).all()
-    assert (draw(grey, text_of(1, 1, {}), "red") == 100).all()
+    assert (draw(gray, text_of(1, 1, {}), "red") == 100).all()
 
 
 def test_classes_are_written_into_large_images() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from linnet.artifacts.reference import Reference
 from linnet.config import EvaluationConfig, GatesConfig, MonitoringConfig, ServingConfig, TrainConfig
@@ -29,6 +31,7 @@ from linnet.tasks.agree import agreement_of
 from linnet.tasks.model import load_network
 from linnet.tasks.target import target_of
 from linnet.training.train import train
+from linnet.vision.decode import encode_png
 from linnet.vision.networks import save_model
 from linnet.vision.statistics import FEATURES, brightness_cohort, brightness_edges, image_statistics
 from tests.serving.running import running
@@ -162,6 +165,13 @@ def test_replayed_traffic_scores_every_answer(training_set: Path, package: Path,
     ):
         time.sleep(1.5)
         outcomes = sent.outcomes()
+        images = np.load(training_set / "images-test.npy")[:1]
+        path, asked = "/predict/masks", {"accept": "image/png"}
+        status, headers, content = server.client.request("POST", path, encode_png(images[0]), asked)
+    picture = Image.open(io.BytesIO(content))
+    assert (status, headers["content-type"], headers["linnet-model-version"]) == (200, "image/png", "1")
+    said = Predictor.load("1", package, 1).predict(images, None).output
+    assert picture.size == (SIDE, SIDE) and (np.asarray(picture) == said[0, 0]).mean() > 0.99
     scores = [one.correct for one in outcomes if one.correct is not None]
     assert len(scores) > 3 and np.mean(scores) > 0.6
     assert all(0.0 <= score <= 1.0 for score in scores)

@@ -25,7 +25,7 @@ _WORTH_KEEPING = "timm"
 
 
 @dataclass(frozen=True)
-class Known:
+class CachedPredictor:
     """A network with the activations that are kept of the images in a training set's folder."""
 
     network: PixelNetwork

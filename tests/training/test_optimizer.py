@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from linnet.training.optimizer import learning_rate_factor, orthogonalise
+from linnet.training.optimizer import learning_rate_factor, orthogonalize
 
 
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
@@ -20,11 +20,11 @@ def test_learning_rate_rises_to_the_peak_and_falls_but_never_to_nothing(schedule
 
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("shape", [(16, 40), (40, 16)])
-def test_orthogonalise_keeps_directions_and_levels_their_strength(
+def test_orthogonalize_keeps_directions_and_levels_their_strength(
     shape: tuple[int, int], precision: torch.dtype
 ) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    result = orthogonalise(matrix, precision)
+    result = orthogonalize(matrix, precision)
     assert result.dtype == matrix.dtype
     strengths = torch.linalg.svdvals(result)
     assert strengths.min() > 0.5 and strengths.max() < 1.35
