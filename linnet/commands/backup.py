@@ -134,7 +134,8 @@ def _check_ledgers(home: Path) -> None:
     """
     from linnet.records.ledger import verify_chain
 
-    for path in sorted((home / _LEDGERS).glob("*.jsonl")):
+    heads = (head.with_suffix(".jsonl") for head in (home / _LEDGERS).glob("*.head"))
+    for path in sorted({*heads, *(home / _LEDGERS).glob("*.jsonl")}):
         verify_chain(path)
 
 
