@@ -265,6 +265,6 @@ class ServingConfig(Section):
                 if outer or problem_of(normal(value)) or value in (OTHER, NOT_TOLD):
                     raise ValueError(
                         f"segments: {value[:70]!r} cannot be a value of {name}: it must be 1 to 64 "
-                        f"characters without comma, control or outer space, not {OTHER} and not {NOT_TOLD}"
+                        f"characters without comma, control or outer space, neither {OTHER} nor {NOT_TOLD}"
                     )
         return self
