@@ -213,6 +213,7 @@ def test_report_counts_each_kind_of_mistake_with_its_interval_and_shows_images_o
     )  # fmt: skip
     shots = mistakes(report, data)
     assert len({shot["id"] for shot in shots}) == len(shots) > 10
+    assert all("(green)" in shot["text"] and "[[" not in shot["text"] for shot in shots)
     shown = [kind for kind in counts if any(f"<b>{kind}: " in shot["text"] for shot in shots)]
     assert shown == [kind for kind in counts if counts[kind].any()]
 
