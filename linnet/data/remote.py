@@ -80,7 +80,7 @@ def bring(location: str, progress: Progress | None = None) -> Path:
         system, wanted = _listing(location, root, single=name if archive else "")
         _fetch_all(system, wanted, copy, location, progress)
         if archive:
-            unpack(copy / "files" / name, copy / "unpacked", location)
+            unpack(copy / "files" / name, copy / "unpacked", location, copy / "unpacked.stamp")
             return copy / "unpacked"
     return copy / "files" / name if alone else copy / "files"
 

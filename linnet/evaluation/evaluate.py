@@ -85,7 +85,7 @@ def evaluate(
     tuning = _unseen(model, predictor.predict(validation, "validation", progress), training_set)
     outputs = predictor.predict(whole, "test", progress)
     score = score_of(whole.task)
-    fitted = score.fit(tuning.logits, validation.labels)
+    fitted = score.fit(tuning.logits, validation.labels, len(whole.classes))
     everything = score.results(whole.labels, outputs.logits, fitted)
     calibrated = score.described(test.labels, everything.output[:own], fitted.thresholds)
     uncalibrated = score.results(test.labels, outputs.logits[:own], replace(fitted, temperature=1.0))

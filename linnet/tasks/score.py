@@ -66,8 +66,11 @@ class Score(Protocol):
     gated: tuple[str, ...]
     """Of these, the ones whose lower bound must reach the gate `min_NAME`."""
 
-    def fit(self, logits: Logits, targets: Targets) -> Fitted:
-        """Temperature and thresholds by the validation split; `logits` as `Model.kept` has them."""
+    def fit(self, logits: Logits, targets: Targets, classes: int = 0) -> Fitted:
+        """Temperature and thresholds by the validation split; `logits` as `Model.kept` has them.
+
+        `classes`: K, of which some may occur in neither; 0: no more than occur.
+        """
 
     def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> Any:
         """`Results` of these samples, for the other methods."""

@@ -95,7 +95,11 @@ class Target(Protocol):
         """The label with each class called otherwise."""
 
     def joined(self, labels: Sequence[str]) -> str:
-        """One label with all that several say; only where an image may have several classes."""
+        """One label with all that several say; only where an image may have several classes.
+
+        Raises:
+            ValueError: they cannot be one label.
+        """
 
     def problem_of(self, name: str) -> str:
         """Why a class cannot be called so; empty: it can."""

@@ -16,6 +16,7 @@ from linnet.artifacts.onnx_model import PackagedModel
 from linnet.console import explain
 from linnet.console.explain import TrainingIndex, heat, occlusion
 from linnet.console.pages import try_it
+from linnet.console.views import sample
 from linnet.tasks.detection.boxes import Box, text_of
 from tests.evaluation.samples import write_training_set
 from tests.serving.packages import make_package
@@ -69,9 +70,9 @@ def test_nearest_of_a_sample_say_of_how_many(tmp_path: Path, monkeypatch: pytest
     embedding = model.predict(np.load(folder / "images-train.npy")[5:6])[1][0]
     nearest = TrainingIndex(tmp_path / "kept").nearest(model, folder, embedding)
     assert (nearest.among, nearest.of) == (30, 40)
-    shown = str(try_it.neighbors(nearest))
+    shown = str(sample.neighbors(nearest))
     assert "Of 30 of the 40 training images" in shown
-    assert "Of " not in str(try_it.neighbors(replace(nearest, among=40)))
+    assert "Of " not in str(sample.neighbors(replace(nearest, among=40)))
 
 
 def test_an_answer_about_places_is_drawn_into_the_image_as_it_was_sent() -> None:

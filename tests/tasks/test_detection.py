@@ -18,10 +18,12 @@ from PIL import Image
 
 from linnet.commands.drawn_answer import draw_answer
 from linnet.config import DataConfig, GatesConfig, TrainConfig, parse_config
+from linnet.data.image_manifest import manifest_rows
 from linnet.data.init_config import config_for
 from linnet.data.layout import understand
 from linnet.errors import ConfigError, DataError
 from linnet.tasks.augment import Moves
+from linnet.tasks.detection.agree import consensus
 from linnet.tasks.detection.augment import AUGMENT
 from linnet.tasks.detection.boxes import Box, boxes_of, text_of
 from linnet.tasks.detection.label_form import NO_OBJECT, label_form
@@ -314,6 +316,20 @@ def test_answer_is_drawn_over_its_photo_and_nothing_is_written_over(tmp_path: Pa
             draw_answer(photo, said, "detection", wrong)
     with pytest.raises(ConfigError, match="classification, which has no 'draw'"):
         draw_answer(photo, {"predictions": []}, "classification", tmp_path / "other.png")
+
+
+def test_rows_of_an_image_with_more_boxes_than_are_learned_from_are_refused(tmp_path: Path) -> None:
+    """Of two rows of 60 boxes each the last 20 boxes were no part of what was learned."""
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    rows = [[["x", 0.0, 0.0, round(0.01 * n, 2), float(half)] for n in range(1, 61)] for half in (0.5, 1)]
+    table = ["path,label", *('a.png,"' + json.dumps(row).replace('"', '""') + '"' for row in rows)]
+    (tmp_path / "manifest.csv").write_text("\n".join(table))
+    with pytest.raises(DataError, match=r"a\.png: 120 boxes; at most 100 are learned from"):
+        manifest_rows(tmp_path / "manifest.csv", task="detection")
+    many = json.dumps(rows[0] + rows[1])
+    with pytest.raises(ValueError, match="120 boxes"):
+        TARGET.encode([many], ("x",), 8, 8)
+    assert consensus([many]) is None
 
 
 def test_images_are_grouped_by_their_smallest_box() -> None:

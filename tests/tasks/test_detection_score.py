@@ -213,6 +213,7 @@ def test_report_counts_each_kind_of_mistake_with_its_interval_and_shows_images_o
     )  # fmt: skip
     shots = mistakes(report, data)
     assert len({shot["id"] for shot in shots}) == len(shots) > 10
+    assert all("(green)" in shot["text"] and "[[" not in shot["text"] for shot in shots)
     shown = [kind for kind in counts if any(f"<b>{kind}: " in shot["text"] for shot in shots)]
     assert shown == [kind for kind in counts if counts[kind].any()]
 
@@ -283,3 +284,16 @@ def test_people_agree_on_boxes_that_most_of_them_drew() -> None:
     assert held is not None and boxes_of(held) == [one]
     assert consensus([label(one), label(other)]) is None
     assert consensus([label(), label()]) == text_of(())
+
+
+def test_class_that_validation_does_not_show_has_the_usual_threshold() -> None:
+    """The last classes had none: their boxes were never answered, or no answer could be read."""
+    targets, _ = drawn(np.random.default_rng(5), images=20)
+    output = sure_of(targets).astype(np.float32)
+    fitted = SCORE.fit(output, targets, 6)
+    assert fitted.thresholds[3:] == (0.3, 0.3, 0.3)
+    classes = tuple("abcdef")
+    assert len(SCORE.per_class(SCORE.results(targets, output, fitted), classes)) == 6
+    sure = np.zeros((1, 100, 6), np.float32)
+    sure[0, 0] = (0.1, 0.1, 0.5, 0.5, 0.9, 5.0)
+    assert answer_of("detection", classes, fitted.thresholds).labels(sure) == ['[["f",0.1,0.1,0.5,0.5]]']

@@ -14,6 +14,7 @@ from linnet.console import explain, shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import training_set_of
 from linnet.console.markup import Html, address, bar, card, empty, join, link, problem, section, tag
+from linnet.console.views.sample import neighbors
 from linnet.errors import ImageTooLarge, LinnetError
 from linnet.pages.numbers import percent
 from linnet.records import ModelVersion
@@ -170,7 +171,7 @@ def _reasons(context: Context, version: ModelVersion, image: bytes) -> Html:
         tag(
             "figure",
             tag("img", src=explain.heat(pixels, weights), alt="saliency map"),
-            tag("figcaption", f"blue speaks for {about.classes[target]}, orange against it"),
+            tag("figcaption", f"Blue supports {about.classes[target]}, orange opposes it"),
         ),
     )
     parts = [section("What it looked at", tag("div", *figures, class_="shots"))]
@@ -192,20 +193,3 @@ def drawn_in(task: str, sent: explain.Pixels, label: str) -> Html:
     picture = thumbnail(draw_of(task)(shown, label, "orange"), _DRAWN)
     style = "max-width:100%;border-radius:8px"
     return section("Where", tag("img", src=picture, alt="your image, with the answer drawn in", style=style))
-
-
-def neighbors(near: explain.Nearest) -> Html:
-    """The nearest training images; where a sample was looked through, of how many."""
-    shots = [
-        tag(
-            "figure",
-            tag("img", src=one.picture, alt=f"training image {one.sample_id}"),
-            tag("figcaption", tag("b", one.label), tag("div", f"{one.similarity:.3f} alike", class_="soft")),
-        )
-        for one in near.images
-    ]
-    looked = tag("div", *shots, class_="shots")
-    if near.among < near.of:
-        sample = f"Of {near.among:,} of the {near.of:,} training images, drawn once at random."
-        looked = join([looked, tag("p", sample, class_="soft small")])
-    return section("The nearest training images", looked)

@@ -36,7 +36,7 @@ class _OneClass(Undivided):
     metrics: tuple[Metric, ...] = METRICS
     gated: tuple[str, ...] = ("accuracy", "macro_f1", "auc")
 
-    def fit(self, logits: Logits, targets: Targets) -> Fitted:
+    def fit(self, logits: Logits, targets: Targets, classes: int = 0) -> Fitted:  # noqa: ARG002
         return Fitted(fit_temperature(logits, targets))
 
     def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> Predictions:

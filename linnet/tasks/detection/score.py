@@ -40,8 +40,11 @@ class _Boxes:
     )  # fmt: skip
     gated: tuple[str, ...] = ("accuracy", "macro_f1", "map", "map50")
 
-    def fit(self, logits: Logits, targets: Targets) -> Fitted:
-        classes = int(max(targets[..., 0].max(initial=0), logits[..., 5].max(initial=0))) + 1
+    def fit(self, logits: Logits, targets: Targets, classes: int = 0) -> Fitted:
+        classes = max(
+            classes,
+            int(max(targets[..., 0].max(initial=0), np.nan_to_num(logits[..., 5]).max(initial=0))) + 1,
+        )
         raw = Found(targets, logits.astype(np.float64), np.full(classes, USUAL))
         if raw.not_finite:
             return Fitted(float("nan"), (USUAL,) * classes)

@@ -71,15 +71,16 @@ flip = true  # false where left and right tell classes apart
         elif cell is None:
             raise ValueError("no label; write [] where there is no object")
         boxes = checked(cell)
-        if len(boxes) > MOST:
-            raise ValueError(f"{len(boxes)} boxes; at most {MOST} are learned from")
+        _refuse_more(len(boxes))
         return text_of(boxes)
 
     def renamed(self, label: str, name_of: Callable[[str], str]) -> str:
         return text_of(box._replace(name=name_of(box.name)) for box in boxes_of(label))
 
     def joined(self, labels: Sequence[str]) -> str:
-        return text_of(box for label in labels for box in boxes_of(label))
+        text = text_of(box for label in labels for box in boxes_of(label))
+        _refuse_more(len(boxes_of(text)))
+        return text
 
     def problem_of(self, name: str) -> str:  # noqa: ARG002
         return ""
@@ -124,7 +125,9 @@ flip = true  # false where left and right tell classes apart
         found = np.zeros((len(labels), MOST, 5), np.float32)
         found[:, :, 0] = NOTHING
         for row, label in enumerate(labels):
-            for place, box in enumerate(boxes_of(label)[:MOST]):
+            boxes = boxes_of(label)
+            _refuse_more(len(boxes))
+            for place, box in enumerate(boxes):
                 if box.name not in index:
                     raise UnknownClass(row, box.name)
                 found[row, place] = (index[box.name], *box[1:])
@@ -164,6 +167,12 @@ flip = true  # false where left and right tell classes apart
     def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:
         counts: npt.NDArray[np.int64] = self.matrix(targets, classes).sum(axis=0, dtype=np.int64)
         return counts
+
+
+def _refuse_more(boxes: int) -> None:
+    """Raises ValueError: an image has more boxes than are learned from; which to leave out nobody knows."""
+    if boxes > MOST:
+        raise ValueError(f"{boxes} boxes; at most {MOST} are learned from")
 
 
 TARGET: Target = _Boxes()

@@ -92,7 +92,7 @@ class _Sets(Undivided):
     )
     gated: tuple[str, ...] = ("accuracy", "macro_f1", "micro_f1", "map")
 
-    def fit(self, logits: Logits, targets: Targets) -> Fitted:
+    def fit(self, logits: Logits, targets: Targets, classes: int = 0) -> Fitted:  # noqa: ARG002
         temperature = binary_temperature(logits, targets)
         if not np.isfinite(temperature):
             return Fitted(temperature, (USUAL,) * targets.shape[1])
