@@ -12,6 +12,7 @@ ALL = (
     "accuracy",
     "judge",
     "labels",
+    "mask_latency",
     "transfer",
     "photo_champion",
     "drift",

@@ -27,4 +27,6 @@ def alert_rule(
         "summary": summary,
         "runbook_url": f"{config.runbooks.rstrip('/')}/{runbook}.md",
     }
+    people = {"owner": config.owner, "on_call": config.on_call, "escalation": config.escalation}
+    rule["annotations"] |= {name: who for name, who in people.items() if who}
     return rule

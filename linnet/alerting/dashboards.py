@@ -130,7 +130,7 @@ def _debug(model: str) -> list[Panel]:
         Panel("Confusion", "Labelled requests of the newest labelled window, by version.",
               (("{{version}}: {{actual}} -> {{predicted}}", f"{names.CONFUSION}{mine}"),), kind="table",
               height=10),
-        Panel("Drift by feature", "Effect size in the newest window.",
+        Panel("Drift by feature", "The 20 largest effect sizes in the newest window.",
               (("{{feature}}", f"topk(20, {names.DRIFT_EFFECT}{mine})"),), kind="bargauge", height=10),
         Panel("Predicted classes", "Share in the newest window, beside the reference.",
               (("{{of}} {{predicted}}", f"{names.PREDICTED_SHARE}{mine}"),), "percentunit", "bargauge",

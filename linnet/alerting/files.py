@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from linnet.alerting.dashboards import dashboards
+from linnet.alerting.receivers import receiver_name, receivers
 from linnet.alerting.rules import job, rule_groups
 from linnet.config import ServiceLevelsConfig
 from linnet.storage.files import write_text, writing
@@ -21,8 +22,6 @@ from linnet.storage.files import write_text, writing
 _HEAD = (
     "# Written by `linnet alerts generate`: change the [service_levels] of the config and generate again.\n"
 )
-TOKEN_FILE = "linnet-token"  # noqa: S105  the name of a file, not a token
-"""File beside alertmanager.yml that holds the webhook's token; never generated into a repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,55 +136,33 @@ def alertmanager(levels: Mapping[str, ServiceLevelsConfig]) -> dict[str, Any]:
         ],
         "receivers": [
             {"name": "nobody"},
-            *(receiver for model, config in levels.items() for receiver in _receivers(model, config)),
+            *(receiver for model, config in levels.items() for receiver in receivers(model, config)),
         ],
     }
-
-
-def _name(kind: Literal["page", "ticket", "retraining"], model: str) -> str:
-    """A receiver's, which the model's routes lead to."""
-    return f"{kind} {model}"
 
 
 def _routes(model: str) -> list[dict[str, Any]]:
     mine = f"model={json.dumps(model, ensure_ascii=False)}"
     return [
         {
-            "receiver": _name("retraining", model),
+            "receiver": receiver_name("retraining", model),
             "matchers": [mine, 'retraining="consider"'],
             "group_by": ["service", "model"],
             "group_wait": "30s",
             "continue": True,
         },
         {
-            "receiver": _name("page", model),
+            "receiver": receiver_name("page", model),
             "matchers": [mine, 'severity="page"'],
             "group_interval": "1m",  # what joins a group that was told already waits this long
             "repeat_interval": "1h",
         },
-        {"receiver": _name("ticket", model), "matchers": [mine]},
-    ]
-
-
-def _receivers(model: str, config: ServiceLevelsConfig) -> list[dict[str, Any]]:
-    return [
-        _receiver(_name("page", model), config.page_webhook),
-        _receiver(_name("ticket", model), config.ticket_webhook),
-        _receiver(_name("retraining", model), config.retraining_webhook, token=True),
+        {"receiver": receiver_name("ticket", model), "matchers": [mine]},
     ]
 
 
 def _inhibit(source: list[str], target: list[str], equal: list[str]) -> dict[str, Any]:
     return {"source_matchers": source, "target_matchers": target, "equal": equal}
-
-
-def _receiver(name: str, address: str, token: bool = False) -> dict[str, Any]:
-    if not address:
-        return {"name": name}
-    hook: dict[str, Any] = {"url": address, "send_resolved": True}
-    if token:
-        hook["http_config"] = {"authorization": {"type": "Bearer", "credentials_file": TOKEN_FILE}}
-    return {"name": name, "webhook_configs": [hook]}
 
 
 def _yaml(values: dict[str, Any]) -> str:

@@ -140,7 +140,8 @@ def _server_alerts(model: str, config: ServiceLevelsConfig) -> list[dict[str, An
             "the {{ $labels.process }} ended {{ $value | printf `%.0f` }} times in 15 minutes",
         ),
         alert(
-            "LinnetLogDropping", f'rate({names.LOG_DROPPED}{{job="{job(model)}"}}[10m]) > 0', "ticket",
+            "LinnetLogDropping",  # those of a model, and those that a killed worker had not written
+            f'sum by (job, instance) (rate({names.LOG_DROPPED}{{job="{job(model)}"}}[10m])) > 0', "ticket",
             "log-dropping", "predictions of {{ $labels.instance }} are missing from the log", hold="5m",
         ),
     ]  # fmt: skip

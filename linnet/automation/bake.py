@@ -7,13 +7,12 @@ no run meanwhile, and the champion that came back is not on trial.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal
 
 from linnet.automation.bake_evidence import BakeCollector
+from linnet.automation.periodic import Periodic
 from linnet.automation.told_once import ToldOnce
 from linnet.config import ReleaseConfig
 from linnet.deployment.bake import bake_verdict, judge_bake
@@ -41,19 +40,14 @@ class PromotionWatch:
 
     def __init__(self, clock: Callable[[], datetime] = now) -> None:
         self.clock = clock
-        self._next = 0.0
+        self._looks = Periodic("bake", LOOK_SECONDS)
         self._tell_once = ToldOnce()
         self._trials: dict[str, Trial] = {}
-        self._thread: threading.Thread | None = None
 
     def tick(self) -> None:
         """Begins a look, in a thread: it reads a log and may run a model."""
-        working = self._thread is not None and self._thread.is_alive()
-        if working or time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + LOOK_SECONDS
-        self._thread = threading.Thread(target=self.judge_all, name="bake", daemon=True)
-        self._thread.start()
+        if self._looks.due():
+            self._looks.begin(self.judge_all)
 
     def judge_all(self) -> None:
         """Judges every champion on trial once; what keeps one from it is told once, and hides no other."""
@@ -96,9 +90,16 @@ class Trial:
     """One promotion while it is judged."""
 
     def __init__(
-        self, entry: LedgerEntry, registry: ModelRegistry, config: ReleaseConfig, collector: BakeCollector
+        self,
+        entry: LedgerEntry,
+        registry: ModelRegistry,
+        config: ReleaseConfig,
+        collector: BakeCollector,
+        doubt: str = "",
     ) -> None:
+        """`doubt`: why `config` may not be the one that people mean."""
         self.entry, self._registry, self._config, self._collector = entry, registry, config, collector
+        self._doubt = (doubt,) if doubt else ()
         self._ends = entry.at + timedelta(hours=config.bake_hours)
 
     @classmethod
@@ -108,7 +109,8 @@ class Trial:
         Raises:
             LinnetError: registry or packages cannot be read.
         """
-        config = model_config(entry.model).config
+        found = model_config(entry.model)
+        config = found.config
         release = config.release
         if not release.bake_hours or release.kserve.service or not entry.previous:
             return None
@@ -122,7 +124,7 @@ class Trial:
             most=release.bake_images,
             tail=LogTail(prediction_log_dir(), entry.model, entry.at - span, entry.at + span),
         )
-        return cls(entry, registry, release, collector)
+        return cls(entry, registry, release, collector, found.doubt)
 
     def judge(self, moment: datetime) -> BakeReport:
         """Looks once, acts on what is proven, and writes down what is known.
@@ -151,7 +153,7 @@ class Trial:
             promoted_at=self.entry.at, ends_at=self._ends, labels_until=until, at=moment,
             verdict=state, reason=reason, images=int(evidence.served.answers),
             labelled=int(evidence.served.answered), same_images=int(evidence.gains.n), judgements=judgements,
-            notes=self._collector.notes(),
+            notes=self._doubt + self._collector.notes(),
         )  # fmt: skip
 
     def _rolled_back(self, report: BakeReport) -> BakeReport:

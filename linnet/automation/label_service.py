@@ -18,6 +18,7 @@ from linnet.labels.queue import question_of
 from linnet.labels.service import POLL_SECONDS, Reconciler, app
 from linnet.labels.webhook import PATH
 from linnet.process.sidecar import Sidecar, stop_all
+from linnet.storage.files import listed
 from linnet.storage.paths import state_dir
 
 PORT = 8089
@@ -35,7 +36,7 @@ def stop_services() -> bool:
     Raises:
         RunError: one does not end.
     """
-    return stop_all(Sidecar(folder.name, _MODULE).stop for folder in state_dir().glob(f"{_PREFIX}*"))
+    return stop_all(Sidecar(folder.name, _MODULE).stop for folder in listed(state_dir(), f"{_PREFIX}*"))
 
 
 def run_label_service(

@@ -107,6 +107,8 @@ def watch_served(models: Sequence[str], actor: str) -> tuple[list[str], list[str
         try:
             if _watch_unwatched(model, actor):
                 watched.append(model)
+                if doubt := model_config(model).doubt:
+                    problems.append(f"windows of {model}: {doubt}; `linnet drift watch CONFIG` takes another")
         except (LinnetError, OSError) as error:
             problems.append(f"windows of {model} are not judged by themselves: {error}")
     return watched, problems

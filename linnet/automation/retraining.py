@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from linnet.automation.submission import submit_pipeline
+from linnet.automation.told_once import ToldOnce
 from linnet.config import parse_config
 from linnet.errors import LinnetError
 from linnet.launch.client import host_of, running_engine
@@ -38,6 +39,7 @@ class RetrainingSubmitter:
         """Models of the ledgers that ask for a run."""
         self._thread: threading.Thread | None = None
         self._not_before = 0.0
+        self._tell_once = ToldOnce()
 
     def busy(self) -> bool:
         """Whether a run was asked for that is not submitted: the engine must not end for want of work."""
@@ -56,8 +58,12 @@ class RetrainingSubmitter:
         self._thread.start()
 
     def _look(self) -> None:
-        for file in ledger_files():
-            state = file.stat()
+        try:
+            files = [(file, file.stat()) for file in ledger_files()]
+        except (LinnetError, OSError) as error:
+            self._tell_once(f"what retraining asks for is not looked at: {error}")
+            return
+        for file, state in files:
             if self._seen.get(file) == (state.st_mtime_ns, state.st_size):
                 continue
             self._seen[file] = (state.st_mtime_ns, state.st_size)

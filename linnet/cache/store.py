@@ -33,7 +33,7 @@ from linnet.cache.memo import FLOOR, REST_NS, Memo
 from linnet.cache.owning import own_files
 from linnet.cache.shared import FolderObjects, ObjectStore, Shared
 from linnet.errors import StorageError
-from linnet.storage.files import file_name, write_text, writing
+from linnet.storage.files import file_name, listed, write_text, writing
 from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 
@@ -181,7 +181,7 @@ class Cache:
 
     def latest(self, task: str) -> dict[str, Any] | None:
         """The key of a task's newest entry (to explain a miss against), or None."""
-        files = sorted((self.root / "entries" / file_name(task)).glob("*.json"), key=_used, reverse=True)
+        files = sorted(listed(self.root / "entries" / file_name(task), "[!.]*.json"), key=_used, reverse=True)
         found = (self.load(file) for file in files)
         return next((entry.key for entry in found if entry is not None), None)
 
@@ -191,7 +191,9 @@ class Cache:
 
     def entry_files(self) -> list[Path]:
         """The files of all entries, the least recently used first."""
-        return sorted((self.root / "entries").glob("*/[!.]*.json"), key=_used)
+        return sorted(
+            (file for task in listed(self.root / "entries") for file in listed(task, "[!.]*.json")), key=_used
+        )
 
     def load(self, file: Path) -> Entry | None:
         """The entry in a file; None if it is gone or damaged."""

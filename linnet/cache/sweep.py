@@ -7,11 +7,13 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from linnet.cache.digest import file_digest
 from linnet.cache.store import Cache, Entry
+from linnet.storage.files import listed
 
 GRACE_SECONDS = 3600.0
 """What a killed step left behind goes when it is this old."""
@@ -53,7 +55,10 @@ def cached_entries(cache: Cache) -> list[CacheEntry]:
     found = []
     for file in cache.entry_files():
         entry = cache.load(file)
-        unused = moment - file.stat().st_mtime if entry else float("inf")
+        try:
+            unused = moment - file.stat().st_mtime if entry else float("inf")
+        except FileNotFoundError:  # another process dropped it just now
+            continue
         found.append(
             CacheEntry(
                 file,
@@ -107,11 +112,11 @@ def sweep(cache: Cache, planned: Plan) -> None:
         for held in planned.drop:
             held.file.unlink(missing_ok=True)
         used = {digest for file in cache.entry_files() for digest in _blobs(cache.load(file))}
-        for blob in (cache.root / "blobs").glob("*/*"):
+        for blob in _blob_files(cache):
             if blob.name not in used:
                 blob.unlink(missing_ok=True)
         _forget(cache)
-    for left in (cache.root / "staging").glob("*"):
+    for left in listed(cache.root / "staging"):
         if not _in_use(left):
             shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
@@ -122,11 +127,15 @@ def damaged(cache: Cache) -> list[CacheEntry]:
     Damaged contents are thrown away; the entries are the caller's to drop.
     """
     with cache.lock():
-        bad = {path.name for path in (cache.root / "blobs").glob("*/*") if file_digest(path) != path.name}
+        bad = {path.name for path in _blob_files(cache) if file_digest(path) != path.name}
         for digest in bad:
             cache.blobs.path(digest).unlink(missing_ok=True)
         held = cached_entries(cache)
         return [each for each in held if not _whole(cache, each)]
+
+
+def _blob_files(cache: Cache) -> list[Path]:
+    return [blob for folder in listed(cache.root / "blobs") for blob in listed(folder)]
 
 
 def _whole(cache: Cache, held: CacheEntry) -> bool:
@@ -136,9 +145,10 @@ def _whole(cache: Cache, held: CacheEntry) -> bool:
 
 def _forget(cache: Cache) -> None:
     """Drops remembered digests that were not used for a long time; they are worked out again."""
-    for file in cache.memo.root.glob("*"):
-        if time.time() - file.stat().st_mtime > 30 * 86400:
-            file.unlink(missing_ok=True)
+    for file in listed(cache.memo.root):
+        with suppress(FileNotFoundError):  # another process was faster
+            if time.time() - file.stat().st_mtime > 30 * 86400:
+                file.unlink()
 
 
 def _in_use(left: Path) -> bool:

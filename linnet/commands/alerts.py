@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,8 @@ from linnet.config import load_config
 from linnet.errors import ConfigError
 
 app = typer.Typer(help="Service levels as Prometheus rules and Grafana dashboards.", no_args_is_help=True)
+
+_KINDS: tuple[Literal["page", "ticket"], ...] = ("page", "ticket")
 
 ConfigPaths = Annotated[
     list[Path], typer.Argument(help="Config files, a model each, such as configs/fashion.toml.")
@@ -47,6 +49,7 @@ def generate(
       linnet alerts generate configs/fashion.toml configs/digits.toml --target 10.0.0.4:8090 --dry-run
     """
     from linnet.alerting.files import AlertedModel, alert_files, write_alert_files
+    from linnet.alerting.receivers import is_told, secrets_of
 
     models: dict[str, AlertedModel] = {}
     for path in config:
@@ -69,8 +72,9 @@ def generate(
     console = terminal()
     for name in files:
         console.print(f"{'would write' if dry_run else 'wrote'} {output / name}")
-    for model, kind in ((model, kind) for model in models for kind in ("page", "ticket")):
-        if not getattr(models[model].levels, f"{kind}_webhook"):
-            console.print(
-                f"nobody gets a {kind} of {model}: set service_levels.{kind}_webhook", style="yellow"
-            )
+    for model, kind in ((model, kind) for model in models for kind in _KINDS):
+        if not is_told(kind, models[model].levels):
+            said = f"nobody gets a {kind} of {model}: set service_levels.{kind}_webhook, {kind}_slack or"
+            console.print(f"{said} {kind}_email", style="yellow", soft_wrap=True)
+    for name in sorted({one for model in models.values() for one in secrets_of(model.levels)}):
+        console.print(f"put the secret into {output / 'alertmanager' / name}, readable by Alertmanager alone")

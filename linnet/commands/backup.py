@@ -15,6 +15,7 @@ from linnet.commands.terminal import bars_on, terminal
 from linnet.errors import LinnetError, StorageError
 from linnet.storage import backup as backups
 from linnet.storage.archive import BytesDone
+from linnet.storage.files import listed
 from linnet.storage.paths import state_dir
 
 _LEDGERS = "ledger"
@@ -134,8 +135,8 @@ def _check_ledgers(home: Path) -> None:
     """
     from linnet.records.ledger import verify_chain
 
-    heads = (head.with_suffix(".jsonl") for head in (home / _LEDGERS).glob("*.head"))
-    for path in sorted({*heads, *(home / _LEDGERS).glob("*.jsonl")}):
+    heads = (head.with_suffix(".jsonl") for head in listed(home / _LEDGERS, "*.head"))
+    for path in sorted({*heads, *listed(home / _LEDGERS, "*.jsonl")}):
         verify_chain(path)
 
 

@@ -21,6 +21,7 @@ from linnet.errors import RegistryError, RunError, StorageError
 from linnet.records import StageRecord
 from linnet.run import runs
 from linnet.runner.sweep import remove, shared_folders, to_drop
+from linnet.storage.files import listed
 
 app = typer.Typer(help="Look at the content cache, check it, and shrink it.", no_args_is_help=True)
 
@@ -61,7 +62,7 @@ def explain(
     folder, name = runs.find(run_id), task.replace("-", "_")
     told = _key_of(folder, name)
     if told is None:
-        known = sorted(file.stem for file in (folder / runs.KEYS).glob("*.json"))
+        known = [file.stem for file in listed(folder / runs.KEYS, "*.json")]
         raise RunError(
             f"run {folder.name} has no step {task!r} with a key: it has {', '.join(known) or 'none'}"
         )

@@ -47,6 +47,8 @@ def chosen_config(path: Path | None, name: str = "") -> Config:
     )
     for problem in broken_config_files():  # it may be the very one that this model should be judged by
         terminal(stderr=True).print(f"not used: {problem}", style="yellow", soft_wrap=True)
+    if found.doubt:
+        terminal(stderr=True).print(found.doubt, style="yellow", soft_wrap=True)
     return found.config
 
 

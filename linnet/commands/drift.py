@@ -173,7 +173,10 @@ def audit(
 def _settings(name: str, path: Path | None) -> tuple[Champion, MonitoringConfig, ServingConfig]:
     if path is None:
         champion = find_champion(name)
-        config = model_config(champion.name).config
+        found = model_config(champion.name)
+        config = found.config
+        if found.doubt:
+            terminal(stderr=True).print(found.doubt, style="yellow", soft_wrap=True)
     else:
         config = load_config(path)
         champion = find_champion(name or config.model_name, config.registry)

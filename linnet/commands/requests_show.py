@@ -21,7 +21,7 @@ from linnet.storage.paths import prediction_log_dir
 
 if TYPE_CHECKING:
     from linnet.monitoring.request_lookup import ServedRequest
-    from linnet.tasks.answer import Answer, Listed
+    from linnet.tasks.answer import Answer
 
 MOST_ANSWERS = 20
 """Answers that are shown; an image that is sent each minute has thousands."""
@@ -101,11 +101,13 @@ def printable(text: str) -> str:
 
 
 def _served(request: ServedRequest) -> dict[str, Any]:
+    from linnet.monitoring.request_lookup import listed
+
     answer, run = _version(request.model, request.version)
     images = []
     for one in request.images:
-        listed = _listed(answer, one.probabilities) if answer else []
-        likely = ", ".join(f"{named['class']} {named['probability']:.1%}" for named in listed)
+        told = listed(answer, one.probabilities) if answer else []
+        likely = ", ".join(f"{named['class']} {named['probability']:.1%}" for named in told)
         said = f"{one.index}: {likely or f'{one.predicted} {one.confidence or 0:.1%}'}"
         feedback = f"; labelled {one.label} at {one.labelled_at:%Y-%m-%d %H:%M} UTC" if one.label else ""
         kept = "; image kept" if one.image else ""
@@ -131,16 +133,6 @@ def _refusal(request: RefusedRequest) -> dict[str, Any]:
         "body": f"{request.size:,} bytes, {'kept' if request.kept else 'not kept'}",
         "headers": [f"{name}: {value}" for name, value in request.headers.items()] or ["none of interest"],
     }
-
-
-def _listed(answer: Answer, values: tuple[float, ...]) -> Listed:
-    """What a client was answered; nothing where the log holds numbers of another model."""
-    import numpy as np
-
-    try:
-        return answer.listed(answer.unpacked(np.asarray(values, np.float32), np.array([len(values)]))[0])
-    except ValueError:
-        return []
 
 
 def _version(model: str, version: str) -> tuple[Answer | None, str]:

@@ -27,6 +27,7 @@ from linnet.errors import RegistryError, RunError
 from linnet.records import RunRequest
 from linnet.run import runs
 from linnet.run.log import own_lines
+from linnet.storage.files import listed
 
 runs_app = typer.Typer(help="Look at runs, end them, and let them go on.", no_args_is_help=True)
 
@@ -83,11 +84,12 @@ def runs_list(
     """List runs, the newest first."""
     rows: list[tuple[str, str, str, datetime, datetime | None]] = []
     if host:
+        from linnet.launch.listing import newest_runs
+
         with _client(host) as client:
-            page = client.list_runs(page_size=limit, sort_by="created_at desc")
-        for run in page.runs or []:
+            found_there, more = newest_runs(client, limit)
+        for run in found_there:
             rows.append((run.run_id, str(run.state).lower(), "", run.created_at, run.finished_at))
-        more = bool(page.next_page_token)
     else:
         found = [record for _, record in islice(runs.readable(), limit + 1)]
         more = len(found) > limit
@@ -182,9 +184,9 @@ def runs_log(
         _print_log([folder / "log.txt"], raw)
         return
     named = task.replace("_", "-")
-    found = [file for file in (folder / "logs").glob("*.txt") if file.stem.endswith(named)]
+    found = [file for file in listed(folder / "logs", "*.txt") if file.stem.endswith(named)]
     if not found:
-        known = ", ".join(sorted(file.stem.rpartition(".")[2] for file in (folder / "logs").glob("*.txt")))
+        known = ", ".join(sorted(file.stem.rpartition(".")[2] for file in listed(folder / "logs", "*.txt")))
         raise RunError(
             f"the run {folder.name} has no output of a task {task!r} (there is: {known or 'none'})"
         )

@@ -40,9 +40,34 @@ class ServiceLevelsConfig(Section):
     rollout_minutes: float = Field(default=60.0, gt=0)
     """A rollout silences transient alerts for at most this long; then it is stuck, and says so."""
     page_webhook: Address = ""
-    """Address that Alertmanager posts pages to; empty: nobody is paged."""
+    """Address that Alertmanager posts pages to; empty: none."""
     ticket_webhook: Address = ""
-    """Address that Alertmanager posts tickets to; empty: nobody is told."""
+    """Address that Alertmanager posts tickets to; empty: none."""
+    page_slack: str = ""
+    """Slack channel that pages go to, such as #on-call; the address for incoming messages stands in the file
+    slack-url beside alertmanager.yml. Empty: none."""
+    ticket_slack: str = ""
+    """The same for tickets."""
+    page_email: str = ""
+    """Mail address that pages go to, through `smtp_host`; empty: none."""
+    ticket_email: str = ""
+    """The same for tickets."""
+    page_pagerduty: bool = False
+    """Whether PagerDuty gets pages; the service's key stands in the file pagerduty-key beside
+    alertmanager.yml."""
+    smtp_host: str = ""
+    """host:port of the server that takes mail."""
+    smtp_from: str = ""
+    """Sender of mails."""
+    smtp_user: str = ""
+    """Account of the mail server; its password stands in the file smtp-password beside alertmanager.yml.
+    Empty: it asks for none."""
+    owner: str = ""
+    """Team or person that the model belongs to: stands in every alert."""
+    on_call: str = ""
+    """Who answers pages of the model, such as a rota's address: stands in every alert."""
+    escalation: str = ""
+    """Whom to ask when nobody answers within half an hour: stands in every alert."""
     retraining_webhook: Address = "http://127.0.0.1:8888/retraining/alerts"
     """Address of the retraining policy's webhook, which gets drift and accuracy alerts."""
     runbooks: str = "docs/runbooks"
@@ -54,4 +79,14 @@ class ServiceLevelsConfig(Section):
             column, equals, value = cohort.partition("=")
             if not (column and equals and value):
                 raise ValueError(f"critical_cohorts: '{cohort}' must be column=value, such as class=Shirt")
+        if self.page_email or self.ticket_email:
+            host, _, port = self.smtp_host.rpartition(":")
+            if not (host and port.isdigit() and "@" in self.smtp_from):
+                raise ValueError(
+                    "page_email, ticket_email: mail needs smtp_host (host:port) and smtp_from (an address)"
+                )
+        for name in ("page_slack", "ticket_slack"):
+            channel = getattr(self, name)
+            if channel and channel[0] not in "#@":
+                raise ValueError(f"{name}: '{channel}' must be a channel or a person: #on-call, @ada")
         return self

@@ -264,8 +264,8 @@ class ServingConfig(Section):
                 outer = value != value.strip() or not 0 < len(value) <= 64 or "," in value
                 if outer or problem_of(normal(value)) or value in (OTHER, NOT_TOLD):
                     raise ValueError(
-                        f"segments: {value[:70]!r} cannot be a value of {name}: it must be 1 to 64 characters "
-                        "without a comma, control characters or outer spaces, "
+                        f"segments: {value[:70]!r} cannot be a value of {name}: it must be 1 to 64 "
+                        "characters without a comma, control characters or outer spaces, "
                         f"and neither {OTHER} nor {NOT_TOLD}"
                     )
         return self

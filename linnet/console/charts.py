@@ -131,5 +131,5 @@ def columns(counts: Sequence[tuple[int, int]], caption: str, most: int = 72) -> 
     return Html(
         f'<svg class="curve wider" viewBox="0 0 {width} {height + 4}" role="img" aria-label="{escape(caption)}">'
         f'<line class="grid" x1="0" x2="{width}" y1="{height}" y2="{height}"/>{bars}</svg>'
-        f'<div class="legend">{when(start)}<span style="margin-left:auto">at most {top:,} an hour, {when(end)}</span></div>'
+        f'<div class="legend">{when(start)}<span style="margin-left:auto">at most {top:,} per hour, {when(end)}</span></div>'
     )

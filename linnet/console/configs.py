@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from linnet.config import SECTIONS, Config, config_files
+from linnet.config import SECTIONS, Config, broken_config_files, config_files
 from linnet.config.places import foreign_places
 from linnet.errors import ConfigError
 from linnet.records import RunRecord
@@ -13,13 +14,28 @@ from linnet.records import RunRecord
 LAST_RUNS = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Bases:
+    """Configs to begin with, by where they come from."""
+
+    configs: dict[str, Config]
+    left_out: tuple[str, ...]
+    """Why others, which somebody may look for here, are not among them."""
+
+
 def bases(records: list[RunRecord], also: str = "") -> dict[str, Config]:
     """Configs to begin with: the files in `configs/` and here, then those of each model's last runs.
 
     `also`: the name of one more, such as `run ID`: any run here can be run again, however old it is.
     """
-    found = config_files()
+    return read_bases(records, also).configs
+
+
+def read_bases(records: list[RunRecord], also: str = "") -> Bases:
+    """The same, with what cannot be read."""
+    found, left_out = config_files(), broken_config_files()
     several: Counter[str] = Counter()
+    older: list[str] = []
     for record in records:
         several[record.model_name] += 1
         is_last = several[record.model_name] <= LAST_RUNS  # a busy model hides no other
@@ -27,9 +43,12 @@ def bases(records: list[RunRecord], also: str = "") -> dict[str, Config]:
             continue
         try:
             found[f"run {record.run_id}"] = Config.parse(record.config)
-        except ConfigError:
-            continue  # of an older Linnet
-    return found
+        except ConfigError as error:  # of an older Linnet
+            older.append(f"run {record.run_id}: {error}")
+    if older:
+        more = f"{len(older) - 1} more run(s) and " if older[1:] else ""
+        left_out.append(f"{more}{older[0]}")
+    return Bases(found, tuple(left_out))
 
 
 def refuse_foreign_places(config: Config, known: Iterable[Config]) -> None:

@@ -108,12 +108,13 @@ def watched(context: Context, model: str) -> Watched:
 
 
 def _watched(context: Context, model: str) -> Watched:
-    config = context.sources.kept.get(("config", model), 30.0, lambda: model_config(model).config)
+    found_config = context.sources.kept.get(("model config", model), 30.0, lambda: model_config(model))
+    config = found_config.config
     broken = context.sources.kept.get("broken configs", 30.0, lambda: tuple(broken_config_files()))
     champion = context.sources.champion(model) if model else None
     log, at = context.log.summary(model), now()
     kept = objectives(log, config.service_levels, at.timestamp())
-    unread = list(log.unread)
+    unread = [*log.unread, *(why for why in found_config.doubts if why not in broken)]
     windows = _windows(champion, unread) if champion else ()
     newest = windows[0][0] if windows else None
     performance = _read(PerformanceReport, newest, PERFORMANCE_FILE, unread)

@@ -15,6 +15,8 @@ from linnet.vision.decode import decode
 from linnet.vision.thumbnail import thumbnail
 
 PAGE = 48
+OFFERED = 500
+"""Values of a cohort column that the page offers."""
 _SMALL = ["sample_id", "label", "split"]
 
 
@@ -51,17 +53,29 @@ class SampleTable:
             StorageError, DataError: there is no table, or it cannot be read.
         """
         self._folder = folder
+        self._cohort_values: dict[str, list[str]] = {}
         self.manifest = DatasetManifest.load(folder / "manifest.json")
         self._columns = _columns(folder.resolve(), self.manifest.shards, self.manifest.cohorts)
 
     @property
     def cohorts(self) -> list[str]:
-        """The cohorts, as `column=value`, of columns with few values."""
-        return [
-            f"{name}={value}"
-            for name in self.manifest.cohorts
-            for value in sorted(set(self._columns[f"cohort_{name}"].tolist()))[:20]
+        """Cohorts to choose from, as `column=value`: the first `OFFERED` values of each column."""
+        return [f"{name}={value}" for name in self.manifest.cohorts for value in self._values(name)[:OFFERED]]
+
+    @property
+    def cohorts_left(self) -> str:
+        """Of which columns `cohorts` has not all values, in a sentence; empty: it has all."""
+        counts = {name: len(self._values(name)) for name in self.manifest.cohorts}
+        cut = [
+            f"{OFFERED} of {count:,} values of {name}" for name, count in counts.items() if count > OFFERED
         ]
+        named = f"; ?cohort={self.manifest.cohorts[0]}=VALUE in the address takes any" if cut else ""
+        return f"offered: the first {' and '.join(cut)}{named}" if cut else ""
+
+    def _values(self, name: str) -> list[str]:
+        if name not in self._cohort_values:
+            self._cohort_values[name] = sorted(set(self._columns[f"cohort_{name}"].tolist()))
+        return self._cohort_values[name]
 
     def page(self, filters: Filters, number: int) -> tuple[list[Shot], int]:
         """The samples of a page, and how many there are in all."""

@@ -21,7 +21,7 @@ STYLE = (
 html{scrollbar-gutter:stable}
 body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 Inter,system-ui,-apple-system,"Segoe UI",
 Roboto,"Helvetica Neue",sans-serif;font-variant-numeric:tabular-nums;-webkit-text-size-adjust:100%}
-a{color:var(--accent);text-decoration:none}a:hover,p a,dd a{text-decoration:underline}p a,dd a{text-underline-offset:2px}
+a{color:var(--accent);text-decoration:none}a:hover,p a,dd a,figcaption .soft a{text-decoration:underline}p a,dd a{text-underline-offset:2px}
 :focus-visible{outline:2px solid var(--accent);outline-offset:2px;border-radius:6px}
 code,pre,.mono{font-family:ui-monospace,"SF Mono","DejaVu Sans Mono",Menlo,Consolas,monospace;font-size:.87em}
 h1{font-size:24px;line-height:1.25;margin:0;letter-spacing:-.015em;font-weight:650}
@@ -139,7 +139,7 @@ svg.bar .calm{fill:var(--good)}svg.bar .bad{fill:var(--bad)}svg.bar .mark{stroke
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:12px;padding:8px;overflow:hidden}
 figure .pair{display:grid;grid-template-columns:1fr 1fr;gap:6px}
 figure img{width:100%;aspect-ratio:1;object-fit:contain;image-rendering:pixelated;border-radius:7px;background:#7f7f7f18;
-display:block}figcaption{font-size:12.5px;line-height:1.4;margin-top:7px;overflow-wrap:anywhere}
+display:block}figure img.full{image-rendering:auto;max-height:70vh;aspect-ratio:auto;min-height:180px}figcaption{font-size:12.5px;line-height:1.4;margin-top:7px;overflow-wrap:anywhere}
 .answer{display:grid;grid-template-columns:minmax(70px,max-content) 1fr auto;gap:9px 14px;align-items:center;font-size:15px}
 .answer .bar{height:12px}.answer .first{font-weight:650}
 .field{display:block;margin-bottom:14px}.field label,.login label{display:block;font-size:13px;font-weight:580;margin-bottom:4px}

@@ -57,16 +57,15 @@ def opened(location: Path, progress: Progress | None = None) -> Path:
     digest = hashlib.blake2b(bytes(location.resolve()), digest_size=6).hexdigest()
     copy = state_dir() / "data" / "unpacked" / f"{file_name(location.name)}-{digest}"
     with file_lock(copy.with_name(f"{copy.name}.lock")), writing(copy):
-        places = _places(archives, location if location.is_dir() else location.parent, copy)
-        for stamp in copy.rglob(f".*{_STAMP}"):
-            if (stale := stamp.with_name(stamp.name[1 : -len(_STAMP)])) not in places:
-                shutil.rmtree(stale, ignore_errors=True)
-                stamp.unlink()
+        files, stamps = copy / "files", copy / "stamps"
+        places = _places(archives, location if location.is_dir() else location.parent, files)
+        marks = {place: stamps / f"{place.relative_to(files)}{_STAMP}" for place in places}
+        _clear(copy, marks)
         for done, (place, archive) in enumerate(places.items()):
             if progress:
                 progress("unpacking", done, len(places))
-            unpack(archive, place, str(archive))
-    return copy
+            unpack(archive, place, str(archive), marks[place])
+    return files
 
 
 def refuse_packed(tree: Folder, error: DataError) -> None:
@@ -80,22 +79,24 @@ def refuse_packed(tree: Folder, error: DataError) -> None:
         ) from error
 
 
-def unpack(archive: Path, out: Path, named: str) -> None:
+def unpack(archive: Path, out: Path, named: str, stamp: Path) -> None:
     """Makes `out` the folder of an archive's files; does nothing where that is so already.
 
     Args:
         archive: The file.
         out: The folder; what is in it is replaced.
         named: What errors call the archive.
+        stamp: A file that says of which archive `out` is; outside of the dataset, which it is no part of.
 
     Raises:
         DataError: it cannot be unpacked, leads out of its folder or needs more room than there is.
     """
-    stamp, fresh = out.with_name(f".{out.name}{_STAMP}"), out.with_name(f".{out.name}.fresh")
+    fresh = stamp.with_name(f"{stamp.name}.fresh")
     digest = quick_digest(archive)
     if out.is_dir() and stamp.exists() and stamp.read_text() == digest:
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (out.parent, stamp.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     for stale in (fresh, out):
         shutil.rmtree(stale, ignore_errors=True)
     try:
@@ -111,6 +112,19 @@ def unpack(archive: Path, out: Path, named: str) -> None:
         raise DataError(named, f"cannot be unpacked: {error}", "pack it again") from error
     fresh.replace(out)
     stamp.write_text(digest)
+
+
+def _clear(copy: Path, marks: dict[Path, Path]) -> None:
+    """Removes what lies unpacked of archives that are gone, or as an older Linnet laid it."""
+    wanted = {"files", "stamps"}
+    for path in copy.iterdir() if copy.is_dir() else ():
+        if path.name not in wanted:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+    for stamp in (copy / "stamps").rglob(f"*{_STAMP}"):
+        place = copy / "files" / str(stamp.relative_to(copy / "stamps"))[: -len(_STAMP)]
+        if place not in marks:
+            shutil.rmtree(place, ignore_errors=True)
+            stamp.unlink()
 
 
 def _packed(tree: Folder, endings: tuple[str, ...]) -> list[Path]:

@@ -8,8 +8,6 @@ usual spelling, or empty), captured_at (ISO 8601; UTC where it has no offset), a
 from __future__ import annotations
 
 import difflib
-from collections import defaultdict
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from linnet.config import DEFAULT_TASK, normal, problem_of
 from linnet.data.folder_tree import walk
 from linnet.data.image_index import ImageIndex
 from linnet.data.rows import RawDataset, RawRow, class_names, invalid_rows
+from linnet.data.rows_of_image import check_agreed, joined_rows
 from linnet.data.tables import read_table
 from linnet.data.understanding import split_named
 from linnet.errors import DataError
@@ -104,48 +103,8 @@ def manifest_rows(
         raise DataError(str(path), "has no rows", "list at least one image of each of 2 classes")
     if not target.several:
         return rows
-    _check_agreed(str(path), rows, people)
-    return _joined(str(path), rows, target)
-
-
-def _check_agreed(where: str, rows: list[RawRow], people: list[str]) -> None:
-    """The classes of an image are those that one person gave it, and not what several could not agree on.
-
-    Raises:
-        DataError: people who answered about the same image gave it different classes.
-    """
-    said: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for row, who in zip(rows, people, strict=True):
-        said[row.origin][who].append(row.label)
-    problems = [
-        f"{origin}: "
-        + ", ".join(f"{'|'.join(labels)} by {who or 'nobody'}" for who, labels in answers.items())
-        for origin, answers in said.items()
-        if len({frozenset(labels) for labels in answers.values()}) > 1
-    ]
-    if problems:
-        problem = f"{len(problems)} image(s) have different answers of several people"
-        raise invalid_rows(where, problem, problems, "keep one of the answers to each")
-
-
-def _joined(where: str, rows: list[RawRow], target: Target) -> list[RawRow]:
-    """One row per image, with the classes of all its rows.
-
-    Raises:
-        DataError: the rows of an image differ in something else than their classes.
-    """
-    found: dict[str, RawRow] = {}
-    problems: list[str] = []
-    for row in rows:
-        first = found.setdefault(row.origin, row)
-        label = target.joined((first.label, row.label))
-        if replace(row, label="") != replace(first, label=""):
-            problems.append(f"{row.origin}: its rows differ in split, time, cohort or group")
-        found[row.origin] = replace(first, label=label)
-    if problems:
-        raise invalid_rows(where, f"{len(problems)} row(s) contradict another of the same image", problems,
-                           "make them equal but for the label")  # fmt: skip
-    return list(found.values())
+    check_agreed(str(path), rows, people)
+    return joined_rows(str(path), rows, target)
 
 
 def table_path(location: Path) -> Path:

@@ -89,7 +89,7 @@ def gates_section(raw: RawDataset, division: Division, evaluation: EvaluationCon
     few = wilson(math.floor(_GOOD * n), n, evaluation.confidence).low
     floor = _down(min(0.8, chance + (1 - chance) * _LEARNED, few))
     f1 = _down(0.95 * macro_f1_beside(floor, tests, evaluation))
-    recall = _down(min(0.6 * floor, _least_recall(tests)))
+    recall = _down(_least_recall(tests, 0.6 * floor))
     area = _down(min(0.85 if smallest >= 200 else 0.5, 0.9 * auc_bound(tests, evaluation)))
     error = max(0.05 if smallest >= _LARGE else 0.1, _calibration_noise(n, evaluation.calibration_bins))
     gap = max(0.25 if smallest >= _LARGE else 0.35, 0.1 + 2.1 * _deviation(n / 3))
@@ -162,11 +162,17 @@ def _key(origin: str) -> str:
     return hashlib.blake2b(origin.encode(), digest_size=16).hexdigest()
 
 
-def _least_recall(tests: Sequence[int]) -> float:
-    """What the worst class of a good model reaches, nineteen times in twenty."""
+def _least_recall(tests: Sequence[int], smallest: float) -> float:
+    """What chance leaves of the recall of the worst class, nineteen times in twenty.
+
+    `smallest` is the recall that it has on any number of images. The gate compares the value measured on the
+    few test images of a rare class, so that without this allowance half of such models would fail.
+    """
     from scipy.stats import binom
 
-    return min(float(binom.ppf(0.05 / len(tests), number, _GOOD)) / number for number in tests)
+    rare = (float(binom.ppf(0.05, number, smallest)) / number for number in tests)
+    good = (float(binom.ppf(0.05 / len(tests), number, _GOOD)) / number for number in tests)
+    return min(*rare, *good)
 
 
 def _deviation(images: float) -> float:

@@ -15,6 +15,7 @@ from linnet.errors import DataError, InvalidImage
 from linnet.process.cpus import available_cpus
 from linnet.progress import Progress
 from linnet.records import DatasetManifest, ValidationReport
+from linnet.statistics.distances import jensen_shannon
 from linnet.tasks.target import target_of
 from linnet.vision.decode import decode, threads_pay
 
@@ -138,24 +139,6 @@ def dataset_frame(
             "class_drift": [drift],
         }
     )
-
-
-def jensen_shannon(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> float:
-    """Jensen-Shannon distance, base 2, of two histograms [K]: 0 alike, 1 nothing in common.
-
-    The square root of the divergence; Endres & Schindelin (2003), doi:10.1109/TIT.2003.813506.
-    An empty histogram is at distance 1 from any other.
-    """
-    if not first.sum() or not second.sum():
-        return float(bool(first.sum()) != bool(second.sum()))
-    p, q = first / first.sum(), second / second.sum()
-    middle = (p + q) / 2
-
-    def divergence(a: np.ndarray[Any, Any]) -> float:
-        held = a > 0
-        return float((a[held] * np.log2(a[held] / middle[held])).sum())
-
-    return float(np.sqrt(max((divergence(p) + divergence(q)) / 2, 0.0)))
 
 
 def _columns(wanted: pa.Schema, found: pa.Schema, shard: str) -> Iterator[tuple[str, str, str, str]]:

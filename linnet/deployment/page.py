@@ -161,5 +161,5 @@ def _marks(decision: RolloutDecision) -> str:
         if not mark.what.endswith("%")
     )
     head = "<tr><th class=n>Second<th>What<th>Who<th>Why"
-    title = "<h2>What people did, and what interrupted it</h2>"
+    title = "<h2>What people did, and what else is to know</h2>"
     return f"{title}<div class=card><table>{head}{rows}</table></div>" if rows else ""

@@ -31,6 +31,7 @@ from linnet.records import (
     JudgeVerdict,
     ModelPackage,
     RolloutDecision,
+    RolloutMark,
     TrainingSetManifest,
     now,
 )
@@ -176,7 +177,13 @@ def _reference(package: Path, training_set: Path) -> FirstReleaseBaseline:
 
 
 def _with_traffic(decision: RolloutDecision, replayer: Replayer) -> RolloutDecision:
-    """An inconclusive decision, with what became of requests that no record of the server tells of."""
+    """The decision with what it rests on: how many images were replayed, where not all were.
+
+    An inconclusive one also with what became of requests that no record of the server tells of.
+    """
+    if cut := replayer.traffic.cut:
+        mark = RolloutMark(seconds=0.0, what=cut)
+        decision = decision.model_copy(update={"marks": (mark, *decision.marks)})
     if decision.verdict != "inconclusive" or not (replayer.refused or replayer.left_out):
         return decision
     told = (

@@ -60,6 +60,14 @@ class Traffic:
     """How many of them, the last, are of labelled production windows: every second request is one of these,
     so that a candidate which lost what they taught is seen, however few they are."""
     task: str = DEFAULT_TASK
+    of: int = 0
+    """Images that there are, where these are a random part of them; 0: they are all."""
+
+    @property
+    def cut(self) -> str:
+        """That these are not all images, in words; empty: they are."""
+        shown = f"the replay sends {len(self.bodies):,} of {self.of:,} images of the production split"
+        return f"{shown}, drawn at random" if self.of else ""
 
     def draw(self, source: random.Random) -> int:
         """The next image: at random, and independent of those before."""
@@ -95,7 +103,8 @@ class Traffic:
         bodies = tuple(encode_png(np.asarray(images[index])) for index in chosen)
         target = target_of(about.task)
         truth = tuple(target.decode(labels[index], about.classes) for index in chosen)
-        return cls(bodies, truth, len(others), about.task)
+        there = len(images) if windows else int(np.count_nonzero(~taught))
+        return cls(bodies, truth, len(others), about.task, there if there > len(chosen) else 0)
 
 
 def _of_windows(folder: Path, samples: int) -> npt.NDArray[np.bool_]:
@@ -125,7 +134,7 @@ class Replayer:
         if not is_loopback(url):
             raise RolloutError(f"{url}: replayed traffic is sent to this machine only")
         self._host, self._port = urlsplit(url).hostname or "", urlsplit(url).port or 80
-        self._traffic, self._pace = traffic, pace
+        self.traffic, self._pace = traffic, pace
         self._answer, self._agreement = answer_of(traffic.task, ()), agreement_of(traffic.task)
         self._model = quote(model, safe="")
         self._random = random.Random(seed)  # noqa: S311  chooses images, keeps no secret
@@ -187,10 +196,10 @@ class Replayer:
         with self._lock:
             if self._next >= self._most or self._stopping.is_set():
                 return None
-            index = self._traffic.draw(self._random)
+            index = self.traffic.draw(self._random)
             due = self._began + self._next / self._pace.rate
             self._next += 1
-        return due, self._traffic.bodies[index], self._traffic.labels[index]
+        return due, self.traffic.bodies[index], self.traffic.labels[index]
 
     def _send(self, connection: HTTPConnection, body: bytes, truth: str) -> LabeledOutcome | None:
         """What came of a request; None: the server was too busy."""

@@ -6,7 +6,7 @@ import time
 
 from linnet.deployment.journal import UNDER_WAY, Command, Journal
 from linnet.errors import RolloutError
-from linnet.storage.files import file_name
+from linnet.storage.files import file_name, listed
 from linnet.storage.paths import server_state_file, state_dir
 
 END_SECONDS = 10.0
@@ -19,7 +19,7 @@ DONE = {"approve": "approved", "pause": "paused", "resume": "resumed"}
 def journals() -> list[Journal]:
     """The rollouts that this state folder knows: the last one of each model."""
     return [
-        found for file in sorted((state_dir() / "rollouts").glob("*.json")) if (found := Journal(file)).read()
+        found for file in listed(state_dir() / "rollouts", "[!.]*.json") if (found := Journal(file)).read()
     ]
 
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from linnet.engine.listing import timestamp
 from linnet.engine.store import Resource
 from linnet.engine.supervisor import folder_of
-from linnet.errors import LinnetError
+from linnet.errors import LinnetError, StorageError
 from linnet.records import TaskRecord
 from linnet.runner.spec import Spec
+from linnet.storage.files import listed
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,13 @@ class Tasks(NamedTuple):
 
 def tasks_of(folder: Path) -> Tasks:
     """The tasks of a run; a record that cannot be read keeps none of the others from being shown."""
-    found, unreadable = [], {}
-    for file in sorted((folder / "tasks").glob("[!.]*.json")):
+    found: list[TaskRecord] = []
+    unreadable: dict[str, str] = {}
+    try:
+        files = listed(folder / "tasks", "[!.]*.json")
+    except StorageError as error:
+        return Tasks([], {"tasks": str(error)})
+    for file in files:
         try:
             found.append(TaskRecord.load(file))
         except LinnetError as error:

@@ -25,6 +25,7 @@ from linnet.runner import worker_pool
 from linnet.runner.containers import sweep
 from linnet.runner.spec import Spec
 from linnet.runner.worker_pool import Workers
+from linnet.storage.files import listed
 
 GRACE_SECONDS = 4.6
 """How long a worker may take to stop its programs, after which everything of the run is killed."""
@@ -262,7 +263,7 @@ def set_state(store: ResourceStore, run: Resource, state: str) -> None:
 
 def close_tasks(folder: Path) -> None:
     """Marks as canceled what a worker that is gone left running or waiting."""
-    for file in (folder / "tasks").glob("[!.]*.json"):
+    for file in listed(folder / "tasks", "[!.]*.json"):
         try:
             task = TaskRecord.load(file)
             if task.process and started_at(task.process[0]) == task.process[1]:

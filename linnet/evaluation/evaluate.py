@@ -30,6 +30,7 @@ from linnet.progress import Progress
 from linnet.records import Comparison, EvaluationReport, GateDecision, RegressionSet
 from linnet.tasks.answer import answer_of
 from linnet.tasks.score import Results, score_of
+from linnet.tasks.target import target_of
 
 EVALUATION_FILE, GATES_FILE = "evaluation.json", "gates.json"
 PREDICTIONS_FILE, REPORT_FILE = "predictions.npz", "report.html"
@@ -84,7 +85,7 @@ def evaluate(
     tuning = _unseen(model, predictor.predict(validation, "validation", progress), training_set)
     outputs = predictor.predict(whole, "test", progress)
     score = score_of(whole.task)
-    fitted = score.fit(tuning.logits, validation.labels)
+    fitted = score.fit(tuning.logits, validation.labels, len(whole.classes))
     everything = score.results(whole.labels, outputs.logits, fitted)
     calibrated = score.described(test.labels, everything.output[:own], fitted.thresholds)
     uncalibrated = score.results(test.labels, outputs.logits[:own], replace(fitted, temperature=1.0))
@@ -92,7 +93,8 @@ def evaluate(
     said = answer.labels(everything.output)
     truth = whole.truth
     rival = None if champion is None else ask_champion(whole, champion, champion_version, progress)
-    cohorts = {name: values for name, values in test.cohorts.items() if name != SOURCE}
+    own_cohorts = {name: values for name, values in test.cohorts.items() if name != SOURCE}
+    cohorts = target_of(whole.task).cohorts(test.labels) | own_cohorts
     compared = None if rival is None else _compare(calibrated, test, said, truth, rival, evaluation)
     report = measure(
         calibrated, uncalibrated, test.ids, test.classes, cohorts, fitted, compared, evaluation, whole.task

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from linnet.config import DEFAULT_TASK, EvaluationConfig
 from linnet.evaluation.cohorts import Strings, cohort_table
-from linnet.records import Comparison, EvaluationReport
+from linnet.records import Comparison, EvaluationReport, Interval
 from linnet.statistics import intervals
+from linnet.statistics.bootstrap import sample_weights
 from linnet.tasks.score import Fitted, Results, score_of
 
 
@@ -40,6 +44,7 @@ def measure(
     """
     score, broken = score_of(task), calibrated.not_finite > 0
     unknown = {metric.key: intervals.unknown() for metric in score.metrics}
+    grouped = {**score.groups(calibrated), **cohorts}
     recalls = [] if broken else score.recalls(calibrated, classes, config.confidence)
     return EvaluationReport(
         task=task,
@@ -48,13 +53,27 @@ def measure(
         metrics=unknown if broken else score.intervals(calibrated, config),
         per_class=_blanked(score.per_class(calibrated, classes), broken),
         confusion=score.confusion(calibrated),
-        cohorts=() if broken else cohort_table(calibrated.scores, recalls, cohorts, config.confidence),
+        cohorts=() if broken else cohort_table(calibrated.scores, recalls, grouped, config.confidence),
         temperature=fitted.temperature,
         thresholds=fitted.thresholds,
         ece_before=float("nan") if broken else score.calibration_error(uncalibrated, config.calibration_bins),
         comparison=comparison,
+        mistakes={} if broken else _mistakes(score.mistakes(calibrated), config),
         suspects=tuple(ids[i] for i in score.suspects(calibrated)),
     )
+
+
+def _mistakes(counts: Mapping[str, npt.NDArray[np.int64]], config: EvaluationConfig) -> dict[str, Interval]:
+    """Mistakes a sample by kind, from counts [N], with bootstrap intervals.
+
+    Half a mistake is drawn (Jeffreys' prior), so that an interval keeps a width where none was made.
+    """
+    rng, found = np.random.default_rng(config.seed), {}
+    for kind, count in counts.items():
+        weights = np.concatenate(list(sample_weights(len(count), config.resamples, rng)))
+        drawn = (weights @ count + rng.gamma(0.5, size=len(weights))) / weights.sum(axis=1)
+        found[kind] = intervals.around(float(count.mean()), drawn, config.confidence)
+    return found
 
 
 def _blanked(classes: dict[str, dict[str, float]], broken: bool) -> dict[str, dict[str, float]]:

@@ -118,6 +118,11 @@ in training, or for features that are not finite.</p>{% endif %}
 <td class="n">{{ share|percent }}</td></tr>{% else %}<tr><td colspan="4">no mistakes</td></tr>{% endfor %}</table></div></div>
 <p class="soft small">Rows are true classes, columns predicted ones; shade is the share of the row{{ confusion_cut }}.</p>{% endif %}
 
+{% if report.mistakes %}<h2>Kinds of mistake</h2>
+<div class="wide"><table><tr><th>Kind</th><th class="n">An image</th><th class="n">{{ level }} interval</th></tr>
+{% for kind, rate in report.mistakes.items() %}<tr><td>{{ kind|capitalize }}</td><td class="n">{{ rate.value|plain }}</td>
+<td class="n">{{ "%.4f – %.4f"|format(rate.low, rate.high) }}</td></tr>{% endfor %}</table></div>{% endif %}
+
 {% if diagram %}<h2>Calibration</h2>
 <div class="pair"><div class="card">{{ diagram }}<p class="small"><span class="key before"></span>before
 <span class="key after"></span>after temperature scaling</p></div>
@@ -136,7 +141,8 @@ temperature, and with it every confidence, is uncertain.</p>{% endif %}</div></d
 
 {% macro shot(s) %}<figure><img alt="{{ s.alt }}" src="{{ s.image }}"><figcaption>{{ s.text }}<br>
 <code title="{{ s.id }}">{{ s.id[:12] }}</code></figcaption></figure>{% endmacro %}
-{% if mistakes %}<h2>{{ "The surest mistake of each common confusion" if confusion else "The worst answers" }}</h2>
+{% if mistakes %}<h2>{{ "The surest mistake of each common confusion" if confusion else "Images of each kind of mistake"
+if report.mistakes else "The worst answers" }}</h2>
 <div class="shots">{% for s in mistakes %}{{ shot(s) }}{% endfor %}</div>{% endif %}
 {% if suspects %}<h2>Labels to look at again</h2>
 <p class="soft">The model contradicts these labels as firmly as it is usually right about the class it names instead.

@@ -5,7 +5,7 @@ Every function returns markup that is safe to place in a page; class names are e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 import numpy as np
@@ -54,13 +54,19 @@ def shown_classes(confusion: Ints) -> Ints:
     return worst
 
 
-def confusion_picture(confusion: Ints, classes: Sequence[str]) -> str:
-    """The confusion matrix [K, K] as a grid: shade by share of the row, number by count."""
+def confusion_picture(
+    confusion: Ints, classes: Sequence[str], images_of: Callable[[str, str], str] | None = None
+) -> str:
+    """The confusion matrix [K, K] as a grid: shade by share of the row, number by count.
+
+    `images_of`: the address of the images of a true and a predicted class, which a cell then opens.
+    """
     shown = shown_classes(confusion)
     cell, left, top = 46, 118, 96
     side = cell * len(shown)
+    role = "group" if images_of else "img"  # an image has no links inside
     parts = [
-        f'<svg class="confusion" viewBox="0 0 {left + side + 64} {top + side + 8}" role="img" '
+        f'<svg class="confusion" viewBox="0 0 {left + side + 64} {top + side + 8}" role="{role}" '
         f'style="min-width:{(left + side) * 0.72:.0f}px" aria-label="confusion matrix">'
     ]
     totals = np.maximum(confusion.sum(axis=1), 1)
@@ -76,9 +82,13 @@ def confusion_picture(confusion: Ints, classes: Sequence[str]) -> str:
         )
         for column, named in enumerate(shown):
             share = float(confusion[true, named] / totals[true])
-            parts.append(
-                _cell(left + column * cell, y, cell, share, int(confusion[true, named]), true == named)
-            )
+            count = int(confusion[true, named])
+            drawn = _cell(left + column * cell, y, cell, share, count, true == named)
+            if images_of is not None and count:
+                words = escape(f"{count} {classes[true]} predicted as {classes[named]}")
+                target = escape(images_of(classes[true], classes[named]))
+                drawn = f'<a href="{target}" aria-label="{words}"><title>{words}</title>{drawn}</a>'
+            parts.append(drawn)
     parts.append("</svg>")
     return "".join(parts)
 

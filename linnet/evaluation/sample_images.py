@@ -12,7 +12,7 @@ import numpy.typing as npt
 from linnet.config import EvaluationConfig, GatesConfig
 from linnet.records import EvaluationReport
 from linnet.tasks.draw import draw_of
-from linnet.tasks.score import Results
+from linnet.tasks.score import Results, score_of
 from linnet.tasks.target import target_of
 from linnet.vision.thumbnail import thumbnail
 
@@ -64,13 +64,16 @@ def confused(report: EvaluationReport) -> list[tuple[int, int, int]]:
 
 
 def mistakes(report: EvaluationReport, evidence: ReportData) -> list[dict[str, Any]]:
-    """The surest mistake of each of the commonest confusions, or else the worst answers.
+    """The surest mistake of each of the commonest confusions, or images of each kind of mistake, or else the
+    worst answers.
 
     None where probabilities are no numbers.
     """
     predictions = evidence.calibrated
     if predictions.not_finite:
         return []
+    if report.mistakes:
+        return _of_each_kind(report.task, evidence)
     if not report.confusion:
         worst = np.argsort(predictions.scores, kind="stable")[:_SHOTS]
         return [_labelled(report.task, evidence, int(i)) for i in worst if predictions.scores[i] < 1]
@@ -90,6 +93,19 @@ def mistakes(report: EvaluationReport, evidence: ReportData) -> list[dict[str, A
                 count,
             )
         )
+    return found
+
+
+def _of_each_kind(task: str, evidence: ReportData) -> list[dict[str, Any]]:
+    """The images with the most mistakes of each kind, the surest answers first, each image once."""
+    counts, found, shown = score_of(task).mistakes(evidence.calibrated), [], set[int]()
+    for kind, count in counts.items():
+        order = np.lexsort((-np.asarray(evidence.sure), -count))
+        chosen = [int(i) for i in order[: int((count > 0).sum())] if int(i) not in shown]
+        for i in chosen[: _SHOTS // len(counts)]:
+            shown.add(i)
+            shot = _labelled(task, evidence, i)
+            found.append(shot | {"text": _text("<b>{}: {}</b><br>", kind, int(count[i])) + shot["text"]})
     return found
 
 
@@ -124,11 +140,15 @@ def _labelled(task: str, evidence: ReportData, i: int) -> dict[str, Any]:
 
 def _shot(evidence: ReportData, i: int, text: str, *values: object) -> dict[str, Any]:
     """A picture with its caption; `values` are escaped into `text`."""
-    from markupsafe import Markup
-
     return {
         "image": thumbnail(np.asarray(evidence.images[i])),
         "id": evidence.ids[i],
         "alt": f"test sample {evidence.ids[i]}",
-        "text": Markup(text).format(*values),  # noqa: S704  a constant; format escapes the values
+        "text": _text(text, *values),
     }
+
+
+def _text(text: str, *values: object) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text).format(*values)  # noqa: S704  a constant; format escapes the values

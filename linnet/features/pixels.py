@@ -82,6 +82,7 @@ def _decoded(
     samples: Path, manifest: DatasetManifest, columns: list[str], data: DataConfig
 ) -> Iterator[tuple[pd.DataFrame, npt.NDArray[np.uint8]]]:
     """Batches of the table with their resized pixels [n, H, W, C]."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     shape = image_shape(data)
@@ -104,7 +105,7 @@ def _decoded(
                     for index, image in enumerate(each(pixels, rows)):
                         stacked[index] = image
                     yield batch.select(columns).to_pandas(), stacked
-            except OSError as error:
+            except (OSError, pa.ArrowException) as error:
                 raise DataError(str(samples / shard), f"cannot be read: {error}", "ingest again") from error
 
 

@@ -162,7 +162,9 @@ def _log_files(model: str) -> list[Path]:
 
     A file that cannot be read is told and passed over.
     """
-    newest = sorted(served_files(prediction_log_dir()), reverse=True)[:_MOST_FOOTERS]
+    # By their names, which begin with the time: some may lie in folders, such as those of another month.
+    files = sorted(served_files(prediction_log_dir()), key=lambda path: path.name, reverse=True)
+    newest = files[:_MOST_FOOTERS]
     return list(islice((file for file in newest if _may_hold(file, model)), _LOG_FILES))
 
 

@@ -31,4 +31,5 @@ def offer(name: str, config: LabelsConfig) -> dict[str, Any]:
     except (LabelServerError, ConfigError) as error:
         logger.warning("the requests stay queued: %s", error)
         return {"not_exported": str(error)}
-    return {"exported": done.new, "project": done.project}
+    waiting = {"without_image": done.waiting} if done.waiting else {}
+    return {"exported": done.new, "project": done.project, **waiting}

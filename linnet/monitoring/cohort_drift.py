@@ -19,6 +19,7 @@ from linnet.monitoring.drift import compare_numbers
 from linnet.monitoring.online_fdr import simes
 from linnet.monitoring.window import Rows
 from linnet.records import CohortDrift
+from linnet.statistics.spread import spread
 from linnet.vision.statistics import brightness_cohort
 
 Floats = npt.NDArray[np.floating]
@@ -95,8 +96,7 @@ def write_baseline(columns: Floats, rows: Rows, out: Path) -> None:
     names, counts = [], []
     for number, (cohort, inside) in enumerate(rows.cohorts.items()):
         mine = columns[inside]
-        step = max(1, -(-len(mine) // _MOST_ROWS))
-        kept[f"columns{number}"] = mine[::step].astype(np.float32)
+        kept[f"columns{number}"] = mine[spread(len(mine), _MOST_ROWS)].astype(np.float32)
         names.append(cohort)
         counts.append(len(mine))
     kept |= {"names": np.array(names), "counts": np.array(counts)}

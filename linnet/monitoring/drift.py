@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.artifacts.reference import SortedSample
+from linnet.statistics.distances import jensen_shannon
 
 Floats = npt.NDArray[np.float64]
 Values = npt.NDArray[np.floating[Any]]
@@ -151,18 +152,6 @@ def psi(expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:
     """
     first, second = (np.maximum(counts / counts.sum(), _FLOOR) for counts in (expected, found))
     return float(((second - first) * np.log(second / first)).sum())
-
-
-def jensen_shannon(expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:
-    """Jensen-Shannon distance, base 2, 0 to 1: Lin (1991); Endres & Schindelin (2003) for the root."""
-    first, second = expected / expected.sum(), found / found.sum()
-    middle = (first + second) / 2.0
-
-    def divergence(part: Floats) -> float:
-        inside = part > 0
-        return float((part[inside] * np.log2(part[inside] / middle[inside])).sum())
-
-    return float(np.sqrt(max((divergence(first) + divergence(second)) / 2.0, 0.0)))
 
 
 def spread(points: Values) -> float:

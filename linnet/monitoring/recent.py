@@ -59,6 +59,7 @@ _NOT_KEPT = (
     "(serving.log_sample and log_images keep some)"
 )
 _DISPUTED = "are not trained on: their annotators do not agree (labels.min_agreement)"
+_AGAINST = "have feedback that contradicts their annotators: the newest of both has the say"
 _NO_CLASS = "are no class of the model"
 _CHANGED = "belong to images that were redacted, or cannot be read"
 
@@ -101,6 +102,7 @@ def labelled_window(
     found: dict[str, tuple[datetime, Labelled]] = {}
     unused: Counter[str] = Counter()
     apart: set[str] = set()
+    against: set[str] = set()
     target, agreement = target_of(task), agreement_of(task)
     scores: list[tuple[datetime, float]] = []
     for row in rows:
@@ -116,6 +118,8 @@ def labelled_window(
             continue
         label, came = given
         known = set(classes).issuperset(target.classes(label))
+        if known and sent and answered and not _alike(sent[0], answered[0], task, classes):
+            against.add(name)
         if known and row["predicted"] is not None and (sent or name in by_chance):
             scores.append((row["at"], agreement(row["predicted"], label)))
         if why := _why_unused(known, row["image"], name):
@@ -125,11 +129,19 @@ def labelled_window(
     notes = [f"{count} label(s) {why}" for why, count in sorted(unused.items())]
     if apart:
         notes.append(f"{len(apart)} image(s) {_DISPUTED}")
+    if against:
+        notes.append(f"{len(against)} image(s) {_AGAINST}")
     notes += feedback.notes
     for damaged in (*feedback.damaged, *served.damaged):
         logger.warning("%s: left out: %s", log, damaged)
         notes.append(f"the log's {damaged}")
     return LabelledWindow([found[name][1] for name in sorted(found)], tuple(notes), tuple(scores))
+
+
+def _alike(one: str, other: str, task: str, classes: tuple[str, ...]) -> bool:
+    """Whether two labels of an image say the same, as far as the model's classes go."""
+    read, known = target_of(task).classes, set(classes)
+    return not known.issuperset((*read(one), *read(other))) or agreement_of(task)(one, other) >= 1.0
 
 
 def _why_unused(known: bool, image: bytes | None, wanted: str) -> str:

@@ -6,10 +6,15 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from linnet.monitoring.given_labels import Answered, Labels, given_labels
 from linnet.records.prediction_log import served_files, served_schema
+
+if TYPE_CHECKING:
+    from linnet.tasks.answer import Answer, Listed
 
 logger = logging.getLogger(__name__)
 
@@ -94,3 +99,11 @@ def _request(rows: list[dict[str, Any]], labels: Labels) -> ServedRequest:
         first["request_id"], first["at"], first["model"], first["version"], first["latency_ms"],
         first["error"], tuple(image_of(row) for row in sorted(rows, key=lambda row: row["index"])),
     )  # fmt: skip
+
+
+def listed(answer: Answer, values: tuple[float, ...]) -> Listed:
+    """What a client was answered; nothing where the log holds numbers of another model."""
+    try:
+        return answer.listed(answer.unpacked(np.asarray(values, np.float32), np.array([len(values)]))[0])
+    except ValueError:
+        return []

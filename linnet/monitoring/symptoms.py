@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from linnet.config import MonitoringConfig
 from linnet.errors import LinnetError
+from linnet.monitoring.history import DRIFT_FILE
 from linnet.monitoring.open_window import judge_open_window
 from linnet.monitoring.server_symptoms import machine_symptoms, server_symptoms
 from linnet.monitoring.usual import labels_symptoms, of_cohorts, usual_requests
@@ -53,6 +55,11 @@ class Places:
 class _Seen:
     values: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def skipped(self, error: OSError) -> None:
+        """Notes a folder that cannot be listed; one that is not there yet is none."""
+        if not isinstance(error, FileNotFoundError):
+            self.notes.append(f"what lies in it is not looked at: {error}")
 
 
 def gather(places: Places, minutes: float = 30.0, at: datetime | None = None) -> Symptoms:
@@ -108,8 +115,7 @@ def _log(places: Places, at: datetime, span: timedelta, seen: _Seen) -> None:
     import pyarrow.dataset as ds
 
     since = at - 5 * span
-    unread = lambda error: seen.notes.append(f"its requests are not counted: {error}")  # noqa: E731
-    files = [p for p in served_files(places.log, unread) if _changed_at(p) >= since.timestamp()]
+    files = [p for p in served_files(places.log, seen.skipped) if _changed_at(p) >= since.timestamp()]
     if not files:
         seen.notes.append(f"{places.log}: nothing was logged in the last {5 * span}")
         return
@@ -243,7 +249,10 @@ def _too_few(drift: DriftReport, config: MonitoringConfig) -> str:
 def _newest(places: Places, seen: _Seen) -> tuple[Path, dict[str, Any]] | None:
     """Folder and drift report of the newest window that the champion served."""
     found = []
-    for path in places.windows.rglob("drift.json"):
+    for folder, _, files in os.walk(places.windows, onerror=seen.skipped):
+        if DRIFT_FILE not in files:
+            continue
+        path = Path(folder) / DRIFT_FILE
         report = _read(path, seen)
         window = report.get("window", {})
         if window.get("model") == places.model and places.champion in (None, window.get("version")):

@@ -21,6 +21,7 @@ from linnet.packaging.held_out import golden_rows
 from linnet.progress import Progress
 from linnet.records import Split, TrainingSetManifest
 from linnet.statistics.metrics import confusion_matrix
+from linnet.statistics.spread import spread
 from linnet.tasks.agree import agreement_of
 from linnet.tasks.answer import answer_of
 from linnet.tasks.summary import summary_of
@@ -92,7 +93,7 @@ def summarize(
     outputs: list[npt.NDArray[np.floating]] = [confidence, *scalars.values()]
     columns: npt.NDArray[np.floating] = np.column_stack([features, *outputs])
     chosen = golden_rows(groups.astype(np.int64), _examples(images))
-    rows = np.linspace(0, len(labels) - 1, min(EMBEDDINGS, len(labels))).astype(np.int64)
+    rows = spread(len(labels), EMBEDDINGS)
     return Reference(
         features=about.features,
         classes=about.classes,
@@ -155,7 +156,7 @@ def _held_out(folder: Path, splits: Sequence[Split]) -> tuple[Images, Floats, Ta
     parts = []
     for split, size in sizes.items():
         take = min(size, round(HELD_OUT_ROWS * size / max(total, HELD_OUT_ROWS)) or size)
-        rows = np.linspace(0, size - 1, take).astype(np.int64)
+        rows = spread(size, take)
         images = np.load(folder / f"images-{split}.npy", mmap_mode="r")[rows]
         parts.append((images, _read(folder, "features", split)[rows], _read(folder, "labels", split)[rows]))
     images, features, labels = (np.concatenate(part) for part in zip(*parts, strict=True))

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from linnet.storage.files import listed
 from linnet.storage.secret_file import write_secret
 
 
@@ -78,7 +79,12 @@ class ProcessState:
 
 def running_servers(home: Path) -> list[str]:
     """What runs on a state folder, by the names of the state files: engine, server, console and others."""
-    files = [*home.glob("*/*.json"), *home.glob("*/*/*.json")]
+    files = [
+        file
+        for folder in listed(home)
+        for inside in (folder, *listed(folder))
+        for file in listed(inside, "*.json")
+    ]
     return sorted({path.stem for path in files if _server_runs(path)})
 
 

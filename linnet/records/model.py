@@ -178,6 +178,8 @@ class EvaluationReport(Record):
     comparison: Comparison | None
     suspects: tuple[str, ...]
     """Sample ids whose label is doubtful, the most doubtful first (at most `MOST_SUSPECTS`)."""
+    mistakes: dict[str, Interval] = {}
+    """Mistakes an image, by kind, where the task tells kinds apart."""
     test_digest: str = ""
     """Digest of the test samples' ids and labels: two reports compare only if it is the same. Empty: the
     report is of an older Linnet."""

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from linnet.errors import Reason, StorageError
 from linnet.records.record import Record
+from linnet.storage.files import listed
 
 logger = logging.getLogger(__name__)
 RefusalReason = Reason
@@ -65,13 +66,22 @@ def write_refused(folder: Path, request: RefusedRequest, body: bytes, number: in
 
 
 def refused_files(folder: Path) -> list[Path]:
-    """The files of a quarantine, the newest first."""
-    return sorted(folder.glob(f"*{_SUFFIX}"), reverse=True)
+    """The files of a quarantine, the newest first.
+
+    Raises:
+        StorageError: the folder cannot be listed.
+    """
+    return listed(folder, f"*{_SUFFIX}")[::-1]
 
 
 def refused_requests(folder: Path) -> Iterator[tuple[RefusedRequest, Path]]:
     """What is in a quarantine, the newest first; a file that cannot be read is told and passed over."""
-    for path in refused_files(folder):
+    try:
+        files = refused_files(folder)
+    except StorageError as error:
+        _tell(f"refused requests are not looked at: {error}")
+        return
+    for path in files:
         try:
             with path.open("rb") as file:
                 request = RefusedRequest.model_validate_json(file.readline())

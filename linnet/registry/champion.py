@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from linnet.errors import LinnetError, PromotionConflict, RegistryError
+from linnet.errors import LinnetError, PromotionConflict, RegistryError, StorageError
 from linnet.records import LedgerEntry, ModelVersion, RolloutDecision, now
 from linnet.registry import promotion
 from linnet.registry.ledger import ledger_of, registry_lock
 from linnet.registry.protocol import Alias, ChampionTraffic, Registry, Submission
-from linnet.storage.files import file_name
+from linnet.storage.files import file_name, listed
 from linnet.storage.paths import state_dir
 
 Action = Literal["register", "challenge", "canary", "promote", "rollback", "allow"]
@@ -328,9 +328,19 @@ def interrupted_moves(state: Path, told: Callable[[str], None] | None = None) ->
     """Moves in a state folder that are under way, or were cut short: `repair` settles these.
 
     `told` is given why another one cannot be read; such a one hides none of the others.
+
+    Raises:
+        StorageError: they cannot be listed, and there is no `told`.
     """
-    moves = []
-    for file in sorted((state / "registry").glob(f"*{INTENT}")):
+    moves: list[LedgerEntry] = []
+    try:
+        files = listed(state / "registry", f"*{INTENT}")
+    except StorageError as error:
+        if told is None:
+            raise
+        told(str(error))
+        return moves
+    for file in files:
         try:
             moves.append(LedgerEntry.load(file))
         except LinnetError as error:

@@ -15,7 +15,7 @@ from linnet.errors import RetrainingError
 from linnet.records import RetrainingDecision, RetrainingEntry
 from linnet.records.ledger import ChainedLog
 from linnet.retraining.history import History, PastRun
-from linnet.storage.files import file_name, writing
+from linnet.storage.files import file_name, listed, writing
 from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 
@@ -41,7 +41,7 @@ class AskedRun:
 
 def ledger_files(folder: Path | None = None) -> list[Path]:
     """The ledgers' files of all models, in `folder` or in the state folder."""
-    return sorted((folder or state_dir() / "ledger").glob("retraining-*.jsonl"))
+    return listed(folder or state_dir() / "ledger", "retraining-*.jsonl")
 
 
 class RetrainingLedger:

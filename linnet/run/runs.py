@@ -25,7 +25,7 @@ from typing import Any
 
 from linnet.errors import RunError, StorageError
 from linnet.records import RunRecord, RunRequest, StageRecord, now
-from linnet.storage.files import files_in_each
+from linnet.storage.files import files_in_each, listed
 from linnet.storage.paths import state_dir
 
 logger = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ def stages(folder: Path) -> list[StageRecord]:
 
 def stage_files(folder: Path) -> list[Path]:
     """The record of each stage of a run that has begun, named by its task."""
-    return sorted((folder / "stages").glob("[!.]*.json"))
+    return listed(folder / "stages", "[!.]*.json")
 
 
 def artifact(folder: Path, task: str, output: str) -> Path | None:
@@ -271,7 +271,7 @@ def latest_evaluation(model: str) -> Path:
 
 def alive_folders() -> list[Path]:
     """The runs that have their process, however many there are: no record is read for it."""
-    return [lock.parent for lock in sorted(runs_dir().glob("*/lock")) if alive(lock.parent)]
+    return [lock.parent for lock in files_in_each(runs_dir(), "lock") if alive(lock.parent)]
 
 
 def alive(folder: Path) -> bool:

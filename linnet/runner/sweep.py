@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import time
@@ -15,10 +16,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from linnet.storage.files import listed
 from linnet.storage.locks import file_lock
 from linnet.storage.paths import state_dir
 
 ENVIRONMENTS, IMPORTS = "environments", "imports"
+logger = logging.getLogger(__name__)
 _INSIDE = {"index", "staging"}
 """Folders of the imports that hold no import."""
 
@@ -64,14 +67,15 @@ def shared_folders(under_way: bool) -> list[SharedFolder]:
     found = []
     for kind in (ENVIRONMENTS, IMPORTS):
         root = state_dir() / kind
-        for path in root.iterdir() if root.is_dir() else ():
+        for path in listed(root):
             if not path.is_dir() or path.name in _INSIDE:
                 continue
             used = "a run is under way" if under_way and kind == IMPORTS else ""
             if _is_locked(lock_file(path)) or _is_locked(making_file(path)):
                 used = "a task works in it"
-            unused = time.time() - path.stat().st_mtime
-            found.append(SharedFolder(path, _size(path), unused, used))
+            with contextlib.suppress(FileNotFoundError):  # another process removed it just now
+                unused = time.time() - path.stat().st_mtime
+                found.append(SharedFolder(path, _size(path), unused, used))
     return sorted(found, key=lambda folder: -folder.unused_seconds)
 
 
@@ -128,9 +132,14 @@ def _size(folder: Path) -> int:
 
 
 def _statuses(folder: Path) -> Iterator[os.stat_result]:
-    for parent, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder, onerror=_told):
         for name in names:
             try:
                 yield os.lstat(Path(parent) / name)
             except FileNotFoundError:
                 continue
+
+
+def _told(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # it is being removed
+        logger.warning("the size of what lies there is not known: %s", error)

@@ -34,6 +34,7 @@ from linnet.runner.input_artifacts import digest_of
 from linnet.runner.placeholders import Names
 from linnet.runner.spec import Spec
 from linnet.runner.task_io import ExecutorTask
+from linnet.storage.files import listed
 
 logger = logging.getLogger(__name__)
 STOP_SECONDS = 4.0
@@ -331,7 +332,7 @@ class TaskRunner:
         """The finished tasks of this run before its worker was gone; a program that outlived it is ended."""
         finished = {}
         sweep(self.folder)
-        for file in (self.folder / "tasks").glob("[!.]*.json"):
+        for file in listed(self.folder / "tasks", "[!.]*.json"):
             try:
                 record = TaskRecord.load(file)
                 known = ("SUCCEEDED", "FAILED") if self._closing else ("SUCCEEDED",)

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from linnet import __version__
 from linnet.config import ServingConfig
 from linnet.errors import RequestRejected
-from linnet.serving import protocol
+from linnet.serving import about, protocol
 from linnet.serving.access import AccessControl
 from linnet.serving.callers import Callers
 from linnet.serving.form import answer_to_form, files_of, ids_of_files, is_form
@@ -177,7 +177,21 @@ class App:
         if parts == ["metrics"]:
             _allow(request, "GET", "HEAD")
             return await self._forward_to_supervisor(request)
+        if (told := self._about_itself(request, parts)) is not None:
+            return told
         raise RequestRejected(404, f"no such route: {request.path:.200}")
+
+    def _about_itself(self, request: Request, parts: list[str]) -> Response | None:
+        """What this is, for people and programs; None where that is not asked."""
+        if parts not in ([""], ["docs"], ["openapi.json"]):
+            return None
+        _allow(request, "GET", "HEAD")
+        if parts == ["openapi.json"]:
+            return Response(200, about.openapi())
+        if parts == [""] and "text/html" not in request.headers.get("accept", ""):
+            return Response.of(about.summary(sorted(self._models)))
+        page = about.page(about.address(request.headers), sorted(self._models))
+        return Response(200, page.encode(), about.HTML, headers=[about.NO_SCRIPT])
 
     async def _v2(
         self, request: Request, parts: list[str], model: ServedModel | None, request_name: str

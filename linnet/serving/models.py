@@ -78,6 +78,11 @@ class Models:
         """How long kept images of a model stay in the log, by its name; also if it is not served any more."""
         self._opened: dict[str, dict[str, Any]] = {}
         """What workers were told to open a model with."""
+        self._ending: dict[str, dict[str, Any]] = {}
+        self._closing: dict[str, asyncio.Task[None]] = {}
+        """Models that still answer what they were asked before they were closed; each keeps its slot."""
+        self.unserved: dict[str, str] = {}
+        """Models that could not be loaded, with why."""
         self._changing = asyncio.Lock()
         self._memory = ModelMemory(self.controls, memory_mb, self._last_asked)
 
@@ -94,10 +99,12 @@ class Models:
         if not (0 < len(name) <= _NAME_LENGTH and name.isprintable() and not set(name) & set("/?#")):
             problem = f"model {name!r:.80}: must be 1 to {_NAME_LENGTH} printable characters without / ? #"
             raise RequestRejected(400, problem)
+        while (ending := self._closing.get(name)) is not None:
+            await asyncio.wait({ending})
         async with self._changing:
-            if name in self.controls:
+            if name in self.controls or name in self._closing:
                 raise RequestRejected(409, f"model {name} is served already")
-            taken = {about["slot"] for about in self._opened.values()}
+            taken = {about["slot"] for about in (*self._opened.values(), *self._ending.values())}
             slot = next((one for one in range(MAX_MODELS) if one not in taken), None)
             if slot is None:
                 raise RequestRejected(409, f"{MAX_MODELS} models are served already: close one first")
@@ -162,17 +169,30 @@ class Models:
         await self._memory.wake(name)
 
     async def close(self, name: str) -> None:
-        """Takes a model out of every worker; what it was asked before is answered.
+        """Takes a model out of every worker; what it was asked before is answered, and no other waits for it.
+
+        One that could not be loaded is given up.
 
         Raises:
             RequestRejected: 404, it is not served.
         """
+        if name not in self.controls and self.unserved.pop(name, None) is not None:
+            return
         control = named(self.controls, name, "")
         await control.unload_model()
         async with self._changing:
-            if self.controls.pop(name, None) is not None:
-                del self._opened[name]
-                await self._all("close", {"model": name})
+            if self.controls.get(name) is control:
+                del self.controls[name]
+                self._ending[name] = self._opened.pop(name)
+                self._closing[name] = asyncio.ensure_future(self._end(name))
+        if (ending := self._closing.get(name)) is not None:
+            await asyncio.shield(ending)
+
+    async def _end(self, name: str) -> None:
+        try:
+            await self._all("close", {"model": name})
+        finally:
+            del self._ending[name], self._closing[name]
 
     @asynccontextmanager
     async def standing_still(self) -> AsyncIterator[None]:

@@ -125,8 +125,7 @@ class WorkerSupervisor:
             launch.log_dir, launch.config.feedback_labels, launch.config.feedback_mb * 1_000_000
         )
         self._admin: Admin | None = None
-        self._unserved = dict(launch.unserved)
-        """Models that could not be loaded, with why."""
+        self._models.unserved.update(launch.unserved)
         self._told: tuple[list[str], dict[str, str]] | None = None
         """The models that the state file names."""
         self._ending = asyncio.Event()
@@ -192,7 +191,7 @@ class WorkerSupervisor:
                 await self._models.serve(name, model.version, model.package, settings, may_sleep=True)
             except ServingError as error:
                 said = error.problem if isinstance(error, RequestRejected) else str(error)
-                self._unserved[model.name or str(model.package)] = said
+                self._models.unserved[model.name or str(model.package)] = said
                 problems.append(said if len(self._launch.models) == 1 else f"model {model.name}: {said}")
         if not self._models.controls:
             raise ServingError("; ".join(problems))
@@ -229,8 +228,8 @@ class WorkerSupervisor:
         """Says in the state file what is served, and what could not be, wherever that has changed."""
         names = sorted(self._models.controls)
         for name in names:
-            self._unserved.pop(name, None)
-        told = (names, dict(self._unserved))
+            self._models.unserved.pop(name, None)
+        told = (names, dict(self._models.unserved))
         if self._launch.state_file is not None and told != self._told:
             ServerState.of(os.getpid(), self._url(), self._token, *told).write(self._launch.state_file)
             self._told = told

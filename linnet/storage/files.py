@@ -9,6 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from linnet.errors import StorageError
@@ -53,13 +54,22 @@ def files_in_each(folder: Path, name: str) -> list[Path]:
     Raises:
         StorageError: `folder` cannot be listed.
     """
+    return [path / name for path in listed(folder) if is_there(path / name)]
+
+
+def listed(folder: Path, pattern: str = "*") -> list[Path]:
+    """What lies in a folder under names that match, by name; none where there is no such folder.
+
+    Raises:
+        StorageError: it cannot be listed. (A glob passes over it.)
+    """
     try:
-        inside = sorted(folder.iterdir())
+        return sorted(path for path in folder.iterdir() if fnmatchcase(path.name, pattern))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise translate_storage(error, folder) from error
-    return [path / name for path in inside if is_there(path / name)]
+        told = translate_storage(error, folder)
+        raise (StorageError(f"{folder}: {error.strerror}") if told is error else told) from error
 
 
 def is_there(path: Path) -> bool:

@@ -48,6 +48,15 @@ def make_private(folder: Path) -> None:
     close_to_others(folder)
 
 
+def _refuse(error: OSError) -> None:
+    """What `os.walk` calls for a folder that it would leave open without a word."""
+    if isinstance(error, FileNotFoundError):  # it was deleted just now
+        return
+    raise StorageError(
+        f"{error.filename}: the folder cannot be closed to others: {error.strerror}"
+    ) from error
+
+
 def close_tree(folder: Path) -> None:
     """The same for all folders below one; a link among them is not followed, and refused.
 
@@ -56,7 +65,7 @@ def close_tree(folder: Path) -> None:
     """
     if not folder.exists() and not folder.is_symlink():
         return
-    for place, folders, _ in os.walk(folder):
+    for place, folders, _ in os.walk(folder, onerror=_refuse):
         for path in (Path(place), *(Path(place) / name for name in folders)):
             if path.is_symlink():
                 raise StorageError(f"{path} is a link, and would be written through: delete it")

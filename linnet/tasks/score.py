@@ -66,8 +66,11 @@ class Score(Protocol):
     gated: tuple[str, ...]
     """Of these, the ones whose lower bound must reach the gate `min_NAME`."""
 
-    def fit(self, logits: Logits, targets: Targets) -> Fitted:
-        """Temperature and thresholds by the validation split; `logits` as `Model.kept` has them."""
+    def fit(self, logits: Logits, targets: Targets, classes: int = 0) -> Fitted:
+        """Temperature and thresholds by the validation split; `logits` as `Model.kept` has them.
+
+        `classes`: K, of which some may occur in neither; 0: no more than occur.
+        """
 
     def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> Any:
         """`Results` of these samples, for the other methods."""
@@ -96,11 +99,30 @@ class Score(Protocol):
     def confusion(self, results: Any) -> tuple[tuple[int, ...], ...]:
         """Counts of true (rows) and named class (columns); none where classes do not exclude each other."""
 
+    def mistakes(self, results: Any) -> dict[str, npt.NDArray[np.int64]]:
+        """How many mistakes of each kind a sample has, [N] by the kind's words; none where only right and
+        wrong can be told apart."""
+
+    def groups(self, results: Any) -> dict[str, npt.NDArray[np.str_]]:
+        """Cohorts by what labels hold, beyond their classes: [N] by column."""
+
     def ranked(self, results: Any) -> npt.NDArray[np.int64]:
         """All samples, the most doubtful label first: for whoever has a budget to spend on labels."""
 
     def suspects(self, results: Any) -> npt.NDArray[np.int64]:
         """Samples with a doubtful label, the most doubtful first; at most 500."""
+
+
+class Undivided:
+    """A score of labels that are not made of objects."""
+
+    def mistakes(self, results: Any) -> dict[str, npt.NDArray[np.int64]]:  # noqa: ARG002
+        """No kinds of mistake."""
+        return {}
+
+    def groups(self, results: Any) -> dict[str, npt.NDArray[np.str_]]:  # noqa: ARG002
+        """No cohorts of its own."""
+        return {}
 
 
 def score_of(task: str) -> Score:

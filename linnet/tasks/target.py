@@ -22,6 +22,8 @@ Targets = npt.NDArray[Any]
 
 COCO_MASK = "segmentation"
 """Where an annotation of COCO has its polygons or runs."""
+Cohorts = dict[str, npt.NDArray[np.str_]]
+"""Values [N] by cohort column."""
 Object = tuple[str, Mapping[str, Any]]
 """A class, and where it is, as an annotation of COCO says it: `bbox` or `segmentation`, in pixels."""
 
@@ -42,6 +44,19 @@ def rarest_classes(there: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     rarity = np.where(there, there.sum(axis=0, dtype=np.int64), np.iinfo(np.int64).max)
     rarest: npt.NDArray[np.int64] = np.where(there.any(axis=1), rarity.argmin(axis=1), classes)
     return rarest.astype(np.int64)
+
+
+OBJECT_SIZE = "object_size"
+"""Cohort column of how large the smallest thing in an image is."""
+_SIZES = (0.02, "under 2 %"), (0.1, "2 to 10 %"), (np.inf, "10 % and more")
+
+
+def by_size(shares: npt.NDArray[np.floating[Any]]) -> Cohorts:
+    """Images by the share [N] of each that its smallest object takes; NaN where it has none."""
+    bounds = [bound for bound, _ in _SIZES[:-1]]
+    names = np.array([*(name for _, name in _SIZES), "no object"])
+    places = np.where(np.isfinite(shares), np.searchsorted(bounds, shares, side="right"), len(_SIZES))
+    return {OBJECT_SIZE: names[places]}
 
 
 class Target(Protocol):
@@ -80,7 +95,11 @@ class Target(Protocol):
         """The label with each class called otherwise."""
 
     def joined(self, labels: Sequence[str]) -> str:
-        """One label with all that several say; only where an image may have several classes."""
+        """One label with all that several say; only where an image may have several classes.
+
+        Raises:
+            ValueError: they cannot be one label.
+        """
 
     def problem_of(self, name: str) -> str:
         """Why a class cannot be called so; empty: it can."""
@@ -129,6 +148,9 @@ class Target(Protocol):
 
     def matrix(self, targets: Targets, classes: int) -> npt.NDArray[np.bool_]:
         """Which classes each sample has: [N, K]."""
+
+    def cohorts(self, targets: Targets) -> Cohorts:
+        """Groups of samples by what their labels say of their difficulty; none: they say nothing of it."""
 
     def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:
         """Samples that have each class: [K]."""

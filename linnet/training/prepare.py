@@ -11,6 +11,7 @@ from torch import nn
 from linnet.config import TrainConfig
 from linnet.errors import ConfigError
 from linnet.records import PretrainedWeights
+from linnet.statistics.spread import spread
 from linnet.tasks.model import Model
 from linnet.training.dataset import TrainingSet
 from linnet.training.initial import take_initial_weights
@@ -18,7 +19,7 @@ from linnet.vision.fusion import PixelNetwork
 from linnet.vision.networks import plan_architecture
 
 _CONSTANTS_FROM = 20_000
-"""Training images, evenly spread, from which the normalizing constants are computed."""
+"""Training images, spread over all, from which the normalizing constants are computed."""
 
 
 def prepare_network(
@@ -38,8 +39,10 @@ def prepare_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = task.network(_architecture(name, data, config))
-    every = max(len(data.train) // _CONSTANTS_FROM, 1)
-    network.fit_constants(data.train.images[::every], data.train.features)
+    images = data.train.images
+    if len(images) > _CONSTANTS_FROM:
+        images = images[torch.from_numpy(spread(len(images), _CONSTANTS_FROM))]
+    network.fit_constants(images, data.train.features)
     origin = _pretrained(network, name, config)
     notes = take_initial_weights(network, Path(config.init_weights)) if config.init_weights else []
     # Channels last feeds bfloat16 units and tensor cores, and depthwise convolutions everywhere; the small

@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 from linnet.alerting.dashboards import dashboards
-from linnet.alerting.files import TOKEN_FILE, AlertedModel, alert_files, alertmanager, write_alert_files
+from linnet.alerting.files import AlertedModel, alert_files, alertmanager, write_alert_files
+from linnet.alerting.receivers import TOKEN_FILE, secrets_of
 from linnet.alerting.rules import rule_groups
 from linnet.config import ServiceLevelsConfig, load_config
+from linnet.errors import ConfigError
 from linnet.monitoring import metric_names as names
 from tests.monitoring.debian import program, run
 
@@ -54,6 +56,52 @@ def test_promtool_and_amtool_accept_the_files(tmp_path: Path) -> None:
     (tmp_path / "alertmanager" / TOKEN_FILE).write_text("secret")
     amtool = program("amtool", "prometheus-alertmanager")
     assert "7 receivers" in run([amtool, "check-config", "alertmanager/alertmanager.yml"], tmp_path)
+
+
+PEOPLE: dict[str, Any] = {
+    "page_slack": "#on-call", "ticket_slack": "#models", "page_pagerduty": True,
+    "page_email": "ada@example.org", "ticket_email": "models@example.org", "smtp_user": "linnet",
+    "smtp_host": "mail.example.org:587", "smtp_from": "linnet@example.org",
+    "owner": "shop team", "on_call": "#on-call", "escalation": "grace",
+}  # fmt: skip
+
+
+def test_amtool_accepts_slack_pagerduty_mail_and_webhook_with_their_secrets_beside(tmp_path: Path) -> None:
+    levels = ServiceLevelsConfig(page_webhook="http://127.0.0.1:9/page", **PEOPLE)
+    write_alert_files(
+        alert_files({"fashion": AlertedModel(levels, ("127.0.0.1:1",))}, "127.0.0.1:2"), tmp_path
+    )
+    amtool = program("amtool", "prometheus-alertmanager")
+    for name in (TOKEN_FILE, *secrets_of(levels)):
+        (tmp_path / "alertmanager" / name).write_text("https://hooks.example.org/x")
+    assert "4 receivers" in run([amtool, "check-config", "alertmanager/alertmanager.yml"], tmp_path)
+    told = yaml.safe_load((tmp_path / "alertmanager" / "alertmanager.yml").read_text())["receivers"]
+    by_name = {one["name"]: one.keys() - {"name"} for one in told}
+    every = {"webhook_configs", "slack_configs", "email_configs", "pagerduty_configs"}
+    assert by_name["page fashion"] == every
+    assert by_name["ticket fashion"] == {"slack_configs", "email_configs"}, "PagerDuty wakes people"
+    assert "https://hooks" not in (tmp_path / "alertmanager" / "alertmanager.yml").read_text()
+
+
+def test_every_alert_says_whose_the_model_is_and_whom_to_ask() -> None:
+    groups = rule_groups("fashion", ServiceLevelsConfig(**PEOPLE))["groups"]
+    rules = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    people = {(rule["annotations"]["owner"], rule["annotations"]["escalation"]) for rule in rules}
+    assert people == {("shop team", "grace")}
+    assert not any("owner" in rule["annotations"] for rule in ALERTS), "fashion.toml names nobody"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"page_email": "ada@example.org"}, "mail needs smtp_host"),
+        ({"ticket_email": "a@b.c", "smtp_host": "mail", "smtp_from": "a@b.c"}, "mail needs smtp_host"),
+        ({"page_slack": "on-call"}, "page_slack: 'on-call' must be a channel"),
+    ],
+)
+def test_receiver_that_could_reach_nobody_is_refused(given: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        ServiceLevelsConfig.parse(given)
 
 
 def test_dashboard_queries_parse_with_the_real_prometheus(tmp_path: Path) -> None:

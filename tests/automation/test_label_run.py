@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from linnet.automation import label_run
 from linnet.automation.label_run import EngineTrigger
 from linnet.config import parse_config
 from linnet.errors import RunError
+from linnet.labels.trigger import NO_RUN
 from linnet.records import RunRequest
+from linnet.retraining.ledger import RetrainingLedger
+from linnet.retraining.submission import submit_asked
+from linnet.retraining.trigger import Trigger
+from tests.doubles.training_runs import RunsInMemory
 from tests.engine.engines import RunningEngine
+from tests.retraining.evidence import HOUR, NOON, evidence
 
 
 @pytest.mark.slow
@@ -49,6 +56,42 @@ def test_round_that_asks_again_in_other_words_is_given_its_run(tmp_path: Path) -
     finally:
         engine.stop()
     assert again == run_id
+
+
+def round_request(by_drift: bool) -> RunRequest:
+    evidence = {"key": "labels/tiny/b1", "closed_at": NOON.isoformat(), "by_drift": by_drift}
+    return RunRequest(cause="labels", actor="label studio", reason="round b1", evidence=evidence)
+
+
+@pytest.mark.parametrize(("found", "expected"), [({}, "asked"), ({"new_labels": 20}, NO_RUN)])
+def test_round_of_drift_has_the_policy_decide_once_and_shares_its_run(
+    found: dict[str, int], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never a run beside it, whatever the policy says: its later decisions count the labels."""
+    config = parse_config({"name": "tiny", "engine": {"host": "http://127.0.0.1:9"}})
+    runs, ledger = RunsInMemory(), RetrainingLedger("tiny")
+    policy = Trigger(ledger, runs, config.retraining, lambda: evidence(**found), lambda: NOON + 9 * HOUR)
+    monkeypatch.setattr(label_run, "trigger_of", lambda _config: policy)
+    asking = EngineTrigger(config)
+    answer = asking.request_run(round_request(True), "l.dvc", "labels/tiny/b1")
+    if expected == NO_RUN:
+        assert answer == NO_RUN and ledger.runs == []
+        return
+    assert answer == "", "the engine submits it"
+    assert asking.request_run(round_request(True), "l.dvc", "labels/tiny/b1") == ""
+    assert asking.request_run(round_request(False), "l.dvc", "labels/tiny/b2") == "", "another round waits"
+    submit_asked(RetrainingLedger("tiny"), runs, runs.submit)
+    (run,) = ledger.runs
+    assert asking.request_run(round_request(True), "l.dvc", "labels/tiny/b1") == f"run-{run.key}"
+    assert [entry.kind for entry in RetrainingLedger("tiny").entries()].count("decision") == 1
+
+
+def test_round_asks_by_itself_where_the_policy_is_off() -> None:
+    config = parse_config(
+        {"name": "tiny", "engine": {"host": "http://127.0.0.1:9"}, "retraining": {"enabled": False}}
+    )
+    with pytest.raises(RunError, match="does not answer"):
+        EngineTrigger(config).request_run(round_request(True), "l.dvc", "labels/tiny/b1")
 
 
 def test_host_that_does_not_answer_is_named_and_the_round_stays_due() -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from linnet.artifacts.onnx_model import PackagedModel
 from linnet.console import explain
 from linnet.console.explain import TrainingIndex, heat, occlusion
 from linnet.console.pages import try_it
+from linnet.console.views import sample
+from linnet.tasks.detection.boxes import Box, text_of
 from tests.evaluation.samples import write_training_set
 from tests.serving.packages import make_package
 
@@ -64,6 +70,16 @@ def test_nearest_of_a_sample_say_of_how_many(tmp_path: Path, monkeypatch: pytest
     embedding = model.predict(np.load(folder / "images-train.npy")[5:6])[1][0]
     nearest = TrainingIndex(tmp_path / "kept").nearest(model, folder, embedding)
     assert (nearest.among, nearest.of) == (30, 40)
-    shown = str(try_it.neighbors(nearest))
+    shown = str(sample.neighbors(nearest))
     assert "Of 30 of the 40 training images" in shown
-    assert "Of " not in str(try_it.neighbors(replace(nearest, among=40)))
+    assert "Of " not in str(sample.neighbors(replace(nearest, among=40)))
+
+
+def test_an_answer_about_places_is_drawn_into_the_image_as_it_was_sent() -> None:
+    sent = np.full((100, 200, 1), 30, np.uint8)
+    shown = str(try_it.drawn_in("detection", sent, text_of([Box("cat", 0.25, 0.5, 0.5, 1.0)])))
+    [found] = re.findall(r"data:image/png;base64,([^\"]+)", shown)
+    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(found)))).astype(int)
+    assert drawn.shape == (320, 640, 3)
+    y, x = np.nonzero(drawn[..., 0] - drawn[..., 2] > 100)
+    assert (x.min(), x.max(), y.min(), y.max()) == (160, 320, 160, 319)

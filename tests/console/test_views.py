@@ -76,7 +76,7 @@ def titles(**more: object) -> list[str]:
 
 def test_nothing_waits_where_all_is_well() -> None:
     assert titles() == []
-    assert "Nothing waits for you" in check(overview.page(view()))
+    assert "nothing to do" in check(overview.page(view()))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_nothing_waits_where_all_is_well() -> None:
         ({"served": ServerStatus(champion="5")}, "The server does not serve the champion"),
         ({"served": ServerStatus(champion="6", candidate="7", percent=5)}, "A canary is under way"),
         ({"canary": canary("waiting")}, "A canary waits for you"),
-        ({"canary": canary("running", alive=False)}, "A canary is left behind"),
+        ({"canary": canary("running", alive=False)}, "Abandoned canary"),
         ({"runs": [run_record(state="failed", error="disk full")]}, "The last run failed"),
         ({"runs": [run_record(state="rejected")]}, "The last candidate was refused"),
         ({"runs": [run_record(state="interrupted")]}, "The last run was interrupted"),

@@ -32,7 +32,19 @@ def paths(case: UseCase) -> dict[str, str]:
         "monitoring": "/monitoring",
         "runbook": "/runbooks/drift",
         "try": "/try",
+        "sample": f"/samples/{sample_of(case)}",
+        "request": "/requests?id=nobody",
+        "confused": f"/data?run={runs[0]}&label=grass&predicted=water&split=test",
+        "runs-asked": "/runs?column=state&column=train.seed&column=metric.macro_f1&sort=metric.macro_f1",
     }
+
+
+def sample_of(case: UseCase) -> str:
+    """The id of one image of the first run's dataset."""
+    from pyarrow import parquet
+
+    table = next((case.state / "runs").glob("*/ingest/samples/*.parquet"))
+    return str(parquet.read_table(table, columns=["sample_id"])["sample_id"][0])
 
 
 def log_in(opened: Opened, role: str, size: str = "desktop", theme: str = "light") -> Browser:
@@ -95,6 +107,55 @@ def test_two_runs_are_compared_by_what_differs(browser: Opened, use_case: UseCas
     here = log_in(browser, "viewer")
     here.go(paths(use_case)["compare"], "text=Settings that differ")
     assert here.page.inner_text("tr:has-text('train.seed')").split() == ["train.seed", "0", "1"]
+
+
+def test_runs_are_found_and_compared_from_their_table(browser: Opened, use_case: UseCase) -> None:
+    here = log_in(browser, "viewer")
+    here.go("/runs")
+    here.page.fill("input[name=words]", "train.seed=1")
+    here.page.press("input[name=words]", "Enter")
+    here.page.wait_for_url("**words=train.seed**")
+    here.page.wait_for_selector("input[name=run]")
+    assert here.page.locator("input[name=run]").count() == 2
+    for box in here.page.locator("input[name=run]").all():
+        box.check()
+    here.page.click("text=Compare the chosen")
+    here.page.wait_for_selector("text=Confusion matrices")
+    assert here.page.locator("svg.confusion").count() == 2
+    with here.page.expect_download() as saved:
+        here.page.locator("summary:has-text('Values')").first.click()
+        here.page.locator("button:has-text('Download CSV')").first.click()
+    lines = saved.value.path().read_text().splitlines()
+    assert lines[0] == '"Epoch","A","B"' and len(lines) == 1 + 8
+
+
+def test_cell_of_the_confusion_matrix_leads_to_an_image_and_what_every_version_says(browser: Opened) -> None:
+    here = log_in(browser, "viewer")
+    here.go("/models/photos/1", "svg.confusion")
+    here.page.locator("svg.confusion a[aria-label*='predicted as']").first.click()
+    here.page.wait_for_url("**/data?run=**predicted=**")
+    here.page.locator("#samples figure a").first.click()
+    here.page.wait_for_url("**/samples/**")
+    here.page.wait_for_selector("text=What versions say")
+    shown = here.page.inner_text("#main")
+    assert "photos 2" in shown and "photos 1" in shown and "Similarity" in shown
+
+
+def test_tags_and_a_note_are_given_to_a_run_and_found_again(browser: Opened, use_case: UseCase) -> None:
+    here = log_in(browser, "operator")
+    run = sorted(folder.name for folder in use_case.runs())[0]
+    here.go(f"/runs/{run}")
+    here.page.click("text=Tags and note")
+    here.page.fill("input[aria-label='Tags, between commas']", "baseline, x<y")
+    here.page.click(".dialog button:has-text('Save')")
+    here.page.wait_for_selector("text=is no tag")
+    here.page.fill("input[aria-label='Tags, between commas']", "baseline")
+    here.page.click(".dialog button:has-text('Save')")
+    here.page.wait_for_selector(".chip:has-text('baseline')")
+    here.go("/runs?words=tags%3Dbaseline")
+    assert here.page.locator("input[name=run]").count() == 1
+    here.go(f"/runs/new?config=run%20{run}")
+    assert run in here.page.inner_text("#main")
 
 
 def test_mistakes_are_browsed_with_what_the_model_looked_at(browser: Opened) -> None:

@@ -168,3 +168,21 @@ def test_packed_table_is_refused_in_words(home: Path) -> None:
     tar(home / "pets.tar", {f"{n}.png": image(n) for n in range(8)} | {"labels.csv": table.encode()})
     with pytest.raises(DataError, match="is packed, and its labels stand in a table"):
         config_for("pets", home / "pets.tar")
+
+
+def test_what_marks_an_unpacked_archive_is_no_part_of_the_dataset(home: Path) -> None:
+    """Each was told as a hidden file that was left out."""
+    shard(home / "data" / "train-000.tar", 0)
+    shard(home / "data" / "train-001.tar", 8)
+    found = understand(opened(home / "data"))
+    assert (len(found.images), [item.origin for item in found.left_out if "unpacked" in item.origin]) == (
+        16,
+        [],
+    )
+    (home / "data" / "train-001.tar").unlink()
+    again = opened(home / "data")
+    assert len(understand(again).images) == 8
+    assert [path.name for path in again.parent.rglob("*.unpacked")] == ["000.unpacked"]
+    (again.parent / ".old.unpacked").write_text("of an older Linnet")
+    (again.parent / "old").mkdir()
+    assert {path.name for path in opened(home / "data").parent.iterdir()} == {"files", "stamps"}

@@ -115,6 +115,28 @@ def test_a_good_model_passes_the_gates_that_init_wrote(counts: tuple[int, ...]) 
     assert chance <= 1, "guessing passes"
 
 
+@pytest.mark.parametrize(("recall", "least", "most"), [(0.43, 35, 40), (0.0, 0, 0)])
+def test_rare_classes_are_judged_by_what_so_few_images_can_show(recall: float, least: int, most: int) -> None:
+    """The smallest class of Debian's clip art has 13 test images, of which a first model finds about half."""
+    raw = rows_of((1797, 345, 330, 286, 170, 123, 68, 66))
+    division = divide(raw)
+    gates = GatesConfig.parse(tomllib.loads(gates_section(raw, division, EvaluationConfig()))["gates"])
+    tests, rng = list(division.tests.values()), np.random.default_rng(4)
+    assert min(tests) == tests[-1] == 13
+    found = np.array([0.95, 0.75, 0.75, 0.75, 0.7, 0.7, 0.65, recall])
+    labels, passed = np.repeat(np.arange(8), tests), 0
+    for _ in range(40):
+        said = np.where(rng.random(len(labels)) < found[labels], labels, 0)
+        made = Predictions(labels, np.eye(8)[said])
+        ids = [str(i) for i in range(len(labels))]
+        report = measure(
+            made, made, ids, list(division.tests), {}, Fitted(1.0), None, EvaluationConfig(resamples=100)
+        )
+        (gate,) = [one for one in evaluate_gates(report, gates).gates if one.name == "worst_recall"]
+        passed += gate.passed
+    assert least <= passed <= most, (passed, gates.min_worst_recall)
+
+
 IMPOSSIBLE = [
     ({"min_accuracy": 0.95}, "gates.min_accuracy", 73),
     ({"min_accuracy": 1.0}, "gates.min_accuracy", None),

@@ -15,7 +15,6 @@ import pytest
 from linnet.config import DataConfig, ValidationConfig
 from linnet.data.sample_table import schema
 from linnet.data.validate import validate
-from linnet.data.validate_frames import jensen_shannon
 from linnet.errors import DataError, ValidationFailed
 from linnet.records import DatasetManifest, ExpectationResult, ValidationReport
 from linnet.vision.decode import encode_png, sample_id
@@ -272,16 +271,6 @@ def test_validate_shard_that_is_no_parquet_is_a_data_error(tmp_path: Path) -> No
     (samples / "part-00001.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(DataError, match=r"part-00001\.parquet: is not a readable shard"):
         validate(samples, CONFIG, DataConfig(), tmp_path / "o")
-
-
-def test_jensen_shannon_known_values() -> None:
-    assert jensen_shannon(np.array([1, 1]), np.array([5, 5])) == 0.0
-    assert jensen_shannon(np.array([1, 0]), np.array([0, 9])) == pytest.approx(1.0)
-    assert jensen_shannon(np.array([0, 0]), np.array([0, 9])) == 1.0
-    from scipy.spatial.distance import jensenshannon
-
-    p, q = np.array([3, 5, 9]), np.array([7, 1, 1])
-    assert jensen_shannon(p, q) == pytest.approx(float(jensenshannon(p, q, base=2)))
 
 
 @pytest.mark.parametrize(

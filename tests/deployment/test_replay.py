@@ -14,9 +14,11 @@ import pytest
 
 from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.pace import Pace, Window
+from linnet.deployment.page import render
+from linnet.deployment.release import _with_traffic
 from linnet.deployment.replay import Replayer, Traffic
 from linnet.errors import RolloutError
-from linnet.records import TrainingSetManifest
+from linnet.records import RolloutDecision, TrainingSetManifest, now
 from linnet.vision.decode import decode
 
 TRAFFIC = Traffic((b"a", b"b"), ("A", "B"))
@@ -197,7 +199,18 @@ def shown(traffic: Traffic) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
 
 
 def test_traffic_of_a_large_training_set_is_bounded(tmp_path: Path) -> None:
-    assert len(Traffic.of_training_set(training_set(tmp_path, 5000)).bodies) == 4096
+    traffic = Traffic.of_training_set(training_set(tmp_path, 5000))
+    assert len(traffic.bodies) == 4096
+    told = "the replay sends 4,096 of 5,000 images of the production split, drawn at random"
+    assert traffic.cut == told
+    start = now()
+    ended = RolloutDecision(
+        model="m", version="2", champion="1", verdict="promote", steps=(), reason="proven",
+        started_at=start, ended_at=start,
+    )  # fmt: skip
+    replayer = Replayer("http://127.0.0.1:1", "m", traffic, Pace(1.0))
+    assert told in render(_with_traffic(ended, replayer), []), "as if all had been asked about"
+    assert Traffic.of_training_set(training_set(tmp_path, 10)).cut == ""
 
 
 def test_half_of_the_traffic_is_of_what_windows_taught(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def close_the_circle(loop: Loop, story: Story, picture: Path, seconds: float) ->
     assert len(course.training_runs()) == 2, "one run of the policy and the round together"
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(900)
 def test_drift_ends_in_a_better_model_of_some_photos(tmp_path: Path) -> None:
     """The whole circle around a model that trains in seconds; shipped settings, but for how many labels."""
@@ -132,7 +132,7 @@ def test_drift_ends_in_a_better_model_of_some_photos(tmp_path: Path) -> None:
 DIM = Story("fashion", ("blur", "darken"), 0.58, 500, "the light fails, the lens blurs")
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(900)
 def test_drift_ends_in_a_better_model_with_shipped_settings_and_few_images(tmp_path: Path) -> None:
     config = SHIPPED.read_text()

@@ -21,7 +21,7 @@ from linnet.monitoring.history import earlier_performance, history_folder, past_
 from linnet.monitoring.measure import KeptImages, compare_with_reference
 from linnet.monitoring.performance import judge
 from linnet.monitoring.window import Rows
-from linnet.packaging.reference import summarise
+from linnet.packaging.reference import summarize
 from linnet.records import TrainingSetManifest, Window
 from linnet.tasks.answer import answer_of
 from linnet.vision.statistics import FEATURES
@@ -81,7 +81,7 @@ def reference(folder: Path) -> Reference:
         channels=1, dataset_digest="d", labels_digest="", counts={},
     )  # fmt: skip
     images = np.zeros((len(held.truth), 8, 8, 1), np.uint8)
-    found = summarise(
+    found = summarize(
         manifest, trained.features, images, held.features, held.truth, held.output, held.embedding
     )
     folder.mkdir(parents=True, exist_ok=True)

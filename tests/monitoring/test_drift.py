@@ -15,11 +15,11 @@ from linnet.monitoring.drift import (
     compare_classes,
     compare_columns,
     compare_numbers,
-    jensen_shannon,
     ks_p_value,
     psi,
     spread,
 )
+from linnet.statistics.distances import jensen_shannon
 
 ALL = 10**9
 floats = st.floats(-1e4, 1e4, width=32)

@@ -13,7 +13,8 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from linnet.alerting.files import TOKEN_FILE, AlertedModel, alert_files, write_alert_files
+from linnet.alerting.files import AlertedModel, alert_files, write_alert_files
+from linnet.alerting.receivers import TOKEN_FILE
 from linnet.config import RetrainingConfig, ServiceLevelsConfig
 from linnet.errors import RequestRejected
 from linnet.retraining.ledger import RetrainingLedger

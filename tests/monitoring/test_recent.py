@@ -275,3 +275,18 @@ def test_scores_are_of_labels_that_users_sent_and_of_answers_drawn_by_chance(ser
     )
     assert len(found.images) == 10 and len(found.scores) == 7, "three were asked about as the model doubted"
     assert {score for _, score in found.scores} <= {0.0, 1.0}
+
+
+def test_feedback_that_contradicts_annotators_is_counted(serve: Serve) -> None:
+    images = pictures(5, 1)
+    log, moment = serve(images), datetime.now(UTC)
+    give_labels(log, {"r0": CLASSES[0], "r1": CLASSES[0], "r2": "zebra"})
+    ids = [sample_id(image) for image in images]
+    answers = {
+        ids[0]: (CLASSES[1], moment - HOUR),
+        ids[1]: (CLASSES[0], moment),
+        ids[2]: (CLASSES[1], moment),
+    }
+    found = labelled_window(log, "tiny", "1", moment - HOUR, moment + HOUR, CLASSES, answers)
+    told = "1 image(s) have feedback that contradicts their annotators: the newest of both has the say"
+    assert told in found.notes

@@ -17,7 +17,7 @@ from tests.serving.packages import CLASSES, make_package
 from tests.serving.running import RunningServer, png, running
 
 SPEC: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "docs" / "model-server.openapi.json").read_text()
+    (Path(__file__).parents[2] / "linnet" / "serving" / "openapi.json").read_text()
 )
 # Who may take the model or its version away may, and then nothing is left to ask.
 for _item in SPEC["paths"].values():

@@ -1,4 +1,4 @@
-"""docs/model-server.openapi.json says what the server answers: each route, and no method that it refuses."""
+"""linnet/serving/openapi.json says what the server answers: each route, and no method that it refuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.serving.packages import make_package
 from tests.serving.running import RunningServer, running
 
 PATHS: dict[str, dict[str, Any]] = json.loads(
-    (Path(__file__).parents[2] / "docs" / "model-server.openapi.json").read_text()
+    (Path(__file__).parents[2] / "linnet" / "serving" / "openapi.json").read_text()
 )["paths"]
 UNLOAD = "/v2/repository/models/{model}/unload"
 METHODS = ("GET", "PUT", "POST", "DELETE")

@@ -290,6 +290,11 @@ def test_model_that_cannot_be_loaded_keeps_no_other_from_being_served(packages: 
         assert (
             state is not None and state.models == ["corrupt", "faces"] and state.unserved.keys() == {"gone"}
         )
+        server.client.request(
+            "DELETE", "/admin/models/gone", b"", {"Authorization": f"Bearer {server.state.token}"}
+        )
+        state = ServerState.read(server.state_file)
+        assert state is not None and state.wanted == ["corrupt", "faces"], "the next start tries it no more"
 
 
 def test_key_of_one_model_opens_no_other(packages: Path, tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,19 @@ from PIL import Image
 
 from linnet.commands.drawn_answer import draw_answer
 from linnet.config import DataConfig, GatesConfig, TrainConfig, parse_config
+from linnet.data.image_manifest import manifest_rows
 from linnet.data.init_config import config_for
 from linnet.data.layout import understand
 from linnet.errors import ConfigError, DataError
-from linnet.tasks.answer import answer_of
 from linnet.tasks.augment import Moves
+from linnet.tasks.detection.agree import consensus
 from linnet.tasks.detection.augment import AUGMENT
 from linnet.tasks.detection.boxes import Box, boxes_of, text_of
 from linnet.tasks.detection.label_form import NO_OBJECT, label_form
 from linnet.tasks.detection.model import MODEL
-from linnet.tasks.detection.network import boxes_at, decoded
-from linnet.tasks.detection.target import MOST, TARGET
+from linnet.tasks.detection.target import TARGET
 from linnet.tasks.label_form import CANNOT_TELL, BadAnswer
 from linnet.tasks.score import score_of
-from linnet.vision.networks import plan_architecture
 
 CLASSES = ("cat", "dog")
 WIDE, HIGH = 64, 48
@@ -45,7 +45,7 @@ def pixel_boxes(draw: st.DrawFn) -> tuple[str, int, int, int, int]:
     )  # fmt: skip
 
 
-def label_of(boxes: list[tuple[str, int, int, int, int]]) -> str:
+def label_of(boxes: Sequence[tuple[str, int, int, int, int]]) -> str:
     return text_of(Box(name, a / WIDE, b / HIGH, c / WIDE, d / HIGH) for name, a, b, c, d in boxes)
 
 
@@ -88,14 +88,15 @@ def picture(folder: Path, name: str) -> None:
     Image.fromarray(pixels).save(folder / name)
 
 
-EXPORTED = [[("cat", 3, 5, 20, 30), ("dog", 0, 0, WIDE, HIGH)], [("dog", 10, 4, 33, 47)], []]
+Exported = Sequence[Sequence[tuple[str, int, int, int, int]]]
+EXPORTED: Exported = [[("cat", 3, 5, 20, 30), ("dog", 0, 0, WIDE, HIGH)], [("dog", 10, 4, 33, 47)], []]
 
 
-def write_coco(root: Path) -> None:
+def write_coco(root: Path, exported: Exported) -> None:
     images = [{"id": n, "file_name": f"{n}.png", "width": WIDE, "height": HIGH} for n in range(3)]
     marked = [
         {"id": n, "image_id": n, "category_id": CLASSES.index(name), "bbox": [a, b, c - a, d - b]}
-        for n, boxes in enumerate(EXPORTED)
+        for n, boxes in enumerate(exported)
         for name, a, b, c, d in boxes
     ]
     names = [{"id": k, "name": name} for k, name in enumerate(CLASSES)]
@@ -103,8 +104,8 @@ def write_coco(root: Path) -> None:
     (root / "instances.json").write_text(json.dumps(content))
 
 
-def write_voc(root: Path) -> None:
-    for n, boxes in enumerate(EXPORTED):
+def write_voc(root: Path, exported: Exported) -> None:
+    for n, boxes in enumerate(exported):
         objects = "".join(
             f"<object><name>{name}</name><bndbox><xmin>{a + 1}</xmin><ymin>{b + 1}</ymin><xmax>{c}</xmax>"
             f"<ymax>{d}</ymax></bndbox></object>"
@@ -116,10 +117,10 @@ def write_voc(root: Path) -> None:
         )
 
 
-def write_yolo(root: Path) -> None:
+def write_yolo(root: Path, exported: Exported) -> None:
     (root / "data.yaml").write_text("train: images\nnames: [cat, dog]\n")
     (root / "labels").mkdir()
-    for n, boxes in enumerate(EXPORTED):
+    for n, boxes in enumerate(exported):
         lines = [
             f"{CLASSES.index(name)} {(a + c) / 2 / WIDE} {(b + d) / 2 / HIGH} "
             f"{(c - a) / WIDE} {(d - b) / HIGH}"
@@ -128,12 +129,12 @@ def write_yolo(root: Path) -> None:
         (root / "labels" / f"{n}.txt").write_text("\n".join(lines))
 
 
-def write_label_studio(root: Path) -> None:
+def write_label_studio(root: Path, exported: Exported) -> None:
     form = label_form(CLASSES)
     tasks = [
         {"id": n, "data": {"image": f"{n}.png"},
          "annotations": [{"result": form.prediction(label_of(boxes), 1.0, "")["result"] if boxes else []}]}
-        for n, boxes in enumerate(EXPORTED)
+        for n, boxes in enumerate(exported)
     ]  # fmt: skip
     (root / "project.json").write_text(json.dumps(tasks))
 
@@ -143,10 +144,41 @@ def test_export_of_boxes_is_read_to_the_pixel_and_its_task_is_found(write: Any, 
     where = "images/" if write is write_yolo else ""
     for n in range(3):
         picture(tmp_path, f"{where}{n}.png")
-    write(tmp_path)
+    write(tmp_path, EXPORTED)
     found = understand(tmp_path)
     assert found.task == "detection"
     assert [image.label for image in found.images] == [label_of(boxes) for boxes in EXPORTED]
+
+
+def both(exported: Exported) -> bool:
+    """Whether both classes are there, as a dataset must have two."""
+    return {name for boxes in exported for name, *_ in boxes} == set(CLASSES)
+
+
+def in_pixels(box: Box) -> tuple[str, int, int, int, int]:
+    left, top, right, bottom = (
+        round(side * whole) for side, whole in zip(box[1:], (WIDE, HIGH, WIDE, HIGH), strict=True)
+    )
+    return box.name, left, top, right, bottom
+
+
+WRITERS = write_coco, write_voc, write_yolo, write_label_studio
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.lists(pixel_boxes(), max_size=5, unique=True), min_size=3, max_size=3).filter(both))
+def test_boxes_go_from_each_format_to_each_other_and_back_without_loss(exported: Exported) -> None:
+    """What one format was read as is written in the next, in a ring and back again."""
+    first = [label_of(boxes) for boxes in exported]
+    for write in (*WRITERS, *reversed(WRITERS)):
+        with TemporaryDirectory() as name:
+            root = Path(name)
+            for n in range(3):
+                picture(root, f"{'images/' if write is write_yolo else ''}{n}.png")
+            write(root, exported)
+            read = [image.label for image in understand(root, task="detection").images]
+        assert read == first, write.__name__
+        exported = [[in_pixels(box) for box in boxes_of(label)] for label in read]
 
 
 def test_config_of_an_export_of_boxes_can_be_run(tmp_path: Path) -> None:
@@ -180,7 +212,7 @@ def test_config_of_an_export_of_boxes_can_be_run(tmp_path: Path) -> None:
 def test_export_with_wrong_boxes_names_their_images(
     about: dict[str, Any], problem: str, tmp_path: Path
 ) -> None:
-    write_coco(tmp_path)
+    write_coco(tmp_path, EXPORTED)
     for n in range(3):
         picture(tmp_path, f"{n}.png")
     content = json.loads((tmp_path / "instances.json").read_text())
@@ -250,103 +282,10 @@ def test_box_that_leaves_the_image_is_cut_and_one_that_is_gone_is_no_box() -> No
     assert TARGET.decode(found[0].numpy(), CLASSES) == text_of([Box("cat", 0.3, 0.3, 0.8, 0.8)])
 
 
-def perfect(targets: torch.Tensor, size: int) -> torch.Tensor:
-    """Logits [N, 2 + 4, size, size] of a network that knows the boxes."""
-    logits = torch.full((len(targets), 6, size, size), -9.0)
-    for n, row in enumerate(targets):
-        for number, left, top, right, bottom in row[row[:, 0] >= 0].tolist():
-            x, y = int((left + right) / 2 * size), int((top + bottom) / 2 * size)
-            logits[n, int(number), y, x] = 9.0
-            middle = (x + 0.5) / size, (y + 0.5) / size
-            away = (middle[0] - left, middle[1] - top, right - middle[0], bottom - middle[1])
-            logits[n, 2:, y, x] = torch.tensor(away).mul(size).log()
-    return logits
-
-
-def test_what_a_knowing_network_says_is_decoded_to_its_boxes_and_costs_least() -> None:
-    labels = [text_of([Box("cat", 0.1, 0.1, 0.4, 0.5), Box("dog", 0.5, 0.45, 0.95, 0.9)]), text_of([])]
-    targets = torch.from_numpy(TARGET.encode(labels, CLASSES, 64, 64))
-    logits = perfect(targets, 8)
-    output = MODEL.output(logits, 1.0).numpy()
-    answer = answer_of("detection", CLASSES)
-    assert output.shape == (2, MOST, 6) and answer.problem(output) == ""
-    for said, true in zip(answer.labels(output), labels, strict=True):
-        np.testing.assert_allclose(
-            [box[1:] for box in boxes_of(said)], [box[1:] for box in boxes_of(true)], atol=1e-5
-        )
-        assert [box.name for box in boxes_of(said)] == [box.name for box in boxes_of(true)]
-    assert MODEL.right(MODEL.named(logits), targets).tolist() == pytest.approx([1.0, 1.0], abs=1e-4)
-    known = MODEL.losses(logits, targets, None, 0.0, 0.0)
-    assert known.shape == (2,) and torch.isfinite(known).all()
-    worse = logits.clone()
-    worse[:, :2] = -worse[:, :2]
-    assert (MODEL.losses(worse, targets, None, 0.0, 0.0) > known).all()
-
-
-def test_second_peak_of_an_object_is_left_out_and_boxes_of_other_classes_stay() -> None:
-    logits = torch.full((1, 6, 8, 8), -9.0)
-    logits[0, 2:] = 1.0
-    logits[0, 0, 2, 2], logits[0, 0, 2, 4] = 3.0, 2.0  # of one class, whose boxes overlap by more than 0.6?
-    logits[0, 1, 2, 2] = 1.0
-    sides = boxes_at(logits[:, 2:])[0]
-    first, second = sides[:, 2, 2], sides[:, 2, 4]
-    width = first[2] - first[0]
-    wide = torch.tensor(np.log(4.5))
-    logits[0, 2, 2, 2], logits[0, 4, 2, 2] = wide, wide
-    logits[0, 2, 2, 4], logits[0, 4, 2, 4] = wide, wide
-    assert width > 0 and second[0] > first[0]
-    found = decoded(logits, 1.0)[0]
-    there = found[found[:, 4] > 0]
-    assert there[:, 5].tolist() == [0.0, 1.0], "the less sure box of the same class repeats the first"
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """So small a network takes minutes with several threads where others use the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_detector_learns_four_pictures_and_its_output_is_bounded() -> None:
-    side = 32
-    plan = plan_architecture(
-        height=side, width=side, channels=1, features=3, classes=2, base=8, flip_average=False
-    )
-    torch.manual_seed(0)
-    network = MODEL.network(plan).train()
-    images = torch.zeros((4, side, side, 1), dtype=torch.uint8)
-    images[0, 4:16, 6:20], images[1, 14:28, 10:26], images[2, 2:12, 2:12], images[3] = 255, 120, 255, 10
-    labels = [
-        text_of([Box("cat", 6 / 32, 4 / 32, 20 / 32, 16 / 32)]),
-        text_of([Box("dog", 10 / 32, 14 / 32, 26 / 32, 28 / 32)]),
-        text_of([Box("cat", 2 / 32, 2 / 32, 12 / 32, 12 / 32)]),
-        text_of([]),
-    ]
-    targets = torch.from_numpy(TARGET.encode(labels, CLASSES, side, side))
-    network.fit_constants(images, torch.rand(4, 3))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
-    for _ in range(60):
-        logits, embedding = network(images, torch.zeros(4, 3))
-        loss = MODEL.losses(logits, targets, None, 0.0, 0.0).mean()
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    assert embedding.shape[0] == 4
-    scores = MODEL.right(MODEL.named(logits), targets)
-    assert scores.mean() > 0.75, scores
-    output = MODEL.output(logits, 2.0).detach().numpy()
-    assert answer_of("detection", CLASSES).problem(output) == ""
-    results = MODEL.results(MODEL.named(logits), targets, 2)
-    assert results["validation_accuracy"] == pytest.approx(float(scores.mean()), abs=1e-6)
-
-
 @pytest.mark.parametrize(
     "setting",
     [
-        {"mixup": 0.2}, {"cutmix": 1.0}, {"balanced_sampling": True}, {"focal_gamma": 2.0}, {"epochs": 0},
+        {"mixup": 0.2}, {"cutmix": 1.0}, {"balanced_sampling": True}, {"epochs": 0},
         {"augment": "photo"}, {"augment": "photo", "min_crop": 1.0},
         {"augment": "photo", "min_crop": 1.0, "policy": "none", "rotation": 10.0},
     ],
@@ -377,3 +316,26 @@ def test_answer_is_drawn_over_its_photo_and_nothing_is_written_over(tmp_path: Pa
             draw_answer(photo, said, "detection", wrong)
     with pytest.raises(ConfigError, match="classification, which has no 'draw'"):
         draw_answer(photo, {"predictions": []}, "classification", tmp_path / "other.png")
+
+
+def test_rows_of_an_image_with_more_boxes_than_are_learned_from_are_refused(tmp_path: Path) -> None:
+    """Of two rows of 60 boxes each the last 20 boxes were no part of what was learned."""
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    rows = [[["x", 0.0, 0.0, round(0.01 * n, 2), float(half)] for n in range(1, 61)] for half in (0.5, 1)]
+    table = ["path,label", *('a.png,"' + json.dumps(row).replace('"', '""') + '"' for row in rows)]
+    (tmp_path / "manifest.csv").write_text("\n".join(table))
+    with pytest.raises(DataError, match=r"a\.png: 120 boxes; at most 100 are learned from"):
+        manifest_rows(tmp_path / "manifest.csv", task="detection")
+    many = json.dumps(rows[0] + rows[1])
+    with pytest.raises(ValueError, match="120 boxes"):
+        TARGET.encode([many], ("x",), 8, 8)
+    assert consensus([many]) is None
+
+
+def test_images_are_grouped_by_their_smallest_box() -> None:
+    rows = TARGET.encode(
+        ["[]", label_of([("cat", 0, 0, 40, 20)]), label_of([("cat", 0, 0, 40, 20), ("dog", 0, 0, 6, 6)])],
+        CLASSES, HIGH, WIDE,
+    )  # fmt: skip
+    groups = TARGET.cohorts(rows)["object_size"].tolist()
+    assert groups[0] == "no object" and groups[1] == "10 % and more" and groups[2] == "under 2 %"

@@ -11,7 +11,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from linnet.config import EvaluationConfig
+from linnet.config import EvaluationConfig, GatesConfig
+from linnet.evaluation.measure import measure
+from linnet.evaluation.sample_images import ReportData, mistakes
 from linnet.tasks.answer import answer_of
 from linnet.tasks.detection.agree import agreement, consensus
 from linnet.tasks.detection.boxes import Box, boxes_of, text_of
@@ -19,6 +21,7 @@ from linnet.tasks.detection.found import rescaled
 from linnet.tasks.detection.precision import average_precisions
 from linnet.tasks.detection.score import SCORE, fit_temperature
 from linnet.tasks.detection.target import MOST, TARGET
+from linnet.tasks.score import Fitted
 
 CLASSES = ("Bag", "Coat", "Shirt")
 SIDE = 1000.0
@@ -149,6 +152,83 @@ def test_each_metric_falls_by_the_mistake_that_it_is_for() -> None:
     assert all(one["accuracy"].value < best["accuracy"].value for one in found.values())
 
 
+def said(*boxes: tuple[float, ...]) -> Floats:
+    output = np.zeros((1, MOST, 6))
+    output[0, : len(boxes)] = np.reshape(boxes, (-1, 6))
+    return output
+
+
+@pytest.mark.parametrize(
+    ("boxes", "expected"),
+    [
+        ([], {"missed object": 2}),
+        ([(0.1, 0.1, 0.5, 0.5, 0.9, 0), (0.6, 0.6, 0.9, 0.9, 0.8, 1)], {}),
+        (
+            [(0.1, 0.1, 0.5, 0.5, 0.9, 0), (0.1, 0.1, 0.5, 0.48, 0.8, 0), (0.6, 0.6, 0.9, 0.9, 0.7, 1)],
+            {"duplicate": 1},
+        ),
+        ([(0.1, 0.1, 0.5, 0.5, 0.9, 2), (0.6, 0.6, 0.9, 0.9, 0.8, 1)], {"wrong class": 1}),
+        ([(0.1, 0.1, 0.3, 0.3, 0.9, 0), (0.6, 0.6, 0.9, 0.9, 0.8, 1)], {"poor box": 1}),
+        ([(0.1, 0.7, 0.3, 0.9, 0.9, 0), (0.6, 0.6, 0.9, 0.9, 0.8, 1)], {"background": 1, "missed object": 1}),
+        ([(0.1, 0.1, 0.5, 0.5, 0.2, 0), (0.6, 0.6, 0.9, 0.9, 0.8, 1)], {"missed object": 1}),
+    ],
+)
+def test_each_mistake_is_counted_as_what_it_is(
+    boxes: list[tuple[float, ...]], expected: dict[str, int]
+) -> None:
+    label = text_of([Box("Bag", 0.1, 0.1, 0.5, 0.5), Box("Coat", 0.6, 0.6, 0.9, 0.9)])
+    results = SCORE.described(TARGET.encode([label], CLASSES, 9, 9), said(*boxes), (0.3,) * 3)
+    counts = SCORE.mistakes(results)
+    assert {kind: int(count[0]) for kind, count in counts.items() if count[0]} == expected
+    assert len(counts) == 5
+
+
+def test_mistakes_add_up_to_the_false_positives_and_never_miss_more_than_there_is() -> None:
+    targets, output = drawn(np.random.default_rng(6), images=60)
+    results = SCORE.described(targets, output.astype(np.float64), (0.3,) * 3)
+    counts = SCORE.mistakes(results)
+    false = sum(count for kind, count in counts.items() if kind != "missed object")
+    np.testing.assert_array_equal(false, (results.named - results.hits).sum(axis=1))
+    assert (counts["missed object"] <= (results.objects - results.hits).sum(axis=1)).all()
+    assert all(count.sum() > 0 for kind, count in counts.items() if kind != "wrong class")
+
+
+def test_report_counts_each_kind_of_mistake_with_its_interval_and_shows_images_of_it() -> None:
+    targets, output = drawn(np.random.default_rng(6), images=60)
+    thresholds, config = (0.3,) * 3, EvaluationConfig(resamples=100)
+    results = SCORE.described(targets, output.astype(np.float64), thresholds)
+    ids = [f"{n:032d}" for n in range(60)]
+    brightness = {"brightness": np.array(["dark", "bright"] * 30)}
+    fitted = Fitted(1.0, thresholds)
+    report = measure(results, results, ids, CLASSES, brightness, fitted, None, config, "detection")
+    counts = SCORE.mistakes(results)
+    for kind, rate in report.mistakes.items():
+        assert rate.value == counts[kind].mean() and rate.low <= rate.value < rate.high
+    assert {"objects", "smallest object", "brightness"} <= {row.cohort for row in report.cohorts}
+    answer = answer_of("detection", CLASSES, thresholds)
+    data = ReportData(
+        results, results, np.zeros((60, 24, 24, 1), np.uint8), ids, config, GatesConfig(), 60,
+        truth=[TARGET.decode(row, CLASSES) for row in targets], said=answer.labels(output),
+        sure=answer.confidence(output),
+    )  # fmt: skip
+    shots = mistakes(report, data)
+    assert len({shot["id"] for shot in shots}) == len(shots) > 10
+    assert all("(green)" in shot["text"] and "[[" not in shot["text"] for shot in shots)
+    shown = [kind for kind in counts if any(f"<b>{kind}: " in shot["text"] for shot in shots)]
+    assert shown == [kind for kind in counts if counts[kind].any()]
+
+
+def test_images_are_grouped_by_their_objects() -> None:
+    labels = [
+        text_of(Box("Bag", 0.1 * n, 0.0, 0.1 * n + 0.05 * size, 0.5) for n in range(count))
+        for count, size in ((0, 1), (1, 1), (2, 2), (5, 3), (4, 4))
+    ]
+    targets = TARGET.encode(labels, CLASSES, 9, 9)
+    groups = SCORE.groups(SCORE.described(targets, np.zeros((5, MOST, 6)), (0.3,) * 3))
+    assert groups["objects"].tolist() == ["0", "1", "2", "4 or more", "4 or more"]
+    assert groups["smallest object"].tolist()[0] == "no object" and len(set(groups["smallest object"])) == 4
+
+
 def test_score_of_an_image_is_how_far_its_answer_agrees_with_the_label() -> None:
     targets, output = drawn(np.random.default_rng(5), images=40)
     results = SCORE.described(targets, output.astype(np.float64), (0.4, 0.5, 0.6))
@@ -204,3 +284,16 @@ def test_people_agree_on_boxes_that_most_of_them_drew() -> None:
     assert held is not None and boxes_of(held) == [one]
     assert consensus([label(one), label(other)]) is None
     assert consensus([label(), label()]) == text_of(())
+
+
+def test_class_that_validation_does_not_show_has_the_usual_threshold() -> None:
+    """The last classes had none: their boxes were never answered, or no answer could be read."""
+    targets, _ = drawn(np.random.default_rng(5), images=20)
+    output = sure_of(targets).astype(np.float32)
+    fitted = SCORE.fit(output, targets, 6)
+    assert fitted.thresholds[3:] == (0.3, 0.3, 0.3)
+    classes = tuple("abcdef")
+    assert len(SCORE.per_class(SCORE.results(targets, output, fitted), classes)) == 6
+    sure = np.zeros((1, 100, 6), np.float32)
+    sure[0, 0] = (0.1, 0.1, 0.5, 0.5, 0.9, 5.0)
+    assert answer_of("detection", classes, fitted.thresholds).labels(sure) == ['[["f",0.1,0.1,0.5,0.5]]']

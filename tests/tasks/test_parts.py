@@ -57,6 +57,7 @@ def test_task_has_the_parts_of_its_life_cycle(task: str) -> None:
     rows = target.encode([label, label], CLASSES, 8, 8)
     assert target.problem(rows, 3) == "" and target.decode(rows[1], CLASSES) == label
     assert target.read(target.cell(label)) == label == target.renamed(label, str)
+    assert all(values.shape == (2,) for values in target.cohorts(rows).values())
     assert target.counts(rows, 3).tolist() == target.matrix(rows, 3).sum(axis=0).tolist()
     assert len(target.groups(rows)) == 2 and agreement_of(task)(label, label) == 1.0
     with pytest.raises(UnknownClass, match="Hat"):

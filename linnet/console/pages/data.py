@@ -31,6 +31,7 @@ NAV = shell.NavItem(
 )
 
 VERSIONS = 10
+NO_CLASS = "none of the classes"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class DatasetPageData:
     labels: LabelStatus | None
     unread: list[str] = field(default_factory=list)
     """Datasets that are missing here, and why."""
+    predicted: str = ""
+    """Only test samples of which the run's model says this."""
 
 
 def register(context: Context, app: FastAPI) -> None:
@@ -62,16 +65,19 @@ def register(context: Context, app: FastAPI) -> None:
         split: str = "",
         cohort: str = "",
         mistakes: str = "",
+        predicted: str = "",
         page: int = 0,
     ) -> None:
         with shell.frame("Data", role_of(request)):
             shell.head("Data", "What the models learn from, and whether it is sound.")
             filters = Filters(label, split, cohort)
-            await shell.shown(lambda: load(context, run, filters, bool(mistakes), max(page, 0)), _draw)
+            await shell.shown(
+                lambda: load(context, run, filters, bool(mistakes), max(page, 0), predicted), _draw
+            )
 
 
 def load(
-    context: Context, run_id: str, filters: Filters, mistakes: bool, number: int
+    context: Context, run_id: str, filters: Filters, mistakes: bool, number: int, predicted: str = ""
 ) -> DatasetPageData | None:
     """Everything that the page shows; None where no run read a dataset yet."""
     versions, unread = dataset_versions(context)
@@ -85,14 +91,17 @@ def load(
     if samples is None:
         return None
     said: dict[str, str] = {}
-    if mistakes and (known := judged(evidence.folder)) is not None:
-        said = {known.split.ids[row]: known.said[row] or "none of the classes" for row in known.order}
+    if (mistakes or predicted) and (known := judged(evidence.folder)) is not None:
+        rows = known.order if mistakes else range(len(known.said))
+        said = {known.split.ids[row]: known.said[row] or NO_CLASS for row in rows}
+        said = {name: label for name, label in said.items() if predicted in ("", label)}
     table = SampleTable(samples)
-    asked = Filters(filters.label, filters.split, filters.cohort, frozenset(said) if mistakes else None)
+    only = frozenset(said) if mistakes or predicted else None
+    asked = Filters(filters.label, filters.split, filters.cohort, only)
     shots, total = table.page(asked, number)
     labels = labelling(context, str(evidence.record.config.get("name", "")))
     return DatasetPageData(
-        evidence, table, versions, filters, mistakes, shots, total, number, said, labels, unread
+        evidence, table, versions, filters, mistakes, shots, total, number, said, labels, unread, predicted
     )
 
 
@@ -143,7 +152,7 @@ def _draw(found: DatasetPageData | None) -> None:
         ),
         "",
     )
-    target = view.target_of(record.run_id, found.filters, found.mistakes)
+    target = view.target_of(record.run_id, found.filters, found.mistakes, found.predicted)
     shell.html(
         join(
             [
@@ -197,9 +206,14 @@ def _filters(found: DatasetPageData) -> Html:
     choices = [
         choice("label", "Label", list(table.manifest.classes), filters.label),
         choice("split", "Split", list(SPLITS), filters.split),
+        choice("predicted", "Predicted (of the test split)", list(table.manifest.classes), found.predicted),
     ]
     if table.cohorts:
-        choices.append(choice("cohort", "Cohort", table.cohorts, filters.cohort))
+        offered = table.cohorts
+        if filters.cohort and filters.cohort not in offered:
+            offered = [filters.cohort, *offered]
+        choices.append(choice("cohort", "Cohort", offered, filters.cohort))
     button = tag("button", "Show", type="submit", class_="button")
     style = "display:flex;gap:12px;flex-wrap:wrap;align-items:end;margin-bottom:14px"
-    return tag("form", kept, *choices, only, button, method="get", action="/data#samples", style=style)
+    form = tag("form", kept, *choices, only, button, method="get", action="/data#samples", style=style)
+    return join([form, tag("p", table.cohorts_left, class_="soft small") if table.cohorts_left else ""])

@@ -207,9 +207,10 @@ def _version(context: Context, request: Request, found: ModelPageData) -> None:
             f"Version {version.version}",
             f"Champion {report.comparison.champion}" if report.comparison else "",
         )
+        run_ids = (found.evidence.record.run_id, found.other.record.run_id if found.other else "")
         parts += [
             section("Gates", run_view.gates(found.evidence.gates, run_view.intervals_of(found.evidence))),
-            view.confusion(report, other, names),
+            view.confusion(report, other, names, run_ids),
             tag(
                 "section",
                 section(
@@ -218,7 +219,7 @@ def _version(context: Context, request: Request, found: ModelPageData) -> None:
                 _calibration(found),
                 class_="grid two",
             ),
-            section("Pages of the run", run_view.pages(found.evidence)),
+            section("Reports", run_view.pages(found.evidence)),
         ]
     parts.append(section("Ledger", view.ledger_table(found.ledger)))
     shell.html(join(parts))
@@ -254,9 +255,7 @@ def _mistakes(context: Context, name: str, version: str) -> Html:
         )
     model = context.packaged(context.sources.package(found))
     figures = [_shot(model, known, int(row)) for row in known.order[:SHOTS]]
-    hint = (
-        "The surest first. Right: blue pixels spoke for the wrong answer, orange ones against it (occlusion)."
-    )
+    hint = "The surest first. Right: blue supports the wrong answer, orange opposes it (occlusion)."
     more = link(
         f"All {len(known.order):,} mistakes",
         address("data", run=evidence.record.run_id, mistakes=1) + "#samples",
@@ -279,7 +278,8 @@ def _shot(model: PackagedModel, known: Judged, row: int) -> Html:
         tag("b", known.said[row] or "none of them"),
         tag(
             "div",
-            f"{percent(float(known.confidence[row]))} sure · {known.split.ids[row][:8]}",
+            f"{percent(float(known.confidence[row]))} sure · ",
+            link(known.split.ids[row][:8], address("samples", known.split.ids[row])),
             class_="soft",
         ),
     )

@@ -16,6 +16,7 @@ from linnet.console.markup import Html, address, empty, join, left_out, link, pr
 from linnet.console.production_status import Watched, examples, watched
 from linnet.console.views import monitoring
 from linnet.console.views import production as view
+from linnet.console.views.requests import search
 from linnet.console.views.retraining import retraining
 from linnet.errors import LinnetError
 from linnet.monitoring.history import history_folder
@@ -74,7 +75,7 @@ def register(context: Context, app: FastAPI) -> None:
 
 def runbooks_of(context: Context, model: str) -> str:
     """The folder or address of a model's runbooks: `service_levels.runbooks`."""
-    config = context.sources.kept.get(("config", model), 30.0, lambda: model_config(model).config)
+    config = context.sources.kept.get(("model config", model), 30.0, lambda: model_config(model)).config
     return config.service_levels.runbooks
 
 
@@ -93,6 +94,7 @@ def page(found: Watched, trained: dict[str, int], unread: Sequence[str] = ()) ->
             section("Alerts", view.alerts(found.alerts, found.model)),
             _part("objectives", "Service level objectives", view.objectives(found.objectives)),
             monitoring.page(found.log, trained),
+            _part("requests", "One request", search("")),
             _part("refused", "Refused requests", view.refused(found)),
             _part("drift", "Drift", view.drift(found)),
             _part(

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from nicegui import run, ui
 
 from linnet.console import settings_form, shell
-from linnet.console.configs import bases
+from linnet.console.configs import Bases, read_bases
 from linnet.console.context import Context, role_of
 from linnet.console.curves import MOST
 from linnet.console.markup import (
@@ -66,7 +66,8 @@ def register(context: Context, app: FastAPI) -> None:
                 shell.html(problem("Viewers cannot start runs: log in with the operator's token."))
                 return
             await shell.shown(
-                lambda: _bases(context, config), lambda found: _form(context, request, found, config)
+                lambda: read_bases(context.sources.runs(), config),
+                lambda found: _form(context, request, found, config),
             )
 
     @ui.page("/compare", title="Compare runs · Linnet")
@@ -128,11 +129,9 @@ def _choose(found: list[RunRecord], picked: list[str]) -> None:
     ).style("width:100%;margin-bottom:20px")
 
 
-def _bases(context: Context, chosen: str) -> dict[str, dict[str, Any]]:
-    return {name: config.values() for name, config in bases(context.sources.runs(), chosen).items()}
-
-
-def _form(context: Context, request: Request, found: dict[str, dict[str, Any]], chosen: str) -> None:
+def _form(context: Context, request: Request, read: Bases, chosen: str) -> None:
+    found = {name: config.values() for name, config in read.configs.items()}
+    shell.html(left_out(read.left_out))
     if not found:
         shell.html(
             empty("No config here", "`linnet init NAME --data FOLDER` writes one for your own images.")

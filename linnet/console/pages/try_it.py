@@ -14,10 +14,13 @@ from linnet.console import explain, shell
 from linnet.console.context import Context, role_of
 from linnet.console.held_out import training_set_of
 from linnet.console.markup import Html, address, bar, card, empty, join, link, problem, section, tag
+from linnet.console.views.sample import neighbors
 from linnet.errors import ImageTooLarge, LinnetError
 from linnet.pages.numbers import percent
 from linnet.records import ModelVersion
 from linnet.serving.predictor import Predictor
+from linnet.tasks.draw import draw_of
+from linnet.tasks.target import target_of
 from linnet.vision.decode import color_of, read_image, resize
 from linnet.vision.formats import ACCEPT, NAMES
 from linnet.vision.thumbnail import thumbnail
@@ -27,6 +30,8 @@ NAV = shell.NavItem("Try it", "/try", '<path d="M12 16V4M7 9l5-5 5 5M4 16v4h16v-
 
 _SHOWN = 320
 """Pixels of the longer side at which the image is shown as it was sent."""
+_DRAWN = 640
+"""Pixels of the longer side at which the answer is drawn in."""
 
 _DROP = f"""
 <label class="drop" id="drop"><b>Drop an image here, or choose one</b>{NAMES}
@@ -166,10 +171,12 @@ def _reasons(context: Context, version: ModelVersion, image: bytes) -> Html:
         tag(
             "figure",
             tag("img", src=explain.heat(pixels, weights), alt="saliency map"),
-            tag("figcaption", f"blue speaks for {about.classes[target]}, orange against it"),
+            tag("figcaption", f"Blue supports {about.classes[target]}, orange opposes it"),
         ),
     )
     parts = [section("What it looked at", tag("div", *figures, class_="shots"))]
+    if target_of(about.task).spatial:
+        parts.insert(0, drawn_in(about.task, sent, model.answer.labels(output)[0]))
     evidence = context.sources.evidence_of(version)
     training_set = training_set_of(evidence.folder) if evidence else None
     if training_set is not None:
@@ -177,18 +184,12 @@ def _reasons(context: Context, version: ModelVersion, image: bytes) -> Html:
     return join(parts)
 
 
-def neighbors(near: explain.Nearest) -> Html:
-    """The nearest training images; where a sample was looked through, of how many."""
-    shots = [
-        tag(
-            "figure",
-            tag("img", src=one.picture, alt=f"training image {one.sample_id}"),
-            tag("figcaption", tag("b", one.label), tag("div", f"{one.similarity:.3f} alike", class_="soft")),
-        )
-        for one in near.images
-    ]
-    looked = tag("div", *shots, class_="shots")
-    if near.among < near.of:
-        sample = f"Of {near.among:,} of the {near.of:,} training images, drawn once at random."
-        looked = join([looked, tag("p", sample, class_="soft small")])
-    return section("The nearest training images", looked)
+def drawn_in(task: str, sent: explain.Pixels, label: str) -> Html:
+    """The image with what the answer says is where."""
+    height, width, channels = sent.shape
+    scale = _DRAWN / max(height, width)
+    rows, columns = (max(1, round(side * scale)) for side in (height, width))
+    shown = resize(sent, rows, columns, color_of(channels))
+    picture = thumbnail(draw_of(task)(shown, label, "orange"), _DRAWN)
+    style = "max-width:100%;border-radius:8px"
+    return section("Where", tag("img", src=picture, alt="your image, with the answer drawn in", style=style))

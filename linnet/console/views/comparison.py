@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from math import isfinite
 from string import ascii_uppercase
 
-import numpy as np
-
 from linnet.console.curves import MOST, Line, curves
 from linnet.console.markup import Html, address, card, chip, empty, join, link, section, table, tag, when
 from linnet.console.scatter import Dot, scatter
-from linnet.evaluation import plots
+from linnet.console.views.measured import change, confusion_of
 from linnet.pages.numbers import number
 from linnet.records import Gate
 from linnet.report import comparison
@@ -94,12 +92,6 @@ def _measure(one: RunEvidence, key: str) -> float:
     return interval.value if interval else float("nan")
 
 
-def change(metric: comparison.MetricChange) -> Html:
-    """By how much a metric moved, colored by whether that is good."""
-    tones = {"better": "good", "worse": "bad"}
-    return chip(metric.words, tones.get(metric.verdict, ""))
-
-
 def _gates(found: Sequence[RunEvidence]) -> Html:
     def cell(gate: Gate | None) -> object:
         if gate is None:
@@ -169,7 +161,7 @@ def _choice(name: str, label: str, options: Sequence[tuple[str, str]], chosen: s
 def _confusions(found: Sequence[RunEvidence]) -> Html:
     """Confusion matrices side by side; none where classes do not exclude each other."""
     cards = [
-        card(letter, Html(plots.confusion_picture(np.array(report.confusion), report.classes)))
+        card(letter, confusion_of(report, one.record.run_id))
         for letter, one in zip(LETTERS, found, strict=False)
         if (report := one.evaluation) is not None and report.confusion
     ]

@@ -92,7 +92,7 @@ def balance(manifest: DatasetManifest) -> Html:
         for name in manifest.classes
     ]
     return table(
-        ("Class", "Training images", *(f">{split}" for split in SPLITS)), rows, "Images a class and split"
+        ("Class", "Training images", *(f">{split}" for split in SPLITS)), rows, "Images per class and split"
     )
 
 
@@ -102,14 +102,14 @@ def validation(report: ValidationReport | None, docs: str) -> Html:
         return empty("Not validated", "The run stopped before its validation.")
     failed = [result for result in report.results if not result.passed]
     held = [result for result in report.results if result.passed]
-    words = f"{len(held)} of {len(report.results)} expectations hold"
+    words = f"{len(held)} of {len(report.results)} checks passed"
     verdict = chip("fail" if failed else "pass", mark=True)
     link_to = tag("a", "Data Docs", href=docs, target="_blank", rel="noopener") if docs else ""
     return join(
         [
             tag("p", verdict, f" {words}. ", link_to),
             _expectations(failed) if failed else "",
-            tag("details", tag("summary", f"The {len(held)} that hold"), _expectations(held)),
+            tag("details", tag("summary", f"{len(held)} passed checks"), _expectations(held)),
         ]
     )
 
@@ -175,7 +175,11 @@ def browser(shots: Sequence[Shot], total: int, number: int, target: str, said: d
     figures = [
         tag(
             "figure",
-            tag("img", src=shot.picture, alt=f"sample {shot.sample_id}", width=112, height=112),
+            tag(
+                "a",
+                tag("img", src=shot.picture, alt=f"sample {shot.sample_id}", width=112, height=112),
+                href=address("samples", shot.sample_id),
+            ),
             tag(
                 "figcaption",
                 tag("b", shot.label),
@@ -194,8 +198,9 @@ def browser(shots: Sequence[Shot], total: int, number: int, target: str, said: d
     )
 
 
-def target_of(run_id: str, filters: Filters, mistakes: bool) -> str:
+def target_of(run_id: str, filters: Filters, mistakes: bool, predicted: str = "") -> str:
     """The address of the page with these filters."""
     words = {"run": run_id, "label": filters.label, "split": filters.split, "cohort": filters.cohort}
+    words["predicted"] = predicted
     words["mistakes"] = "1" if mistakes else ""
     return "/data?" + urlencode({key: value for key, value in words.items() if value})

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from linnet.console.markup import (
     Html,
     address,
@@ -23,7 +21,7 @@ from linnet.console.markup import (
     tiles,
     when,
 )
-from linnet.console.views.comparison import change
+from linnet.console.views.measured import change, confusion_of
 from linnet.evaluation import plots
 from linnet.pages.numbers import number, percent, signed
 from linnet.records import CohortResult, Comparison, EvaluationReport, LedgerEntry, ModelPackage, ModelVersion
@@ -186,16 +184,25 @@ def cohorts(found: Sequence[CohortResult], overall: float) -> Html:
     return table(("Cohort", ">Accuracy", "?Interval", ">Samples"), rows, "Cohorts")
 
 
-def confusion(mine: EvaluationReport, other: EvaluationReport | None, names: tuple[str, str]) -> Html:
-    """Confusion matrices, side by side where there are two; none where classes do not exclude each other."""
+def confusion(
+    mine: EvaluationReport,
+    other: EvaluationReport | None,
+    names: tuple[str, str],
+    runs: tuple[str, str] = ("", ""),
+) -> Html:
+    """Confusion matrices, side by side where there are two; none where classes do not exclude each other.
+
+    `runs`: the runs that measured them, whose images the cells open.
+    """
     if not mine.confusion:
         return Html("")
-    cards = [card(names[0], Html(plots.confusion_picture(np.array(mine.confusion), mine.classes)))]
+    cards = [card(names[0], confusion_of(mine, runs[0]))]
     if other is not None and other.confusion:
-        cards.append(card(names[1], Html(plots.confusion_picture(np.array(other.confusion), other.classes))))
+        cards.append(card(names[1], confusion_of(other, runs[1])))
     hint = tag(
         "p",
-        "Rows are true classes, columns predicted ones; the shade is the share of the row.",
+        "Rows are true classes, columns predicted ones; the shade is the share of the row. "
+        "A cell opens its images.",
         class_="soft small",
     )
     return section("Confusion matrix", hint, tag("div", *cards, class_="grid two"))

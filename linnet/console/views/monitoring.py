@@ -35,7 +35,7 @@ def page(log: LogSummary, trained: dict[str, int]) -> Html:
                     tile("Class mix", f"{far:.3f}" if trained else "–", note),
                 ),
             ),
-            section("Answers an hour", card("", columns(log.hours, "Answers an hour"))),
+            section("Answers per hour", card("", columns(log.hours, "Answers per hour"))),
             tag(
                 "section",
                 tag(

@@ -79,7 +79,7 @@ def needs(view: Overview) -> list[Need]:
             f"Nobody carries out the rollout of version {canary.version} any more: its traffic goes back to the "
             "champion by itself."
         )
-        found.append(Need("bad", "A canary is left behind", why, "/release"))
+        found.append(Need("bad", "Abandoned canary", why, "/release"))
     elif canary is not None and canary.phase in ("waiting", "paused"):
         words = "waits for approval" if canary.phase == "waiting" else "is paused"
         why = f"Version {canary.version} {words} at {canary.percent} % of the traffic."
@@ -130,7 +130,7 @@ def page(view: Overview) -> Html:
             tag("section", _tiles(view)),
             tag(
                 "section",
-                card("Needs you now", _needs(needs(view)), _unmeasured(view.unmeasured)),
+                card("Needs attention", _needs(needs(view)), _unmeasured(view.unmeasured)),
                 card("Traffic", _traffic(view)),
                 class_="grid two",
             ),
@@ -174,7 +174,7 @@ def _unmeasured(names: Sequence[str]) -> Html:
 
 def _needs(found: Sequence[Need]) -> Html:
     if not found:
-        return tag("p", chip("nothing waits", "good", mark=True), " Nothing waits for you.")
+        return tag("p", chip("nothing to do", "good", mark=True))
     items = [
         tag(
             "li",

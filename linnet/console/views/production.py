@@ -99,7 +99,7 @@ def refused(found: Watched) -> Html:
             f"{request.status}",
             f"{request.size:,}",
             tag("span", request.problem, class_="soft small"),
-            tag("code", request.request_id),
+            link(request.request_id, address("requests", id=request.request_id)),
         )
         for request in found.refused[:_REFUSED]
     ]
@@ -250,7 +250,7 @@ def examples(found: Sequence[Example]) -> Html:
                 "figcaption",
                 "predicted as ",
                 tag("b", one.predicted),
-                tag("div", one.sample_id[:8], class_="soft"),
+                tag("div", link(one.sample_id[:8], address("requests", id=one.sample_id))),
             ),
         )
         for one in found

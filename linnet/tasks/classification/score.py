@@ -21,7 +21,7 @@ from linnet.statistics.metrics import (
 )
 from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.tasks.classification.doubt import label_suspects, rank_by_label_error
-from linnet.tasks.score import CLASS, Fitted, Logits, Score
+from linnet.tasks.score import CLASS, Fitted, Logits, Score, Undivided
 from linnet.tasks.target import Targets
 
 _LOWEST, _HIGHEST = 0.05, 20.0
@@ -32,11 +32,11 @@ _PRIOR_SPREAD = 1.0
 """Spread of log temperature in the weak prior that keeps the fit finite without validation errors."""
 
 
-class _OneClass:
+class _OneClass(Undivided):
     metrics: tuple[Metric, ...] = METRICS
     gated: tuple[str, ...] = ("accuracy", "macro_f1", "auc")
 
-    def fit(self, logits: Logits, targets: Targets) -> Fitted:
+    def fit(self, logits: Logits, targets: Targets, classes: int = 0) -> Fitted:  # noqa: ARG002
         return Fitted(fit_temperature(logits, targets))
 
     def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> Predictions:

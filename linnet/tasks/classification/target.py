@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import DataConfig
-from linnet.tasks.target import Object, Target, Targets, UnknownClass
+from linnet.tasks.target import Cohorts, Object, Target, Targets, UnknownClass
 
 
 class _OneClass:
@@ -85,6 +85,9 @@ class _OneClass:
     def matrix(self, targets: Targets, classes: int) -> npt.NDArray[np.bool_]:
         matrix: npt.NDArray[np.bool_] = targets[:, None] == np.arange(classes)
         return matrix
+
+    def cohorts(self, targets: Targets) -> Cohorts:  # noqa: ARG002
+        return {}
 
     def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:
         counts: npt.NDArray[np.int64] = np.bincount(targets, minlength=classes)

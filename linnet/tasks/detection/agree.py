@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from linnet.tasks.detection.boxes import Box, boxes_of, matched_boxes, quality, text_of
+from linnet.tasks.detection.target import MOST
 
 
 @lru_cache(65_536)
@@ -17,7 +18,10 @@ def agreement(first: str, second: str) -> float:
 
 
 def consensus(labels: Sequence[str]) -> str | None:
-    """The boxes that more than half of the people drew, each side in the middle; None where half drew one."""
+    """The boxes that more than half of the people drew, each side in the middle; None where half drew one.
+
+    Also where they are more than are learned from.
+    """
     groups: list[list[Box]] = []
     for label in sorted(labels):
         boxes, firsts = boxes_of(label), [group[0] for group in groups]
@@ -27,8 +31,9 @@ def consensus(labels: Sequence[str]) -> str | None:
         groups += [[box] for here, box in enumerate(boxes) if here not in taken.values()]
     if any(2 * len(group) == len(labels) for group in groups):
         return None
+    held = [group for group in groups if 2 * len(group) > len(labels)]
+    if len(held) > MOST:
+        return None
     return text_of(
-        Box(group[0].name, *np.median([box[1:] for box in group], axis=0).tolist())
-        for group in groups
-        if 2 * len(group) > len(labels)
+        Box(group[0].name, *np.median([box[1:] for box in group], axis=0).tolist()) for group in held
     )

@@ -51,7 +51,7 @@ class Found:
         found = np.zeros(self.samples)
         for row in np.flatnonzero(self.finite):
             there = self.targets[row][self.targets[row, :, 0] >= 0].astype(np.float64)
-            said = self.output[row][self._answered[row]]
+            said = self.output[row][self.answered[row]]
             truth = [Box(str(int(one[0])), *one[1:].tolist()) for one in there]
             found[row] = quality([Box(str(int(one[CLASS])), *one[:4].tolist()) for one in said], truth)
         return found
@@ -65,7 +65,7 @@ class Found:
     @cached_property
     def named(self) -> npt.NDArray[np.int64]:
         """Boxes that are answered, by image and class: [N, K]."""
-        own = self._answered[..., None] & (self.output[..., CLASS, None] == np.arange(self.classes))
+        own = self.answered[..., None] & (self.output[..., CLASS, None] == np.arange(self.classes))
         return np.asarray(own.sum(axis=1), np.int64)
 
     @cached_property
@@ -103,7 +103,8 @@ class Found:
         return self._by_class[k]
 
     @cached_property
-    def _answered(self) -> npt.NDArray[np.bool_]:
+    def answered(self) -> npt.NDArray[np.bool_]:
+        """Which boxes are: [N, 100]."""
         scores = np.nan_to_num(self.output[..., SCORE])
         number = np.clip(np.nan_to_num(self.output[..., CLASS]).astype(np.int64), 0, self.classes - 1)
         return np.asarray((scores > 0) & (scores >= self.thresholds[number]))

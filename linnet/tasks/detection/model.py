@@ -1,4 +1,4 @@
-"""Boxes are learned by the centers that they have and by how far their sides are."""
+"""Boxes are learned by their centers, their classes, and how far their sides are."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from linnet.config import TrainConfig
 from linnet.errors import ConfigError
 from linnet.tasks.detection.answer import CLASS, SCORE, USUAL
 from linnet.tasks.detection.boxes import Box, matched_boxes, quality
-from linnet.tasks.detection.network import Detector, boxes_at, decoded
+from linnet.tasks.detection.network import Detector, boxes_at, decoded, parts
 from linnet.tasks.model import Model
 
 _SIDES = 2.0
-"""Weight of the sides' loss beside that of the centers."""
+"""Weight of the sides' loss beside those of the centers and classes."""
 _SPREAD = 0.15
 """Deviation of a center's bump as a share of the box's side: places near a center are nearly one."""
 _NEAR = 0.6
@@ -33,7 +33,6 @@ class _Centers:
             "balanced_sampling": "draws every class equally often, which images of several objects forbid",
             "mixup": "mixes images, whose boxes would then be half there",
             "cutmix": "cuts images into one another, and boxes with them",
-            "focal_gamma": "is of classes; the loss of centers is focal already",
         }
         for name, problem in unfit.items():
             if getattr(config, name) != getattr(usual, name):
@@ -48,34 +47,29 @@ class _Centers:
             raise ConfigError("train.epochs", problem, "raise it")
 
     def losses(
-        self,
-        logits: Tensor,
-        targets: Tensor,
-        weights: Tensor | None,
-        smoothing: float,  # noqa: ARG002
-        gamma: float,  # noqa: ARG002
+        self, logits: Tensor, targets: Tensor, weights: Tensor | None, smoothing: float, gamma: float
     ) -> Tensor:
-        """Focal loss of the centers (Zhou et al., 2019) and 1 - GIoU of the sides, over a sample's objects.
-
-        There are no labels to smooth: a bump around each center does that.
-        """
-        centers, sides = logits[:, :-4].float(), logits[:, -4:].float()
-        bumps, owner = _bumps(targets, centers.shape)
+        """Over a sample's objects: focal loss of the centers (Zhou et al., 2019), cross-entropy of their
+        classes, and 1 - GIoU of their sides. Weights, smoothing and `gamma` are of the classes."""
+        center, classes, sides = parts(logits.float())
+        bumps, owner = _bumps(targets, center.shape[2], center.shape[3])
         objects = (targets[..., 0] >= 0).sum(dim=1).clamp(min=1)
-        chance = torch.sigmoid(centers)
-        top = bumps == 1
-        hit = -functional.logsigmoid(centers) * (1 - chance) ** 2 * top
-        miss = -functional.logsigmoid(-centers) * chance**2 * (1 - bumps) ** 4 * ~top
-        each = hit + miss if weights is None else (hit + miss) * weights[:, None, None]
-        loss = each.sum(dim=(1, 2, 3)) / objects
+        loss = _center_losses(center[:, 0], bumps).sum(dim=(1, 2)) / objects
         rows, places = (owner >= 0).nonzero(as_tuple=True)
         if not len(rows):
             return loss
+        learned = targets[rows, owner[rows, places]]
+        which = learned[:, 0].long()
+        scores = classes.flatten(2).transpose(1, 2)[rows, places]
+        each = functional.cross_entropy(scores, which, reduction="none", label_smoothing=smoothing)
+        if gamma:  # Lin et al., "Focal Loss for Dense Object Detection" (2017)
+            each = each * (1 - scores.softmax(dim=1).gather(1, which[:, None])[:, 0]) ** gamma
+        if weights is not None:
+            each = each * weights[which]
         found = boxes_at(sides).flatten(2).transpose(1, 2)[rows, places]
-        wanted = targets[rows, owner[rows, places], 1:]
-        wrong = torch.zeros_like(loss).index_add(0, rows, _unlike(found, wanted))
-        share = torch.zeros_like(loss).index_add(0, rows, torch.ones_like(wanted[:, 0])).clamp(min=1)
-        return loss + _SIDES * wrong / share
+        each = each + _SIDES * _unlike(found, learned[:, 1:])
+        summed = torch.zeros_like(loss).index_add(0, rows, each)
+        return loss + summed / torch.bincount(rows, minlength=len(loss)).clamp(min=1)
 
     def named(self, logits: Tensor) -> Tensor:
         """The boxes that are as sure as usual."""
@@ -113,13 +107,20 @@ class _Centers:
         return decoded(logits, temperature)
 
 
-def _bumps(targets: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
-    """What centers should be, in [0, 1]: [N, K, h, w]; and the box that each place learns: [N, h * w].
+def _center_losses(center: Tensor, bumps: Tensor) -> Tensor:
+    """Focal loss of logits of centers against their bumps, both [N, h, w]."""
+    chance, top = torch.sigmoid(center), bumps == 1
+    hit = -functional.logsigmoid(center) * (1 - chance) ** 2 * top
+    miss = -functional.logsigmoid(-center) * chance**2 * (1 - bumps) ** 4 * ~top
+    return hit + miss
+
+
+def _bumps(targets: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    """How near each place is to a center, in [0, 1]: [N, h, w]; and the box that it learns: [N, h * w].
 
     A bump is 1 at the place of a center and falls off with the size of the box. Of boxes that overlap, a
     place learns the one whose center is nearest in its own measure; -1: none.
     """
-    rows, columns = shape[2:]
     device = targets.device
     there = targets[..., 0] >= 0
     most = max(int(there.sum(dim=1).max()), 1)
@@ -132,14 +133,10 @@ def _bumps(targets: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
     x, y = torch.arange(columns, device=device), torch.arange(rows, device=device)
     across = ((x - center[..., :1]) / spread[..., :1]) ** 2
     down = ((y - center[..., 1:]) / spread[..., 1:]) ** 2
-    bump = (
-        torch.exp(-(across[:, :, None, :] + down[:, :, :, None]) / 2) * there[:, :, None, None]
-    )  # [N, M, h, w]
-    bumps = torch.zeros(shape, device=device)
-    number = some[..., 0].clamp(min=0).long()[:, :, None, None].expand_as(bump)
-    bumps = bumps.scatter_reduce(1, number, bump, "amax")
-    highest, nearest = bump.flatten(2).max(dim=1)
-    return bumps, torch.where(highest >= _NEAR, order.gather(1, nearest), -1)
+    bump = torch.exp(-(across[:, :, None, :] + down[:, :, :, None]) / 2)  # [N, M, h, w]
+    highest, nearest = (bump * there[:, :, None, None]).max(dim=1)
+    owner = order.gather(1, nearest.flatten(1))
+    return highest, torch.where(highest.flatten(1) >= _NEAR, owner, -1)
 
 
 def _unlike(found: Tensor, wanted: Tensor) -> Tensor:

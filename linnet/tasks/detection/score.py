@@ -18,6 +18,7 @@ from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.statistics.temperature import binary_temperature
 from linnet.tasks.detection.answer import FAINT, USUAL
 from linnet.tasks.detection.found import Found, rescaled
+from linnet.tasks.detection.mistakes import groups, mistakes
 from linnet.tasks.detection.precision import average_precisions
 from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score
 from linnet.tasks.target import Targets
@@ -39,8 +40,11 @@ class _Boxes:
     )  # fmt: skip
     gated: tuple[str, ...] = ("accuracy", "macro_f1", "map", "map50")
 
-    def fit(self, logits: Logits, targets: Targets) -> Fitted:
-        classes = int(max(targets[..., 0].max(initial=0), logits[..., 5].max(initial=0))) + 1
+    def fit(self, logits: Logits, targets: Targets, classes: int = 0) -> Fitted:
+        classes = max(
+            classes,
+            int(max(targets[..., 0].max(initial=0), np.nan_to_num(logits[..., 5]).max(initial=0))) + 1,
+        )
         raw = Found(targets, logits.astype(np.float64), np.full(classes, USUAL))
         if raw.not_finite:
             return Fitted(float("nan"), (USUAL,) * classes)
@@ -117,6 +121,12 @@ class _Boxes:
 
     def confusion(self, results: Found) -> tuple[tuple[int, ...], ...]:  # noqa: ARG002
         return ()
+
+    def mistakes(self, results: Found) -> dict[str, npt.NDArray[np.int64]]:
+        return mistakes(results)
+
+    def groups(self, results: Found) -> dict[str, npt.NDArray[np.str_]]:
+        return groups(results)
 
     def ranked(self, results: Found) -> npt.NDArray[np.int64]:
         """By the surest box that the label does not know."""

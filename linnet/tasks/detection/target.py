@@ -16,7 +16,7 @@ import numpy.typing as npt
 from linnet.config import DataConfig
 from linnet.errors import ConfigError
 from linnet.tasks.detection.boxes import Box, boxes_of, checked, text_of
-from linnet.tasks.target import Object, Target, Targets, UnknownClass, rarest_classes
+from linnet.tasks.target import Cohorts, Object, Target, Targets, UnknownClass, by_size, rarest_classes
 
 MOST = 100
 """Boxes of an image, as COCO counts them."""
@@ -71,15 +71,16 @@ flip = true  # false where left and right tell classes apart
         elif cell is None:
             raise ValueError("no label; write [] where there is no object")
         boxes = checked(cell)
-        if len(boxes) > MOST:
-            raise ValueError(f"{len(boxes)} boxes; at most {MOST} are learned from")
+        _refuse_more(len(boxes))
         return text_of(boxes)
 
     def renamed(self, label: str, name_of: Callable[[str], str]) -> str:
         return text_of(box._replace(name=name_of(box.name)) for box in boxes_of(label))
 
     def joined(self, labels: Sequence[str]) -> str:
-        return text_of(box for label in labels for box in boxes_of(label))
+        text = text_of(box for label in labels for box in boxes_of(label))
+        _refuse_more(len(boxes_of(text)))
+        return text
 
     def problem_of(self, name: str) -> str:  # noqa: ARG002
         return ""
@@ -124,7 +125,9 @@ flip = true  # false where left and right tell classes apart
         found = np.zeros((len(labels), MOST, 5), np.float32)
         found[:, :, 0] = NOTHING
         for row, label in enumerate(labels):
-            for place, box in enumerate(boxes_of(label)[:MOST]):
+            boxes = boxes_of(label)
+            _refuse_more(len(boxes))
+            for place, box in enumerate(boxes):
                 if box.name not in index:
                     raise UnknownClass(row, box.name)
                 found[row, place] = (index[box.name], *box[1:])
@@ -155,9 +158,21 @@ flip = true  # false where left and right tell classes apart
         there: npt.NDArray[np.bool_] = (targets[..., 0, None] == np.arange(classes)).any(axis=1)
         return there
 
+    def cohorts(self, targets: Targets) -> Cohorts:
+        """By the smallest box of an image."""
+        areas = (targets[..., 3] - targets[..., 1]) * (targets[..., 4] - targets[..., 2])
+        least = np.where(targets[..., 0] >= 0, areas, np.inf).min(axis=1, initial=np.inf)
+        return by_size(np.where(np.isfinite(least), least, np.nan))
+
     def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:
         counts: npt.NDArray[np.int64] = self.matrix(targets, classes).sum(axis=0, dtype=np.int64)
         return counts
+
+
+def _refuse_more(boxes: int) -> None:
+    """Raises ValueError: an image has more boxes than are learned from; which to leave out nobody knows."""
+    if boxes > MOST:
+        raise ValueError(f"{boxes} boxes; at most {MOST} are learned from")
 
 
 TARGET: Target = _Boxes()

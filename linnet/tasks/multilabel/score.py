@@ -19,7 +19,7 @@ from linnet.statistics.metrics import equal_mass_bins, ratio
 from linnet.statistics.reliability import ReliabilityBin, reliability
 from linnet.statistics.temperature import binary_temperature, sigmoid
 from linnet.tasks.multilabel.answer import USUAL
-from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score
+from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score, Undivided
 from linnet.tasks.target import Targets
 
 _LEAST = 1e-12
@@ -76,7 +76,7 @@ class LabelSets:
         return np.where(self.finite, scores, 0.0)
 
 
-class _Sets:
+class _Sets(Undivided):
     metrics: tuple[Metric, ...] = tuple(
         BY_KEY[key]
         for key in (
@@ -92,7 +92,7 @@ class _Sets:
     )
     gated: tuple[str, ...] = ("accuracy", "macro_f1", "micro_f1", "map")
 
-    def fit(self, logits: Logits, targets: Targets) -> Fitted:
+    def fit(self, logits: Logits, targets: Targets, classes: int = 0) -> Fitted:  # noqa: ARG002
         temperature = binary_temperature(logits, targets)
         if not np.isfinite(temperature):
             return Fitted(temperature, (USUAL,) * targets.shape[1])

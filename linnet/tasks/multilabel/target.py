@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.config import DataConfig, problem_of
-from linnet.tasks.target import Object, Target, Targets, UnknownClass, rarest_classes
+from linnet.tasks.target import Cohorts, Object, Target, Targets, UnknownClass, rarest_classes
 
 BETWEEN = "|"
 """Between the classes of a label."""
@@ -125,6 +125,9 @@ max_cohort_gap = 0.35
 
     def matrix(self, targets: Targets, classes: int) -> npt.NDArray[np.bool_]:  # noqa: ARG002
         return targets > 0
+
+    def cohorts(self, targets: Targets) -> Cohorts:  # noqa: ARG002
+        return {}
 
     def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:  # noqa: ARG002
         counts: npt.NDArray[np.int64] = targets.sum(axis=0, dtype=np.int64)

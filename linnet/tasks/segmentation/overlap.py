@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linnet.statistics.metrics import equal_mass_bins
+from linnet.statistics.spread import spread
 from linnet.tasks.answer import Output
 from linnet.tasks.score import Floats
 from linnet.tasks.segmentation.answer import CLASS, PROBABILITY
@@ -16,7 +17,7 @@ from linnet.tasks.target import Targets
 
 Counts = npt.NDArray[np.int64]
 MOST_CLAIMS = 2_000_000
-"""Pixels that calibration is measured on, evenly spread."""
+"""Pixels that calibration is measured on, spread over all."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,10 @@ class Maps:
     def claims(self) -> tuple[Floats, npt.NDArray[np.bool_], Counts]:
         """Of pixels: how sure the answer is, whether it is right, and the image it belongs to."""
         each = max(1, int(np.prod(self.targets.shape[1:])))
-        step = max(1, -(-self.samples * each // MOST_CLAIMS))
-        sure = self.output[:, PROBABILITY].reshape(-1)[::step].astype(np.float64)
-        right = (self.named == self.targets).reshape(-1)[::step]
-        return sure, right, (np.arange(len(right)) * step) // each
+        places = spread(self.samples * each, MOST_CLAIMS)
+        sure = self.output[:, PROBABILITY].reshape(-1)[places].astype(np.float64)
+        right = (self.named == self.targets).reshape(-1)[places]
+        return sure, right, places // each
 
     def gaps(self, bins: int) -> Floats:
         """Probability minus truth, summed over an image's pixels a bin, as shares of all: [N, bins]."""

@@ -20,14 +20,15 @@ from linnet.statistics import intervals
 from linnet.statistics.bootstrap import sample_weights
 from linnet.statistics.catalog import BY_KEY, Metric
 from linnet.statistics.reliability import ReliabilityBin, reliability
+from linnet.statistics.spread import spread
 from linnet.tasks.classification.score import fit_temperature, softmax
-from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score
+from linnet.tasks.score import CLASS, Fitted, Floats, Logits, Score, Undivided
 from linnet.tasks.segmentation.overlap import Maps, shares
 from linnet.tasks.segmentation.upsampling import upsampled
 from linnet.tasks.target import Targets
 
 _FITTED_PIXELS = 400_000
-"""Pixels from which the temperature is fitted, evenly spread over the images."""
+"""Pixels from which the temperature is fitted, spread over the images."""
 _BATCH_VALUES = 1 << 24
 """Values of logits at full size that are held at a time."""
 _DOUBTFUL = 0.5
@@ -35,7 +36,7 @@ _DOUBTFUL = 0.5
 _SURE = 0.9
 
 
-class _Masks:
+class _Masks(Undivided):
     metrics: tuple[Metric, ...] = tuple(
         BY_KEY[key]
         for key in (
@@ -45,17 +46,17 @@ class _Masks:
     )
     gated: tuple[str, ...] = ("accuracy", "macro_f1", "mean_iou")
 
-    def fit(self, logits: Logits, targets: Targets) -> Fitted:
+    def fit(self, logits: Logits, targets: Targets, classes: int = 0) -> Fitted:  # noqa: ARG002
         """The temperature that makes pixels' probabilities likeliest."""
         if not len(targets) or not np.isfinite(logits).all():
             return Fitted(1.0 if not len(targets) else float("nan"))
         each = max(1, _FITTED_PIXELS // len(targets))
         values, labels = [], []
-        for one, truth in zip(logits, targets, strict=True):
-            step = max(1, truth.size // each)
+        for number, (one, truth) in enumerate(zip(logits, targets, strict=True)):
+            places = spread(truth.size, each, seed=number)
             full = upsampled(one, *truth.shape).reshape(one.shape[0], -1)
-            values.append(full[:, ::step].T)
-            labels.append(truth.ravel()[::step].astype(np.int64))
+            values.append(full[:, places].T)
+            labels.append(truth.ravel()[places].astype(np.int64))
         return Fitted(fit_temperature(np.concatenate(values), np.concatenate(labels)))
 
     def results(self, targets: Targets, logits: Logits, fitted: Fitted) -> Maps:

@@ -13,7 +13,16 @@ from linnet.config import DataConfig
 from linnet.errors import ConfigError
 from linnet.tasks.segmentation.coco import mask_of_coco
 from linnet.tasks.segmentation.masks import MOST_CLASSES, of_indices, of_masks, parsed, read, resized, text_of
-from linnet.tasks.target import COCO_MASK, Object, Target, Targets, UnknownClass, rarest_classes
+from linnet.tasks.target import (
+    COCO_MASK,
+    Cohorts,
+    Object,
+    Target,
+    Targets,
+    UnknownClass,
+    by_size,
+    rarest_classes,
+)
 
 
 class _Masks:
@@ -110,6 +119,13 @@ max_cohort_gap = 0.35
         found = np.zeros((len(targets), classes + 1), np.bool_)
         found[np.repeat(np.arange(len(flat)), flat.shape[1]), flat.ravel()] = True
         return found[:, 1:]
+
+    def cohorts(self, targets: Targets) -> Cohorts:
+        """By the class that covers least of an image."""
+        known = range(1, int(targets.max(initial=0)) + 1)
+        shares = np.array([(targets == k).mean(axis=(1, 2)) for k in known]).reshape(len(known), len(targets))
+        least = np.where(shares > 0, shares, np.inf).min(axis=0, initial=np.inf)
+        return by_size(np.where(np.isfinite(least), least, np.nan))
 
     def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:
         counts: npt.NDArray[np.int64] = self.matrix(targets, classes).sum(axis=0, dtype=np.int64)

@@ -91,3 +91,14 @@ def test_agreement_is_the_mean_dice_of_classes_that_either_names() -> None:
     assert agreement(one, of_indices(np.kron(half, np.ones((3, 3), np.uint8)), CLASSES).text) == 1
     assert consensus([one, one, other]) == one
     assert consensus([one, of_indices(np.flipud(half), CLASSES).text]) is None
+
+
+def test_images_are_grouped_by_the_class_that_covers_least_of_them() -> None:
+    found = np.zeros((4, 10, 10), np.uint8)
+    found[1:, :5] = 1
+    found[2:, 9, :5] = 2
+    found[3, 0, 0] = 3
+    groups = TARGET.cohorts(found)["object_size"].tolist()
+    assert groups == ["no object", "10 % and more", "2 to 10 %", "under 2 %"]
+    assert TARGET.cohorts(found[:0])["object_size"].shape == (0,)
+    assert TARGET.cohorts(found[:1])["object_size"].tolist() == ["no object"]

@@ -137,3 +137,21 @@ def test_temperature_is_found_again() -> None:
     ladder = (chances / chances.sum(axis=1, keepdims=True)).cumsum(axis=1)
     truth = (rng.random((20, 1, 16, 16)) > ladder).sum(axis=1).clip(0, 3).astype(np.uint8)
     assert SCORE.fit(logits, truth).temperature == pytest.approx(2.5, rel=0.15)
+
+
+def test_part_of_the_pixels_is_no_column_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every n-th pixel was one column where n met the width; here the first one is always easy."""
+    rng = np.random.default_rng(1)
+    logits = 3 * rng.normal(size=(400, 4, 8, 8)).astype(np.float32)
+    full = upsampled(logits, 16, 16).astype(np.float64)
+    chances = np.exp(full / 2.5)
+    ladder = (chances / chances.sum(axis=1, keepdims=True)).cumsum(axis=1)
+    truth = (rng.random((400, 1, 16, 16)) > ladder).sum(axis=1).clip(0, 3).astype(np.uint8)
+    truth[:, :, 0] = full[:, :, :, 0].argmax(axis=1)
+    whole = SCORE.fit(logits, truth).temperature
+    results = SCORE.results(truth, logits, Fitted(1.0))
+    error = SCORE.calibration_error(results, 15)
+    monkeypatch.setattr("linnet.tasks.segmentation.score._FITTED_PIXELS", 400 * 16)
+    monkeypatch.setattr("linnet.tasks.segmentation.overlap.MOST_CLAIMS", 400 * 16)
+    assert SCORE.fit(logits, truth).temperature == pytest.approx(whole, rel=0.1)
+    assert SCORE.calibration_error(results, 15) == pytest.approx(error, abs=0.03)
