@@ -22,7 +22,7 @@ COMMANDS = {
     "submit": {"config", "--set", "--host", "--wait", "--key", "--cause", "--commit", "--reason"},
     "tune": {"config", "--output", "--trials", "--training-set", "--set", "--force", "--dry-run"},
     "init": {"name", "--data", "--force", "--layout", "--preset"},
-    "compile": {"config", "--output", "--set"},
+    "compile": {"config", "--output", "--set", "--pipeline"},
     "up": {
         "--name",
         "--config",
