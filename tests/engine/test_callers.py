@@ -23,6 +23,7 @@ from linnet.process.peer import user_of
 from linnet.runner.spec import Spec
 from pipelines.compile import compile_pipeline
 from tests.engine.engines import RunningEngine, client_of, quiet
+from tests.engine.settings_in_words import FREE, OWNERS
 from tests.shallow import shallow
 
 NOBODY = 65534
@@ -310,19 +311,6 @@ def test_user_of_a_socket_is_known_only_while_it_is_connected() -> None:
         caller.close()
         assert user_of(peer, accepted.getsockname()) is None
         accepted.close()
-
-
-FREE = {
-    "data.revision", "data.classes", "data.cohorts", "data.captured_at", "data.group", "train.backbone",
-    "train.weights_sha256", "labels.project", "features.service", "gates.unjudged_classes",
-    "registry.model", "cost.currency", "engine.allowed_hosts", "engine.trusted_configs",
-    "service_levels.critical_cohorts", "service_levels.runbooks", "service_levels.page_slack",
-    "service_levels.ticket_slack", "service_levels.page_email", "service_levels.ticket_email",
-    "service_levels.smtp_from", "service_levels.smtp_user", "service_levels.owner", "service_levels.on_call",
-    "service_levels.escalation", "cluster.claim", "cluster.accelerator",
-}  # fmt: skip
-"""Texts that name nothing outside a run; those of OWNERS are no run's parameters."""
-OWNERS = ("engine.", "service_levels.", "cluster.")
 
 
 def test_every_text_setting_is_known_to_reach_out_or_not() -> None:
