@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,8 +123,13 @@ def _section(key: str, section: type[Section]) -> str:
     return f"\n### [{key}]\n\n| field | type | default | meaning |\n|---|---|---|---|\n{rows}{below}"
 
 
+def _limits(field: FieldInfo) -> list[str]:
+    """The limits of a field, patterns as code: they may look like links."""
+    return [re.sub("^matches (.+)$", r"matches `\1`", words) for words in limits(field)]
+
+
 def _row(section: type[Section], name: str, field: FieldInfo) -> str:
-    kind = ", ".join([_kind(field.annotation), *limits(field)])
+    kind = ", ".join([_kind(field.annotation), *_limits(field)])
     default = json.dumps(field.get_default())
     return f"| `{name}` | {_cell(kind)} | `{_cell(default)}` | {_cell(section.meaning(name))} |\n"
 
@@ -138,7 +144,7 @@ def _kind(annotation: Any) -> str:
         return f"table of {_kind(get_args(annotation)[1])}"
     if get_origin(annotation) is Annotated:
         kind, field = get_args(annotation)
-        return ", ".join([_kind(kind), *limits(field)])
+        return ", ".join([_kind(kind), *_limits(field)])
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return f"tables with {', '.join(f'`{name}`' for name in annotation.model_fields)}"
     if get_origin(annotation) in (Union, types.UnionType):

@@ -78,14 +78,10 @@ class DatasetUnavailable(DataError):
 
     transient = True
 
-    def __init__(self, where: str, tried: dict[str, str]) -> None:
+    def __init__(self, where: str, tried: dict[str, str], remedy: str) -> None:
         self.tried = tried
         answers = "; ".join(f"{name}: {answer}" for name, answer in tried.items())
-        super().__init__(
-            where,
-            f"no source has it ({answers})",
-            "connect to a network, install the Debian package, or put the files there by hand",
-        )
+        super().__init__(where, f"no source has it ({answers})", remedy)
 
 
 class InvalidImage(DataError):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
@@ -27,8 +28,15 @@ PYTHON_TEXT = (
     b"not subscriptable", b"unhashable", b"dict_keys",
 )  # fmt: skip
 """What an answer has when Python's own words got into it."""
-ROUND = 10
-"""Cases of an operation that are made at a time."""
+PARTS = 4
+"""A proof of 100,000 requests in as many parts, on one server: each can be run by itself."""
+
+
+def counts(short: int = 2_000) -> list[Any]:
+    """How many requests, and which ones: few in every CI run, 100,000 in the proof."""
+    proof = [pytest.mark.proof, pytest.mark.timeout(2 * 3600)]
+    parts = [pytest.param(100_000 // PARTS, part + 1, marks=proof) for part in range(PARTS)]
+    return [pytest.param(short, 0, marks=pytest.mark.slow), *parts]
 
 
 @dataclass(frozen=True)
@@ -46,9 +54,12 @@ Fill = Callable[[dict[str, Any], random.Random], None]
 
 
 def requests_of(
-    spec: dict[str, Any], count: int, number: int, fill: Fill, each: int = ROUND
+    spec: dict[str, Any], count: int, number: int, fill: Fill, each: int = 5, damaged: int = 4
 ) -> Iterator[Sent]:
-    """At least `count` requests, `each` cases of every operation in turn; the same for the same `number`."""
+    """At least `count` requests, `each` cases of every operation in turn; the same for the same `number`.
+
+    Each case is followed by `damaged` of its copies, as making a case costs far more than damaging it.
+    """
     draw, made, round_ = random.Random(number), 0, 0
     schema = schemathesis.openapi.from_dict(spec)
     operations = [found.ok() for found in schema.get_all_operations()]
@@ -56,11 +67,12 @@ def requests_of(
         round_ += 1
         for operation in operations:
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-                for case in _cases(operation, mode, number * 1000 + round_, each):
+                for case in _cases(operation, mode, number * 10_000 + round_, each):
                     one = _sent(case, draw, fill)
                     yield one
-                    yield _damaged(one, draw)
-                    made += 2
+                    for _ in range(damaged):
+                        yield _damaged(one, draw)
+                    made += 1 + damaged
 
 
 def _cases(operation: Any, mode: GenerationMode, number: int, each: int) -> list[Any]:

@@ -10,6 +10,7 @@ import contextlib
 import time
 from datetime import datetime
 
+from linnet.automation.periodic import Periodic
 from linnet.automation.told_once import ToldOnce
 from linnet.deployment.journal import UNDER_WAY, Journal
 from linnet.deployment.rollout_commands import journals
@@ -27,14 +28,13 @@ class AbandonedRollouts:
     """The engine's part: `tick` is called every second."""
 
     def __init__(self) -> None:
-        self._next = 0.0
+        self._looks = Periodic("rollouts", LOOK_SECONDS)
         self._tell_once = ToldOnce()
 
     def tick(self) -> None:
         """Settles what was left behind, if it is time to look; a state that cannot be is told once."""
-        if time.monotonic() < self._next:
+        if not self._looks.due():
             return
-        self._next = time.monotonic() + LOOK_SECONDS
         try:
             found = journals()
         except LinnetError as error:

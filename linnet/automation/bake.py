@@ -7,13 +7,12 @@ no run meanwhile, and the champion that came back is not on trial.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal
 
 from linnet.automation.bake_evidence import BakeCollector
+from linnet.automation.periodic import Periodic
 from linnet.automation.told_once import ToldOnce
 from linnet.config import ReleaseConfig
 from linnet.deployment.bake import bake_verdict, judge_bake
@@ -41,19 +40,14 @@ class PromotionWatch:
 
     def __init__(self, clock: Callable[[], datetime] = now) -> None:
         self.clock = clock
-        self._next = 0.0
+        self._looks = Periodic("bake", LOOK_SECONDS)
         self._tell_once = ToldOnce()
         self._trials: dict[str, Trial] = {}
-        self._thread: threading.Thread | None = None
 
     def tick(self) -> None:
         """Begins a look, in a thread: it reads a log and may run a model."""
-        working = self._thread is not None and self._thread.is_alive()
-        if working or time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + LOOK_SECONDS
-        self._thread = threading.Thread(target=self.judge_all, name="bake", daemon=True)
-        self._thread.start()
+        if self._looks.due():
+            self._looks.begin(self.judge_all)
 
     def judge_all(self) -> None:
         """Judges every champion on trial once; what keeps one from it is told once, and hides no other."""

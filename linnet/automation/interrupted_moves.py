@@ -5,9 +5,9 @@ Any later command that moves an alias of the model does it too; the engine is so
 
 from __future__ import annotations
 
-import threading
 import time
 
+from linnet.automation.periodic import Periodic
 from linnet.automation.told_once import ToldOnce
 from linnet.config import RegistryConfig
 from linnet.errors import LinnetError, RegistryError
@@ -28,22 +28,18 @@ class InterruptedMoves:
     """The engine's part: `tick` is called every second."""
 
     def __init__(self) -> None:
-        self._next = 0.0
+        self._looks = Periodic("moves", LOOK_SECONDS)
         self._told = ToldOnce()
         self._failed: dict[str, tuple[float, float]] = {}
         """Moves whose repair failed: when it is tried again, and how long it waits for that."""
-        self._thread: threading.Thread | None = None
 
     def tick(self) -> None:
         """Begins to settle what was left half done, in a thread: it may load a model."""
-        working = self._thread is not None and self._thread.is_alive()
-        if working or time.monotonic() < self._next:
+        if not self._looks.due():
             return
-        self._next = time.monotonic() + LOOK_SECONDS
         moves = interrupted_moves(state_dir(), self._tell_once)
         if moves := [move for move in moves if self._due(move)]:
-            self._thread = threading.Thread(target=self._settle, args=(moves,), name="moves", daemon=True)
-            self._thread.start()
+            self._looks.begin(self._settle, moves)
 
     def _tell_once(self, problem: str) -> None:
         self._told(f"a move that was begun cannot be settled: {problem}")

@@ -135,7 +135,8 @@ def _check_ledgers(home: Path) -> None:
     """
     from linnet.records.ledger import verify_chain
 
-    for path in listed(home / _LEDGERS, "*.jsonl"):
+    heads = (head.with_suffix(".jsonl") for head in listed(home / _LEDGERS, "*.head"))
+    for path in sorted({*heads, *listed(home / _LEDGERS, "*.jsonl")}):
         verify_chain(path)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from linnet.commands.terminal import terminal
+from linnet.errors import RunError
 
 
 def console(
+    what: Annotated[
+        Literal["serve", "link"], typer.Argument(help="`link` prints the login links of the one that runs.")
+    ] = "serve",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
     bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     name: Annotated[
@@ -32,12 +36,19 @@ def console(
 
       linnet console
 
+      linnet console link
+
       linnet console --port 9000 --bind 0.0.0.0 --name linnet.example.org
     """
     from linnet.console.process import CONSOLE, run_console
 
     out = terminal()
     running = CONSOLE.running()
+    if what == "link":
+        if running is None:
+            raise RunError("no console runs here: `linnet up` or `linnet console` starts it")
+        show_links(running.url, out)
+        return
     if running is not None:
         out.print(f"a console runs here already at {running.url}; `linnet down` stops it")
         show_links(running.url, out)

@@ -103,6 +103,9 @@ class DataConfig(Section):
         for name in self.classes:
             if problem := problem_of(normal(name)):
                 raise ValueError(f"classes: {name[:60]!r} {problem}")
+        for column in self.cohorts:
+            if problem := problem_of(normal(column)):
+                raise ValueError(f"cohorts: {column[:60]!r} {problem}")
         held_out = self.validation_fraction + self.production_fraction + self.test_fraction
         if held_out >= 0.9:
             raise ValueError(f"the held-out fractions add up to {held_out:.2f}; leave some to train on")

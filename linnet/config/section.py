@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from linnet.errors import ConfigError
 
 Fraction = float  # a share in [0, 1]
+_LONGEST_SHOWN = 200
+"""Characters of a wrong value that its error repeats."""
 
 
 class Section(BaseModel):
@@ -91,7 +93,10 @@ def _explain(model: type[Section], where: str, error: ValidationError) -> Config
     problem = first["msg"].removeprefix("Value error, ")
     if not field:
         return ConfigError(full, problem)
-    return ConfigError(full, f"{problem}, but it is {first['input']!r}", model.meaning(field.split(".")[0]))
+    given = repr(first["input"])
+    if len(given) > _LONGEST_SHOWN:
+        given = f"{given[:_LONGEST_SHOWN]}... ({len(given):,} characters)"
+    return ConfigError(full, f"{problem}, but it is {given}", model.meaning(field.split(".")[0]))
 
 
 @cache

@@ -55,7 +55,7 @@ class ServiceLevelsConfig(Section):
     page_pagerduty: bool = False
     """Whether PagerDuty gets pages; the service's key stands in the file pagerduty-key beside
     alertmanager.yml."""
-    smtp_host: str = ""
+    smtp_host: Address = ""
     """host:port of the server that takes mail."""
     smtp_from: str = ""
     """Sender of mails."""

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from linnet.config.class_names import normal, problem_of
 from linnet.config.places import Address, Addresses, Code, Credential
 from linnet.config.section import Fraction, Section
 
@@ -252,16 +253,19 @@ class ServingConfig(Section):
         if len(self.segments) > MOST_SEGMENTS:
             raise ValueError(f"segments: {len(self.segments)} are declared, at most {MOST_SEGMENTS} may be")
         for name, values in self.segments.items():
-            if not name.isidentifier() or name in RESERVED_COHORTS:
+            if not name.isidentifier() or len(name) > 64 or name in RESERVED_COHORTS:
                 taken = ", ".join(RESERVED_COHORTS)
-                raise ValueError(f"segments: '{name}' must be letters, digits and _, and none of {taken}")
+                raise ValueError(
+                    f"segments: {name[:60]!r} must be 1 to 64 letters, digits and _, and none of {taken}"
+                )
             if not 1 <= len(values) <= MOST_VALUES or len(set(values)) < len(values):
                 raise ValueError(f"segments: {name} must name 1 to {MOST_VALUES} values, none twice")
             for value in values:
                 outer = value != value.strip() or not 0 < len(value) <= 64 or "," in value
-                if outer or value in (OTHER, NOT_TOLD):
+                if outer or problem_of(normal(value)) or value in (OTHER, NOT_TOLD):
                     raise ValueError(
-                        f"segments: '{value}' cannot be a value of {name}: it must be 1 to 64 characters "
-                        f"without a comma or outer spaces, and neither {OTHER} nor {NOT_TOLD}"
+                        f"segments: {value[:70]!r} cannot be a value of {name}: it must be 1 to 64 "
+                        "characters without a comma, control characters or outer spaces, "
+                        f"and neither {OTHER} nor {NOT_TOLD}"
                     )
         return self

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from nicegui import ui
 
+from linnet.console import abandoned_pages
 from linnet.console.access import LOOPBACK, ConsoleAccess
 from linnet.console.auth_middleware import AuthMiddleware
 from linnet.console.content_security import nonces
@@ -18,6 +19,7 @@ from linnet.console.shell import HEAD, add_to_navigation
 from linnet.console.sources import console_dir
 from linnet.console.theme import LOGO, STYLE
 from linnet.errors import LinnetError
+from linnet.storage.files import is_a_file
 
 _STATIC = Path(__file__).parent / "static"
 _ICON = (
@@ -53,6 +55,7 @@ def add_console(
     _artifacts(app, context)
     _scripts(app)
     nonces()
+    abandoned_pages.watch()
     ui.run_with(
         app,
         title="Linnet",
@@ -90,7 +93,7 @@ def _artifacts(app: FastAPI, context: Context) -> None:
             return PlainTextResponse("the run has no such page", 404)
         folder = pages[index][1].parent.resolve()
         file = (folder / path).resolve()
-        if not file.is_relative_to(folder) or not file.is_file():
+        if not file.is_relative_to(folder) or not is_a_file(file):
             return PlainTextResponse("the run has no such file", 404)
         return FileResponse(file, headers=SANDBOX, media_type=_kind(file))
 

@@ -20,6 +20,7 @@ from linnet.console.access import (
     target_of,
 )
 from linnet.console.content_security import NONCE, hardened
+from linnet.console.frames import is_from_a_page
 from linnet.console.login import login_page
 from linnet.console.sessions import Session
 
@@ -27,6 +28,8 @@ MOST_LOGIN_BYTES = 8192
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO_SESSION = 4401
 """Close code of a websocket whose session is over."""
+_NO_FRAME = 4400
+"""Close code of a websocket that sent what no page sends."""
 
 
 class AuthMiddleware:
@@ -73,20 +76,26 @@ class AuthMiddleware:
         return self._access.session_of(cookie.value) if cookie else None
 
     def _until_over(self, session: Session, receive: Any, send: Any) -> tuple[Any, Any]:
-        """A websocket's two ends, which close when its session is over: it is asked for every message."""
+        """A websocket's two ends, which close when its session is over: it is asked for every message.
+
+        They close, too, when something comes that no page sends.
+        """
         closed = False
 
-        async def close() -> None:
+        async def close(code: int = _NO_SESSION, why: str = "the session is over") -> dict[str, Any]:
             nonlocal closed
             if not closed:
                 closed = True
-                await send({"type": "websocket.close", "code": _NO_SESSION, "reason": "the session is over"})
+                await send({"type": "websocket.close", "code": code, "reason": why})
+            return {"type": "websocket.disconnect", "code": code}
 
         async def received() -> Any:
             message = await receive()
-            if message["type"] == "websocket.receive" and self._access.is_over(session):
-                await close()
-                return {"type": "websocket.disconnect", "code": _NO_SESSION}
+            if message["type"] == "websocket.receive":
+                if self._access.is_over(session):
+                    return await close()
+                if not is_from_a_page(message.get("text")):
+                    return await close(_NO_FRAME, "no page of the console sends this")
             return message
 
         async def sent(message: Any) -> None:

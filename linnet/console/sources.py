@@ -25,6 +25,7 @@ from linnet.registry.connect import connect
 from linnet.report.evidence import RunEvidence, read_evidence
 from linnet.run import runs
 from linnet.serving.client import ServerClient
+from linnet.storage.files import is_a_file
 from linnet.storage.paths import server_state_file, state_dir
 
 T = TypeVar("T")
@@ -125,7 +126,7 @@ class Sources:
         if not run_id or any(letter in run_id for letter in "/\\*?["):
             raise RunError(f"there is no run {run_id[:80]!r} here: `linnet runs list` shows them")
         folder = runs.runs_dir() / run_id
-        whole = (folder / "run.json").exists()  # else a beginning, for which all runs are looked through
+        whole = is_a_file(folder / "run.json")  # else a beginning, for which all runs are looked through
         return self._unchanged(folder if whole else runs.find(run_id), read_evidence, "run.json")
 
     def _unchanged(self, folder: Path, read: Callable[[Path], T], name: str) -> T:
@@ -164,6 +165,8 @@ class Sources:
         Raises:
             RegistryError: there is no such version.
         """
+        if model not in self.models():  # nothing is kept for names that anybody makes up
+            raise RegistryError(f"there is no model {model[:80]!r}")
         for found in self.versions(model):
             if found.version == version:
                 return found

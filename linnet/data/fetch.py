@@ -64,7 +64,8 @@ def fetch_version(version: DatasetVersion, sources: Sequence[Source], progress: 
                 tried[source.name] = str(error).replace(f"{fresh}{os.sep}", "")
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
-    raise DatasetUnavailable(str(version.dvc_file), tried)
+    remedy = "connect to a network, install the Debian package, or put the files there by hand"
+    raise DatasetUnavailable(str(version.dvc_file), tried, remedy)
 
 
 def _put(fresh: Path, version: DatasetVersion) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from linnet.data.marks import of_label_studio
+from linnet.tasks.label_form import CANNOT_TELL, WHOLE
 
 Choice = tuple[str, dict[str, Any] | None]
 """A class, and where it is, as COCO would tell it (`marks`); None: the whole image is called so."""
@@ -29,7 +30,7 @@ def image_of(task: Any) -> str | None:
 
 
 def answers_of(task: dict[str, Any]) -> Iterator[Sequence[Choice]]:
-    """Each person's answer to a task; what was skipped does not count."""
+    """Each person's answer to a task; what was skipped, or could not be told, does not count."""
     direct = task.get("choice")
     direct = direct.get("choices", []) if isinstance(direct, dict) else direct
     listed = direct if isinstance(direct, list) else [direct]
@@ -39,12 +40,17 @@ def answers_of(task: dict[str, Any]) -> Iterator[Sequence[Choice]]:
     for annotation in annotations if isinstance(annotations, list) else ():
         if not isinstance(annotation, dict) or annotation.get("was_cancelled"):
             continue
-        yield list(_choices(annotation))
+        found = list(_choices(annotation))
+        if (CANNOT_TELL, None) not in found:
+            yield found
 
 
 def _choices(annotation: dict[str, Any]) -> Iterator[Choice]:
     for result in annotation.get("result") or ():
         value = result.get("value") if isinstance(result, dict) else None
+        said = value.get("choices") if isinstance(value, dict) and result.get("from_name") == WHOLE else None
+        if isinstance(said, list) and CANNOT_TELL not in said:
+            continue  # in forms of places: that there is nothing
         for key in ("choices", "rectanglelabels", "polygonlabels", "brushlabels", "taxonomy"):
             if not isinstance(value, dict) or not isinstance(listed := value.get(key), list):
                 continue

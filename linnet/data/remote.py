@@ -30,6 +30,7 @@ _WEB, _STORES = ("http", "https"), ("s3", "gs", "az")
 _TABLES = (".csv", ".tsv", ".parquet")
 _BLOCK = 8 << 20
 _AT_ONCE = 8
+_REMEDY = "check the address, the network, and the credentials of the store"
 """Files that are fetched at the same time: small ones wait for answers, not for bytes."""
 
 
@@ -111,7 +112,7 @@ def _listing(location: str, root: str, single: str) -> tuple[Any, list[_Remote]]
         if info.get("type") == "file"
     ]
     if not files:
-        raise DatasetUnavailable(location, {location: "it lists no files"})
+        raise DatasetUnavailable(location, {location: "it lists no files"}, _REMEDY)
     return system, sorted(files, key=lambda file: file.path)
 
 
@@ -226,4 +227,6 @@ def _blocks(system: Any, file: _Remote, start: int) -> Iterable[bytes]:
 
 def _unavailable(location: str, error: Exception) -> DatasetUnavailable:
     reason = " ".join(str(error).split())[:300] or type(error).__name__
-    return DatasetUnavailable(location, {urlsplit(location).scheme: reason})
+    if isinstance(error, FileNotFoundError):  # which says no more than the path
+        reason = "there is nothing at this address"
+    return DatasetUnavailable(location, {urlsplit(location).scheme: reason}, _REMEDY)

@@ -3,6 +3,9 @@
 Three files beside each other: NAME.json (the state, replaced whole at every look), NAME.looks.jsonl (for
 the plot) and NAME.orders.jsonl (approve, pause, resume, abort; people append, the rollout reads). A state
 holds the evidence and the cursor it was read up to, so that after a kill nothing is counted twice.
+
+State and lines each carry a digest: one that was edited is told, and counts as none. They are no chain, as
+an edited line must not keep an order to abort from being heard.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from pydantic import ValidationError
 
 from linnet.errors import RolloutError
 from linnet.records import JudgeSnapshot, Record, now
+from linnet.records.ledger import digest_of_line
 from linnet.storage.files import write_text
 
 logger = logging.getLogger(__name__)
@@ -89,13 +93,16 @@ class Journal:
             _tell(f"{self.path}: the state of a rollout cannot be read: {error}")
             return {}
         if isinstance(state, dict) and {"candidate", "percent", "phase"} <= set(state):
-            return state
+            if _is_as_written(state):
+                return state
+            _tell(f"{self.path}: the state of a rollout was changed by hand: it counts as none")
+            return {}
         _tell(f"{self.path}: this is not the state of a rollout")
         return {}
 
     def write(self, state: dict[str, Any]) -> None:
         """Replaces the state."""
-        write_text(self.path, json.dumps(state, separators=(",", ":")) + "\n")
+        write_text(self.path, json.dumps(_sealed(state), separators=(",", ":")) + "\n")
 
     def begin(self) -> None:
         """Forgets looks and orders of an earlier rollout."""
@@ -105,10 +112,10 @@ class Journal:
     def note(self, look: JudgeSnapshot) -> None:
         """Keeps a look for the plot."""
         with self._looks.open("a", encoding="utf-8") as file:
-            file.write(look.model_dump_json() + "\n")
+            file.write(_line(look))
 
     def looks(self) -> list[JudgeSnapshot]:
-        """The looks that were kept; what a kill left of a last line is left out."""
+        """The looks that were kept, without lines that were changed, or that a kill left half."""
         return _lines(self._looks, JudgeSnapshot)
 
     def give(self, command: Command, by: str, reason: str = "") -> None:
@@ -125,7 +132,7 @@ class Journal:
         order = Order(
             command=command, rollout=state["started_at"], by=by, reason=reason, at=now().isoformat()
         )
-        line = (order.model_dump_json() + "\n").encode()
+        line = _line(order).encode()
         descriptor = os.open(self._orders, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             os.write(descriptor, line)
@@ -142,7 +149,7 @@ class Journal:
         return [order for order in found if order.rollout == rollout][after:]
 
     def unread_orders(self) -> int:
-        """Whole lines among the orders that are none, such as of another Linnet: nobody carries them out."""
+        """Whole lines among the orders that are none, another Linnet's or changed: nobody obeys them."""
         try:
             whole = self._orders.read_bytes().count(b"\n")
         except OSError:
@@ -172,7 +179,27 @@ def _lines(path: Path, kind: type[T]) -> list[T]:
     found = []
     for line in content[: content.rfind(b"\n") + 1].splitlines():
         try:
-            found.append(kind.model_validate_json(line))
-        except ValidationError:
+            values = json.loads(line)
+            if not isinstance(values, dict) or not _is_as_written(values):
+                _tell(f"{path}: the line {line[:80]!r} was changed by hand: it counts as none")
+                continue
+            found.append(kind.model_validate(values))
+        except (ValidationError, ValueError):
             continue
     return found
+
+
+def _line(record: Record) -> str:
+    return json.dumps(_sealed(record.model_dump(mode="json")), separators=(",", ":")) + "\n"
+
+
+def _sealed(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with a digest over them."""
+    plain = json.loads(json.dumps({name: value for name, value in values.items() if name != "digest"}))
+    return {**plain, "digest": digest_of_line(plain)}
+
+
+def _is_as_written(values: dict[str, Any]) -> bool:
+    """Whether the digest fits, which is taken off; an older Linnet's has none."""
+    digest = values.pop("digest", None)
+    return digest is None or digest == digest_of_line(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from linnet.config import SECTIONS, Config, Section, parse_config
@@ -27,8 +27,12 @@ def checked_sections(parameters: dict[str, Any]) -> dict[str, Section]:
     return {key: getattr(config, key) for key in given}
 
 
-def refuse_foreign_places(sections: dict[str, Section], known: Iterable[Config]) -> None:
+def refuse_foreign_places(
+    sections: dict[str, Section], known: Iterable[Config], broken: Sequence[str] = ()
+) -> None:
     """Refuses sections that name a file, an address, a credential or code that no known config names.
+
+    `broken`: what is wrong with configs that cannot be read, which may be the very ones that name it.
 
     Raises:
         ApiError: with the setting and what to do.
@@ -40,5 +44,6 @@ def refuse_foreign_places(sections: dict[str, Section], known: Iterable[Config])
             f"{key} = {place_value(sections, key)!r}: no config on the engine's disk names this (together "
             "with what belongs to it), and the run would reach it with the rights of the engine's owner. "
             "Write it into a file in configs/ there, name that file in engine.trusted_configs, or submit as "
-            "the owner: `linnet run`, or the bearer token in engine/owner.token of the state folder",
+            "the owner: `linnet run`, or the bearer token in engine/owner.token of the state folder"
+            + (f" (left out, as it cannot be read: {broken[0]})" if broken else ""),
         )

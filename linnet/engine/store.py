@@ -11,12 +11,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from linnet.engine.api_errors import ApiError
 from linnet.engine.listing import Query, make_token, read_token
+from linnet.storage import row_digest
 from linnet.storage.files import translate_database
 from linnet.storage.sqlite import damaged, is_damage
 
@@ -30,12 +31,14 @@ CREATE TABLE IF NOT EXISTS resources (
     key TEXT,
     body TEXT NOT NULL,
     hidden TEXT NOT NULL,
+    row_digest TEXT NOT NULL DEFAULT '',
     UNIQUE (kind, id),
     UNIQUE (kind, key)
 );
 CREATE INDEX IF NOT EXISTS resources_by_state ON resources (kind, json_extract(body, '$.state'));
 CREATE INDEX IF NOT EXISTS resources_by_time ON resources (kind, json_extract(body, '$.created_at'));
 """
+_COLUMNS = "seq, row_digest, kind, id, key, body, hidden"
 _SHARED = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "afs", "lustre", "ceph"}
 """Where SQLite's write-ahead log is not safe: it needs shared memory (sqlite.org/wal.html)."""
 
@@ -48,6 +51,8 @@ class Resource:
     seq: int
     body: dict[str, Any]
     hidden: dict[str, Any]
+    key: str | None = None
+    """Another name, that only one of its kind has."""
 
 
 class ResourceStore:
@@ -68,6 +73,13 @@ class ResourceStore:
             self._connection.execute(f"PRAGMA journal_mode={journal}")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.executescript(_SCHEMA)
+            self._seal_older_rows()
+
+    def _seal_older_rows(self) -> None:
+        """An index of before digests gets them once; from then on a row without one was changed."""
+        if not row_digest.columns_of(self._connection, "resources")[1]:
+            with self.transaction():
+                row_digest.seal(self._connection, "resources")
 
     def close(self) -> None:
         """Closes the file."""
@@ -119,12 +131,13 @@ class ResourceStore:
         with self.transaction():
             try:
                 found = self._connection.execute(
-                    "INSERT INTO resources (kind, id, key, body, hidden) VALUES (?, ?, ?, ?, ?)",
-                    (kind, identity, key, json.dumps(body), json.dumps(hidden or {})),
+                    "INSERT INTO resources (kind, id, key, body, hidden, row_digest) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    _sealed(kind, identity, key, json.dumps(body), json.dumps(hidden or {})),
                 )
             except sqlite3.IntegrityError as error:
                 raise ApiError("ALREADY_EXISTS", f"there is a {kind} {key or identity!r} already") from error
-            return Resource(identity, int(found.lastrowid or 0), body, hidden or {})
+            return Resource(identity, int(found.lastrowid or 0), body, hidden or {}, key)
 
     def get(self, kind: Kind, identity: str) -> Resource:
         """A resource by its id.
@@ -151,19 +164,21 @@ class ResourceStore:
         """Changes some fields of a resource; None removes a field."""
         with self.transaction():
             old = self.get(kind, identity)
-            new = Resource(identity, old.seq, _merged(old.body, body), _merged(old.hidden, hidden))
-            self._connection.execute(
-                "UPDATE resources SET body = ?, hidden = ? WHERE kind = ? AND id = ?",
-                (json.dumps(new.body), json.dumps(new.hidden), kind, identity),
-            )
+            new = Resource(identity, old.seq, _merged(old.body, body), _merged(old.hidden, hidden), old.key)
+            self._replace(kind, new)
             return new
 
     def rename(self, kind: Kind, identity: str, key: str | None) -> None:
         """Gives a resource another key."""
         with self.transaction():
-            self._connection.execute(
-                "UPDATE resources SET key = ? WHERE kind = ? AND id = ?", (key, kind, identity)
-            )
+            self._replace(kind, replace(self.get(kind, identity), key=key))
+
+    def _replace(self, kind: Kind, new: Resource) -> None:
+        sealed = _sealed(kind, new.id, new.key, json.dumps(new.body), json.dumps(new.hidden))
+        self._connection.execute(
+            "UPDATE resources SET key = ?, body = ?, hidden = ?, row_digest = ? WHERE seq = ?",
+            (*sealed[2:], new.seq),
+        )
 
     def remove(self, kind: Kind, identity: str) -> None:
         """Removes a resource, which must be there."""
@@ -194,13 +209,13 @@ class ResourceStore:
                 values += begins
             column = f"coalesce({asked.column}, '')"
             found = self._connection.execute(
-                f"SELECT id, seq, body, hidden, {asked.column} FROM resources WHERE {where} "  # noqa: S608
+                f"SELECT {_COLUMNS}, {asked.column} FROM resources WHERE {where} "  # noqa: S608
                 f"ORDER BY {column} {order}, seq {order} LIMIT ?",
                 [*values, asked.size + 1],
             ).fetchall()
         shown = found[: asked.size]
-        token = make_token(asked, shown[-1][4], shown[-1][1]) if len(found) > asked.size else ""
-        return [_resource(row[:4]) for row in shown], token, int(total)
+        token = make_token(asked, shown[-1][-1], shown[-1][0]) if len(found) > asked.size else ""
+        return [self._resource(row[:-1]) for row in shown], token, int(total)
 
     def _one(self, where: str, *values: Any) -> Resource | None:
         return next(iter(self._many(f"{where} LIMIT 1", *values)), None)
@@ -209,14 +224,22 @@ class ResourceStore:
         # Names of columns come from this package, values are bound.
         with self._lock, self._storing():
             rows = self._connection.execute(
-                f"SELECT id, seq, body, hidden FROM resources WHERE {where}",  # noqa: S608
+                f"SELECT {_COLUMNS} FROM resources WHERE {where}",  # noqa: S608
                 values,
             ).fetchall()
-        return [_resource(row) for row in rows]
+        return [self._resource(row) for row in rows]
+
+    def _resource(self, row: tuple[Any, ...]) -> Resource:
+        """The resource of a row that is as it was written."""
+        seq, digest, kind, identity, key, body, hidden = row
+        if digest != row_digest.digest_of((kind, identity, key, body, hidden)):
+            raise damaged(self._path, f"the {kind} {identity!r:.80} was changed in its row")
+        return Resource(identity, seq, json.loads(body), json.loads(hidden), key)
 
 
-def _resource(row: tuple[Any, ...]) -> Resource:
-    return Resource(row[0], row[1], json.loads(row[2]), json.loads(row[3]))
+def _sealed(*values: str | None) -> tuple[str | None, ...]:
+    """A row's kind, id, key, body and hidden, with their digest."""
+    return (*values, row_digest.digest_of(values))
 
 
 def _merged(old: dict[str, Any], new: dict[str, Any] | None) -> dict[str, Any]:

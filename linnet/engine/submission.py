@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from linnet.config import SECTIONS, EngineConfig, config_files, use_case_name
+from linnet.config import SECTIONS, EngineConfig, broken_config_files, config_files, use_case_name
 from linnet.engine.api_errors import ApiError
 from linnet.engine.catalog import PipelineCatalog
 from linnet.engine.listing import timestamp
@@ -95,7 +95,7 @@ class Submissions:
             sections = checked_sections(parameters)
             if caller != "owner" and not self._config.allow_uploads:
                 known = config_files(more=self._config.trusted_configs)
-                refuse_foreign_places(sections, known.values())
+                refuse_foreign_places(sections, known.values(), broken_config_files())
         problems = unsupported.unsupported_features(spec, self._config.containers)
         if problems:
             raise ApiError("INVALID_ARGUMENT", f"this backend cannot honour: {'; '.join(problems)}")

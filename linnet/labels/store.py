@@ -16,12 +16,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from linnet.errors import DataError, StorageError
+from linnet.storage import row_digest
 from linnet.storage.paths import state_dir
 from linnet.storage.sqlite import damaged, is_damage
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PATIENCE_S = 30.0
-_VERSION = 2
+_VERSION = 3
+"""Since 3 each row of `labels` has a digest."""
 _ADDED = {"reason": "TEXT NOT NULL DEFAULT ''", "latency": "REAL", "source": "TEXT NOT NULL DEFAULT ''"}
 """Columns of `labels` that version 1 did not have."""
 _SCHEMA = """
@@ -31,6 +33,7 @@ CREATE TABLE IF NOT EXISTS labels (
   labelled_at INTEGER NOT NULL, created_at INTEGER NOT NULL,
   batch TEXT NOT NULL, status TEXT NOT NULL, comment TEXT NOT NULL,
   reason TEXT NOT NULL DEFAULT '', latency REAL, source TEXT NOT NULL DEFAULT '',
+  row_digest TEXT NOT NULL DEFAULT '',
   UNIQUE (sample_id, annotator, batch, labelled_at));
 CREATE UNIQUE INDEX IF NOT EXISTS labels_by_source ON labels (source) WHERE source != '';
 CREATE TABLE IF NOT EXISTS quarantine (
@@ -129,8 +132,19 @@ def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     for column, kind in _ADDED.items() if have else ():
         if column not in have:
             connection.execute(f"ALTER TABLE labels ADD COLUMN {column} {kind}")
+    if have and row_digest.COLUMN not in have:
+        _seal_older_rows(connection)
     connection.executescript(_SCHEMA)
     connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _seal_older_rows(connection: sqlite3.Connection) -> None:
+    """Once, whoever comes first: from then on a row without its digest was changed."""
+    connection.execute("BEGIN IMMEDIATE")
+    if not row_digest.columns_of(connection, "labels")[1]:
+        connection.execute("DROP TRIGGER IF EXISTS labels_never_change")  # `_SCHEMA` makes it again
+        row_digest.seal(connection, "labels")
+    connection.execute("COMMIT")
 
 
 def _open(path: Path) -> sqlite3.Connection:

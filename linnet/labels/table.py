@@ -17,6 +17,8 @@ from typing import Any, get_args
 from linnet.errors import DataError
 from linnet.labels.store import EPOCH, database, from_micros, to_micros, transaction
 from linnet.records import now
+from linnet.storage.row_digest import COLUMN, digest_of
+from linnet.storage.sqlite import damaged
 from linnet.tasks.label_form import Status
 
 _FIELDS = (
@@ -94,9 +96,9 @@ class LabelTable:
             created = self._advance(connection, 1)
             for row in rows:
                 values = _values(replace(row, created_at=from_micros(created)))
-                marks = ", ".join("?" * len(values))
-                sql = f"INSERT OR IGNORE INTO labels ({_FIELDS}) VALUES ({marks})"  # noqa: S608
-                if connection.execute(sql, values).rowcount:
+                marks = ", ".join("?" * (len(values) + 1))
+                sql = f"INSERT OR IGNORE INTO labels ({_FIELDS}, {COLUMN}) VALUES ({marks})"  # noqa: S608
+                if connection.execute(sql, (*values, digest_of(values))).rowcount:
                     added += 1
                 elif _same(connection, row):
                     repeated += 1
@@ -119,7 +121,7 @@ class LabelTable:
 
         Newest is latest `created_at`, then `labelled_at`, then order of arrival.
         """
-        sql = f"""SELECT {_FIELDS} FROM (
+        sql = f"""SELECT {_FIELDS}, {COLUMN} FROM (
             SELECT *, ROW_NUMBER() OVER (PARTITION BY sample_id, annotator
               ORDER BY created_at DESC, labelled_at DESC, sequence DESC) AS age
             FROM labels WHERE created_at <= ?)
@@ -129,7 +131,7 @@ class LabelTable:
     def history(self, sample_id: str = "") -> list[LabelRow]:
         """Every row ever appended (of one sample, if given), in order of arrival."""
         where = "WHERE sample_id = ?" if sample_id else ""
-        sql = f"SELECT {_FIELDS} FROM labels {where} ORDER BY sequence"  # noqa: S608  constants only
+        sql = f"SELECT {_FIELDS}, {COLUMN} FROM labels {where} ORDER BY sequence"  # noqa: S608  constants only
         return self._read(sql, (sample_id,) if sample_id else ())
 
     def digest(self, moment: datetime) -> str:
@@ -163,7 +165,16 @@ class LabelTable:
 
     def _read(self, sql: str, values: tuple[object, ...]) -> list[LabelRow]:
         with transaction(self.path, write=False) as connection:
-            return [_row(found) for found in connection.execute(sql, values)]
+            return [self._row(*found) for found in connection.execute(sql, values)]
+
+    def _row(self, *found: Any) -> LabelRow:
+        """The answer of a row that is as it was written; the last value is its digest."""
+        facts = dict(zip(_FIELDS.split(", "), found[:-1], strict=True))
+        if found[-1] != digest_of(found[:-1]):
+            who = f"{facts['annotator']!r:.60} about the sample {facts['sample_id']!r:.60}"
+            raise damaged(self.path, f"the answer of {who} was changed in its row")
+        times = {name: from_micros(facts[name]) for name in ("labelled_at", "created_at")}
+        return LabelRow(**{**facts, **times})
 
 
 def _values(row: LabelRow) -> tuple[str | int | float | None, ...]:
@@ -181,12 +192,6 @@ def _values(row: LabelRow) -> tuple[str | int | float | None, ...]:
         row.latency,
         row.source,
     )
-
-
-def _row(found: tuple[Any, ...]) -> LabelRow:
-    facts = dict(zip(_FIELDS.split(", "), found, strict=True))
-    times = {name: from_micros(facts[name]) for name in ("labelled_at", "created_at")}
-    return LabelRow(**{**facts, **times})
 
 
 def _same(connection: sqlite3.Connection, row: LabelRow) -> bool:

@@ -5,6 +5,7 @@ Pictures are Mermaid charts and bars of text: GitHub draws both, and shows neith
 
 from __future__ import annotations
 
+import re
 from html import escape
 from math import isfinite
 
@@ -63,11 +64,11 @@ def _headline(evidence: RunEvidence) -> str:
     record = evidence.record
     lines = [f"## {_HEADLINES[record.state]}: {_text(str(record.config.get('name', record.pipeline)))}"]
     request = record.request
-    facts = [f"run `{record.run_id}`", f"cause: {request.cause}", f"by {_text(request.actor)}"]
+    facts = [f"run {_code(record.run_id)}", f"cause: {request.cause}", f"by {_text(request.actor)}"]
     if record.commit:
-        facts.append(f"commit `{record.commit[:12]}`")
+        facts.append(f"commit {_code(record.commit[:12])}")
     if evidence.version:
-        facts.append(f"model version **{evidence.version}**")
+        facts.append(f"model version **{_text(evidence.version)}**")
     lines.append(" · ".join(facts))
     if record.error:
         lines.append(f"> {_text(record.error.splitlines()[0])}")
@@ -208,8 +209,13 @@ def _steps(evidence: RunEvidence) -> str:
 
 def _text(text: str) -> str:
     """Text from data, without what would be markup, a mention or the end of a table's cell."""
-    safe = escape(text.replace("\n", " "), quote=False).replace("|", "\\|")
-    return safe.replace("@", "@&#8203;")
+    safe = escape(" ".join(text.splitlines()), quote=False).replace("@", "@&#8203;")
+    return re.sub(r"([|\[\]`])", r"\\\1", safe)
+
+
+def _code(text: str) -> str:
+    """Text from data as code, which it cannot end."""
+    return f"`{' '.join(text.splitlines()).replace('`', chr(39))}`"
 
 
 _STYLE = """

@@ -45,5 +45,5 @@ def model_config(model: str) -> ModelConfig:
                 return ModelConfig(Config.parse(record.config), f"run {folder.name}", tuple(doubts))
             except ConfigError as error:  # of another Linnet
                 doubts.append(f"run {folder.name}: {error}")
-    default = Config(name=use_case_name(model), registry=RegistryConfig(model=model))
+    default = Config(name=use_case_name(model), registry=RegistryConfig.of_registered(model))
     return ModelConfig(default, DEFAULTS, tuple(doubts))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from linnet.errors import RunError
 from linnet.process.cpus import available_cpus
 from linnet.runner.mounts import Mount
 
+logger = logging.getLogger(__name__)
 MARKER = "containers.json"
 """In a run's folder: the runtime that it started containers with, until they are swept."""
 LABEL, TASK_LABEL = "linnet.run", "linnet.task"
@@ -272,7 +274,10 @@ def sweep(folder: Path) -> None:
     """Ends and removes the containers of a run that has ended, or whose worker is gone."""
     try:
         name, program = json.loads((folder / MARKER).read_text("utf-8"))
-    except (OSError, ValueError):
+    except FileNotFoundError:
+        return  # it started none
+    except (OSError, ValueError, TypeError) as error:
+        logger.warning("%s: whether containers of the run are left is not known: %s", folder / MARKER, error)
         return
     Runtime(name, program).remove(f"{LABEL}={folder.absolute()}")
     with contextlib.suppress(OSError):

@@ -73,8 +73,9 @@ def shared_folders(under_way: bool) -> list[SharedFolder]:
             used = "a run is under way" if under_way and kind == IMPORTS else ""
             if _is_locked(lock_file(path)) or _is_locked(making_file(path)):
                 used = "a task works in it"
-            unused = time.time() - path.stat().st_mtime
-            found.append(SharedFolder(path, _size(path), unused, used))
+            with contextlib.suppress(FileNotFoundError):  # another process removed it just now
+                unused = time.time() - path.stat().st_mtime
+                found.append(SharedFolder(path, _size(path), unused, used))
     return sorted(found, key=lambda folder: -folder.unused_seconds)
 
 

@@ -83,6 +83,17 @@ def is_there(path: Path) -> bool:
     return True
 
 
+def is_a_file(path: Path) -> bool:
+    """Whether `path`, of which others said a part, is a file that can be read about.
+
+    A name that no file can have, such as one of 300 letters, is none, where `Path.is_file` fails.
+    """
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def file_name(text: str) -> str:
     """A name, such as a model's, as a part of a path: everything unusual becomes `_`."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", text)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from linnet.errors import StorageError
+from linnet.storage import row_digest
 
 _MAGIC = b"SQLite format 3\x00"
 _PATIENCE_SECONDS = 30.0
@@ -39,10 +40,13 @@ def check(path: Path) -> None:
     """Reads all pages of a database, and the order of its tables and indexes.
 
     Raises:
-        StorageError: it was cut off or edited. (A value that was changed within its row does not show.)
+        StorageError: it was cut off or edited. (A value that was changed within its row shows in tables
+            whose rows have digests.)
     """
     with _reading(path) as database:
         found = [str(row[0]) for row in database.execute("PRAGMA integrity_check(3)")]
+        if found == ["ok"]:
+            found = row_digest.wrong_rows(database) or found
     if found != ["ok"]:
         raise damaged(path, "; ".join(found)[:300])
 
@@ -80,6 +84,8 @@ def replace_prefixes(path: Path, prefixes: dict[str, str]) -> int:
                             f"WHERE typeof({where}) = 'text' AND substr({where}, 1, ?) = ?",
                             (new, len(old) + 1, len(old), old),
                         ).rowcount
+                if row_digest.columns_of(database, table)[1]:
+                    row_digest.seal(database, table, only_wrong=True)
             database.execute("COMMIT")
     except sqlite3.Error as error:
         raise damaged(path, error) if is_damage(error) else StorageError(f"{path}: {error}") from error

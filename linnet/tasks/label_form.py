@@ -14,6 +14,9 @@ Status = Literal["label", "skipped", "cannot_tell"]
 CANNOT_TELL = "cannot tell"
 """The choice of a person who sees the image and does not know; no class may be called so."""
 
+WHOLE = "whole"
+"""The control of forms of places in which people say something of the whole image: that nothing is there."""
+
 
 class BadAnswer(Exception):
     """An annotation that says nothing that Linnet can use; the text says why."""

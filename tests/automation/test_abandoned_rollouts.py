@@ -25,7 +25,7 @@ def test_state_that_cannot_be_settled_hides_no_other_and_is_told_once(
     part = AbandonedRollouts()
     for _ in range(2):
         part.tick()
-        part._next = 0.0
+        part._looks.be_due()
     assert "abandoned" in json.loads((state / "rollouts" / "b.json").read_text())
     assert capsys.readouterr().out.count("a.json cannot be settled") == 1
 
@@ -44,6 +44,6 @@ def test_ledger_that_keeps_a_rollout_from_being_settled_is_told_once(
     part = AbandonedRollouts()
     for _ in range(3):
         part.tick()
-        part._next = 0.0
+        part._looks.be_due()
     said = capsys.readouterr().out
     assert said.count("b.json is not settled yet") == 1 and "promotions.jsonl" in said

@@ -27,9 +27,7 @@ def test_damaged_intent_hides_no_other_and_is_told_once(
     part = InterruptedMoves()
     for _ in range(2):
         part.tick()
-        if part._thread is not None:
-            part._thread.join(10)
-        part._next = 0.0
+        part._looks.be_due()
     assert settled == [move, move]
     assert capsys.readouterr().out.count("a.intent.json") == 1
 
@@ -51,8 +49,7 @@ def test_move_of_a_version_that_no_registry_has_is_told_once_and_asked_for_ever_
     part = InterruptedMoves()
     while clock[0] < 100.0 + 86_400:
         part.tick()
-        if part._thread is not None:
-            part._thread.join(10)
+        part._looks.be_due()
         clock[0] += 6 * interrupted_moves.LOOK_SECONDS
     assert asked[:4] == [100.0, 130.0, 190.0, 310.0] and len(asked) < 35
     told = capsys.readouterr().out

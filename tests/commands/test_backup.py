@@ -241,6 +241,19 @@ def test_pages_of_a_database_that_were_overwritten_are_noticed(tmp_path: Path) -
             sqlite.check(path)
 
 
+@pytest.mark.parametrize("how", ["cut off", "deleted"])
+def test_ledger_that_is_shorter_than_it_was_is_not_backed_up(home: Path, tmp_path: Path, how: str) -> None:
+    copy = tmp_path / "home"
+    shutil.copytree(home, copy, symlinks=True)
+    ledger = copy / "ledger" / "promotions.jsonl"
+    if how == "deleted":
+        ledger.unlink()
+    else:
+        ledger.write_bytes(b"")
+    code, told = linnet("backup", tmp_path / "b.tar", home=copy)
+    assert code == 1 and "promotions.jsonl" in told and "lines were cut off" in told, told
+
+
 @pytest.mark.parametrize("how", ["edited", "line removed", "line doubled"])
 def test_ledger_that_was_changed_is_named_with_its_line(home: Path, tmp_path: Path, how: str) -> None:
     copy, chance = tmp_path / "home", random.Random(11)

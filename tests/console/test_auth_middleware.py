@@ -192,11 +192,11 @@ def test_open_websocket_closes_when_its_session_is_over(access: ConsoleAccess) -
 
     gate = AuthMiddleware(app, access)
     cookie, sent = access.cookie("operator"), []
-    acts = ["before", "after"]
+    acts = ["2", "3"]
 
     async def receive() -> dict[str, Any]:
         text = acts.pop(0)
-        if text == "after":
+        if text == "3":
             live = access.session_of(cookie)
             assert live is not None
             access.ended.add(live)
@@ -210,7 +210,7 @@ def test_open_websocket_closes_when_its_session_is_over(access: ConsoleAccess) -
     asyncio.run(
         gate({"type": "websocket", "path": "/ws", "headers": raw, "query_string": b""}, receive, send)
     )
-    assert heard == ["before"]
+    assert heard == ["2"]
     assert sent == ["websocket.accept", "websocket.send", "websocket.close"]
 
 

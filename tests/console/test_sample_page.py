@@ -45,7 +45,7 @@ def dataset(run: str, label: str, minutes: int) -> None:
 
 @pytest.fixture
 def context() -> Context:
-    """Two dataset versions with one image, whose label was mended in between."""
+    """Two dataset versions with one image, whose label was fixed in between."""
     dataset("fashion-20260101-100000-aaaa", "a", 0)
     dataset("fashion-20260102-100000-aaaa", "b", 1)
     row = LabelRow(sample_id=ID, label="b", annotator="ada", labelled_at=BEGAN, comment=EVIL)

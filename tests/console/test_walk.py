@@ -92,6 +92,15 @@ def test_login_asks_for_a_token_and_leads_to_the_page_that_was_wanted(browser: O
     here.page.wait_for_url(here.url + "/models")
 
 
+def test_login_links_are_printed_again_while_the_console_runs(browser: Opened, use_case: UseCase) -> None:
+    here, tokens = browser
+    shown = use_case.linnet("console", "link")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.split() == [
+        word for role in ("operator", "viewer") for word in (role, f"{here.url}/login?token={tokens[role]}")
+    ]
+
+
 def test_failed_gate_of_a_refused_run_is_found_from_the_overview(browser: Opened, use_case: UseCase) -> None:
     here = log_in(browser, "viewer")
     here.page.click("text=The last candidate was refused")

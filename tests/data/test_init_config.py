@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sklearn.datasets import load_digits
 
 from linnet.config import PHOTO_BACKBONE, Config, Layout, load_config, parse_config
 from linnet.data.folder_tree import count_reasons
@@ -31,6 +30,8 @@ def loaded(tmp_path: Path, text: str) -> Config:
 
 
 def test_config_for_digits_keeps_their_size_and_ingests(tmp_path: Path) -> None:
+    from sklearn.datasets import load_digits  # a second
+
     digits = load_digits()
     for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
         path = tmp_path / "digits" / str(label) / f"{number}.png"

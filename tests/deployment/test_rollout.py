@@ -284,8 +284,8 @@ def test_rollout_killed_while_it_gives_traffic_back_gives_it_back(tmp_path: Path
 def test_rollout_killed_just_after_the_promotion_says_promote(tmp_path: Path) -> None:
     target = pair()
     rollout(target, tmp_path).run()
-    state = json.loads((tmp_path / "shop.json").read_text())
-    (tmp_path / "shop.json").write_text(json.dumps({**state, "phase": "promoting"}))
+    journal = Journal(tmp_path / "shop.json")
+    journal.write({**journal.read(), "phase": "promoting"})
     decision = rollout(target, tmp_path).run()
     assert (decision.verdict, decision.champion) == ("promote", "1")
     assert target.table == ("2", None, 0, 0.0)

@@ -23,6 +23,7 @@ from linnet.process.peer import user_of
 from linnet.runner.spec import Spec
 from pipelines.compile import compile_pipeline
 from tests.engine.engines import RunningEngine, client_of, quiet
+from tests.engine.settings_in_words import FREE, OWNERS
 from tests.shallow import shallow
 
 NOBODY = 65534
@@ -312,15 +313,6 @@ def test_user_of_a_socket_is_known_only_while_it_is_connected() -> None:
         accepted.close()
 
 
-FREE = {
-    "data.revision", "data.classes", "data.cohorts", "data.captured_at", "data.group", "train.backbone",
-    "train.weights_sha256", "labels.project", "features.service", "gates.unjudged_classes",
-    "registry.model", "cost.currency", "engine.allowed_hosts", "engine.trusted_configs",
-    "service_levels.critical_cohorts", "service_levels.runbooks",
-}  # fmt: skip
-"""Texts that name nothing outside a run; those of `engine` and `service_levels` are no run's parameters."""
-
-
 def test_every_text_setting_is_known_to_reach_out_or_not() -> None:
     """A new one is a person's decision."""
 
@@ -334,7 +326,7 @@ def test_every_text_setting_is_known_to_reach_out_or_not() -> None:
     found = dict(one for name, section in SECTIONS.items() for one in texts(section, f"{name}."))
     assert {name for name, reaches in found.items() if not reaches} == FREE
     tested = {name for name, reaches in found.items() if reaches}
-    assert {name for name in tested if not name.startswith(("engine.", "service_levels."))} == set(FOREIGN)
+    assert {name for name in tested if not name.startswith(OWNERS)} == set(FOREIGN)
 
 
 @pytest.mark.parametrize(

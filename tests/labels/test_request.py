@@ -237,6 +237,19 @@ def test_request_labels_finds_requests_of_a_quiet_model_beside_a_busy_one(
     assert [Path(file).name for file, *_ in log_state("d")] == ["served-20260101T000000-1-000000.parquet"]
 
 
+def test_newest_requests_are_the_newest_in_whatever_folder_they_lie(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files were taken by their whole path: those in a folder of another month came last, or first."""
+    log = tmp_path / "state" / "serving" / "log"
+    write_log(log, 1, "d", "newest")
+    write_log(log / "a", 0, "d", "old")
+    write_log(log / "z", 0, "d", "old")
+    monkeypatch.setattr("linnet.labels.candidates._LATEST_REQUESTS", 1)
+    requests = request_labels(evaluate(tmp_path / "e"), samples, CONFIG, "d", tmp_path / "o")
+    assert [one.sample_id for one in requests if one.reasons[0] == "production"] == ["newest"]
+
+
 def test_request_labels_that_drift_asks_are_found_in_as_many_files_as_it_takes(
     samples: Path, tmp_path: Path
 ) -> None:

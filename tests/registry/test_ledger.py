@@ -34,6 +34,8 @@ def test_ledger_gives_back_what_was_appended(tmp_path: Path) -> None:
 
 
 def test_ledger_torn_at_any_byte_loses_only_the_last_line(ledger: Ledger) -> None:
+    """A kill in the middle of a line: what says how many lines there are is written after it."""
+    ledger.path.with_suffix(".head").unlink()
     whole = ledger.path.read_bytes()
     start = whole[:-1].rfind(b"\n") + 1
     for length in range(start, len(whole)):
@@ -62,3 +64,37 @@ def test_ledger_that_was_changed_names_the_line(ledger: Ledger, change: object, 
         ledger.verify()
     with pytest.raises(RegistryError):
         ledger.append(entry("4"))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, 2.5])
+def test_ledger_that_was_cut_off_at_its_end_is_named(ledger: Ledger, kept: float) -> None:
+    lines = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join(lines[: int(kept)]) + (lines[2][:40] if kept % 1 else b""))
+    for act in (ledger.verify, ledger.entries, lambda: ledger.append(entry("4"))):
+        with pytest.raises(RegistryError, match=rf"with line {int(kept)}, and promotions.head knows of 3"):
+            act()
+    ledger.path.unlink()
+    with pytest.raises(RegistryError, match="ends with line 0"):
+        ledger.verify()
+    ledger.path.with_suffix(".head").unlink()
+    assert ledger.verify() == 0, "both set aside: a new one"
+
+
+def test_ledger_whose_last_line_another_one_replaced_is_named(ledger: Ledger, tmp_path: Path) -> None:
+    other = Ledger(tmp_path / "other.jsonl")
+    for version in ("1", "2", "9"):
+        other.append(entry(version))
+    ledger.path.write_bytes(other.path.read_bytes())
+    with pytest.raises(RegistryError, match="cut off"):
+        ledger.verify()
+
+
+def test_ledger_of_a_linnet_without_heads_is_read_and_gets_one(ledger: Ledger) -> None:
+    head = ledger.path.with_suffix(".head")
+    head.unlink()
+    assert ledger.verify() == 3
+    ledger.append(entry("4"))
+    assert '"sequence": 4' in head.read_text()
+    head.write_text("{")
+    with pytest.raises(RegistryError, match=r"promotions\.head: cannot be read"):
+        ledger.verify()

@@ -133,7 +133,7 @@ def test_run_step_input_that_appears_is_worked_with(tmp_path: Path, run_folder: 
 
 def test_run_step_retry_of_a_passing_failure_works_again(tmp_path: Path, run_folder: Path) -> None:
     def fail(out: Any) -> None:
-        raise DatasetUnavailable("data.dvc", {"mirror": "no network"})
+        raise DatasetUnavailable("data.dvc", {"mirror": "no network"}, "connect to a network")
 
     with pytest.raises(DatasetUnavailable):
         step(tmp_path, work=fail)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.fuzzing import Fuzzer, Sent, requests_of
+from tests.fuzzing import Fuzzer, Sent, counts, requests_of
 from tests.serving.attacking import memory_mb, warm_up
 from tests.serving.packages import CLASSES, make_package
 from tests.serving.running import RunningServer, png, running
@@ -23,7 +23,7 @@ SPEC: dict[str, Any] = json.loads(
 for _item in SPEC["paths"].values():
     _item.pop("delete", None)
 del SPEC["paths"]["/v2/repository/models/{model}/unload"]
-COUNTS = [1_000, pytest.param(100_000, marks=[pytest.mark.proof, pytest.mark.timeout(4 * 3600)])]
+BINARY = [1_000, pytest.param(100_000, marks=[pytest.mark.proof, pytest.mark.timeout(4 * 3600)])]
 MOST_GROWTH_MB = 120.0
 """Of all processes together: the ring of served records and remembered labels fill up to their bounds."""
 
@@ -50,19 +50,21 @@ def serves(server: RunningServer) -> None:
     assert server.client.predict(png(200))["version"] == "1"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("count", COUNTS)
-def test_no_request_makes_the_server_fail_grow_or_speak_python(server: RunningServer, count: int) -> None:
+@pytest.mark.parametrize(("count", "part"), counts())
+def test_no_request_makes_the_server_fail_grow_or_speak_python(
+    server: RunningServer, count: int, part: int
+) -> None:
     token = {"Authorization": f"Bearer {server.state.token}"}
     stranger, operator = Fuzzer(server.state.url), Fuzzer(server.state.url, token)
     before = memory_mb(server)
-    for number, one in enumerate(requests_of(SPEC, count, count, known)):
+    for number, one in enumerate(requests_of(SPEC, count, part, known)):
         fuzzer = operator if number % 4 < 2 else stranger
         fuzzer.send(one)
         if number % 200 == 0:
             serves(server)
     faults = stranger.faults + operator.faults
+    print(stranger.statuses + operator.statuses, f"{memory_mb(server) - before:.0f} MB more")
     assert not faults, f"{len(faults)} faults: " + "\n".join(faults[:10])
     found = stranger.statuses + operator.statuses
     assert sum(found.values()) >= count and found[200] and found[400] and found[401] and found[404], found
@@ -148,7 +150,7 @@ def _break(draw: random.Random, tensors: list[Any], parts: list[bytes], document
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("count", BINARY)
 def test_binary_tensors_by_the_grammar_are_answered_or_refused(server: RunningServer, count: int) -> None:
     fuzzer, before = Fuzzer(server.state.url), memory_mb(server)
     for one, images in binary_requests(count, count):
@@ -158,6 +160,7 @@ def test_binary_tensors_by_the_grammar_are_answered_or_refused(server: RunningSe
             end = content.index(b"}]}") + 3 if b"}]}" in content else len(content)
             shapes = [output["shape"] for output in json.loads(content[:end])["outputs"]]
             assert status == 200 and all(shape[0] == images for shape in shapes)
+    print(fuzzer.statuses, f"{memory_mb(server) - before:.0f} MB more")
     assert not fuzzer.faults, fuzzer.faults[:5]
     assert fuzzer.statuses[200] > count / 10 and fuzzer.statuses[400] > count / 10
     assert memory_mb(server) - before < MOST_GROWTH_MB

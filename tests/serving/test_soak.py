@@ -1,6 +1,7 @@
 """Hours of half load with everything that goes on beside it: memory, descriptors, threads and disk stay flat.
 
-The short form shows that the test works; the proof runs LINNET_SOAK_SECONDS (7,200 unless set).
+The short form shows that the test works; the proof runs LINNET_SOAK_SECONDS (7,200 unless set). On a machine
+that others use, LINNET_SOAK_CORES bounds what server and clients may use together, in CPU cores.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tests.serving.packages import CLASSES, make_package
 from tests.serving.running import RunningServer, png, running
 
 SECONDS = float(os.environ.get("LINNET_SOAK_SECONDS", "7200"))
+CORES = float(os.environ.get("LINNET_SOAK_CORES", "inf"))
 KEPT_FILES = 20
 """Files of the prediction log that the rotation leaves."""
 RECORD_MB = 0.001
@@ -49,6 +51,8 @@ class Soak:
 
     server: RunningServer
     package: Path
+    pause: float = 1.0
+    """Seconds between rollouts, and between scrapes."""
     rollouts: int = 0
     labels: int = 0
     scrapes: int = 0
@@ -84,13 +88,13 @@ class Soak:
         else:
             client.set_routes(champion)
             client.unload(version)
-        time.sleep(1.0)
+        time.sleep(self.pause)
 
     def scrape(self, client: ServerClient) -> None:
         self.scrapes += 1
         assert "linnet_requests_total" in client.metrics()
         client.records(0)
-        time.sleep(1.0)
+        time.sleep(self.pause)
 
     def rotate(self, _: ServerClient) -> None:
         """What an operator's log rotation does: the oldest files go."""
@@ -144,6 +148,31 @@ def sample(soak: Soak) -> Sample:
     return Sample(time.monotonic(), soak.served, memory_mb(soak.server), descriptors, threads, disk / 1e6)
 
 
+def cpu_seconds(server: RunningServer) -> float:
+    """CPU time of the server's processes and of this one, which sends."""
+    ticks = 0
+    for number in processes(server):
+        try:
+            fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        except FileNotFoundError:
+            continue
+        ticks += int(fields[11]) + int(fields[12])  # utime and stime
+    return ticks / os.sysconf("SC_CLK_TCK") + time.process_time()
+
+
+def half_load(server: RunningServer) -> tuple[float, float]:
+    """Half of the requests a second that the server can answer, or what CORES pay for; and cores at it."""
+    before, seconds, most, answered = cpu_seconds(server), 2.0, 0, 0
+    for _ in range(4):  # whoever else uses the machine does not make the server's capacity less
+        with Load(server.state.url, [png(level) for level in range(0, 250, 10)], 4) as load:
+            time.sleep(seconds)
+        assert statuses(load.answers) == {200}
+        most, answered = max(most, len(load.answers)), answered + len(load.answers)
+    each = (cpu_seconds(server) - before) / answered
+    rate = min(most / seconds / 2, 0.7 * CORES / each)  # the rest is for rollouts and scrapes
+    return rate, rate * each
+
+
 def slope(points: list[tuple[float, float]]) -> float:
     """The median of the slopes of all pairs (Theil, 1950; Sen, 1968): a few outliers do not move it."""
     few = points[:: max(1, len(points) // 300)]
@@ -171,25 +200,27 @@ def test_hours_of_half_load_leave_memory_descriptors_threads_and_disk_flat(
     settings = {"workers": 2, "feedback_labels": 1_000, "log_images": 0.1}
     with running(tmp_path / "run", package, "v0", "--config-json", json.dumps(settings)) as server:
         warm_up(server)
-        with Load(server.state.url, [png(level) for level in range(0, 250, 10)], 4) as load:
-            time.sleep(3.0)
-        assert statuses(load.answers) == {200}
-        rate = len(load.answers) / 3.0 / 2
-        soak = Soak(server, package)
+        rate, cores = half_load(server)
+        soak = Soak(server, package, pause=1.0 if CORES > 1 else 10.0)
         works = [soak.roll_out, soak.scrape, soak.rotate]
         works += [lambda client: soak.traffic(rate / 2, client)] * 2
         samples: list[Sample] = []
-        until = time.monotonic() + seconds
+        began, used = time.monotonic(), cpu_seconds(server)
+        until = began + seconds
+        print(f"{rate:.0f} requests/s, {cores:.2f} cores", flush=True)
         with ExitStack() as stack:
             for work in works:
                 stack.enter_context(going(soak, work))
             while time.monotonic() < until:
                 samples.append(sample(soak))
+                if len(samples) % 200 == 0:
+                    print(samples[-1], f"{len(soak.wrong)} wrong", flush=True)
                 time.sleep(max(0.25, seconds / 2_000))
+            used = (cpu_seconds(server) - used) / (time.monotonic() - began)
         errors = server.errors.read_text()
     print([round(one.memory_mb) for one in samples[:: max(1, len(samples) // 40)]])
     print(
-        f"{soak.served} requests at {rate:.0f}/s, {soak.rollouts} rollouts, {soak.labels} labels, "
+        f"{soak.served} requests at {rate:.0f}/s, {used:.2f} cores, {soak.rollouts} rollouts, {soak.labels} labels, "
         f"{soak.scrapes} scrapes, {soak.rotated} files rotated; {samples[0]} ... {samples[-1]}"
     )
     assert not soak.wrong, soak.wrong[:5]

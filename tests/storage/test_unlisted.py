@@ -20,6 +20,7 @@ from linnet.records.refused import refused_requests
 from linnet.registry.champion import interrupted_moves
 from linnet.retraining.ledger import ledger_files
 from linnet.run import runs
+from linnet.runner import containers
 from linnet.runner.sweep import shared_folders
 from linnet.storage.files import listed
 
@@ -80,6 +81,18 @@ def test_engine_tells_it_and_goes_on(state: Path, capsys: pytest.CaptureFixture[
     told: list[str] = []
     unreadable(state / "registry")
     assert interrupted_moves(state, told.append) == [] and "registry" in told[0]
+
+
+def test_containers_of_a_run_whose_mark_is_damaged_are_not_forgotten_unsaid(
+    state: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = state / "runs" / "one"
+    folder.mkdir(parents=True)
+    containers.sweep(folder)
+    assert caplog.text == "", "it started none"
+    (folder / containers.MARKER).write_text("[")
+    containers.sweep(folder)
+    assert "whether containers of the run are left is not known" in caplog.text
 
 
 def test_tasks_and_refused_requests_say_so(state: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -131,9 +131,11 @@ def write_yolo(root: Path, exported: Exported) -> None:
 
 def write_label_studio(root: Path, exported: Exported) -> None:
     form = label_form(CLASSES)
+    nobody = {"from_name": "whole", "type": "choices", "value": {"choices": [CANNOT_TELL]}}
     tasks = [
         {"id": n, "data": {"image": f"{n}.png"},
-         "annotations": [{"result": form.prediction(label_of(boxes), 1.0, "")["result"] if boxes else []}]}
+         "annotations": [{"result": form.prediction(label_of(boxes), 1.0, "")["result"]},
+                         {"result": [nobody]}]}
         for n, boxes in enumerate(exported)
     ]  # fmt: skip
     (root / "project.json").write_text(json.dumps(tasks))

@@ -23,6 +23,7 @@ from linnet.monitoring.history import history_folder
 from linnet.records import DatasetManifest
 from linnet.run import runs
 from linnet.run.model_config import model_config
+from linnet.storage.files import is_a_file
 
 PLACE = 7
 NAV = shell.NavItem("Monitoring", "/monitoring", '<path d="M3 12h4l3-8 4 16 3-8h4"/>')
@@ -67,7 +68,7 @@ def register(context: Context, app: FastAPI) -> None:
     def window(model: str, version: str, start: str) -> Response:
         """The page of a monitored window."""
         file = history_folder(model, version) / start / "report.html"
-        if not _STAMP.fullmatch(start) or not file.is_file():
+        if not _STAMP.fullmatch(start) or not is_a_file(file):
             return PlainTextResponse("there is no such window", 404)
         return FileResponse(file, headers=SANDBOX)
 
@@ -114,7 +115,7 @@ def _rendered(name: str, folder: Path, model: str) -> Html:
     import markdown2
 
     places = [folder, Path(__file__).parents[3] / folder]
-    file = next((place / f"{name}.md" for place in places if (place / f"{name}.md").is_file()), None)
+    file = next((place / f"{name}.md" for place in places if is_a_file(place / f"{name}.md")), None)
     if not _NAME.fullmatch(name) or file is None:
         return empty(
             "There is no such runbook here", f"It is looked for in {folder} (service_levels.runbooks)."

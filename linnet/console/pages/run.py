@@ -71,8 +71,8 @@ def load(context: Context, run_id: str, step: str) -> RunPageData:
     live = _live(evidence.folder, stage) if stage else None
     step = step or (stage.task.replace("_", "-") if stage and stage.state == "running" else "")
     said = read_remarks(evidence.folder)
-    if not step:
-        return RunPageData(evidence, tasks, "", remarks=said, live=live)
+    if step not in {begun.task.replace("_", "-") for begun in evidence.record.stages}:
+        return RunPageData(evidence, tasks, "", remarks=said, live=live)  # an address names no file
     log, gives = _log(evidence.folder, step), _gives(evidence.folder, step)
     return RunPageData(evidence, tasks, log, gives, said, live)
 

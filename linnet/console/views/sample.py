@@ -35,7 +35,7 @@ def page(found: OneSample, unread: Sequence[str]) -> Html:
     picture = tag(
         "figure",
         tag("img", src=thumbnail(found.pixels, _SHOWN), alt=f"sample {found.sample_id}", class_="full"),
-        tag("figcaption", f"{width} × {height}, {'color' if channels == 3 else 'grey'}"),
+        tag("figcaption", f"{width} × {height}, {'color' if channels == 3 else 'gray'}"),
     )
     parts: list[object] = [
         left_out(unread),

@@ -22,6 +22,7 @@ from linnet.records.task import task_file
 from linnet.registry.champion import current_actor
 from linnet.run import runs
 from linnet.runner.task_log import log_file
+from linnet.storage.files import is_a_file
 
 router = APIRouter()
 RUNS = "/apis/v2beta1/runs"
@@ -128,7 +129,7 @@ def read_artifact(
         raise ApiError("NOT_FOUND", f"the task {node_id} has no artifact {output} number {number}")
     root = Path(written[number].uri).resolve()
     file = (root / path).resolve() if path else root
-    if not file.is_relative_to(root) or not root.is_relative_to(runs.runs_dir()) or not file.is_file():
+    if not file.is_relative_to(root) or not root.is_relative_to(runs.runs_dir()) or not is_a_file(file):
         raise ApiError("NOT_FOUND", f"the artifact {output} of {node_id} has no file {path!r}")
     return FileResponse(file)
 

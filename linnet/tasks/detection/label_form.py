@@ -8,11 +8,11 @@ from xml.sax.saxutils import quoteattr
 
 from linnet.tasks.detection.boxes import Box, boxes_of, inside, text_of
 from linnet.tasks.detection.target import MOST
-from linnet.tasks.label_form import CANNOT_TELL, BadAnswer, LabelForm, Status, refuse_classes
+from linnet.tasks.label_form import CANNOT_TELL, WHOLE, BadAnswer, LabelForm, Status, refuse_classes
 
 NO_OBJECT = "no object"
 """Asked for by name: a form that is sent empty may be an accident."""
-_BOXES, _WHOLE, _IMAGE = "label", "whole", "image"
+_BOXES, _IMAGE = "label", "image"
 _TURNED = 1e-6
 
 
@@ -32,7 +32,7 @@ class Rectangles:
             '  <Header value="Draw a box around each object."/>\n'
             f'  <Image name="{_IMAGE}" value="$image" zoom="true"/>\n'
             f'  <RectangleLabels name="{_BOXES}" toName="{_IMAGE}">\n{labels}  </RectangleLabels>\n'
-            f'  <Choices name="{_WHOLE}" toName="{_IMAGE}" choice="single" showInline="true">\n'
+            f'  <Choices name="{WHOLE}" toName="{_IMAGE}" choice="single" showInline="true">\n'
             f'    <Choice value="{NO_OBJECT}"/>\n    <Choice value="{CANNOT_TELL}" hotkey="0"/>\n'
             "  </Choices>\n"
             '  <Text name="why" value="$why"/>\n'
@@ -43,7 +43,7 @@ class Rectangles:
         """Compares both controls and their names."""
         wanted = {
             _BOXES: ("RectangleLabels", set(self.classes)),
-            _WHOLE: ("Choices", {NO_OBJECT, CANNOT_TELL}),
+            WHOLE: ("Choices", {NO_OBJECT, CANNOT_TELL}),
         }
         for name, (kind, values) in wanted.items():
             control = parsed.get(name)
@@ -75,7 +75,7 @@ class Rectangles:
             for box in boxes_of(label)
         ]
         nothing = {
-            "from_name": _WHOLE, "to_name": _IMAGE, "type": "choices", "value": {"choices": [NO_OBJECT]},
+            "from_name": WHOLE, "to_name": _IMAGE, "type": "choices", "value": {"choices": [NO_OBJECT]},
         }  # fmt: skip
         return {"model_version": model, "score": confidence, "result": results or [nothing]}
 
@@ -88,7 +88,7 @@ class Rectangles:
         said = {
             str(choice)
             for item in results
-            if item.get("from_name") == _WHOLE
+            if item.get("from_name") == WHOLE
             for choice in (item.get("value") or {}).get("choices", ())
         }
         if said and (boxes or len(said) > 1):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_studio_sdk.converter.brush import decode_rle, encode_rle
 
 from linnet.tasks.label_form import CANNOT_TELL, BadAnswer, label_form_of
 from linnet.tasks.segmentation.label_form import NOTHING, label_form
@@ -19,6 +18,8 @@ from tests.tasks.segmentation.scenes import CLASSES, maps
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 40), st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
 def test_brush_is_that_of_label_studio(seed: int, height: int, width: int, share: float) -> None:
+    from label_studio_sdk.converter.brush import decode_rle, encode_rle  # loads NLTK: a second
+
     mask = np.random.default_rng(seed).random((height, width)) < share
     theirs = decode_rle(brush.encode(mask)).reshape(height, width, 4)[:, :, 3] > 0
     assert (theirs == mask).all()

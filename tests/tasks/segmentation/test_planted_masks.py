@@ -1,4 +1,4 @@
-"""Regressions planted in answers about pixels are refused by the shipped gates; as good a model passes."""
+"""Regressions planted in answers about pixels are refused by the shipped gates; what does as well passes."""
 
 from __future__ import annotations
 
@@ -73,6 +73,11 @@ def judged(named: np.ndarray, champion: np.ndarray) -> GateDecision:
     return evaluate_gates(report, GATES.model_copy(update={"max_ece": 1.0}), CONFIG.confidence)
 
 
+def scores(named: np.ndarray) -> np.ndarray:
+    """Of each image."""
+    return Maps(TRUTH, _calibrated(named), len(CLASSES)).scores
+
+
 def _calibrated(named: np.ndarray) -> np.ndarray:
     return np.stack([named, np.full(named.shape, 0.9)], axis=1).astype(np.float32)
 
@@ -88,6 +93,10 @@ def test_planted_regression_of_masks_is_refused_and_as_good_a_model_passes(cases
     passed = [(plant.__name__, seed) for plant, seed in cases
               if judged(plant(said(seed + 1), seed), champion).verdict == "pass"]  # fmt: skip
     assert not passed
-    for seed in range(len(cases) // 10 + 1):
-        decision = judged(said(seed + 100), champion)
-        assert decision.verdict == "pass", decision.reasons
+    as_good = 0
+    for seed in range(100, 101 + len(cases) // 10):
+        decision = judged(said(seed), champion)
+        if np.mean(scores(said(seed))) >= np.mean(scores(champion)):  # a worse draw may well be refused
+            as_good += 1
+            assert decision.verdict == "pass", decision.reasons
+    assert as_good

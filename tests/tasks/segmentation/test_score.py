@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from torchmetrics.functional.classification import multiclass_jaccard_index
-from torchmetrics.functional.segmentation import dice_score, mean_iou
 
 from linnet.config import EvaluationConfig
 from linnet.statistics.metrics import Predictions, calibration_error
@@ -30,6 +28,10 @@ def _case(seed: int) -> Maps:
 
 @pytest.mark.parametrize("first", range(0, 200, 50))
 def test_overlaps_are_those_of_torchmetrics(first: int) -> None:
+    # Here: it takes two seconds, and each worker loads all test files.
+    from torchmetrics.functional.classification import multiclass_jaccard_index
+    from torchmetrics.functional.segmentation import dice_score, mean_iou
+
     for seed in range(first, first + 50):
         found = _case(seed)
         truth, said = torch.from_numpy(found.targets.astype(np.int64)), torch.from_numpy(found.named)
