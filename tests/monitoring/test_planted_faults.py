@@ -337,6 +337,8 @@ def test_five_hundred_quiet_windows_page_nobody(
         name: " ".join("_" if one.get(name) is None else f"{one[name]:.6g}" for one in windows)
         for name in names
     }
+    champion = f'linnet_model_loaded{{model="shop",version="1",role="champion",{JOB}}}'
+    series |= {f'up{{{JOB},instance="a"}}': "1x499", champion: "1x499"}  # or that it is absent pages
     end = 499 * 60
     fired = 'max_over_time(count(ALERTS{{alertstate="firing",severity="{}"}})[{}m:60m])'
     asked = [asks(fired.format("page", end), end, None)]
