@@ -275,9 +275,9 @@ def test_version_that_was_rolled_back_gets_no_traffic(folder: Path, tmp_path: Pa
 def test_inconclusive_release_says_what_became_of_the_replayed_requests(verdict: JudgeVerdict) -> None:
     """A candidate that only refused ended with too few requests seen, and nothing said why."""
     ended = _ended(Candidate("shop", "2", Path("p")), "1", verdict, "only 0 of 100 were seen")
-    replayer: Any = SimpleNamespace(refused=1234, left_out=5)
+    replayer: Any = SimpleNamespace(refused=1234, left_out=5, traffic=SimpleNamespace(cut=""))
     reason = _with_traffic(ended, replayer).reason
     told = "only 0 of 100 were seen; of the replayed requests 1,234 were refused as the server was too busy"
     assert reason.startswith(told) == (verdict == "inconclusive")
-    replayer = SimpleNamespace(refused=0, left_out=0)
+    replayer = SimpleNamespace(refused=0, left_out=0, traffic=SimpleNamespace(cut=""))
     assert _with_traffic(ended, replayer).reason == ended.reason

@@ -137,8 +137,8 @@ def test_ambiguous_framing_is_refused_and_smuggles_nothing(server: RunningServer
     [
         b"GET /admin/routes HTTP/2.0", b"PRI * HTTP/2.0", b"GET /admin/routes", b"GET  /admin/routes HTTP/1.1",
         b"GET /admin/routes HTTP/1.1 HTTP/1.1", b"G\0T / HTTP/1.1", b"CONNECT localhost:22 HTTP/1.1",
-        b"TRACE / HTTP/1.1", b"OPTIONS * HTTP/1.1", b"get / HTTP/1.1", b"GET / HTTP/1.1\r\nUpgrade: h2c",
-        b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade", b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        b"TRACE / HTTP/1.1", b"OPTIONS * HTTP/1.1", b"get / HTTP/1.1", b"GET /nowhere HTTP/1.1\r\nUpgrade: h2c",
+        b"GET /nowhere HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade", b"\x16\x03\x01\x02\x00\x01\x00\x01",
         b"GET http://169.254.169.254/latest/meta-data HTTP/1.1",
     ],
 )  # fmt: skip
