@@ -190,7 +190,7 @@ def test_binary_infer_answers_as_json_does(server: RunningServer) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/v2/nothing", 404),
         ("GET", "/v2/models/other", 404),
         ("GET", "/v2/models/tiny/versions/8", 404),
