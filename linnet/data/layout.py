@@ -121,11 +121,11 @@ def _only_reading(tree: Folder, classes: tuple[str, ...], export: Export | None,
         return _agreed(
             tree, folders, read_export(tree, export, task) if folders.found is None else None, export
         )
+    if has_sidecars(tree):
+        return _unless_folders_disagree(tree, read_sidecars(tree), folders)
     tables = _tables_of(tree)
     if folders.found is not None:
         return _unless_tables_disagree(folders.found, tables)
-    if has_sidecars(tree):
-        return read_sidecars(tree)
     named = set().union(*(look.images for look in tables.looks))
     if named and len(named) * 2 >= len(tree.all_images()):
         return _by_tables(tree, tables)
@@ -172,6 +172,18 @@ def _agreed(
         f"classes: {names}",
         f"`linnet init --layout {export.kind}` or `--layout {folders.found.reading}` says which counts",
     )
+
+
+def _unless_folders_disagree(tree: Folder, found: Understanding, folders: _Reading) -> Understanding:
+    """What the `.cls` files say, unless folders say something else; numbers are shards and no classes."""
+    named = {image.path: image.label for image in folders.found.images} if folders.found else {}
+    apart = [image for image in found.images if named.get(image.path, image.label) != image.label]
+    if folders.found is None or not apart or all(name.isdigit() for name in named.values()):
+        return found
+    first = f"{apart[0].origin} is '{apart[0].label}' by its file and '{named[apart[0].path]}' by its folder"
+    problem = f"has the classes in .cls files, and its folders may be classes: {first}"
+    remedy = f"`linnet init --layout webdataset` or `--layout {folders.found.reading}` says which counts"
+    raise DataError(str(tree.path), problem, remedy)
 
 
 def _unless_tables_disagree(found: Understanding, tables: _Tables) -> Understanding:

@@ -63,6 +63,39 @@ def test_shards_of_a_webdataset_are_read_and_their_names_tell_the_split(home: Pa
     assert classes_by_split(home / "shards") == expected
 
 
+@pytest.mark.parametrize("names", ["train-{:06}", "{:06}", "pets-{:03}", "train-{:03} val-{:03}"])
+def test_shards_of_a_split_are_never_its_classes(home: Path, names: str) -> None:
+    """The classes were 000000 and 000001: the folders of the shards, which shadowed the `.cls` files."""
+    for number in range(3):
+        for at, name in enumerate(names.split()):
+            shard(home / "shards" / f"{name.format(number)}.tar", 100 * at + 8 * number)
+    found = understand(opened(home / "shards"))
+    assert (found.reading, found.labels) == ("webdataset", {"cat", "dog"})
+    assert Counter(image.label for image in found.images) == dict.fromkeys(
+        ("cat", "dog"), 12 * len(names.split())
+    )
+
+
+def test_shard_with_an_image_without_its_class_is_refused_and_no_class(home: Path) -> None:
+    for number in range(2):
+        shard(home / "shards" / f"train-{number:03}.tar", 8 * number)
+    tar(home / "shards" / "train-002.tar", {"x.png": image(99)})
+    with pytest.raises(DataError, match=r"(?s)1 image\(s\) have no readable \.cls file.*x\.png"):
+        understand(opened(home / "shards"))
+
+
+def test_class_files_in_folders_that_may_be_classes_are_refused_until_somebody_says(home: Path) -> None:
+    for number in range(8):
+        place = home / "data" / ("siam", "boxer")[number // 4] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(image(number))
+        place.with_suffix(".cls").write_text(("cat", "dog")[number % 2])
+    with pytest.raises(DataError, match="--layout webdataset` or `--layout classes`"):
+        understand(home / "data")
+    assert understand(home / "data", layout="webdataset").labels == {"cat", "dog"}
+    assert understand(home / "data", layout="classes").labels == {"siam", "boxer"}
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_one_archive_is_the_folder_that_it_holds(home: Path, kind: str) -> None:
     file = home / f"pets.{kind}"
