@@ -59,7 +59,8 @@ def simulate(
     from linnet.tasks.target import target_of
 
     check(kind, severity)
-    pool = _pool(training_set or _training_set(name or _only_served()))
+    images_of = training_set or _training_set(name or _only_served())
+    pool = _pool(images_of)
     stream = drifted(pool, kind, severity, count, seed)
     console = terminal()
     if dry_run:
@@ -67,6 +68,7 @@ def simulate(
         return
     client = ServerClient.from_state(server_state_file())
     client.model = _asked_model(client, name, pool)
+    console.print(f"to model {client.model}, images of {images_of}", soft_wrap=True)
     said, target = answer_of(pool.task, pool.classes).said, target_of(pool.task)
     with progress_bars() as progress:
         sent = play(
@@ -88,10 +90,16 @@ def simulate(
 
 
 def _only_served() -> str:
-    """The one model that is served; empty where there are several, or none."""
+    """The one model that is served; empty where none is.
+
+    Raises:
+        RegistryError: several are.
+    """
     state = ServerState.read(server_state_file())
     models = (state.models if state is not None else None) or []
-    return models[0] if len(models) == 1 else ""
+    if len(models) > 1:
+        raise several_models(models, "are served")
+    return next(iter(models), "")
 
 
 def _training_set(model: str) -> Path:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from linnet.cli import app
 from linnet.commands import drift_simulate
-from linnet.errors import DataError
+from linnet.errors import DataError, RegistryError
 from linnet.features import skew
+from linnet.process.model_server import ServerState
 from linnet.records import RunRecord, RunRequest
 from linnet.run.runs import runs_dir
-from linnet.storage.paths import prediction_log_dir
+from linnet.storage.paths import prediction_log_dir, server_state_file
 from tests.commands.test_cache_commands import linnet
 from tests.monitoring import conftest
 from tests.monitoring.conftest import Serve, pictures
@@ -49,6 +53,19 @@ def test_pictures_are_of_the_newest_run_of_the_model_that_is_asked(
 def test_model_whose_training_set_is_not_here_is_not_given_another_s(runs: Path) -> None:
     with pytest.raises(DataError, match="hands: no run here made a training set of it"):
         drift_simulate._training_set("hands")
+
+
+@pytest.mark.parametrize("more", [[], ["--feedback"], ["--dry-run"]])
+def test_which_of_several_served_models_is_meant_is_not_guessed_from_the_newest_run(
+    runs: Path, more: list[str]
+) -> None:
+    """Issue 14: the model of the newest run was sent the images, and with --feedback the labels."""
+    server_state_file().parent.mkdir(parents=True)
+    served = ServerState.of(os.getpid(), "http://127.0.0.1:1", "token", ["fashion", "digits"])
+    served.write(server_state_file())
+    told = CliRunner().invoke(app, ["drift", "simulate", "--kind", "blur", *more]).exception
+    assert isinstance(told, RegistryError)
+    assert "several models are served (fashion, digits): name one with --name" in str(told)
 
 
 @pytest.fixture

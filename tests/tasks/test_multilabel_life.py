@@ -191,7 +191,7 @@ def test_simulated_drift_asks_the_server_and_tells_it_the_truth(
         monkeypatch.setattr(drift_simulate, "server_state_file", lambda: server.state_file)
         words = ["--kind", "class-mix", "--severity", "0.5", "--count", "60", "--rate", "200", "--feedback"]
         done = linnet("drift", "simulate", *words, "--training-set", str(training_set))
-    assert "60 answered" in done and "60 labels sent" in done
+    assert "model several" in done and "60 answered" in done and "60 labels sent" in done
     right = float(re.search(r"([0-9.]+)% correct", done).group(1))  # type: ignore[union-attr]
     assert 70 < right <= 100
     files = [file for file in (tmp_path / "log").rglob("*.parquet") if file.name.startswith(FEEDBACK)]
