@@ -186,11 +186,18 @@ def stage_files(folder: Path) -> list[Path]:
 
 
 def artifact(folder: Path, task: str, output: str) -> Path | None:
-    """The folder that a task of the run wrote as `output`, or None; also while the run is under way."""
+    """The folder that a task of the run wrote as `output`, or None; also while the run is under way.
+
+    One that may not be looked at is given, too: whoever reads it is told.
+
+    Raises:
+        StorageError: the run's folder of artifacts cannot be listed.
+    """
     found = folder / task / output
-    if found.exists():
+    if is_there(found):
         return found
-    return next(folder.glob(f"artifacts/*/{task}/{output}"), None)  # short names are given at the end
+    places = (place / task / output for place in listed(folder / "artifacts"))
+    return next(filter(is_there, places), None)  # short names are given at the end
 
 
 def commit() -> str:
@@ -254,19 +261,6 @@ def end_with_worker(grace: float = 10.0) -> None:
         os._exit(130)
 
     threading.Thread(target=watch, daemon=True, name="end-with-worker").start()
-
-
-def latest_evaluation(model: str) -> Path:
-    """The folder of the newest run's evaluation of a registered model.
-
-    Raises:
-        RunError: no run of it has evaluated a model.
-    """
-    for folder, record in readable(recorded):
-        found = artifact(folder, "evaluate", "report")
-        if found is not None and (found / "candidates.npz").exists() and record.model_name == model:
-            return found
-    raise RunError(f"no run has evaluated a model '{model}' yet: `linnet run` does")
 
 
 def alive_folders() -> list[Path]:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from linnet.console.pages.data import dataset_versions
+from linnet.console.pages.release import decisions
 from linnet.records import RunRequest
 from linnet.registry import run_mirror
+from linnet.report.evidence import read_evidence
 from linnet.retraining.known_models import known_models
 from linnet.run import runs
 from linnet.run.model_config import model_config
+from linnet.run.outputs import latest_evaluation
 from tests.permissions import forbidden
 
 REQUEST = RunRequest(cause="person", actor="a", commit="abc")
@@ -71,3 +78,58 @@ def test_who_may_read_a_run_and_not_write_it_sees_that_it_runs(created: list[Pat
         assert runs.load(running).state == "running"  # nobody may know: it is not said to be gone
     os.close(held[0])
     assert not runs.alive(running)
+
+
+def linked(folder: Path) -> Path:
+    """What hides the artifacts of a run while it is under way and after it: the target of a task's link."""
+    there = folder / "artifacts" / "whole-name" / "evaluate" / "report"
+    there.mkdir(parents=True)
+    (folder / "evaluate").mkdir()
+    (folder / "evaluate" / "report").symlink_to(there)
+    return there
+
+
+def unlinked(folder: Path) -> Path:
+    """The same for a run that did not end: no short name was given."""
+    (folder / "artifacts" / "whole-name" / "evaluate" / "report").mkdir(parents=True)
+    return folder / "artifacts"
+
+
+def unlinked_inner(folder: Path) -> Path:
+    return unlinked(folder) / "whole-name"
+
+
+@pytest.mark.parametrize("hidden", [linked, unlinked, unlinked_inner])
+def test_artifacts_that_may_not_be_read_are_told(created: list[Path], hidden: Callable[[Path], Path]) -> None:
+    """The run looked as if it had never been evaluated, or raised what nobody expects."""
+    run = created[0]
+    with forbidden(hidden(run)):
+        evidence = read_evidence(run)
+        assert evidence.evaluation is None and evidence.pages == []
+        assert any("evaluate: " in line and "Permission denied" in line for line in evidence.unread)
+    assert read_evidence(run).unread == ()
+
+
+@pytest.mark.parametrize("hidden", [linked, unlinked, unlinked_inner])
+def test_newest_outputs_that_may_not_be_read_hide_no_older_ones_and_are_told(
+    created: list[Path], hidden: Callable[[Path], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    newest, middle, _ = created
+    (middle / "evaluate" / "report").mkdir(parents=True)
+    (middle / "evaluate" / "report" / "candidates.npz").touch()
+    closed = hidden(newest)
+    next(closed.rglob("report"), closed).joinpath("candidates.npz").touch()
+    with forbidden(closed):
+        assert latest_evaluation("d") == middle / "evaluate" / "report"
+    assert f"what evaluate of run {newest.name} wrote is passed over" in caplog.text
+
+
+def test_pages_over_many_runs_tell_artifacts_that_may_not_be_read(created: list[Path]) -> None:
+    """They were blank for one such run."""
+    closed = unlinked(created[0])
+    with forbidden(closed):
+        context: Any = SimpleNamespace(sources=SimpleNamespace(runs=lambda: [runs.recorded(created[0])]))
+        found, unread = dataset_versions(context)
+        assert found == [] and len(unread) == 1 and f"the dataset of run {created[0].name}: " in unread[0]
+        released, unread = decisions(context, "d")
+        assert released == [] and len(unread) == 1 and f"the release of run {created[0].name}: " in unread[0]
