@@ -6,9 +6,11 @@ from pathlib import Path
 
 from linnet.config import Layout, normal
 from linnet.data.folder_tree import Folder, LeftOut, shown, utf8
+from linnet.data.mask_files import named_as_masks
 from linnet.data.rows import invalid_rows
 from linnet.data.understanding import EXAMPLE, UNLABELLED, Understanding, class_name, split_named
 from linnet.errors import DataError
+from linnet.pages.names import first_few
 from linnet.records import SPLITS, Split
 
 
@@ -38,6 +40,14 @@ def read_folders(tree: Folder, found: Understanding, classes: tuple[str, ...], l
         if layout == "auto":
             _refuse_unknown_splits(root, {normal(name) for name in classes})
         _read_classes(root, found)
+    labels = {image.label for image in found.images}
+    if layout == "auto" and not classes and named_as_masks(labels):
+        raise DataError(
+            str(root.path),
+            f"the folders {first_few(sorted(labels), 5)} look like images and their masks, and no classes",
+            'data.task = "segmentation" with data.layout = "masks" reads them as such; '
+            "`linnet init --layout classes` takes them as classes",
+        )
 
 
 def inner_folder(tree: Folder) -> Folder:
@@ -72,7 +82,7 @@ def _has_splits(where: Path, root: Folder, classes: set[str], layout: Layout) ->
         return True
     shown_splits = ", ".join(f"'{child.name}'" for child in splits)
     if others:
-        rest = ", ".join(f"'{child.name}'" for child in others[:5])
+        rest = first_few([f"'{child.name}'" for child in others], 5)
         problem = f"{shown_splits} may be classes or splits, as {rest} stand beside"
         remedy = "`linnet init --layout classes` takes all of them as classes; else move the splits apart"
     else:
@@ -115,7 +125,7 @@ def _leave_out_unlabelled(found: Understanding) -> None:
             lost = [image for image in found.images if image.split == split]
             found.images = [image for image in found.images if image.split != split]
             found.left_out += [LeftOut(image.origin, UNLABELLED) for image in lost]
-            names = ", ".join(sorted(own)[:5])
+            names = first_few(sorted(own), 5)
             found.notes.append(
                 f"the {split} split has no class of the training images, only {names}: left out"
             )
@@ -152,7 +162,7 @@ def _refuse_unknown_splits(root: Folder, classes: set[str]) -> None:
     shared = set.intersection(*inner.values()) if len(inner) > 1 else set()
     if len(shared) < 2 or {normal(name) for name in inner} <= classes or all(map(split_named, shared)):
         return
-    names, below = (", ".join(f"'{name}'" for name in sorted(found)[:5]) for found in (inner, shared))
+    names, below = (first_few([f"'{name}'" for name in sorted(found)], 5) for found in (inner, shared))
     raise DataError(
         str(root.path),
         f"{names} hold the same sub-folders {below}: they may be splits, or classes",
@@ -166,7 +176,7 @@ def _read_classes(root: Folder, found: Understanding) -> None:
     loose = any(folder.images for folder in root.folders)
     by_split = [child for child in inner if split_named(child.name)]
     if by_split and (loose or len(by_split) < len(inner)):
-        names = ", ".join(child.origin for child in by_split[:5])
+        names = first_few([child.origin for child in by_split], 5)
         raise DataError(
             str(root.path),
             f"{names} look like splits within a class, but images stand beside them",

@@ -24,6 +24,7 @@ from linnet.data.scan import Seen, scan
 from linnet.data.selection import strata
 from linnet.data.table_look import task_of_table
 from linnet.errors import DataError
+from linnet.pages.names import first_few
 from linnet.progress import Progress
 from linnet.tasks.target import target_of
 from linnet.vision.decode import color_of
@@ -118,7 +119,7 @@ def config_for(
     raw, told = looked.good, told + _bad_told(looked.bad)
     counts = Counter(name for row in raw.rows for name in target_of(task).classes(row.label))
     if kind == "manifest":
-        each = ", ".join(f"{label} {number:,}" for label, number in counts.most_common(20))
+        each = first_few([f"{label} {number:,}" for label, number in counts.most_common()], 20)
         table = f"{place}: a table of {len(raw.rows):,} images in {len(raw.classes)} classes: {each}"
         told = f"{told}\n{table}".lstrip()
     lines = f'layout = "{reading}"  # how the folder is read\n' if kind == "folder" else ""

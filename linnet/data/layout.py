@@ -29,6 +29,7 @@ from linnet.data.table_look import TableLook, look_at_table
 from linnet.data.tables import ENDINGS
 from linnet.data.understanding import EXAMPLE, FoundImage, Understanding, new_understanding, split_named
 from linnet.errors import DataError
+from linnet.pages.names import first_few
 
 __all__ = ["FoundImage", "Understanding", "split_named", "understand"]
 
@@ -135,7 +136,7 @@ def _only_reading(tree: Folder, classes: tuple[str, ...], export: Export | None,
         raise tables.broken[0] from folders.error
     guess = classes_of_names(tree.all_images())
     if guess:
-        told = ", ".join(f"{name} {number:,}" for name, number in list(guess.items())[:5])
+        told = first_few([f"{name} {number:,}" for name, number in guess.items()], 5)
         raise DataError(
             str(tree.path),
             f"{folders.error.problem}; the names of the files may be classes: {told}",
@@ -165,7 +166,7 @@ def _agreed(
     if by_export is not None:
         return by_export
     assert folders.found is not None
-    names = ", ".join(sorted(folders.found.labels)[:5])
+    names = first_few(sorted(folders.found.labels), 5)
     raise DataError(
         str(tree.path),
         f"holds a {TITLES[export.kind]} export ({utf8(export.told[0].file.name)}), and its folders may be "

@@ -6,6 +6,7 @@ is an image of one channel or of a palette, whose colors do not count.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ CLASSES_FILE = "classes.txt"
 _MASKS = frozenset(["mask", "masks", "segmentations", "segmentationclass", "annotations", "labels"])
 _IMAGES = frozenset(["image", "images", "img", "imgs", "jpegimages", "photos"])
 _MODES = ("1", "L", "P", "I", "I;16")
+
+
+def named_as_masks(classes: Iterable[str]) -> bool:
+    """Whether folders that were taken as classes are called as images and their masks are."""
+    names = {name.casefold() for name in classes}
+    return bool(names & _IMAGES and names & _MASKS) and names <= _IMAGES | _MASKS
 
 
 def read_masks(tree: Folder, classes: tuple[str, ...], task: str) -> Understanding:

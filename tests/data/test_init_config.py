@@ -137,6 +137,17 @@ def test_color_is_decided_by_all_images(tmp_path: Path, picture: Callable[..., b
     assert "# 1 of 500 images have color" in text
 
 
+def test_classes_of_a_table_that_are_not_all_shown_are_counted(
+    tmp_path: Path, picture: Callable[..., bytes]
+) -> None:
+    lines = ["path,label"]
+    for number in range(23 * 8):
+        (tmp_path / f"{number}.png").write_bytes(picture(number, 4, 4, 1))
+        lines.append(f"{number}.png,class{number % 23:02d}")
+    (tmp_path / "shop.csv").write_text("\n".join(lines))
+    assert "class19 8 and 3 more" in config_for("shop", tmp_path / "shop.csv").told
+
+
 @pytest.mark.parametrize("ending", ["csv", "tsv", "semicolon.csv", "parquet"])
 def test_config_for_a_table_names_it_and_takes_size_and_color_of_its_images(
     tmp_path: Path, photos: Path, picture: Callable[..., bytes], ending: str

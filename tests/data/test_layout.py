@@ -228,6 +228,25 @@ def test_table_whose_first_images_are_missing_is_still_read(tmp_path: Path, miss
     assert understand(tmp_path).table == tmp_path / "labels.csv"
 
 
+@pytest.mark.parametrize("around", ["", "train/"])
+@pytest.mark.parametrize("words", [("images", "masks"), ("JPEGImages", "SegmentationClass")])
+def test_images_and_their_masks_are_no_two_classes(
+    tmp_path: Path, around: str, words: tuple[str, str]
+) -> None:
+    touch(tmp_path, *(f"{around}{word}/{n:02}.png" for word in words for n in range(3)))
+    with pytest.raises(DataError, match=r"images and their masks[\s\S]*data\.layout = .masks"):
+        understand(tmp_path)
+    assert understand(tmp_path, words).labels == set(words)
+    if not around:
+        assert understand(tmp_path, layout="classes").labels == set(words)
+
+
+def test_list_of_folders_that_is_cut_says_so(tmp_path: Path) -> None:
+    touch(tmp_path, "train/1.png", *(f"class{n}/1.png" for n in range(8)))
+    with pytest.raises(DataError, match="'class4' and 3 more stand beside"):
+        understand(tmp_path)
+
+
 @pytest.mark.parametrize("length", [256, 999])
 @pytest.mark.parametrize("head", ["file,label", "FIRST.,label"])
 def test_long_cell_of_a_table_beside_class_folders_is_no_image(
