@@ -16,7 +16,10 @@ from linnet.tasks.parts import TASKS
 from linnet.tasks.target import Target, target_of
 
 _SHARE_OF_SEVERAL = 0.1
-"""Of the images: fewer with several classes are mistakes, which are named, and not another task."""
+"""Of the images: fewer with several classes are mistakes, which are named, and not another task.
+
+Of the objects, too: fewer without a place are mistakes.
+"""
 
 
 def read_export(tree: Folder, export: Export, task: str = "") -> Understanding:
@@ -35,7 +38,7 @@ def read_export(tree: Folder, export: Export, task: str = "") -> Understanding:
     """
     found, title = new_understanding(tree), TITLES[export.kind]
     found.reading = export.kind
-    names = sorted({name for one in export.told for name in one.classes})
+    names = sorted({name for one in export.told for name in one.classes if name})
     what = "boxes" if export.boxes else "labels"
     if len(names) < 2:
         raise DataError(
@@ -97,6 +100,9 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
         if not one.answered:
             unanswered.append(path)
             continue
+        if "" in one.classes:
+            wrong.append(f"{one.reference}: something is marked without a class")
+            continue
         spelled = {name: label_of(name, str(one.file)) for name in sorted(one.classes)}
         names = list(spelled.values())
         if bad := next((problem for name in names if (problem := target.problem_of(name))), ""):
@@ -154,7 +160,8 @@ def _task_of(export: Export, several: str) -> str:
     if objects and sized:
         for task in TASKS:
             target = target_of(task)
-            if target.spatial and all(target.mark in about for about in objects):
+            unmarked = sum(target.mark not in about for about in objects)
+            if target.spatial and unmarked < _SHARE_OF_SEVERAL * len(objects):
                 return task
     return several if _tells_of_several(export) else DEFAULT_TASK
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from linnet.data.layout import understand
+from linnet.errors import DataError
 from linnet.tasks.detection.label_form import NO_OBJECT
 from linnet.tasks.label_form import CANNOT_TELL, WHOLE
 from linnet.tasks.target import target_of
@@ -62,3 +63,29 @@ def test_image_that_nobody_answered_is_counted_and_shows_nobody_nothing(task: st
         f"media/{n:03}.png" for n in (2, 3, 4)
     ]
     assert len(found.left_out) == 3
+
+
+@pytest.mark.parametrize("kind", ["ellipselabels", "labels", "keypointlabels", "vectorlabels"])
+@pytest.mark.parametrize("alone", [True, False])
+def test_region_of_a_kind_that_is_not_read_is_refused_with_its_image(
+    kind: str, alone: bool, tmp_path: Path
+) -> None:
+    """The image became one without any object, or lost one of its objects."""
+    odd = answered(region(kind, "dog"), *([] if alone else [box("cat")]))
+    write(tmp_path, [*([answered(box("cat"))] * 20), answered(box("dog")), odd])
+    for task in ("", "detection"):
+        with pytest.raises(DataError, match=r"(?s)1 image\(s\) have no usable label.*021\.png: .*dog"):
+            understand(tmp_path, task=task)
+    found = understand(tmp_path, task="multilabel")
+    assert found.images[21].label == ("dog" if alone else "cat|dog")  # where it is, nobody asks
+
+
+def test_region_without_a_class_is_refused_with_its_image(tmp_path: Path) -> None:
+    bare = {"id": "a", "type": "rectangle", "value": {"x": 10, "y": 10, "width": 30, "height": 30}, **SIZE}
+    write(tmp_path, [answered(box("cat")), answered(box("dog")), answered(bare)])
+    for task in ("", "detection", "multilabel"):
+        with pytest.raises(DataError, match=r"(?s)002\.png: something is marked without a class"):
+            understand(tmp_path, task=task)
+    named = region("labels", "dog") | {"id": "a"}
+    write(tmp_path, [answered(box("cat")), answered(box("dog")), answered(bare, named)])
+    assert understand(tmp_path, task="multilabel").images[2].label == "dog"
