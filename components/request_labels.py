@@ -25,7 +25,7 @@ def request_labels(
     from linnet.labels.export_after_run import offer
     from linnet.labels.queue import is_queued
     from linnet.labels.request import request_labels
-    from linnet.run.runs import latest_evaluation
+    from linnet.run.outputs import latest_evaluation
     from linnet.run.step import preparing, run_step
 
     config = LabelsConfig.parse(labels)

@@ -12,6 +12,7 @@ import typer
 from linnet.commands.terminal import progress_bars, terminal
 from linnet.errors import DataError, ServingError
 from linnet.process.model_server import ServerState
+from linnet.records import RunRecord
 from linnet.registry.connect import several_models
 from linnet.storage.paths import server_state_file, state_dir
 
@@ -104,12 +105,13 @@ def _only_served() -> str:
 
 def _training_set(model: str) -> Path:
     """The training set of the newest run of a model that made one; of any model if none is named."""
-    from linnet.run import runs
+    from linnet.run.outputs import written
 
-    for folder, record in runs.readable(runs.recorded):
-        found = folder / "build-features" / "training_set"
-        if (found / "training_set.json").exists() and model in ("", record.model_name):
-            return found
+    def ours(record: RunRecord) -> bool:
+        return model in ("", record.model_name)
+
+    for found in written("build-features", "training_set", "training_set.json", ours):
+        return found
     if model:
         raise DataError(
             model,

@@ -22,6 +22,7 @@ from linnet.registry.connect import connect
 from linnet.report import comparison
 from linnet.report.evidence import RunEvidence
 from linnet.run import runs
+from linnet.storage.files import is_a_file, is_there
 from linnet.storage.paths import server_state_file, state_dir
 
 _COLORS = {"succeeded": "green", "rejected": "yellow", "failed": "red", "interrupted": "yellow"}
@@ -37,10 +38,10 @@ def show_summary(folder: Path, console: Console) -> None:
         console.print(line, soft_wrap=True)
     for task, output in (("evaluate", "report"), ("package", "package")):
         where = runs.artifact(folder, task, output)
-        if where is not None and (where / "gates.json").exists():
+        if where is not None and is_there(where / "gates.json"):
             console.print(_gates(GateDecision.load(where / "gates.json")))
     rollout = runs.artifact(folder, "release", "rollout")
-    if rollout is not None and (rollout / "rollout.json").exists():
+    if rollout is not None and is_there(rollout / "rollout.json"):
         console.print(_canary(RolloutDecision.load(rollout / "rollout.json")))
     _print_closing(record, folder, console)
 
@@ -269,7 +270,7 @@ def _next(record: RunRecord, folder: Path) -> list[tuple[str, str]]:
     found = []
     for what, task, output, page in pages:
         where = runs.artifact(folder, task, output)
-        if where is not None and (where / page).exists():
+        if where is not None and is_a_file(where / page):
             found.append((what, os.path.relpath(shown / task / output / page)))
     found.append(("log", os.path.relpath(shown / "log.txt")))
     if record.state == "succeeded":

@@ -13,7 +13,8 @@ from linnet.commands.terminal import bars_on, terminal
 from linnet.commands.training import ConfigPath, Settings, parse_settings
 from linnet.config import Choice, Config, Range, load_config
 from linnet.errors import ConfigError, RunError
-from linnet.run import runs
+from linnet.records import RunRecord
+from linnet.run.outputs import written
 
 if TYPE_CHECKING:
     from linnet.training.tuning import Search, Trial
@@ -73,15 +74,15 @@ def last_training_set(config: Config) -> Path:
     Raises:
         RunError: no such run came that far.
     """
-    same = ("data", "labels", "features")
-    for folder, record in runs.readable(runs.recorded):
-        found = runs.artifact(folder, "build-features", "training_set")
-        if found is None or not (found / "training_set.json").is_file():
-            continue
-        its_own = record.config.get("name") == config.name  # labels and windows in it are this use case's
-        alike = all(record.config.get(section) == getattr(config, section).values() for section in same)
-        if its_own and alike:
-            return found
+
+    def alike(record: RunRecord) -> bool:
+        if record.config.get("name") != config.name:  # labels and windows in it are this use case's
+            return False
+        same = ("data", "labels", "features")
+        return all(record.config.get(section) == getattr(config, section).values() for section in same)
+
+    for found in written("build-features", "training_set", "training_set.json", alike):
+        return found
     raise RunError(
         f"no run has built a training set for {config.name} yet: `linnet run` it once, or give --training-set"
     )

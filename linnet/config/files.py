@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from linnet.config.root import Config, load_config, use_case_name
 from linnet.errors import ConfigError
 
 _NAMED = re.compile(r"^\s*name\s*=", re.MULTILINE)
+_WILD = re.compile(r"[*?\[]")
 _OF_MODEL = re.compile(r"""^\s*(?:name|model)\s*=\s*["']([^"'\n]*)""", re.MULTILINE)
 
 
@@ -22,12 +24,12 @@ def config_files(folder: Path = Path(), more: Iterable[str] = ()) -> dict[str, C
     return _read_all(folder, more)[0]
 
 
-def broken_config_files(folder: Path = Path(), model: str = "") -> list[str]:
+def broken_config_files(folder: Path = Path(), model: str = "", more: Iterable[str] = ()) -> list[str]:
     """What is wrong with configs that `config_files` leaves out, a line each with the path.
 
-    `model`: only of those that may be this model's.
+    `model`: only of those that may be this model's. `more`: as `config_files` has it.
     """
-    return [told for told, text in _read_all(folder, ())[1] if not model or _may_be_of(model, text)]
+    return [told for told, text in _read_all(folder, more)[1] if not model or _may_be_of(model, text)]
 
 
 def _may_be_of(model: str, text: str | None) -> bool:
@@ -37,21 +39,17 @@ def _may_be_of(model: str, text: str | None) -> bool:
 
 def _read_all(folder: Path, more: Iterable[str]) -> tuple[dict[str, Config], list[tuple[str, str | None]]]:
     """The configs; and of each that is broken what is wrong, and its text if it can be read."""
-    files: list[Path] = []
     problems: list[tuple[str, str | None]] = []
-    for place in (folder / "configs", folder):
-        try:
-            files += [path for path in place.iterdir() if path.suffix == ".toml" and path.name[0] != "."]
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:  # a glob would pass over it
-            problems.append((f"{place}: its configs cannot be listed: {error.strerror}", None))
+    files = [
+        path
+        for place in (folder / "configs", folder)
+        for path in _listed(place, problems)
+        if path.suffix == ".toml" and path.name[0] != "."
+    ]
     for pattern in more:
-        path = Path(pattern).expanduser()
-        root = Path(path.anchor) if path.is_absolute() else folder
-        files += root.glob(str(path.relative_to(path.anchor)))
+        files += _matching(folder / Path(pattern).expanduser(), problems)
     found: dict[str, Config] = {}
-    for file in sorted(files, key=lambda file: file.with_suffix("")):
+    for file in sorted(dict.fromkeys(files), key=lambda file: file.with_suffix("")):
         try:
             found[str(file)] = load_config(file)
         except ConfigError as error:
@@ -59,6 +57,48 @@ def _read_all(folder: Path, more: Iterable[str]) -> tuple[dict[str, Config], lis
             if text is None or _names_a_use_case(text):
                 problems.append((str(error) if str(file) in str(error) else f"{file}: {error}", text))
     return found, problems
+
+
+def _listed(place: Path, problems: list[tuple[str, str | None]]) -> list[Path]:
+    """What lies in a folder; that it cannot be listed is a problem. (A glob would pass over it.)"""
+    try:
+        return list(place.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        problems.append((f"{place}: its configs cannot be listed: {error.strerror}", None))
+        return []
+
+
+def _matching(pattern: Path, problems: list[tuple[str, str | None]]) -> list[Path]:
+    """The paths that a pattern such as `/srv/*/linnet.toml` means; `**` is folders at any depth."""
+
+    def below(place: Path) -> Iterator[Path]:
+        yield place
+        for child in _listed(place, problems):
+            if child.is_dir() and not child.is_symlink():
+                yield from below(child)
+
+    places = [Path(pattern.anchor)]
+    for part in pattern.relative_to(pattern.anchor).parts:
+        if part == "**":
+            places = [found for place in places for found in below(place)]
+        elif _WILD.search(part):
+            inside = [found for place in places for found in _listed(place, problems)]
+            places = [found for found in inside if fnmatchcase(found.name, part)]
+        else:
+            places = [place / part for place in places]
+    return [path for path in places if not _is_missing(path)]
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # whoever reads it is told
+        return False
+    return False
 
 
 def _text_of(file: Path) -> str | None:

@@ -16,14 +16,17 @@ from linnet.tasks.parts import TASKS
 from linnet.tasks.target import Target, target_of
 
 _SHARE_OF_SEVERAL = 0.1
-"""Of the images: fewer with several classes are mistakes, which are named, and not another task."""
+"""Of the images: fewer with several classes are mistakes, which are named, and not another task.
+
+Of the objects, too: fewer without a place are mistakes.
+"""
 
 
 def read_export(tree: Folder, export: Export, task: str = "") -> Understanding:
     """The class that an export gives each image, or all of them.
 
-    An image that the export lists without a box shows none of the classes; whole images without a label
-    have none yet, and are left out.
+    An image that the export lists without a box shows none of the classes; whole images without a label,
+    and images of Label Studio that nobody answered (or said "cannot tell" of), are left out.
 
     Args:
         tree: The folder.
@@ -35,7 +38,7 @@ def read_export(tree: Folder, export: Export, task: str = "") -> Understanding:
     """
     found, title = new_understanding(tree), TITLES[export.kind]
     found.reading = export.kind
-    names = sorted({name for one in export.told for name in one.classes})
+    names = sorted({name for one in export.told for name in one.classes if name})
     what = "boxes" if export.boxes else "labels"
     if len(names) < 2:
         raise DataError(
@@ -85,6 +88,7 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
     """Takes the images that an export labels; gives the names of those that are not there."""
     missing: list[str] = []
     wrong: list[str] = []
+    unanswered: list[Path] = []
     taken: dict[Path, str] = {}
     seen: set[tuple[Path, str]] = set()
     target = target_of(found.task)
@@ -92,6 +96,12 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
         path = index.find(one.reference, one.file.parent) or index.find(one.reference)
         if path is None:
             missing.append(one.reference)
+            continue
+        if not one.answered:
+            unanswered.append(path)
+            continue
+        if "" in one.classes:
+            wrong.append(f"{one.reference}: something is marked without a class")
             continue
         spelled = {name: label_of(name, str(one.file)) for name in sorted(one.classes)}
         names = list(spelled.values())
@@ -112,6 +122,7 @@ def _take_told(found: Understanding, export: Export, index: ImageIndex, lists: d
                 continue
             seen.add((path, split))
             found.take(path, label, split)
+    found.leave_out_others(unanswered, f"without an answer in the {TITLES[export.kind]} export")
     if wrong:
         problem = f"is a {TITLES[export.kind]} export, and {len(wrong)} image(s) have no usable label"
         raise invalid_rows(str(found.where), problem, wrong, "fix or remove these annotations")
@@ -149,7 +160,8 @@ def _task_of(export: Export, several: str) -> str:
     if objects and sized:
         for task in TASKS:
             target = target_of(task)
-            if target.spatial and all(target.mark in about for about in objects):
+            unmarked = sum(target.mark not in about for about in objects)
+            if target.spatial and unmarked < _SHARE_OF_SEVERAL * len(objects):
                 return task
     return several if _tells_of_several(export) else DEFAULT_TASK
 
@@ -157,4 +169,4 @@ def _task_of(export: Export, several: str) -> str:
 def _tells_of_several(export: Export) -> bool:
     """Whether so many images have several classes that it is meant; what people disagree about is not."""
     several = sum(len(one.classes) > 1 and not one.apart for one in export.told)
-    return several > 0 and several >= _SHARE_OF_SEVERAL * len(export.told)
+    return several > 0 and several >= _SHARE_OF_SEVERAL * sum(one.answered for one in export.told)

@@ -229,8 +229,9 @@ def _label_studio(search: ExportSearch) -> Export | None:
             image = image_of(task)
             if image is None:
                 continue
-            entry = told.setdefault((path, image), Told(image, path))
+            entry = told.setdefault((path, image), Told(image, path, answered=False))
             for answer in answers_of(task):
+                entry.answered = True
                 entry.classes |= {choice for choice, _ in answer}
                 wholes[path, image].append({choice for choice, about in answer if about is None})
                 marked: list[Object] = [(choice, about) for choice, about in answer if about is not None]

@@ -21,6 +21,7 @@ from linnet.data.tables import read_table
 from linnet.data.understanding import split_named
 from linnet.errors import DataError
 from linnet.records import SPLITS, utc_time
+from linnet.storage.files import is_a_file
 from linnet.tasks.target import Target, target_of
 
 _ALIASES = {
@@ -228,11 +229,8 @@ class _Finder:
     def find(self, origin: str) -> Path:
         """Raises ValueError: there is no such image, or several fit."""
         if "\0" not in origin and len(origin) < 4096:
-            try:
-                if (self._root / origin).is_file():
-                    return self._root / origin
-            except OSError:  # a name that is too long for the file system
-                pass
+            if is_a_file(self._root / origin):
+                return self._root / origin
             self._index = self._index or ImageIndex(self._root, walk(self._root).all_images())
             if found := self._index.find(origin):
                 return found

@@ -10,7 +10,12 @@ from linnet.data.marks import of_label_studio
 from linnet.tasks.label_form import CANNOT_TELL, WHOLE
 
 Choice = tuple[str, dict[str, Any] | None]
-"""A class, and where it is, as COCO would tell it (`marks`); None: the whole image is called so."""
+"""A class, and where it is, as COCO would tell it (`marks`); None: the whole image is called so.
+
+The class is empty where a region has none, and the place where its kind is not read: neither is dropped.
+"""
+_GEOMETRY = {"x", "points", "rle", "vertices"}
+"""One of these a region of an image has."""
 
 
 def image_of(task: Any) -> str | None:
@@ -46,14 +51,24 @@ def answers_of(task: dict[str, Any]) -> Iterator[Sequence[Choice]]:
 
 
 def _choices(annotation: dict[str, Any]) -> Iterator[Choice]:
-    for result in annotation.get("result") or ():
-        value = result.get("value") if isinstance(result, dict) else None
-        said = value.get("choices") if isinstance(value, dict) and result.get("from_name") == WHOLE else None
+    listed = annotation.get("result")
+    listed = listed if isinstance(listed, list) else ()
+    results = [one for one in listed if isinstance(one, dict) and isinstance(one.get("value"), dict)]
+    named = {str(one["id"]) for one in results if "id" in one and any(_classes(one["value"]))}
+    for result in results:
+        value = result["value"]
+        said = value.get("choices") if result.get("from_name") == WHOLE else None
         if isinstance(said, list) and CANNOT_TELL not in said:
             continue  # in forms of places: that there is nothing
-        for key in ("choices", "rectanglelabels", "polygonlabels", "brushlabels", "taxonomy"):
-            if not isinstance(value, dict) or not isinstance(listed := value.get(key), list):
-                continue
-            for choice in listed:
-                if isinstance(choice, str):
-                    yield choice, None if key == "choices" else of_label_studio(key, result)
+        found = list(_classes(value))
+        for key, choice in found:
+            yield choice, None if key == "choices" else of_label_studio(key, result)
+        if not found and value.keys() & _GEOMETRY and str(result.get("id")) not in named:
+            yield "", {}
+
+
+def _classes(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a result calls its region, or the image, each with the key that it stands under."""
+    for key, listed in value.items():
+        if (key in ("choices", "taxonomy") or key.endswith("labels")) and isinstance(listed, list):
+            yield from ((key, choice) for choice in listed if isinstance(choice, str))

@@ -28,8 +28,7 @@ def add_voc(told: Told, root: Element) -> None:
         name = str(one.findtext("name") or "")
         told.classes.add(name)
         corners = [one.findtext(f"bndbox/{side}") or "" for side in ("xmin", "ymin", "xmax", "ymax")]
-        if any(corners):
-            told.objects.append((name, _box(corners)))
+        told.objects.append((name, _box(corners)))
 
 
 def add_yolo(told: Told, name: str, words: Sequence[str]) -> None:
@@ -45,7 +44,7 @@ def add_yolo(told: Told, name: str, words: Sequence[str]) -> None:
 
 
 def of_label_studio(kind: str, result: Mapping[str, Any]) -> dict[str, Any]:
-    """The box of a rectangle that is not turned, or the mask of an outline or a brush.
+    """The box of a rectangle that is not turned, or the mask of an outline or a brush; else nothing.
 
     Of a mask that cannot be had the segmentation says why.
     """
@@ -53,6 +52,8 @@ def of_label_studio(kind: str, result: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "rectanglelabels":
         numbers = _numbers([value.get(key) for key in ("x", "y", "width", "height")])
         return {"bbox": numbers} if len(numbers) == 4 and not value.get("rotation") else {}
+    if kind not in ("polygonlabels", "brushlabels"):
+        return {}
     size = [_whole(str(result.get(f"original_{side}"))) for side in ("height", "width")]
     if not all(size):
         return {COCO_MASK: "marked in an image of no size"}

@@ -57,16 +57,25 @@ class NearPairs:
     """Within which they were looked for at most."""
     meant: float = 0.0
     """That radius, had memory allowed it."""
+    faint: int = 0
+    """Images that were compared with no other: they show too little."""
 
     @property
     def note(self) -> str:
         """What was not looked for; empty: nothing."""
-        if self.radius == self.meant:
-            return ""
-        return (
-            f"near duplicates were looked for within {self.radius:g} instead of {self.meant:g}: so many "
-            "images are alike that all such pairs would not fit into memory"
-        )
+        told = []
+        if self.radius != self.meant:
+            told.append(
+                f"near duplicates were looked for within {self.radius:g} instead of {self.meant:g}: so many "
+                "images are alike that all such pairs would not fit into memory"
+            )
+        if self.faint:
+            told.append(
+                f"{self.faint:,} image(s) were not compared with others for near duplicates: at {SIDE} x "
+                f"{SIDE} pixels their gray levels deviate by less than {_FLATTEST:g} (only exact copies are "
+                "found among them)"
+            )
+        return "; ".join(told)
 
 
 def near_pairs(thumbnails: Sequence[bytes], smaller_sides: Sequence[int]) -> NearPairs:
@@ -80,8 +89,9 @@ def near_pairs(thumbnails: Sequence[bytes], smaller_sides: Sequence[int]) -> Nea
 
     raw = np.frombuffer(b"".join(thumbnails), np.uint8).reshape(len(thumbnails), SIDE * SIDE * 3)
     held = np.flatnonzero(_deviation(raw) >= _FLATTEST)
+    faint = len(raw) - len(held)
     if len(held) < 2:
-        return NearPairs(np.zeros((0, 2), np.int64))
+        return NearPairs(np.zeros((0, 2), np.int64), faint=faint)
     sides = np.asarray(smaller_sides)[held]
     radius = np.where(sides >= _LARGE, _RADIUS_LARGE, _RADIUS_SMALL)
     points = _projected(raw, held)
@@ -89,7 +99,7 @@ def near_pairs(thumbnails: Sequence[bytes], smaller_sides: Sequence[int]) -> Nea
     meant = float(radius.max())
     widest = _affordable(tree, points, meant)
     if not widest:
-        return NearPairs(np.zeros((0, 2), np.int64), widest, meant)
+        return NearPairs(np.zeros((0, 2), np.int64), widest, meant, faint)
     pairs = tree.query_pairs(widest, output_type="ndarray").astype(np.int64)
     limit = np.minimum(np.minimum(radius[pairs[:, 0]], radius[pairs[:, 1]]), widest)
     pairs = held[pairs]
@@ -99,7 +109,7 @@ def near_pairs(thumbnails: Sequence[bytes], smaller_sides: Sequence[int]) -> Nea
     ]
     found = pairs[np.concatenate(near) <= limit] if near else pairs
     found = np.sort(found, axis=1)
-    return NearPairs(found[np.lexsort((found[:, 1], found[:, 0]))], widest, meant)
+    return NearPairs(found[np.lexsort((found[:, 1], found[:, 0]))], widest, meant, faint)
 
 
 def _affordable(tree: object, points: npt.NDArray[np.float32], radius: float) -> float:

@@ -10,6 +10,7 @@ from linnet.config import DEFAULT_TASK, normal
 from linnet.data.image_index import ImageIndex
 from linnet.data.image_manifest import cell_text, column_of, person_column, table_path
 from linnet.data.tables import read_table
+from linnet.storage.files import is_a_file
 from linnet.tasks.parts import TASKS
 from linnet.tasks.target import target_of
 
@@ -75,7 +76,7 @@ def look_at_table(path: Path, index: ImageIndex) -> TableLook | None:
         asked = bool(reference) and len(reference) < 1000 and (bool(found) or number <= _ASKED)
         direct = path.parent / reference if asked else None
         image = index.find(reference, path.parent) if reference else None
-        if image is None and direct is not None and "\0" not in reference and direct.is_file():
+        if image is None and direct is not None and "\0" not in reference and is_a_file(direct):
             image = direct
         if image is not None:
             found.setdefault(image, {})[normal(cell_text(cells[label]))] = None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from linnet.errors import DataError
+from linnet.storage.files import is_a_file
 
 ENDINGS = (".csv", ".tsv", ".tab", ".jsonl", ".parquet")
 Rows = Iterator[tuple[str, dict[str, Any]]]
@@ -74,7 +75,7 @@ def _csv(path: Path, text: str) -> tuple[list[str], Rows]:
 def _names_a_file(folder: Path, cells: list[str]) -> bool:
     """Whether what should be a header names a file that is there."""
     return any(
-        "." in cell and "\0" not in cell and len(cell) < 1000 and (folder / cell).is_file() for cell in cells
+        "." in cell and "\0" not in cell and len(cell) < 1000 and is_a_file(folder / cell) for cell in cells
     )
 
 

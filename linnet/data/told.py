@@ -22,5 +22,7 @@ class Told:
     height: int = 0
     """As the export says; 0: it does not."""
     width: int = 0
+    answered: bool = True
+    """Whether anybody said what is in it, or that nothing is."""
     apart: bool = False
     """Whether people who labelled the whole image said different things of it."""

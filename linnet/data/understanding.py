@@ -133,9 +133,10 @@ class Understanding:
         return utf8(path.relative_to(self.where).as_posix())
 
     def leave_out_others(self, images: list[Path], reason: str) -> None:
-        """Counts the images that the reading did not take."""
-        taken = {image.path for image in self.images}
-        self.left_out += [LeftOut(self.origin(path), reason) for path in images if path not in taken]
+        """Counts the images that the reading did not take, and that are not left out already."""
+        told = {image.origin for image in self.images} | {item.origin for item in self.left_out}
+        others = dict.fromkeys(origin for path in images if (origin := self.origin(path)) not in told)
+        self.left_out += [LeftOut(origin, reason) for origin in others]
 
     def note_cases(self) -> None:
         """A warning where two classes differ by case only: they may be one."""

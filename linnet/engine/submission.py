@@ -94,8 +94,9 @@ class Submissions:
         if self._library.configured_name(spec):
             sections = checked_sections(parameters)
             if caller != "owner" and not self._config.allow_uploads:
-                known = config_files(more=self._config.trusted_configs)
-                refuse_foreign_places(sections, known.values(), broken_config_files())
+                trusted = self._config.trusted_configs
+                known, broken = config_files(more=trusted), broken_config_files(more=trusted)
+                refuse_foreign_places(sections, known.values(), broken)
         problems = unsupported.unsupported_features(spec, self._config.containers)
         if problems:
             raise ApiError("INVALID_ARGUMENT", f"this backend cannot honour: {'; '.join(problems)}")

@@ -17,7 +17,7 @@ from linnet.artifacts.samples import dataset_labels
 from linnet.config import LabelsConfig
 from linnet.errors import ConfigError, StorageError
 from linnet.labels.agreement import crowdlab, votes_of
-from linnet.labels.consensus import Consensus, consensus
+from linnet.labels.consensus import Consensus, consensus, misread
 from linnet.labels.label_set import read_label_set
 from linnet.labels.queue import queued
 from linnet.labels.store import EPOCH
@@ -155,6 +155,8 @@ def _quarantine_invalid(
         reason = ""
         if row.sample_id not in given:
             reason = "the dataset has no such sample"
+        elif row.status == "label" and (problem := misread(row.label, manifest.task)):
+            reason = problem
         elif row.status == "label" and (
             unknown := [name for name in target.classes(row.label) if name not in classes]
         ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -34,22 +34,37 @@ class Consensus:
     reason: str = ""
 
 
+def misread(label: str, task: str) -> str:
+    """Why a label is none of the task, such as one that was given to an earlier task; empty: it is one."""
+    target = target_of(task)
+    try:
+        target.read(target.cell(label))
+    except ValueError as error:
+        return f"it is no answer to {task}: {error}"
+    return ""
+
+
+def votes(rows: Iterable[LabelRow], task: str = DEFAULT_TASK) -> Iterator[LabelRow]:
+    """The answers that say what a sample shows: not skipped, not "cannot tell", nor of an earlier task."""
+    return (row for row in rows if row.status == "label" and not misread(row.label, task))
+
+
 def consensus(rows: Iterable[LabelRow], task: str = DEFAULT_TASK) -> list[Consensus]:
     """What each sample's annotators say together; rows in order of sample_id, one an annotator.
 
-    Skipped and "cannot tell" answers are no votes. A lone answer keeps the agreement that came with it.
+    Answers that are no `votes` say nothing. A lone answer keeps the agreement that came with it.
     """
-    votes = (row for row in rows if row.status == "label")
-    return [_together(list(group), task) for _, group in groupby(votes, key=attrgetter("sample_id"))]
+    by_sample = groupby(votes(rows, task), key=attrgetter("sample_id"))
+    return [_together(list(group), task) for _, group in by_sample]
 
 
 def _together(rows: list[LabelRow], task: str) -> Consensus:
-    votes, agreement = Counter(row.label for row in rows), agreement_of(task)
+    given, agreement = Counter(row.label for row in rows), agreement_of(task)
     found = consensus_of(task)([row.label for row in rows])
     label = "" if found is None else target_of(task).cell(found)
     shares = [
-        sum(count * agreement(one, other) for other, count in votes.items()) / len(rows)
-        for one in ([label] if label else votes)
+        sum(count * agreement(one, other) for other, count in given.items()) / len(rows)
+        for one in ([label] if label else given)
     ]
     behind = [row for row in rows if row.label == label] or rows
     latest = max(behind, key=attrgetter("created_at", "labelled_at"))
@@ -61,7 +76,7 @@ def _together(rows: list[LabelRow], task: str) -> Consensus:
         agreement=max(shares) if alone is None else alone,
         labelled_at=max(row.labelled_at for row in behind),
         created_at=max(row.created_at for row in rows),
-        votes=dict(sorted(votes.items())),
+        votes=dict(sorted(given.items())),
         batch=latest.batch,
         reason=latest.reason,
     )

@@ -26,7 +26,7 @@ import yaml
 
 from linnet.errors import DataError, StorageError
 from linnet.labels.agreement import fleiss_kappa, votes_of
-from linnet.labels.consensus import consensus
+from linnet.labels.consensus import consensus, votes
 from linnet.labels.queue import task_of
 from linnet.labels.store import database
 from linnet.labels.table import LabelRow, LabelTable
@@ -97,7 +97,7 @@ def _write(folder: Path, name: str, rows: Sequence[LabelRow], moment: datetime, 
     """Writes the set's files and puts them in place in one rename."""
     task = task_of(name)
     agreed = [item for item in consensus(rows, task) if item.label]
-    votes = votes_of((row.sample_id, row.annotator, row.label) for row in rows if row.status == "label")
+    given = votes_of((row.sample_id, row.annotator, row.label) for row in votes(rows, task))
     about = LabelSet(
         name=name,
         as_of=moment.astimezone(UTC),
@@ -107,7 +107,7 @@ def _write(folder: Path, name: str, rows: Sequence[LabelRow], moment: datetime, 
         skipped=sum(row.status == "skipped" for row in rows),
         cannot_tell=sum(row.status == "cannot_tell" for row in rows),
         annotators=tuple(sorted({row.annotator for row in rows})),
-        kappa=fleiss_kappa(votes, agreement_of(task)),
+        kappa=fleiss_kappa(given, agreement_of(task)),
     )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".cut-") as scratch:

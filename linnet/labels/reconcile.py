@@ -119,17 +119,16 @@ class _Look:
         """Lets one more person decide where those who were asked do not agree; once a sample."""
         if not self.config.tie_breaker or self.config.annotators < 2:
             return
-        rows = self.table.as_of(now())
-        decided = {
+        together = consensus(self.table.as_of(now()), self.task)
+        split = {
             item.sample_id
-            for item in consensus(rows, self.task)
-            if item.label and item.agreement >= self.config.min_agreement
+            for item in together
+            if not item.label or item.agreement < self.config.min_agreement
         }
-        voted = {row.sample_id for row in rows if row.status == "label"}
         waiting = {task.key for task in self.waiting()}
         for task in self._tasks():
-            split = task.sample_id in voted and task.sample_id not in decided
-            if split and task.key not in waiting and not task.gone and task.wanted <= self.config.annotators:
+            may = task.key not in waiting and not task.gone and task.wanted <= self.config.annotators
+            if may and task.sample_id in split:
                 self.server.ask_more(task.id, task.wanted + 1)
                 self.rounds.want(task, task.wanted + 1)
                 self.found.more_asked += 1

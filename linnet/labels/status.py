@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from linnet.labels.agreement import AnnotatorQuality, fleiss_kappa, mean_cohen_kappa, quality, votes_of
+from linnet.labels.consensus import misread, votes
 from linnet.labels.export import unanswered
 from linnet.labels.queue import task_of
 from linnet.labels.rounds import Round, Rounds
@@ -61,10 +62,11 @@ def status(name: str) -> LabelStatus:
     current = table.as_of(now()) if history else []
     tasks = list(rounds.tasks().values())
     waiting = unanswered(tasks, history)
-    votes = votes_of((row.sample_id, row.annotator, row.label) for row in current if row.status == "label")
-    gold = {one.sample_id: one.gold for one in rounds.requests().values() if one.gold}
-    agree = agreement_of(task_of(name))
-    people = quality(votes, gold, agree)
+    task = task_of(name)
+    given = votes_of((row.sample_id, row.annotator, row.label) for row in votes(current, task))
+    known = [one for one in rounds.requests().values() if one.gold and not misread(one.gold, task)]
+    agree = agreement_of(task)
+    people = quality(given, {one.sample_id: one.gold for one in known}, agree)
     shares = [one.agreement for one in people if one.agreement is not None]
     return LabelStatus(
         queued=len(rounds.unexported()),
@@ -76,8 +78,8 @@ def status(name: str) -> LabelStatus:
         latencies=tuple(row.latency for row in _first_answers(history) if row.latency is not None),
         oldest_open=min((task.exported_at for task in waiting), default=None),
         agreement=sum(shares) / len(shares) if shares else None,
-        fleiss=fleiss_kappa(votes, agree),
-        cohen=mean_cohen_kappa(votes, agree),
+        fleiss=fleiss_kappa(given, agree),
+        cohen=mean_cohen_kappa(given, agree),
         annotators=people,
         reasons=dict(Counter(row.reason or "unknown" for row in current)),
         rounds=tuple(rounds.closed().values()),

@@ -166,8 +166,8 @@ def stop_engine() -> bool:
         worker_pool.interrupt(folder)
     os.kill(state.pid, signal.SIGTERM)
     state.wait_for_end("the engine")
-    for folder in runs.folders():
-        if runs.alive(folder) and folder not in under_way:  # the engine was just starting its worker
+    for folder in runs.alive_folders():
+        if folder not in under_way:  # the engine was just starting its worker
             worker_pool.interrupt(folder)
             under_way.append(folder)
     until = time.monotonic() + background.STOP_SECONDS

@@ -18,7 +18,7 @@ from linnet.records import RunRecord
 from linnet.registry.mlflow_registry import MlflowRegistry
 from linnet.registry.protocol import flattened
 from linnet.run import runs
-from linnet.storage.files import write_text
+from linnet.storage.files import is_a_file, write_text
 
 TAG = "linnet.pipeline_run"
 _STATUS = {"succeeded": "FINISHED", "rejected": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
@@ -96,7 +96,7 @@ def mirror_pending() -> tuple[list[str], list[str]]:
     """
     done, problems = [], []
     waiting: dict[str, list[str]] = {}
-    pending = [folder for folder in reversed(runs.folders()) if not (folder / runs.MIRRORED).exists()]
+    pending = [folder for folder in reversed(runs.folders()) if not is_a_file(folder / runs.MIRRORED)]
     for folder, record in runs.readable(among=pending):
         if record.ended_at is None:  # under way, or its process is gone and the engine closes it yet
             continue

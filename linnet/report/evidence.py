@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,7 @@ from linnet.records import (
     ValidationReport,
 )
 from linnet.run import runs
+from linnet.storage.files import is_a_file, is_there
 
 T = TypeVar("T", bound=Record)
 
@@ -65,14 +67,13 @@ class RunEvidence:
     @property
     def pages(self) -> list[tuple[str, Path]]:
         """Title and file of the pages that are there."""
-        known = [
-            (title, runs.artifact(self.folder, task, output), page) for title, task, output, page in PAGES
-        ]
-        return [
-            (title, where / page)
-            for title, where, page in known
-            if where is not None and (where / page).exists()
-        ]
+        found = []
+        with suppress(StorageError):  # its folder of artifacts cannot be listed, which `unread` tells
+            for title, task, output, page in PAGES:
+                where = runs.artifact(self.folder, task, output)
+                if where is not None and is_a_file(where / page):
+                    found.append((title, where / page))
+        return found
 
 
 def read_evidence(folder: Path) -> RunEvidence:
@@ -84,10 +85,10 @@ def read_evidence(folder: Path) -> RunEvidence:
     unread: list[str] = []
 
     def read(kind: type[T], task: str, output: str, name: str) -> T | None:
-        where = runs.artifact(folder, task, output)
-        if where is None or not (where / name).exists():
-            return None
         try:
+            where = runs.artifact(folder, task, output)
+            if where is None or not is_there(where / name):
+                return None
             return kind.load(where / name)
         except StorageError as error:
             unread.append(f"{task}: {error}")

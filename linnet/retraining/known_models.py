@@ -14,6 +14,7 @@ from linnet.config import RegistryConfig, RetrainingConfig
 from linnet.errors import LinnetError
 from linnet.records import RunRecord
 from linnet.run import runs
+from linnet.storage.files import is_there
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def _newest_sections() -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             yield _sections(folder / "run.json")
         except LinnetError as error:
-            if (folder / "run.json").exists():  # else it is being deleted
+            if is_there(folder / "run.json"):  # else it is being deleted
                 _tell(f"retraining goes by older settings where run {folder.name} is the newest: {error}")
             continue
 

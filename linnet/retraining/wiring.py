@@ -16,6 +16,7 @@ from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.runs import RecordedRuns
 from linnet.retraining.trigger import Trigger
 from linnet.run import runs
+from linnet.storage.files import is_there
 from linnet.storage.paths import prediction_log_dir
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _answers(config: Config) -> tuple[dict[str, tuple[str, datetime]], set[str],
 def _rollouts(model: str) -> list[Span]:
     """When releases of the model were under way, from the runs' records."""
     spans: list[Span] = []
-    released = (folder for folder in runs.folders() if (folder / "stages" / f"{_RELEASE}.json").exists())
+    released = (folder for folder in runs.folders() if is_there(folder / "stages" / f"{_RELEASE}.json"))
     ours = (record for _, record in runs.readable(among=released) if record.model_name == model)
     for record in islice(ours, _MOST_ROLLOUTS):
         for stage in record.stages:

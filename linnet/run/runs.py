@@ -25,7 +25,7 @@ from typing import Any
 
 from linnet.errors import RunError, StorageError
 from linnet.records import RunRecord, RunRequest, StageRecord, now
-from linnet.storage.files import files_in_each, listed
+from linnet.storage.files import files_in_each, is_there, listed
 from linnet.storage.paths import state_dir
 
 logger = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ def readable(
         try:
             record = read(folder)
         except StorageError as error:
-            if (folder / "run.json").exists():  # else it is being deleted
+            if is_there(folder / "run.json"):  # else it is being deleted
                 _tell(f"run {folder.name} is passed over: {error}")
                 if told is not None:
                     told(f"run {folder.name}: {error}")
@@ -186,11 +186,18 @@ def stage_files(folder: Path) -> list[Path]:
 
 
 def artifact(folder: Path, task: str, output: str) -> Path | None:
-    """The folder that a task of the run wrote as `output`, or None; also while the run is under way."""
+    """The folder that a task of the run wrote as `output`, or None; also while the run is under way.
+
+    One that may not be looked at is given, too: whoever reads it is told.
+
+    Raises:
+        StorageError: the run's folder of artifacts cannot be listed.
+    """
     found = folder / task / output
-    if found.exists():
+    if is_there(found):
         return found
-    return next(folder.glob(f"artifacts/*/{task}/{output}"), None)  # short names are given at the end
+    places = (place / task / output for place in listed(folder / "artifacts"))
+    return next(filter(is_there, places), None)  # short names are given at the end
 
 
 def commit() -> str:
@@ -256,32 +263,26 @@ def end_with_worker(grace: float = 10.0) -> None:
     threading.Thread(target=watch, daemon=True, name="end-with-worker").start()
 
 
-def latest_evaluation(model: str) -> Path:
-    """The folder of the newest run's evaluation of a registered model.
-
-    Raises:
-        RunError: no run of it has evaluated a model.
-    """
-    for folder, record in readable(recorded):
-        found = artifact(folder, "evaluate", "report")
-        if found is not None and (found / "candidates.npz").exists() and record.model_name == model:
-            return found
-    raise RunError(f"no run has evaluated a model '{model}' yet: `linnet run` does")
-
-
 def alive_folders() -> list[Path]:
     """The runs that have their process, however many there are: no record is read for it."""
-    return [lock.parent for lock in files_in_each(runs_dir(), "lock") if alive(lock.parent)]
+    return [lock.parent for lock in files_in_each(runs_dir(), "lock") if _held(lock.parent)]
 
 
 def alive(folder: Path) -> bool:
-    """Whether a run has its process."""
+    """Whether a run has its process, or nobody may know: then nothing is done as if it were gone."""
+    return _held(folder) is not False
+
+
+def _held(folder: Path) -> bool | None:
+    """Whether a process holds the run; None: its lock cannot be read. To write it is the right of few."""
     try:
-        descriptor = os.open(folder / "lock", os.O_RDWR)
-    except OSError:
+        descriptor = os.open(folder / "lock", os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:

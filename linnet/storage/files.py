@@ -86,7 +86,8 @@ def is_there(path: Path) -> bool:
 def is_a_file(path: Path) -> bool:
     """Whether `path`, of which others said a part, is a file that can be read about.
 
-    A name that no file can have, such as one of 300 letters, is none, where `Path.is_file` fails.
+    A name that no file can have, such as one of 300 letters, is none, and neither is one in a folder that may
+    not be entered, where `Path.is_file` fails.
     """
     try:
         return path.is_file()

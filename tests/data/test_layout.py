@@ -228,6 +228,18 @@ def test_table_whose_first_images_are_missing_is_still_read(tmp_path: Path, miss
     assert understand(tmp_path).table == tmp_path / "labels.csv"
 
 
+@pytest.mark.parametrize("length", [256, 999])
+@pytest.mark.parametrize("head", ["file,label", "FIRST.,label"])
+def test_long_cell_of_a_table_beside_class_folders_is_no_image(
+    tmp_path: Path, head: str, length: int
+) -> None:
+    """A file system takes names of up to 255 bytes: to ask for a longer one is an error of the system."""
+    touch(tmp_path, "a/1.png", "b/2.png")
+    long = "x" * length
+    (tmp_path / "notes.csv").write_text(f"{head.replace('FIRST', long)}\n{long},good\n")
+    assert understand(tmp_path).labels == {"a", "b"}
+
+
 BROKEN = "file,label\n1.png,a\n2.png,b,c\n"
 
 

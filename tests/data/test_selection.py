@@ -126,6 +126,21 @@ def test_flat_and_different_images_are_no_near_duplicates() -> None:
     assert len(near_pairs([*flat, *other, thumbnail(blue)], [128] * 601).pairs) == 0
 
 
+def test_images_of_too_little_contrast_are_counted_as_not_compared() -> None:
+    """Of 20 pairs none was found, and no word said that nobody had looked."""
+    rng = np.random.default_rng(0)
+    faint = [rng.integers(126, 131, (256, 256, 1), np.uint8) for _ in range(20)]
+    twins = [
+        np.clip(one + (np.arange(256) % 97 == 0)[:, None, None], 0, 255).astype(np.uint8) for one in faint
+    ]
+    found = near_pairs([thumbnail(one) for one in (*faint, *twins)], [256] * 40)
+    assert len(found.pairs) == 0
+    assert found.note.startswith("40 image(s) were not compared with others for near duplicates")
+    mixed = [*(thumbnail(np.asarray(photo(seed))) for seed in range(3)), thumbnail(faint[0])]
+    assert near_pairs(mixed, [128] * 4).note.startswith("1 image(s) were not compared")
+    assert near_pairs(mixed[:3], [128] * 3).note == "" == near_pairs([], []).note
+
+
 def test_small_image_that_was_resized_by_a_pixel_is_a_near_duplicate() -> None:
     """Of 28 pixels, where a box filter took a pixel more or less: none was found."""
     images = [photo(seed, 28) for seed in range(200)]

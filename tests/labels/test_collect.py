@@ -14,7 +14,7 @@ from linnet.config import LabelsConfig
 from linnet.errors import DataError
 from linnet.labels.collect import collect
 from linnet.labels.table import LabelRow, LabelTable
-from linnet.records import LabelBatch
+from linnet.records import DatasetManifest, LabelBatch
 from tests.labels.sample_tables import write_samples
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -124,6 +124,23 @@ def test_collect_unknown_sample_or_label_is_quarantined_and_counted(samples: Pat
     reasons = {line["sample_id"]: line["reason"] for line in lines(tmp_path / "o" / "quarantine.jsonl")}
     assert reasons["ghost"] == "the dataset has no such sample"
     assert reasons["s1"] == "the dataset has no class 'hat'; it has bag, boot, coat"
+
+
+@pytest.mark.parametrize("earlier", ["bag", "5", "{", '[["bag", 0, 0, 2, 2]]'])
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_answer_to_an_earlier_task_is_quarantined(
+    samples: Path, tmp_path: Path, task: str, earlier: str
+) -> None:
+    """It ended `collect`, and with it every later run, in a JSONDecodeError."""
+    manifest = DatasetManifest.load(samples / "manifest.json")
+    manifest.model_copy(update={"task": task}).save(samples / "manifest.json")
+    new = {"detection": '[["boot",0.0,0.0,0.5,0.5]]', "segmentation": '{"size":[2,2],"masks":{}}'}[task]
+    LabelTable("d").append([answer("s1", earlier), answer("s2", earlier, "a"), answer("s2", new, "b")])
+    batch = collect(samples, "d", CONFIG, tmp_path / "o")
+    assert (batch.rows, batch.quarantined, batch.disputed) == (1, 2, 0)
+    (told, _) = lines(tmp_path / "o" / "quarantine.jsonl")
+    assert (told["sample_id"], told["label"]) == ("s1", earlier)
+    assert told["reason"].startswith(f"it is no answer to {task}: ")
 
 
 def test_collect_without_new_answers_writes_the_same_bytes(samples: Path, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from linnet.data.version import read_version
 from linnet.errors import DataError, StorageError
 from linnet.labels.collect import collect
 from linnet.labels.label_set import digest_of, read_label_set, snapshot
+from linnet.labels.queue import LabelRequest, enqueue
+from linnet.labels.status import status
 from linnet.labels.table import LabelRow, LabelTable
 from tests.labels.sample_tables import write_samples
 
@@ -85,6 +87,19 @@ def test_cut_at_a_moment_is_the_same_whatever_came_later(state: Path, tmp_path: 
     assert snapshot("d", moment, project=tmp_path) == first
     assert yaml.safe_load(first.read_text())["outs"][0]["md5"] == digest_of(first)
     assert len(list(first.parent.glob("*.dvc"))) == 1
+
+
+def test_answers_to_an_earlier_task_are_kept_and_no_votes(state: Path, tmp_path: Path) -> None:
+    one = LabelRequest(
+        batch="b", sample_id="s1", reasons=("margin",), score=0.0, label="[]", predicted="[]",
+        confidence=0.5, classes=("boot", "coat"), task="detection",
+    )  # fmt: skip
+    enqueue("d", "b", [one], {})
+    LabelTable("d").append([answer(1), answer(1, "[]", "bob"), answer(1, "[]", "eve"), answer(2)])
+    about, rows = read_label_set(snapshot("d", project=tmp_path).with_suffix(""))
+    assert (about.answers, about.samples, about.kappa) == (4, 1, 1.0) and len(rows) == 4
+    known = status("d")
+    assert known.agreement == 1.0 and known.answers == {"label": 4}
 
 
 def test_cut_before_the_first_answer_says_so(tmp_path: Path) -> None:

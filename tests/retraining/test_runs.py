@@ -17,7 +17,7 @@ from linnet.retraining import known_models
 from linnet.retraining.runs import RecordedRuns
 from linnet.retraining.wiring import _rollouts, trigger_of_model
 from linnet.run import runs
-from linnet.run.runs import latest_evaluation
+from linnet.run.outputs import latest_evaluation
 from tests.commands.test_cache_commands import linnet
 
 

@@ -224,6 +224,19 @@ def test_export_with_wrong_boxes_names_their_images(
         understand(tmp_path, task="detection")
 
 
+@pytest.mark.parametrize("task", ["", "detection"])
+def test_object_of_voc_without_its_box_is_refused_with_its_image(task: str, tmp_path: Path) -> None:
+    """It was left out, unsaid, where another object of the image had a box."""
+    exported = [EXPORTED[0]] * 20
+    write_voc(tmp_path, exported)
+    for n in range(20):
+        picture(tmp_path, f"{n}.png")
+    text = (tmp_path / "7.xml").read_text()
+    (tmp_path / "7.xml").write_text(text.replace("<bndbox>", "<gone>", 1).replace("</bndbox>", "</gone>", 1))
+    with pytest.raises(DataError, match=r"(?s)1 image\(s\) have no usable label.*7\.png: 'cat' without an"):
+        understand(tmp_path, task=task)
+
+
 def test_answers_of_label_studio_that_are_no_boxes_are_told() -> None:
     form = label_form(CLASSES)
     whole = {"from_name": "whole", "value": {"choices": [NO_OBJECT]}}

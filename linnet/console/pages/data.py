@@ -120,10 +120,10 @@ def dataset_versions(context: Context) -> tuple[list[tuple[RunRecord, DatasetMan
     for record in context.sources.runs():
         if several[record.model_name] >= VERSIONS:
             continue
-        samples = runs.artifact(runs.runs_dir() / record.run_id, "ingest", "samples")
-        if samples is None:
-            continue
         try:
+            samples = runs.artifact(runs.runs_dir() / record.run_id, "ingest", "samples")
+            if samples is None:
+                continue
             manifest = DatasetManifest.load(samples / "manifest.json")
         except LinnetError as error:
             unread.append(f"the dataset of run {record.run_id}: {error}")

@@ -127,9 +127,9 @@ def decisions(context: Context, model: str) -> tuple[list[tuple[str, RolloutDeci
     found: list[tuple[str, RolloutDecision]] = []
     unread: list[str] = []
     for record in context.sources.runs():
-        if runs.artifact(runs.runs_dir() / record.run_id, "release", "rollout") is None:
-            continue
         try:
+            if runs.artifact(runs.runs_dir() / record.run_id, "release", "rollout") is None:
+                continue
             evidence = context.sources.evidence(record.run_id)
         except LinnetError as error:
             unread.append(f"the release of run {record.run_id}: {error}")

@@ -65,8 +65,8 @@ def _found(context: Context, sample_id: str) -> tuple[OneSample | None, list[str
     places, images = [], []
     versions, unread = dataset_versions(context)
     for record, _ in versions:
-        samples = runs.artifact(runs.runs_dir() / record.run_id, "ingest", "samples")
         try:
+            samples = runs.artifact(runs.runs_dir() / record.run_id, "ingest", "samples")
             if samples is not None and (one := find_in(samples, record, sample_id)):
                 places.append(one[0])
                 images.append(one[1])

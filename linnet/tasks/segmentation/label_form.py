@@ -91,25 +91,30 @@ class Brushes:
             return "cannot_tell", ""
         if not strokes and NOTHING not in chosen:
             raise BadAnswer("it has no label")
-        return "label", self._label(strokes or results)
+        return "label", self._label(results, strokes)
 
-    def _label(self, strokes: Sequence[Mapping[str, Any]]) -> str:
-        """Raises BadAnswer: a stroke says no class of the dataset, or is none of the image."""
-        sizes = {(one.get("original_height"), one.get("original_width")) for one in strokes}
+    def _label(self, results: Sequence[Mapping[str, Any]], strokes: Sequence[Mapping[str, Any]]) -> str:
+        """Raises BadAnswer: a stroke says not one class of the dataset, is empty, or is none of the image."""
+        sizes = {(one.get("original_height"), one.get("original_width")) for one in strokes or results}
         height, width = next(iter(sizes))
         if len(sizes) > 1 or type(height) is not int or type(width) is not int:
             raise BadAnswer(f"its strokes do not say one size of the image, but {sorted(map(str, sizes))}")
         masks = []
         for one in strokes:
             value = one.get("value") or {}
-            for name in value.get("brushlabels", ()):
-                if name not in self.classes:
-                    known = ", ".join(self.classes)
-                    raise BadAnswer(f"the dataset has no class '{name}'; it has {known}")
-                try:
-                    masks.append((str(name), brush.decode(value.get("rle") or (), height, width)))
-                except ValueError as error:
-                    raise BadAnswer(f"it has {error}") from error
+            names = list(value.get("brushlabels") or ())
+            if len(names) != 1:
+                raise BadAnswer(f"it has a stroke with {len(names)} classes, not one")
+            if names[0] not in self.classes:
+                known = ", ".join(self.classes)
+                raise BadAnswer(f"the dataset has no class '{names[0]}'; it has {known}")
+            try:
+                mask = brush.decode(value.get("rle") or (), height, width)
+            except ValueError as error:
+                raise BadAnswer(f"it has {error}") from error
+            if not mask.any():
+                raise BadAnswer(f"it has an empty stroke of '{names[0]}'; delete it, or paint what it covers")
+            masks.append((str(names[0]), mask))
         return of_masks(masks, height, width)[0].text
 
 

@@ -52,10 +52,15 @@ def test_answers_that_say_nothing_usable_are_told() -> None:
     assert form.answer({"was_cancelled": True, "result": []}) == ("skipped", "")
     hat = {**stroke, "value": {**stroke["value"], "brushlabels": ["hat"]}}
     other = {**stroke, "original_width": 5}
+    nothing = {**stroke, "value": {**stroke["value"], "rle": brush.encode(np.zeros((4, 4), np.bool_))}}
     for wrong, problem in (
         ([], "no label"),
         ([stroke, whole], "at once"),
         ([hat], "no class 'hat'"),
+        ([{**stroke, "value": {**stroke["value"], "brushlabels": []}}], "a stroke with 0 classes, not one"),
+        ([{**stroke, "value": {**stroke["value"], "brushlabels": ["hat", "hat"]}}], "with 2 classes"),
+        ([nothing], "an empty stroke of"),
+        ([stroke, nothing], "an empty stroke of"),
         ([other], "64 values for an image of 4 x 5"),
         ([stroke, other], "one size"),
     ):
