@@ -25,7 +25,7 @@ from linnet.registry.connect import connect
 from linnet.retraining.known_models import KnownModel
 from linnet.retraining.ledger import RetrainingLedger
 from linnet.retraining.policy import MONTH
-from linnet.storage.files import files_in_each
+from linnet.storage.files import files_in_each, is_there
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T", bound=Record)
@@ -71,7 +71,10 @@ class _Models(Collector):
         if promoted is not None:
             yield _gauge(names.CHAMPION_PROMOTED, _VERSION, labels, promoted)
         yield _bake(champion)
-        yield from _windows(champion)
+        try:
+            yield from _windows(champion)
+        except (LinnetError, OSError) as error:
+            logger.warning("windows of %s are left out: %s", champion.name, error)
         yield from _retraining(champion.name, self._settings.get(champion.name, RetrainingConfig()))
 
 
@@ -162,7 +165,7 @@ def _windows(champion: ModelVersion) -> Iterator[Metric]:
 def _loaded(kind: type[T], path: Path, champion: ModelVersion) -> T | None:
     """A record of a window; None: there is none, or it cannot be read, which is logged."""
     try:
-        return kind.load(path) if path.exists() else None
+        return kind.load(path) if is_there(path) else None
     except LinnetError as error:
         logger.warning("a window of %s is left out: %s", champion.name, error)
         return None

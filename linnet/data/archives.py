@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 from linnet.data.digest import quick_digest
-from linnet.data.folder_tree import Folder, utf8, walk
+from linnet.data.folder_tree import CYCLE, HIDDEN, SYSTEM, Folder, utf8, walk
 from linnet.data.tables import ENDINGS as TABLES
 from linnet.data.understanding import split_named
 from linnet.errors import DataError
@@ -25,6 +25,11 @@ from linnet.storage.paths import state_dir
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _OTHERS = (".gz", ".7z", ".rar", ".tfrecord", ".h5", ".hdf5", ".npz", ".lmdb")
 """Endings of what holds images as well, and is not read."""
+_ANNOTATIONS = (".json", ".xml", ".yaml", ".yml", ".txt")
+_PAPERS = re.compile(
+    r"(readme|licen[cs]e|notice|citation|dataset_?info|sizes|.*_stats|.*sums?)\..+", re.IGNORECASE
+)
+"""Files with such endings that tell of a dataset or its shards, and label nothing."""
 _STAMP = ".unpacked"
 _SHARD = re.compile(r"(?P<name>.+?)[-_.]?(?P<number>\d+)")
 
@@ -41,7 +46,7 @@ def opened(location: Path, progress: Progress | None = None) -> Path:
 
     Raises:
         DataError: an archive cannot be unpacked, leads out of its folder or needs more room than there is; or
-            a table, or what is packed in another way, lies beside archives.
+            labels, what is packed in another way, or what cannot be read, lie beside archives.
         StorageError: the disk is full or not writable.
     """
     if location.is_file() and is_archive(location.name):
@@ -138,16 +143,27 @@ def _refuse_what_is_beside(tree: Folder, archives: list[Path]) -> None:
     A table that is called like a shard is that shard's, whose files have their labels with them.
     """
     shards = {path.with_name(path.name.partition(".")[0]) for path in archives}
-    tables = [p for p in _packed(tree, TABLES) if p.with_name(p.name.partition(".")[0]) not in shards]
-    others = [path for path in _packed(tree, _OTHERS) if path not in archives]
+    labels = [
+        utf8(path.name)
+        for path in _packed(tree, (*TABLES, *_ANNOTATIONS))
+        if path.with_name(path.name.partition(".")[0]) not in shards and not _PAPERS.fullmatch(path.name)
+    ]
+    others = [utf8(path.name) for path in _packed(tree, _OTHERS) if path not in archives]
+    lost = [
+        (item.origin, item.reason)
+        for folder in tree.everything()
+        for item in folder.left_out
+        if item.reason not in (CYCLE, HIDDEN, SYSTEM)
+    ]
     for found, problem in (
-        (tables, "lies beside packed files, and may hold the labels of what is in them"),
+        (labels, "lies beside packed files, and may hold the labels of what is in them"),
         (others, "lies beside packed files, and is packed in a way that is not read"),
+        ([name for name, _ in lost], f"lies beside packed files, and is lost ({lost[0][1] if lost else ''})"),
     ):
         if found:
             more = f" (and {len(found) - 1} more)" if found[1:] else ""
             remedy = "unpack them all by hand, or move away what is not to be read"
-            raise DataError(str(tree.path), f"{utf8(found[0].name)}{more} {problem}", remedy)
+            raise DataError(str(tree.path), f"{found[0]}{more} {problem}", remedy)
 
 
 def _places(archives: list[Path], root: Path, copy: Path) -> dict[Path, Path]:

@@ -149,11 +149,16 @@ class Journal:
         return [order for order in found if order.rollout == rollout][after:]
 
     def unread_orders(self) -> int:
-        """Whole lines among the orders that are none, another Linnet's or changed: nobody obeys them."""
+        """Whole lines among the orders that are none, another Linnet's or changed: nobody obeys them.
+
+        1 where the orders as a whole cannot be read.
+        """
         try:
             whole = self._orders.read_bytes().count(b"\n")
-        except OSError:
+        except FileNotFoundError:
             return 0
+        except OSError:
+            return 1
         return whole - len(_lines(self._orders, Order))
 
 
@@ -174,7 +179,10 @@ def _tell(problem: str) -> None:
 def _lines(path: Path, kind: type[T]) -> list[T]:
     try:
         content = path.read_bytes()
-    except OSError:
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        _tell(f"{path}: its lines count as none, as it cannot be read: {error.strerror}")
         return []
     found = []
     for line in content[: content.rfind(b"\n") + 1].splitlines():

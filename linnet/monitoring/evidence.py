@@ -103,13 +103,23 @@ def _recent_loss(
     scores = [score for at, score in labelled.scores if since is not None and at >= since]
     if since is None or len(scores) < MIN_LABELLED:
         return None, len(scores)
-    newest = files_in_each(folder, PERFORMANCE_FILE)
-    if not newest:
+    reference = _reference(folder)
+    if reference is None:
         return None, len(scores)
-    about = PerformanceReport.load(newest[-1])
-    held = DriftReport.load(newest[-1].with_name(DRIFT_FILE)).reference_held_out
-    before = wilson(min(about.reference_accuracy * held, held), held, LEVEL)
+    accuracy, held = reference
+    before = wilson(min(accuracy * held, held), held, LEVEL)
     return difference(before, wilson(sum(scores), len(scores), LEVEL)), len(scores)
+
+
+def _reference(folder: Path) -> tuple[float, int] | None:
+    """Accuracy before, and of how many rows, by the newest window that can be read; None: none can."""
+    for path in reversed(files_in_each(folder, PERFORMANCE_FILE)):
+        try:
+            held = DriftReport.load(path.with_name(DRIFT_FILE)).reference_held_out
+            return PerformanceReport.load(path).reference_accuracy, held
+        except StorageError:  # told and counted where the windows are found
+            continue
+    return None
 
 
 def _finding(folder: Path, rollouts: Sequence[Span]) -> WindowFinding | None:

@@ -14,6 +14,7 @@ from linnet.errors import RegistryError
 from linnet.monitoring.history import history_folder
 from linnet.records import Interval, LedgerEntry, ModelVersion, PerformanceReport, SkewReport, Window
 from tests.console.records import version
+from tests.permissions import forbidden
 
 
 class Registry:
@@ -73,6 +74,26 @@ def test_estimate_is_of_the_newest_window_and_a_damaged_record_hides_no_other(
     text = metrics.exposition([]).decode()
     assert 'linnet_estimated_accuracy{model="fine",version="7"} 0.5' in text
     assert 'linnet_live_accuracy{cohort="all",model="fine",value="all",version="7"} 0.8' in text
+
+
+@pytest.mark.parametrize("hidden", ["20260101T000000", ""])
+def test_windows_that_may_not_be_looked_at_hide_no_other_model_and_are_told(
+    state: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, hidden: str
+) -> None:
+    """All series of all models went."""
+    both = Registry()
+    both.store = SimpleNamespace(models=lambda: ["fine", "other"])
+    monkeypatch.setattr(metrics, "connect", lambda _: both)
+    for model in ("fine", "other"):
+        folder = history_folder(model, "7") / "20260101T000000"
+        folder.mkdir(parents=True)
+        (folder / "drift.json").write_text("{")
+        performance(0.5, None).save(folder / "performance.json")
+    with forbidden(history_folder("fine", "7") / hidden):
+        text = metrics.exposition([]).decode()
+    assert 'linnet_estimated_accuracy{model="other",version="7"} 0.5' in text
+    assert 'linnet_retraining_breaker_open{model="fine"}' in text and "of fine " in caplog.text
+    assert 'linnet_estimated_accuracy{model="fine"' not in text and "Permission denied" in caplog.text
 
 
 def test_audit_that_compared_nothing_is_no_zero(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

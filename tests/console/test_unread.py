@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from linnet.console.health import health
 from linnet.console.markup import left_out
 from linnet.console.pages import data, models, monitoring, overview, release
 from linnet.console.production_status import watched
+from linnet.console.views import release as release_view
 from linnet.errors import RegistryError, StorageError
 from linnet.monitoring.history import history_folder
 from linnet.records import DatasetManifest
@@ -73,6 +75,16 @@ def test_release_is_named_on_the_page_of_releases(context: Context) -> None:
     assert [run for run, _ in found] == [GOOD]
     assert len(unread) == 1 and BAD in unread[0] and "rollout.json" in unread[0]
     assert release.decisions(context, "other") == ([], [])
+
+
+def test_page_of_releases_counts_all_of_them(context: Context) -> None:
+    """Issue 14: ten were read, of which ten were shown: nothing said that there were more."""
+    for number in range(12):
+        run = f"fashion-20260103-10{number:02d}00-aaaa"
+        shutil.copytree(runs_dir() / GOOD, runs_dir() / run)
+        run_record(run).save(runs_dir() / run / "run.json")
+    found, unread = release.decisions(context, "fashion")
+    assert not unread and "10 of 14 releases" in str(release_view.history(found))
 
 
 def test_model_whose_versions_cannot_be_read_hides_no_other() -> None:

@@ -137,6 +137,10 @@ def test_archive_beside_a_table_or_idx_files_is_left_alone(home: Path) -> None:
     ("name", "words"),
     [
         ("labels.csv", "labels.csv lies beside packed files, and may hold the labels"),
+        ("annotations.json", "annotations.json lies beside packed files, and may hold the labels"),
+        ("pets/labels.txt", "labels.txt lies beside packed files, and may hold the labels"),
+        ("data.yaml", "data.yaml lies beside packed files, and may hold the labels"),
+        ("1.xml", "1.xml lies beside packed files, and may hold the labels"),
         ("more.rar", "more.rar lies beside packed files, and is packed in a way that is not read"),
         ("pets/more.7z", "more.7z lies beside packed files"),
     ],
@@ -148,6 +152,21 @@ def test_what_lies_beside_an_archive_is_never_left_out_unsaid(home: Path, name: 
     (home / "data" / name).write_text("path,label\ncat/0.png,dog\n")
     with pytest.raises(DataError, match=words):
         opened(home / "data")
+
+
+def test_shard_that_is_a_link_to_nothing_is_refused(home: Path) -> None:
+    """It was missing from the dataset, and nothing said so."""
+    shard(home / "shards" / "train-000.tar", 0)
+    (home / "shards" / "train-001.tar").symlink_to(home / "gone.tar")
+    with pytest.raises(DataError, match=r"train-001\.tar lies beside .* is lost \(link to nothing\)"):
+        opened(home / "shards")
+
+
+@pytest.mark.parametrize("name", ["README.txt", "LICENSE.txt", "dataset_info.json", "00000_stats.json"])
+def test_what_tells_of_a_dataset_or_a_shard_holds_no_labels(home: Path, name: str) -> None:
+    shard(home / "shards" / "00000.tar", 0)
+    (home / "shards" / name).write_text("of these images")
+    assert len(understand(opened(home / "shards")).images) == 8
 
 
 def test_table_of_a_shard_is_no_table_of_labels(home: Path) -> None:

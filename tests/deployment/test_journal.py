@@ -10,6 +10,7 @@ from linnet.deployment.evidence import LabeledOutcome
 from linnet.deployment.journal import Journal
 from linnet.records import JudgeSnapshot
 from tests.deployment.test_rollout import FAST, pair, rollout
+from tests.permissions import forbidden
 
 
 def test_order_that_cannot_be_read_is_told_in_the_record(tmp_path: Path) -> None:
@@ -74,3 +75,16 @@ def test_lines_edited_by_hand_are_told_and_the_others_count(
     looks = tmp_path / "edited.looks.jsonl"
     looks.write_text(looks.read_text().replace('"percent":5', '"percent":50', 2))
     assert len(journal.looks()) == 1
+
+
+def test_orders_that_may_not_be_read_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They counted as none: an abort was ignored without a word."""
+    journal = Journal(tmp_path / "closed.json")
+    journal.write(STATE)
+    assert journal.unread_orders() == 0 and not caplog.text, "nobody ordered anything"
+    journal.give("abort", "ada")
+    with forbidden(tmp_path / "closed.orders.jsonl"):
+        assert journal.orders("2026-01-01", 0) == [] and journal.unread_orders() == 1
+    assert "closed.orders.jsonl" in caplog.text and "Permission denied" in caplog.text
+    assert [one.command for one in journal.orders("2026-01-01", 0)] == ["abort"]
+    assert journal.unread_orders() == 0

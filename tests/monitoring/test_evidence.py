@@ -119,6 +119,19 @@ def test_labels_that_come_after_a_window_closed_tell_what_was_lost(watched: Drif
     assert few.recent_loss is None and few.recent_labelled == 20
 
 
+@pytest.mark.parametrize("name", ["drift.json", "performance.json"])
+def test_loss_is_measured_by_the_newest_window_that_can_be_read(watched: DriftReport, name: str) -> None:
+    """A damaged newest one was tolerated, then read again: retraining was refused until the next window."""
+    (folder,) = history_folder("tiny", "1").iterdir()
+    start = watched.window.start
+    scores = tuple((start + timedelta(seconds=k), float(k % 2)) for k in range(100))
+    expected = gather_evidence(CHAMPION, (), LabelledWindow([], scores=scores)).recent_loss
+    shutil.copytree(folder, folder.with_name("20990101T000000"))
+    (folder.with_name("20990101T000000") / name).write_text("{")
+    found = gather_evidence(CHAMPION, (), LabelledWindow([], scores=scores))
+    assert found.recent_loss == expected is not None and found.unread_windows == 1
+
+
 def test_nothing_is_lost_where_nothing_drifts(watched: DriftReport) -> None:
     (folder,) = history_folder("tiny", "1").iterdir()
     watched.model_copy(update={"verdict": "stable"}).save(folder / "drift.json")

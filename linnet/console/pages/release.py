@@ -29,7 +29,6 @@ _ORDERS: dict[Command, tuple[str, str]] = {
     "abort": ("All traffic goes back to the champion at once, and the rollout ends.", "danger"),
 }
 """What comes of each order, and how its button looks."""
-MOST = 10
 
 
 def register(context: Context, app: FastAPI) -> None:
@@ -124,7 +123,7 @@ def _orders(context: Context, request: Request, model: str) -> dict[Command, she
 
 
 def decisions(context: Context, model: str) -> tuple[list[tuple[str, RolloutDecision]], list[str]]:
-    """Run and decision of the last releases of a model, the newest first; and why others are missing."""
+    """Run and decision of all releases of a model, the newest first; and why others are missing."""
     found: list[tuple[str, RolloutDecision]] = []
     unread: list[str] = []
     for record in context.sources.runs():
@@ -142,6 +141,4 @@ def decisions(context: Context, model: str) -> tuple[list[tuple[str, RolloutDeci
             ]
         if rollout is not None and rollout.steps and rollout.model == model:
             found.append((record.run_id, rollout))
-        if len(found) >= MOST:
-            break
     return found, unread

@@ -23,6 +23,7 @@ from linnet.tasks.target import (
     by_size,
     rarest_classes,
 )
+from linnet.vision import rle
 
 
 class _Masks:
@@ -54,7 +55,7 @@ max_cohort_gap = 0.35
         if len({(one.height, one.width) for one in parts}) > 1:
             raise ValueError("masks of several sizes")
         masks = [(name, one.mask(name)) for one in parts for name in one.runs]
-        return of_masks(masks, parts[0].height, parts[0].width)[0].text
+        return _laid(masks, parts[0].height, parts[0].width)
 
     def problem_of(self, name: str) -> str:  # noqa: ARG002  every name is one in JSON
         return ""
@@ -70,7 +71,7 @@ max_cohort_gap = 0.35
         masks = [(name, mask_of_coco(about, height, width)) for name, about in objects]
         if empty := next((name for name, mask in masks if not mask.any()), ""):
             raise ValueError(f"an empty mask of {empty!r}")
-        return of_masks(masks, height, width)[0].text
+        return _laid(masks, height, width)
 
     def renamed(self, label: str, name_of: Callable[[str], str]) -> str:
         one = parsed(label)
@@ -130,6 +131,18 @@ max_cohort_gap = 0.35
     def counts(self, targets: Targets, classes: int) -> npt.NDArray[np.int64]:
         counts: npt.NDArray[np.int64] = self.matrix(targets, classes).sum(axis=0, dtype=np.int64)
         return counts
+
+
+def _laid(masks: Sequence[tuple[str, rle.Mask]], height: int, width: int) -> str:
+    """The label of objects laid over one another, the later ones on top.
+
+    Raises:
+        ValueError: a class lies wholly under others, and would not be there.
+    """
+    found, _ = of_masks(masks, height, width)
+    if hidden := sorted({name for name, mask in masks if mask.any()} - found.runs.keys()):
+        raise ValueError(f"{hidden[0]!r} lies wholly under what is marked after it")
+    return found.text
 
 
 TARGET: Target = _Masks()

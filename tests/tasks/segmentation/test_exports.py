@@ -17,6 +17,7 @@ from linnet.data.layout import understand
 from linnet.errors import DataError
 from linnet.tasks.segmentation.label_form import label_form
 from linnet.tasks.segmentation.masks import of_indices, parsed
+from linnet.tasks.segmentation.target import TARGET
 from tests.tasks.segmentation.scenes import CLASSES, maps
 
 SIDE = 24
@@ -125,3 +126,29 @@ def test_brush_that_is_damaged_is_told_with_its_image(
     told = str(caught.value)
     assert f"{place:02d}.png" in told
     assert re.search(problem, told), told
+
+
+def _square(name: str, left: int, right: int) -> dict[str, Any]:
+    return _outline([[left, 25.0], [right, 25.0], [right, 75.0], [left, 75.0]], name)
+
+
+def test_class_that_is_hidden_under_a_later_one_is_refused_with_its_image(tmp_path: Path) -> None:
+    """It disappeared from the image's label."""
+    _pictures(tmp_path)
+    small, large = _square(CLASSES[0], 40, 50), _square(CLASSES[1], 25, 75)
+    (tmp_path / "project.json").write_text(json.dumps(_tasks([[large, small], [small, large]])))
+    with pytest.raises(DataError, match=rf"01\.png: '{CLASSES[0]}' lies wholly under"):
+        understand(tmp_path)
+    (tmp_path / "project.json").write_text(
+        json.dumps(_tasks([[large, small], [_square(CLASSES[0], 20, 50), large]]))
+    )
+    assert [tuple(parsed(image.label).runs) for image in understand(tmp_path).images] == [CLASSES[:2]] * 2
+
+
+def test_rows_of_an_image_that_hide_a_class_are_no_label() -> None:
+    small, large = np.zeros((SIDE, SIDE), np.uint8), np.full((SIDE, SIDE), 2, np.uint8)
+    small[3:5, 3:5] = 1
+    labels = [of_indices(one, CLASSES).text for one in (small, large)]
+    with pytest.raises(ValueError, match=f"'{CLASSES[0]}' lies wholly under"):
+        TARGET.joined(labels)
+    assert set(TARGET.classes(TARGET.joined(labels[::-1]))) == set(CLASSES[:2])
