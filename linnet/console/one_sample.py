@@ -54,14 +54,20 @@ class OneSample:
     places: tuple[Place, ...]
     answers: tuple[LabelRow, ...]
     said: tuple[Said, ...] = ()
+    versions: int = 0
+    """How many versions are registered, of which some were asked."""
+    explained: str = ""
+    """The version, with its model, that the features, the saliency and the nearest images are of."""
     features: tuple[tuple[str, float], ...] = ()
     saliency: str = ""
-    """What the champion looked at, as a data URI."""
+    """What that version looked at, as a data URI."""
     nearest: Nearest | None = None
 
 
-def find_in(samples: Path, record: RunRecord, sample_id: str) -> tuple[Place, bytes] | None:
-    """The image in the sample table of a run, and its bytes; None where it is not in it.
+def find_in(samples: Path, record: RunRecord, sample_id: str) -> Place | None:
+    """The image in the sample table of a run; None where it is not in it.
+
+    No column of images is read, as all datasets are looked through: see `image_in`.
 
     Raises:
         StorageError: the table cannot be read.
@@ -70,14 +76,14 @@ def find_in(samples: Path, record: RunRecord, sample_id: str) -> tuple[Place, by
 
     manifest = DatasetManifest.load(samples / "manifest.json")
     files = [str(samples / shard) for shard in manifest.shards]
-    names = ["image", "label", "label_source", "split", "origin", *(f"cohort_{c}" for c in manifest.cohorts)]
+    names = ["label", "label_source", "split", "origin", *(f"cohort_{c}" for c in manifest.cohorts)]
     source = ds.dataset(files, format="parquet")
     known = [name for name in names if name in source.schema.names]
     rows = source.to_table(columns=known, filter=ds.field("sample_id") == sample_id).to_pylist()
     if not rows:
         return None
     row: dict[str, Any] = rows[0]
-    place = Place(
+    return Place(
         record,
         manifest,
         str(row["label"]),
@@ -86,7 +92,19 @@ def find_in(samples: Path, record: RunRecord, sample_id: str) -> tuple[Place, by
         str(row.get("origin") or ""),
         tuple((name, str(row.get(f"cohort_{name}") or "")) for name in manifest.cohorts),
     )
-    return place, row["image"]
+
+
+def image_in(samples: Path, manifest: DatasetManifest, sample_id: str) -> npt.NDArray[np.uint8]:
+    """The pixels of an image that is in a sample table, [H, W, C].
+
+    Raises:
+        InvalidImage: it cannot be decoded.
+    """
+    import pyarrow.dataset as ds
+
+    source = ds.dataset([str(samples / shard) for shard in manifest.shards], format="parquet")
+    found = source.to_table(columns=["image"], filter=ds.field("sample_id") == sample_id)
+    return decode(found.column("image")[0].as_py()).pixels
 
 
 def answers_of(names: set[str], sample_id: str) -> tuple[LabelRow, ...]:
@@ -117,15 +135,6 @@ def looked_at(model: PackagedModel, pixels: npt.NDArray[np.uint8]) -> str:
     output, _ = model.predict(seen[None])
     target = int(model.answer.by_class(output)[0].argmax())
     return heat(seen, occlusion(model, seen, target))
-
-
-def decoded(image: bytes) -> npt.NDArray[np.uint8]:
-    """The pixels of a stored image.
-
-    Raises:
-        InvalidImage: it cannot be decoded.
-    """
-    return decode(image).pixels
 
 
 def asked(versions: list[ModelVersion]) -> list[ModelVersion]:

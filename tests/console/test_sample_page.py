@@ -13,7 +13,8 @@ from pyarrow import parquet
 
 from linnet.console.context import Context
 from linnet.console.one_sample import OneSample, Said
-from linnet.console.pages import requests, sample
+from linnet.console.pages import data, requests, sample
+from linnet.console.views import data as data_view
 from linnet.console.views import measured
 from linnet.console.views import requests as request_view
 from linnet.console.views import sample as view
@@ -30,15 +31,16 @@ ID = "ab" * 16
 PIXELS = np.full((5, 7, 3), 200, np.uint8)
 
 
-def dataset(run: str, label: str, minutes: int) -> None:
+def dataset(run: str, label: str, minutes: int = 0, sample_id: str = ID, **more: Any) -> None:
     folder = runs_dir() / run
-    run_record(run, started_at=BEGAN + timedelta(minutes=minutes)).save(folder / "run.json")
+    record = {"started_at": BEGAN + timedelta(minutes=minutes)} | more
+    run_record(run, **record).save(folder / "run.json")
     samples = folder / "ingest" / "samples"
     DatasetManifest(
         name="fashion", digest=run, revision="", classes=("a", "b"), counts={"train": {"a": 1}},
         shards=("part-0.parquet",), rows=1, raw_rows=1, dropped_duplicates=0, dropped_leaks=0, dropped=(),
     ).save(samples / "manifest.json")  # fmt: skip
-    rows = {"sample_id": [ID], "image": [encode_png(PIXELS)], "label": [label], "label_source": ["person"],
+    rows = {"sample_id": [sample_id], "image": [encode_png(PIXELS)], "label": [label], "label_source": ["person"],
             "split": ["train"], "origin": ["a/1.png"]}  # fmt: skip
     parquet.write_table(pa.table(rows), samples / "part-0.parquet")
 
@@ -60,6 +62,17 @@ def test_sample_is_shown_with_its_labels_in_every_dataset_and_who_gave_them(cont
     assert "No version can be asked" in markup  # nothing is registered here
 
 
+def test_image_of_an_old_dataset_alone_is_found_and_the_page_of_data_counts_all(context: Context) -> None:
+    """Issue 14: beyond the ten newest datasets, an image was said to be in none."""
+    for number in range(12):
+        dataset(f"fashion-20260103-10{number:02d}00-aaaa", "a", 10 + number, "cd" * 16)
+    assert "7 × 5, color" in check(sample.load(context, ID))
+    found = data.load(context, "fashion-20260101-100000-aaaa", data.Filters("", "", ""), False, 0)
+    assert found is not None
+    markup = check(data_view.versions(found.versions, found.evidence.record.run_id))
+    assert "10 of 14 dataset versions" in markup and markup.count("/data?run=") == 10
+
+
 @pytest.mark.parametrize("wrong", ["cd" * 16, "../../etc/passwd", EVIL, "", "*"])
 def test_image_that_no_dataset_holds_is_said_to_be_unknown(context: Context, wrong: str) -> None:
     assert "No sample" in check(sample.load(context, wrong))
@@ -69,6 +82,8 @@ def test_damaged_dataset_is_named_and_hides_no_other(context: Context) -> None:
     (runs_dir() / "fashion-20260102-100000-aaaa" / "ingest" / "samples" / "part-0.parquet").write_text("x")
     markup = check(sample.load(context, ID))
     assert "left out" in markup and "20260102-100000-aaaa" in markup and "7 × 5" in markup
+    (runs_dir() / "fashion-20260101-100000-aaaa" / "ingest" / "samples" / "part-0.parquet").write_text("x")
+    assert check(sample.load(context, ID)).count("left out") == 2  # and not only: no dataset holds it
 
 
 def test_versions_that_disagree_with_the_label_are_marked_by_more_than_color(context: Context) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from linnet.console.context import Context
-from linnet.console.pages import data, overview, try_it
+from linnet.console.pages import data, overview, sample, try_it
 from linnet.console.views import data as data_view
 from linnet.records import DatasetManifest
 from linnet.registry.champion import ModelRegistry
@@ -23,6 +23,7 @@ from linnet.run.runs import runs_dir
 from linnet.serving.champion_traffic import ServerTraffic
 from linnet.storage.paths import server_state_file
 from tests.console.records import BEGAN, run_record
+from tests.console.test_sample_page import ID, dataset
 from tests.packaging.folders import Folders
 from tests.registry import conftest
 from tests.serving.packages import make_package
@@ -99,12 +100,26 @@ def test_datasets_are_those_of_the_served_model_and_a_busy_one_hides_none(server
     context = Context()
     versions, unread = data.dataset_versions(context)
     assert not unread
-    assert [manifest.digest for _, manifest in versions] == [*map(str, range(11, 1, -1)), "f"]
+    assert [manifest.digest for _, manifest in versions] == [*map(str, range(11, -1, -1)), "f"]
     assert data.default_run(context, [record for record, _ in versions]) == "fashion-20260101-100000-aaaa"
     shown = str(data_view.versions(versions, "fashion-20260101-100000-aaaa"))
-    assert "fashion" in shown and "digits" in shown
+    assert "fashion" in shown and "digits" in shown and "11 of 13 dataset versions" in shown
     for number in range(12):
         shutil.rmtree(runs_dir() / f"digits-20260102-10{number:02d}00-aaaa")
+
+
+def test_image_that_several_models_read_is_shown_to_each_of_them(server: RunningServer) -> None:
+    """The model of the newest run alone was asked, and nothing said so."""
+    del server
+    for number, model in enumerate(CLASSES):
+        run, label = f"{model}-20260103-1{number}0000-aaaa", CLASSES[model][0]
+        began = BEGAN + timedelta(days=2, hours=number)
+        dataset(run, label, config={"name": model}, started_at=began)
+    markup = str(sample.load(Context(), ID))
+    assert 'href="/models/fashion/1"' in markup and 'href="/models/digits/1"' in markup
+    assert "supports the answer of digits 1" in markup  # the model that read it last
+    for model in CLASSES:
+        shutil.rmtree(next(runs_dir().glob(f"{model}-20260103-*")))
 
 
 def test_try_it_answers_by_the_model_that_it_names(server: RunningServer) -> None:

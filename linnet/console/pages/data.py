@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -30,7 +29,6 @@ NAV = shell.NavItem(
     '<ellipse cx="12" cy="5.5" rx="8" ry="2.8"/><path d="M4 5.5v13c0 1.5 3.6 2.8 8 2.8s8-1.3 8-2.8v-13M4 12c0 1.500 3.600 2.800 8 2.800s8-1.300 8-2.800"/>',
 )
 
-VERSIONS = 10
 NO_CLASS = "none of the classes"
 
 
@@ -113,13 +111,10 @@ def default_run(context: Context, records: Sequence[RunRecord]) -> str:
 
 
 def dataset_versions(context: Context) -> tuple[list[tuple[RunRecord, DatasetManifest]], list[str]]:
-    """The newest datasets that the runs of each model read, each with its newest run; and why others lack."""
+    """The datasets that the runs of each model read, each with its newest run; and why others lack."""
     found: dict[tuple[str, str], tuple[RunRecord, DatasetManifest]] = {}
-    several: Counter[str] = Counter()
     unread: list[str] = []
     for record in context.sources.runs():
-        if several[record.model_name] >= VERSIONS:
-            continue
         try:
             samples = runs.artifact(runs.runs_dir() / record.run_id, "ingest", "samples")
             if samples is None:
@@ -128,9 +123,7 @@ def dataset_versions(context: Context) -> tuple[list[tuple[RunRecord, DatasetMan
         except LinnetError as error:
             unread.append(f"the dataset of run {record.run_id}: {error}")
             continue
-        if (record.model_name, manifest.digest) not in found:
-            found[record.model_name, manifest.digest] = record, manifest
-            several[record.model_name] += 1
+        found.setdefault((record.model_name, manifest.digest), (record, manifest))
     return list(found.values()), unread
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from linnet.console.markup import (
     facts,
     join,
     link,
+    of_all,
     pager,
     problem,
     table,
@@ -25,6 +27,9 @@ from linnet.console.markup import (
 from linnet.console.samples import PAGE, Filters, Shot
 from linnet.pages.numbers import percent
 from linnet.records import SPLITS, DatasetManifest, ExpectationResult, RunRecord, ValidationReport
+
+VERSIONS = 10
+"""Dataset versions of each model that are listed."""
 
 
 def figures(manifest: DatasetManifest) -> Html:
@@ -133,8 +138,14 @@ def _rows(names: Sequence[str]) -> Html:
 
 
 def versions(found: Sequence[tuple[RunRecord, DatasetManifest]], shown: str) -> Html:
-    """Dataset versions that runs read, the newest first."""
-    return table(
+    """Dataset versions that runs read, the newest first: the last few of each model."""
+    several: Counter[str] = Counter()
+    newest = []
+    for record, manifest in found:
+        several[record.model_name] += 1
+        if several[record.model_name] <= VERSIONS:
+            newest.append((record, manifest))
+    listed = table(
         ("Model", "Dataset", ">Images", "?Revision", "Read by"),
         (
             (
@@ -144,11 +155,12 @@ def versions(found: Sequence[tuple[RunRecord, DatasetManifest]], shown: str) -> 
                 manifest.revision or "working tree",
                 link(record.run_id, address("data", run=record.run_id)),
             )
-            for record, manifest in found
+            for record, manifest in newest
         ),
         "Dataset versions",
-        marked=next((i for i, (record, _) in enumerate(found) if record.run_id == shown), -1),
+        marked=next((i for i, (record, _) in enumerate(newest) if record.run_id == shown), -1),
     )
+    return join([listed, of_all(len(newest), len(found), "dataset versions, the newest of each model")])
 
 
 def identity(record: RunRecord, manifest: DatasetManifest) -> Html:

@@ -15,6 +15,7 @@ from linnet.console.markup import (
     join,
     left_out,
     link,
+    of_all,
     section,
     table,
     tag,
@@ -82,9 +83,10 @@ def _about(found: OneSample) -> Html:
 def _said(found: OneSample) -> Html:
     if not found.said:
         return empty("No version can be asked", "A run registers one when every gate passes.")
-    truth = found.places[0].label if found.places else ""
+    truths = {place.record.model_name: place.label for place in reversed(found.places)}  # the newest stays
     rows = []
     for one in found.said:
+        truth = truths.get(one.version.name, "")
         name = f"{one.version.name} {one.version.version}"
         right = (
             chip("as labelled", "good", mark=True) if one.label == truth else chip("not as labelled", "bad")
@@ -98,13 +100,15 @@ def _said(found: OneSample) -> Html:
                 right if truth else "–",
             )
         )
-    shown = table(("Version", "Role", "Answer", ">Confidence", ""), rows, "What versions say")
+    listed = table(("Version", "Role", "Answer", ">Confidence", ""), rows, "What versions say")
+    note = of_all(len(found.said), found.versions, "versions, the newest and the champion of each model")
+    shown = tag("div", listed, note)
     if not found.saliency:
         return shown
     seen = tag(
         "figure",
         tag("img", src=found.saliency, alt="saliency map"),
-        tag("figcaption", "Blue supports the champion's answer, orange opposes it"),
+        tag("figcaption", f"Blue supports the answer of {found.explained}, orange opposes it"),
         style="max-width:240px",
     )
     return tag("div", shown, seen, class_="stack")
