@@ -45,7 +45,7 @@ def read_folders(tree: Folder, found: Understanding, classes: tuple[str, ...], l
         raise DataError(
             str(root.path),
             f"the folders {first_few(sorted(labels), 5)} look like images and their masks, and no classes",
-            'data.task = "segmentation" with data.layout = "masks" reads them as such; '
+            'data.layout = "masks", with a data.task that learns from masks, reads them as such; '
             "`linnet init --layout classes` takes them as classes",
         )
 
