@@ -5,7 +5,6 @@ CycloneDX 1.6 in JSON (ECMA-424), which scanners of licences and vulnerabilities
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from linnet.artifacts.onnx_model import MODEL_FILE
+from linnet.cache.digest import file_digest
 from linnet.records import ModelPackage, PretrainedWeights, TrainingReport
 from linnet.storage.files import write_text
 
@@ -37,7 +37,7 @@ def write_sbom(out: Path, package: ModelPackage, training: TrainingReport) -> No
         "bom-ref": _MODEL,
         "name": package.name,
         "version": package.model_digest,
-        "hashes": [{"alg": "SHA-256", "content": _sha256(out / MODEL_FILE)}],
+        "hashes": [{"alg": "SHA-256", "content": file_digest(out / MODEL_FILE)}],
         "modelCard": {"modelParameters": {"task": package.task, "datasets": [{"ref": _DATA}]}},
     }
     document = {
@@ -100,8 +100,3 @@ def _libraries(training: TrainingReport) -> list[dict[str, Any]]:
         else:
             found.append(about | {"purl": f"pkg:pypi/{name}@{version.replace('+', '%2B')}"})
     return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,6 +16,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from linnet.cache.digest import file_digest
 from linnet.config import PHOTO_BACKBONE, TrainConfig
 from linnet.errors import TrainingError
 from linnet.records import PretrainedWeights
@@ -52,7 +53,7 @@ def take_pretrained(backbone: nn.Module, name: str, config: TrainConfig) -> Pret
     if config.weights == "none":
         return None
     source, path = _find(config.weights, name)
-    given, sha256 = (_read(path), _sha256(path)) if path else _from_hub(source, name)
+    given, sha256 = (_read(path), file_digest(path)) if path else _from_hub(source, name)
     known = PACKAGES.get(source)
     wanted = config.weights_sha256 or (known.sha256 if known else "")
     if wanted and wanted.lower() != sha256:
@@ -187,8 +188,3 @@ def _license(source: str, name: str, path: Path | None) -> str:
         return "not stated"
     about: Any = metadata.metadata(source)
     return str(about.get("License-Expression") or about.get("License") or "not stated")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
