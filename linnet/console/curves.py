@@ -44,17 +44,20 @@ def curves(lines: Sequence[Line], caption: str, x_name: str = "epoch") -> Html:
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
+    """Values from `low` to `high` laid out over `size` pixels from `start` on; a negative size goes up."""
+
     low: float
     high: float
     start: float
     size: float
 
     def __call__(self, value: float) -> float:
+        """Where a value lies, in pixels."""
         return round(self.start + self.size * (value - self.low) / (self.high - self.low), 1)
 
 
-def _scales(lines: Sequence[Line]) -> tuple[_Scale, _Scale]:
+def _scales(lines: Sequence[Line]) -> tuple[Scale, Scale]:
     places = [x for line in lines for x, _ in line.points]
     values = [y for line in lines for _, y in line.points]
     first, last = min(places), max(places)
@@ -65,8 +68,8 @@ def _scales(lines: Sequence[Line]) -> tuple[_Scale, _Scale]:
     is_share = low >= 0 and high <= 1.0  # has no room above one
     low, high = low - air, min(high + air, 1.0) if is_share else high + air
     return (
-        _Scale(first, last, _LEFT, _WIDTH - _LEFT - _RIGHT),
-        _Scale(low, high, _TOP + _HEIGHT, -_HEIGHT),
+        Scale(first, last, _LEFT, _WIDTH - _LEFT - _RIGHT),
+        Scale(low, high, _TOP + _HEIGHT, -_HEIGHT),
     )
 
 
@@ -76,14 +79,7 @@ def _picture(numbered: Sequence[tuple[int, Line]], caption: str, x_name: str) ->
         f'<svg class="curve" viewBox="0 0 {_WIDTH} {_TOP + _HEIGHT + 36}" role="img" '
         f'aria-label="{escape(caption)}">'
     ]
-    for tick in range(5):
-        value = up.low + (up.high - up.low) * tick / 4
-        parts.append(
-            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{up(value)}" y2="{up(value)}"/>'
-        )
-        parts.append(
-            f'<text class="tick" x="{_LEFT - 8}" y="{up(value) + 4}" text-anchor="end">{value:.3g}</text>'
-        )
+    parts += grid(up, _LEFT, _WIDTH - _RIGHT, ".3g")
     for value in _marks([x for _, line in numbered for x, _ in line.points]):
         place = f'x="{across(value)}" y="{_TOP + _HEIGHT + 18}"'
         parts.append(f'<text class="tick" {place} text-anchor="middle">{value:.3g}</text>')
@@ -99,6 +95,17 @@ def _picture(numbered: Sequence[tuple[int, Line]], caption: str, x_name: str) ->
                 f'<circle class="{style}" cx="{across(x)}" cy="{up(y)}" r="3"><title>{words}</title></circle>'
             )
     return Html("".join(parts) + "</svg>")
+
+
+def grid(up: Scale, left: int, right: int, form: str) -> list[str]:
+    """Five lines across a picture from `left` to `right`, each with its value in the format `form`."""
+    parts = []
+    for tick in range(5):
+        value = up.low + (up.high - up.low) * tick / 4
+        y = up(value)
+        parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<text class="tick" x="{left - 8}" y="{y + 4}" text-anchor="end">{value:{form}}</text>')
+    return parts
 
 
 def _marks(places: Sequence[float]) -> list[float]:

@@ -92,7 +92,7 @@ def offered(rows: Sequence[Row], metrics: Iterable[str]) -> dict[str, list[str]]
     results = {name for row in rows for name in _results(row.record)}
     values: dict[str, set[str]] = {}
     for row in rows:
-        for name, value in _settings(row.record).items():
+        for name, value in flattened(row.record.config).items():
             number = _number(value)  # KFP's structs make 3.0 of 3
             values.setdefault(name, set()).add(value if number is None else f"{number:g}")
     differing = sorted(name for name, seen in values.items() if len(seen) > 1)
@@ -112,7 +112,7 @@ def value(row: Row, column: str, metrics: Metrics) -> Any:
         return _results(row.record).get(column.removeprefix(RESULT))
     if column.startswith(METRIC):
         return metrics(row.record.run_id).get(column.removeprefix(METRIC))
-    found = _settings(row.record).get(column)
+    found = flattened(row.record.config).get(column)
     number = None if found is None else _number(found)
     return found if number is None else number
 
@@ -191,10 +191,6 @@ def _results(record: RunRecord) -> dict[str, float]:
         for name, value in stage.values.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-
-
-def _settings(record: RunRecord) -> dict[str, str]:
-    return flattened(record.config)
 
 
 def _number(text: str) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from linnet.console.curves import Scale, grid
 from linnet.console.markup import Html
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT = 460, 220, 52, 12, 24
@@ -27,21 +28,12 @@ def scatter(dots: Sequence[Dot], x_name: str, y_name: str) -> Html:
     places = _places([dot.x for dot in dots])
     low, high = min(dot.y for dot in dots), max(dot.y for dot in dots)
     air = max((high - low) * 0.15, 1e-3)
-    low, high = low - air, high + air
-
-    def up(value: float) -> float:
-        return round(_TOP + _HEIGHT - _HEIGHT * (value - low) / (high - low), 1)
-
+    up = Scale(low - air, high + air, _TOP + _HEIGHT, -_HEIGHT)
     label = escape(f"{y_name} against {x_name}")
     parts = [
         f'<svg class="curve" viewBox="0 0 {_WIDTH} {_TOP + _HEIGHT + 40}" role="img" aria-label="{label}">'
     ]
-    for tick in range(5):
-        value = low + (high - low) * tick / 4
-        parts.append(
-            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{up(value)}" y2="{up(value)}"/>'
-            f'<text class="tick" x="{_LEFT - 8}" y="{up(value) + 4}" text-anchor="end">{value:.4g}</text>'
-        )
+    parts += grid(up, _LEFT, _WIDTH - _RIGHT, ".4g")
     for text in dict.fromkeys(dot.x for dot in dots):
         at = f'x="{places[text]}" y="{_TOP + _HEIGHT + 18}"'
         parts.append(f'<text class="tick" {at} text-anchor="middle">{escape(text[:12])}</text>')
