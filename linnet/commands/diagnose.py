@@ -65,6 +65,7 @@ def diagnose(
 
 def _places(config: Config) -> tuple[Places, list[str]]:
     from linnet.automation.monitoring_schedule import unwatched
+    from linnet.monitoring.history import windows_folder
     from linnet.monitoring.symptoms import Places
     from linnet.storage.paths import prediction_log_dir, server_state_file, state_dir
 
@@ -75,7 +76,7 @@ def _places(config: Config) -> tuple[Places, list[str]]:
         champion=champion,
         server_state=server_state_file(),
         log=prediction_log_dir(),
-        windows=state_dir() / "monitoring",
+        windows=windows_folder(),
         disk=state_dir(),
         deploys=deploys,
         package=package,

@@ -9,6 +9,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from linnet.errors import StorageError
@@ -25,9 +26,14 @@ EARLIER_WINDOWS, FIRST_WINDOWS = 20, 5
 """Windows that a group's accuracy, and what it sends, is held against."""
 
 
+def windows_folder() -> Path:
+    """Where the windows of all models are kept."""
+    return state_dir() / "monitoring"
+
+
 def history_folder(model: str, version: str) -> Path:
     """Where the windows of a version are kept."""
-    return state_dir() / "monitoring" / file_name(model) / file_name(version)
+    return windows_folder() / file_name(model) / file_name(version)
 
 
 def past_reports(model: str, version: str, before: datetime | None = None) -> list[DriftReport]:
@@ -56,22 +62,29 @@ def performance_reports(model: str, version: str) -> Iterator[PerformanceReport]
             logger.warning("how well %s did in a window is left out: %s", model, error)
 
 
+def model_performance(windows: Path, model: str) -> Iterator[PerformanceReport]:
+    """How well a model did in each window, whichever version was champion; the newest first.
+
+    What cannot be read is told and left out. `windows`: the folder of all models' windows.
+
+    Raises:
+        StorageError: a folder of the model cannot be listed.
+    """
+    versions = files_in_each(windows / file_name(model), "")
+    paths = [path for version in versions for path in files_in_each(version, PERFORMANCE_FILE)]
+    for path in sorted(paths, key=lambda path: path.parent.name, reverse=True):
+        try:
+            yield PerformanceReport.load(path)
+        except StorageError as error:
+            logger.warning("how well %s did in a window is left out: %s", model, error)
+
+
 def earlier_performance(model: str, before: datetime) -> list[PerformanceReport]:
     """How well the model did in its last labelled windows before a moment, whichever version was champion."""
-    versions = files_in_each(history_folder(model, "any").parent, "")
-    windows = [path for version in versions for path in files_in_each(version, PERFORMANCE_FILE)]
-    found = []
-    for path in sorted(windows, key=lambda path: path.parent.name, reverse=True):
-        try:
-            report = PerformanceReport.load(path)
-        except StorageError as error:
-            logger.warning("an earlier window is left out: %s", error)
-            continue
-        if report.labelled and report.window.start < before:
-            found.append(report)
-        if len(found) == EARLIER_WINDOWS:
-            break
-    return found
+    reports = model_performance(windows_folder(), model)
+    return list(
+        islice((one for one in reports if one.labelled and one.window.start < before), EARLIER_WINDOWS)
+    )
 
 
 def segment_baseline(model: str, version: str, before: datetime) -> Baseline:

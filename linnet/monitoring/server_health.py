@@ -11,6 +11,8 @@ MEMORY_RATIO, MEMORY_BYTES = 1.5, 200e6
 """A process has grown that holds so much more than when it had settled; both must be exceeded."""
 CLOCK_SECONDS = 30.0
 """A clock is off by more: windows, labels and leases go by it."""
+TRAFFIC_RATIO = 0.6
+"""Of the least that is usual at this time of day: fewer requests are missing."""
 
 
 @dataclass(slots=True)
@@ -66,7 +68,3 @@ def traffic_fell(recent: float, usual: Iterable[float]) -> bool:
     known = list(usual)
     least = min(known, default=0.0)
     return least >= 100 and recent + 3.0 * recent**0.5 < TRAFFIC_RATIO * least
-
-
-TRAFFIC_RATIO = 0.6
-"""Of the least that is usual at this time of day: fewer requests are missing."""

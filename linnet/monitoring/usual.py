@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from linnet.errors import StorageError
+from linnet.monitoring.history import model_performance
 from linnet.monitoring.label_stream import labels_stopped
 from linnet.records import PerformanceReport
 from linnet.records.prediction_log import served_files, served_schema, written_at
@@ -53,17 +55,11 @@ def of_cohorts(drift: dict[str, Any], performance: dict[str, Any]) -> dict[str, 
 
 def labels_symptoms(windows: Path, model: str) -> dict[str, Any]:
     """Fields of `Symptoms` about labels, from the newest windows of a model."""
-    reports = []
-    for path in sorted(windows.rglob("performance.json"), key=lambda file: file.parent.name, reverse=True):
-        try:
-            report = PerformanceReport.load(path)
-        except StorageError as error:
-            logger.warning("a window is left out: %s", error)
-            continue
-        if report.window.model == model:
-            reports.append(report)
-        if len(reports) == _WINDOWS:
-            break
+    reports: list[PerformanceReport] = []
+    try:
+        reports += islice(model_performance(windows, model), _WINDOWS)
+    except StorageError as error:
+        logger.warning("whether labels still come is not known: %s", error)
     labelled = next((one for one in reports if one.labelled), None)
     return {
         "labels_stopped": labels_stopped(reports),

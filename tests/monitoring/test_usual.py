@@ -1,4 +1,4 @@
-"""How many requests are usual at this time of day, from the prediction log."""
+"""What is usual: requests of this time of day, and labels of the windows that were kept."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linnet.monitoring.usual import usual_requests
+from linnet.monitoring.usual import labels_symptoms, usual_requests
 from linnet.records.prediction_log import served_schema
+from tests.console.test_production_status import performance
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HALF_HOUR = timedelta(minutes=30)
@@ -38,3 +39,15 @@ def test_usual_requests_are_those_of_the_same_minutes_of_days_that_the_log_reach
     write(log, timedelta(days=1, minutes=10), 9, "other")
     write(log, timedelta(days=1, minutes=40), 7)
     assert usual_requests(log, "shop", AT, HALF_HOUR) == (20, 0), "yesterday, and the day before: none came"
+
+
+def test_labels_are_judged_by_the_windows_of_the_model_and_by_no_report_that_somebody_had_made(
+    tmp_path: Path,
+) -> None:
+    kept = {"shop/1/20261124T100000": 0.1, "shop/2/20261124T110000": 0.2, "other/1/20261124T120000": 0.3}
+    for place, contradicted in {**kept, "report": 0.4}.items():  # where `linnet drift report` writes
+        folder = tmp_path / place
+        folder.mkdir(parents=True)
+        performance(0.9).model_copy(update={"contradicted": contradicted}).save(folder / "performance.json")
+    assert labels_symptoms(tmp_path, "shop")["labels_contradict"] == 0.2
+    assert labels_symptoms(tmp_path, "nobody")["labels_contradict"] == 0.0
